@@ -1,0 +1,17 @@
+//! failsift: traces of LLM and agent runs in, one structured failure pattern per trace out.
+//!
+//! ```text
+//! objects -read-> Chunk -parse-> Trace -redact-> RedactedTrace -analyze-> Draft -validate-> Pattern -write-> tables
+//!            \______________\________________\_ Rejection { stage, kind, reason } _\_______________\___-> errors, runs
+//! ```
+//!
+//! Each stage takes a stream of outcomes and returns one; [`pipeline`] joins them and alone sees them all.
+
+pub mod limits;
+pub mod model;
+pub mod parse;
+mod pool;
+pub mod read;
+pub mod redact;
+pub mod schemas;
+pub mod store;

@@ -1,0 +1,85 @@
+//! Every cap, and its reason. Nothing in failsift grows without one of these.
+
+/// Largest record (a line) that is taken into memory; `--max-record-bytes` overrides it. OTLP batches of the Collector stay
+/// under 4 MiB by default, so four times that leaves room for long documents.
+pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Bytes of whole lines that travel from the reader to the parser at once: large enough that a hand-over costs nothing, small
+/// enough that the queues below hold a few MiB.
+pub const CHUNK_BYTES: usize = 512 * 1024;
+
+/// Chunks that wait between the reader of one object and the parser.
+pub const CHUNKS_QUEUED_MAX: usize = 2;
+
+/// Objects that are read at the same time.
+pub const OBJECTS_IN_FLIGHT_MAX: usize = 4;
+
+/// How far an object may grow when decompressed, as a factor, once it has passed [`DECOMPRESSED_BYTES_FREE`]. JSON logs shrink by
+/// 10 to 50; a bomb by 1,000 and more.
+pub const DECOMPRESSION_RATIO_MAX: u64 = 500;
+
+/// Decompressed bytes that are allowed whatever the ratio: short repetitive files shrink a lot and hurt nobody.
+pub const DECOMPRESSED_BYTES_FREE: u64 = 256 * 1024 * 1024;
+
+/// Window of a zstd frame as a power of two: what `zstd --long` uses, and at most 128 MiB for one object.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Rows of a Parquet batch: spans of a hundred kilobytes then still make batches of some MiB.
+pub const PARQUET_BATCH_ROWS: usize = 64;
+
+/// Spans of one trace. Longer ones are rejected: nobody reads them, and a loop of 50,000 steps is better found by its instrumentation.
+pub const TRACE_SPANS_MAX: usize = 50_000;
+
+/// Bytes of one trace in its gathered form.
+pub const TRACE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Memory that gathering may use before it spills to disk; `--memory-limit` overrides it.
+pub const GATHER_MEMORY_BYTES: usize = 96 * 1024 * 1024;
+
+/// Part of a span that gathering moves as one row, so that a batch of rows has a bounded size whatever the spans are.
+pub const PIECE_BYTES_MAX: usize = 64 * 1024;
+
+/// Rows of a batch inside the sort: with [`PIECE_BYTES_MAX`] at most 16 MiB, in practice less than one.
+pub const GATHER_BATCH_ROWS: usize = 128;
+
+/// Traces that a CPU stage hands to the thread pool at once.
+pub const TRACES_PER_TASK: usize = 16;
+
+/// Bytes of gathered spans after which a task is full, whatever the number of traces.
+pub const TASK_BYTES: usize = 1024 * 1024;
+
+/// Batches of a CPU stage that are under way at once: one for each of a few cores and one waiting.
+pub const TASKS_IN_FLIGHT_MAX: usize = 4;
+
+/// Traces that are analysed at once.
+pub const ANALYSES_IN_FLIGHT_MAX: usize = 32;
+
+/// Time that one trace may take in the analyzer; `--trace-timeout` overrides it.
+pub const TRACE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Characters of an excerpt.
+pub const EXCERPT_CHARS_MAX: usize = 240;
+
+/// Excerpts and signals of one pattern.
+pub const EVIDENCE_MAX: usize = 12;
+
+/// Bytes at each end of a long text that rules look at: what failed stands at the start of a message or at the end of a stack.
+pub const RULE_TEXT_BYTES: usize = 4 * 1024;
+
+/// Failures that the run summary names; all of them stand in `errors`.
+pub const SUMMARY_FAILURES_MAX: usize = 10_000;
+
+/// Skipped objects that the run summary names.
+pub const SUMMARY_SKIPPED_MAX: usize = 1_000;
+
+/// Rows that the writer collects before it encodes them.
+pub const WRITE_BATCH_ROWS: usize = 1_024;
+
+/// Encoded bytes that wait in memory before a data file is written.
+pub const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
+
+/// Partitions of `patterns` and `errors` in a new table.
+pub const BUCKETS: i32 = 16;
+
+/// Commits that are tried when other writers are faster.
+pub const COMMIT_ATTEMPTS_MAX: usize = 30;

@@ -1,0 +1,107 @@
+//! What an analyzer says about one trace, before it is checked.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Label, Source};
+
+/// An analyzer's answer, together with the facts of the trace that the row needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// The trace it is about.
+    pub trace_id: String,
+    /// One line for a list.
+    pub title: String,
+    /// Category and contributing factor.
+    pub label: Label,
+    /// What happened.
+    pub summary: String,
+    /// Why, as far as the trace shows.
+    pub root_cause_hypothesis: String,
+    /// What shows it.
+    pub evidence: Vec<Evidence>,
+    /// What to do, most useful first; at least one.
+    pub actions: Vec<String>,
+    /// 0 to 1.
+    pub confidence: f64,
+    /// What moved the confidence.
+    pub confidence_rationale: String,
+    /// Stable hash of what failed, without values.
+    pub fingerprint: String,
+    /// `embedded`, `gemini` or `openai`.
+    pub analyzer: String,
+    /// The model that answered; for the embedded analyzer the version of its rules.
+    pub model: String,
+    /// Spans that the analyzer looked at.
+    pub spans_seen: u64,
+    /// Spans of the trace.
+    pub spans_total: u64,
+    /// Tokens and money that this draft took.
+    pub input_tokens: u64,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+    /// US dollars.
+    pub cost_usd: f64,
+    /// Service of the trace.
+    pub service: Option<String>,
+    /// Environment of the trace.
+    pub environment: Option<String>,
+    /// Nanoseconds since 1970.
+    pub trace_started_at_ns: Option<i64>,
+    /// Where the trace was read.
+    pub source: Source,
+    /// SHA-256 over the redacted trace, hex.
+    pub content_digest: String,
+}
+
+impl Draft {
+    /// Every text that an analyzer wrote, for redaction. Labels and digests are checked elsewhere.
+    pub fn texts_mut(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        visit(&mut self.title);
+        visit(&mut self.summary);
+        visit(&mut self.root_cause_hypothesis);
+        visit(&mut self.confidence_rationale);
+        self.actions.iter_mut().for_each(&mut *visit);
+        for evidence in &mut self.evidence {
+            evidence.field.iter_mut().for_each(&mut *visit);
+            evidence.signal.iter_mut().for_each(&mut *visit);
+            evidence.excerpt.iter_mut().for_each(&mut *visit);
+        }
+    }
+}
+
+/// A fact that shows what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Signal or excerpt.
+    pub kind: EvidenceKind,
+    /// The span in which it stands; `None` for a fact about the whole trace.
+    pub span_id: Option<String>,
+    /// The field in which it stands: `status_message`, `exceptions[0].message`.
+    pub field: Option<String>,
+    /// `http_status=429`
+    pub signal: Option<String>,
+    /// Redacted text, at most [`crate::limits::EXCERPT_CHARS_MAX`] characters.
+    pub excerpt: Option<String>,
+    /// Whether it was found again at the span and field that it names.
+    pub verified: bool,
+}
+
+/// The two kinds of evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceKind {
+    /// A fact found by rule.
+    Signal,
+    /// A short piece of the redacted trace.
+    Excerpt,
+}
+
+impl EvidenceKind {
+    /// The word in the table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::Excerpt => "excerpt",
+        }
+    }
+}

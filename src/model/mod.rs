@@ -1,0 +1,22 @@
+//! Plain data that passes between the stages. Uses no other module of the crate.
+//!
+//! A [`Trace`] comes out of `parse`, a [`Draft`] out of `analyze`, a [`Pattern`] out of `validate`; a [`Rejection`] can come
+//! out of every stage, and [`RunSummary`] counts what became of everything.
+
+mod draft;
+mod pattern;
+mod rejection;
+mod run_summary;
+mod text;
+mod trace;
+mod vocabulary;
+
+pub use draft::{Draft, Evidence, EvidenceKind};
+pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
+pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};
+pub use run_summary::{Failure, RunStatus, RunSummary};
+pub use text::{excerpt_around, visible};
+pub use trace::{
+    Attribute, Document, Exception, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace, last_segment,
+};
+pub use vocabulary::{Label, UnknownLabel, vocabulary};

@@ -1,0 +1,153 @@
+//! What becomes of a record or a trace that could not be processed.
+
+use std::fmt;
+
+use futures::stream::BoxStream;
+use serde::Serialize;
+
+/// An item on its way through the stages: alive, or rejected by an earlier stage.
+pub type Outcome<T> = Result<T, Rejection>;
+
+/// What a stage takes and returns.
+pub type OutcomeStream<T> = BoxStream<'static, Outcome<T>>;
+
+/// The stage in which something was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Objects to records.
+    Read,
+    /// Records to traces.
+    Parse,
+    /// Traces to redacted traces.
+    Redact,
+    /// Redacted traces to drafts.
+    Analyze,
+    /// Drafts to patterns.
+    Validate,
+}
+
+impl Stage {
+    /// The word in the `stage` column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Parse => "parse",
+            Self::Redact => "redact",
+            Self::Analyze => "analyze",
+            Self::Validate => "validate",
+        }
+    }
+}
+
+/// Why something was rejected, for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The object could not be opened or read to its end.
+    Unreadable,
+    /// The object ended in the middle: a cut gzip, zstd or Parquet file.
+    Truncated,
+    /// Compressed bytes that do not decompress, or that grow without end.
+    CorruptCompression,
+    /// A Parquet file whose footer or pages cannot be read.
+    CorruptParquet,
+    /// A record over the size limit.
+    Oversize,
+    /// Bytes that are no UTF-8.
+    InvalidUtf8,
+    /// A line that is no JSON.
+    MalformedJson,
+    /// JSON of the right format with a field of the wrong type.
+    MalformedRecord,
+    /// An object in no known format.
+    UnrecognisedFormat,
+    /// A record without its trace id or span id.
+    MissingId,
+    /// A record without its time.
+    MissingTime,
+    /// A trace of which no span came.
+    NoSpans,
+    /// A trace with more spans or bytes than the limit.
+    TraceTooLarge,
+    /// The analyzer took longer than the trace's time budget.
+    TimedOut,
+    /// The analyzer named a label outside the vocabulary, or broke the pattern schema.
+    SchemaViolation,
+    /// The run was interrupted before this trace was analysed.
+    Interrupted,
+    /// A defect of failsift; the trace is kept out, the run goes on.
+    Internal,
+}
+
+impl Kind {
+    /// The word in the `kind` column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Truncated => "truncated",
+            Self::CorruptCompression => "corrupt_compression",
+            Self::CorruptParquet => "corrupt_parquet",
+            Self::Oversize => "oversize",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::MalformedJson => "malformed_json",
+            Self::MalformedRecord => "malformed_record",
+            Self::UnrecognisedFormat => "unrecognised_format",
+            Self::MissingId => "missing_id",
+            Self::MissingTime => "missing_time",
+            Self::NoSpans => "no_spans",
+            Self::TraceTooLarge => "trace_too_large",
+            Self::TimedOut => "timed_out",
+            Self::SchemaViolation => "schema_violation",
+            Self::Interrupted => "interrupted",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// One record or trace that could not be processed: a row of the `errors` table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The trace id, or the place where there is none: `URI#L4`, `URI#L4.s2`, `URI#row=17`, `URI`.
+    pub trace_ref: String,
+    /// Where it happened.
+    pub stage: Stage,
+    /// What happened, for programs.
+    pub kind: Kind,
+    /// A sentence for a person.
+    pub reason: String,
+    /// Whether the same input may succeed later.
+    pub retryable: bool,
+    /// The object that it came from.
+    pub source_uri: String,
+    /// True where `trace_ref` is a place and no trace id.
+    pub is_place: bool,
+}
+
+impl Rejection {
+    /// A record that has no trace id, named by its place in an object.
+    pub fn at_place(place: impl fmt::Display, source_uri: &str, stage: Stage, kind: Kind, reason: impl Into<String>) -> Self {
+        Self {
+            trace_ref: place.to_string(),
+            stage,
+            kind,
+            reason: reason.into(),
+            retryable: matches!(kind, Kind::Unreadable | Kind::Truncated | Kind::Interrupted),
+            source_uri: source_uri.to_owned(),
+            is_place: true,
+        }
+    }
+
+    /// A trace with an id.
+    pub fn of_trace(trace_id: &str, source_uri: &str, stage: Stage, kind: Kind, reason: impl Into<String>) -> Self {
+        Self {
+            trace_ref: trace_id.to_owned(),
+            stage,
+            kind,
+            reason: reason.into(),
+            retryable: matches!(kind, Kind::NoSpans | Kind::TimedOut | Kind::Interrupted | Kind::Internal),
+            source_uri: source_uri.to_owned(),
+            is_place: false,
+        }
+    }
+}

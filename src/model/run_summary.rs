@@ -1,0 +1,105 @@
+//! What one run did: printed at its end, and a row of `runs`.
+
+use serde::Serialize;
+
+use super::{Kind, Rejection, Stage};
+
+/// The row of `runs`; `--format json` prints it as it is.
+///
+/// Conservation: `received = stored + validation_failures + processing_errors + timed_out + unchanged + filtered`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "each column is documented in schemas/run_summary.schema.json, which a test compares")]
+pub struct RunSummary {
+    pub run_id: String,
+    pub pipeline: String,
+    pub status: RunStatus,
+    pub started_at: String,
+    pub finished_at: String,
+    pub received: u64,
+    pub processed: u64,
+    pub stored: u64,
+    pub validation_failures: u64,
+    pub processing_errors: u64,
+    pub timed_out: u64,
+    pub unchanged: u64,
+    pub filtered: u64,
+    pub skipped_objects: Vec<String>,
+    pub objects_read: u64,
+    pub bytes_read: u64,
+    pub spans_read: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cost_usd: f64,
+    pub grounding_rate: Option<f64>,
+    pub redaction_key_id: String,
+    pub latency_ms_p50: Option<f64>,
+    pub latency_ms_p95: Option<f64>,
+    pub latency_ms_max: Option<f64>,
+    pub failures: Vec<Failure>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Everything that was received has its outcome.
+    Complete,
+    /// Stopped by a signal; what was not analysed is in `errors`.
+    Interrupted,
+}
+
+impl RunStatus {
+    /// The word in the `status` column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// One failure in the summary; `errors` holds them all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Trace id or place.
+    pub trace_ref: String,
+    /// What happened, for programs.
+    pub kind: String,
+    /// A sentence for a person.
+    pub reason: String,
+}
+
+impl RunSummary {
+    /// Counts one rejection in the class where the conservation sum expects it.
+    pub fn count_rejection(&mut self, rejection: &Rejection) {
+        match (rejection.stage, rejection.kind) {
+            (_, Kind::TimedOut) => self.timed_out += 1,
+            (Stage::Validate, _) => {
+                self.validation_failures += 1;
+                self.processed += 1;
+            }
+            _ => self.processing_errors += 1,
+        }
+        if self.failures.len() < crate::limits::SUMMARY_FAILURES_MAX {
+            self.failures.push(Failure {
+                trace_ref: rejection.trace_ref.clone(),
+                kind: rejection.kind.as_str().to_owned(),
+                reason: rejection.reason.clone(),
+            });
+        }
+    }
+
+    /// Everything that has an outcome; equal to `received` where nothing was lost.
+    pub fn accounted_for(&self) -> u64 {
+        self.stored + self.validation_failures + self.processing_errors + self.timed_out + self.unchanged + self.filtered
+    }
+
+    /// The share of received traces that failed, 0 where nothing was received.
+    #[expect(clippy::cast_precision_loss, reason = "a share; 2^52 traces is out of reach")]
+    pub fn error_rate(&self) -> f64 {
+        if self.received == 0 {
+            return 0.0;
+        }
+        (self.validation_failures + self.processing_errors + self.timed_out) as f64 / self.received as f64
+    }
+}

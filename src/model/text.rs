@@ -1,0 +1,99 @@
+//! Cutting and showing text that came out of a trace.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::limits::EXCERPT_CHARS_MAX;
+
+/// A piece of `text` around `focus` with at most [`EXCERPT_CHARS_MAX`] characters, never cut inside a redaction token such as
+/// `<EMAIL:1a2b3c>`. The result is a substring of `text`, so that it can be found there again.
+pub fn excerpt_around(text: &str, focus: Range<usize>) -> &str {
+    let start = floor_boundary(text, focus.start.min(text.len()));
+    let end = ceil_boundary(text, focus.end.clamp(start, text.len()));
+    let focus_chars = text.get(start..end).map_or(0, |focus| focus.chars().take(EXCERPT_CHARS_MAX).count());
+    let before = (EXCERPT_CHARS_MAX - focus_chars) / 3;
+    let from = text.get(..start).map_or(0, |head| head.char_indices().rev().take(before).last().map_or(start, |(index, _)| index));
+    let to = text.get(from..).map_or(from, |tail| tail.char_indices().nth(EXCERPT_CHARS_MAX).map_or(text.len(), |(index, _)| from + index));
+    let from = token_around(text, from).map_or(from, |token| token.end);
+    let to = token_around(text, to).map_or(to, |token| token.start.max(from));
+    text.get(from..to).unwrap_or_default().trim()
+}
+
+/// The redaction token that `at` cuts in two, if any.
+fn token_around(text: &str, at: usize) -> Option<Range<usize>> {
+    const TOKEN_BYTES_MAX: usize = 48;
+    let window_start = floor_boundary(text, at.saturating_sub(TOKEN_BYTES_MAX));
+    let start = window_start + text.get(window_start..at)?.rfind('<')?;
+    let window_end = floor_boundary(text, (start + TOKEN_BYTES_MAX).min(text.len()));
+    let end = start + text.get(start..window_end)?.find('>')? + 1;
+    let inside = text.get(start + 1..end - 1)?;
+    let is_token = inside.bytes().next().is_some_and(|byte| byte.is_ascii_uppercase())
+        && inside.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':'));
+    (start < at && at < end && is_token).then_some(start..end)
+}
+
+fn floor_boundary(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+fn ceil_boundary(text: &str, mut at: usize) -> usize {
+    while at < text.len() && !text.is_char_boundary(at) {
+        at += 1;
+    }
+    at
+}
+
+/// `text` for a terminal: control characters and those that reorder text (Unicode bidirectional controls) become visible
+/// escapes, so that a trace cannot move the cursor, set a title or hide words.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let hostile = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    if !text.contains(hostile) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if hostile(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_and_stands_in_the_text() {
+        let text = "é".repeat(1_000) + "boom" + &"ü".repeat(1_000);
+        let at = text.find("boom").unwrap();
+        let excerpt = excerpt_around(&text, at..at + 4);
+        assert!(excerpt.contains("boom"), "{excerpt}");
+        assert!(excerpt.chars().count() <= EXCERPT_CHARS_MAX);
+        assert!(text.contains(excerpt));
+    }
+
+    #[test]
+    fn an_excerpt_never_cuts_a_token() {
+        for pad in 0..300 {
+            let text = format!("{}<EMAIL:1a2b3c>{} boom {}<CARD:aaaaaa>{}", "x".repeat(20), "a".repeat(pad), "b".repeat(pad), "y".repeat(300));
+            let at = text.find("boom").unwrap();
+            let excerpt = excerpt_around(&text, at..at + 4);
+            let without = excerpt.replace("<EMAIL:1a2b3c>", "").replace("<CARD:aaaaaa>", "");
+            assert!(!without.contains(['<', '>', ':']), "{excerpt}");
+        }
+    }
+
+    #[test]
+    fn a_long_focus_is_cut_to_the_limit() {
+        let text = "x".repeat(10_000);
+        assert_eq!(excerpt_around(&text, 0..10_000).len(), EXCERPT_CHARS_MAX);
+    }
+
+    #[test]
+    fn escapes_are_shown_and_not_obeyed() {
+        assert_eq!(visible("a\u{1b}[31mb"), "a\\u{1b}[31mb");
+        assert_eq!(visible("ok\nnext"), "ok\nnext");
+        assert_eq!(visible("\u{202e}evil"), "\\u{202e}evil");
+    }
+}

@@ -1,0 +1,86 @@
+//! The controlled vocabulary. Its one source is `schemas/pattern.schema.json`, which is compiled in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+/// A category with one of its contributing factors. Can only be made of words that the schema holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label {
+    category: &'static str,
+    factor: &'static str,
+}
+
+/// A word that the vocabulary does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no category/contributing_factor of the vocabulary")]
+pub struct UnknownLabel(pub String);
+
+impl Label {
+    /// Looks up `category/contributing_factor`.
+    ///
+    /// # Errors
+    /// [`UnknownLabel`] where the schema holds no such pair.
+    pub fn parse(text: &str) -> Result<Self, UnknownLabel> {
+        let unknown = || UnknownLabel(text.to_owned());
+        let (category, factor) = text.split_once('/').ok_or_else(unknown)?;
+        let (category, factors) = vocabulary().get_key_value(category).ok_or_else(unknown)?;
+        let factor = factors.iter().find(|known| **known == factor).ok_or_else(unknown)?;
+        Ok(Self { category, factor })
+    }
+
+    /// The category.
+    pub fn category(self) -> &'static str {
+        self.category
+    }
+
+    /// The contributing factor.
+    pub fn factor(self) -> &'static str {
+        self.factor
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.category, self.factor)
+    }
+}
+
+/// Every category with its contributing factors, read from the schema's `allOf` rules once.
+pub fn vocabulary() -> &'static BTreeMap<&'static str, Vec<&'static str>> {
+    static VOCABULARY: LazyLock<BTreeMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
+        let schema: &'static Value = Box::leak(Box::new(crate::schemas::pattern().clone()));
+        let rules = schema["allOf"].as_array().map_or(&[][..], Vec::as_slice);
+        rules
+            .iter()
+            .filter_map(|rule| {
+                let category = rule["if"]["properties"]["category"]["const"].as_str()?;
+                let factors = rule["then"]["properties"]["contributing_factor"]["enum"].as_array()?;
+                Some((category, factors.iter().filter_map(Value::as_str).collect()))
+            })
+            .collect()
+    });
+    &VOCABULARY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_holds_the_whole_vocabulary() {
+        assert_eq!(vocabulary().len(), 14);
+        assert_eq!(vocabulary().values().map(Vec::len).sum::<usize>(), 63);
+        let enumerated = crate::schemas::pattern()["properties"]["category"]["enum"].as_array().unwrap();
+        assert_eq!(enumerated.len(), 14);
+    }
+
+    #[test]
+    fn labels_outside_the_vocabulary_cannot_be_made() {
+        assert_eq!(Label::parse("provider_error/rate_limited").unwrap().to_string(), "provider_error/rate_limited");
+        assert!(Label::parse("provider_error/tool_timeout").is_err());
+        assert!(Label::parse("nonsense").is_err());
+    }
+}

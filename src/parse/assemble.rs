@@ -1,0 +1,497 @@
+//! Pieces -> traces: brings together what belongs to one trace, wherever in the input it stood.
+//!
+//! Pieces are encoded (postcard), cut into rows of at most [`PIECE_BYTES_MAX`], and sorted by a hash of their trace id with DataFusion's
+//! external sort, which spills to disk under a memory limit. Then a trace is a run of rows with the same key. So memory depends on the
+//! limit and on the largest single trace, never on the size of the input, and it does not matter in which object, line or format the
+//! spans of a trace stood.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+
+use arrow::array::{Array, ArrayRef, BinaryArray, BinaryBuilder, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::DataFusionError;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use futures::stream::{self, BoxStream, StreamExt};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{Format, Parsed, Piece};
+use crate::limits::{GATHER_BATCH_ROWS, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX};
+use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Span, Stage, Trace};
+use crate::pool;
+use crate::read::Chunk;
+
+/// How to parse and gather.
+#[derive(Clone)]
+pub struct AssembleOptions {
+    /// Reads everything with this format instead of telling it per object.
+    pub format: Option<&'static dyn Format>,
+    /// Memory for the sort before it spills.
+    pub memory_bytes: usize,
+    /// Where it spills to.
+    pub spill_folder: PathBuf,
+}
+
+impl fmt::Debug for AssembleOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AssembleOptions").field("format", &self.format.map(Format::name)).field("memory_bytes", &self.memory_bytes).finish_non_exhaustive()
+    }
+}
+
+/// Counts of what was parsed, shared with the run summary.
+#[derive(Debug, Default)]
+pub struct ParseCounts {
+    /// Spans that came out of records, duplicates included.
+    pub spans: AtomicU64,
+    skipped: Mutex<Vec<String>>,
+}
+
+impl ParseCounts {
+    /// Objects that hold no traces, the first [`SUMMARY_SKIPPED_MAX`] of them, sorted.
+    pub fn skipped_objects(&self) -> Vec<String> {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        skipped.sort();
+        skipped
+    }
+
+    fn skip(&self, objects: Vec<String>) {
+        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = SUMMARY_SKIPPED_MAX.saturating_sub(skipped.len());
+        skipped.extend(objects.into_iter().take(room));
+    }
+}
+
+/// What ends a run rather than a trace: the disk that gathering spills to is full. Filled at most once.
+#[derive(Debug, Clone, Default)]
+pub struct Fatal(Arc<OnceLock<String>>);
+
+impl Fatal {
+    /// The failure, if there was one.
+    pub fn get(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+
+    fn set(&self, reason: String) {
+        // The first reason is the one that counts.
+        let _ = self.0.set(reason);
+    }
+}
+
+/// Parses chunks and gathers what belongs to one trace.
+pub fn traces(chunks: OutcomeStream<Chunk>, options: AssembleOptions, counts: Arc<ParseCounts>, fatal: Fatal) -> OutcomeStream<Trace> {
+    let (rows_in, rows_out) = mpsc::channel(2);
+    let (rejections_in, rejections_out) = mpsc::channel(64);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(split(super::parsed(chunks, options.format), counts, rows_in, rejections_in));
+    let gathered = match sorted(rows_out, &options) {
+        Ok(rows) => pool::stage(gathered(rows, fatal), GatheredTrace::decode),
+        Err(error) => {
+            fatal.set(format!("cannot gather spans: {error}"));
+            stream::empty().boxed()
+        }
+    };
+    let rejections = channel_stream(rejections_out).map(Err);
+    // The task lives as long as the stream, so dropping the stream ends it.
+    stream::select(rejections, gathered)
+        .map(move |item| {
+            let _owned_by_the_stream = &tasks;
+            item
+        })
+        .boxed()
+}
+
+fn channel_stream<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> BoxStream<'static, T> {
+    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
+}
+
+/// Sends rows to the sort, and everything that is no part of a trace around it.
+async fn split(
+    mut parsed: BoxStream<'static, Parsed>,
+    counts: Arc<ParseCounts>,
+    rows: mpsc::Sender<RecordBatch>,
+    rejections: mpsc::Sender<Rejection>,
+) {
+    while let Some(parsed) = parsed.next().await {
+        counts.skip(parsed.skipped);
+        for rejection in parsed.rejections {
+            if rejections.send(rejection).await.is_err() {
+                return;
+            }
+        }
+        if parsed.pieces.is_empty() {
+            continue;
+        }
+        let first = counts.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
+        let batch = pool::run(move || encode(&parsed.pieces, first)).await;
+        match batch {
+            Ok(batch) => {
+                if rows.send(batch).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::error!(%error, "cannot encode spans"),
+        }
+    }
+}
+
+/// Key: 16 bytes of SHA-256 of the trace id, 8 of the piece's number, 4 of the part's.
+const TRACE_KEY_BYTES: usize = 16;
+const PIECE_KEY_BYTES: usize = TRACE_KEY_BYTES + 8;
+
+static ROWS: LazyLock<SchemaRef> = LazyLock::new(|| {
+    Arc::new(Schema::new(vec![Field::new("key", DataType::Binary, false), Field::new("part", DataType::Binary, false)]))
+});
+
+/// Pieces as rows, numbered from `first`.
+fn encode(pieces: &[Piece], first: u64) -> Result<RecordBatch, String> {
+    let mut keys = BinaryBuilder::with_capacity(pieces.len(), pieces.len() * (PIECE_KEY_BYTES + 4));
+    let mut parts = BinaryBuilder::new();
+    let mut buffer = Vec::with_capacity(64 * 1024);
+    for (piece, number) in pieces.iter().zip(first..) {
+        buffer.clear();
+        buffer = postcard::to_extend(&(&piece.trace_id, piece), buffer).map_err(|error| error.to_string())?;
+        let hash = Sha256::digest(piece.trace_id.as_bytes());
+        for (part, index) in buffer.chunks(PIECE_BYTES_MAX).zip(0u32..) {
+            let mut key = [0u8; PIECE_KEY_BYTES + 4];
+            for (slot, byte) in key.iter_mut().zip(hash.iter().take(TRACE_KEY_BYTES).copied().chain(number.to_be_bytes()).chain(index.to_be_bytes())) {
+                *slot = byte;
+            }
+            keys.append_value(key);
+            parts.append_value(part);
+        }
+    }
+    let columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), Arc::new(parts.finish())];
+    RecordBatch::try_new(Arc::clone(&ROWS), columns).map_err(|error| error.to_string())
+}
+
+/// The rows of a channel in the order of their keys.
+fn sorted(rows: mpsc::Receiver<RecordBatch>, options: &AssembleOptions) -> Result<SendableRecordBatchStream, DataFusionError> {
+    let source = StreamingTableExec::try_new(Arc::clone(&ROWS), vec![Arc::new(Source(Mutex::new(Some(rows))))], None, [], false, None)?;
+    let by_key = LexOrdering::from([PhysicalSortExpr::new_default(col("key", &ROWS)?)]);
+    let sort = SortExec::new(by_key, Arc::new(source));
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_folder.clone()]));
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
+        .with_disk_manager_builder(disk)
+        .build_arc()?;
+    let config = SessionConfig::new()
+        .with_batch_size(GATHER_BATCH_ROWS)
+        .with_sort_spill_reservation_bytes(options.memory_bytes / 8)
+        .with_target_partitions(1);
+    sort.execute(0, Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime)))
+}
+
+/// The receiving end of the channel as a source of the plan. It can be read once.
+#[derive(Debug)]
+struct Source(Mutex<Option<mpsc::Receiver<RecordBatch>>>);
+
+impl PartitionStream for Source {
+    fn schema(&self) -> &SchemaRef {
+        &ROWS
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let receiver = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let batches = receiver.map_or_else(|| stream::empty().boxed(), channel_stream).map(Ok);
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&ROWS), batches))
+    }
+}
+
+/// The rows of one trace, still encoded.
+#[derive(Debug, Default)]
+struct GatheredTrace {
+    /// Batches and the rows in them.
+    rows: Vec<(BinaryArray, BinaryArray, Range<usize>)>,
+    bytes: usize,
+    pieces: usize,
+    too_large: bool,
+}
+
+/// Cuts sorted rows where the trace changes.
+fn gathered(rows: SendableRecordBatchStream, fatal: Fatal) -> OutcomeStream<GatheredTrace> {
+    struct State {
+        rows: SendableRecordBatchStream,
+        open: Option<([u8; TRACE_KEY_BYTES], GatheredTrace)>,
+        fatal: Fatal,
+        ended: bool,
+    }
+    let state = State { rows, open: None, fatal, ended: false };
+    stream::unfold(state, |mut state| async move {
+        if state.ended {
+            return None;
+        }
+        let done: Vec<Outcome<GatheredTrace>> = match state.rows.next().await {
+            Some(Ok(batch)) => cut(&batch, &mut state.open).into_iter().map(Ok).collect(),
+            Some(Err(error)) => {
+                state.ended = true;
+                state.fatal.set(format!("cannot gather spans: {error}\n  hint: --memory-limit gives gathering more room, TMPDIR another disk"));
+                Vec::new()
+            }
+            None => {
+                state.ended = true;
+                state.open.take().map(|(_, trace)| Ok(trace)).into_iter().collect()
+            }
+        };
+        Some((stream::iter(done), state))
+    })
+    .flatten()
+    .boxed()
+}
+
+/// Adds the rows of a batch to the open trace and returns those that are complete.
+fn cut(batch: &RecordBatch, open: &mut Option<([u8; TRACE_KEY_BYTES], GatheredTrace)>) -> Vec<GatheredTrace> {
+    let binary = |index: usize| batch.column(index).as_any().downcast_ref::<BinaryArray>().cloned();
+    let (Some(keys), Some(parts)) = (binary(0), binary(1)) else { return Vec::new() };
+    let trace_key = |row: usize| keys.value(row).first_chunk::<TRACE_KEY_BYTES>().copied().unwrap_or_default();
+    let mut done = Vec::new();
+    let mut start = 0;
+    while start < keys.len() {
+        let key = trace_key(start);
+        let end = (start + 1..keys.len()).find(|row| trace_key(*row) != key).unwrap_or(keys.len());
+        if open.as_ref().is_some_and(|(open_key, _)| *open_key != key) {
+            done.extend(open.take().map(|(_, trace)| trace));
+        }
+        let (_, trace) = open.get_or_insert_with(|| (key, GatheredTrace::default()));
+        trace.add(&keys, &parts, start..end);
+        start = end;
+    }
+    done
+}
+
+impl GatheredTrace {
+    fn add(&mut self, keys: &BinaryArray, parts: &BinaryArray, rows: Range<usize>) {
+        self.bytes += rows.clone().map(|row| parts.value(row).len()).sum::<usize>();
+        self.pieces += rows.len();
+        // The first rows are kept, for the id in the rejection.
+        self.too_large |= self.bytes > TRACE_BYTES_MAX || self.pieces > TRACE_SPANS_MAX;
+        if !self.too_large || self.rows.is_empty() {
+            self.rows.push((keys.clone(), parts.clone(), rows));
+        } else {
+            self.rows.truncate(1);
+        }
+    }
+
+    /// Decodes the pieces and builds the trace.
+    fn decode(self) -> Outcome<Trace> {
+        let mut pieces = Vec::with_capacity(self.pieces);
+        let mut joined: Vec<u8> = Vec::new();
+        let mut rows = self
+            .rows
+            .iter()
+            .flat_map(|(keys, parts, rows)| rows.clone().map(|row| (keys.value(row), parts.value(row))))
+            .peekable();
+        while let Some((key, part)) = rows.next() {
+            let piece_key = key.get(..PIECE_KEY_BYTES);
+            let goes_on = rows.peek().is_some_and(|(next, _)| next.get(..PIECE_KEY_BYTES) == piece_key);
+            let bytes = if joined.is_empty() && !goes_on {
+                part
+            } else {
+                joined.extend_from_slice(part);
+                if goes_on {
+                    continue;
+                }
+                joined.as_slice()
+            };
+            match postcard::from_bytes::<(String, Piece)>(bytes) {
+                Ok((trace_id, piece)) => pieces.push(Piece { trace_id, ..piece }),
+                Err(error) if !self.too_large => tracing::error!(%error, "cannot decode a gathered span"),
+                Err(_) => {}
+            }
+            joined.clear();
+        }
+        let Some(first) = pieces.first() else {
+            return Err(Rejection::at_place("gathered spans", "", Stage::Parse, Kind::Internal, "gathered spans cannot be decoded; this is a defect of failsift"));
+        };
+        if self.too_large {
+            let reason = format!(
+                "the trace has more than {TRACE_SPANS_MAX} spans or {} MiB, which is more than failsift looks at",
+                TRACE_BYTES_MAX / (1024 * 1024)
+            );
+            return Err(Rejection::of_trace(&first.trace_id, &first.source.uri, Stage::Parse, Kind::TraceTooLarge, reason));
+        }
+        build(pieces)
+    }
+}
+
+/// One trace of its pieces, the same whatever order they came in.
+fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
+    let mut additions: Vec<Piece> = pieces.extract_if(.., |piece| piece.addition).collect();
+    if pieces.is_empty() {
+        let (id, uri) = additions.first().map_or(("", ""), |piece| (piece.trace_id.as_str(), piece.source.uri.as_str()));
+        return Err(Rejection::of_trace(id, uri, Stage::Parse, Kind::NoSpans, "only log records of the trace came, and no span"));
+    }
+    let delivered = pieces.len();
+    // Of a span that was delivered twice the fuller one comes last and wins.
+    pieces.sort_by_cached_key(|piece| (piece.span.ended_at_ns.is_some(), text_bytes(&piece.span), format!("{:?}", piece.source.uri)));
+    let mut unique: HashMap<String, Piece> = HashMap::with_capacity(delivered);
+    for piece in pieces {
+        unique.insert(piece.span.span_id.clone(), piece);
+    }
+    let mut pieces: Vec<Piece> = unique.into_values().collect();
+    pieces.sort_by(|a, b| (a.span.started_at_ns, &a.span.span_id).cmp(&(b.span.started_at_ns, &b.span.span_id)));
+
+    let mut notes = Vec::new();
+    if delivered > pieces.len() {
+        notes.push(format!("{} spans were delivered more than once", delivered - pieces.len()));
+    }
+    additions.sort_by(|a, b| (a.span.started_at_ns, &a.span.span_id).cmp(&(b.span.started_at_ns, &b.span.span_id)));
+    additions.dedup();
+    add_to_spans(&mut pieces, additions);
+
+    let root = pieces.iter().find(|piece| piece.span.parent_span_id.is_none()).or(pieces.first());
+    let service = root.and_then(|piece| piece.service.clone()).or_else(|| pieces.iter().find_map(|piece| piece.service.clone()));
+    let environment = root.and_then(|piece| piece.environment.clone()).or_else(|| pieces.iter().find_map(|piece| piece.environment.clone()));
+    Ok(Trace {
+        trace_id: root.map(|piece| piece.trace_id.clone()).unwrap_or_default(),
+        service,
+        environment,
+        source: root.map(|piece| piece.source.clone()).unwrap_or_default(),
+        spans: pieces.into_iter().map(|piece| piece.span).collect(),
+        notes,
+    })
+}
+
+/// Gives the messages of log records to their spans, where the spans carry none themselves.
+fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) {
+    let carries_own: Vec<(bool, bool)> = pieces.iter().map(|piece| (!piece.span.input.is_empty(), !piece.span.output.is_empty())).collect();
+    let by_id: HashMap<String, usize> = pieces.iter().enumerate().map(|(index, piece)| (piece.span.span_id.clone(), index)).collect();
+    for addition in additions {
+        let Some(index) = by_id.get(&addition.span.span_id).copied() else { continue };
+        let (Some(piece), Some((own_input, own_output))) = (pieces.get_mut(index), carries_own.get(index)) else { continue };
+        if !own_input {
+            piece.span.input.extend(addition.span.input);
+        }
+        if !own_output {
+            piece.span.output.extend(addition.span.output);
+        }
+        if piece.span.finish_reasons.is_empty() {
+            piece.span.finish_reasons = addition.span.finish_reasons;
+        }
+        if piece.span.tools_offered.is_empty() {
+            piece.span.tools_offered = addition.span.tools_offered;
+        }
+    }
+}
+
+fn text_bytes(span: &Span) -> usize {
+    let mut bytes = 0;
+    span.fields(&mut |_, text| {
+        bytes += text.len();
+        false
+    });
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Source as TraceSource;
+
+    fn piece(trace: usize, span: usize, text: &str) -> Piece {
+        Piece {
+            trace_id: format!("trace-{trace}"),
+            service: Some("s".into()),
+            environment: None,
+            source: TraceSource { uri: "u".into() },
+            span: Span { span_id: format!("{span}"), started_at_ns: Some(span as i64), output_text: Some(text.into()), ..Span::default() },
+            addition: false,
+        }
+    }
+
+    async fn gather(batches: Vec<Vec<Piece>>, memory_bytes: usize) -> (Vec<Outcome<Trace>>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = AssembleOptions { format: None, memory_bytes, spill_folder: folder.path().to_owned() };
+        let (sender, receiver) = mpsc::channel(1);
+        let rows = sorted(receiver, &options).unwrap();
+        let fatal = Fatal::default();
+        let mut first = 0;
+        let mut feeder = JoinSet::new();
+        feeder.spawn(async move {
+            for batch in batches {
+                let rows = encode(&batch, first).unwrap();
+                first += batch.len() as u64;
+                if sender.send(rows).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut spilled = 0;
+        let mut found = Vec::new();
+        let mut traces = pool::stage(gathered(rows, fatal.clone()), GatheredTrace::decode);
+        while let Some(trace) = traces.next().await {
+            spilled = spilled.max(std::fs::read_dir(folder.path()).unwrap().count());
+            found.push(trace);
+        }
+        assert_eq!(fatal.get(), None);
+        (found, spilled)
+    }
+
+    #[tokio::test]
+    async fn spans_of_a_trace_are_gathered_under_a_memory_limit_that_the_input_exceeds() {
+        let text = "x".repeat(4_000);
+        // 40 traces of 50 spans, 8 MB in all, delivered span by span across the traces.
+        let batches: Vec<_> = (0..50).map(|span| (0..40).map(|trace| piece(trace, span, &text)).collect()).collect();
+        let (traces, spilled) = gather(batches, 2 * 1024 * 1024).await;
+        assert_eq!(traces.len(), 40);
+        assert!(traces.iter().all(|trace| trace.as_ref().is_ok_and(|trace| trace.spans.len() == 50)));
+        assert!(spilled > 0, "nothing was spilled, so the limit was not tested");
+    }
+
+    #[tokio::test]
+    async fn a_span_larger_than_a_row_comes_back_whole() {
+        let text: String = (0..500_000).map(|index| char::from(b'a' + (index % 26) as u8)).collect();
+        let (traces, _) = gather(vec![vec![piece(0, 1, &text), piece(0, 2, "short")]], 64 * 1024 * 1024).await;
+        let trace = traces[0].as_ref().unwrap();
+        assert_eq!(trace.spans[0].output_text.as_deref(), Some(text.as_str()));
+        assert_eq!(trace.spans[1].output_text.as_deref(), Some("short"));
+    }
+
+    #[tokio::test]
+    async fn a_trace_over_the_limit_is_rejected_by_name_and_its_neighbours_live() {
+        let batches = (0..60).map(|batch| (0..1_000).map(|span| piece(0, batch * 1_000 + span, "")).collect()).chain([vec![piece(1, 1, "a")]]);
+        let (mut traces, _) = gather(batches.collect(), 64 * 1024 * 1024).await;
+        traces.sort_by_key(Result::is_ok);
+        let rejection = traces[0].as_ref().unwrap_err();
+        assert_eq!((rejection.trace_ref.as_str(), rejection.kind), ("trace-0", Kind::TraceTooLarge));
+        assert_eq!(traces[1].as_ref().unwrap().trace_id, "trace-1");
+    }
+
+    #[test]
+    fn order_and_double_delivery_do_not_matter() {
+        let pieces = vec![piece(0, 3, "c"), piece(0, 1, "a"), piece(0, 2, "bb"), piece(0, 2, "b")];
+        let expected = build(pieces.clone()).unwrap();
+        assert_eq!(expected.spans.iter().filter_map(|span| span.output_text.as_deref()).collect::<Vec<_>>(), ["a", "bb", "c"]);
+        assert_eq!(expected.notes, ["1 spans were delivered more than once"]);
+        for rotation in 1..4 {
+            let mut rotated = pieces.clone();
+            rotated.rotate_left(rotation);
+            assert_eq!(build(rotated).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn log_records_join_their_span_or_are_rejected_without_one() {
+        let mut log = piece(0, 1, "");
+        log.addition = true;
+        log.span.output = vec![crate::model::Message { content: "hi".into(), ..Default::default() }];
+        let trace = build(vec![log.clone(), piece(0, 1, "a")]).unwrap();
+        assert_eq!(trace.spans[0].output[0].content, "hi");
+        assert_eq!(build(vec![log]).unwrap_err().kind, Kind::NoSpans);
+    }
+}

@@ -1,0 +1,546 @@
+//! Attributes -> the fields of a [`Span`], for every semantic convention that traces of LLM applications use:
+//!
+//! - OpenInference <https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md>: `openinference.span.kind`,
+//!   `llm.input_messages.N.message.*`, `retrieval.documents.N.document.*`, `tool.*`, `input.value`.
+//! - OpenTelemetry GenAI <https://opentelemetry.io/docs/specs/semconv/gen-ai/>: `gen_ai.operation.name`, `gen_ai.input.messages` as
+//!   JSON text or as nested values, `gen_ai.tool.call.*`, `gen_ai.retrieval.documents`.
+//! - OpenLLMetry (Traceloop): `traceloop.span.kind`, `traceloop.entity.*`, and before 0.50 `gen_ai.prompt.N.*`, `gen_ai.completion.N.*`.
+//!
+//! Quirks seen in real exports: finish reasons stand in `llm.finish_reason` or only inside `output.value`; `refusal` of OpenAI's
+//! API likewise; OpenInference leaves `retrieval.documents` out altogether where nothing was found.
+
+use std::borrow::Cow;
+
+use super::json::parse_tree;
+use super::messages;
+use super::value::Value;
+use crate::model::{Attribute, Document, Exception, Message, Span, SpanKind, Status, ToolCall, ToolUse};
+
+/// Indexes beyond this are kept as plain attributes: a hostile index must not size a list.
+const INDEX_MAX: usize = 10_000;
+
+/// Puts attributes into the fields of a span, one at a time, then settles what only all of them together tell.
+pub(super) struct SpanAttributes {
+    span: Span,
+    documents: Vec<Document>,
+    prompts: Vec<Message>,
+    completions: Vec<Message>,
+}
+
+impl SpanAttributes {
+    /// Starts from what the format itself says of the span.
+    pub(super) fn new(span: Span) -> Self {
+        Self { span, documents: Vec::new(), prompts: Vec::new(), completions: Vec::new() }
+    }
+
+    /// Takes one attribute.
+    pub(super) fn set(&mut self, key: Cow<'_, str>, value: Value<'_>) {
+        if let Some(value) = self.set_known(&key, value)
+            && let Some(value) = value.into_text()
+        {
+            self.span.attributes.push(Attribute { key: key.into_owned(), value });
+        }
+    }
+
+    /// Takes an attribute that a convention names; gives the value back where none does.
+    fn set_known<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
+        match key.split_once('.').map(|(first, _)| first) {
+            Some("openinference" | "llm" | "input" | "output" | "retrieval" | "tool" | "tool_call") => self.set_openinference(key, value),
+            Some("gen_ai") => self.set_gen_ai(key, value),
+            Some("traceloop") => self.set_traceloop(key, value),
+            Some("error") if key == "error.type" => {
+                self.span.error_type = value.into_text();
+                None
+            }
+            _ => Some(value),
+        }
+    }
+
+    fn set_openinference<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
+        let span = &mut self.span;
+        match key {
+            "openinference.span.kind" => {
+                span.kind = value.as_str().and_then(openinference_kind).unwrap_or(SpanKind::Other);
+            }
+            "input.value" => span.input_text = value.into_text(),
+            "output.value" => span.output_text = value.into_text(),
+            "llm.model_name" => span.model = value.into_text(),
+            "llm.provider" => span.provider = value.into_text(),
+            "llm.system" => span.provider = span.provider.take().or(value.into_text()),
+            "llm.finish_reason" => span.finish_reasons.extend(value.into_texts()),
+            "llm.token_count.prompt" | "llm.usage.prompt_tokens" => span.usage.input = value.as_u64(),
+            "llm.token_count.completion" | "llm.usage.completion_tokens" => span.usage.output = value.as_u64(),
+            "tool.name" => self.tool().name = value.into_text().unwrap_or_default(),
+            "tool.parameters" => {
+                let tool = self.tool();
+                if tool.arguments.is_empty() {
+                    tool.arguments = value.into_text().unwrap_or_default();
+                }
+            }
+            "tool_call.id" => self.tool().call_id = value.into_text(),
+            "llm.request.type" => {
+                span.kind = SpanKind::Llm;
+                return Some(value);
+            }
+            _ => return self.set_openinference_item(key, value),
+        }
+        None
+    }
+
+    /// `llm.output_messages.0.message.tool_calls.1.tool_call.function.name` and its like.
+    fn set_openinference_item<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
+        for (prefix, is_input) in [("llm.input_messages.", true), ("llm.output_messages.", false)] {
+            if let Some((index, rest)) = key.strip_prefix(prefix).and_then(indexed) {
+                let list = if is_input { &mut self.span.input } else { &mut self.span.output };
+                return set_message_part(item(list, index)?, rest.strip_prefix("message.").unwrap_or(rest), value);
+            }
+            if key.strip_prefix(prefix.trim_end_matches('.')).is_some_and(str::is_empty) {
+                let Some(tree) = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree) else { return Some(value) };
+                let (found, reasons) = messages::from_tree(&without_message_prefix(tree))?;
+                if is_input {
+                    self.span.input = found;
+                } else {
+                    self.span.output = found;
+                    self.span.finish_reasons.extend(reasons);
+                }
+                return None;
+            }
+        }
+        if let Some((index, rest)) = key.strip_prefix("retrieval.documents.").and_then(indexed) {
+            let document = item(&mut self.documents, index)?;
+            match rest.strip_prefix("document.").unwrap_or(rest) {
+                "content" => document.content = value.into_text().unwrap_or_default(),
+                "id" => document.id = value.into_text(),
+                "score" => document.score = value.as_f64(),
+                _ => return Some(value),
+            }
+            return None;
+        }
+        if key == "retrieval.documents" {
+            let tree = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree);
+            self.span.documents = Some(tree.as_ref().map(documents).unwrap_or_default());
+            return None;
+        }
+        if let Some((_, "tool.json_schema")) = key.strip_prefix("llm.tools.").and_then(indexed) {
+            self.span.tools_offered.extend(value.as_str().and_then(parse_tree).as_ref().and_then(tool_name));
+            return Some(value);
+        }
+        if let Some((_, "name")) = key.strip_prefix("llm.request.functions.").and_then(indexed) {
+            self.span.tools_offered.extend(value.into_text());
+            return None;
+        }
+        Some(value)
+    }
+
+    fn set_gen_ai<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
+        let span = &mut self.span;
+        match key {
+            "gen_ai.operation.name" => {
+                if let Some(kind) = value.as_str().and_then(operation_kind) {
+                    span.kind = kind;
+                }
+            }
+            "gen_ai.provider.name" => span.provider = value.into_text(),
+            "gen_ai.system" => span.provider = span.provider.take().or(value.into_text()),
+            "gen_ai.response.model" => span.model = value.into_text(),
+            "gen_ai.request.model" => span.model = span.model.take().or(value.into_text()),
+            "gen_ai.response.finish_reasons" => span.finish_reasons.extend(value.into_texts()),
+            "gen_ai.usage.input_tokens" | "gen_ai.usage.prompt_tokens" => span.usage.input = value.as_u64(),
+            "gen_ai.usage.output_tokens" | "gen_ai.usage.completion_tokens" => span.usage.output = value.as_u64(),
+            "gen_ai.tool.name" => self.tool().name = value.into_text().unwrap_or_default(),
+            "gen_ai.tool.call.id" => self.tool().call_id = value.into_text(),
+            "gen_ai.tool.call.arguments" => self.tool().arguments = value.into_text().unwrap_or_default(),
+            "gen_ai.tool.call.result" => self.tool().result = value.into_text(),
+            "gen_ai.input.messages" | "gen_ai.output.messages" => {
+                let Some((found, reasons)) = value.as_str().map_or_else(|| messages::from_tree(&value.to_json()), messages::from_text) else {
+                    return Some(value);
+                };
+                if key == "gen_ai.input.messages" {
+                    span.input = found;
+                } else {
+                    span.output = found;
+                    if span.finish_reasons.is_empty() {
+                        span.finish_reasons = reasons;
+                    }
+                }
+            }
+            "gen_ai.tool.definitions" => {
+                let tree = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree);
+                span.tools_offered = tree.as_ref().and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(tool_name).collect();
+            }
+            "gen_ai.retrieval.documents" => {
+                let tree = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree);
+                span.documents = Some(tree.as_ref().map(documents).unwrap_or_default());
+            }
+            "gen_ai.retrieval.query.text" => span.input_text = value.into_text(),
+            _ => return self.set_gen_ai_item(key, value),
+        }
+        None
+    }
+
+    /// The indexed keys of OpenLLMetry before 0.50: `gen_ai.completion.0.tool_calls.0.name`.
+    fn set_gen_ai_item<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
+        if let Some((index, rest)) = key.strip_prefix("gen_ai.prompt.").and_then(indexed) {
+            return set_message_part(item(&mut self.prompts, index)?, rest, value);
+        }
+        if let Some((index, rest)) = key.strip_prefix("gen_ai.completion.").and_then(indexed) {
+            if rest == "finish_reason" {
+                self.span.finish_reasons.extend(value.into_text());
+                return None;
+            }
+            return set_message_part(item(&mut self.completions, index)?, rest, value);
+        }
+        Some(value)
+    }
+
+    fn set_traceloop<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
+        match key {
+            "traceloop.span.kind" => {
+                if let (Some(kind), SpanKind::Other) = (value.as_str().and_then(traceloop_kind), self.span.kind) {
+                    self.span.kind = kind;
+                }
+            }
+            "traceloop.entity.input" => self.span.input_text = value.into_text(),
+            "traceloop.entity.output" => self.span.output_text = value.into_text(),
+            _ => return Some(value),
+        }
+        None
+    }
+
+    fn tool(&mut self) -> &mut ToolUse {
+        self.span.tool.get_or_insert_default()
+    }
+
+    /// The span, once all attributes are in.
+    pub(super) fn finish(mut self) -> Span {
+        if !self.prompts.is_empty() {
+            self.span.input = self.prompts;
+        }
+        if !self.completions.is_empty() {
+            self.span.output = self.completions;
+        }
+        if !self.documents.is_empty() {
+            self.span.documents = Some(self.documents);
+        }
+        let span = &mut self.span;
+        settle_kind(span);
+        match span.kind {
+            SpanKind::Tool => settle_tool(span),
+            SpanKind::Retriever => settle_documents(span),
+            SpanKind::Llm => settle_refusal(span),
+            _ => {}
+        }
+        self.span
+    }
+}
+
+/// What an exception event says; the attributes that are none of its own are dropped with the event.
+pub(super) fn exception(attributes: impl IntoIterator<Item = (String, Option<String>)>) -> Exception {
+    let mut exception = Exception::default();
+    for (key, value) in attributes {
+        match key.as_str() {
+            "exception.type" => exception.kind = value.unwrap_or_default(),
+            "exception.message" => exception.message = value.unwrap_or_default(),
+            "exception.stacktrace" => exception.stack = value,
+            _ => {}
+        }
+    }
+    exception
+}
+
+fn openinference_kind(word: &str) -> Option<SpanKind> {
+    match word.to_ascii_uppercase().as_str() {
+        "PROMPT" | "EVALUATOR" | "RERANKER" => Some(SpanKind::Chain),
+        other => SpanKind::from_word(other),
+    }
+}
+
+fn operation_kind(word: &str) -> Option<SpanKind> {
+    match word {
+        "chat" | "text_completion" | "generate_content" | "completion" => Some(SpanKind::Llm),
+        "execute_tool" => Some(SpanKind::Tool),
+        "invoke_agent" | "create_agent" => Some(SpanKind::Agent),
+        "invoke_workflow" => Some(SpanKind::Chain),
+        "retrieval" => Some(SpanKind::Retriever),
+        "embeddings" => Some(SpanKind::Embedding),
+        _ => None,
+    }
+}
+
+fn traceloop_kind(word: &str) -> Option<SpanKind> {
+    match word {
+        "workflow" | "task" => Some(SpanKind::Chain),
+        "agent" => Some(SpanKind::Agent),
+        "tool" => Some(SpanKind::Tool),
+        _ => None,
+    }
+}
+
+/// A span that says nothing of its kind is known by what it carries, and by its name where that is a plain word for it.
+fn settle_kind(span: &mut Span) {
+    if span.kind == SpanKind::Other {
+        span.kind = if span.documents.is_some() {
+            SpanKind::Retriever
+        } else if span.tool.is_some() {
+            SpanKind::Tool
+        } else if !span.output.is_empty() || (span.model.is_some() && span.usage.input.is_some()) {
+            SpanKind::Llm
+        } else {
+            SpanKind::Other
+        };
+    }
+    let name = span.name.to_ascii_lowercase();
+    if matches!(span.kind, SpanKind::Other | SpanKind::Chain) {
+        if name.contains("retriev") || name.contains("vector_search") {
+            span.kind = SpanKind::Retriever;
+        } else if name.contains("guardrail") {
+            span.kind = SpanKind::Guardrail;
+        }
+    }
+}
+
+/// What a tool span has in its input and output is what the tool got and gave.
+fn settle_tool(span: &mut Span) {
+    let name = span.name.strip_prefix("execute_tool ").unwrap_or(&span.name).trim_end_matches(".tool").to_owned();
+    let tool = span.tool.get_or_insert_default();
+    if tool.name.is_empty() {
+        tool.name = name;
+    }
+    // `tool.parameters` is what the instrumentation parsed; the raw input is what the model wrote, and may not parse.
+    if let Some(input) = span.input_text.take()
+        && (tool.arguments.is_empty() || tool.arguments == "{}" || input.len() > 2)
+    {
+        tool.arguments = input;
+    }
+    if tool.result.is_none() {
+        tool.result = span.output_text.take();
+    }
+}
+
+/// A retriever's documents, where they stand only in its output: `{"documents": []}` of LangChain, a bare list.
+fn settle_documents(span: &mut Span) {
+    if span.documents.is_some() {
+        return;
+    }
+    let tree = span.output_text.as_deref().and_then(parse_tree);
+    let found = tree.as_ref().and_then(|tree| tree.get("documents").or_else(|| tree.is_array().then_some(tree))).map(documents);
+    span.documents = match (found, span.failed()) {
+        (Some(found), _) => Some(found),
+        // OpenInference writes nothing at all where nothing was found.
+        (None, false) if span.output_text.as_deref().is_none_or(str::is_empty) => Some(Vec::new()),
+        (None, _) => None,
+    };
+}
+
+/// OpenAI's `refusal` stands only in the raw response in several instrumentations.
+fn settle_refusal(span: &mut Span) {
+    if span.output.iter().any(|message| message.refusal.is_some()) {
+        return;
+    }
+    let Some(refusal) = span.output_text.as_deref().and_then(refusal_in) else { return };
+    if span.output.is_empty() {
+        span.output.push(Message { role: "assistant".into(), ..Message::default() });
+    }
+    if let Some(last) = span.output.last_mut() {
+        last.refusal = Some(refusal);
+    }
+}
+
+/// The first non-empty `"refusal": "…"` of a JSON text.
+fn refusal_in(text: &str) -> Option<String> {
+    const KEY: &str = "\"refusal\"";
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once(KEY) {
+        let after_colon = after.trim_start().strip_prefix(':')?.trim_start();
+        if after_colon.starts_with('"') {
+            let value: Option<String> = serde_json::Deserializer::from_str(after_colon).into_iter().next().and_then(Result::ok);
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                return Some(value);
+            }
+        }
+        rest = after;
+    }
+    None
+}
+
+fn set_message_part<'v>(message: &mut Message, part: &str, value: Value<'v>) -> Option<Value<'v>> {
+    match part {
+        "role" => message.role = value.into_text().unwrap_or_default(),
+        "content" => message.content = value.into_text().unwrap_or_default(),
+        "refusal" => message.refusal = value.into_text(),
+        "tool_call_id" => message.tool_call_id = value.into_text(),
+        "name" | "function_call_name" => return Some(value),
+        _ => {
+            if let Some((_, rest)) = part.strip_prefix("contents.").and_then(indexed) {
+                if rest.ends_with("text") {
+                    let text = value.into_text().unwrap_or_default();
+                    if !message.content.is_empty() {
+                        message.content.push('\n');
+                    }
+                    message.content.push_str(&text);
+                    return None;
+                }
+                return Some(value);
+            }
+            let Some((index, rest)) = part.strip_prefix("tool_calls.").and_then(indexed) else { return Some(value) };
+            let call = item(&mut message.tool_calls, index)?;
+            match rest.strip_prefix("tool_call.").unwrap_or(rest) {
+                "id" => call.id = value.into_text(),
+                "function.name" | "name" => call.name = value.into_text().unwrap_or_default(),
+                "function.arguments" | "arguments" => call.arguments = value.into_text().unwrap_or_default(),
+                _ => return Some(value),
+            }
+        }
+    }
+    None
+}
+
+/// The list item at `index`, with the list grown to it; nothing for a hostile index.
+fn item<T: Default>(list: &mut Vec<T>, index: usize) -> Option<&mut T> {
+    if index >= INDEX_MAX {
+        return None;
+    }
+    if list.len() <= index {
+        list.resize_with(index + 1, T::default);
+    }
+    list.get_mut(index)
+}
+
+/// Splits `3.message.role` into `(3, "message.role")`.
+fn indexed(rest: &str) -> Option<(usize, &str)> {
+    let (index, rest) = rest.split_once('.')?;
+    Some((index.parse().ok()?, rest))
+}
+
+/// Documents of `[{"id", "content" | "page_content" | "document.content", "score"}]`.
+fn documents(tree: &serde_json::Value) -> Vec<Document> {
+    let field = |item: &serde_json::Value, names: &[&str]| names.iter().find_map(|name| item.get(*name)).filter(|value| !value.is_null()).cloned();
+    tree.as_array()
+        .into_iter()
+        .flatten()
+        .map(|item| Document {
+            id: field(item, &["id", "document.id"]).map(|id| messages::as_text(&id)),
+            content: field(item, &["content", "page_content", "text", "document.content"]).map(|text| messages::as_text(&text)).unwrap_or_default(),
+            score: field(item, &["score", "document.score"]).and_then(|score| score.as_f64()).filter(|score| score.is_finite()),
+        })
+        .collect()
+}
+
+/// The name in a tool definition: `{"function": {"name"}}` or `{"name"}`.
+fn tool_name(definition: &serde_json::Value) -> Option<String> {
+    definition["function"]["name"].as_str().or_else(|| definition["name"].as_str()).map(str::to_owned)
+}
+
+/// Phoenix keeps `message.role` as field names inside the list; cuts the prefixes so that one reader serves both.
+fn without_message_prefix(tree: serde_json::Value) -> serde_json::Value {
+    match tree {
+        serde_json::Value::Array(items) => items.into_iter().map(without_message_prefix).collect(),
+        serde_json::Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| {
+                let key = ["message.", "tool_call.", "message_content."].iter().find_map(|prefix| key.strip_prefix(prefix)).map_or(key.clone(), str::to_owned);
+                (key.strip_prefix("function.").map_or(key.clone(), str::to_owned), without_message_prefix(value))
+            })
+            .map(|(key, value)| if key == "contents" { ("parts".to_owned(), value) } else { (key, value) })
+            .collect(),
+        other => other,
+    }
+}
+
+/// Whether a status word or number says error or ok.
+pub(super) fn status(word: &str) -> Status {
+    match word {
+        "ERROR" | "STATUS_CODE_ERROR" | "error" | "2" => Status::Error,
+        "OK" | "STATUS_CODE_OK" | "ok" | "1" => Status::Ok,
+        _ => Status::Unset,
+    }
+}
+
+/// Adds what a log record says to the span it belongs to: messages of the GenAI events, exceptions.
+pub(super) fn add_event(span: &mut Span, name: &str, body: &serde_json::Value) {
+    let role = name.strip_prefix("gen_ai.").and_then(|rest| rest.strip_suffix(".message"));
+    if let Some(role) = role {
+        let mut message = messages::message(body).unwrap_or_default();
+        if message.role.is_empty() {
+            role.clone_into(&mut message.role);
+        }
+        span.input.push(message);
+    } else if name == "gen_ai.choice" {
+        span.finish_reasons.extend(body["finish_reason"].as_str().map(str::to_owned));
+        let mut message = messages::message(&body["message"]).unwrap_or_default();
+        if message.role.is_empty() {
+            "assistant".clone_into(&mut message.role);
+        }
+        if message.tool_calls.is_empty() {
+            message.tool_calls = body["tool_calls"].as_array().into_iter().flatten().filter_map(messages::tool_call).collect::<Vec<ToolCall>>();
+        }
+        span.output.push(message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span_of(attributes: &[(&'static str, &'static str)]) -> Span {
+        let mut span = SpanAttributes::new(Span { name: "step".into(), ..Span::default() });
+        for (key, value) in attributes {
+            span.set(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
+        }
+        span.finish()
+    }
+
+    #[test]
+    fn openinference_messages_are_unflattened() {
+        let span = span_of(&[
+            ("openinference.span.kind", "LLM"),
+            ("llm.output_messages.0.message.role", "assistant"),
+            ("llm.output_messages.0.message.tool_calls.0.tool_call.function.name", "f"),
+            ("llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments", "{\"x\""),
+            ("llm.output_messages.999999999.message.role", "hostile"),
+            ("user.id", "u"),
+        ]);
+        assert_eq!(span.kind, SpanKind::Llm);
+        assert_eq!(span.output.len(), 1);
+        assert_eq!(span.output[0].tool_calls[0].arguments, "{\"x\"");
+        assert_eq!(span.attribute("user.id"), Some("u"));
+    }
+
+    #[test]
+    fn openllmetry_completions_become_messages() {
+        let span = span_of(&[
+            ("llm.request.type", "chat"),
+            ("gen_ai.completion.0.content", "hi"),
+            ("gen_ai.completion.0.finish_reason", "length"),
+            ("gen_ai.completion.0.tool_calls.0.name", "f"),
+        ]);
+        assert_eq!((span.kind, span.output[0].content.as_str()), (SpanKind::Llm, "hi"));
+        assert_eq!(span.finish_reasons, ["length"]);
+        assert_eq!(span.output[0].tool_calls[0].name, "f");
+    }
+
+    #[test]
+    fn a_retriever_without_documents_found_nothing() {
+        assert_eq!(span_of(&[("openinference.span.kind", "RETRIEVER"), ("input.value", "q")]).documents, Some(vec![]));
+        let langchain = span_of(&[("openinference.span.kind", "RETRIEVER"), ("output.value", "{\"documents\": [{\"page_content\": \"x\"}]}")]);
+        assert_eq!(langchain.documents.unwrap()[0].content, "x");
+    }
+
+    #[test]
+    fn a_refusal_is_found_in_the_raw_response() {
+        let span = span_of(&[
+            ("openinference.span.kind", "LLM"),
+            ("output.value", r#"{"choices":[{"message":{"content":null,"refusal":"I \"can't\""}}]}"#),
+        ]);
+        assert_eq!(span.output[0].refusal.as_deref(), Some("I \"can't\""));
+        assert_eq!(refusal_in(r#"{"refusal":null,"x":{"refusal": ""}}"#), None);
+    }
+
+    #[test]
+    fn a_tool_span_takes_its_input_and_output() {
+        let span = span_of(&[("openinference.span.kind", "TOOL"), ("input.value", "{\"city\": \"Paris\""), ("tool.parameters", "{}"), ("output.value", "42")]);
+        let tool = span.tool.unwrap();
+        assert_eq!((tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()), ("step", "{\"city\": \"Paris\"", Some("42")));
+    }
+}

@@ -1,0 +1,527 @@
+//! OTLP JSON lines, as the OpenTelemetry Collector's file exporter writes them: one export request a line.
+//!
+//! Specification: <https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/> and opentelemetry-proto 1.x.
+//!
+//! ```json
+//! {"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"acme"}}]},
+//!   "scopeSpans":[{"spans":[{"traceId":"<32 hex>","spanId":"<16 hex>","name":"chat","startTimeUnixNano":"1795424023443017575",
+//!     "attributes":[{"key":"gen_ai.operation.name","value":{"stringValue":"chat"}}],"status":{"code":2}}]}]}]}
+//! ```
+//!
+//! Quirks of real exporters: 64-bit integers are strings or numbers; enums numbers or names; ids hex, or base64 where protobuf's own
+//! JSON mapping wrote them; a root has no `parentSpanId`, or an empty one; `status` may be `{}`; one trace's spans stand in many lines;
+//! log records (`resourceLogs`) carry the messages of some instrumentations and join their span by id.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::conventions::{self, SpanAttributes};
+use super::json::{self, Integer, Text};
+use super::value::Value;
+use super::{Format, Parsed, Piece, Place};
+use crate::model::{Kind, Source, Span, SpanKind, Status};
+
+/// See the module.
+pub(super) struct Otlp;
+
+impl Format for Otlp {
+    fn name(&self) -> &'static str {
+        "otlp"
+    }
+
+    fn recognises_keys(&self, keys: &[String]) -> bool {
+        keys.iter().any(|key| matches!(key.as_str(), "resourceSpans" | "resource_spans" | "resourceLogs"))
+    }
+
+    fn parse_line(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
+        match json::parse::<Request<'_>>(line) {
+            Ok(request) => request.into_pieces(place, out),
+            // One odd field must not cost the other spans of the line their lives.
+            Err(_) => match serde_json::from_str::<serde_json::Value>(line) {
+                Ok(tree) => parse_each_span(&tree, place, out),
+                Err(_) => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
+            },
+        }
+    }
+}
+
+/// Reads a line in which some span is odd: each span by itself, the odd ones rejected.
+fn parse_each_span(tree: &serde_json::Value, place: &Place<'_>, out: &mut Parsed) {
+    let list = |value: &'_ serde_json::Value, names: [&str; 2]| -> Vec<serde_json::Value> {
+        names.iter().find_map(|name| value.get(*name)).and_then(serde_json::Value::as_array).cloned().unwrap_or_default()
+    };
+    let mut index = 0;
+    for group in list(tree, ["resourceSpans", "resource_spans"]) {
+        let resource = Resource::deserialize(&group["resource"]).unwrap_or_default().facts();
+        for scope in list(&group, ["scopeSpans", "scope_spans"]) {
+            for span in list(&scope, ["spans", "spans"]) {
+                index += 1;
+                let place = place.span(index);
+                match OtlpSpan::deserialize(&span) {
+                    Ok(span) => span.into_piece(&resource, &place, out),
+                    Err(error) => {
+                        let reason = format!("cannot read {place}: a field of the span has the wrong type ({})", type_error(&error));
+                        out.reject(&place, Kind::MalformedRecord, reason);
+                    }
+                }
+            }
+        }
+    }
+    if index == 0 {
+        out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: it is JSON, but no spans stand under resourceSpans[].scopeSpans[].spans[]"));
+    }
+}
+
+/// serde's words without the value that it found: `invalid type: integer, expected a string`.
+fn type_error(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    let expected = said.split_once("expected ").map_or("another type", |(_, expected)| expected);
+    let found = said.strip_prefix("invalid type: ").and_then(|rest| rest.split([' ', ',']).next()).unwrap_or("something else");
+    format!("found {found}, expected {expected}")
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Request<'a> {
+    #[serde(rename = "resourceSpans", alias = "resource_spans")]
+    resource_spans: Vec<ResourceSpans<'a>>,
+    #[serde(rename = "resourceLogs")]
+    resource_logs: Vec<ResourceLogs<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ResourceSpans<'a> {
+    resource: Resource<'a>,
+    #[serde(rename = "scopeSpans", alias = "scope_spans")]
+    scope_spans: Vec<ScopeSpans<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Resource<'a> {
+    attributes: Vec<KeyValue<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ScopeSpans<'a> {
+    spans: Vec<OtlpSpan<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct OtlpSpan<'a> {
+    #[serde(alias = "trace_id")]
+    trace_id: Text<'a>,
+    #[serde(alias = "span_id")]
+    span_id: Text<'a>,
+    #[serde(alias = "parent_span_id")]
+    parent_span_id: Text<'a>,
+    name: Text<'a>,
+    #[serde(alias = "start_time_unix_nano")]
+    start_time_unix_nano: Integer,
+    #[serde(alias = "end_time_unix_nano")]
+    end_time_unix_nano: Integer,
+    attributes: Vec<KeyValue<'a>>,
+    events: Vec<Event<'a>>,
+    status: OtlpStatus<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct Event<'a> {
+    name: Text<'a>,
+    attributes: Vec<KeyValue<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct OtlpStatus<'a> {
+    message: Text<'a>,
+    code: StatusCode,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct KeyValue<'a> {
+    key: Text<'a>,
+    #[serde(default)]
+    value: AnyValue<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ResourceLogs<'a> {
+    resource: Resource<'a>,
+    #[serde(rename = "scopeLogs", alias = "scope_logs")]
+    scope_logs: Vec<ScopeLogs<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, bound(deserialize = "'de: 'a"))]
+struct ScopeLogs<'a> {
+    #[serde(rename = "logRecords", alias = "log_records")]
+    log_records: Vec<LogRecord<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
+struct LogRecord<'a> {
+    trace_id: Text<'a>,
+    span_id: Text<'a>,
+    event_name: Text<'a>,
+    time_unix_nano: Integer,
+    observed_time_unix_nano: Integer,
+    body: AnyValue<'a>,
+    attributes: Vec<KeyValue<'a>>,
+}
+
+/// What a resource says that matters for every span below it.
+#[derive(Debug, Default, Clone)]
+struct ResourceFacts {
+    service: Option<String>,
+    environment: Option<String>,
+}
+
+impl Resource<'_> {
+    fn facts(self) -> ResourceFacts {
+        let mut facts = ResourceFacts::default();
+        for KeyValue { key, value } in self.attributes {
+            match key.0.as_ref() {
+                "service.name" => facts.service = value.0.into_text(),
+                "deployment.environment.name" | "deployment.environment" => facts.environment = value.0.into_text(),
+                _ => {}
+            }
+        }
+        facts
+    }
+}
+
+impl Request<'_> {
+    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) {
+        let mut index = 0;
+        for group in self.resource_spans {
+            let resource = group.resource.facts();
+            for span in group.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                index += 1;
+                span.into_piece(&resource, &place.span(index), out);
+            }
+        }
+        for group in self.resource_logs {
+            let resource = group.resource.facts();
+            for record in group.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
+                out.pieces.extend(record.into_piece(&resource, place));
+            }
+        }
+    }
+}
+
+impl OtlpSpan<'_> {
+    fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) {
+        let Some(trace_id) = id(&self.trace_id.0, 16) else {
+            out.reject(place, Kind::MissingId, format!("cannot read {place}: the span has no usable traceId (32 hex digits, or 16 bytes in base64)"));
+            return;
+        };
+        let Some(span_id) = id(&self.span_id.0, 8) else {
+            out.reject(place, Kind::MissingId, format!("cannot read {place}: the span has no usable spanId (16 hex digits, or 8 bytes in base64)"));
+            return;
+        };
+        if self.start_time_unix_nano.0 <= 0 {
+            out.reject(place, Kind::MissingTime, format!("cannot read {place}: the span has no startTimeUnixNano"));
+            return;
+        }
+        let mut span = SpanAttributes::new(Span {
+            span_id,
+            parent_span_id: id(&self.parent_span_id.0, 8),
+            name: self.name.0.into_owned(),
+            started_at_ns: Some(self.start_time_unix_nano.0),
+            ended_at_ns: (self.end_time_unix_nano.0 > 0).then_some(self.end_time_unix_nano.0),
+            status: self.status.code.0,
+            status_message: (!self.status.message.0.is_empty()).then(|| self.status.message.0.into_owned()),
+            exceptions: self.events.into_iter().filter_map(Event::into_exception).collect(),
+            ..Span::default()
+        });
+        for KeyValue { key, value } in self.attributes {
+            span.set(key.0, value.0);
+        }
+        let piece = Piece {
+            trace_id,
+            service: resource.service.clone(),
+            environment: resource.environment.clone(),
+            source: Source { uri: place.uri.to_owned() },
+            span: span.finish(),
+            addition: false,
+        };
+        out.pieces.push(piece);
+    }
+}
+
+impl Event<'_> {
+    fn into_exception(self) -> Option<crate::model::Exception> {
+        (self.name.0 == "exception")
+            .then(|| conventions::exception(self.attributes.into_iter().map(|KeyValue { key, value }| (key.0.into_owned(), value.0.into_text()))))
+    }
+}
+
+impl LogRecord<'_> {
+    /// A log record of a span adds to it; one without a trace is no part of any trace.
+    fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>) -> Option<Piece> {
+        let trace_id = id(&self.trace_id.0, 16)?;
+        let time = if self.time_unix_nano.0 > 0 { self.time_unix_nano.0 } else { self.observed_time_unix_nano.0 };
+        let mut event_name = self.event_name.0.into_owned();
+        let mut span = SpanAttributes::new(Span {
+            span_id: id(&self.span_id.0, 8).unwrap_or_default(),
+            started_at_ns: (time > 0).then_some(time),
+            kind: SpanKind::Other,
+            ..Span::default()
+        });
+        for KeyValue { key, value } in self.attributes {
+            if key.0 == "event.name" && event_name.is_empty() {
+                event_name = value.0.into_text().unwrap_or_default();
+            } else {
+                span.set(key.0, value.0);
+            }
+        }
+        let mut span = span.finish();
+        span.attributes.clear();
+        conventions::add_event(&mut span, &event_name, &self.body.0.to_json());
+        Some(Piece {
+            trace_id,
+            service: resource.service.clone(),
+            environment: resource.environment.clone(),
+            source: Source { uri: place.uri.to_owned() },
+            span,
+            addition: true,
+        })
+    }
+}
+
+/// An id of `bytes` bytes as lower-case hex, from hex or from base64; nothing where it is neither, empty, or all zero.
+fn id(text: &str, bytes: usize) -> Option<String> {
+    let hex = if text.len() == bytes * 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        text.to_ascii_lowercase()
+    } else {
+        let decoded = STANDARD.decode(text).ok().filter(|decoded| decoded.len() == bytes)?;
+        decoded.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    hex.bytes().any(|byte| byte != b'0').then_some(hex)
+}
+
+/// A status code as a number or as a name.
+#[derive(Default)]
+struct StatusCode(Status);
+
+impl<'de> Deserialize<'de> for StatusCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct StatusVisitor;
+        impl Visitor<'_> for StatusVisitor {
+            type Value = StatusCode;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a status code as a number or a name")
+            }
+            fn visit_u64<E>(self, code: u64) -> Result<StatusCode, E> {
+                Ok(StatusCode(conventions::status(&code.to_string())))
+            }
+            fn visit_i64<E>(self, code: i64) -> Result<StatusCode, E> {
+                Ok(StatusCode(conventions::status(&code.to_string())))
+            }
+            fn visit_str<E>(self, code: &str) -> Result<StatusCode, E> {
+                Ok(StatusCode(conventions::status(code)))
+            }
+            fn visit_unit<E>(self) -> Result<StatusCode, E> {
+                Ok(StatusCode::default())
+            }
+        }
+        deserializer.deserialize_any(StatusVisitor)
+    }
+}
+
+/// `{"stringValue": …}`, `{"kvlistValue": {"values": […]}}`, `{}` and their like.
+struct AnyValue<'a>(Value<'a>);
+
+impl Default for AnyValue<'_> {
+    fn default() -> Self {
+        Self(Value::Null)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyValueVisitor;
+        impl<'de> Visitor<'de> for AnyValueVisitor {
+            type Value = AnyValue<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an OTLP value such as {\"stringValue\": …}")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut value = Value::Null;
+                while let Some(kind) = map.next_key::<Text<'de>>()? {
+                    value = match kind.0.as_ref() {
+                        "stringValue" | "string_value" | "bytesValue" | "bytes_value" => Value::Text(map.next_value::<Text<'de>>()?.0),
+                        "intValue" | "int_value" => Value::Int(map.next_value::<Integer>()?.0),
+                        "doubleValue" | "double_value" => map.next_value::<Double>()?.0.map_or(Value::Null, Value::Double),
+                        "boolValue" | "bool_value" => Value::Bool(map.next_value()?),
+                        "arrayValue" | "array_value" => Value::List(map.next_value::<Values<AnyValue<'de>>>()?.0.into_iter().map(|value| value.0).collect()),
+                        "kvlistValue" | "kvlist_value" => {
+                            let entries = map.next_value::<Values<KeyValue<'de>>>()?.0;
+                            Value::Map(entries.into_iter().map(|entry| (entry.key.0, entry.value.0)).collect())
+                        }
+                        _ => {
+                            map.next_value::<IgnoredAny>()?;
+                            continue;
+                        }
+                    };
+                }
+                Ok(AnyValue(value))
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(AnyValue(Value::Null))
+            }
+        }
+        deserializer.deserialize_any(AnyValueVisitor)
+    }
+}
+
+/// `{"values": […]}`, or a bare list.
+struct Values<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Values<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValuesVisitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ValuesVisitor<T> {
+            type Value = Values<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of values")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Values<T>, A::Error> {
+                let mut values = Vec::new();
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    if key.0 == "values" {
+                        values = map.next_value()?;
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Values(values))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Values<T>, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = seq.next_element()? {
+                    values.push(value);
+                }
+                Ok(Values(values))
+            }
+            fn visit_unit<E>(self) -> Result<Values<T>, E> {
+                Ok(Values(Vec::new()))
+            }
+        }
+        deserializer.deserialize_any(ValuesVisitor(std::marker::PhantomData))
+    }
+}
+
+/// A double as a number, or as one of protobuf's words for what JSON cannot say.
+struct Double(Option<f64>);
+
+impl<'de> Deserialize<'de> for Double {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DoubleVisitor;
+        impl Visitor<'_> for DoubleVisitor {
+            type Value = Double;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Double, E> {
+                Ok(Double(Some(number)))
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a double was meant")]
+            fn visit_i64<E>(self, number: i64) -> Result<Double, E> {
+                Ok(Double(Some(number as f64)))
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a double was meant")]
+            fn visit_u64<E>(self, number: u64) -> Result<Double, E> {
+                Ok(Double(Some(number as f64)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Double, E> {
+                Ok(Double(text.parse().ok()))
+            }
+        }
+        deserializer.deserialize_any(DoubleVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::Position;
+
+    fn parse(line: &str) -> Parsed {
+        let mut out = Parsed::default();
+        Otlp.parse_line(line, &Place { uri: "t.jsonl", position: Position::Line(4) }, &mut out);
+        out
+    }
+
+    fn line(span: &str) -> String {
+        format!(r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"acme"}}}}]}},"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#)
+    }
+
+    const IDS: &str = r#""traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174""#;
+
+    #[test]
+    fn ids_in_hex_and_base64_are_the_same() {
+        let hex = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}}"#)));
+        let base64 = parse(&line(r#"{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId":"7uGbfsPBsXQ=","startTimeUnixNano":5,"status":{"code":"STATUS_CODE_ERROR"}}"#));
+        assert_eq!(hex.pieces[0].trace_id, "5b8efff798038103d269b633813fc60c");
+        assert_eq!(hex.pieces[0].trace_id, base64.pieces[0].trace_id);
+        assert_eq!(hex.pieces[0].span.span_id, base64.pieces[0].span.span_id);
+        assert_eq!((hex.pieces[0].span.status, base64.pieces[0].span.status), (Status::Unset, Status::Error));
+        assert_eq!(hex.pieces[0].service.as_deref(), Some("acme"));
+    }
+
+    #[test]
+    fn a_span_without_id_or_time_is_rejected_at_its_place() {
+        let out = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}},{{"name":"no ids"}},{{{IDS}}}"#)));
+        assert_eq!(out.pieces.len(), 1);
+        let refs: Vec<_> = out.rejections.iter().map(|rejection| (rejection.trace_ref.as_str(), rejection.kind)).collect();
+        assert_eq!(refs, [("t.jsonl#L4.s2", Kind::MissingId), ("t.jsonl#L4.s3", Kind::MissingTime)]);
+    }
+
+    #[test]
+    fn one_odd_span_costs_only_itself_and_its_text_is_not_quoted() {
+        let out = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}},{{{IDS},"startTimeUnixNano":"5","name":{{"secret":1}}}}"#)));
+        assert_eq!((out.pieces.len(), out.rejections.len()), (1, 1));
+        assert_eq!(out.rejections[0].kind, Kind::MalformedRecord);
+        assert!(out.rejections[0].reason.contains("expected a string") && !out.rejections[0].reason.contains("secret"), "{}", out.rejections[0].reason);
+    }
+
+    #[test]
+    fn a_broken_line_says_where() {
+        let out = parse(r#"{"resourceSpans": ["#);
+        assert_eq!(out.rejections[0].kind, Kind::MalformedJson);
+        assert!(out.rejections[0].reason.contains("ends in the middle"), "{}", out.rejections[0].reason);
+    }
+
+    #[test]
+    fn deep_nesting_ends_in_a_rejection() {
+        let deep = r#"{"arrayValue":{"values":["#.repeat(100_000);
+        let out = parse(&line(&format!(r#"{{{IDS},"attributes":[{{"key":"k","value":{deep}"#)));
+        assert_eq!((out.pieces.len(), out.rejections.len()), (0, 1));
+    }
+
+    #[test]
+    fn odd_values_are_kept_as_text() {
+        let attribute = |value: &str| {
+            let out = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5","attributes":[{{"key":"k","value":{value}}}]}}"#)));
+            out.pieces[0].span.attribute("k").map(str::to_owned)
+        };
+        assert_eq!(attribute(r#"{"intValue":"7"}"#).as_deref(), Some("7"));
+        assert_eq!(attribute(r#"{"doubleValue":"NaN"}"#).as_deref(), Some("NaN"));
+        assert_eq!(attribute(r#"{"doubleValue":0.5}"#).as_deref(), Some("0.5"));
+        assert_eq!(attribute(r#"{"arrayValue":{"values":[{"stringValue":"a"},{"boolValue":true}]}}"#).as_deref(), Some(r#"["a",true]"#));
+        assert_eq!(attribute(r#"{}"#), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! CPU work off the async threads: one rayon pool, with a panic of one task turned into a value.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures::StreamExt;
+use tokio::sync::oneshot;
+
+use crate::limits::{TASKS_IN_FLIGHT_MAX, TRACES_PER_TASK};
+use crate::model::{Outcome, OutcomeStream};
+
+/// Runs `work` on the pool and waits for it without holding an async thread.
+///
+/// # Panics
+/// Where `work` panicked; [`guarded`] keeps that to one item.
+pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = oneshot::channel();
+    rayon::spawn(move || {
+        // Nobody waits any more when the run was stopped; then the result is dropped.
+        let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+    });
+    match receiver.await {
+        Ok(Ok(value)) => value,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(_) => std::panic::resume_unwind(Box::new("the task was dropped by the pool")),
+    }
+}
+
+/// Runs `work`; a panic becomes its message, so that a defect met by one trace costs that trace alone.
+pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_place(&*panic))
+}
+
+/// What is known of a panic without its text, which may quote a trace.
+fn panic_place(panic: &(dyn Any + Send)) -> String {
+    match panic.downcast_ref::<&'static str>() {
+        Some(text) => format!("a defect of failsift: {text}"),
+        None => "a defect of failsift".to_owned(),
+    }
+}
+
+/// A CPU stage: applies `work` to the living items of a stream, several batches at once and in order. Rejections pass.
+pub fn stage<T, U, F>(items: OutcomeStream<T>, work: F) -> OutcomeStream<U>
+where
+    T: Send + 'static,
+    U: Send + 'static,
+    F: Fn(T) -> Outcome<U> + Clone + Send + Sync + 'static,
+{
+    items
+        .ready_chunks(TRACES_PER_TASK)
+        .map(move |batch| {
+            let work = work.clone();
+            run(move || batch.into_iter().map(|item| item.and_then(&work)).collect::<Vec<_>>())
+        })
+        .buffered(TASKS_IN_FLIGHT_MAX)
+        .flat_map(futures::stream::iter)
+        .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stage_keeps_order_and_passes_rejections() {
+        use crate::model::{Kind, Rejection, Stage};
+        let rejection = || Rejection::at_place("p", "p", Stage::Read, Kind::Unreadable, "r");
+        let items = (0..1_000).map(move |number| if number % 7 == 0 { Err(rejection()) } else { Ok(number) });
+        let doubled: Vec<_> = stage(futures::stream::iter(items).boxed(), |number| Ok(number * 2)).collect().await;
+        assert_eq!(doubled.len(), 1_000);
+        assert!(doubled.iter().enumerate().all(|(index, item)| item.as_ref().map_or(index % 7 == 0, |number| *number == index * 2)));
+    }
+
+    #[test]
+    fn a_panic_is_a_value_without_the_text_of_a_trace() {
+        let secret = String::from("secret");
+        let said = guarded(|| std::panic::panic_any(format!("index {secret}"))).unwrap_err();
+        assert_eq!(said, "a defect of failsift");
+    }
+}

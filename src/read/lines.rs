@@ -1,0 +1,239 @@
+//! Bytes -> whole lines, a chunk at a time. A line over the limit is dropped while it is read, never held.
+
+use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Chunk, ReadOptions};
+use crate::limits::CHUNK_BYTES;
+use crate::model::{Kind, Outcome, Rejection, Stage};
+use crate::store::Object;
+
+/// Some whole lines of one object.
+#[derive(Debug)]
+pub struct Lines {
+    /// Where they came from.
+    pub object: Arc<Object>,
+    bytes: Vec<u8>,
+    lines: Vec<(u64, Range<usize>)>,
+    /// Whether these are the first lines of the object, by which its format is told.
+    pub first: bool,
+}
+
+impl Lines {
+    /// `(line number from 1, bytes without the line feed)`; empty lines are left out.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        self.lines.iter().map(|(number, range)| (*number, self.bytes.get(range.clone()).unwrap_or_default()))
+    }
+}
+
+/// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
+pub(super) fn split(
+    mut source: impl Read,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) {
+    let mut splitter = Splitter {
+        object,
+        record_bytes_max: options.record_bytes_max,
+        buffer: Vec::with_capacity(CHUNK_BYTES),
+        line: 1,
+        skipping: false,
+        first: true,
+    };
+    loop {
+        if shutdown.is_cancelled() {
+            return;
+        }
+        match splitter.fill(&mut source) {
+            Ok(0) => {
+                splitter.finish(emit);
+                return;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) => {
+                if splitter.flush(emit) {
+                    emit(Err(splitter.failed(&error)));
+                }
+                return;
+            }
+        }
+        if splitter.buffer.len() >= CHUNK_BYTES && !splitter.flush(emit) {
+            return;
+        }
+    }
+}
+
+struct Splitter<'a> {
+    object: &'a Arc<Object>,
+    record_bytes_max: usize,
+    /// Lines that are not handed on yet; the last one may go on in the source.
+    buffer: Vec<u8>,
+    /// Number of the line at the start of `buffer`.
+    line: u64,
+    /// Inside a line that is too long, until its end.
+    skipping: bool,
+    first: bool,
+}
+
+impl Splitter<'_> {
+    fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+        const READ_BYTES: usize = 128 * 1024;
+        let start = self.buffer.len();
+        self.buffer.resize(start + READ_BYTES, 0);
+        let read = source.read(self.buffer.get_mut(start..).unwrap_or_default());
+        self.buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
+    /// Hands on all whole lines and keeps the rest; drops what belongs to an oversize line.
+    fn flush(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
+        if self.skipping {
+            let Some(end) = memchr::memchr(b'\n', &self.buffer) else {
+                self.buffer.clear();
+                return true;
+            };
+            self.buffer.drain(..=end);
+            self.skipping = false;
+            self.line += 1;
+        }
+        let Some(end) = memchr::memrchr(b'\n', &self.buffer) else {
+            if self.buffer.len() > self.record_bytes_max {
+                self.buffer.clear();
+                self.skipping = true;
+                return emit(Err(self.oversize(self.line)));
+            }
+            return true;
+        };
+        let rest = self.buffer.split_off(end + 1);
+        let mut next = Vec::with_capacity(CHUNK_BYTES.max(rest.len()));
+        next.extend_from_slice(&rest);
+        let whole = std::mem::replace(&mut self.buffer, next);
+        self.emit_lines(whole, emit)
+    }
+
+    fn finish(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) {
+        if !self.flush(emit) || self.skipping || self.buffer.is_empty() {
+            return;
+        }
+        let rest = std::mem::take(&mut self.buffer);
+        self.emit_lines(rest, emit);
+    }
+
+    fn emit_lines(&mut self, bytes: Vec<u8>, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
+        let mut lines = Vec::new();
+        let mut oversize = Vec::new();
+        let mut start = 0;
+        let ends = memchr::memchr_iter(b'\n', &bytes).chain((bytes.last() != Some(&b'\n')).then_some(bytes.len()));
+        for end in ends {
+            let range = trim(&bytes, start..end, self.line == 1);
+            if range.len() > self.record_bytes_max {
+                oversize.push(self.line);
+            } else if !range.is_empty() {
+                lines.push((self.line, range));
+            }
+            self.line += 1;
+            start = end + 1;
+        }
+        let first = std::mem::replace(&mut self.first, false);
+        oversize.into_iter().all(|line| emit(Err(self.oversize(line))))
+            && (lines.is_empty() || emit(Ok(Chunk::Lines(Lines { object: Arc::clone(self.object), bytes, lines, first }))))
+    }
+
+    fn oversize(&self, line: u64) -> Rejection {
+        let uri = &self.object.uri;
+        let reason = format!(
+            "cannot read {uri} line {line}: it is longer than {} bytes; raise --max-record-bytes if such records are real",
+            self.record_bytes_max
+        );
+        Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, Kind::Oversize, reason)
+    }
+
+    fn failed(&self, error: &io::Error) -> Rejection {
+        let (uri, line) = (&self.object.uri, self.line);
+        let (kind, what) = match error.kind() {
+            ErrorKind::UnexpectedEof => (Kind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned()),
+            ErrorKind::InvalidData | ErrorKind::InvalidInput => (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}")),
+            // zstd reports a corrupt frame with the kind `Other`.
+            ErrorKind::Other if error.to_string().contains("frame") || error.to_string().contains("orrupt") => {
+                (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}"))
+            }
+            _ => (Kind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
+        };
+        let reason = format!("cannot read {uri} from line {line} on: {what}");
+        Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)
+    }
+}
+
+/// Cuts white space, and a byte order mark at the start of the object.
+fn trim(bytes: &[u8], mut range: Range<usize>, first_line: bool) -> Range<usize> {
+    let line = bytes.get(range.clone()).unwrap_or_default();
+    if first_line && line.starts_with(b"\xef\xbb\xbf") {
+        range.start += 3;
+    }
+    let line = bytes.get(range.clone()).unwrap_or_default();
+    let leading = line.len() - line.trim_ascii_start().len();
+    let length = line.trim_ascii().len();
+    range.start + leading..range.start + leading + length
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Splits `bytes` read in steps of `step`; returns the lines and the numbers of oversize ones.
+    fn split_all(bytes: &[u8], step: usize, record_bytes_max: usize) -> (Vec<(u64, Vec<u8>)>, Vec<String>) {
+        struct Steps<'a>(&'a [u8], usize);
+        impl Read for Steps<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let take = self.1.min(self.0.len()).min(buffer.len());
+                buffer[..take].copy_from_slice(&self.0[..take]);
+                self.0 = &self.0[take..];
+                Ok(take)
+            }
+        }
+        let object = Arc::new(Object { store: Arc::new(InMemory::new()), path: "a".into(), uri: "a".into(), size: 0 });
+        let (mut lines, mut rejected) = (Vec::new(), Vec::new());
+        split(Steps(bytes, step), &object, &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
+            match item {
+                Ok(Chunk::Lines(chunk)) => lines.extend(chunk.iter().map(|(number, line)| (number, line.to_vec()))),
+                Ok(_) => unreachable!(),
+                Err(rejection) => rejected.push(rejection.trace_ref),
+            }
+            true
+        });
+        (lines, rejected)
+    }
+
+    #[test]
+    fn an_oversize_line_is_rejected_and_its_neighbours_live() {
+        let long = "y".repeat(CHUNK_BYTES * 3);
+        let text = format!("\u{feff}one\n{long}\r\n\n  four  \nfive");
+        for step in [1, 7, 100_000] {
+            let (lines, rejected) = split_all(text.as_bytes(), step.max(1_000), 1_000);
+            let lines: Vec<_> = lines.iter().map(|(number, line)| (*number, std::str::from_utf8(line).unwrap())).collect();
+            assert_eq!(lines, [(1, "one"), (4, "four"), (5, "five")]);
+            assert_eq!(rejected, ["a#L2"]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_comes_out_once_however_it_is_cut(lines in prop::collection::vec("[a-z]{0,40}", 0..50), step in 1usize..90) {
+            let text = lines.join("\n");
+            let (found, rejected) = split_all(text.as_bytes(), step, 30);
+            let expected: Vec<_> = (1u64..).zip(&lines).filter(|(_, line)| !line.is_empty() && line.len() <= 30)
+                .map(|(number, line)| (number, line.clone().into_bytes())).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(rejected.len(), lines.iter().filter(|line| line.len() > 30).count());
+        }
+    }
+}
