@@ -7,11 +7,18 @@
 //!
 //! Each stage takes a stream of outcomes and returns one; [`pipeline`] joins them and alone sees them all.
 
+pub mod analyze;
+pub mod cli;
+pub mod config;
 pub mod limits;
 pub mod model;
 pub mod parse;
+pub mod pipeline;
 mod pool;
+pub mod query;
 pub mod read;
 pub mod redact;
 pub mod schemas;
 pub mod store;
+pub mod validate;
+pub mod write;

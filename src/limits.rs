@@ -75,9 +75,6 @@ pub const SUMMARY_SKIPPED_MAX: usize = 1_000;
 /// Rows that the writer collects before it encodes them.
 pub const WRITE_BATCH_ROWS: usize = 1_024;
 
-/// Encoded bytes that wait in memory before a data file is written.
-pub const WRITE_BUFFER_BYTES: usize = 32 * 1024 * 1024;
-
 /// Partitions of `patterns` and `errors` in a new table.
 pub const BUCKETS: i32 = 16;
 

@@ -3,13 +3,20 @@
 //! Credentials and endpoints come from the environment variables that object_store's builders read (`AWS_*`, `GOOGLE_*`,
 //! `AZURE_*`); <https://docs.rs/object_store> lists them.
 
+use std::ops::Range;
 use std::path::{Path as LocalPath, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use url::Url;
 
 /// Why an input or output location could not be used.
@@ -86,22 +93,15 @@ impl Location {
         let absolute = std::path::absolute(path).map_err(|error| bad_location(text, &error.to_string()))?;
         let (root, glob) = split_local_glob(&absolute, text)?;
         let prefix = Path::from_absolute_path(&root).map_err(|error| bad_location(text, &error.to_string()))?;
-        Ok(Self {
-            store: Arc::new(LocalFileSystem::new()),
-            prefix,
-            uri_base: "/".into(),
-            glob,
-            shown: text.to_owned(),
-            listable: true,
-        })
+        Ok(Self { store: Arc::new(LocalFileSystem::new()), prefix, uri_base: "/".into(), glob, shown: text.to_owned(), listable: true })
     }
 
     fn remote(text: &str, url: &Url) -> Result<Self, StoreError> {
         let shown = without_credentials(url);
         let (glob, listed) = split_remote_glob(&shown, url)?;
-        let options = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value)).filter(|(key, _)| {
-            ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix))
-        });
+        let options = std::env::vars()
+            .map(|(key, value)| (key.to_ascii_lowercase(), value))
+            .filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
         let (store, prefix) = object_store::parse_url_opts(&listed, options).map_err(|error| bad_location(&shown, &first_line(&error)))?;
         let key_start = shown.len() - shown_key(&shown).len();
         let uri_base = shown.get(..key_start).unwrap_or(text).to_owned();
@@ -190,7 +190,8 @@ pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     let options = std::env::vars()
         .map(|(key, value)| (key.to_ascii_lowercase(), value))
         .filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
-    let (store, path) = object_store::parse_url_opts(url, options).map_err(|error| bad_location(&without_credentials(url), &first_line(&error)))?;
+    let (store, path) =
+        object_store::parse_url_opts(url, options).map_err(|error| bad_location(&without_credentials(url), &first_line(&error)))?;
     Ok((Arc::from(store), path))
 }
 
@@ -230,7 +231,8 @@ fn without_credentials(url: &Url) -> String {
 }
 
 fn percent_decode(path: &str) -> String {
-    Path::from_url_path(path).map_or_else(|_| path.to_owned(), |decoded| if decoded.as_ref().is_empty() { "/".into() } else { format!("/{decoded}") })
+    Path::from_url_path(path)
+        .map_or_else(|_| path.to_owned(), |decoded| if decoded.as_ref().is_empty() { "/".into() } else { format!("/{decoded}") })
 }
 
 fn bad_location(location: &str, reason: &str) -> StoreError {
@@ -247,6 +249,31 @@ fn unreadable(location: &str, error: &object_store::Error) -> StoreError {
 
 fn first_line(error: &dyn std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// Byte ranges of an object for the Parquet reader.
+#[derive(Debug)]
+pub struct ObjectReader(Arc<Object>);
+
+impl ObjectReader {
+    /// Reads `object`, whose size is known.
+    pub fn new(object: Arc<Object>) -> Self {
+        Self(object)
+    }
+}
+
+impl AsyncFileReader for ObjectReader {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
+        async move { self.0.store.get_range(&self.0.path, range).await.map_err(|error| ParquetError::External(Box::new(error))) }.boxed()
+    }
+
+    fn get_metadata<'a>(&'a mut self, _: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
+        async move {
+            let size = self.0.size;
+            ParquetMetaDataReader::new().load_and_finish(self, size).await.map(Arc::new)
+        }
+        .boxed()
+    }
 }
 
 #[cfg(test)]

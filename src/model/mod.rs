@@ -4,6 +4,7 @@
 //! out of every stage, and [`RunSummary`] counts what became of everything.
 
 mod draft;
+mod key;
 mod pattern;
 mod rejection;
 mod run_summary;
@@ -12,11 +13,12 @@ mod trace;
 mod vocabulary;
 
 pub use draft::{Draft, Evidence, EvidenceKind};
+pub use key::text_key;
 pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};
 pub use run_summary::{Failure, RunStatus, RunSummary};
 pub use text::{excerpt_around, visible};
 pub use trace::{
-    Attribute, Document, Exception, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace, last_segment,
+    Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace, last_segment,
 };
 pub use vocabulary::{Label, UnknownLabel, vocabulary};

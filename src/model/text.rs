@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn an_excerpt_never_cuts_a_token() {
         for pad in 0..300 {
-            let text = format!("{}<EMAIL:1a2b3c>{} boom {}<CARD:aaaaaa>{}", "x".repeat(20), "a".repeat(pad), "b".repeat(pad), "y".repeat(300));
+            let text =
+                format!("{}<EMAIL:1a2b3c>{} boom {}<CARD:aaaaaa>{}", "x".repeat(20), "a".repeat(pad), "b".repeat(pad), "y".repeat(300));
             let at = text.find("boom").unwrap();
             let excerpt = excerpt_around(&text, at..at + 4);
             let without = excerpt.replace("<EMAIL:1a2b3c>", "").replace("<CARD:aaaaaa>", "");

@@ -31,6 +31,12 @@ impl Label {
         Ok(Self { category, factor })
     }
 
+    /// A healthy trace.
+    pub const NO_FAILURE_FOUND: Self = Self { category: "unclassified", factor: "no_failure_found" };
+
+    /// A trace that failed and does not show why.
+    pub const INSUFFICIENT_EVIDENCE: Self = Self { category: "unclassified", factor: "insufficient_evidence" };
+
     /// The category.
     pub fn category(self) -> &'static str {
         self.category

@@ -21,10 +21,10 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use futures::stream::{self, BoxStream, StreamExt};
 use sha2::{Digest, Sha256};
@@ -50,7 +50,10 @@ pub struct AssembleOptions {
 
 impl fmt::Debug for AssembleOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AssembleOptions").field("format", &self.format.map(Format::name)).field("memory_bytes", &self.memory_bytes).finish_non_exhaustive()
+        f.debug_struct("AssembleOptions")
+            .field("format", &self.format.map(Format::name))
+            .field("memory_bytes", &self.memory_bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,9 +157,8 @@ async fn split(
 const TRACE_KEY_BYTES: usize = 16;
 const PIECE_KEY_BYTES: usize = TRACE_KEY_BYTES + 8;
 
-static ROWS: LazyLock<SchemaRef> = LazyLock::new(|| {
-    Arc::new(Schema::new(vec![Field::new("key", DataType::Binary, false), Field::new("part", DataType::Binary, false)]))
-});
+static ROWS: LazyLock<SchemaRef> =
+    LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("key", DataType::Binary, false), Field::new("part", DataType::Binary, false)])));
 
 /// Pieces as rows, numbered from `first`.
 fn encode(pieces: &[Piece], first: u64) -> Result<RecordBatch, String> {
@@ -169,7 +171,9 @@ fn encode(pieces: &[Piece], first: u64) -> Result<RecordBatch, String> {
         let hash = Sha256::digest(piece.trace_id.as_bytes());
         for (part, index) in buffer.chunks(PIECE_BYTES_MAX).zip(0u32..) {
             let mut key = [0u8; PIECE_KEY_BYTES + 4];
-            for (slot, byte) in key.iter_mut().zip(hash.iter().take(TRACE_KEY_BYTES).copied().chain(number.to_be_bytes()).chain(index.to_be_bytes())) {
+            for (slot, byte) in
+                key.iter_mut().zip(hash.iter().take(TRACE_KEY_BYTES).copied().chain(number.to_be_bytes()).chain(index.to_be_bytes()))
+            {
                 *slot = byte;
             }
             keys.append_value(key);
@@ -240,7 +244,9 @@ fn gathered(rows: SendableRecordBatchStream, fatal: Fatal) -> OutcomeStream<Gath
             Some(Ok(batch)) => cut(&batch, &mut state.open).into_iter().map(Ok).collect(),
             Some(Err(error)) => {
                 state.ended = true;
-                state.fatal.set(format!("cannot gather spans: {error}\n  hint: --memory-limit gives gathering more room, TMPDIR another disk"));
+                state
+                    .fatal
+                    .set(format!("cannot gather spans: {error}\n  hint: --memory-limit gives gathering more room, TMPDIR another disk"));
                 Vec::new()
             }
             None => {
@@ -291,11 +297,8 @@ impl GatheredTrace {
     fn decode(self) -> Outcome<Trace> {
         let mut pieces = Vec::with_capacity(self.pieces);
         let mut joined: Vec<u8> = Vec::new();
-        let mut rows = self
-            .rows
-            .iter()
-            .flat_map(|(keys, parts, rows)| rows.clone().map(|row| (keys.value(row), parts.value(row))))
-            .peekable();
+        let mut rows =
+            self.rows.iter().flat_map(|(keys, parts, rows)| rows.clone().map(|row| (keys.value(row), parts.value(row)))).peekable();
         while let Some((key, part)) = rows.next() {
             let piece_key = key.get(..PIECE_KEY_BYTES);
             let goes_on = rows.peek().is_some_and(|(next, _)| next.get(..PIECE_KEY_BYTES) == piece_key);
@@ -316,7 +319,13 @@ impl GatheredTrace {
             joined.clear();
         }
         let Some(first) = pieces.first() else {
-            return Err(Rejection::at_place("gathered spans", "", Stage::Parse, Kind::Internal, "gathered spans cannot be decoded; this is a defect of failsift"));
+            return Err(Rejection::at_place(
+                "gathered spans",
+                "",
+                Stage::Parse,
+                Kind::Internal,
+                "gathered spans cannot be decoded; this is a defect of failsift",
+            ));
         };
         if self.too_large {
             let reason = format!(
@@ -356,7 +365,8 @@ fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
 
     let root = pieces.iter().find(|piece| piece.span.parent_span_id.is_none()).or(pieces.first());
     let service = root.and_then(|piece| piece.service.clone()).or_else(|| pieces.iter().find_map(|piece| piece.service.clone()));
-    let environment = root.and_then(|piece| piece.environment.clone()).or_else(|| pieces.iter().find_map(|piece| piece.environment.clone()));
+    let environment =
+        root.and_then(|piece| piece.environment.clone()).or_else(|| pieces.iter().find_map(|piece| piece.environment.clone()));
     Ok(Trace {
         trace_id: root.map(|piece| piece.trace_id.clone()).unwrap_or_default(),
         service,
@@ -464,7 +474,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_trace_over_the_limit_is_rejected_by_name_and_its_neighbours_live() {
-        let batches = (0..60).map(|batch| (0..1_000).map(|span| piece(0, batch * 1_000 + span, "")).collect()).chain([vec![piece(1, 1, "a")]]);
+        let batches =
+            (0..60).map(|batch| (0..1_000).map(|span| piece(0, batch * 1_000 + span, "")).collect()).chain([vec![piece(1, 1, "a")]]);
         let (mut traces, _) = gather(batches.collect(), 64 * 1024 * 1024).await;
         traces.sort_by_key(Result::is_ok);
         let rejection = traces[0].as_ref().unwrap_err();

@@ -152,7 +152,8 @@ impl SpanAttributes {
             "gen_ai.tool.call.arguments" => self.tool().arguments = value.into_text().unwrap_or_default(),
             "gen_ai.tool.call.result" => self.tool().result = value.into_text(),
             "gen_ai.input.messages" | "gen_ai.output.messages" => {
-                let Some((found, reasons)) = value.as_str().map_or_else(|| messages::from_tree(&value.to_json()), messages::from_text) else {
+                let Some((found, reasons)) = value.as_str().map_or_else(|| messages::from_tree(&value.to_json()), messages::from_text)
+                else {
                     return Some(value);
                 };
                 if key == "gen_ai.input.messages" {
@@ -166,7 +167,8 @@ impl SpanAttributes {
             }
             "gen_ai.tool.definitions" => {
                 let tree = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree);
-                span.tools_offered = tree.as_ref().and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(tool_name).collect();
+                span.tools_offered =
+                    tree.as_ref().and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(tool_name).collect();
             }
             "gen_ai.retrieval.documents" => {
                 let tree = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree);
@@ -414,13 +416,16 @@ fn indexed(rest: &str) -> Option<(usize, &str)> {
 
 /// Documents of `[{"id", "content" | "page_content" | "document.content", "score"}]`.
 fn documents(tree: &serde_json::Value) -> Vec<Document> {
-    let field = |item: &serde_json::Value, names: &[&str]| names.iter().find_map(|name| item.get(*name)).filter(|value| !value.is_null()).cloned();
+    let field =
+        |item: &serde_json::Value, names: &[&str]| names.iter().find_map(|name| item.get(*name)).filter(|value| !value.is_null()).cloned();
     tree.as_array()
         .into_iter()
         .flatten()
         .map(|item| Document {
             id: field(item, &["id", "document.id"]).map(|id| messages::as_text(&id)),
-            content: field(item, &["content", "page_content", "text", "document.content"]).map(|text| messages::as_text(&text)).unwrap_or_default(),
+            content: field(item, &["content", "page_content", "text", "document.content"])
+                .map(|text| messages::as_text(&text))
+                .unwrap_or_default(),
             score: field(item, &["score", "document.score"]).and_then(|score| score.as_f64()).filter(|score| score.is_finite()),
         })
         .collect()
@@ -439,7 +444,10 @@ fn without_message_prefix(tree: serde_json::Value) -> serde_json::Value {
             .into_iter()
             .filter(|(_, value)| !value.is_null())
             .map(|(key, value)| {
-                let key = ["message.", "tool_call.", "message_content."].iter().find_map(|prefix| key.strip_prefix(prefix)).map_or(key.clone(), str::to_owned);
+                let key = ["message.", "tool_call.", "message_content."]
+                    .iter()
+                    .find_map(|prefix| key.strip_prefix(prefix))
+                    .map_or(key.clone(), str::to_owned);
                 (key.strip_prefix("function.").map_or(key.clone(), str::to_owned), without_message_prefix(value))
             })
             .map(|(key, value)| if key == "contents" { ("parts".to_owned(), value) } else { (key, value) })
@@ -473,7 +481,8 @@ pub(super) fn add_event(span: &mut Span, name: &str, body: &serde_json::Value) {
             "assistant".clone_into(&mut message.role);
         }
         if message.tool_calls.is_empty() {
-            message.tool_calls = body["tool_calls"].as_array().into_iter().flatten().filter_map(messages::tool_call).collect::<Vec<ToolCall>>();
+            message.tool_calls =
+                body["tool_calls"].as_array().into_iter().flatten().filter_map(messages::tool_call).collect::<Vec<ToolCall>>();
         }
         span.output.push(message);
     }
@@ -523,7 +532,8 @@ mod tests {
     #[test]
     fn a_retriever_without_documents_found_nothing() {
         assert_eq!(span_of(&[("openinference.span.kind", "RETRIEVER"), ("input.value", "q")]).documents, Some(vec![]));
-        let langchain = span_of(&[("openinference.span.kind", "RETRIEVER"), ("output.value", "{\"documents\": [{\"page_content\": \"x\"}]}")]);
+        let langchain =
+            span_of(&[("openinference.span.kind", "RETRIEVER"), ("output.value", "{\"documents\": [{\"page_content\": \"x\"}]}")]);
         assert_eq!(langchain.documents.unwrap()[0].content, "x");
     }
 
@@ -539,7 +549,12 @@ mod tests {
 
     #[test]
     fn a_tool_span_takes_its_input_and_output() {
-        let span = span_of(&[("openinference.span.kind", "TOOL"), ("input.value", "{\"city\": \"Paris\""), ("tool.parameters", "{}"), ("output.value", "42")]);
+        let span = span_of(&[
+            ("openinference.span.kind", "TOOL"),
+            ("input.value", "{\"city\": \"Paris\""),
+            ("tool.parameters", "{}"),
+            ("output.value", "42"),
+        ]);
         let tool = span.tool.unwrap();
         assert_eq!((tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()), ("step", "{\"city\": \"Paris\"", Some("42")));
     }

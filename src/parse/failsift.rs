@@ -13,9 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Format, Parsed, Piece, Place, json, messages};
-use crate::model::{
-    Attribute, Document, Exception, Kind, Message, Rejection, Source, Span, SpanKind, Stage, TokenUsage, ToolUse,
-};
+use crate::model::{Attribute, Document, Exception, Kind, Message, Rejection, Source, Span, SpanKind, Stage, TokenUsage, ToolUse};
 
 /// See the module.
 pub(super) struct Failsift;
@@ -34,7 +32,14 @@ impl Format for Failsift {
         let record: Record = match serde_json::from_str(line) {
             Ok(record) => record,
             Err(error) if error.is_data() => {
-                out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: a field is missing or has the wrong type, before column {}; see schemas/trace.schema.json", error.column()));
+                out.reject(
+                    place,
+                    Kind::MalformedRecord,
+                    format!(
+                        "cannot read {place}: a field is missing or has the wrong type, before column {}; see schemas/trace.schema.json",
+                        error.column()
+                    ),
+                );
                 return;
             }
             Err(_) => {
@@ -53,7 +58,10 @@ impl Format for Failsift {
         }
         let trace_start = record.started_at.as_ref().and_then(nanoseconds);
         if trace_start.is_none() && record.spans.iter().all(|span| span.started_at.as_ref().and_then(nanoseconds).is_none()) {
-            out.rejections.push(of_trace(Kind::MissingTime, format!("cannot read {place}: neither the trace nor a span of it has a started_at that is a time")));
+            out.rejections.push(of_trace(
+                Kind::MissingTime,
+                format!("cannot read {place}: neither the trace nor a span of it has a started_at that is a time"),
+            ));
             return;
         }
         let pieces = record.spans.into_iter().map(|span| Piece {
@@ -176,7 +184,10 @@ impl RecordSpan {
             }),
             tools_offered: self.tools_offered,
             documents: self.documents.map(|documents| {
-                documents.into_iter().map(|document| Document { id: document.id, content: document.content, score: document.score }).collect()
+                documents
+                    .into_iter()
+                    .map(|document| Document { id: document.id, content: document.content, score: document.score })
+                    .collect()
             }),
             attributes: self.attributes.into_iter().map(|(key, value)| Attribute { key, value: messages::as_text(&value) }).collect(),
         }

@@ -143,7 +143,11 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
         return Ok(None);
     }
     let names = || FORMATS.map(Format::name).join(", ");
-    FORMATS.into_iter().find(|format| format.name() == name).map(Some).ok_or_else(|| format!("{name:?} is no input format\n  hint: auto, {}", names()))
+    FORMATS
+        .into_iter()
+        .find(|format| format.name() == name)
+        .map(Some)
+        .ok_or_else(|| format!("{name:?} is no input format\n  hint: auto, {}", names()))
 }
 
 /// Parses chunks on the thread pool, several at once. What a chunk became stays together.
@@ -251,7 +255,8 @@ fn unrecognised(chunk: &Chunk) -> Parsed {
         Chunk::Skipped(object) => (object, String::new()),
     };
     let names = FORMATS.map(Format::name).join(", ");
-    let reason = format!("cannot read {}: it is in no known trace format; {seen}; known are {names} (--input-format forces one)", object.uri);
+    let reason =
+        format!("cannot read {}: it is in no known trace format; {seen}; known are {names} (--input-format forces one)", object.uri);
     let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, Kind::UnrecognisedFormat, reason);
     Parsed { rejections: vec![rejection], ..Parsed::default() }
 }
@@ -282,7 +287,8 @@ fn parse_rows(format: &dyn Format, rows: &Rows) -> Parsed {
 fn time_from_text(text: &str) -> Option<i64> {
     let zoned = chrono::DateTime::parse_from_rfc3339(text).or_else(|_| chrono::DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z"));
     let time = zoned.map(|time| time.to_utc()).ok().or_else(|| {
-        let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"].iter().find_map(|form| chrono::NaiveDateTime::parse_from_str(text, form).ok());
+        let naive =
+            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"].iter().find_map(|form| chrono::NaiveDateTime::parse_from_str(text, form).ok());
         naive.map(|time| time.and_utc())
     })?;
     time.timestamp_nanos_opt()

@@ -72,7 +72,11 @@ fn parse_each_span(tree: &serde_json::Value, place: &Place<'_>, out: &mut Parsed
         }
     }
     if index == 0 {
-        out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: it is JSON, but no spans stand under resourceSpans[].scopeSpans[].spans[]"));
+        out.reject(
+            place,
+            Kind::MalformedRecord,
+            format!("cannot read {place}: it is JSON, but no spans stand under resourceSpans[].scopeSpans[].spans[]"),
+        );
     }
 }
 
@@ -224,11 +228,19 @@ impl Request<'_> {
 impl OtlpSpan<'_> {
     fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) {
         let Some(trace_id) = id(&self.trace_id.0, 16) else {
-            out.reject(place, Kind::MissingId, format!("cannot read {place}: the span has no usable traceId (32 hex digits, or 16 bytes in base64)"));
+            out.reject(
+                place,
+                Kind::MissingId,
+                format!("cannot read {place}: the span has no usable traceId (32 hex digits, or 16 bytes in base64)"),
+            );
             return;
         };
         let Some(span_id) = id(&self.span_id.0, 8) else {
-            out.reject(place, Kind::MissingId, format!("cannot read {place}: the span has no usable spanId (16 hex digits, or 8 bytes in base64)"));
+            out.reject(
+                place,
+                Kind::MissingId,
+                format!("cannot read {place}: the span has no usable spanId (16 hex digits, or 8 bytes in base64)"),
+            );
             return;
         };
         if self.start_time_unix_nano.0 <= 0 {
@@ -263,8 +275,9 @@ impl OtlpSpan<'_> {
 
 impl Event<'_> {
     fn into_exception(self) -> Option<crate::model::Exception> {
-        (self.name.0 == "exception")
-            .then(|| conventions::exception(self.attributes.into_iter().map(|KeyValue { key, value }| (key.0.into_owned(), value.0.into_text()))))
+        (self.name.0 == "exception").then(|| {
+            conventions::exception(self.attributes.into_iter().map(|KeyValue { key, value }| (key.0.into_owned(), value.0.into_text())))
+        })
     }
 }
 
@@ -366,7 +379,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
                         "intValue" | "int_value" => Value::Int(map.next_value::<Integer>()?.0),
                         "doubleValue" | "double_value" => map.next_value::<Double>()?.0.map_or(Value::Null, Value::Double),
                         "boolValue" | "bool_value" => Value::Bool(map.next_value()?),
-                        "arrayValue" | "array_value" => Value::List(map.next_value::<Values<AnyValue<'de>>>()?.0.into_iter().map(|value| value.0).collect()),
+                        "arrayValue" | "array_value" => {
+                            Value::List(map.next_value::<Values<AnyValue<'de>>>()?.0.into_iter().map(|value| value.0).collect())
+                        }
                         "kvlistValue" | "kvlist_value" => {
                             let entries = map.next_value::<Values<KeyValue<'de>>>()?.0;
                             Value::Map(entries.into_iter().map(|entry| (entry.key.0, entry.value.0)).collect())
@@ -466,7 +481,9 @@ mod tests {
     }
 
     fn line(span: &str) -> String {
-        format!(r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"acme"}}}}]}},"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#)
+        format!(
+            r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"acme"}}}}]}},"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#
+        )
     }
 
     const IDS: &str = r#""traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174""#;
@@ -474,7 +491,9 @@ mod tests {
     #[test]
     fn ids_in_hex_and_base64_are_the_same() {
         let hex = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}}"#)));
-        let base64 = parse(&line(r#"{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId":"7uGbfsPBsXQ=","startTimeUnixNano":5,"status":{"code":"STATUS_CODE_ERROR"}}"#));
+        let base64 = parse(&line(
+            r#"{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId":"7uGbfsPBsXQ=","startTimeUnixNano":5,"status":{"code":"STATUS_CODE_ERROR"}}"#,
+        ));
         assert_eq!(hex.pieces[0].trace_id, "5b8efff798038103d269b633813fc60c");
         assert_eq!(hex.pieces[0].trace_id, base64.pieces[0].trace_id);
         assert_eq!(hex.pieces[0].span.span_id, base64.pieces[0].span.span_id);
@@ -495,7 +514,11 @@ mod tests {
         let out = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}},{{{IDS},"startTimeUnixNano":"5","name":{{"secret":1}}}}"#)));
         assert_eq!((out.pieces.len(), out.rejections.len()), (1, 1));
         assert_eq!(out.rejections[0].kind, Kind::MalformedRecord);
-        assert!(out.rejections[0].reason.contains("expected a string") && !out.rejections[0].reason.contains("secret"), "{}", out.rejections[0].reason);
+        assert!(
+            out.rejections[0].reason.contains("expected a string") && !out.rejections[0].reason.contains("secret"),
+            "{}",
+            out.rejections[0].reason
+        );
     }
 
     #[test]

@@ -37,7 +37,11 @@ impl Format for Phoenix {
     }
 
     fn parse_line(&self, _: &str, place: &Place<'_>, out: &mut Parsed) {
-        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: the phoenix format is the Parquet of a span dataframe, and this is text"));
+        out.reject(
+            place,
+            Kind::UnrecognisedFormat,
+            format!("cannot read {place}: the phoenix format is the Parquet of a span dataframe, and this is text"),
+        );
     }
 
     fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
@@ -130,7 +134,8 @@ impl<'a> Columns<'a> {
 
 /// Structs that no convention takes whole are flattened again to dotted keys.
 fn set_flat(span: &mut SpanAttributes, key: Cow<'_, str>, value: Value<'_>) {
-    let taken_whole = matches!(key.as_ref(), "metadata" | "tool.parameters" | "llm.invocation_parameters" | "llm.prompt_template.variables");
+    let taken_whole =
+        matches!(key.as_ref(), "metadata" | "tool.parameters" | "llm.invocation_parameters" | "llm.prompt_template.variables");
     match value {
         Value::Map(fields) if !taken_whole => {
             for (name, value) in fields {
@@ -169,7 +174,8 @@ fn cell(column: &ArrayRef, row: usize) -> Value<'_> {
         DataType::LargeList(_) => list(&column.as_list::<i64>().value(row)),
         DataType::Struct(fields) => {
             let values = column.as_struct();
-            let entries = fields.iter().zip(values.columns()).map(|(field, values)| (Cow::Owned(field.name().clone()), owned(cell(values, row))));
+            let entries =
+                fields.iter().zip(values.columns()).map(|(field, values)| (Cow::Owned(field.name().clone()), owned(cell(values, row))));
             Value::Map(entries.filter(|(_, value)| *value != Value::Null).collect())
         }
         _ => ArrayFormatter::try_new(column, &FormatOptions::default())

@@ -50,7 +50,10 @@ impl Read for Capped {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("it grows more than {DECOMPRESSION_RATIO_MAX} times when decompressed (a bomb?)"))
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("it grows more than {DECOMPRESSION_RATIO_MAX} times when decompressed (a bomb?)"),
+            )
         })?;
         Ok(read)
     }

@@ -157,8 +157,12 @@ impl Splitter<'_> {
     fn failed(&self, error: &io::Error) -> Rejection {
         let (uri, line) = (&self.object.uri, self.line);
         let (kind, what) = match error.kind() {
-            ErrorKind::UnexpectedEof => (Kind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned()),
-            ErrorKind::InvalidData | ErrorKind::InvalidInput => (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}")),
+            ErrorKind::UnexpectedEof => {
+                (Kind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned())
+            }
+            ErrorKind::InvalidData | ErrorKind::InvalidInput => {
+                (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}"))
+            }
             // zstd reports a corrupt frame with the kind `Other`.
             ErrorKind::Other if error.to_string().contains("frame") || error.to_string().contains("orrupt") => {
                 (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}"))

@@ -7,8 +7,9 @@ mod decompress;
 mod lines;
 mod parquet;
 
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use futures::stream::{self, BoxStream, StreamExt};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::lines::Lines;
 use crate::limits::{CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX};
-use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Stage};
+use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Stage, text_key};
 use crate::store::{Object, StoreError};
 
 /// What the reader hands on: some lines or some rows of one object.
@@ -58,6 +59,20 @@ pub struct ReadCounts {
     pub objects: AtomicU64,
     /// Their bytes before decompression.
     pub bytes: AtomicU64,
+    keys: Mutex<HashSet<u128>>,
+}
+
+impl ReadCounts {
+    /// The keys of the URIs of the objects that were opened.
+    pub fn object_keys(&self) -> HashSet<u128> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn opened(&self, object: &Object) {
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(object.size, Ordering::Relaxed);
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(text_key(&object.uri));
+    }
 }
 
 /// Reads every object of `objects`; stops opening new ones and ends early once `shutdown` is cancelled.
@@ -90,8 +105,7 @@ fn chunks(object: Arc<Object>, options: ReadOptions, counts: Arc<ReadCounts>, sh
     }
     stream::once(async move {
         tracing::debug!(uri = object.uri, size = object.size, "reading");
-        counts.objects.fetch_add(1, Ordering::Relaxed);
-        counts.bytes.fetch_add(object.size, Ordering::Relaxed);
+        counts.opened(&object);
         match kind_of(&object).await {
             Ok(ObjectKind::Empty) => stream::empty().boxed(),
             Ok(ObjectKind::Parquet) => parquet::rows(object),
@@ -157,7 +171,9 @@ async fn text(
     let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     let source: Box<dyn std::io::Read + Send> = match result.payload {
         GetResultPayload::File(file, _) => Box::new(file),
-        GetResultPayload::Stream(body) => Box::new(SyncIoBridge::new(StreamReader::new(body.map(|part| part.map_err(std::io::Error::other))))),
+        GetResultPayload::Stream(body) => {
+            Box::new(SyncIoBridge::new(StreamReader::new(body.map(|part| part.map_err(std::io::Error::other)))))
+        }
     };
     tokio::task::spawn_blocking(move || {
         let source = decompress::reader(source, compression, object.size);

@@ -1,22 +1,15 @@
 //! Parquet -> batches of rows, one row group after the other, never the whole file.
 
-use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, StreamExt};
-use object_store::ObjectStoreExt;
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
-use parquet::arrow::arrow_reader::ArrowReaderOptions;
-use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
 use super::{Chunk, Rows};
 use crate::limits::PARQUET_BATCH_ROWS;
 use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Stage};
-use crate::store::Object;
+use crate::store::{Object, ObjectReader};
 
 /// The rows of a Parquet object; a page that cannot be read ends the object with a rejection, the rows before it are kept.
 pub(super) fn rows(object: Arc<Object>) -> OutcomeStream<Chunk> {
@@ -34,7 +27,8 @@ pub(super) fn rows(object: Arc<Object>) -> OutcomeStream<Chunk> {
 }
 
 async fn open(object: &Arc<Object>) -> Result<OutcomeStream<Chunk>, ParquetError> {
-    let batches = ParquetRecordBatchStreamBuilder::new(ObjectReader(Arc::clone(object))).await?.with_batch_size(PARQUET_BATCH_ROWS).build()?;
+    let batches =
+        ParquetRecordBatchStreamBuilder::new(ObjectReader::new(Arc::clone(object))).await?.with_batch_size(PARQUET_BATCH_ROWS).build()?;
     let object = Arc::clone(object);
     let rows = batches.scan((0, false), move |(next_row, ended), batch| {
         let item: Option<Outcome<Chunk>> = match batch {
@@ -58,23 +52,7 @@ fn failed(object: &Object, row: u64, error: &ParquetError) -> Rejection {
     let uri = &object.uri;
     let said = error.to_string();
     let said = said.lines().next().unwrap_or_default();
-    let reason = format!("cannot read {uri} from row {row} on: the Parquet file is cut or corrupt ({said}); write it again or leave it out");
+    let reason =
+        format!("cannot read {uri} from row {row} on: the Parquet file is cut or corrupt ({said}); write it again or leave it out");
     Rejection::at_place(format_args!("{uri}#row={row}"), uri, Stage::Read, Kind::CorruptParquet, reason)
-}
-
-/// Byte ranges of an object for the Parquet reader.
-struct ObjectReader(Arc<Object>);
-
-impl AsyncFileReader for ObjectReader {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
-        async move { self.0.store.get_range(&self.0.path, range).await.map_err(|error| ParquetError::External(Box::new(error))) }.boxed()
-    }
-
-    fn get_metadata<'a>(&'a mut self, _: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        async move {
-            let size = self.0.size;
-            ParquetMetaDataReader::new().load_and_finish(self, size).await.map(Arc::new)
-        }
-        .boxed()
-    }
 }

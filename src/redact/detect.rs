@@ -53,7 +53,10 @@ pub(super) fn check(kind: &str, examples: &[&str], counterexamples: &[&str]) {
     for example in examples {
         for text in [(*example).to_owned(), format!("a {example}, b"), format!("{{\"k\": \"x\\n{example}\"}}"), format!("({example})")] {
             let found = find(&text);
-            assert!(found.iter().any(|hit| hit.kind == kind && text[hit.range.clone()].contains(example)), "{kind} not found in {text:?}: {found:?}");
+            assert!(
+                found.iter().any(|hit| hit.kind == kind && text[hit.range.clone()].contains(example)),
+                "{kind} not found in {text:?}: {found:?}"
+            );
         }
     }
     for text in counterexamples {

@@ -36,7 +36,9 @@ pub enum KeyError {
         source: io::Error,
     },
     /// Neither a home nor a configuration folder is known.
-    #[error("there is no place for a redaction key: neither HOME nor XDG_CONFIG_HOME is set\n  hint: set FAILSIFT_REDACTION_KEY or --redaction-key-file")]
+    #[error(
+        "there is no place for a redaction key: neither HOME nor XDG_CONFIG_HOME is set\n  hint: set FAILSIFT_REDACTION_KEY or --redaction-key-file"
+    )]
     NoPlace,
 }
 

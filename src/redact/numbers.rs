@@ -19,7 +19,9 @@ pub(super) fn find(text: &str, hits: &mut Vec<Hit>) {
 fn at_digit(bytes: &[u8], start: usize) -> Option<Hit> {
     iban(bytes, start).or_else(|| {
         let start_is_free = starts_word(bytes, start);
-        start_is_free.then(|| ssn(bytes, start).or_else(|| card(bytes, start)).or_else(|| ip(bytes, start)).or_else(|| phone(bytes, start))).flatten()
+        start_is_free
+            .then(|| ssn(bytes, start).or_else(|| card(bytes, start)).or_else(|| ip(bytes, start)).or_else(|| phone(bytes, start)))
+            .flatten()
     })
 }
 
@@ -81,7 +83,11 @@ fn luhn(digits: &[u8]) -> bool {
 fn ssn(bytes: &[u8], start: usize) -> Option<Hit> {
     let text = bytes.get(start..start + 11)?;
     let shaped = text.iter().enumerate().all(|(index, byte)| if matches!(index, 3 | 6) { *byte == b'-' } else { byte.is_ascii_digit() });
-    let issued = !text.starts_with(b"000") && !text.starts_with(b"666") && text.first() != Some(&b'9') && text.get(4..6) != Some(b"00") && text.get(7..) != Some(b"0000");
+    let issued = !text.starts_with(b"000")
+        && !text.starts_with(b"666")
+        && text.first() != Some(&b'9')
+        && text.get(4..6) != Some(b"00")
+        && text.get(7..) != Some(b"0000");
     let free = ends_word(bytes, start + 11) && bytes.get(start + 11) != Some(&b'-');
     (shaped && issued && free).then_some(Hit { range: start..start + 11, kind: "SSN" })
 }
@@ -188,13 +194,24 @@ mod tests {
         check(
             "CARD",
             &["4111111111111111", "4111 1111 1111 1111", "5500-0000-0000-0004", "378282246310005", "6011000990139424"],
-            &["4111111111111112", "1795424023443017575", "4444444444444444", "41111111111111110000000", "0.4111111111111111", "a4111111111111111"],
+            &[
+                "4111111111111112",
+                "1795424023443017575",
+                "4444444444444444",
+                "41111111111111110000000",
+                "0.4111111111111111",
+                "a4111111111111111",
+            ],
         );
     }
 
     #[test]
     fn social_security_numbers() {
-        check("SSN", &["078-05-1120", "219-09-9999"], &["000-12-3456", "666-12-3456", "900-12-3456", "123-00-4567", "2026-11-23", "123-45-67890"]);
+        check(
+            "SSN",
+            &["078-05-1120", "219-09-9999"],
+            &["000-12-3456", "666-12-3456", "900-12-3456", "123-00-4567", "2026-11-23", "123-45-67890"],
+        );
     }
 
     #[test]
@@ -217,7 +234,11 @@ mod tests {
 
     #[test]
     fn ip_addresses() {
-        check("IP", &["10.20.4.17", "192.168.0.1", "8.8.8.8"], &["127.0.0.1", "1.2.3.4.5", "v1.2.3.4", "0.62.4.1", "300.1.1.1", "==1.2.3.4", "255.255.255.255"]);
+        check(
+            "IP",
+            &["10.20.4.17", "192.168.0.1", "8.8.8.8"],
+            &["127.0.0.1", "1.2.3.4.5", "v1.2.3.4", "0.62.4.1", "300.1.1.1", "==1.2.3.4", "255.255.255.255"],
+        );
     }
 
     #[test]

@@ -50,8 +50,7 @@ fn compile(table: &Table) -> Option<Rules> {
         let kind: &'static str = Box::leak(entry.kind.clone().into_boxed_str());
         rules.extend(entry.prefixes.iter().map(|prefix| (prefix.clone(), kind, expression.clone())));
     }
-    let automaton =
-        AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(rules.iter().map(|(prefix, ..)| prefix)).ok()?;
+    let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(rules.iter().map(|(prefix, ..)| prefix)).ok()?;
     Some(Rules { automaton, rules })
 }
 
@@ -69,7 +68,8 @@ pub(super) fn find(text: &str, hits: &mut Vec<Hit>) {
         }
         let Some(window) = text.get(start..end) else { continue };
         let matching = rules.iter().filter(|(prefix, ..)| window.starts_with(prefix.as_str()));
-        let longest = matching.filter_map(|(_, kind, expression)| Some((expression.find(window)?.end(), *kind))).max_by_key(|(length, _)| *length);
+        let longest =
+            matching.filter_map(|(_, kind, expression)| Some((expression.find(window)?.end(), *kind))).max_by_key(|(length, _)| *length);
         if let Some((length, kind)) = longest {
             hits.push(Hit { range: start..start + length, kind });
         }
@@ -89,7 +89,11 @@ mod tests {
             let join = |texts: &[String]| texts.iter().map(|text| text.replace('␣', "")).collect::<Vec<_>>();
             let (examples, counterexamples) = (join(&entry.examples), join(&entry.counterexamples));
             assert!(!examples.is_empty() && !counterexamples.is_empty(), "{} has no samples", entry.kind);
-            check(&entry.kind, &examples.iter().map(String::as_str).collect::<Vec<_>>(), &counterexamples.iter().map(String::as_str).collect::<Vec<_>>());
+            check(
+                &entry.kind,
+                &examples.iter().map(String::as_str).collect::<Vec<_>>(),
+                &counterexamples.iter().map(String::as_str).collect::<Vec<_>>(),
+            );
         }
     }
 }

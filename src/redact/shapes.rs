@@ -36,7 +36,8 @@ fn email(bytes: &[u8], at: usize) -> Option<Hit> {
     let domain = domain.get(..domain.iter().rposition(u8::is_ascii_alphanumeric)? + 1)?;
     let labels: Vec<&[u8]> = domain.split(|byte| *byte == b'.').collect();
     let top = labels.last()?;
-    let well_formed = labels.len() >= 2 && labels.iter().all(|label| !label.is_empty()) && top.len() >= 2 && top.iter().all(u8::is_ascii_alphabetic);
+    let well_formed =
+        labels.len() >= 2 && labels.iter().all(|label| !label.is_empty()) && top.len() >= 2 && top.iter().all(u8::is_ascii_alphabetic);
     well_formed.then(|| Hit { range: start..at + 1 + domain.len(), kind: "EMAIL" })
 }
 

@@ -1,0 +1,438 @@
+//! What went wrong in a trace, step by step: spans that say they failed, and failures that no status shows (a cut answer, a refusal,
+//! an empty retrieval, an error in the text of a tool's answer).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::signals::{self, Signal, expression};
+use super::tree::SpanTree;
+use crate::analyze::{Deadline, TimedOut};
+use crate::model::{Message, Span, SpanKind, Trace};
+
+/// How an incident shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum IncidentKind {
+    /// An error status or a recorded exception.
+    Error,
+    /// The provider stopped the answer: length, filter.
+    FinishReason,
+    /// The model said no.
+    Refusal,
+    /// The model said nothing.
+    EmptyOutput,
+    /// The retriever found nothing.
+    EmptyRetrieval,
+    /// What the retriever found does not fit the question.
+    LowScores,
+    /// A tool's answer is an error, though its span says ok.
+    ToolResult,
+    /// One call again and again.
+    RepeatedCalls,
+}
+
+impl IncidentKind {
+    /// The word in rules.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::FinishReason => "finish_reason",
+            Self::Refusal => "refusal",
+            Self::EmptyOutput => "empty_output",
+            Self::EmptyRetrieval => "empty_retrieval",
+            Self::LowScores => "low_scores",
+            Self::ToolResult => "tool_result",
+            Self::RepeatedCalls => "repeated_calls",
+        }
+    }
+}
+
+/// Something that went wrong in one span.
+#[derive(Debug)]
+pub(super) struct Incident<'t> {
+    /// Of the span in the trace.
+    pub(super) index: usize,
+    pub(super) span: &'t Span,
+    pub(super) kind: IncidentKind,
+    /// When it showed, in nanoseconds since 1970.
+    pub(super) at_ns: i64,
+    /// `(field, text)` that says what happened.
+    pub(super) texts: Vec<(String, &'t str)>,
+    pub(super) signals: Vec<Signal>,
+    pub(super) error_type: Option<String>,
+    /// HTTP status.
+    pub(super) status: Option<u16>,
+    /// The tool that it is about, where that is not the span's own.
+    pub(super) tool: Option<String>,
+    /// A retry, fallback or repair after it worked.
+    pub(super) recovered: bool,
+    /// An error that says neither type nor message.
+    pub(super) unexplained: bool,
+}
+
+impl<'t> Incident<'t> {
+    fn new(trace: &'t Trace, index: usize, kind: IncidentKind) -> Option<Self> {
+        let span = trace.spans.get(index)?;
+        Some(Self {
+            index,
+            span,
+            kind,
+            at_ns: span.ended_at_ns.or(span.started_at_ns).unwrap_or(i64::MAX),
+            texts: Vec::new(),
+            signals: Vec::new(),
+            error_type: None,
+            status: None,
+            tool: None,
+            recovered: false,
+            unexplained: false,
+        })
+    }
+
+    /// The first line of what was said, for a summary.
+    pub(super) fn said(&self) -> Option<String> {
+        let (_, text) = self.texts.first()?;
+        let line: String = signals::message_of(text).trim().lines().next()?.chars().take(200).collect();
+        (!line.is_empty()).then_some(line)
+    }
+
+    /// The kind of span for rules: a tool's answer among the messages of a model call is about the tool.
+    pub(super) fn span_kind(&self) -> SpanKind {
+        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.span.kind }
+    }
+}
+
+/// Everything that went wrong, in the order of the spans, with `recovered` settled.
+pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) -> Result<Vec<Incident<'t>>, TimedOut> {
+    let mut found = Vec::new();
+    let content_is_recorded = trace.spans.iter().any(|span| span.output.iter().any(|message| !message.content.is_empty()));
+    let mut answered: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+    for (index, span) in trace.spans.iter().enumerate() {
+        deadline.check()?;
+        if span.failed() {
+            found.extend(error(trace, index));
+            continue;
+        }
+        match span.kind {
+            SpanKind::Llm => {
+                found.extend(stopped(trace, index).or_else(|| refused(trace, index)));
+                if content_is_recorded {
+                    found.extend(said_nothing(trace, index));
+                }
+                found.extend(failed_tool_message(trace, index, &mut answered));
+            }
+            SpanKind::Tool => found.extend(failed_result(trace, index)),
+            SpanKind::Retriever => found.extend(nothing_retrieved(trace, index).or_else(|| low_scores(trace, index))),
+            _ => {}
+        }
+    }
+    // Incidents of one nested pair of model spans (an instrumented SDK inside another) are one: the inner tells more.
+    let llm_with_incident: HashSet<usize> =
+        found.iter().filter(|incident| incident.span.kind == SpanKind::Llm).map(|incident| incident.index).collect();
+    found.retain(|incident| {
+        let doubled = |child: &usize| llm_with_incident.contains(child);
+        incident.span.kind != SpanKind::Llm || incident.kind == IncidentKind::Error || !tree.children(incident.index).iter().any(doubled)
+    });
+    settle_recovered(trace, tree, &mut found, deadline)?;
+    if found.iter().all(|incident| incident.recovered) {
+        found.extend(repeated_calls(trace));
+    }
+    Ok(found)
+}
+
+fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let mut incident = Incident::new(trace, index, IncidentKind::Error)?;
+    let span = incident.span;
+    if let Some(message) = span.status_message.as_deref().filter(|message| !message.trim().is_empty()) {
+        incident.texts.push(("status_message".into(), message));
+    }
+    for (number, exception) in span.exceptions.iter().enumerate() {
+        if !exception.message.trim().is_empty() && incident.texts.iter().all(|(_, known)| !known.contains(exception.message.as_str())) {
+            incident.texts.push((format!("exceptions[{number}].message"), &exception.message));
+        }
+    }
+    if let Some((kind, field)) = signals::error_type(span) {
+        incident.signals.push(Signal::new("error_type", crate::model::last_segment(&kind), field));
+        incident.error_type = Some(kind);
+    }
+    let said = incident.texts.iter().find_map(|(field, text)| Some((signals::http_status(signals::message_of(text))?, field.clone())));
+    if let Some((status, field)) = said.or_else(|| signals::recorded_status(span)) {
+        incident.signals.push(Signal::new("http_status", status, field));
+        incident.status = Some(status);
+    }
+    incident.unexplained = incident.texts.is_empty() && incident.error_type.is_none();
+    if incident.signals.is_empty() {
+        incident.signals.push(Signal::new("span_status", "error", "status"));
+    }
+    Some(incident)
+}
+
+/// The last finish reason, where it says that the provider stopped.
+fn stopped(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let mut incident = Incident::new(trace, index, IncidentKind::FinishReason)?;
+    let (number, reason) = incident.span.finish_reasons.iter().enumerate().next_back()?;
+    let normal = [
+        "stop",
+        "end_turn",
+        "tool_calls",
+        "tool_call",
+        "tool_use",
+        "function_call",
+        "stop_sequence",
+        "eos",
+        "unknown",
+        "finish_reason_unspecified",
+        "",
+    ];
+    if normal.contains(&reason.to_ascii_lowercase().as_str()) {
+        return None;
+    }
+    incident.signals.push(Signal::new("finish_reason", reason, format!("finish_reasons[{number}]")));
+    push_last_output(&mut incident);
+    Some(incident)
+}
+
+fn refused(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(
+            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?i (?:can'?t|can’t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)(?: to)? (?:help|assist|comply|provide|support|engage|fulfil|discuss|participate|create|generate|share|disclose|answer that|do that)\b",
+        )
+    });
+    let mut incident = Incident::new(trace, index, IncidentKind::Refusal)?;
+    let (number, message) = incident.span.output.iter().enumerate().next_back()?;
+    if let Some(refusal) = message.refusal.as_deref().filter(|refusal| !refusal.is_empty()) {
+        let field = format!("output[{number}].refusal");
+        incident.signals.push(Signal::new("refusal_field", "present", field.clone()));
+        incident.texts.push((field, refusal));
+        return Some(incident);
+    }
+    let said = signals::clip(&message.content);
+    if said.len() > 1_500 || !message.tool_calls.is_empty() || !REFUSAL.as_ref()?.is_match(&said.replace('’', "'")) {
+        return None;
+    }
+    let field = format!("output[{number}].content");
+    incident.signals.push(Signal::new("refusal_text", "present", field.clone()));
+    incident.texts.push((field, &message.content));
+    Some(incident)
+}
+
+/// An answer without a word, a call or a refusal. An answer of which no message was recorded is no empty answer.
+fn said_nothing(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let mut incident = Incident::new(trace, index, IncidentKind::EmptyOutput)?;
+    let span = incident.span;
+    let is_empty = |message: &Message| message.content.trim().is_empty() && message.tool_calls.is_empty() && message.refusal.is_none();
+    let stopped_by_itself =
+        span.finish_reasons.iter().all(|reason| matches!(reason.to_ascii_lowercase().as_str(), "stop" | "end_turn" | ""));
+    if span.output.is_empty()
+        || !span.output.iter().all(is_empty)
+        || !stopped_by_itself
+        || span.usage.output.is_some_and(|tokens| tokens > 20)
+    {
+        return None;
+    }
+    incident.signals.push(Signal::new("output_characters", 0, "output[0].content"));
+    if let Some(tokens) = span.usage.output {
+        incident.signals.push(Signal::new("output_tokens", tokens, "output_tokens"));
+    }
+    Some(incident)
+}
+
+fn push_last_output<'t>(incident: &mut Incident<'t>) {
+    let span: &'t Span = incident.span;
+    if let Some((number, message)) = span.output.iter().enumerate().next_back().filter(|(_, message)| !message.content.is_empty()) {
+        incident.texts.push((format!("output[{number}].content"), &message.content));
+    }
+}
+
+/// Whether a tool's answer is an error in words.
+fn says_error(result: &str) -> bool {
+    static ERROR: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(
+            r#"(?i)^\W{0,3}(?:error\b|exception\b|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)\b\s*[:(]|failed to |error invoking tool|tool execution failed|http (?:error )?[45]\d\d)|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true|is not a valid tool, try one of|"status_?code"\s*:\s*[45]\d\d"#,
+        )
+    });
+    ERROR.as_ref().is_some_and(|error| error.is_match(signals::clip(result)))
+}
+
+fn failed_result(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
+    let result = incident.span.tool.as_ref()?.result.as_deref().filter(|result| says_error(result))?;
+    incident.signals.push(Signal::new("error_in_tool_result", "true", "tool.result"));
+    if let Some(status) = signals::http_status(signals::clip(result)) {
+        incident.signals.push(Signal::new("http_status", status, "tool.result"));
+        incident.status = Some(status);
+    }
+    incident.texts.push(("tool.result".into(), result));
+    Some(incident)
+}
+
+/// A tool's error that stands only among the messages of the next model call (LangGraph writes no tool span for an unknown tool).
+fn failed_tool_message<'t>(trace: &'t Trace, index: usize, answered: &mut HashSet<&'t str>) -> Option<Incident<'t>> {
+    let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
+    let span = incident.span;
+    let (number, message, id) = span.input.iter().enumerate().find_map(|(number, message)| {
+        let id = message.tool_call_id.as_deref()?;
+        (message.role == "tool" && !answered.contains(id) && says_error(&message.content)).then_some((number, message, id))
+    })?;
+    answered.insert(id);
+    let calls = span.input.iter().flat_map(|message| &message.tool_calls);
+    incident.tool = calls.filter(|call| call.id.as_deref() == Some(id)).map(|call| call.name.clone()).next_back();
+    incident.at_ns = span.started_at_ns.unwrap_or(incident.at_ns);
+    let field = format!("input[{number}].content");
+    incident.signals.push(Signal::new("error_in_tool_result", "true", field.clone()));
+    incident.status = signals::http_status(signals::clip(&message.content));
+    incident.texts.push((field, &message.content));
+    Some(incident)
+}
+
+fn nothing_retrieved(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let mut incident = Incident::new(trace, index, IncidentKind::EmptyRetrieval)?;
+    let span = incident.span;
+    span.documents.as_ref().filter(|documents| documents.is_empty())?;
+    incident.signals.push(Signal::new("retrieved_documents", 0, "documents"));
+    if let Some(query) = span.input_text.as_deref().filter(|query| !query.is_empty()) {
+        incident.texts.push(("input_text".into(), query));
+    }
+    Some(incident)
+}
+
+/// Documents with low scores that share no word with the question. Scores have many scales, so neither alone is a sign.
+fn low_scores(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    const SCORE_LOW: f64 = 0.3;
+    const SHARED_LOW: f64 = 0.34;
+    let mut incident = Incident::new(trace, index, IncidentKind::LowScores)?;
+    let span = incident.span;
+    let documents = span.documents.as_deref()?;
+    let best = documents
+        .iter()
+        .filter_map(|document| document.score)
+        .fold(None, |best: Option<f64>, score| Some(best.map_or(score, |best| best.max(score))))?;
+    let query = content_words(span.input_text.as_deref()?);
+    let texts: HashSet<String> = documents.iter().flat_map(|document| content_words(&document.content)).collect();
+    let shared = query.iter().filter(|word| texts.contains(*word)).count();
+    #[expect(clippy::cast_precision_loss, reason = "words of a question")]
+    let share = if query.is_empty() { 1.0 } else { shared as f64 / query.len() as f64 };
+    if !(0.0..SCORE_LOW).contains(&best) || share >= SHARED_LOW {
+        return None;
+    }
+    incident.signals.push(Signal::new("best_document_score", format!("{best:.2}"), "documents"));
+    incident.signals.push(Signal::new("question_words_in_documents", format!("{shared}/{}", query.len()), "documents"));
+    if let Some(document) = documents.first() {
+        incident.texts.push(("documents[0].content".into(), &document.content));
+    }
+    Some(incident)
+}
+
+/// Words that carry meaning, in lower case.
+fn content_words(text: &str) -> HashSet<String> {
+    const COMMON: [&str; 24] = [
+        "the", "and", "for", "what", "which", "how", "does", "did", "are", "was", "were", "with", "from", "that", "this", "when", "where",
+        "who", "why", "can", "you", "your", "our", "has",
+    ];
+    let words = signals::clip(text).split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    words
+        .filter(|word| {
+            word.chars().count() >= 2
+                && !matches!(word.as_str(), "is" | "of" | "in" | "to" | "do" | "it" | "my" | "an" | "on" | "at")
+                && !COMMON.contains(&word.as_str())
+        })
+        .collect()
+}
+
+/// One tool called five times and more with the same arguments.
+fn repeated_calls(trace: &Trace) -> Option<Incident<'_>> {
+    const ALIKE_MIN: usize = 5;
+    let mut alike: HashMap<(&str, &str), (usize, usize)> = HashMap::new();
+    for (index, span) in trace.spans.iter().enumerate() {
+        if let Some(tool) = &span.tool {
+            let entry = alike.entry((&tool.name, &tool.arguments)).or_insert((0, index));
+            *entry = (entry.0 + 1, index);
+        }
+    }
+    let (count, index) = alike.into_values().max()?;
+    if count < ALIKE_MIN {
+        return None;
+    }
+    let mut incident = Incident::new(trace, index, IncidentKind::RepeatedCalls)?;
+    let span = incident.span;
+    incident.signals.push(Signal { text: format!("tool_called_{count}_times_alike"), field: Some("tool.arguments".into()) });
+    if let Some(tool) = &span.tool {
+        incident.texts.push(("tool.arguments".into(), &tool.arguments));
+    }
+    Some(incident)
+}
+
+/// An incident is recovered from where the same work was done well later: by the span itself again, or by a span that encloses it.
+fn settle_recovered(trace: &Trace, tree: &SpanTree, incidents: &mut [Incident<'_>], deadline: Deadline) -> Result<(), TimedOut> {
+    let mut bad = vec![false; trace.spans.len()];
+    for incident in incidents.iter() {
+        if let Some(mark) = bad.get_mut(incident.index) {
+            *mark = true;
+        }
+    }
+    let root_failed = trace.spans.iter().enumerate().any(|(index, span)| tree.parent(index).is_none() && span.failed());
+    for incident in incidents.iter_mut() {
+        deadline.check()?;
+        incident.recovered = tree
+            .self_and_ancestors(incident.index)
+            .take_while(|above| *above == incident.index || bad.get(*above) == Some(&true))
+            .any(|above| tree.parent(above).is_some() && done_well_later(trace, tree, above, incident, &bad))
+            || (!root_failed && other_tool_worked(trace, incident, &bad));
+    }
+    Ok(())
+}
+
+fn done_well_later(trace: &Trace, tree: &SpanTree, index: usize, incident: &Incident<'_>, bad: &[bool]) -> bool {
+    let Some(span) = trace.spans.get(index) else { return false };
+    let tool = |span: &Span| span.tool.as_ref().map(|tool| tool.name.clone());
+    let same_work = |other: &Span| match (incident.kind, span.kind) {
+        (IncidentKind::ToolResult, SpanKind::Llm) => other.kind == SpanKind::Tool && tool(other) == incident.tool,
+        (_, SpanKind::Llm | SpanKind::Retriever) => other.kind == span.kind,
+        (_, SpanKind::Tool) => other.kind == SpanKind::Tool && tool(other) == tool(span),
+        _ => other.name == span.name,
+    };
+    // Frameworks put each turn into a node of its own (`tools`, `model`), so cousins below nodes of one name count as siblings.
+    let near: Vec<usize> = match tree.parent(index).map(|parent| (parent, tree.siblings(parent))) {
+        Some((parent, uncles)) => {
+            let name = trace.spans.get(parent).map(|span| span.name.as_str());
+            let alike = uncles.into_iter().filter(|uncle| {
+                *uncle == parent || (tree.parent(parent).is_some() && trace.spans.get(*uncle).map(|span| span.name.as_str()) == name)
+            });
+            alike.flat_map(|uncle| tree.children(uncle).to_vec()).collect()
+        }
+        None => tree.siblings(index),
+    };
+    near.into_iter().any(|other| {
+        let Some(candidate) = trace.spans.get(other) else { return false };
+        other != index
+            && bad.get(other) == Some(&false)
+            && candidate.started_at_ns >= span.ended_at_ns.or(span.started_at_ns)
+            && same_work(candidate)
+    })
+}
+
+/// Another tool did it instead, and the answer does not apologise.
+fn other_tool_worked(trace: &Trace, incident: &Incident<'_>, bad: &[bool]) -> bool {
+    static APOLOGY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(
+            r"(?i)\b(?:sorry|apologi[sz]e|unfortunately|unable to|not able to|could ?n[o']t|can ?not|can't|failed to|was not possible|try again later)\b",
+        )
+    });
+    if incident.span_kind() != SpanKind::Tool || incident.kind == IncidentKind::RepeatedCalls {
+        return false;
+    }
+    let later_tool = trace.spans.iter().enumerate().any(|(index, span)| {
+        span.kind == SpanKind::Tool
+            && bad.get(index) == Some(&false)
+            && span.started_at_ns >= incident.span.ended_at_ns.or(incident.span.started_at_ns)
+    });
+    let answer = trace
+        .spans
+        .iter()
+        .rev()
+        .filter(|span| span.kind == SpanKind::Llm)
+        .find_map(|span| span.output.last())
+        .map(|message| message.content.as_str());
+    let apologises = |answer: &str| APOLOGY.as_ref().is_some_and(|apology| apology.is_match(signals::clip(answer)));
+    later_tool && answer.is_some_and(|answer| !answer.trim().is_empty() && !apologises(answer))
+}

@@ -1,0 +1,87 @@
+//! Exit codes, each documented in the README, and which error leads to which.
+
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+use crate::pipeline::RunError;
+use crate::query::QueryError;
+use crate::store::StoreError;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done; rejected traces are reported and not fatal.
+    Complete,
+    /// The run failed; nothing is half visible.
+    Failed,
+    /// Usage or configuration.
+    Usage,
+    /// Complete, but over `--max-error-rate`.
+    OverThreshold,
+    /// Stopped by Ctrl-C.
+    Interrupted,
+    /// Stopped by SIGTERM.
+    Terminated,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Complete => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::OverThreshold => 3,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
+        })
+    }
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) exit: Exit,
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, message: message.into() }
+    }
+
+    pub(super) fn failed(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failed, message: message.into() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self { exit: if error.is_usage() { Exit::Usage } else { Exit::Failed }, message: error.to_string() }
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        let exit = match &error {
+            QueryError::NoTables(_) | QueryError::Store(StoreError::Location { .. }) | QueryError::Sql(_) => Exit::Usage,
+            QueryError::Store(StoreError::Unreadable { .. }) | QueryError::Table { .. } => Exit::Failed,
+        };
+        Self { exit, message: error.to_string() }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            // `failsift query … | head` is no failure.
+            std::io::ErrorKind::BrokenPipe => Self { exit: Exit::Complete, message: String::new() },
+            _ => Self::failed(format!("cannot write the result: {error}")),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The command line: one verb a file. A verb parses, calls one library function, and prints.
+
+mod exit;
+mod output;
+mod query;
+mod run;
+mod schema;
+mod show;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use self::exit::{Exit, Failure};
+
+/// Reads the traces of failed LLM and agent runs and writes one structured failure pattern for each.
+#[derive(Debug, Parser)]
+#[command(name = "failsift", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Extract patterns from traces into tables
+    Run(run::Args),
+    /// Ask the tables with SQL; without SQL an interactive shell
+    Query(query::Args),
+    /// Print the pattern of one trace for reading
+    Show(show::Args),
+    /// Print a JSON Schema: trace, pattern, error or run_summary
+    Schema(schema::Args),
+}
+
+/// Parses the arguments, runs the verb and says how it ended.
+pub fn main() -> ExitCode {
+    // Everything that this process creates belongs to its owner alone, also what libraries write.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    hide_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe is no reason to say anything more.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Complete.into() };
+        }
+    };
+    start_logging();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::error(&format!("cannot start threads: {error}"));
+            return Exit::Failed.into();
+        }
+    };
+    let ended = runtime.block_on(async {
+        match cli.verb {
+            Verb::Run(args) => run::execute(args).await,
+            Verb::Query(args) => query::execute(args).await,
+            Verb::Show(args) => show::execute(args).await,
+            Verb::Schema(args) => schema::execute(args),
+        }
+    });
+    // Threads that still read from a store after a second signal are not waited for.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, message }) => {
+            output::error(&message);
+            exit.into()
+        }
+    }
+}
+
+/// The text of a panic may quote a trace, so only its place is shown.
+fn hide_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
+        output::error(&format!("a defect of failsift at {place}; please report it"));
+    }));
+}
+
+/// Logs go to stderr. `RUST_LOG` sets what is shown of failsift; libraries only warn, for their logs may quote what they handle.
+fn start_logging() {
+    let own = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<tracing::Level>().ok()).unwrap_or(tracing::Level::WARN);
+    let filter = EnvFilter::new(format!("error,failsift={own},deltalake_core=off,delta_kernel=off,datafusion=off,object_store=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+}

@@ -1,0 +1,138 @@
+//! `failsift query`.
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
+
+use super::exit::{Exit, Failure};
+use super::output::{self, RowFormat};
+use crate::query::TablesSession;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// SQL over the tables patterns, errors and runs; without it an interactive shell
+    sql: Option<String>,
+    /// Where the tables lie
+    #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
+    tables: String,
+    /// How rows are printed
+    #[arg(long, value_enum, default_value_t = RowFormat::Table)]
+    format: RowFormat,
+}
+
+pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
+    let session = TablesSession::open(&args.tables).await?;
+    match args.sql {
+        Some(sql) => output::rows(session.stream(&sql).await?, args.format).await?,
+        None if std::io::stdin().is_terminal() => shell(&session, args.format).await?,
+        None => {
+            let sql = std::io::read_to_string(std::io::stdin())?;
+            for statement in statements(&sql) {
+                output::rows(session.stream(&statement).await?, args.format).await?;
+            }
+        }
+    }
+    Ok(Exit::Complete)
+}
+
+/// Reads statements up to a semicolon and runs them; `\q` or Ctrl-D leaves. History is kept in the user's state folder.
+async fn shell(session: &TablesSession, format: RowFormat) -> Result<(), Failure> {
+    let broken = |error: ReadlineError| Failure::failed(format!("cannot read from the terminal: {error}"));
+    let mut editor = DefaultEditor::new().map_err(broken)?;
+    let history = history_file();
+    if let Some(path) = &history {
+        // There is none the first time.
+        let _ = editor.load_history(path);
+    }
+    writeln!(
+        std::io::stdout(),
+        "failsift {} on {}: tables patterns, errors, runs. End a statement with ; and leave with \\q",
+        env!("CARGO_PKG_VERSION"),
+        session.location()
+    )?;
+    let mut pending = String::new();
+    loop {
+        let prompt = if pending.is_empty() { "failsift> " } else { "     ...> " };
+        match editor.readline(prompt) {
+            Ok(line) if pending.is_empty() && matches!(line.trim(), "\\q" | "quit" | "exit" | "quit;" | "exit;") => break,
+            Ok(line) if pending.is_empty() && line.trim() == "\\d" => run_statement(session, DESCRIBE, format).await,
+            Ok(line) => {
+                pending.push_str(&line);
+                pending.push('\n');
+                if pending.trim_end().ends_with(';') {
+                    let statement = std::mem::take(&mut pending);
+                    let statement = statement.trim();
+                    // A statement that cannot be remembered still runs.
+                    let _ = editor.add_history_entry(statement);
+                    run_statement(session, statement.trim_end_matches(';'), format).await;
+                } else if pending.trim().is_empty() {
+                    pending.clear();
+                }
+            }
+            Err(ReadlineError::Interrupted) => pending.clear(),
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(broken(error)),
+        }
+    }
+    if let Some(path) = &history {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        editor.save_history(path).map_err(|error| Failure::failed(format!("cannot keep the history in {}: {error}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// What `\d` shows.
+const DESCRIBE: &str = "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position";
+
+async fn run_statement(session: &TablesSession, sql: &str, format: RowFormat) {
+    let result = match session.stream(sql).await {
+        Ok(rows) => output::rows(rows, format).await,
+        Err(error) => Err(error.into()),
+    };
+    if let Err(failure) = result {
+        output::error(&failure.message);
+    }
+}
+
+fn history_file() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+    Some(state.join("failsift").join("history"))
+}
+
+/// Cuts a script at its semicolons; those in quotes stay.
+fn statements(script: &str) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let mut quote = None;
+    for c in script.chars() {
+        match (c, quote) {
+            (';', None) => {
+                found.push(String::new());
+                continue;
+            }
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            _ => {}
+        }
+        if let Some(last) = found.last_mut() {
+            last.push(c);
+        }
+    }
+    found.retain(|statement| !statement.trim().is_empty());
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_cut_at_its_semicolons() {
+        assert_eq!(statements("select 1; select ';' ;\n"), ["select 1", " select ';' "]);
+        assert!(statements(" \n").is_empty());
+    }
+}

@@ -1,0 +1,227 @@
+//! `failsift run`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::exit::{Exit, Failure};
+use crate::config::{self, AnalyzerName, Overrides, RunConfig};
+use crate::model::{RunStatus, RunSummary, visible};
+use crate::pipeline::{self, RunReport};
+use crate::write::LabelCount;
+
+/// Time after a signal in which what is in flight may finish and be committed.
+const GRACE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Pipeline file; flags and FAILSIFT_* variables override it
+    pipeline: Option<PathBuf>,
+    /// Where traces lie: a path, a glob, file://, s3://, gs://, az://, https://; a prefix means all below it
+    #[arg(long = "input", value_name = "URL")]
+    inputs: Vec<String>,
+    /// Where the tables lie or are made
+    #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT")]
+    output: Option<String>,
+    /// auto, otlp, phoenix or failsift
+    #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT")]
+    input_format: Option<String>,
+    /// Who analyses the traces
+    #[arg(long, value_enum, env = "FAILSIFT_ANALYZER")]
+    analyzer: Option<AnalyzerName>,
+    /// Time budget of one trace in seconds [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "FAILSIFT_TRACE_TIMEOUT")]
+    trace_timeout: Option<Duration>,
+    /// Reject longer records [default: 16777216]
+    #[arg(long, value_name = "BYTES", env = "FAILSIFT_MAX_RECORD_BYTES")]
+    max_record_bytes: Option<usize>,
+    /// Memory for gathering spans before they spill to TMPDIR [default: 96]
+    #[arg(long, value_name = "MB", env = "FAILSIFT_MEMORY_LIMIT")]
+    memory_limit: Option<usize>,
+    /// File with the key that makes redaction tokens; FAILSIFT_REDACTION_KEY holds a key itself
+    #[arg(long, value_name = "FILE")]
+    redaction_key_file: Option<PathBuf>,
+    /// Exit with 3 where a larger share of what was received failed
+    #[arg(long, value_name = "SHARE", env = "FAILSIFT_MAX_ERROR_RATE")]
+    max_error_rate: Option<f64>,
+    /// How the summary is printed
+    #[arg(long, value_enum, default_value_t = SummaryFormat::Text)]
+    format: SummaryFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SummaryFormat {
+    /// For reading
+    Text,
+    /// One flat JSON object, the row of `runs`
+    Json,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    config::seconds_from(text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?)
+}
+
+pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
+    let format = args.format;
+    let given = Overrides {
+        inputs: args.inputs,
+        output: args.output,
+        input_format: args.input_format,
+        analyzer: args.analyzer,
+        trace_timeout: args.trace_timeout,
+        record_bytes_max: args.max_record_bytes,
+        memory_bytes: args.memory_limit.map(|mb| mb.saturating_mul(1024 * 1024)),
+        redaction_key_file: args.redaction_key_file,
+        error_rate_max: args.max_error_rate,
+    };
+    let config = RunConfig::resolve(args.pipeline.as_deref(), given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
+
+    let shutdown = CancellationToken::new();
+    let signal_exit = Arc::new(AtomicU8::new(0));
+    let report = tokio::select! {
+        report = pipeline::run(&config, shutdown.clone()) => report?,
+        () = signalled(shutdown.clone(), Arc::clone(&signal_exit)) => {
+            let exit = exit_of(signal_exit.load(Ordering::Relaxed));
+            return Err(Failure { exit, message: "stopped before the work in flight was finished; the tables are as they were".into() });
+        }
+    };
+    print(&config, &report, format)?;
+    let over = config.error_rate_max.is_some_and(|rate| report.summary.error_rate() > rate);
+    Ok(match (report.summary.status, over) {
+        (RunStatus::Interrupted, _) => exit_of(signal_exit.load(Ordering::Relaxed)),
+        (RunStatus::Complete, true) => Exit::OverThreshold,
+        (RunStatus::Complete, false) => Exit::Complete,
+    })
+}
+
+/// Asks the run to stop at the first signal; returns at the second, or when the grace time is over.
+async fn signalled(shutdown: CancellationToken, which: Arc<AtomicU8>) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+        return std::future::pending().await;
+    };
+    let number = tokio::select! {
+        _ = interrupt.recv() => 130,
+        _ = terminate.recv() => 143,
+    };
+    which.store(number, Ordering::Relaxed);
+    tracing::warn!("stopping: finished work is kept; once more to stop at once");
+    shutdown.cancel();
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = tokio::time::sleep(GRACE) => {}
+    }
+}
+
+fn exit_of(signal: u8) -> Exit {
+    if signal == 143 { Exit::Terminated } else { Exit::Interrupted }
+}
+
+fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Result<(), Failure> {
+    if let Some(path) = &report.key_made_at {
+        tracing::warn!(path = %path.display(), "made a redaction key; keep it, so that the same value gives the same token in later runs");
+    }
+    let mut stdout = std::io::stdout().lock();
+    match format {
+        SummaryFormat::Json => {
+            let json = serde_json::to_string(&report.summary).map_err(|error| Failure::failed(error.to_string()))?;
+            writeln!(stdout, "{json}")?;
+        }
+        SummaryFormat::Text => {
+            write!(stdout, "{}", visible(&text(config, &report.summary, &report.labels)))?;
+        }
+    }
+    Ok(())
+}
+
+/// The summary for a person: what came in, what became of it, which patterns, which failures, what to do next.
+fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, LabelCount>) -> String {
+    const FAILURES_SHOWN: usize = 10;
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    line(format!(
+        "run {} {}: {} traces and broken records in {} objects ({} spans, {:.1} MB) in {:.1} s",
+        summary.run_id,
+        summary.status.as_str(),
+        summary.received,
+        summary.objects_read,
+        summary.spans_read,
+        megabytes(summary.bytes_read),
+        seconds_between(&summary.started_at, &summary.finished_at)
+    ));
+    for (name, count) in [
+        ("stored", summary.stored),
+        ("validation failures", summary.validation_failures),
+        ("processing errors", summary.processing_errors),
+        ("timed out", summary.timed_out),
+        ("unchanged", summary.unchanged),
+        ("filtered", summary.filtered),
+    ] {
+        if count > 0 || name == "stored" {
+            line(format!("  {name:<20}{count:>8}"));
+        }
+    }
+    if !labels.is_empty() {
+        line(String::new());
+        line(format!("{:>6}  {:<10}  {:<44}  {}", "traces", "confidence", "category/contributing_factor", "for example"));
+        let mut sorted: Vec<_> = labels.iter().collect();
+        sorted.sort_by(|(left_name, left), (right_name, right)| right.count.cmp(&left.count).then(left_name.cmp(right_name)));
+        for (label, count) in sorted {
+            let title: String = count.title.chars().take(70).collect();
+            line(format!("{:>6}  {:<10.2}  {label:<44}  {title}", count.count, mean(count)));
+        }
+    }
+    if !summary.failures.is_empty() {
+        line(String::new());
+        line("not processed:".to_owned());
+        for failure in summary.failures.iter().take(FAILURES_SHOWN) {
+            line(format!("  {}  {}\n      {}", failure.trace_ref, failure.kind, failure.reason.replace('\n', " ")));
+        }
+        let more = summary.failures.len().saturating_sub(FAILURES_SHOWN);
+        if more > 0 {
+            line(format!("  … and {more} more in the table errors"));
+        }
+    }
+    if !summary.skipped_objects.is_empty() {
+        line(format!(
+            "\nskipped {} objects without traces, such as {}",
+            summary.skipped_objects.len(),
+            summary.skipped_objects.first().map_or("", String::as_str)
+        ));
+    }
+    line(String::new());
+    line(format!("tables: {}", config.output));
+    if let Some(example) = labels.iter().find(|(label, _)| !label.starts_with("unclassified")).map(|(_, count)| &count.trace_id) {
+        line(format!("  failsift show {example} --tables {}", config.output));
+    }
+    line(format!(
+        "  failsift query --tables {} \"SELECT category, contributing_factor, count(*) FROM patterns GROUP BY 1, 2 ORDER BY 3 DESC\"",
+        config.output
+    ));
+    out
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for reading")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mean over traces")]
+fn mean(count: &LabelCount) -> f64 {
+    count.confidence_sum / count.count.max(1) as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for reading")]
+fn seconds_between(start: &str, end: &str) -> f64 {
+    let time = |text: &str| chrono::DateTime::parse_from_rfc3339(text).ok();
+    time(start).zip(time(end)).map_or(0.0, |(start, end)| (end - start).num_milliseconds() as f64 / 1e3)
+}

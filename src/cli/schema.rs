@@ -1,0 +1,19 @@
+//! `failsift schema NAME`.
+
+use std::io::Write;
+
+use super::exit::{Exit, Failure};
+use crate::schemas;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which schema
+    #[arg(value_parser = ["trace", "pattern", "error", "run_summary"])]
+    name: String,
+}
+
+pub(super) fn execute(args: Args) -> Result<Exit, Failure> {
+    let text = schemas::ALL.iter().find(|(name, _)| *name == args.name).map_or("", |(_, text)| *text);
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(Exit::Complete)
+}

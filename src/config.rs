@@ -1,0 +1,250 @@
+//! Flags, environment and pipeline file -> [`RunConfig`], in which nothing is left to decide.
+//!
+//! Flags override the environment, which overrides the file, which overrides the defaults.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::limits;
+
+/// Everything that a run needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunConfig {
+    /// Name of the pipeline, for the `runs` table.
+    pub pipeline: String,
+    /// Where traces lie; at least one.
+    pub inputs: Vec<String>,
+    /// Where the tables lie.
+    pub output: String,
+    /// `auto`, or the name of a format.
+    pub input_format: String,
+    /// Who analyses.
+    pub analyzer: AnalyzerName,
+    /// Time that one trace may take in the analyzer.
+    pub trace_timeout: Duration,
+    /// Lines over this are rejected.
+    pub record_bytes_max: usize,
+    /// Memory for gathering before it spills.
+    pub memory_bytes: usize,
+    /// Where the redaction key comes from.
+    pub redaction_key: KeySource,
+    /// Exit with 3 where a larger share of what was received failed.
+    pub error_rate_max: Option<f64>,
+}
+
+/// The analyzers of this build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AnalyzerName {
+    /// Deterministic rules, no network, no key.
+    Embedded,
+}
+
+/// Where the redaction key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// The variable `FAILSIFT_REDACTION_KEY`.
+    Environment,
+    /// A file that the user named.
+    File(PathBuf),
+    /// The user's configuration folder, made there where absent.
+    User,
+}
+
+/// What can be given on the command line or in the environment; what is absent comes from the file or the defaults.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "the fields are those of RunConfig")]
+pub struct Overrides {
+    pub inputs: Vec<String>,
+    pub output: Option<String>,
+    pub input_format: Option<String>,
+    pub analyzer: Option<AnalyzerName>,
+    pub trace_timeout: Option<Duration>,
+    pub record_bytes_max: Option<usize>,
+    pub memory_bytes: Option<usize>,
+    pub redaction_key_file: Option<PathBuf>,
+    pub error_rate_max: Option<f64>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The pipeline file cannot be read.
+    #[error("cannot read the pipeline file {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// The pipeline file is not what it should be.
+    #[error("cannot use the pipeline file {}: {reason}\n  hint: pipelines/demo.toml shows every section and key", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and key.
+        reason: String,
+    },
+    /// No input was given.
+    #[error("no input is given\n  hint: --input PATH_OR_URL, or a pipeline file with [source] inputs = [...]")]
+    NoInput,
+    /// No output was given.
+    #[error("no output is given\n  hint: --output PATH_OR_URL, or a pipeline file with [write] output = \"...\"")]
+    NoOutput,
+    /// A value is out of its range.
+    #[error("{0}")]
+    OutOfRange(String),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PipelineFile {
+    source: SourceSection,
+    redact: RedactSection,
+    analyze: AnalyzeSection,
+    write: WriteSection,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SourceSection {
+    inputs: Vec<String>,
+    format: Option<String>,
+    max_record_bytes: Option<usize>,
+    memory_limit_mb: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RedactSection {
+    key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AnalyzeSection {
+    analyzer: Option<AnalyzerName>,
+    trace_timeout_seconds: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WriteSection {
+    output: Option<String>,
+    max_error_rate: Option<f64>,
+}
+
+impl RunConfig {
+    /// Resolves what was given. `key_in_environment` says whether `FAILSIFT_REDACTION_KEY` is set.
+    ///
+    /// # Errors
+    /// [`ConfigError`], each a mistake of whoever wrote the configuration.
+    pub fn resolve(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
+        let pipeline = file.map_or_else(
+            || "command line".to_owned(),
+            |path| path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned()),
+        );
+        let file = file.map(read_file).transpose()?.unwrap_or_default();
+        let inputs = if given.inputs.is_empty() { file.source.inputs } else { given.inputs };
+        if inputs.is_empty() {
+            return Err(ConfigError::NoInput);
+        }
+        let key_file = given.redaction_key_file.or_else(|| if key_in_environment { None } else { file.redact.key_file });
+        let redaction_key = match key_file {
+            Some(path) => KeySource::File(path),
+            None if key_in_environment => KeySource::Environment,
+            None => KeySource::User,
+        };
+        let config = Self {
+            pipeline,
+            inputs,
+            output: given.output.or(file.write.output).ok_or(ConfigError::NoOutput)?,
+            input_format: given.input_format.or(file.source.format).unwrap_or_else(|| "auto".into()),
+            analyzer: given.analyzer.or(file.analyze.analyzer).unwrap_or(AnalyzerName::Embedded),
+            trace_timeout: match (given.trace_timeout, file.analyze.trace_timeout_seconds) {
+                (Some(timeout), _) => timeout,
+                (None, Some(seconds)) => seconds_from(seconds).map_err(ConfigError::OutOfRange)?,
+                (None, None) => limits::TRACE_TIMEOUT,
+            },
+            record_bytes_max: given.record_bytes_max.or(file.source.max_record_bytes).unwrap_or(limits::RECORD_BYTES_MAX),
+            memory_bytes: given
+                .memory_bytes
+                .or(file.source.memory_limit_mb.map(|mb| mb.saturating_mul(1024 * 1024)))
+                .unwrap_or(limits::GATHER_MEMORY_BYTES),
+            redaction_key,
+            error_rate_max: given.error_rate_max.or(file.write.max_error_rate),
+        };
+        config.check()
+    }
+
+    fn check(self) -> Result<Self, ConfigError> {
+        const MEMORY_BYTES_MIN: usize = 32 * 1024 * 1024;
+        const RECORD_BYTES_MIN: usize = 1_024;
+        if self.memory_bytes < MEMORY_BYTES_MIN {
+            return Err(ConfigError::OutOfRange("--memory-limit must be at least 32 MB; gathering sorts within it".into()));
+        }
+        if self.record_bytes_max < RECORD_BYTES_MIN {
+            return Err(ConfigError::OutOfRange("--max-record-bytes must be at least 1024".into()));
+        }
+        if self.error_rate_max.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+            return Err(ConfigError::OutOfRange("--max-error-rate is a share between 0 and 1".into()));
+        }
+        Ok(self)
+    }
+}
+
+/// A time-out in seconds, for flags and files.
+///
+/// # Errors
+/// What is wrong with the number.
+pub fn seconds_from(seconds: f64) -> Result<Duration, String> {
+    if !(0.001..=86_400.0).contains(&seconds) {
+        return Err(format!("a time-out of {seconds} s is not between 0.001 and 86400 s"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn read_file(path: &Path) -> Result<PipelineFile, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), reason: error.to_string().trim_end().to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn flags_override_the_file_and_the_file_the_defaults() {
+        let file = file("[source]\ninputs = ['a']\nformat = 'otlp'\n[analyze]\ntrace_timeout_seconds = 2\n[write]\noutput = 'out'\n");
+        let config = RunConfig::resolve(Some(file.path()), Overrides::default(), false).unwrap();
+        assert_eq!(
+            (config.inputs.as_slice(), config.output.as_str(), config.input_format.as_str()),
+            (["a".to_owned()].as_slice(), "out", "otlp")
+        );
+        assert_eq!((config.trace_timeout, config.record_bytes_max), (Duration::from_secs(2), limits::RECORD_BYTES_MAX));
+        let given = Overrides { inputs: vec!["b".into()], trace_timeout: Some(Duration::from_secs(5)), ..Overrides::default() };
+        let config = RunConfig::resolve(Some(file.path()), given, true).unwrap();
+        assert_eq!(
+            (config.inputs[0].as_str(), config.trace_timeout, config.redaction_key),
+            ("b", Duration::from_secs(5), KeySource::Environment)
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let misspelt = file("[source]\ninput = ['a']\n");
+        let error = RunConfig::resolve(Some(misspelt.path()), Overrides::default(), false).unwrap_err().to_string();
+        assert!(error.contains("unknown field `input`") && error.contains("inputs"), "{error}");
+        assert!(matches!(RunConfig::resolve(None, Overrides::default(), false), Err(ConfigError::NoInput)));
+        let no_output = Overrides { inputs: vec!["a".into()], ..Overrides::default() };
+        assert!(matches!(RunConfig::resolve(None, no_output, false), Err(ConfigError::NoOutput)));
+    }
+}

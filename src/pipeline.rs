@@ -1,0 +1,197 @@
+//! One run: joins the six stages into one bounded stream, and counts at both ends, so that the conservation check can fail.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream, TryStreamExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::analyze::embedded::{Embedded, RuleError};
+use crate::analyze::{self, AnalyzeCounts, Analyzer};
+use crate::config::{AnalyzerName, KeySource, RunConfig};
+use crate::model::{OutcomeStream, RunStatus, RunSummary};
+use crate::parse::{self, AssembleOptions, Fatal, ParseCounts, SpillFolder};
+use crate::read::{self, ReadCounts, ReadOptions};
+use crate::redact::{self, KeyError, RedactionKey, Redactor};
+use crate::store::{self, Location, Object, StoreError};
+use crate::validate::{self, PatternSchema, SchemaError};
+use crate::write::{self, LabelCount, Tables, WriteError};
+
+/// Why a run failed; nothing of it is visible then.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An input or the output is no usable place.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The input format does not exist.
+    #[error("{0}")]
+    Format(String),
+    /// There is no redaction key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The rules that are compiled in are broken.
+    #[error(transparent)]
+    Rules(#[from] RuleError),
+    /// The schema that is compiled in is broken.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The spill folder cannot be made.
+    #[error("cannot make a folder for spilling below {folder}: {reason}\n  hint: set TMPDIR to a place that can be written")]
+    Spill {
+        /// The parent folder.
+        folder: String,
+        /// What the system said.
+        reason: std::io::Error,
+    },
+    /// Gathering failed.
+    #[error("{0}")]
+    Gather(String),
+    /// The tables cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl RunError {
+    /// Whether the user has to change the command or the configuration, rather than the world around it.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Format(_) | Self::Store(StoreError::Location { .. }) | Self::Key(KeyError::TooShort(_)))
+    }
+}
+
+/// What a run did.
+#[derive(Debug)]
+pub struct RunReport {
+    /// The row of `runs`.
+    pub summary: RunSummary,
+    /// What was stored, by category and factor.
+    pub labels: BTreeMap<String, LabelCount>,
+    /// The file in which a redaction key was made by this run.
+    pub key_made_at: Option<std::path::PathBuf>,
+}
+
+/// Runs the whole pipeline once. When `shutdown` is cancelled, reading stops, what is not analysed yet is rejected as interrupted, and
+/// what was finished is committed.
+///
+/// # Errors
+/// [`RunError`]; the tables are then unchanged, or one after the other wholly updated.
+pub async fn run(config: &RunConfig, shutdown: CancellationToken) -> Result<RunReport, RunError> {
+    let started_at = now();
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
+    let output = store::table_url(&config.output)?;
+    let objects = objects(&config.inputs, &output).await?;
+    let key = redaction_key(&config.redaction_key)?;
+    let key_made_at = key.made_at().map(std::path::Path::to_owned);
+    let redactor = Arc::new(Redactor::new(key));
+    let analyzer: Arc<dyn Analyzer> = match config.analyzer {
+        AnalyzerName::Embedded => Arc::new(Embedded::new()?),
+    };
+    let schema = PatternSchema::new(&run_id)?;
+    let tables = Tables::open(&output).await?;
+    let temporary = std::env::temp_dir();
+    let spill = SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
+
+    let read_counts = Arc::new(ReadCounts::default());
+    let parse_counts = Arc::new(ParseCounts::default());
+    let analyze_counts = Arc::new(AnalyzeCounts::default());
+    let received = Arc::new(AtomicU64::new(0));
+    let fatal = Fatal::default();
+    let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
+    let gathering = AssembleOptions { format, memory_bytes: config.memory_bytes, spill_folder: spill.path().to_owned() };
+
+    let records = read::records(objects, reading, Arc::clone(&read_counts), shutdown.clone());
+    let traces = parse::traces(records, gathering, Arc::clone(&parse_counts), fatal.clone());
+    let traces = counted(traces, &received);
+    let redacted = redact::traces(traces, &redactor);
+    let drafts = analyze::drafts(redacted, analyzer, config.trace_timeout, Arc::clone(&analyze_counts), shutdown.clone());
+    let drafts = redact::drafts(drafts, &redactor);
+    let patterns = validate::patterns(drafts, schema);
+    let outcomes = redact::reasons(patterns, &redactor);
+
+    let mut summary = empty_summary(run_id, config.pipeline.clone(), started_at, redactor.key_id());
+    let staged = write::outcomes(outcomes, &tables, &mut summary).await?;
+    if let Some(reason) = fatal.get() {
+        return Err(RunError::Gather(reason.to_owned()));
+    }
+    summary.received = received.load(Ordering::Relaxed);
+    summary.status = if shutdown.is_cancelled() { RunStatus::Interrupted } else { RunStatus::Complete };
+    summary.skipped_objects = parse_counts.skipped_objects();
+    summary.objects_read = read_counts.objects.load(Ordering::Relaxed);
+    summary.bytes_read = read_counts.bytes.load(Ordering::Relaxed);
+    summary.spans_read = parse_counts.spans.load(Ordering::Relaxed);
+    summary.grounding_rate = analyze_counts.grounding_rate();
+    summary.latency_ms_p50 = analyze_counts.latency_ms(0.5);
+    summary.latency_ms_p95 = analyze_counts.latency_ms(0.95);
+    summary.latency_ms_max = analyze_counts.latency_ms_max();
+    summary.finished_at = now();
+    let labels = staged.labels.clone();
+    write::commit(tables, staged, &summary, read_counts.object_keys()).await?;
+    Ok(RunReport { summary, labels, key_made_at })
+}
+
+/// Every object of every input, without those of the tables where they lie below an input.
+async fn objects(inputs: &[String], output: &url::Url) -> Result<BoxStream<'static, Result<Object, StoreError>>, RunError> {
+    let mut listings = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        listings.push(Location::parse(input)?.objects().await?);
+    }
+    let own = output.to_file_path().map_or_else(|()| output.to_string(), |path| path.display().to_string());
+    let own = format!("{}/", own.trim_end_matches('/'));
+    let others = stream::iter(listings).flatten().try_filter(move |object| std::future::ready(!object.uri.starts_with(&own)));
+    Ok(others.boxed())
+}
+
+fn redaction_key(source: &KeySource) -> Result<RedactionKey, KeyError> {
+    match source {
+        KeySource::Environment => RedactionKey::from_text(&std::env::var("FAILSIFT_REDACTION_KEY").unwrap_or_default()),
+        KeySource::File(path) => RedactionKey::from_file(path),
+        KeySource::User => RedactionKey::of_user(),
+    }
+}
+
+/// Counts traces and rejections where they leave the parser.
+fn counted<T: Send + 'static>(items: OutcomeStream<T>, received: &Arc<AtomicU64>) -> OutcomeStream<T> {
+    let received = Arc::clone(received);
+    items
+        .inspect(move |_| {
+            received.fetch_add(1, Ordering::Relaxed);
+        })
+        .boxed()
+}
+
+fn now() -> String {
+    chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+}
+
+fn empty_summary(run_id: String, pipeline: String, started_at: String, key_id: &str) -> RunSummary {
+    RunSummary {
+        run_id,
+        pipeline,
+        status: RunStatus::Complete,
+        finished_at: started_at.clone(),
+        started_at,
+        received: 0,
+        processed: 0,
+        stored: 0,
+        validation_failures: 0,
+        processing_errors: 0,
+        timed_out: 0,
+        unchanged: 0,
+        filtered: 0,
+        skipped_objects: Vec::new(),
+        objects_read: 0,
+        bytes_read: 0,
+        spans_read: 0,
+        input_tokens: 0,
+        output_tokens: 0,
+        cost_usd: 0.0,
+        grounding_rate: None,
+        redaction_key_id: key_id.to_owned(),
+        latency_ms_p50: None,
+        latency_ms_p95: None,
+        latency_ms_max: None,
+        failures: Vec::new(),
+    }
+}

@@ -1,0 +1,155 @@
+//! Drafts -> patterns: only what fits `schemas/pattern.schema.json` is stored.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use jsonschema::Validator;
+
+use crate::model::{Draft, Kind, Outcome, OutcomeStream, PATTERN_SCHEMA_VERSION, PatternRow, Rejection, Stage};
+
+/// A row that fits the schema. Only this module makes one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pattern(PatternRow);
+
+impl Pattern {
+    /// The row.
+    pub fn into_row(self) -> PatternRow {
+        self.0
+    }
+}
+
+/// The pattern schema, compiled once.
+#[derive(Debug, Clone)]
+pub struct PatternSchema {
+    validator: Arc<Validator>,
+    run_id: String,
+}
+
+/// The schema that is compiled in does not compile, which a test rules out.
+#[derive(Debug, thiserror::Error)]
+#[error("schemas/pattern.schema.json does not compile: {0}")]
+pub struct SchemaError(String);
+
+impl PatternSchema {
+    /// Compiles the schema; rows carry `run_id`.
+    ///
+    /// # Errors
+    /// [`SchemaError`].
+    pub fn new(run_id: &str) -> Result<Self, SchemaError> {
+        let validator = jsonschema::draft202012::new(crate::schemas::pattern()).map_err(|error| SchemaError(error.to_string()))?;
+        Ok(Self { validator: Arc::new(validator), run_id: run_id.to_owned() })
+    }
+
+    fn pattern(&self, draft: Draft) -> Outcome<Pattern> {
+        let row = PatternRow {
+            category: draft.label.category().to_owned(),
+            contributing_factor: draft.label.factor().to_owned(),
+            trace_started_at: draft.trace_started_at_ns.map(|nanoseconds| nanoseconds.div_euclid(1_000)),
+            source_uri: draft.source.uri,
+            run_id: self.run_id.clone(),
+            extracted_at: chrono::Utc::now().timestamp_micros(),
+            schema_version: PATTERN_SCHEMA_VERSION.to_owned(),
+            trace_id: draft.trace_id,
+            title: draft.title,
+            summary: draft.summary,
+            root_cause_hypothesis: draft.root_cause_hypothesis,
+            evidence: draft.evidence,
+            actions: draft.actions,
+            confidence: draft.confidence,
+            confidence_rationale: draft.confidence_rationale,
+            fingerprint: draft.fingerprint,
+            service: draft.service,
+            environment: draft.environment,
+            analyzer: draft.analyzer,
+            model: draft.model,
+            content_digest: draft.content_digest,
+            spans_seen: draft.spans_seen,
+            spans_total: draft.spans_total,
+            input_tokens: draft.input_tokens,
+            output_tokens: draft.output_tokens,
+            cost_usd: draft.cost_usd,
+        };
+        let reject = |reason: String| Rejection::of_trace(&row.trace_id, &row.source_uri, Stage::Validate, Kind::SchemaViolation, reason);
+        let value = serde_json::to_value(&row).map_err(|error| reject(format!("the pattern is no JSON: {error}")))?;
+        if let Some(error) = self.validator.iter_errors(&value).next() {
+            // The field and the rule, never the value: it may be what an analyzer made up.
+            let field = error.instance_path().to_string();
+            let rule = error.schema_path().to_string();
+            return Err(reject(format!(
+                "the pattern breaks its schema at {}: the rule {rule} does not hold",
+                if field.is_empty() { "/" } else { &field }
+            )));
+        }
+        Ok(Pattern(row))
+    }
+}
+
+/// The stage before write.
+pub fn patterns(drafts: OutcomeStream<Draft>, schema: PatternSchema) -> OutcomeStream<Pattern> {
+    drafts.map(move |draft| draft.and_then(|draft| schema.pattern(draft))).boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Evidence, EvidenceKind, Label, Source};
+
+    fn draft() -> Draft {
+        Draft {
+            trace_id: "t1".into(),
+            title: "title".into(),
+            label: Label::NO_FAILURE_FOUND,
+            summary: "summary".into(),
+            root_cause_hypothesis: "hypothesis".into(),
+            evidence: vec![Evidence {
+                kind: EvidenceKind::Signal,
+                span_id: None,
+                field: None,
+                signal: Some("a=1".into()),
+                excerpt: None,
+                verified: true,
+            }],
+            actions: vec!["act".into()],
+            confidence: 0.5,
+            confidence_rationale: "because".into(),
+            fingerprint: "0123456789abcdef".into(),
+            analyzer: "embedded".into(),
+            model: "rules-1".into(),
+            spans_seen: 1,
+            spans_total: 1,
+            input_tokens: 0,
+            output_tokens: 0,
+            cost_usd: 0.0,
+            service: None,
+            environment: None,
+            trace_started_at_ns: Some(1_795_424_023_443_017_575),
+            source: Source { uri: "t.jsonl".into() },
+            content_digest: "0".repeat(64),
+        }
+    }
+
+    #[test]
+    fn what_fits_passes() {
+        let row = PatternSchema::new("run").unwrap().pattern(draft()).unwrap().into_row();
+        assert_eq!((row.category.as_str(), row.trace_started_at), ("unclassified", Some(1_795_424_023_443_017)));
+    }
+
+    #[test]
+    fn what_does_not_fit_names_the_field_and_not_the_value() {
+        let schema = PatternSchema::new("run").unwrap();
+        let breakages: [(&str, fn(&mut Draft)); 5] = [
+            ("/actions", |draft| draft.actions.clear()),
+            ("/confidence", |draft| draft.confidence = 1.5),
+            ("/title", |draft| draft.title = "secret ".repeat(100)),
+            ("/evidence", |draft| draft.evidence.clear()),
+            ("/analyzer", |draft| draft.analyzer = "secret".into()),
+        ];
+        for (field, breakage) in breakages {
+            let mut draft = draft();
+            breakage(&mut draft);
+            let rejection = schema.pattern(draft).unwrap_err();
+            assert!(rejection.reason.contains(field) && !rejection.reason.contains("secret"), "{}", rejection.reason);
+            assert_eq!((rejection.stage, rejection.trace_ref.as_str()), (Stage::Validate, "t1"));
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! Rows -> Arrow columns. The schemas here are the tables' contract with readers; `docs/tables.md` describes them.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructArray,
+    StructBuilder, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+
+use super::upsert::bucket;
+use crate::model::{PatternRow, Rejection, RunSummary};
+
+fn text(name: &str, nullable: bool) -> Field {
+    Field::new(name, DataType::Utf8, nullable)
+}
+
+fn count(name: &str) -> Field {
+    Field::new(name, DataType::Int64, false)
+}
+
+fn time(name: &str, nullable: bool) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), nullable)
+}
+
+fn list(name: &str, item: DataType) -> Field {
+    Field::new(name, DataType::List(Arc::new(Field::new("element", item, true))), false)
+}
+
+fn evidence_fields() -> Fields {
+    Fields::from(vec![
+        text("kind", true),
+        text("span_id", true),
+        text("field", true),
+        text("signal", true),
+        text("excerpt", true),
+        Field::new("verified", DataType::Boolean, true),
+    ])
+}
+
+fn failure_fields() -> Fields {
+    Fields::from(vec![text("trace_ref", true), text("kind", true), text("reason", true)])
+}
+
+/// Columns of `patterns`.
+pub fn patterns_schema() -> SchemaRef {
+    let mut fields = vec![text("trace_id", false), text("title", false), text("category", false), text("contributing_factor", false)];
+    fields.extend([text("summary", false), text("root_cause_hypothesis", false)]);
+    fields.extend([list("evidence", DataType::Struct(evidence_fields())), list("actions", DataType::Utf8)]);
+    fields.extend([Field::new("confidence", DataType::Float64, false), text("confidence_rationale", false), text("fingerprint", false)]);
+    fields.extend([text("service", true), text("environment", true), time("trace_started_at", true)]);
+    fields.extend([text("analyzer", false), text("model", false), text("source_uri", false), text("content_digest", false)]);
+    fields.extend([text("run_id", false), time("extracted_at", false), text("schema_version", false)]);
+    fields.extend([count("spans_seen"), count("spans_total"), count("input_tokens"), count("output_tokens")]);
+    fields.extend([Field::new("cost_usd", DataType::Float64, false), Field::new("bucket", DataType::Int32, false)]);
+    Arc::new(Schema::new(fields))
+}
+
+/// Columns of `errors`.
+pub fn errors_schema() -> SchemaRef {
+    let mut fields = vec![text("trace_ref", false), text("stage", false), text("kind", false), text("reason", false)];
+    fields.extend([Field::new("retryable", DataType::Boolean, false), text("source_uri", false), text("run_id", false)]);
+    fields.extend([time("occurred_at", false), Field::new("bucket", DataType::Int32, false)]);
+    Arc::new(Schema::new(fields))
+}
+
+/// Columns of `runs`.
+pub fn runs_schema() -> SchemaRef {
+    let mut fields =
+        vec![text("run_id", false), text("pipeline", false), text("status", false), time("started_at", false), time("finished_at", false)];
+    fields.extend(
+        ["received", "processed", "stored", "validation_failures", "processing_errors", "timed_out", "unchanged", "filtered"].map(count),
+    );
+    fields.push(list("skipped_objects", DataType::Utf8));
+    fields.extend(["objects_read", "bytes_read", "spans_read", "input_tokens", "output_tokens"].map(count));
+    fields.push(Field::new("cost_usd", DataType::Float64, false));
+    fields.push(Field::new("grounding_rate", DataType::Float64, true));
+    fields.push(text("redaction_key_id", false));
+    fields.extend(["latency_ms_p50", "latency_ms_p95", "latency_ms_max"].map(|name| Field::new(name, DataType::Float64, true)));
+    fields.push(list("failures", DataType::Struct(failure_fields())));
+    Arc::new(Schema::new(fields))
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn optional_texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    Arc::new(values.collect::<StringArray>())
+}
+
+fn counts(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values.map(|value| i64::try_from(value).unwrap_or(i64::MAX))))
+}
+
+fn times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(values.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+}
+
+/// A list column of texts.
+fn text_lists<'a>(rows: impl Iterator<Item = &'a [String]>) -> ArrayRef {
+    let mut builder = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, true));
+    for row in rows {
+        row.iter().for_each(|value| builder.values().append_value(value));
+        builder.append(true);
+    }
+    Arc::new(builder.finish())
+}
+
+/// Patterns as a batch of the table.
+pub(super) fn patterns(rows: &[PatternRow], buckets: i32) -> Result<RecordBatch, ArrowError> {
+    let text = |of: fn(&PatternRow) -> &str| texts(rows.iter().map(of));
+    let optional = |of: fn(&PatternRow) -> Option<&str>| optional_texts(rows.iter().map(of));
+    let count = |of: fn(&PatternRow) -> u64| counts(rows.iter().map(of));
+    let columns = vec![
+        text(|row| &row.trace_id),
+        text(|row| &row.title),
+        text(|row| &row.category),
+        text(|row| &row.contributing_factor),
+        text(|row| &row.summary),
+        text(|row| &row.root_cause_hypothesis),
+        evidence(rows),
+        text_lists(rows.iter().map(|row| row.actions.as_slice())),
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.confidence))),
+        text(|row| &row.confidence_rationale),
+        text(|row| &row.fingerprint),
+        optional(|row| row.service.as_deref()),
+        optional(|row| row.environment.as_deref()),
+        times(rows.iter().map(|row| row.trace_started_at)),
+        text(|row| &row.analyzer),
+        text(|row| &row.model),
+        text(|row| &row.source_uri),
+        text(|row| &row.content_digest),
+        text(|row| &row.run_id),
+        times(rows.iter().map(|row| Some(row.extracted_at))),
+        text(|row| &row.schema_version),
+        count(|row| row.spans_seen),
+        count(|row| row.spans_total),
+        count(|row| row.input_tokens),
+        count(|row| row.output_tokens),
+        Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.cost_usd))),
+        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| bucket(&row.trace_id, buckets)))),
+    ];
+    RecordBatch::try_new(patterns_schema(), columns)
+}
+
+fn evidence(rows: &[PatternRow]) -> ArrayRef {
+    let fields = evidence_fields();
+    let builder = StructBuilder::from_fields(fields.clone(), rows.len());
+    let mut lists = ListBuilder::new(builder).with_field(Field::new("element", DataType::Struct(fields), true));
+    for row in rows {
+        for evidence in &row.evidence {
+            let item = lists.values();
+            let texts = [
+                Some(evidence.kind.as_str()),
+                evidence.span_id.as_deref(),
+                evidence.field.as_deref(),
+                evidence.signal.as_deref(),
+                evidence.excerpt.as_deref(),
+            ];
+            for (index, text) in texts.into_iter().enumerate() {
+                if let Some(builder) = item.field_builder::<StringBuilder>(index) {
+                    builder.append_option(text);
+                }
+            }
+            if let Some(builder) = item.field_builder::<BooleanBuilder>(texts.len()) {
+                builder.append_value(evidence.verified);
+            }
+            item.append(true);
+        }
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+/// Rejections as a batch of `errors`. What is keyed by a place lies in the bucket of its object, so that reading the object again
+/// touches one bucket.
+pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<RecordBatch, ArrowError> {
+    let now = chrono::Utc::now().timestamp_micros();
+    let columns = vec![
+        texts(rows.iter().map(|row| row.trace_ref.as_str())),
+        texts(rows.iter().map(|row| row.stage.as_str())),
+        texts(rows.iter().map(|row| row.kind.as_str())),
+        texts(rows.iter().map(|row| row.reason.as_str())),
+        Arc::new(rows.iter().map(|row| Some(row.retryable)).collect::<arrow::array::BooleanArray>()),
+        texts(rows.iter().map(|row| row.source_uri.as_str())),
+        texts(rows.iter().map(|_| run_id)),
+        times(rows.iter().map(|_| Some(now))),
+        Arc::new(Int32Array::from_iter_values(
+            rows.iter().map(|row| bucket(if row.is_place { &row.source_uri } else { &row.trace_ref }, buckets)),
+        )),
+    ];
+    RecordBatch::try_new(errors_schema(), columns)
+}
+
+/// The summary as a batch of one row.
+pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
+    let one = |text: &str| texts(std::iter::once(text));
+    let number = |value: u64| counts(std::iter::once(value));
+    let optional = |value: Option<f64>| -> ArrayRef { Arc::new(Float64Array::from(vec![value])) };
+    let time = |text: &str| times(std::iter::once(chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())));
+    let columns = vec![
+        one(&summary.run_id),
+        one(&summary.pipeline),
+        one(summary.status.as_str()),
+        time(&summary.started_at),
+        time(&summary.finished_at),
+        number(summary.received),
+        number(summary.processed),
+        number(summary.stored),
+        number(summary.validation_failures),
+        number(summary.processing_errors),
+        number(summary.timed_out),
+        number(summary.unchanged),
+        number(summary.filtered),
+        text_lists(std::iter::once(summary.skipped_objects.as_slice())),
+        number(summary.objects_read),
+        number(summary.bytes_read),
+        number(summary.spans_read),
+        number(summary.input_tokens),
+        number(summary.output_tokens),
+        optional(Some(summary.cost_usd)),
+        optional(summary.grounding_rate),
+        one(&summary.redaction_key_id),
+        optional(summary.latency_ms_p50),
+        optional(summary.latency_ms_p95),
+        optional(summary.latency_ms_max),
+        failures(summary)?,
+    ];
+    RecordBatch::try_new(runs_schema(), columns)
+}
+
+fn failures(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
+    let columns = vec![
+        texts(summary.failures.iter().map(|failure| failure.trace_ref.as_str())),
+        texts(summary.failures.iter().map(|failure| failure.kind.as_str())),
+        texts(summary.failures.iter().map(|failure| failure.reason.as_str())),
+    ];
+    let items = StructArray::try_new(failure_fields(), columns, None)?;
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths([summary.failures.len()]);
+    let field = Arc::new(Field::new("element", DataType::Struct(failure_fields()), true));
+    Ok(Arc::new(arrow::array::ListArray::try_new(field, offsets, Arc::new(items), None)?))
+}
