@@ -92,6 +92,7 @@ impl Location {
     fn local(path: &LocalPath, text: &str) -> Result<Self, StoreError> {
         let absolute = std::path::absolute(path).map_err(|error| bad_location(text, &error.to_string()))?;
         let (root, glob) = split_local_glob(&absolute, text)?;
+        let (root, glob) = without_parent_steps(root, glob, text)?;
         let prefix = Path::from_absolute_path(&root).map_err(|error| bad_location(text, &error.to_string()))?;
         Ok(Self { store: Arc::new(LocalFileSystem::new()), prefix, uri_base: "/".into(), glob, shown: text.to_owned(), listable: true })
     }
@@ -179,6 +180,7 @@ pub fn table_url(text: &str) -> Result<Url, StoreError> {
         _ => PathBuf::from(text),
     };
     let absolute = std::path::absolute(&path).map_err(|error| bad_location(text, &error.to_string()))?;
+    let absolute = absolute.canonicalize().unwrap_or(absolute);
     Url::from_directory_path(&absolute).map_err(|()| bad_location(text, "it is no absolute path"))
 }
 
@@ -204,6 +206,22 @@ fn split_local_glob(path: &LocalPath, text: &str) -> Result<(PathBuf, Option<glo
     let pattern = glob::Pattern::new(&as_text).map_err(|error| bad_location(text, error.msg))?;
     let root = path.ancestors().find(|ancestor| !ancestor.to_string_lossy().contains(['*', '?', '['])).unwrap_or(LocalPath::new("/"));
     Ok((root.to_owned(), Some(pattern)))
+}
+
+/// Resolves `..`, which object paths do not know, in the folder before a glob and in the glob.
+fn without_parent_steps(root: PathBuf, glob: Option<glob::Pattern>, text: &str) -> Result<(PathBuf, Option<glob::Pattern>), StoreError> {
+    if !root.components().any(|step| step == std::path::Component::ParentDir) {
+        return Ok((root, glob));
+    }
+    let resolved = root
+        .canonicalize()
+        .map_err(|error| StoreError::Unreadable { location: text.to_owned(), reason: error.to_string() })?;
+    let moved = |glob: glob::Pattern| {
+        let rest = glob.as_str().strip_prefix(&*root.to_string_lossy()).unwrap_or_default().to_owned();
+        glob::Pattern::new(&format!("{}{rest}", resolved.display())).map_err(|error| bad_location(text, error.msg))
+    };
+    let glob = glob.map(moved).transpose()?;
+    Ok((resolved, glob))
 }
 
 fn split_remote_glob(shown: &str, url: &Url) -> Result<(Option<glob::Pattern>, Url), StoreError> {
@@ -299,6 +317,8 @@ mod tests {
         assert_eq!(names(&format!("{root}/a.jsonl")).await.unwrap(), ["a.jsonl"]);
         assert_eq!(names(&format!("{root}/*.gz")).await.unwrap(), ["b.jsonl.gz"]);
         assert_eq!(names(&format!("file://{root}/sub")).await.unwrap(), ["c.jsonl"]);
+        assert_eq!(names(&format!("{root}/sub/../a.jsonl")).await.unwrap(), ["a.jsonl"]);
+        assert_eq!(names(&format!("{root}/sub/../*.gz")).await.unwrap(), ["b.jsonl.gz"]);
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //!   `llm.input_messages.N.message.*`, `retrieval.documents.N.document.*`, `tool.*`, `input.value`.
 //! - OpenTelemetry GenAI <https://opentelemetry.io/docs/specs/semconv/gen-ai/>: `gen_ai.operation.name`, `gen_ai.input.messages` as
 //!   JSON text or as nested values, `gen_ai.tool.call.*`, `gen_ai.retrieval.documents`.
+//! - Langfuse over OTLP: `langfuse.observation.{type,input,output}`.
 //! - OpenLLMetry (Traceloop): `traceloop.span.kind`, `traceloop.entity.*`, and before 0.50 `gen_ai.prompt.N.*`, `gen_ai.completion.N.*`.
 //!
 //! Quirks seen in real exports: finish reasons stand in `llm.finish_reason` or only inside `output.value`; `refusal` of OpenAI's
@@ -48,6 +49,7 @@ impl SpanAttributes {
             Some("openinference" | "llm" | "input" | "output" | "retrieval" | "tool" | "tool_call") => self.set_openinference(key, value),
             Some("gen_ai") => self.set_gen_ai(key, value),
             Some("traceloop") => self.set_traceloop(key, value),
+            Some("langfuse") => self.set_langfuse(key, value),
             Some("error") if key == "error.type" => {
                 self.span.error_type = value.into_text();
                 None
@@ -202,8 +204,38 @@ impl SpanAttributes {
                     self.span.kind = kind;
                 }
             }
-            "traceloop.entity.input" => self.span.input_text = value.into_text(),
-            "traceloop.entity.output" => self.span.output_text = value.into_text(),
+            "traceloop.entity.input" => self.span.input_text = value.into_text().map(unquoted),
+            "traceloop.entity.output" => self.span.output_text = value.into_text().map(unquoted),
+            _ => return Some(value),
+        }
+        None
+    }
+
+    fn set_langfuse<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
+        let span = &mut self.span;
+        match key {
+            "langfuse.observation.type" => {
+                span.kind = match value.as_str().unwrap_or_default() {
+                    "generation" => SpanKind::Llm,
+                    "evaluator" => SpanKind::Chain,
+                    word => SpanKind::from_word(word).unwrap_or(SpanKind::Other),
+                }
+            }
+            "langfuse.observation.input" => {
+                let found = value.as_str().and_then(messages::from_text).filter(|(found, _)| !found.is_empty());
+                match found {
+                    Some((found, _)) => span.input = found,
+                    None => span.input_text = value.into_text(),
+                }
+            }
+            "langfuse.observation.output" => {
+                let found = value.as_str().and_then(messages::from_text).filter(|(found, _)| !found.is_empty());
+                match found {
+                    Some((found, _)) => span.output = found,
+                    None => span.output_text = value.into_text(),
+                }
+            }
+            "langfuse.observation.model.name" => span.model = value.into_text(),
             _ => return Some(value),
         }
         None
@@ -225,15 +257,21 @@ impl SpanAttributes {
             self.span.documents = Some(self.documents);
         }
         let span = &mut self.span;
+        let told = span.kind;
         settle_kind(span);
         match span.kind {
             SpanKind::Tool => settle_tool(span),
-            SpanKind::Retriever => settle_documents(span),
+            SpanKind::Retriever => settle_documents(span, told != SpanKind::Retriever),
             SpanKind::Llm => settle_refusal(span),
             _ => {}
         }
         self.span
     }
+}
+
+/// OpenLLMetry writes what a function returned as JSON, so a returned text stands in quotes.
+fn unquoted(text: String) -> String {
+    if text.starts_with('"') { serde_json::from_str(&text).unwrap_or(text) } else { text }
 }
 
 /// What an exception event says; the attributes that are none of its own are dropped with the event.
@@ -320,8 +358,11 @@ fn settle_tool(span: &mut Span) {
 }
 
 /// A retriever's documents, where they stand only in its output: `{"documents": []}` of LangChain, a bare list.
-fn settle_documents(span: &mut Span) {
+fn settle_documents(span: &mut Span, kind_is_guessed: bool) {
     if span.documents.is_some() {
+        return;
+    }
+    if kind_is_guessed && span.output_text.is_none() {
         return;
     }
     let tree = span.output_text.as_deref().and_then(parse_tree);

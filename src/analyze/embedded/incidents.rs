@@ -105,7 +105,7 @@ impl<'t> Incident<'t> {
 /// Everything that went wrong, in the order of the spans, with `recovered` settled.
 pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) -> Result<Vec<Incident<'t>>, TimedOut> {
     let mut found = Vec::new();
-    let content_is_recorded = trace.spans.iter().any(|span| span.output.iter().any(|message| !message.content.is_empty()));
+    let content_is_recorded = trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
     let mut answered: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
