@@ -36,6 +36,12 @@ pub const TRACE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Memory that gathering may use before it spills to disk; `--memory-limit` overrides it.
 pub const GATHER_MEMORY_BYTES: usize = 96 * 1024 * 1024;
 
+/// Sorts that gather at the same time, each with its share of the memory and of the traces.
+pub const GATHER_PARTITIONS: usize = 2;
+
+/// Gathered traces that wait between one sort and the decoder.
+pub const GATHERED_QUEUED_MAX: usize = 16;
+
 /// Part of a span that gathering moves as one row, so that a batch of rows has a bounded size whatever the spans are.
 pub const PIECE_BYTES_MAX: usize = 64 * 1024;
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
 use jsonschema::Validator;
 
+use crate::pool;
 use crate::model::{Draft, Kind, Outcome, OutcomeStream, PATTERN_SCHEMA_VERSION, PatternRow, Rejection, Stage};
 
 /// A row that fits the schema. Only this module makes one.
@@ -86,7 +86,7 @@ impl PatternSchema {
 
 /// The stage before write.
 pub fn patterns(drafts: OutcomeStream<Draft>, schema: PatternSchema) -> OutcomeStream<Pattern> {
-    drafts.map(move |draft| draft.and_then(|draft| schema.pattern(draft))).boxed()
+    pool::stage(drafts, move |draft| schema.pattern(draft))
 }
 
 #[cfg(test)]

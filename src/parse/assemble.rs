@@ -31,8 +31,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::{Format, Parsed, Piece};
-use crate::limits::{GATHER_BATCH_ROWS, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX};
+use super::{Format, Piece};
+use crate::limits::{GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX};
 use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Span, Stage, Trace};
 use crate::pool;
 use crate::read::Chunk;
@@ -98,20 +98,31 @@ impl Fatal {
 
 /// Parses chunks and gathers what belongs to one trace.
 pub fn traces(chunks: OutcomeStream<Chunk>, options: AssembleOptions, counts: Arc<ParseCounts>, fatal: Fatal) -> OutcomeStream<Trace> {
-    let (rows_in, rows_out) = mpsc::channel(2);
     let (rejections_in, rejections_out) = mpsc::channel(64);
+    let (gathered_in, gathered_out) = mpsc::channel(GATHERED_QUEUED_MAX);
     let mut tasks = JoinSet::new();
-    tasks.spawn(split(super::parsed(chunks, options.format), counts, rows_in, rejections_in));
-    let gathered = match sorted(rows_out, &options) {
-        Ok(rows) => pool::stage(gathered(rows, fatal), GatheredTrace::decode),
-        Err(error) => {
-            fatal.set(format!("cannot gather spans: {error}"));
-            stream::empty().boxed()
+    let mut partitions = Vec::with_capacity(GATHER_PARTITIONS);
+    for _ in 0..GATHER_PARTITIONS {
+        let (rows_in, rows_out) = mpsc::channel(2);
+        partitions.push(rows_in);
+        match sorted(rows_out, &options) {
+            Ok(rows) => {
+                tasks.spawn(forward(gathered(rows, fatal.clone()), gathered_in.clone()));
+            }
+            Err(error) => fatal.set(format!("cannot gather spans: {error}")),
         }
-    };
+    }
+    drop(gathered_in);
+    let encoded = super::parsed(chunks, options.format, move |parsed| {
+        let first = counts.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
+        counts.skip(parsed.skipped);
+        (encode(&parsed.pieces, first), parsed.rejections)
+    });
+    tasks.spawn(split(encoded, partitions, rejections_in));
     let rejections = channel_stream(rejections_out).map(Err);
-    // The task lives as long as the stream, so dropping the stream ends it.
-    stream::select(rejections, gathered)
+    let traces = pool::stage(channel_stream(gathered_out).map(Ok).boxed(), GatheredTrace::decode);
+    // The tasks live as long as the stream, so dropping the stream ends them.
+    stream::select(rejections, traces)
         .map(move |item| {
             let _owned_by_the_stream = &tasks;
             item
@@ -119,33 +130,36 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: AssembleOptions, counts: Ar
         .boxed()
 }
 
+/// Moves gathered traces into the channel that all sorts share.
+async fn forward(mut gathered: BoxStream<'static, GatheredTrace>, channel: mpsc::Sender<GatheredTrace>) {
+    while let Some(trace) = gathered.next().await {
+        if channel.send(trace).await.is_err() {
+            return;
+        }
+    }
+}
+
 fn channel_stream<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> BoxStream<'static, T> {
     stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
 }
 
+/// What a chunk of records became: rows for each sort, and what goes around them.
+type Encoded = (Result<Vec<RecordBatch>, String>, Vec<Rejection>);
+
 /// Sends rows to the sort, and everything that is no part of a trace around it.
-async fn split(
-    mut parsed: BoxStream<'static, Parsed>,
-    counts: Arc<ParseCounts>,
-    rows: mpsc::Sender<RecordBatch>,
-    rejections: mpsc::Sender<Rejection>,
-) {
-    while let Some(parsed) = parsed.next().await {
-        counts.skip(parsed.skipped);
-        for rejection in parsed.rejections {
+async fn split(mut encoded: BoxStream<'static, Encoded>, partitions: Vec<mpsc::Sender<RecordBatch>>, rejections: mpsc::Sender<Rejection>) {
+    while let Some((batch, rejected)) = encoded.next().await {
+        for rejection in rejected {
             if rejections.send(rejection).await.is_err() {
                 return;
             }
         }
-        if parsed.pieces.is_empty() {
-            continue;
-        }
-        let first = counts.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
-        let batch = pool::run(move || encode(&parsed.pieces, first)).await;
         match batch {
-            Ok(batch) => {
-                if rows.send(batch).await.is_err() {
-                    return;
+            Ok(batches) => {
+                for (batch, rows) in batches.into_iter().zip(&partitions) {
+                    if batch.num_rows() > 0 && rows.send(batch).await.is_err() {
+                        return;
+                    }
                 }
             }
             Err(error) => tracing::error!(%error, "cannot encode spans"),
@@ -160,28 +174,32 @@ const PIECE_KEY_BYTES: usize = TRACE_KEY_BYTES + 8;
 static ROWS: LazyLock<SchemaRef> =
     LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("key", DataType::Binary, false), Field::new("part", DataType::Binary, false)])));
 
-/// Pieces as rows, numbered from `first`.
-fn encode(pieces: &[Piece], first: u64) -> Result<RecordBatch, String> {
-    let mut keys = BinaryBuilder::with_capacity(pieces.len(), pieces.len() * (PIECE_KEY_BYTES + 4));
-    let mut parts = BinaryBuilder::new();
+/// Pieces as rows, numbered from `first`, one batch for each sort. All pieces of a trace go to the same sort.
+fn encode(pieces: &[Piece], first: u64) -> Result<Vec<RecordBatch>, String> {
+    let mut partitions: Vec<(BinaryBuilder, BinaryBuilder)> = Vec::new();
+    partitions.resize_with(GATHER_PARTITIONS, Default::default);
     let mut buffer = Vec::with_capacity(64 * 1024);
     for (piece, number) in pieces.iter().zip(first..) {
         buffer.clear();
         buffer = postcard::to_extend(&(&piece.trace_id, piece), buffer).map_err(|error| error.to_string())?;
         let hash = Sha256::digest(piece.trace_id.as_bytes());
+        let partition = usize::from(hash.first().copied().unwrap_or_default()) % GATHER_PARTITIONS;
+        let Some((keys, parts)) = partitions.get_mut(partition) else { continue };
         for (part, index) in buffer.chunks(PIECE_BYTES_MAX).zip(0u32..) {
             let mut key = [0u8; PIECE_KEY_BYTES + 4];
-            for (slot, byte) in
-                key.iter_mut().zip(hash.iter().take(TRACE_KEY_BYTES).copied().chain(number.to_be_bytes()).chain(index.to_be_bytes()))
-            {
+            let bytes = hash.iter().take(TRACE_KEY_BYTES).copied().chain(number.to_be_bytes()).chain(index.to_be_bytes());
+            for (slot, byte) in key.iter_mut().zip(bytes) {
                 *slot = byte;
             }
             keys.append_value(key);
             parts.append_value(part);
         }
     }
-    let columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), Arc::new(parts.finish())];
-    RecordBatch::try_new(Arc::clone(&ROWS), columns).map_err(|error| error.to_string())
+    let batch = |(mut keys, mut parts): (BinaryBuilder, BinaryBuilder)| {
+        let columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), Arc::new(parts.finish())];
+        RecordBatch::try_new(Arc::clone(&ROWS), columns).map_err(|error| error.to_string())
+    };
+    partitions.into_iter().map(batch).collect()
 }
 
 /// The rows of a channel in the order of their keys.
@@ -190,13 +208,14 @@ fn sorted(rows: mpsc::Receiver<RecordBatch>, options: &AssembleOptions) -> Resul
     let by_key = LexOrdering::from([PhysicalSortExpr::new_default(col("key", &ROWS)?)]);
     let sort = SortExec::new(by_key, Arc::new(source));
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![options.spill_folder.clone()]));
+    let memory_bytes = options.memory_bytes / GATHER_PARTITIONS;
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(options.memory_bytes)))
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
         .with_disk_manager_builder(disk)
         .build_arc()?;
     let config = SessionConfig::new()
         .with_batch_size(GATHER_BATCH_ROWS)
-        .with_sort_spill_reservation_bytes(options.memory_bytes / 8)
+        .with_sort_spill_reservation_bytes(memory_bytes / 8)
         .with_target_partitions(1);
     sort.execute(0, Arc::new(TaskContext::default().with_session_config(config).with_runtime(runtime)))
 }
@@ -228,7 +247,7 @@ struct GatheredTrace {
 }
 
 /// Cuts sorted rows where the trace changes.
-fn gathered(rows: SendableRecordBatchStream, fatal: Fatal) -> OutcomeStream<GatheredTrace> {
+fn gathered(rows: SendableRecordBatchStream, fatal: Fatal) -> BoxStream<'static, GatheredTrace> {
     struct State {
         rows: SendableRecordBatchStream,
         open: Option<([u8; TRACE_KEY_BYTES], GatheredTrace)>,
@@ -240,8 +259,8 @@ fn gathered(rows: SendableRecordBatchStream, fatal: Fatal) -> OutcomeStream<Gath
         if state.ended {
             return None;
         }
-        let done: Vec<Outcome<GatheredTrace>> = match state.rows.next().await {
-            Some(Ok(batch)) => cut(&batch, &mut state.open).into_iter().map(Ok).collect(),
+        let done: Vec<GatheredTrace> = match state.rows.next().await {
+            Some(Ok(batch)) => cut(&batch, &mut state.open),
             Some(Err(error)) => {
                 state.ended = true;
                 state
@@ -251,7 +270,7 @@ fn gathered(rows: SendableRecordBatchStream, fatal: Fatal) -> OutcomeStream<Gath
             }
             None => {
                 state.ended = true;
-                state.open.take().map(|(_, trace)| Ok(trace)).into_iter().collect()
+                state.open.take().map(|(_, trace)| trace).into_iter().collect()
             }
         };
         Some((stream::iter(done), state))
@@ -434,16 +453,17 @@ mod tests {
         let mut feeder = JoinSet::new();
         feeder.spawn(async move {
             for batch in batches {
-                let rows = encode(&batch, first).unwrap();
-                first += batch.len() as u64;
-                if sender.send(rows).await.is_err() {
-                    return;
+                for rows in encode(&batch, first).unwrap() {
+                    if sender.send(rows).await.is_err() {
+                        return;
+                    }
                 }
+                first += batch.len() as u64;
             }
         });
         let mut spilled = 0;
         let mut found = Vec::new();
-        let mut traces = pool::stage(gathered(rows, fatal.clone()), GatheredTrace::decode);
+        let mut traces = pool::stage(gathered(rows, fatal.clone()).map(Ok).boxed(), GatheredTrace::decode);
         while let Some(trace) = traces.next().await {
             spilled = spilled.max(std::fs::read_dir(folder.path()).unwrap().count());
             found.push(trace);

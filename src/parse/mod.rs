@@ -150,19 +150,26 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
         .ok_or_else(|| format!("{name:?} is no input format\n  hint: auto, {}", names()))
 }
 
-/// Parses chunks on the thread pool, several at once. What a chunk became stays together.
-fn parsed(chunks: OutcomeStream<Chunk>, forced: Option<&'static dyn Format>) -> BoxStream<'static, Parsed> {
+/// Parses chunks on the thread pool, several at once, and does `then` with what a chunk became while it is still warm.
+fn parsed<T: Send + 'static>(
+    chunks: OutcomeStream<Chunk>,
+    forced: Option<&'static dyn Format>,
+    then: impl Fn(Parsed) -> T + Clone + Send + Sync + 'static,
+) -> BoxStream<'static, T> {
     let mut formats = RecentObjects::default();
     chunks
         .map(move |chunk| match chunk {
             Ok(chunk) => Task::new(chunk, forced, &mut formats),
             Err(rejection) => Task::Done(Parsed { rejections: vec![rejection], ..Parsed::default() }),
         })
-        .map(|task| async move {
-            match task {
-                Task::Done(parsed) => parsed,
-                Task::Lines(format, lines) => pool::run(move || parse_lines(format, &lines)).await,
-                Task::Rows(format, rows) => pool::run(move || parse_rows(format, &rows)).await,
+        .map(move |task| {
+            let then = then.clone();
+            async move {
+                match task {
+                    Task::Done(parsed) => then(parsed),
+                    Task::Lines(format, lines) => pool::run(move || then(parse_lines(format, &lines))).await,
+                    Task::Rows(format, rows) => pool::run(move || then(parse_rows(format, &rows))).await,
+                }
             }
         })
         .buffer_unordered(TASKS_IN_FLIGHT_MAX)

@@ -83,14 +83,10 @@ pub fn traces(traces: OutcomeStream<Trace>, redactor: &Arc<Redactor>) -> Outcome
 /// What an analyzer writes is untrusted too.
 pub fn drafts(drafts: OutcomeStream<Draft>, redactor: &Arc<Redactor>) -> OutcomeStream<Draft> {
     let redactor = Arc::clone(redactor);
-    drafts
-        .map(move |draft| {
-            draft.map(|mut draft| {
-                draft.texts_mut(&mut |text| redactor.redact(text));
-                draft
-            })
-        })
-        .boxed()
+    pool::stage(drafts, move |mut draft: Draft| {
+        draft.texts_mut(&mut |text| redactor.redact(text));
+        Ok(draft)
+    })
 }
 
 /// And so is every error text.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
 use regex::{Regex, RegexBuilder};
@@ -9,7 +10,7 @@ use serde::Deserialize;
 
 use super::incidents::{Incident, IncidentKind};
 use super::signals;
-use crate::model::{Label, SpanKind};
+use crate::model::{Label, SpanKind, last_segment};
 
 /// The files, in the order in which rules of equal rank win.
 const FILES: [(&str, &str); 8] = [
@@ -113,7 +114,8 @@ pub(super) struct Rule {
     /// Of `Catalogue::texts`.
     text: Range<usize>,
     unless: Range<usize>,
-    expressions: Vec<Regex>,
+    /// The same expressions as `text`, compiled when the rule is first quoted.
+    expressions: LazyExpressions,
     rank: u32,
     /// The error is no consequence of errors below it.
     pub(super) own_cause: bool,
@@ -126,24 +128,40 @@ pub(super) struct Rule {
 impl Rule {
     /// Where in `text` the words stand that made the rule fire.
     pub(super) fn focus(&self, text: &str) -> Option<Range<usize>> {
-        self.expressions.iter().find_map(|expression| expression.find(signals::clip(text))).map(|found| found.range())
+        self.expressions.get().iter().find_map(|expression| expression.find(signals::clip(text))).map(|found| found.range())
     }
 
     /// How well the rule fits; nothing where it does not.
-    fn score(&self, incident: &Incident<'_>, matched: &HashSet<usize>) -> Option<u32> {
+    fn score(&self, incident: &Incident<'_>, error_type: Option<&str>, matched: &HashSet<usize>) -> Option<u32> {
         if !self.incidents.contains(&incident.kind) || (!self.kinds.is_empty() && !self.kinds.contains(&incident.span_kind())) {
             return None;
         }
         if self.unless.clone().any(|index| matched.contains(&index)) {
             return None;
         }
-        let typed = incident.error_type.as_deref().is_some_and(|kind| self.error_types.iter().any(|known| signals::same_type(known, kind)));
+        let typed = error_type.is_some_and(|kind| self.error_types.iter().any(|known| known == kind));
         let status = incident.status.is_some_and(|status| self.statuses.contains(&status));
         let said = self.text.clone().any(|index| matched.contains(&index));
         let signal = incident.signals.iter().any(|signal| self.signals.iter().any(|known| known.eq_ignore_ascii_case(&signal.text)));
         let fired = [typed, status, said, signal].into_iter().filter(|fired| *fired).count();
         let asks_nothing = self.error_types.is_empty() && self.statuses.is_empty() && self.text.is_empty() && self.signals.is_empty();
         (fired > 0 || asks_nothing).then(|| self.rank * 10 + u32::try_from(fired).unwrap_or(0))
+    }
+}
+
+/// Expressions that most runs never need one by one.
+#[derive(Debug)]
+struct LazyExpressions {
+    sources: Vec<String>,
+    compiled: OnceLock<Vec<Regex>>,
+}
+
+impl LazyExpressions {
+    fn get(&self) -> &[Regex] {
+        // What does not compile has been refused when the catalogue's automaton was built.
+        self.compiled.get_or_init(|| {
+            self.sources.iter().filter_map(|source| RegexBuilder::new(source).case_insensitive(true).build().ok()).collect()
+        })
     }
 }
 
@@ -189,7 +207,8 @@ impl Catalogue {
         if let Some(kind) = &incident.error_type {
             matched.extend(self.texts.matches(kind.as_bytes()));
         }
-        let scored = self.rules.iter().rev().filter_map(|rule| Some((rule.score(incident, &matched)?, rule)));
+        let error_type = incident.error_type.as_deref().map(|kind| last_segment(kind).to_ascii_lowercase());
+        let scored = self.rules.iter().rev().filter_map(|rule| Some((rule.score(incident, error_type.as_deref(), &matched)?, rule)));
         scored.max_by_key(|(score, _)| *score).map(|(_, rule)| rule)
     }
 }
@@ -206,11 +225,6 @@ fn compile(entry: Entry, texts: &mut Vec<String>) -> Result<Rule, String> {
         .iter()
         .map(|word| SpanKind::from_word(word).ok_or_else(|| format!("{word:?} is no kind of span")))
         .collect::<Result<_, _>>()?;
-    let expressions = entry
-        .text
-        .iter()
-        .map(|text| RegexBuilder::new(text).case_insensitive(true).build().map_err(|error| error.to_string()))
-        .collect::<Result<_, _>>()?;
     if entry.actions.is_empty() || entry.actions.iter().any(String::is_empty) {
         return Err("a rule needs at least one action".into());
     }
@@ -222,12 +236,13 @@ fn compile(entry: Entry, texts: &mut Vec<String>) -> Result<Rule, String> {
         texts.extend(expressions);
         start..texts.len()
     };
+    let expressions = LazyExpressions { sources: entry.text.clone(), compiled: OnceLock::new() };
     Ok(Rule {
         id: entry.id,
         label,
         incidents,
         kinds,
-        error_types: entry.error_types,
+        error_types: entry.error_types.iter().map(|kind| last_segment(kind).to_ascii_lowercase()).collect(),
         statuses: entry.statuses,
         signals: entry.signals,
         text: add(entry.text),

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::limits::RULE_TEXT_BYTES;
-use crate::model::{Span, last_segment};
+use crate::model::Span;
 
 /// A fact with the field in which it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,11 +77,6 @@ pub(super) fn clip(text: &str) -> &str {
         end -= 1;
     }
     text.get(..end).unwrap_or(text)
-}
-
-/// Whether two type names name the same type: `openai.RateLimitError`, `RateLimitError`.
-pub(super) fn same_type(left: &str, right: &str) -> bool {
-    last_segment(left).eq_ignore_ascii_case(last_segment(right))
 }
 
 #[cfg(test)]
