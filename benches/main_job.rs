@@ -8,7 +8,13 @@
 //!
 //! Input is made from `data/samples/otlp`: each copy gets new trace ids, so that a thousand copies are a thousand times the traces.
 
-#![expect(clippy::expect_used, clippy::print_stdout, missing_docs, reason = "a benchmark prints, and ends where its set-up fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints, and ends where its set-up fails"
+)]
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};

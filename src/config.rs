@@ -151,7 +151,7 @@ impl RunConfig {
         if inputs.is_empty() {
             return Err(ConfigError::NoInput);
         }
-        let key_file = given.redaction_key_file.or_else(|| if key_in_environment { None } else { file.redact.key_file });
+        let key_file = given.redaction_key_file.or(if key_in_environment { None } else { file.redact.key_file });
         let redaction_key = match key_file {
             Some(path) => KeySource::File(path),
             None if key_in_environment => KeySource::Environment,

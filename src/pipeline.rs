@@ -102,7 +102,7 @@ pub async fn run(config: &RunConfig, shutdown: CancellationToken) -> Result<RunR
     let gathering = AssembleOptions { format, memory_bytes: config.memory_bytes, spill_folder: spill.path().to_owned() };
 
     let records = read::records(objects, reading, Arc::clone(&read_counts), shutdown.clone());
-    let traces = parse::traces(records, gathering, Arc::clone(&parse_counts), fatal.clone());
+    let traces = parse::traces(records, &gathering, Arc::clone(&parse_counts), &fatal);
     let traces = counted(traces, &received);
     let redacted = redact::traces(traces, &redactor);
     let drafts = analyze::drafts(redacted, analyzer, config.trace_timeout, Arc::clone(&analyze_counts), shutdown.clone());

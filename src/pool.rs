@@ -13,7 +13,7 @@ use crate::model::{Outcome, OutcomeStream};
 ///
 /// # Panics
 /// Where `work` panicked; [`guarded`] keeps that to one item.
-pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = oneshot::channel();
     rayon::spawn(move || {
         // Nobody waits any more when the run was stopped; then the result is dropped.
@@ -27,7 +27,7 @@ pub async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 }
 
 /// Runs `work`; a panic becomes its message, so that a defect met by one trace costs that trace alone.
-pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_place(&*panic))
 }
 
@@ -40,7 +40,7 @@ fn panic_place(panic: &(dyn Any + Send)) -> String {
 }
 
 /// A CPU stage: applies `work` to the living items of a stream, several batches at once and in order. Rejections pass.
-pub fn stage<T, U, F>(items: OutcomeStream<T>, work: F) -> OutcomeStream<U>
+pub(crate) fn stage<T, U, F>(items: OutcomeStream<T>, work: F) -> OutcomeStream<U>
 where
     T: Send + 'static,
     U: Send + 'static,

@@ -1,4 +1,4 @@
-//! SQL over the tables with DataFusion. Reads the tables and knows nothing of the stages that made them.
+//! SQL over the tables with `DataFusion`. Reads the tables and knows nothing of the stages that made them.
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;

@@ -1,6 +1,6 @@
 //! URL -> object store. The one place that knows clouds, credentials and how a local path becomes an object.
 //!
-//! Credentials and endpoints come from the environment variables that object_store's builders read (`AWS_*`, `GOOGLE_*`,
+//! Credentials and endpoints come from the environment variables that `object_store`'s builders read (`AWS_*`, `GOOGLE_*`,
 //! `AZURE_*`); <https://docs.rs/object_store> lists them.
 
 use std::ops::Range;
@@ -213,9 +213,7 @@ fn without_parent_steps(root: PathBuf, glob: Option<glob::Pattern>, text: &str) 
     if !root.components().any(|step| step == std::path::Component::ParentDir) {
         return Ok((root, glob));
     }
-    let resolved = root
-        .canonicalize()
-        .map_err(|error| StoreError::Unreadable { location: text.to_owned(), reason: error.to_string() })?;
+    let resolved = root.canonicalize().map_err(|error| StoreError::Unreadable { location: text.to_owned(), reason: error.to_string() })?;
     let moved = |glob: glob::Pattern| {
         let rest = glob.as_str().strip_prefix(&*root.to_string_lossy()).unwrap_or_default().to_owned();
         glob::Pattern::new(&format!("{}{rest}", resolved.display())).map_err(|error| bad_location(text, error.msg))

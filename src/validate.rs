@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jsonschema::Validator;
 
-use crate::pool;
 use crate::model::{Draft, Kind, Outcome, OutcomeStream, PATTERN_SCHEMA_VERSION, PatternRow, Rejection, Stage};
+use crate::pool;
 
 /// A row that fits the schema. Only this module makes one.
 #[derive(Debug, Clone, PartialEq)]
@@ -134,10 +134,12 @@ mod tests {
         assert_eq!((row.category.as_str(), row.trace_started_at), ("unclassified", Some(1_795_424_023_443_017)));
     }
 
+    type Breakage = (&'static str, fn(&mut Draft));
+
     #[test]
     fn what_does_not_fit_names_the_field_and_not_the_value() {
         let schema = PatternSchema::new("run").unwrap();
-        let breakages: [(&str, fn(&mut Draft)); 5] = [
+        let breakages: [Breakage; 5] = [
             ("/actions", |draft| draft.actions.clear()),
             ("/confidence", |draft| draft.confidence = 1.5),
             ("/title", |draft| draft.title = "secret ".repeat(100)),

@@ -1,5 +1,7 @@
 //! Looks up what an analyzer claims to quote: an excerpt must stand in the redacted trace at the span and field that it names.
 
+use std::fmt::Write;
+
 use crate::model::{Draft, EvidenceKind, Trace};
 
 /// Marks what was found, drops excerpts that stand nowhere, and lowers the confidence for each. Returns how many excerpts there were
@@ -22,9 +24,12 @@ pub(super) fn verify(draft: &mut Draft, trace: &Trace) -> (u64, u64) {
         for _ in found..excerpts {
             draft.confidence *= PENALTY;
         }
-        draft
-            .confidence_rationale
-            .push_str(&format!(" {} of {excerpts} quotations stand nowhere in the trace and were dropped.", excerpts - found));
+        // Writing to a string cannot fail.
+        let _ = write!(
+            draft.confidence_rationale,
+            " {} of {excerpts} quotations stand nowhere in the trace and were dropped.",
+            excerpts - found
+        );
     }
     (excerpts, found)
 }

@@ -31,7 +31,7 @@ enum Verb {
     Query(query::Args),
     /// Print the pattern of one trace for reading
     Show(show::Args),
-    /// Print a JSON Schema: trace, pattern, error or run_summary
+    /// Print a JSON Schema: trace, pattern, error or `run_summary`
     Schema(schema::Args),
 }
 
@@ -61,7 +61,7 @@ pub fn main() -> ExitCode {
             Verb::Run(args) => run::execute(args).await,
             Verb::Query(args) => query::execute(args).await,
             Verb::Show(args) => show::execute(args).await,
-            Verb::Schema(args) => schema::execute(args),
+            Verb::Schema(args) => schema::execute(&args),
         }
     });
     // Threads that still read from a store after a second signal are not waited for.

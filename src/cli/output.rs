@@ -135,7 +135,7 @@ fn readable(batch: &RecordBatch, chars_max: usize) -> Result<RecordBatch, ArrowE
 
 /// Lists and structs as JSON text, for formats that have none.
 fn flat(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    text_columns(batch, DataType::is_nested, |text| text.to_owned())
+    text_columns(batch, DataType::is_nested, std::borrow::ToOwned::to_owned)
 }
 
 fn text_columns(batch: &RecordBatch, wanted: impl Fn(&DataType) -> bool, text: impl Fn(&str) -> String) -> Result<RecordBatch, ArrowError> {

@@ -17,7 +17,7 @@ use crate::pipeline::{self, RunReport};
 use crate::write::LabelCount;
 
 /// Time after a signal in which what is in flight may finish and be committed.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -44,7 +44,7 @@ pub(super) struct Args {
     /// Memory for gathering spans before they spill to TMPDIR [default: 96]
     #[arg(long, value_name = "MB", env = "FAILSIFT_MEMORY_LIMIT")]
     memory_limit: Option<usize>,
-    /// File with the key that makes redaction tokens; FAILSIFT_REDACTION_KEY holds a key itself
+    /// File with the key that makes redaction tokens; `FAILSIFT_REDACTION_KEY` holds a key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
     /// Exit with 3 where a larger share of what was received failed

@@ -12,7 +12,7 @@ pub(super) struct Args {
     name: String,
 }
 
-pub(super) fn execute(args: Args) -> Result<Exit, Failure> {
+pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
     let text = schemas::ALL.iter().find(|(name, _)| *name == args.name).map_or("", |(_, text)| *text);
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Complete)

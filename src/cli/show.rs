@@ -13,7 +13,7 @@ use crate::write::TableName;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Trace id, as in the column trace_id
+    /// Trace id, as in the column `trace_id`
     trace_id: String,
     /// Where the tables lie
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]

@@ -1,6 +1,13 @@
-//! A short key for a long text.
+//! Short keys for long texts, and hex.
 
 use sha2::{Digest, Sha256};
+
+/// Bytes as lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
+}
 
 /// 16 bytes of SHA-256 of a trace id, a reference or a URI: what sets of them hold instead of the text, and by which they are spread.
 pub fn text_key(text: &str) -> u128 {

@@ -13,7 +13,7 @@ mod trace;
 mod vocabulary;
 
 pub use draft::{Draft, Evidence, EvidenceKind};
-pub use key::text_key;
+pub use key::{hex, text_key};
 pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};
 pub use run_summary::{Failure, RunStatus, RunSummary};

@@ -43,7 +43,7 @@ pub struct PatternRow {
     pub cost_usd: f64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, clippy::ref_option, reason = "the signature that serde asks for")]
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn as_rfc3339<S: serde::Serializer>(micros: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
     match micros {
         Some(micros) => as_rfc3339_always(micros, serializer),

@@ -115,7 +115,7 @@ impl SpanKind {
         }
     }
 
-    /// Reads [`Self::as_str`]'s words, and the upper-case ones of OpenInference.
+    /// Reads [`Self::as_str`]'s words, and the upper-case ones of `OpenInference`.
     pub fn from_word(word: &str) -> Option<Self> {
         const ALL: [SpanKind; 8] = [
             SpanKind::Llm,

@@ -58,12 +58,12 @@ impl fmt::Display for Label {
 pub fn vocabulary() -> &'static BTreeMap<&'static str, Vec<&'static str>> {
     static VOCABULARY: LazyLock<BTreeMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
         let schema: &'static Value = Box::leak(Box::new(crate::schemas::pattern().clone()));
-        let rules = schema["allOf"].as_array().map_or(&[][..], Vec::as_slice);
+        let rules = schema.get("allOf").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         rules
             .iter()
             .filter_map(|rule| {
-                let category = rule["if"]["properties"]["category"]["const"].as_str()?;
-                let factors = rule["then"]["properties"]["contributing_factor"]["enum"].as_array()?;
+                let category = rule.pointer("/if/properties/category/const")?.as_str()?;
+                let factors = rule.pointer("/then/properties/contributing_factor/enum")?.as_array()?;
                 Some((category, factors.iter().filter_map(Value::as_str).collect()))
             })
             .collect()

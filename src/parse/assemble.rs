@@ -1,6 +1,6 @@
 //! Pieces -> traces: brings together what belongs to one trace, wherever in the input it stood.
 //!
-//! Pieces are encoded (postcard), cut into rows of at most [`PIECE_BYTES_MAX`], and sorted by a hash of their trace id with DataFusion's
+//! Pieces are encoded (postcard), cut into rows of at most [`PIECE_BYTES_MAX`], and sorted by a hash of their trace id with `DataFusion`'s
 //! external sort, which spills to disk under a memory limit. Then a trace is a run of rows with the same key. So memory depends on the
 //! limit and on the largest single trace, never on the size of the input, and it does not matter in which object, line or format the
 //! spans of a trace stood.
@@ -32,7 +32,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::{Format, Piece};
-use crate::limits::{GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX};
+use crate::limits::{
+    GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
+};
 use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Span, Stage, Trace};
 use crate::pool;
 use crate::read::Chunk;
@@ -97,7 +99,7 @@ impl Fatal {
 }
 
 /// Parses chunks and gathers what belongs to one trace.
-pub fn traces(chunks: OutcomeStream<Chunk>, options: AssembleOptions, counts: Arc<ParseCounts>, fatal: Fatal) -> OutcomeStream<Trace> {
+pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: Arc<ParseCounts>, fatal: &Fatal) -> OutcomeStream<Trace> {
     let (rejections_in, rejections_out) = mpsc::channel(64);
     let (gathered_in, gathered_out) = mpsc::channel(GATHERED_QUEUED_MAX);
     let mut tasks = JoinSet::new();
@@ -105,7 +107,7 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: AssembleOptions, counts: Ar
     for _ in 0..GATHER_PARTITIONS {
         let (rows_in, rows_out) = mpsc::channel(2);
         partitions.push(rows_in);
-        match sorted(rows_out, &options) {
+        match sorted(rows_out, options) {
             Ok(rows) => {
                 tasks.spawn(forward(gathered(rows, fatal.clone()), gathered_in.clone()));
             }
@@ -438,7 +440,12 @@ mod tests {
             service: Some("s".into()),
             environment: None,
             source: TraceSource { uri: "u".into() },
-            span: Span { span_id: format!("{span}"), started_at_ns: Some(span as i64), output_text: Some(text.into()), ..Span::default() },
+            span: Span {
+                span_id: format!("{span}"),
+                started_at_ns: i64::try_from(span).ok(),
+                output_text: Some(text.into()),
+                ..Span::default()
+            },
             addition: false,
         }
     }
@@ -485,7 +492,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_span_larger_than_a_row_comes_back_whole() {
-        let text: String = (0..500_000).map(|index| char::from(b'a' + (index % 26) as u8)).collect();
+        let text: String = (0..500_000).map(|index| char::from(b"abcdefghijklmnopqrstuvwxyz"[index % 26])).collect();
         let (traces, _) = gather(vec![vec![piece(0, 1, &text), piece(0, 2, "short")]], 64 * 1024 * 1024).await;
         let trace = traces[0].as_ref().unwrap();
         assert_eq!(trace.spans[0].output_text.as_deref(), Some(text.as_str()));

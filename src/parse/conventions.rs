@@ -1,14 +1,14 @@
 //! Attributes -> the fields of a [`Span`], for every semantic convention that traces of LLM applications use:
 //!
-//! - OpenInference <https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md>: `openinference.span.kind`,
+//! - `OpenInference` <https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md>: `openinference.span.kind`,
 //!   `llm.input_messages.N.message.*`, `retrieval.documents.N.document.*`, `tool.*`, `input.value`.
-//! - OpenTelemetry GenAI <https://opentelemetry.io/docs/specs/semconv/gen-ai/>: `gen_ai.operation.name`, `gen_ai.input.messages` as
+//! - OpenTelemetry `GenAI` <https://opentelemetry.io/docs/specs/semconv/gen-ai/>: `gen_ai.operation.name`, `gen_ai.input.messages` as
 //!   JSON text or as nested values, `gen_ai.tool.call.*`, `gen_ai.retrieval.documents`.
 //! - Langfuse over OTLP: `langfuse.observation.{type,input,output}`.
-//! - OpenLLMetry (Traceloop): `traceloop.span.kind`, `traceloop.entity.*`, and before 0.50 `gen_ai.prompt.N.*`, `gen_ai.completion.N.*`.
+//! - `OpenLLMetry` (Traceloop): `traceloop.span.kind`, `traceloop.entity.*`, and before 0.50 `gen_ai.prompt.N.*`, `gen_ai.completion.N.*`.
 //!
-//! Quirks seen in real exports: finish reasons stand in `llm.finish_reason` or only inside `output.value`; `refusal` of OpenAI's
-//! API likewise; OpenInference leaves `retrieval.documents` out altogether where nothing was found.
+//! Quirks seen in real exports: finish reasons stand in `llm.finish_reason` or only inside `output.value`; `refusal` of `OpenAI`'s
+//! API likewise; `OpenInference` leaves `retrieval.documents` out altogether where nothing was found.
 
 use std::borrow::Cow;
 
@@ -182,7 +182,7 @@ impl SpanAttributes {
         None
     }
 
-    /// The indexed keys of OpenLLMetry before 0.50: `gen_ai.completion.0.tool_calls.0.name`.
+    /// The indexed keys of `OpenLLMetry` before 0.50: `gen_ai.completion.0.tool_calls.0.name`.
     fn set_gen_ai_item<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
         if let Some((index, rest)) = key.strip_prefix("gen_ai.prompt.").and_then(indexed) {
             return set_message_part(item(&mut self.prompts, index)?, rest, value);
@@ -269,7 +269,7 @@ impl SpanAttributes {
     }
 }
 
-/// OpenLLMetry writes what a function returned as JSON, so a returned text stands in quotes.
+/// `OpenLLMetry` writes what a function returned as JSON, so a returned text stands in quotes.
 fn unquoted(text: String) -> String {
     if text.starts_with('"') { serde_json::from_str(&text).unwrap_or(text) } else { text }
 }
@@ -357,7 +357,7 @@ fn settle_tool(span: &mut Span) {
     }
 }
 
-/// A retriever's documents, where they stand only in its output: `{"documents": []}` of LangChain, a bare list.
+/// A retriever's documents, where they stand only in its output: `{"documents": []}` of `LangChain`, a bare list.
 fn settle_documents(span: &mut Span, kind_is_guessed: bool) {
     if span.documents.is_some() {
         return;
@@ -375,7 +375,7 @@ fn settle_documents(span: &mut Span, kind_is_guessed: bool) {
     };
 }
 
-/// OpenAI's `refusal` stands only in the raw response in several instrumentations.
+/// `OpenAI`'s `refusal` stands only in the raw response in several instrumentations.
 fn settle_refusal(span: &mut Span) {
     if span.output.iter().any(|message| message.refusal.is_some()) {
         return;
@@ -474,7 +474,7 @@ fn documents(tree: &serde_json::Value) -> Vec<Document> {
 
 /// The name in a tool definition: `{"function": {"name"}}` or `{"name"}`.
 fn tool_name(definition: &serde_json::Value) -> Option<String> {
-    definition["function"]["name"].as_str().or_else(|| definition["name"].as_str()).map(str::to_owned)
+    ["/function/name", "/name"].iter().find_map(|path| definition.pointer(path)?.as_str()).map(str::to_owned)
 }
 
 /// Phoenix keeps `message.role` as field names inside the list; cuts the prefixes so that one reader serves both.
@@ -506,7 +506,7 @@ pub(super) fn status(word: &str) -> Status {
     }
 }
 
-/// Adds what a log record says to the span it belongs to: messages of the GenAI events, exceptions.
+/// Adds what a log record says to the span it belongs to: messages of the `GenAI` events, exceptions.
 pub(super) fn add_event(span: &mut Span, name: &str, body: &serde_json::Value) {
     let role = name.strip_prefix("gen_ai.").and_then(|rest| rest.strip_suffix(".message"));
     if let Some(role) = role {

@@ -1,7 +1,7 @@
 //! Chat messages, in the shapes in which instrumentations write them as JSON.
 //!
-//! OpenAI's `{role, content, refusal, tool_calls: [{id, function: {name, arguments}}]}`, content as a list of parts, and the OTel
-//! GenAI conventions' `{role, parts: [{type: text | tool_call | tool_call_response | refusal, …}], finish_reason}`.
+//! `OpenAI`'s `{role, content, refusal, tool_calls: [{id, function: {name, arguments}}]}`, content as a list of parts, and the `OTel`
+//! `GenAI` conventions' `{role, parts: [{type: text | tool_call | tool_call_response | refusal, …}], finish_reason}`.
 
 use serde_json::Value;
 

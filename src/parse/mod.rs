@@ -116,6 +116,7 @@ pub enum Position {
 
 impl Place<'_> {
     /// The `index`-th span (from 1) of the line at this place.
+    #[must_use]
     pub fn span(self, index: usize) -> Self {
         match self.position {
             Position::Line(line) => Self { position: Position::LineSpan(line, index), ..self },

@@ -56,7 +56,7 @@ fn parse_each_span(tree: &serde_json::Value, place: &Place<'_>, out: &mut Parsed
     };
     let mut index = 0;
     for group in list(tree, ["resourceSpans", "resource_spans"]) {
-        let resource = Resource::deserialize(&group["resource"]).unwrap_or_default().facts();
+        let resource = group.get("resource").and_then(|resource| Resource::deserialize(resource).ok()).unwrap_or_default().facts();
         for scope in list(&group, ["scopeSpans", "scope_spans"]) {
             for span in list(&scope, ["spans", "spans"]) {
                 index += 1;
@@ -319,8 +319,7 @@ fn id(text: &str, bytes: usize) -> Option<String> {
     let hex = if text.len() == bytes * 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         text.to_ascii_lowercase()
     } else {
-        let decoded = STANDARD.decode(text).ok().filter(|decoded| decoded.len() == bytes)?;
-        decoded.iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::model::hex(&STANDARD.decode(text).ok().filter(|decoded| decoded.len() == bytes)?)
     };
     hex.bytes().any(|byte| byte != b'0').then_some(hex)
 }
@@ -545,6 +544,6 @@ mod tests {
         assert_eq!(attribute(r#"{"doubleValue":"NaN"}"#).as_deref(), Some("NaN"));
         assert_eq!(attribute(r#"{"doubleValue":0.5}"#).as_deref(), Some("0.5"));
         assert_eq!(attribute(r#"{"arrayValue":{"values":[{"stringValue":"a"},{"boolValue":true}]}}"#).as_deref(), Some(r#"["a",true]"#));
-        assert_eq!(attribute(r#"{}"#), None);
+        assert_eq!(attribute(r"{}"), None);
     }
 }

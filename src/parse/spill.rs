@@ -63,7 +63,7 @@ fn is_abandoned(folder: &Path) -> bool {
         // Between making the folder and its lock a run needs microseconds, so an old folder without one is dead.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let age = fs::metadata(folder).and_then(|metadata| metadata.modified()).map(|time| SystemTime::now().duration_since(time));
-            matches!(age, Ok(Ok(age)) if age > Duration::from_secs(3600))
+            matches!(age, Ok(Ok(age)) if age > Duration::from_hours(1))
         }
         Err(_) => false,
     }

@@ -15,7 +15,7 @@ pub(super) enum Value<'a> {
     Map(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
-impl<'a> Value<'a> {
+impl Value<'_> {
     /// Strings as they are, everything else as JSON; nothing for null.
     pub(super) fn into_text(self) -> Option<String> {
         match self {

@@ -17,7 +17,7 @@ pub struct Lines {
     /// Where they came from.
     pub object: Arc<Object>,
     bytes: Vec<u8>,
-    lines: Vec<(u64, Range<usize>)>,
+    ranges: Vec<(u64, Range<usize>)>,
     /// Whether these are the first lines of the object, by which its format is told.
     pub first: bool,
 }
@@ -25,7 +25,7 @@ pub struct Lines {
 impl Lines {
     /// `(line number from 1, bytes without the line feed)`; empty lines are left out.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.lines.iter().map(|(number, range)| (*number, self.bytes.get(range.clone()).unwrap_or_default()))
+        self.ranges.iter().map(|(number, range)| (*number, self.bytes.get(range.clone()).unwrap_or_default()))
     }
 }
 
@@ -142,7 +142,7 @@ impl Splitter<'_> {
         }
         let first = std::mem::replace(&mut self.first, false);
         oversize.into_iter().all(|line| emit(Err(self.oversize(line))))
-            && (lines.is_empty() || emit(Ok(Chunk::Lines(Lines { object: Arc::clone(self.object), bytes, lines, first }))))
+            && (lines.is_empty() || emit(Ok(Chunk::Lines(Lines { object: Arc::clone(self.object), bytes, ranges: lines, first }))))
     }
 
     fn oversize(&self, line: u64) -> Rejection {

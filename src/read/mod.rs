@@ -121,9 +121,9 @@ fn chunks(object: Arc<Object>, options: ReadOptions, counts: Arc<ReadCounts>, sh
 fn holds_no_traces(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
+    let extension = lower.rsplit('.').next().unwrap_or_default();
     lower.starts_with(['.', '_'])
-        || lower.ends_with(".txt")
-        || lower.ends_with(".md")
+        || matches!(extension, "txt" | "md")
         || matches!(stem, "license" | "licence" | "notice" | "readme" | "copying")
 }
 

@@ -54,7 +54,7 @@ pub(super) fn check(kind: &str, examples: &[&str], counterexamples: &[&str]) {
         for text in [(*example).to_owned(), format!("a {example}, b"), format!("{{\"k\": \"x\\n{example}\"}}"), format!("({example})")] {
             let found = find(&text);
             assert!(
-                found.iter().any(|hit| hit.kind == kind && text[hit.range.clone()].contains(example)),
+                found.iter().any(|hit| hit.kind == kind && text.get(hit.range.clone()).is_some_and(|found| found.contains(example))),
                 "{kind} not found in {text:?}: {found:?}"
             );
         }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::model::hex;
+
 /// Shorter keys can be guessed, and then values can be tried against tokens.
 const KEY_BYTES_MIN: usize = 16;
 
@@ -53,7 +55,7 @@ impl RedactionKey {
             return Err(KeyError::TooShort(key.len()));
         }
         let mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| KeyError::TooShort(key.len()))?;
-        let id = hex(&Sha256::new().chain_update(b"failsift redaction key id\0").chain_update(key).finalize(), 4);
+        let id = short_hex(&Sha256::new().chain_update(b"failsift redaction key id\0").chain_update(key).finalize(), 4);
         Ok(Self { mac, id, made_at: None })
     }
 
@@ -99,7 +101,7 @@ impl RedactionKey {
         for byte in value.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'(' | b')')) {
             mac.update(&[byte.to_ascii_lowercase()]);
         }
-        format!("<{kind}:{}>", hex(&mac.finalize().into_bytes(), 3))
+        format!("<{kind}:{}>", short_hex(&mac.finalize().into_bytes(), 3))
     }
 }
 
@@ -118,7 +120,7 @@ fn make_file(path: &Path) -> io::Result<bool> {
         half.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
     }
     // A version 4 UUID has 122 random bits, so hashing two of them leaves more than 240.
-    let key = hex(&Sha256::digest(random), 32);
+    let key = hex(&Sha256::digest(random));
     let draft = folder.join(format!("redaction.key.{}", uuid::Uuid::new_v4()));
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     writeln!(file, "{key}")?;
@@ -132,8 +134,9 @@ fn make_file(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn hex(bytes: &[u8], count: usize) -> String {
-    bytes.iter().take(count).map(|byte| format!("{byte:02x}")).collect()
+/// The first `count` bytes in hex.
+fn short_hex(bytes: &[u8], count: usize) -> String {
+    hex(bytes.get(..count).unwrap_or(bytes))
 }
 
 #[cfg(test)]

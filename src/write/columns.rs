@@ -102,7 +102,9 @@ fn times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
 fn text_lists<'a>(rows: impl Iterator<Item = &'a [String]>) -> ArrayRef {
     let mut builder = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, true));
     for row in rows {
-        row.iter().for_each(|value| builder.values().append_value(value));
+        for value in row {
+            builder.values().append_value(value);
+        }
         builder.append(true);
     }
     Arc::new(builder.finish())

@@ -195,6 +195,7 @@ async fn stage_errors(rows: &mut Vec<Rejection>, tables: &Tables, staged: &mut S
 ///
 /// # Errors
 /// [`WriteError`]; a table is then as it was before or wholly updated.
+#[expect(clippy::implicit_hasher, reason = "the set of this crate, made by the reader")]
 pub async fn commit(mut tables: Tables, mut staged: Staged, summary: &RunSummary, objects: HashSet<u128>) -> Result<(), WriteError> {
     if staged.outcomes != summary.received || summary.accounted_for() != summary.received {
         return Err(WriteError::Conservation { received: summary.received, outcomes: staged.outcomes });

@@ -105,7 +105,8 @@ impl<'t> Incident<'t> {
 /// Everything that went wrong, in the order of the spans, with `recovered` settled.
 pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) -> Result<Vec<Incident<'t>>, TimedOut> {
     let mut found = Vec::new();
-    let content_is_recorded = trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
+    let content_is_recorded =
+        trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
     let mut answered: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
@@ -266,7 +267,7 @@ fn failed_result(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// A tool's error that stands only among the messages of the next model call (LangGraph writes no tool span for an unknown tool).
+/// A tool's error that stands only among the messages of the next model call (`LangGraph` writes no tool span for an unknown tool).
 fn failed_tool_message<'t>(trace: &'t Trace, index: usize, answered: &mut HashSet<&'t str>) -> Option<Incident<'t>> {
     let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
     let span = incident.span;

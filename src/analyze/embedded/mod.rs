@@ -20,7 +20,7 @@ use self::rules::{Catalogue, Rule};
 use self::tree::SpanTree;
 use super::{AnalyzeError, Analyzer, Deadline, TimedOut};
 use crate::limits::EVIDENCE_MAX;
-use crate::model::{Draft, Evidence, EvidenceKind, Label, Span, Trace, excerpt_around, last_segment};
+use crate::model::{Draft, Evidence, EvidenceKind, Label, Span, Trace, excerpt_around, hex, last_segment};
 use crate::pool;
 use crate::redact::RedactedTrace;
 
@@ -111,6 +111,9 @@ fn failure(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], incident:
     if let Some(said) = incident.said() {
         // Writing to a string cannot fail.
         let _ = write!(summary, ": {said}");
+    }
+    if !summary.ends_with(['.', '!', '?', '…']) {
+        summary.push('.');
     }
     let above = tree.failed_above(trace, incident.index);
     if above > 0 {
@@ -218,7 +221,7 @@ fn fingerprint(label: Label, service: Option<&str>, span: Option<&str>, error_ty
     let name: String = span.unwrap_or_default().chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
     let parts = [label.category(), label.factor(), service.unwrap_or_default(), &name, error_type.map(last_segment).unwrap_or_default()];
     let hash = Sha256::digest(parts.join("\0"));
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(hash.get(..8).unwrap_or(&hash))
 }
 
 /// SHA-256 over the redacted trace in its gathered form.
@@ -239,7 +242,7 @@ fn digest(trace: &Trace) -> String {
         std::io::BufWriter::with_capacity(16 * 1024, Hashing(Sha256::new())),
     );
     let hash = hashing.ok().and_then(|writer| writer.into_inner().ok()).map(|hashing| hashing.0.finalize()).unwrap_or_default();
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash)
 }
 
 /// The rule's confidence, lowered by what the trace lacks, and the sentence that says so.
@@ -256,11 +259,15 @@ fn confidence(base: f64, trace: &Trace, tree: &SpanTree, signals: &[&str], rule:
     add(tree.unfinished, "spans without an end");
     add(tree.cycles, "spans in a cycle of parents");
     add(trace.spans.iter().filter(|span| span.name.is_empty()).count(), "spans without a name");
-    let bare = trace
-        .spans
-        .iter()
-        .all(|span| span.attributes.is_empty() && span.input.is_empty() && span.output.is_empty() && span.input_text.is_none());
-    add(usize::from(bare) * trace.spans.len(), "spans, none of which has attributes");
+    let nothing_recorded = trace.spans.iter().all(|span| {
+        let texts = [&span.input_text, &span.output_text];
+        span.attributes.is_empty()
+            && span.input.is_empty()
+            && span.output.is_empty()
+            && span.tool.is_none()
+            && texts.iter().all(|text| text.is_none())
+    });
+    add(usize::from(nothing_recorded) * trace.spans.len(), "spans, none of which has attributes");
     let confidence = gaps.iter().fold(base, |confidence, _| confidence * GAP);
 
     let mut rationale = if rule == "no rule fired" {

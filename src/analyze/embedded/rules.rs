@@ -318,7 +318,7 @@ mod tests {
                     rule.id
                 );
                 for (number, case) in rule.case.iter().enumerate() {
-                    let draft = analyzer.draft(&trace_of(case), Deadline::after(Duration::from_secs(60))).unwrap();
+                    let draft = analyzer.draft(&trace_of(case), Deadline::after(Duration::from_mins(1))).unwrap();
                     let won = draft.confidence_rationale.starts_with(&format!("Rule {} fired", rule.id));
                     if won != case.wins {
                         complaints.push(format!("{} case {}: {} with {}", rule.id, number + 1, draft.label, draft.confidence_rationale));

@@ -30,17 +30,17 @@ pub(super) fn expression(text: &'static str) -> Option<Regex> {
 /// The type of the error that a span says it ended with, and the field in which it stands: of the last exception, of `error.type`,
 /// or the word before the message (`RateLimitError: …`, `OpenAIRateLimitError('…')`).
 pub(super) fn error_type(span: &Span) -> Option<(String, String)> {
+    static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(
+            r"^\s*([A-Za-z_][\w.]{2,80}(?:Error|Exception|Exit|Interrupt|Violation|Timeout|Failure|Cancelled|NotFound|Exceeded))\b\s*(?:[:(]|$)",
+        )
+    });
     if let Some((index, exception)) = span.exceptions.iter().enumerate().rev().find(|(_, exception)| !exception.kind.is_empty()) {
         return Some((exception.kind.clone(), format!("exceptions[{index}].type")));
     }
     if let Some(kind) = span.error_type.as_deref().filter(|kind| !kind.is_empty() && *kind != "_OTHER") {
         return Some((kind.to_owned(), "error_type".into()));
     }
-    static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(
-            r"^\s*([A-Za-z_][\w.]{2,80}(?:Error|Exception|Exit|Interrupt|Violation|Timeout|Failure|Cancelled|NotFound|Exceeded))\b\s*(?:[:(]|$)",
-        )
-    });
     let found = PREFIX.as_ref()?.captures(span.status_message.as_deref()?)?.get(1)?;
     Some((found.as_str().to_owned(), "status_message".into()))
 }

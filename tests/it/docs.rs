@@ -1,0 +1,65 @@
+//! Documentation that cannot rot: the commands of the README, the pipeline files, the columns that the docs list.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Place, call, failsift, rows, stderr, stdout};
+
+#[test]
+fn the_demo_pipeline_runs_and_shows_patterns_and_errors() {
+    let place = Place::new();
+    let output = call(&["run", "pipelines/demo.toml", "--output", &place.output()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("provider_error/rate_limited") && stdout(&output).contains("malformed_json"), "{}", stdout(&output));
+    assert_eq!(rows(&place.output(), "select pipeline from runs")[0]["pipeline"], "demo");
+    let shown = call(&["show", "night-batch-0017", "--tables", &place.output()]);
+    assert!(stdout(&shown).contains("fx_rates was rate-limited"), "{}", stdout(&shown));
+}
+
+#[test]
+fn every_pipeline_file_is_understood() {
+    for entry in fs::read_dir("pipelines").unwrap() {
+        let path = entry.unwrap().path();
+        // An input that does not exist is reported after the file was understood.
+        let output =
+            failsift(&["run", path.to_str().unwrap(), "--input", "/no/such/input", "--output", "/no/such/output"]).output().unwrap();
+        assert!(stderr(&output).contains("/no/such/input"), "{}: {}", path.display(), stderr(&output));
+    }
+}
+
+#[test]
+fn the_queries_of_the_readme_run() {
+    let place = Place::new();
+    assert!(call(&["run", "pipelines/demo.toml", "--output", &place.output()]).status.success());
+    let readme = fs::read_to_string("README.md").unwrap();
+    let mut queries = 0;
+    for block in readme.split("```sql\n").skip(1) {
+        let sql = block.split("```").next().unwrap();
+        let output = call(&["query", "--tables", &place.output(), sql.trim().trim_end_matches(';')]);
+        assert!(output.status.success(), "{sql}: {}", stderr(&output));
+        queries += 1;
+    }
+    assert!(queries >= 2, "the README shows queries");
+}
+
+#[test]
+fn the_table_page_lists_every_column() {
+    let page = fs::read_to_string("docs/tables.md").unwrap();
+    for schema in [failsift::write::patterns_schema(), failsift::write::errors_schema(), failsift::write::runs_schema()] {
+        for field in schema.fields() {
+            assert!(page.contains(&format!("| `{}` |", field.name())), "docs/tables.md lacks {}", field.name());
+        }
+    }
+}
+
+#[test]
+fn the_samples_are_described() {
+    let page = fs::read_to_string("data/README.md").unwrap();
+    for folder in fs::read_dir("data/samples").unwrap() {
+        for file in fs::read_dir(folder.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.strip_prefix("data").unwrap_or(Path::new("")).display().to_string();
+            assert!(page.contains(&name), "data/README.md lacks {name}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! One integration binary: each module drives the built `failsift` as its user would.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
+mod accuracy;
+mod docs;
+mod input;
+mod layering;
+mod properties;
+mod query;
+mod remote;
+mod run;
+mod support;
+mod tables;

@@ -1,0 +1,136 @@
+//! `failsift run` as its user types it: exit codes, summaries, messages.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::support::{Place, call, failsift, stderr, stdout, trace};
+
+#[test]
+fn the_summary_for_people_reads_well() {
+    let place = Place::new();
+    place.put("a.jsonl", trace("t-1", "HTTP 429 Too Many Requests") + "{\"trace_id\": \"cut\n");
+    let output = call(&["run", "--input", &place.input(), "--output", &place.output()]);
+    assert!(output.status.success());
+    let place_name = place.path().display().to_string();
+    insta::with_settings!({filters => vec![
+        (place_name.as_str(), "[place]"),
+        (r"run [0-9a-f-]{36}", "run [id]"),
+        (r"in \d+\.\d s", "in [time]"),
+    ]}, {
+        insta::assert_snapshot!(stdout(&output));
+    });
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn mistakes_of_the_user_exit_with_2_and_say_what_to_do() {
+    let place = Place::new();
+    place.put("a.jsonl", trace("t-1", "boom"));
+    let (input, out) = (place.input(), place.output());
+    for (arguments, said) in [
+        (vec!["run", "--output", &out], "no input is given"),
+        (vec!["run", "--input", &input], "no output is given"),
+        (vec!["run", "--input", &input, "--output", &out, "--input-format", "nonsense"], "auto, otlp"),
+        (vec!["run", "--input", &input, "--output", &out, "--memory-limit", "1"], "at least 32 MB"),
+        (vec!["run", "--input", &input, "--output", &out, "--trace-timeout", "soon"], "no number of seconds"),
+        (vec!["run", "--input", "gopher://x/y", "--output", &out], "s3://"),
+        (vec!["run", "--input", &input, "--output", "https://example.com/x"], "plain web server"),
+        (vec!["query", "--tables", &out, "select 1"], "no failsift tables"),
+        (vec!["nonsense"], "Usage"),
+    ] {
+        let output = call(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn a_place_that_does_not_exist_or_cannot_be_written_fails_and_is_named() {
+    let place = Place::new();
+    place.put("a.jsonl", trace("t-1", "boom"));
+    let output = call(&["run", "--input", "/no/such/folder", "--output", &place.output()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/no/such/folder") && stderr(&output).contains("hint:"), "{}", stderr(&output));
+    let output = call(&["run", "--input", &place.input(), "--output", "/proc/failsift"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("/proc/failsift") && stderr(&output).contains("hint:"), "{}", stderr(&output));
+}
+
+#[test]
+fn too_many_errors_exit_with_3() {
+    let place = Place::new();
+    place.put("a.jsonl", trace("t-1", "boom") + "{\"trace_id\": \"cut\n");
+    let (input, out) = (place.input(), place.output());
+    let code = |rate: &str| call(&["run", "--input", &input, "--output", &out, "--max-error-rate", rate]).status.code();
+    assert_eq!(code("0.1"), Some(3));
+    assert_eq!(code("0.5"), Some(0));
+}
+
+#[test]
+fn what_it_creates_belongs_to_its_owner_alone() {
+    let place = Place::new();
+    place.put("a.jsonl", trace("t-1", "boom"));
+    place.run(&[]);
+    let mut folders = vec![place.path().join("out")];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700, "{}", folder.display());
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files += 1;
+                assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
+            }
+        }
+    }
+    assert!(files >= 4, "{files} files");
+}
+
+#[test]
+fn a_signal_keeps_the_tables_whole_and_says_so() {
+    let place = Place::new();
+    // Enough lines that the signal comes in the middle.
+    let many: String = (0..200_000).map(|index| trace(&format!("t-{index}"), "HTTP 429 Too Many Requests")).collect();
+    place.put("a.jsonl", many);
+    let (input, out) = (place.input(), place.output());
+    let child = failsift(&["run", "--format", "json", "--input", &input, "--output", &out])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start failsift");
+    std::thread::sleep(Duration::from_millis(1_500));
+    let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).expect("send a signal");
+    let output = child.wait_with_output().unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a summary");
+    if summary["status"] == "complete" {
+        // A machine that is done within the time has nothing to interrupt.
+        return;
+    }
+    assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
+    assert_eq!(summary["status"], "interrupted");
+    let counted = place.rows("select count(*) n, count(distinct trace_id) u from patterns");
+    assert_eq!((counted[0]["n"].clone(), counted[0]["u"].clone()), (summary["stored"].clone(), summary["stored"].clone()));
+    let errors = place.rows("select count(*) n from errors where kind = 'interrupted' and retryable");
+    assert_eq!(errors[0]["n"], summary["processing_errors"]);
+    // The next run takes up what was left.
+    let summary = place.run(&[]);
+    assert_eq!(summary["stored"], 200_000);
+    assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 0);
+}
+
+#[test]
+fn a_trace_that_takes_too_long_is_timed_out() {
+    let place = Place::new();
+    let spans: Vec<_> = (0..20_000)
+        .map(|index| serde_json::json!({"span_id": index.to_string(), "name": "s", "kind": "tool", "status": "error", "status_message": "boom ".repeat(20)}))
+        .collect();
+    place.put("a.jsonl", serde_json::json!({"trace_id": "long", "started_at": "2026-11-23T09:00:00Z", "spans": spans}).to_string());
+    let summary = place.run(&["--trace-timeout", "0.001"]);
+    assert_eq!(summary["timed_out"], 1, "{summary}");
+    assert_eq!(place.rows("select kind from errors")[0]["kind"], "timed_out");
+}

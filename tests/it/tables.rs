@@ -1,0 +1,136 @@
+//! What holds of the tables whatever runs write them.
+
+use crate::support::{Place, call, stderr, trace};
+
+#[test]
+fn running_twice_changes_nothing_but_the_run() {
+    let place = Place::new();
+    place.put("a.jsonl", (0..50).map(|index| trace(&format!("t-{index}"), "boom")).collect::<String>() + "broken\n");
+    place.run(&[]);
+    let sql = "select trace_id, category, contributing_factor, summary, content_digest, bucket from patterns order by trace_id";
+    let first = (place.rows(sql), place.rows("select trace_ref, kind, reason from errors order by 1"));
+    place.run(&[]);
+    assert_eq!((place.rows(sql), place.rows("select trace_ref, kind, reason from errors order by 1")), first);
+    assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 2);
+    assert_eq!(place.rows("select count(distinct run_id) n from patterns")[0]["n"], 1);
+}
+
+#[test]
+fn a_trace_that_now_fails_keeps_its_last_good_pattern_and_one_that_now_succeeds_leaves_errors() {
+    let place = Place::new();
+    let no_spans = |id: &str| format!("{{\"trace_id\": \"{id}\", \"spans\": []}}\n");
+    place.put("a.jsonl", trace("good", "boom") + &no_spans("bad"));
+    place.run(&[]);
+    assert_eq!(place.rows("select trace_id from patterns")[0]["trace_id"], "good");
+    assert_eq!(place.rows("select trace_ref from errors")[0]["trace_ref"], "bad");
+    place.put("a.jsonl", no_spans("good") + &trace("bad", "boom"));
+    place.run(&[]);
+    let patterns = place.rows("select trace_id from patterns order by trace_id");
+    assert_eq!(patterns.iter().map(|row| row["trace_id"].as_str().unwrap()).collect::<Vec<_>>(), ["bad", "good"]);
+    let errors = place.rows("select trace_ref, kind from errors");
+    assert_eq!(errors.len(), 1);
+    assert_eq!((&errors[0]["trace_ref"], &errors[0]["kind"]), (&"good".into(), &"no_spans".into()));
+}
+
+#[test]
+fn errors_of_a_place_are_replaced_when_its_object_is_read_again_and_others_stay() {
+    let place = Place::new();
+    place.put("a.jsonl", "broken\n".to_owned() + &trace("t-1", "boom") + "broken\n");
+    place.put("b.jsonl", "broken\n".to_owned() + &trace("t-2", "boom"));
+    place.run(&[]);
+    assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 3);
+    let a = place.put("a.jsonl", trace("t-1", "boom"));
+    let output = call(&["run", "--input", a.to_str().unwrap(), "--output", &place.output()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let left = place.rows("select trace_ref from errors");
+    assert_eq!(left.len(), 1);
+    assert!(left[0]["trace_ref"].as_str().unwrap().ends_with("b.jsonl#L1"), "{left:?}");
+}
+
+#[test]
+fn all_three_tables_exist_after_an_empty_run() {
+    let place = Place::new();
+    place.put("empty.jsonl", "");
+    let summary = place.run(&[]);
+    assert_eq!(summary["received"], 0);
+    for (table, rows) in [("patterns", 0), ("errors", 0), ("runs", 1)] {
+        assert_eq!(place.rows(&format!("select count(*) n from {table}"))[0]["n"], rows, "{table}");
+    }
+}
+
+#[test]
+fn writers_at_the_same_time_lose_and_double_nothing() {
+    let place = Place::new();
+    place.put("a.jsonl", (0..40).map(|index| trace(&format!("t-{index}"), "boom")).collect::<String>());
+    let (input, out) = (place.input(), place.output());
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4).map(|_| scope.spawn(|| call(&["run", "--input", &input, "--output", &out]))).collect();
+        for writer in writers {
+            let output = writer.join().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+    });
+    let counted = &place.rows("select count(*) n, count(distinct trace_id) u from patterns")[0];
+    assert_eq!((&counted["n"], &counted["u"]), (&40.into(), &40.into()));
+    assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 4);
+}
+
+#[test]
+fn rows_match_the_published_schemas() {
+    let place = Place::new();
+    place.put("a.jsonl", trace("t-1", "boom") + "broken\n");
+    let summary = place.run(&[]);
+    let schema = |name: &str| -> serde_json::Value {
+        let output = call(&["schema", name]);
+        serde_json::from_slice(&output.stdout).expect("a schema")
+    };
+    let valid = |schema: &serde_json::Value, row: &serde_json::Value| {
+        let validator = jsonschema::draft202012::new(schema).unwrap();
+        let complaints: Vec<_> = validator.iter_errors(row).map(|error| error.to_string()).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
+    };
+    valid(&schema("run_summary"), &summary);
+    for (name, table) in [("pattern", "patterns"), ("error", "errors")] {
+        let mut row = place.rows(&format!("select * from {table}")).remove(0);
+        row.as_object_mut().unwrap().remove("bucket");
+        valid(&schema(name), &row);
+    }
+    let columns: Vec<String> = place.rows("select * from runs")[0].as_object().unwrap().keys().cloned().collect();
+    let keys: Vec<String> = summary.as_object().unwrap().keys().cloned().collect();
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(columns), sorted(keys), "the summary's keys are the columns of runs");
+}
+
+#[test]
+fn planted_secrets_come_out_nowhere() {
+    let place = Place::new();
+    let secrets = [
+        "ada.lovelace@example.com",
+        "4111 1111 1111 1111",
+        "ghp_3JD61rztPeHmI1g6pD96mjTwnxv9aLqmlCEV",
+        "078-05-1120",
+        "10.20.4.17",
+        "+49 30 901820",
+    ];
+    let lines: String = secrets
+        .iter()
+        .enumerate()
+        .map(|(index, secret)| trace(&format!("t-{index}"), &format!("lookup failed for {secret} today")))
+        .collect();
+    place.put("a.jsonl", lines + "broken ada.lovelace@example.com\n");
+    let output = crate::support::failsift(&["run", "--input", &place.input(), "--output", &place.output()])
+        .env("RUST_LOG", "trace")
+        .output()
+        .unwrap();
+    let mut hay = crate::support::stdout(&output) + &stderr(&output);
+    for table in ["patterns", "errors", "runs"] {
+        hay += &serde_json::to_string(&place.rows(&format!("select * from {table}"))).unwrap();
+    }
+    for secret in secrets {
+        assert!(!hay.contains(secret), "{secret} came out");
+    }
+    assert!(hay.contains("<EMAIL:"), "the excerpts show tokens");
+}
