@@ -16,7 +16,8 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 pub use self::key::{KeyError, RedactionKey};
-use crate::model::{Draft, Kind, OutcomeStream, Rejection, Stage, Trace};
+use crate::limits::EXCERPT_CHARS_MAX;
+use crate::model::{Draft, Kind, OutcomeStream, Rejection, Stage, Trace, excerpt_around};
 use crate::pool;
 
 /// Replaces sensitive text by keyed tokens.
@@ -85,6 +86,12 @@ pub fn drafts(drafts: OutcomeStream<Draft>, redactor: &Arc<Redactor>) -> Outcome
     let redactor = Arc::clone(redactor);
     pool::stage(drafts, move |mut draft: Draft| {
         draft.texts_mut(&mut |text| redactor.redact(text));
+        // A token may be longer than what it stands for.
+        for excerpt in draft.evidence.iter_mut().filter_map(|evidence| evidence.excerpt.as_mut()) {
+            if excerpt.chars().count() > EXCERPT_CHARS_MAX {
+                *excerpt = excerpt_around(excerpt, 0..0).to_owned();
+            }
+        }
         Ok(draft)
     })
 }

@@ -1,6 +1,7 @@
 //! Secrets with a known prefix, from the table `rules/secrets.toml`: one automaton finds the prefixes, and each rule's expression is
 //! matched only there.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
@@ -23,12 +24,16 @@ struct Table {
 struct Entry {
     kind: String,
     prefixes: Vec<String>,
-    /// Of the whole secret, prefix included.
+    /// Of the whole secret, prefix included. A group named `value` is the secret, where the prefix is its name.
     expression: String,
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
     examples: Vec<String>,
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
     counterexamples: Vec<String>,
+    /// What stands before the examples in a text, where the prefix is the name of the secret.
+    #[serde(default)]
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
+    named: String,
 }
 
 struct Rules {
@@ -68,12 +73,17 @@ pub(super) fn find(text: &str, hits: &mut Vec<Hit>) {
         }
         let Some(window) = text.get(start..end) else { continue };
         let matching = rules.iter().filter(|(prefix, ..)| window.starts_with(prefix.as_str()));
-        let longest =
-            matching.filter_map(|(_, kind, expression)| Some((expression.find(window)?.end(), *kind))).max_by_key(|(length, _)| *length);
-        if let Some((length, kind)) = longest {
-            hits.push(Hit { range: start..start + length, kind });
+        let found = matching.filter_map(|(_, kind, expression)| Some((secret(expression, window)?, *kind)));
+        if let Some((found, kind)) = found.max_by_key(|(found, _)| found.end) {
+            hits.push(Hit { range: start + found.start..start + found.end, kind });
         }
     }
+}
+
+/// What an expression finds at the start of `window`: its group `value`, or all of it.
+fn secret(expression: &Regex, window: &str) -> Option<Range<usize>> {
+    let captures = expression.captures(window)?;
+    captures.name("value").or_else(|| captures.get(0)).map(|found| found.range())
 }
 
 #[cfg(test)]
@@ -89,6 +99,16 @@ mod tests {
             let join = |texts: &[String]| texts.iter().map(|text| text.replace('␣', "")).collect::<Vec<_>>();
             let (examples, counterexamples) = (join(&entry.examples), join(&entry.counterexamples));
             assert!(!examples.is_empty() && !counterexamples.is_empty(), "{} has no samples", entry.kind);
+            if !entry.named.is_empty() {
+                for example in &examples {
+                    let text = format!("env: {}{example} and more", entry.named);
+                    let found = super::super::detect::find(&text);
+                    let is_it = |hit: &Hit| hit.kind == entry.kind && text.get(hit.range.clone()) == Some(example.as_str());
+                    assert!(found.iter().any(is_it), "{text}");
+                }
+                check(&entry.kind, &[], &counterexamples.iter().map(String::as_str).collect::<Vec<_>>());
+                continue;
+            }
             check(
                 &entry.kind,
                 &examples.iter().map(String::as_str).collect::<Vec<_>>(),

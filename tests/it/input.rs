@@ -129,6 +129,21 @@ fn a_phoenix_dataframe_is_read() {
 }
 
 #[test]
+fn texts_of_any_length_make_a_pattern_of_bounded_length() {
+    let place = Place::new();
+    let long = "long ".repeat(200_000);
+    let trace = serde_json::json!({"trace_id": "long", "service": "s", "started_at": "2026-11-23T09:00:00Z", "spans": [{
+        "span_id": "1", "name": long, "kind": "tool", "status": "error", "status_message": long, "model": long, "finish_reasons": [long],
+        "exceptions": [{"type": long, "message": long, "stack": long}], "tool": {"name": long, "arguments": long, "result": long},
+        "attributes": {&*long: long}}]});
+    place.put("a.jsonl", trace.to_string());
+    let summary = place.run(&[]);
+    assert_eq!(summary["stored"], 1, "{summary}");
+    let row = place.rows("select * from patterns").remove(0);
+    assert!(row.to_string().len() < 10_000, "{} bytes", row.to_string().len());
+}
+
+#[test]
 fn nothing_panics_on_nonsense() {
     let place = Place::new();
     for (index, nonsense) in [

@@ -26,6 +26,9 @@ use crate::redact::RedactedTrace;
 
 pub use self::rules::RuleError;
 
+/// Characters of a name that is quoted in a sentence: names are the trace's, and may be of any length.
+const NAME_CHARS_MAX: usize = 60;
+
 /// Version of the catalogue, in the `model` column.
 const RULES_VERSION: &str = "rules-1";
 
@@ -107,7 +110,8 @@ fn failure(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], incident:
     }
     evidence.truncate(EVIDENCE_MAX);
 
-    let mut summary = format!("{} in span {:?} ({})", fill(&rule.title), span.name, span.kind.as_str());
+    let name: String = span.name.chars().take(NAME_CHARS_MAX).collect();
+    let mut summary = format!("{} in span {name:?} ({})", fill(&rule.title), span.kind.as_str());
     if let Some(said) = incident.said() {
         // Writing to a string cannot fail.
         let _ = write!(summary, ": {said}");
@@ -292,7 +296,7 @@ fn fill(template: &str, trace: &Trace, incident: &Incident<'_>) -> String {
     let span = incident.span;
     let tool = span.tool.as_ref().map(|tool| tool.name.as_str()).or(incident.tool.as_deref());
     let or_word = |text: Option<&str>, word: &str| {
-        text.filter(|text| !text.is_empty()).map_or_else(|| word.to_owned(), |text| text.chars().take(60).collect())
+        text.filter(|text| !text.is_empty()).map_or_else(|| word.to_owned(), |text| text.chars().take(NAME_CHARS_MAX).collect())
     };
     template
         .replace("{tool}", &or_word(tool, "the tool"))

@@ -18,7 +18,8 @@ pub(super) struct Signal {
 
 impl Signal {
     pub(super) fn new(name: &str, value: impl std::fmt::Display, field: impl Into<String>) -> Self {
-        Self { text: format!("{name}={value}"), field: Some(field.into()) }
+        const SIGNAL_CHARS_MAX: usize = 120;
+        Self { text: format!("{name}={value}").chars().take(SIGNAL_CHARS_MAX).collect(), field: Some(field.into()) }
     }
 }
 
