@@ -71,12 +71,35 @@ pub struct RunReport {
     pub key_made_at: Option<std::path::PathBuf>,
 }
 
+/// Counts of a run that goes on, for a progress line and for the summary.
+#[derive(Debug, Default)]
+pub struct Progress {
+    read: Arc<ReadCounts>,
+    parse: Arc<ParseCounts>,
+    received: Arc<AtomicU64>,
+    done: Arc<AtomicU64>,
+}
+
+impl std::fmt::Display for Progress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (objects, megabytes) = (count(&self.read.objects), count(&self.read.bytes) / 1_000_000);
+        write!(
+            f,
+            "{objects} objects ({megabytes} MB) opened, {} spans read, {} traces gathered, {} done",
+            count(&self.parse.spans),
+            count(&self.received),
+            count(&self.done)
+        )
+    }
+}
+
 /// Runs the whole pipeline once. When `shutdown` is cancelled, reading stops, what is not analysed yet is rejected as interrupted, and
 /// what was finished is committed.
 ///
 /// # Errors
 /// [`RunError`]; the tables are then unchanged, or one after the other wholly updated.
-pub async fn run(config: &RunConfig, shutdown: CancellationToken) -> Result<RunReport, RunError> {
+pub async fn run(config: &RunConfig, progress: &Progress, shutdown: CancellationToken) -> Result<RunReport, RunError> {
     let started_at = now();
     let run_id = uuid::Uuid::now_v7().to_string();
     let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
@@ -93,29 +116,28 @@ pub async fn run(config: &RunConfig, shutdown: CancellationToken) -> Result<RunR
     let temporary = std::env::temp_dir();
     let spill = SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
 
-    let read_counts = Arc::new(ReadCounts::default());
-    let parse_counts = Arc::new(ParseCounts::default());
+    let (read_counts, parse_counts) = (Arc::clone(&progress.read), Arc::clone(&progress.parse));
     let analyze_counts = Arc::new(AnalyzeCounts::default());
-    let received = Arc::new(AtomicU64::new(0));
     let fatal = Fatal::default();
     let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
     let gathering = AssembleOptions { format, memory_bytes: config.memory_bytes, spill_folder: spill.path().to_owned() };
 
     let records = read::records(objects, reading, Arc::clone(&read_counts), shutdown.clone());
     let traces = parse::traces(records, &gathering, Arc::clone(&parse_counts), &fatal);
-    let traces = counted(traces, &received);
+    let traces = counted(traces, &progress.received);
     let redacted = redact::traces(traces, &redactor);
     let drafts = analyze::drafts(redacted, analyzer, config.trace_timeout, Arc::clone(&analyze_counts), shutdown.clone());
     let drafts = redact::drafts(drafts, &redactor);
     let patterns = validate::patterns(drafts, schema);
     let outcomes = redact::reasons(patterns, &redactor);
+    let outcomes = counted(outcomes, &progress.done);
 
     let mut summary = empty_summary(run_id, config.pipeline.clone(), started_at, redactor.key_id());
     let staged = write::outcomes(outcomes, &tables, &mut summary).await?;
     if let Some(reason) = fatal.get() {
         return Err(RunError::Gather(reason.to_owned()));
     }
-    summary.received = received.load(Ordering::Relaxed);
+    summary.received = progress.received.load(Ordering::Relaxed);
     summary.status = if shutdown.is_cancelled() { RunStatus::Interrupted } else { RunStatus::Complete };
     summary.skipped_objects = parse_counts.skipped_objects();
     summary.objects_read = read_counts.objects.load(Ordering::Relaxed);
@@ -151,12 +173,12 @@ fn redaction_key(source: &KeySource) -> Result<RedactionKey, KeyError> {
     }
 }
 
-/// Counts traces and rejections where they leave the parser.
-fn counted<T: Send + 'static>(items: OutcomeStream<T>, received: &Arc<AtomicU64>) -> OutcomeStream<T> {
-    let received = Arc::clone(received);
+/// Counts the items that pass, alive or rejected.
+fn counted<T: Send + 'static>(items: OutcomeStream<T>, counter: &Arc<AtomicU64>) -> OutcomeStream<T> {
+    let counter = Arc::clone(counter);
     items
         .inspect(move |_| {
-            received.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(1, Ordering::Relaxed);
         })
         .boxed()
 }

@@ -1,7 +1,8 @@
 //! `failsift run`.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::convert::Infallible;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::{Exit, Failure};
 use crate::config::{self, AnalyzerName, Overrides, RunConfig};
 use crate::model::{RunStatus, RunSummary, visible};
-use crate::pipeline::{self, RunReport};
+use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
 
 /// Time after a signal in which what is in flight may finish and be committed.
@@ -84,13 +85,17 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
 
     let shutdown = CancellationToken::new();
     let signal_exit = Arc::new(AtomicU8::new(0));
+    let progress = Progress::default();
     let report = tokio::select! {
-        report = pipeline::run(&config, shutdown.clone()) => report?,
+        report = pipeline::run(&config, &progress, shutdown.clone()) => report,
+        never = show(&progress) => match never {},
         () = signalled(shutdown.clone(), Arc::clone(&signal_exit)) => {
             let exit = exit_of(signal_exit.load(Ordering::Relaxed));
             return Err(Failure { exit, message: "stopped before the work in flight was finished; the tables are as they were".into() });
         }
     };
+    clear_progress();
+    let report = report?;
     print(&config, &report, format)?;
     let over = config.error_rate_max.is_some_and(|rate| report.summary.error_rate() > rate);
     Ok(match (report.summary.status, over) {
@@ -119,13 +124,38 @@ async fn signalled(shutdown: CancellationToken, which: Arc<AtomicU8>) {
     }
 }
 
+/// Shows on a terminal how far the run is, once it takes longer than a moment.
+async fn show(progress: &Progress) -> Infallible {
+    if !std::io::stderr().is_terminal() {
+        return std::future::pending().await;
+    }
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        // Where stderr is closed there is nobody to show it to.
+        let _ = write!(std::io::stderr(), "\r\x1b[K{progress}");
+    }
+}
+
+fn clear_progress() {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr(), "\r\x1b[K");
+    }
+}
+
 fn exit_of(signal: u8) -> Exit {
     if signal == 143 { Exit::Terminated } else { Exit::Interrupted }
 }
 
 fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Result<(), Failure> {
     if let Some(path) = &report.key_made_at {
-        tracing::warn!(path = %path.display(), "made a redaction key; keep it, so that the same value gives the same token in later runs");
+        // Where stderr is closed there is nobody to tell.
+        let _ = writeln!(
+            std::io::stderr(),
+            "note: made the redaction key {}; keep it, so that the same value gives the same token in later runs",
+            path.display()
+        );
     }
     let mut stdout = std::io::stdout().lock();
     match format {

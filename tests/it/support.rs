@@ -6,10 +6,10 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// The key of every test, so that tokens are the same in each run.
-pub const KEY: &str = "a key for tests only, thirty-two";
+pub(crate) const KEY: &str = "a key for tests only, thirty-two";
 
 /// The binary with a fixed key and nothing of the user's configuration.
-pub fn failsift(arguments: &[&str]) -> Command {
+pub(crate) fn failsift(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_failsift"));
     command
         .args(arguments)
@@ -21,53 +21,53 @@ pub fn failsift(arguments: &[&str]) -> Command {
 }
 
 /// Runs it to its end.
-pub fn call(arguments: &[&str]) -> Output {
+pub(crate) fn call(arguments: &[&str]) -> Output {
     failsift(arguments).output().expect("start failsift")
 }
 
 /// What it printed.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("stdout is UTF-8")
 }
 
 /// What it said.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("stderr is UTF-8")
 }
 
 /// A folder with an input and an output.
-pub struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("in")).expect("an input folder");
         Self { folder }
     }
 
-    pub fn input(&self) -> String {
+    pub(crate) fn input(&self) -> String {
         self.folder.path().join("in").display().to_string()
     }
 
-    pub fn output(&self) -> String {
+    pub(crate) fn output(&self) -> String {
         self.folder.path().join("out").display().to_string()
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// Puts a file into the input.
-    pub fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join("in").join(name);
         std::fs::write(&path, bytes).expect("write an input");
         path
     }
 
     /// Runs over the input; returns the summary, which has to conserve every record.
-    pub fn run(&self, more: &[&str]) -> Value {
+    pub(crate) fn run(&self, more: &[&str]) -> Value {
         let (input, out) = (self.input(), self.output());
         let mut arguments = vec!["run", "--format", "json", "--input", &input, "--output", &out];
         arguments.extend(more);
@@ -82,20 +82,20 @@ impl Place {
     }
 
     /// Rows of a query as JSON.
-    pub fn rows(&self, sql: &str) -> Vec<Value> {
+    pub(crate) fn rows(&self, sql: &str) -> Vec<Value> {
         rows(&self.output(), sql)
     }
 }
 
 /// Rows of a query over the tables at `location`.
-pub fn rows(location: &str, sql: &str) -> Vec<Value> {
+pub(crate) fn rows(location: &str, sql: &str) -> Vec<Value> {
     let output = call(&["query", "--tables", location, sql, "--format", "json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice::<Value>(&output.stdout).expect("rows are JSON").as_array().cloned().expect("rows are a list")
 }
 
 /// A trace in failsift's own format with one failed tool span.
-pub fn trace(id: &str, message: &str) -> String {
+pub(crate) fn trace(id: &str, message: &str) -> String {
     serde_json::json!({
         "trace_id": id, "service": "shop", "started_at": "2026-11-23T09:00:00Z",
         "spans": [
@@ -109,7 +109,7 @@ pub fn trace(id: &str, message: &str) -> String {
 }
 
 /// A sample of the repository, decompressed.
-pub fn sample(name: &str) -> String {
+pub(crate) fn sample(name: &str) -> String {
     let file = std::fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("data/samples").join(name)).expect("a sample");
     std::io::read_to_string(flate2::read::MultiGzDecoder::new(file)).expect("a sample as text")
 }
