@@ -43,10 +43,13 @@ pub const GATHER_PARTITIONS: usize = 2;
 pub const GATHERED_QUEUED_MAX: usize = 16;
 
 /// Part of a span that gathering moves as one row, so that a batch of rows has a bounded size whatever the spans are.
-pub const PIECE_BYTES_MAX: usize = 64 * 1024;
+pub const PIECE_BYTES_MAX: usize = 32 * 1024;
 
-/// Rows of a batch inside the sort: with [`PIECE_BYTES_MAX`] at most 16 MiB, in practice less than one.
-pub const GATHER_BATCH_ROWS: usize = 128;
+/// Bytes of a batch of rows that goes into the sort, which sets aside memory for twice as much.
+pub const GATHER_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Rows of a batch inside the sort: with [`PIECE_BYTES_MAX`] at most 2 MiB, of which a merge holds some for each spill file.
+pub const GATHER_BATCH_ROWS: usize = 64;
 
 /// Traces that a CPU stage hands to the thread pool at once.
 pub const TRACES_PER_TASK: usize = 16;

@@ -14,6 +14,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use arrow::array::{Array, ArrayRef, BinaryArray, BinaryBuilder, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -33,7 +34,8 @@ use tokio::task::JoinSet;
 
 use super::{Format, Piece};
 use crate::limits::{
-    GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
+    GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX,
+    TRACE_SPANS_MAX,
 };
 use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Span, Stage, Trace};
 use crate::pool;
@@ -120,7 +122,7 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
         counts.skip(parsed.skipped);
         (encode(&parsed.pieces, first), parsed.rejections)
     });
-    tasks.spawn(split(encoded, partitions, rejections_in));
+    tasks.spawn(split(encoded, partitions, rejections_in, fatal.clone()));
     let rejections = channel_stream(rejections_out).map(Err);
     let traces = pool::stage(channel_stream(gathered_out).map(Ok).boxed(), GatheredTrace::decode);
     // The tasks live as long as the stream, so dropping the stream ends them.
@@ -146,10 +148,15 @@ fn channel_stream<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> BoxStream<'
 }
 
 /// What a chunk of records became: rows for each sort, and what goes around them.
-type Encoded = (Result<Vec<RecordBatch>, String>, Vec<Rejection>);
+type Encoded = (Result<Vec<Vec<RecordBatch>>, String>, Vec<Rejection>);
 
 /// Sends rows to the sort, and everything that is no part of a trace around it.
-async fn split(mut encoded: BoxStream<'static, Encoded>, partitions: Vec<mpsc::Sender<RecordBatch>>, rejections: mpsc::Sender<Rejection>) {
+async fn split(
+    mut encoded: BoxStream<'static, Encoded>,
+    partitions: Vec<mpsc::Sender<RecordBatch>>,
+    rejections: mpsc::Sender<Rejection>,
+    fatal: Fatal,
+) {
     while let Some((batch, rejected)) = encoded.next().await {
         for rejection in rejected {
             if rejections.send(rejection).await.is_err() {
@@ -158,13 +165,18 @@ async fn split(mut encoded: BoxStream<'static, Encoded>, partitions: Vec<mpsc::S
         }
         match batch {
             Ok(batches) => {
-                for (batch, rows) in batches.into_iter().zip(&partitions) {
-                    if batch.num_rows() > 0 && rows.send(batch).await.is_err() {
-                        return;
+                for (batches, rows) in batches.into_iter().zip(&partitions) {
+                    for batch in batches {
+                        if rows.send(batch).await.is_err() {
+                            return;
+                        }
                     }
                 }
             }
-            Err(error) => tracing::error!(%error, "cannot encode spans"),
+            Err(error) => {
+                fatal.set(format!("cannot gather spans: {error}"));
+                return;
+            }
         }
     }
 }
@@ -176,32 +188,60 @@ const PIECE_KEY_BYTES: usize = TRACE_KEY_BYTES + 8;
 static ROWS: LazyLock<SchemaRef> =
     LazyLock::new(|| Arc::new(Schema::new(vec![Field::new("key", DataType::Binary, false), Field::new("part", DataType::Binary, false)])));
 
-/// Pieces as rows, numbered from `first`, one batch for each sort. All pieces of a trace go to the same sort.
-fn encode(pieces: &[Piece], first: u64) -> Result<Vec<RecordBatch>, String> {
-    let mut partitions: Vec<(BinaryBuilder, BinaryBuilder)> = Vec::new();
-    partitions.resize_with(GATHER_PARTITIONS, Default::default);
+/// Rows for one sort, in batches of at most [`GATHER_BATCH_BYTES`] and a piece more.
+#[derive(Default)]
+struct Batches {
+    keys: BinaryBuilder,
+    parts: BinaryBuilder,
+    bytes: usize,
+    done: Vec<RecordBatch>,
+}
+
+impl Batches {
+    fn add(&mut self, key: &[u8], part: &[u8]) -> Result<(), ArrowError> {
+        self.keys.append_value(key);
+        self.parts.append_value(part);
+        self.bytes += key.len() + part.len();
+        if self.bytes >= GATHER_BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ArrowError> {
+        if self.bytes > 0 {
+            let columns: Vec<ArrayRef> = vec![Arc::new(self.keys.finish()), Arc::new(self.parts.finish())];
+            self.done.push(RecordBatch::try_new(Arc::clone(&ROWS), columns)?);
+            self.bytes = 0;
+        }
+        Ok(())
+    }
+}
+
+/// Pieces as rows, numbered from `first`, batches for each sort. All pieces of a trace go to the same sort.
+fn encode(pieces: &[Piece], first: u64) -> Result<Vec<Vec<RecordBatch>>, String> {
+    let mut partitions: Vec<Batches> = Vec::new();
+    partitions.resize_with(GATHER_PARTITIONS, Batches::default);
     let mut buffer = Vec::with_capacity(64 * 1024);
     for (piece, number) in pieces.iter().zip(first..) {
         buffer.clear();
         buffer = postcard::to_extend(&(&piece.trace_id, piece), buffer).map_err(|error| error.to_string())?;
         let hash = Sha256::digest(piece.trace_id.as_bytes());
         let partition = usize::from(hash.first().copied().unwrap_or_default()) % GATHER_PARTITIONS;
-        let Some((keys, parts)) = partitions.get_mut(partition) else { continue };
+        let Some(rows) = partitions.get_mut(partition) else { continue };
         for (part, index) in buffer.chunks(PIECE_BYTES_MAX).zip(0u32..) {
             let mut key = [0u8; PIECE_KEY_BYTES + 4];
             let bytes = hash.iter().take(TRACE_KEY_BYTES).copied().chain(number.to_be_bytes()).chain(index.to_be_bytes());
             for (slot, byte) in key.iter_mut().zip(bytes) {
                 *slot = byte;
             }
-            keys.append_value(key);
-            parts.append_value(part);
+            rows.add(&key, part).map_err(|error| error.to_string())?;
         }
     }
-    let batch = |(mut keys, mut parts): (BinaryBuilder, BinaryBuilder)| {
-        let columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), Arc::new(parts.finish())];
-        RecordBatch::try_new(Arc::clone(&ROWS), columns).map_err(|error| error.to_string())
-    };
-    partitions.into_iter().map(batch).collect()
+    partitions
+        .into_iter()
+        .map(|mut rows| {
+            rows.flush().map_err(|error| error.to_string())?;
+            Ok(rows.done)
+        })
+        .collect()
 }
 
 /// The rows of a channel in the order of their keys.
@@ -334,8 +374,14 @@ impl GatheredTrace {
             };
             match postcard::from_bytes::<(String, Piece)>(bytes) {
                 Ok((trace_id, piece)) => pieces.push(Piece { trace_id, ..piece }),
-                Err(error) if !self.too_large => tracing::error!(%error, "cannot decode a gathered span"),
-                Err(_) => {}
+                // Of a trace that is too large the last kept piece may be cut.
+                Err(_) if self.too_large => {}
+                Err(error) => {
+                    let (id, uri) =
+                        pieces.first().map_or(("gathered spans", ""), |piece| (piece.trace_id.as_str(), piece.source.uri.as_str()));
+                    let reason = format!("a gathered span cannot be decoded ({error}); this is a defect of failsift");
+                    return Err(Rejection::of_trace(id, uri, Stage::Parse, Kind::Internal, reason));
+                }
             }
             joined.clear();
         }
@@ -460,7 +506,7 @@ mod tests {
         let mut feeder = JoinSet::new();
         feeder.spawn(async move {
             for batch in batches {
-                for rows in encode(&batch, first).unwrap() {
+                for rows in encode(&batch, first).unwrap().into_iter().flatten() {
                     if sender.send(rows).await.is_err() {
                         return;
                     }
@@ -488,6 +534,15 @@ mod tests {
         assert_eq!(traces.len(), 40);
         assert!(traces.iter().all(|trace| trace.as_ref().is_ok_and(|trace| trace.spans.len() == 50)));
         assert!(spilled > 0, "nothing was spilled, so the limit was not tested");
+    }
+
+    #[tokio::test]
+    async fn spans_of_a_megabyte_are_gathered_in_little_memory() {
+        let text = "y".repeat(1024 * 1024);
+        let batches: Vec<_> = (0..20).map(|span| (0..3).map(|trace| piece(trace, span, &text)).collect()).collect();
+        let (traces, spilled) = gather(batches, 32 * 1024 * 1024).await;
+        assert_eq!((traces.len(), spilled > 0), (3, true));
+        assert!(traces.iter().all(|trace| trace.as_ref().is_ok_and(|trace| trace.spans.len() == 20)));
     }
 
     #[tokio::test]

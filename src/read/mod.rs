@@ -8,6 +8,7 @@ mod lines;
 mod parquet;
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -169,11 +170,11 @@ async fn text(
         }
     };
     let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
-    let source: Box<dyn std::io::Read + Send> = match result.payload {
+    let source: Box<dyn io::Read + Send> = match result.payload {
         GetResultPayload::File(file, _) => Box::new(file),
-        GetResultPayload::Stream(body) => {
-            Box::new(SyncIoBridge::new(StreamReader::new(body.map(|part| part.map_err(std::io::Error::other)))))
-        }
+        GetResultPayload::Stream(body) => Box::new(SyncIoBridge::new(StreamReader::new(
+            body.map(|part| part.map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error))),
+        ))),
     };
     tokio::task::spawn_blocking(move || {
         let source = decompress::reader(source, compression, object.size);
