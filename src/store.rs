@@ -100,10 +100,8 @@ impl Location {
     fn remote(text: &str, url: &Url) -> Result<Self, StoreError> {
         let shown = without_credentials(url);
         let (glob, listed) = split_remote_glob(&shown, url)?;
-        let options = std::env::vars()
-            .map(|(key, value)| (key.to_ascii_lowercase(), value))
-            .filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
-        let (store, prefix) = object_store::parse_url_opts(&listed, options).map_err(|error| bad_location(&shown, &first_line(&error)))?;
+        let (store, prefix) =
+            object_store::parse_url_opts(&listed, options(url)).map_err(|error| bad_location(&shown, &first_line(&error)))?;
         let key_start = shown.len() - shown_key(&shown).len();
         let uri_base = shown.get(..key_start).unwrap_or(text).to_owned();
         let listable = !matches!(url.scheme(), "http" | "https");
@@ -144,10 +142,13 @@ impl Location {
             })
             .boxed()
             .peekable();
-        if std::pin::Pin::new(&mut objects).peek().await.is_none() {
-            return Err(StoreError::Unreadable { location: self.shown.clone(), reason: "no object lies there".into() });
+        match std::pin::Pin::new(&mut objects).next_if(Result::is_err).await {
+            Some(Err(error)) => Err(error),
+            _ if std::pin::Pin::new(&mut objects).peek().await.is_none() => {
+                Err(StoreError::Unreadable { location: self.shown.clone(), reason: "no object lies there".into() })
+            }
+            _ => Ok(objects.boxed()),
         }
-        Ok(objects.boxed())
     }
 
     async fn single(&self) -> Result<Option<Object>, StoreError> {
@@ -189,12 +190,17 @@ pub fn table_url(text: &str) -> Result<Url, StoreError> {
 /// # Errors
 /// [`StoreError::Location`] for a scheme that this build does not know.
 pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
-    let options = std::env::vars()
-        .map(|(key, value)| (key.to_ascii_lowercase(), value))
-        .filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
     let (store, path) =
-        object_store::parse_url_opts(url, options).map_err(|error| bad_location(&without_credentials(url), &first_line(&error)))?;
+        object_store::parse_url_opts(url, options(url)).map_err(|error| bad_location(&without_credentials(url), &first_line(&error)))?;
     Ok((Arc::from(store), path))
+}
+
+/// What the builders of `object_store` are told: the environment, and that who writes `http://` means it.
+fn options(url: &Url) -> Vec<(String, String)> {
+    let environment = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value));
+    let of_clouds = environment.filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
+    let plain_http = (url.scheme() == "http").then(|| ("allow_http".to_owned(), "true".to_owned()));
+    of_clouds.chain(plain_http).collect()
 }
 
 /// Splits `/logs/2026*/x.jsonl` into the folder before the first wildcard and a pattern over whole paths.

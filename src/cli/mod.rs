@@ -86,6 +86,6 @@ fn hide_panics() {
 /// Logs go to stderr. `RUST_LOG` sets what is shown of failsift; libraries only warn, for their logs may quote what they handle.
 fn start_logging() {
     let own = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<tracing::Level>().ok()).unwrap_or(tracing::Level::WARN);
-    let filter = EnvFilter::new(format!("error,failsift={own},deltalake_core=off,delta_kernel=off,datafusion=off,object_store=error"));
+    let filter = EnvFilter::new(format!("off,failsift={own}"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }

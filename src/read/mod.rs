@@ -8,13 +8,14 @@ mod lines;
 mod parquet;
 
 use std::collections::HashSet;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use futures::stream::{self, BoxStream, StreamExt};
-use object_store::{GetOptions, GetRange, GetResultPayload, ObjectStore};
+use object_store::{GetOptions, GetResultPayload, ObjectStore};
 use tokio::sync::mpsc;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
@@ -107,10 +108,10 @@ fn chunks(object: Arc<Object>, options: ReadOptions, counts: Arc<ReadCounts>, sh
     stream::once(async move {
         tracing::debug!(uri = object.uri, size = object.size, "reading");
         counts.opened(&object);
-        match kind_of(&object).await {
-            Ok(ObjectKind::Empty) => stream::empty().boxed(),
-            Ok(ObjectKind::Parquet) => parquet::rows(object),
-            Ok(ObjectKind::Text(magic)) => text(object, magic, options, shutdown).await,
+        match open(&object).await {
+            Ok(Opened::Empty) => stream::empty().boxed(),
+            Ok(Opened::Parquet) => parquet::rows(object),
+            Ok(Opened::Text(source, compression)) => text(object, source, compression, options, shutdown),
             Err(rejection) => stream::once(async { Err(rejection) }).boxed(),
         }
     })
@@ -128,54 +129,65 @@ fn holds_no_traces(name: &str) -> bool {
         || matches!(stem, "license" | "licence" | "notice" | "readme" | "copying")
 }
 
-/// What the first bytes of an object say.
-enum ObjectKind {
+/// An object that was opened once, and what its first bytes say.
+enum Opened {
     Empty,
     Parquet,
-    Text(decompress::Compression),
+    Text(Box<dyn io::Read + Send>, decompress::Compression),
 }
 
-async fn kind_of(object: &Object) -> Outcome<ObjectKind> {
+/// Opens an object with one request: plain web servers know no ranges, and buckets bill requests.
+async fn open(object: &Object) -> Outcome<Opened> {
     if object.size == 0 {
-        return Ok(ObjectKind::Empty);
+        return Ok(Opened::Empty);
     }
-    let range = GetOptions { range: Some(GetRange::Bounded(0..object.size.min(4))), ..GetOptions::default() };
-    let head = match object.store.get_opts(&object.path, range).await {
-        Ok(result) => result.bytes().await,
-        Err(error) => Err(error),
+    let result = object.store.get_opts(&object.path, GetOptions::default()).await.map_err(|error| unreadable(object, &error))?;
+    let (head, source): (Vec<u8>, Box<dyn io::Read + Send>) = match result.payload {
+        GetResultPayload::File(mut file, _) => {
+            let head = head_of_file(&mut file).map_err(|error| unreadable(object, &error))?;
+            (head, Box::new(file))
+        }
+        GetResultPayload::Stream(mut body) => {
+            let mut head = Vec::new();
+            while head.len() < MAGIC_BYTES
+                && let Some(part) = body.next().await
+            {
+                head.extend_from_slice(&part.map_err(|error| unreadable(object, &error))?);
+            }
+            let first = stream::once(std::future::ready(Ok(bytes::Bytes::from(head.clone()))));
+            let rest = body.map(|part| part.map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error)));
+            (head, Box::new(SyncIoBridge::new(StreamReader::new(first.chain(rest)))))
+        }
     };
-    let head = head.map_err(|error| unreadable(object, &error))?;
-    if head.as_ref() == b"PAR1" {
-        return Ok(ObjectKind::Parquet);
+    if head.starts_with(b"PAR1") {
+        return Ok(Opened::Parquet);
     }
     if object.name().to_ascii_lowercase().ends_with(".parquet") {
         let reason = format!("cannot read {}: it is named .parquet but does not start with PAR1, so it is no Parquet file", object.uri);
         return Err(Rejection::at_place(&object.uri, &object.uri, Stage::Read, Kind::CorruptParquet, reason));
     }
-    Ok(ObjectKind::Text(decompress::Compression::of(&head)))
+    Ok(Opened::Text(source, decompress::Compression::of(&head)))
+}
+
+/// Bytes by which an object's kind is told.
+const MAGIC_BYTES: usize = 4;
+
+fn head_of_file(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    file.take(MAGIC_BYTES as u64).read_to_end(&mut head)?;
+    file.rewind()?;
+    Ok(head)
 }
 
 /// Lines of a text object, read and decompressed on a thread that may block.
-async fn text(
+fn text(
     object: Arc<Object>,
+    source: Box<dyn io::Read + Send>,
     compression: decompress::Compression,
     options: ReadOptions,
     shutdown: CancellationToken,
 ) -> OutcomeStream<Chunk> {
-    let result = match object.store.get_opts(&object.path, GetOptions::default()).await {
-        Ok(result) => result,
-        Err(error) => {
-            let rejection = unreadable(&object, &error);
-            return stream::once(async { Err(rejection) }).boxed();
-        }
-    };
     let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
-    let source: Box<dyn io::Read + Send> = match result.payload {
-        GetResultPayload::File(file, _) => Box::new(file),
-        GetResultPayload::Stream(body) => Box::new(SyncIoBridge::new(StreamReader::new(
-            body.map(|part| part.map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error))),
-        ))),
-    };
     tokio::task::spawn_blocking(move || {
         let source = decompress::reader(source, compression, object.size);
         lines::split(source, &object, &options, &shutdown, &mut |item| sender.blocking_send(item).is_ok());
@@ -183,7 +195,7 @@ async fn text(
     stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
 }
 
-fn unreadable(object: &Object, error: &object_store::Error) -> Rejection {
+fn unreadable(object: &Object, error: &dyn std::fmt::Display) -> Rejection {
     let reason = format!("cannot read {}: {}", object.uri, error.to_string().lines().next().unwrap_or_default());
     Rejection::at_place(&object.uri, &object.uri, Stage::Read, Kind::Unreadable, reason)
 }
