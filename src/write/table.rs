@@ -108,11 +108,16 @@ impl Table {
     /// A writer of data files that no commit names yet.
     pub(super) fn writer(&self) -> DeltaResult<RecordBatchWriter> {
         /// Rows of a row group: what a partition holds in memory before it encodes.
-        const ROW_GROUP_ROWS: usize = 4_096;
+        const ROW_GROUP_ROWS: usize = 2_048;
+        /// Each text column of each open file holds a dictionary until its row group ends.
+        const DICTIONARY_BYTES: usize = 128 * 1024;
         const FILE_BYTES: u64 = 64 * 1024 * 1024;
         let level = ZstdLevel::try_new(3).unwrap_or_default();
-        let properties =
-            WriterProperties::builder().set_compression(Compression::ZSTD(level)).set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+            .set_dictionary_page_size_limit(DICTIONARY_BYTES)
+            .build();
         Ok(RecordBatchWriter::for_table(&self.delta)?.with_writer_properties(properties).with_target_file_size(FILE_BYTES))
     }
 }
