@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::{Place, call, failsift, stderr, stdout, trace};
 
@@ -102,7 +102,13 @@ fn a_signal_keeps_the_tables_whole_and_says_so() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("start failsift");
-    std::thread::sleep(Duration::from_millis(1_500));
+    // The tables are opened once the run has begun; then it has some seconds to go.
+    let begun = place.path().join("out/runs/_delta_log");
+    let end = Instant::now() + Duration::from_mins(1);
+    while !begun.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(700));
     let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).expect("send a signal");
     let output = child.wait_with_output().unwrap();

