@@ -54,9 +54,6 @@ pub const GATHER_BATCH_ROWS: usize = 64;
 /// Traces that a CPU stage hands to the thread pool at once.
 pub const TRACES_PER_TASK: usize = 16;
 
-/// Bytes of gathered spans after which a task is full, whatever the number of traces.
-pub const TASK_BYTES: usize = 1024 * 1024;
-
 /// Batches of a CPU stage that are under way at once: one for each of a few cores and one waiting.
 pub const TASKS_IN_FLIGHT_MAX: usize = 4;
 

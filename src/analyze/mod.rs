@@ -100,10 +100,12 @@ impl AnalyzeCounts {
         let measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let total: u64 = measured.latencies.iter().sum();
         let wanted = (total as f64 * share).ceil() as u64;
+        // A bucket ends above what lies in it.
+        let longest = measured.latency_max.as_secs_f64() * 1e3;
         let mut seen = 0;
         measured.latencies.iter().enumerate().find_map(|(bucket, count)| {
             seen += count;
-            (total > 0 && seen >= wanted).then(|| LATENCY_FIRST_US * LATENCY_GROWTH.powi(bucket as i32 + 1) / 1e3)
+            (total > 0 && seen >= wanted).then(|| (LATENCY_FIRST_US * LATENCY_GROWTH.powi(bucket as i32 + 1) / 1e3).min(longest))
         })
     }
 

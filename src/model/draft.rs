@@ -1,6 +1,6 @@
 //! What an analyzer says about one trace, before it is checked.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Label, Source};
 
@@ -70,7 +70,7 @@ impl Draft {
 }
 
 /// A fact that shows what happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence {
     /// Signal or excerpt.
     pub kind: EvidenceKind,
@@ -87,7 +87,7 @@ pub struct Evidence {
 }
 
 /// The two kinds of evidence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceKind {
     /// A fact found by rule.

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use futures::stream::BoxStream;
-use serde::Serialize;
 
 /// An item on its way through the stages: alive, or rejected by an earlier stage.
 pub type Outcome<T> = Result<T, Rejection>;
@@ -12,8 +11,7 @@ pub type Outcome<T> = Result<T, Rejection>;
 pub type OutcomeStream<T> = BoxStream<'static, Outcome<T>>;
 
 /// The stage in which something was rejected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Objects to records.
     Read,
@@ -41,8 +39,7 @@ impl Stage {
 }
 
 /// Why something was rejected, for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// The object could not be opened or read to its end.
     Unreadable,

@@ -11,6 +11,7 @@ mod tree;
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
@@ -20,7 +21,9 @@ use self::rules::{Catalogue, Rule};
 use self::tree::SpanTree;
 use super::{AnalyzeError, Analyzer, Deadline, TimedOut};
 use crate::limits::EVIDENCE_MAX;
-use crate::model::{Draft, Evidence, EvidenceKind, Label, Span, Trace, excerpt_around, hex, last_segment};
+use crate::model::{
+    Draft, Evidence, EvidenceKind, Label, Message, Span, SpanKind, Status, ToolUse, Trace, excerpt_around, hex, last_segment,
+};
 use crate::pool;
 use crate::redact::RedactedTrace;
 
@@ -44,7 +47,23 @@ impl Embedded {
     /// # Errors
     /// [`RuleError`] where a rule is not well-formed, which a test rules out for the shipped ones.
     pub fn new() -> Result<Self, RuleError> {
-        Ok(Self { catalogue: Arc::new(Catalogue::shipped()?) })
+        let this = Self { catalogue: Arc::new(Catalogue::shipped()?) };
+        this.warm_up();
+        Ok(this)
+    }
+
+    /// Compiles every expression before the first trace, whose time budget it would take from.
+    fn warm_up(&self) {
+        let said = || vec![Message { content: "text".into(), ..Message::default() }];
+        let spans = [
+            Span { kind: SpanKind::Llm, output: said(), ..Span::default() },
+            Span { kind: SpanKind::Tool, tool: Some(ToolUse { result: Some("error: x".into()), ..ToolUse::default() }), ..Span::default() },
+            Span { kind: SpanKind::Tool, tool: Some(ToolUse::default()), ..Span::default() },
+            Span { kind: SpanKind::Llm, output: said(), status: Status::Error, status_message: Some("text".into()), ..Span::default() },
+        ];
+        let trace = Trace { spans: spans.into(), ..Trace::default() };
+        // What it says of this trace does not matter.
+        let _ = self.draft(&trace, Deadline::after(Duration::from_mins(1)));
     }
 
     fn draft(&self, trace: &Trace, deadline: Deadline) -> Result<Draft, TimedOut> {
