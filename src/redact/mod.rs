@@ -130,6 +130,29 @@ mod tests {
         assert_ne!(tokens[0], tokens[2]);
     }
 
+    /// Drafts are redacted again, so what comes out of a run cannot show that analyzers saw no raw text: this does.
+    #[test]
+    fn a_trace_is_redacted_before_anything_looks_at_it() {
+        use crate::model::{Attribute, Exception, Message, Span, ToolUse};
+        const SECRET: &str = "ada@example.com";
+        let text = || format!("for {SECRET} today");
+        let span = Span {
+            name: text(),
+            status_message: Some(text()),
+            exceptions: vec![Exception { kind: "E".into(), message: text(), stack: Some(text()) }],
+            input: vec![Message { content: text(), ..Message::default() }],
+            output_text: Some(text()),
+            tool: Some(ToolUse { arguments: text(), result: Some(text()), ..ToolUse::default() }),
+            attributes: vec![Attribute { key: text(), value: text() }],
+            ..Span::default()
+        };
+        let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());
+        let trace = redactor.trace(Trace { service: Some(text()), spans: vec![span], ..Trace::default() });
+        let shown = format!("{:?}", *trace);
+        assert!(!shown.contains(SECRET), "{shown}");
+        assert_eq!(shown.matches("<EMAIL:").count(), 11, "{shown}");
+    }
+
     #[test]
     fn redacting_twice_changes_nothing() {
         let once = redacted("ada@example.com, +49 30 901820, 4111 1111 1111 1111, 10.20.4.17 DE89370400440532013000 078-05-1120");

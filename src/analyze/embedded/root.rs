@@ -41,3 +41,37 @@ pub(super) fn choose<'i, 't, 'c>(
     // Of incidents at the same moment the inner span, which starts later, is the culprit.
     Ok(named.into_iter().min_by_key(|(incident, _)| (incident.at_ns, std::cmp::Reverse(incident.index))))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::analyze::embedded::incidents;
+    use crate::model::{Span, SpanKind, Status, ToolUse};
+
+    /// A parent without an end looks as if it had failed first, by its times; its error still is the consequence.
+    #[test]
+    fn an_error_that_went_up_the_tree_is_named_by_the_deepest_span() {
+        let failed = |id: &str, parent: Option<&str>, kind, message: &str| Span {
+            span_id: id.into(),
+            parent_span_id: parent.map(str::to_owned),
+            kind,
+            status: Status::Error,
+            status_message: Some(message.into()),
+            started_at_ns: i64::try_from(id.len()).ok(),
+            ..Span::default()
+        };
+        let mut tool = failed("33", Some("2"), SpanKind::Tool, "GET /orders -> 500 Internal Server Error");
+        tool.tool = Some(ToolUse { name: "lookup".into(), ..ToolUse::default() });
+        tool.ended_at_ns = Some(9);
+        let spans = vec![failed("1", None, SpanKind::Agent, "step failed"), failed("2", Some("1"), SpanKind::Chain, "step failed"), tool];
+        let trace = Trace { spans, ..Trace::default() };
+        let tree = SpanTree::of(&trace);
+        let deadline = Deadline::after(Duration::from_mins(1));
+        let found = incidents::find(&trace, &tree, deadline).unwrap();
+        let catalogue = Catalogue::shipped().unwrap();
+        let (incident, rule) = choose(&trace, &tree, &found, &catalogue, deadline).unwrap().unwrap();
+        assert_eq!((incident.span.span_id.as_str(), rule.label.to_string().as_str()), ("33", "tool_failure/tool_unavailable"));
+    }
+}
