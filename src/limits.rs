@@ -51,6 +51,15 @@ pub const GATHER_BATCH_BYTES: usize = 1024 * 1024;
 /// Rows of a batch inside the sort: with [`PIECE_BYTES_MAX`] at most 2 MiB, of which a merge holds some for each spill file.
 pub const GATHER_BATCH_ROWS: usize = 64;
 
+/// Bytes of annotations that stand apart from their spans and wait for them; what comes after is left out, with a warning.
+pub const ANNOTATION_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Uploaded message bodies that are fetched at the same time.
+pub const BODIES_IN_FLIGHT_MAX: usize = 8;
+
+/// Message bodies that one trace may refer to: a loop that uploads every turn shall not cost a million requests.
+pub const BODIES_OF_A_TRACE_MAX: usize = 1_000;
+
 /// Traces that a CPU stage hands to the thread pool at once.
 pub const TRACES_PER_TASK: usize = 16;
 

@@ -12,7 +12,7 @@ use crate::analyze::embedded::{Embedded, RuleError};
 use crate::analyze::{self, AnalyzeCounts, Analyzer};
 use crate::config::{AnalyzerName, KeySource, RunConfig};
 use crate::model::{OutcomeStream, RunStatus, RunSummary};
-use crate::parse::{self, AssembleOptions, Fatal, ParseCounts, SpillFolder};
+use crate::parse::{self, AssembleOptions, Bodies, Fatal, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, KeyError, RedactionKey, Redactor};
 use crate::store::{self, Location, Object, StoreError};
@@ -104,7 +104,8 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let run_id = uuid::Uuid::now_v7().to_string();
     let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
     let output = store::table_url(&config.output)?;
-    let objects = objects(&config.inputs, &output).await?;
+    let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
+    let objects = objects(&inputs, &output).await?;
     let key = redaction_key(&config.redaction_key)?;
     let key_made_at = key.made_at().map(std::path::Path::to_owned);
     let redactor = Arc::new(Redactor::new(key));
@@ -120,7 +121,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let analyze_counts = Arc::new(AnalyzeCounts::default());
     let fatal = Fatal::default();
     let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
-    let gathering = AssembleOptions { format, memory_bytes: config.memory_bytes, spill_folder: spill.path().to_owned() };
+    let gathering = AssembleOptions { format, memory_bytes: config.memory_bytes, spill_folder: spill.path().to_owned(), bodies: Bodies::new(inputs, config.record_bytes_max) };
 
     let records = read::records(objects, reading, Arc::clone(&read_counts), shutdown.clone());
     let traces = parse::traces(records, &gathering, Arc::clone(&parse_counts), &fatal);
@@ -154,10 +155,10 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
 }
 
 /// Every object of every input, without those of the tables where they lie below an input.
-async fn objects(inputs: &[String], output: &url::Url) -> Result<BoxStream<'static, Result<Object, StoreError>>, RunError> {
+async fn objects(inputs: &[Location], output: &url::Url) -> Result<BoxStream<'static, Result<Object, StoreError>>, RunError> {
     let mut listings = Vec::with_capacity(inputs.len());
     for input in inputs {
-        listings.push(Location::parse(input)?.objects().await?);
+        listings.push(input.objects().await?);
     }
     let own = output.to_file_path().map_or_else(|()| output.to_string(), |path| path.display().to_string());
     let own = format!("{}/", own.trim_end_matches('/'));

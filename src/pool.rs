@@ -2,12 +2,19 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
 
 use futures::StreamExt;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::oneshot;
 
 use crate::limits::{TASKS_IN_FLIGHT_MAX, TRACES_PER_TASK};
 use crate::model::{Outcome, OutcomeStream};
+
+/// Records nest up to the depth that the JSON and protobuf readers allow, and a frame of each level is some kilobytes.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+
+static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| ThreadPoolBuilder::new().stack_size(STACK_BYTES).build().ok());
 
 /// Runs `work` on the pool and waits for it without holding an async thread.
 ///
@@ -15,10 +22,14 @@ use crate::model::{Outcome, OutcomeStream};
 /// Where `work` panicked; [`guarded`] keeps that to one item.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = oneshot::channel();
-    rayon::spawn(move || {
+    let task = move || {
         // Nobody waits any more when the run was stopped; then the result is dropped.
         let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
-    });
+    };
+    match &*POOL {
+        Some(pool) => pool.spawn(task),
+        None => rayon::spawn(task),
+    }
     match receiver.await {
         Ok(Ok(value)) => value,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),

@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
@@ -51,6 +51,8 @@ pub struct Object {
     pub uri: String,
     /// Its size in bytes, before decompression.
     pub size: u64,
+    /// When it was written, in nanoseconds since 1970.
+    pub modified_at_ns: i64,
 }
 
 impl Object {
@@ -118,6 +120,31 @@ impl Location {
         format!("{}{path}", self.uri_base)
     }
 
+    fn object(&self, meta: ObjectMeta, uri: String) -> Object {
+        let modified_at_ns = meta.last_modified.timestamp_nanos_opt().unwrap_or_default();
+        Object { store: Arc::clone(&self.store), path: meta.location, uri, size: meta.size, modified_at_ns }
+    }
+
+    /// The object of that name below this location, which is a prefix; nothing where there is none, or where it is over `bytes_max`.
+    ///
+    /// The name comes from a trace, so it can lead nowhere else: steps such as `..` are no part of an object's name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] where the store refuses or fails.
+    pub async fn read_below(&self, name: &str, bytes_max: u64) -> Result<Option<Bytes>, StoreError> {
+        let Ok(name) = Path::parse(name) else { return Ok(None) };
+        let path = Path::from_iter(self.prefix.parts().chain(name.parts()));
+        if !self.listable || self.glob.as_ref().is_some_and(|glob| !glob.matches(&self.uri(&path))) {
+            return Ok(None);
+        }
+        let found = match self.store.get(&path).await {
+            Ok(found) if found.meta.size <= bytes_max => found,
+            Ok(_) | Err(object_store::Error::NotFound { .. } | object_store::Error::Generic { .. }) => return Ok(None),
+            Err(error) => return Err(unreadable(&self.shown, &error)),
+        };
+        found.bytes().await.map(Some).map_err(|error| unreadable(&self.shown, &error))
+    }
+
     /// Every object that the location names: the object itself, or all below the prefix, as far as the glob matches.
     ///
     /// # Errors
@@ -137,7 +164,7 @@ impl Location {
             .try_filter_map(move |meta| {
                 let uri = this.uri(&meta.location);
                 let wanted = this.glob.as_ref().is_none_or(|glob| glob.matches(&uri));
-                let object = wanted.then(|| Object { store: Arc::clone(&this.store), path: meta.location, uri, size: meta.size });
+                let object = wanted.then(|| this.object(meta, uri));
                 async move { Ok(object) }
             })
             .boxed()
@@ -154,7 +181,7 @@ impl Location {
     async fn single(&self) -> Result<Option<Object>, StoreError> {
         let uri = self.uri(&self.prefix);
         match self.store.head(&self.prefix).await {
-            Ok(meta) => Ok(Some(Object { store: Arc::clone(&self.store), path: meta.location, uri, size: meta.size })),
+            Ok(meta) => Ok(Some(self.object(meta, uri))),
             Err(error) if !self.listable => Err(unreadable(&self.shown, &error)),
             Err(object_store::Error::NotFound { .. } | object_store::Error::Generic { .. }) => Ok(None),
             Err(error) => Err(unreadable(&self.shown, &error)),

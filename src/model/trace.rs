@@ -74,6 +74,8 @@ pub struct Span {
     pub tools_offered: Vec<String>,
     /// For a retriever span: what it found; `Some` and empty where it found nothing.
     pub documents: Option<Vec<Document>>,
+    /// What people and evaluators said of it.
+    pub annotations: Vec<Annotation>,
     /// Everything else, in source order.
     pub attributes: Vec<Attribute>,
 }
@@ -204,6 +206,49 @@ pub struct Document {
     pub score: Option<f64>,
 }
 
+/// A rating of a span or of a trace, by a person, a program or a model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Annotation {
+    /// What was rated: `user_score`, `answer_quality`.
+    pub name: String,
+    /// `bad`, `thumbs_down` …
+    pub label: Option<String>,
+    /// A number whose scale is the rater's own.
+    pub score: Option<f64>,
+    /// Why, in the rater's words.
+    pub comment: Option<String>,
+}
+
+impl Annotation {
+    /// Whether it says that something was wrong: a label that says no, or no point at all where more is better.
+    pub fn is_negative(&self) -> bool {
+        const NO: [&str; 22] = [
+            "bad", "fail", "failed", "failure", "false", "hallucinated", "incorrect", "irrelevant", "negative", "no", "not_helpful", "poor",
+            "refusal", "rejected", "thumbs-down", "thumbs_down", "toxic", "unacceptable", "unfaithful", "unhelpful", "unrelated", "wrong",
+        ];
+        const MORE_IS_BETTER: [&str; 14] = [
+            "accura", "correct", "faithful", "feedback", "ground", "helpful", "quality", "rating", "relevan", "satisf", "score", "success",
+            "thumb", "user",
+        ];
+        if let Some(label) = &self.label {
+            return NO.contains(&label.trim().to_lowercase().as_str());
+        }
+        let name = self.name.to_lowercase();
+        self.score.is_some_and(|score| score <= 0.0) && MORE_IS_BETTER.iter().any(|part| name.contains(part))
+    }
+}
+
+impl std::fmt::Display for Annotation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)?;
+        match (&self.label, self.score) {
+            (Some(label), _) => write!(f, "={label}"),
+            (None, Some(score)) => write!(f, "={score}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
 /// An attribute with its value as text: strings as they are, everything else as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attribute {
@@ -289,6 +334,11 @@ impl Span {
             document.id.iter_mut().for_each(&mut *visit);
             visit(&mut document.content);
         }
+        for annotation in &mut self.annotations {
+            visit(&mut annotation.name);
+            annotation.label.iter_mut().for_each(&mut *visit);
+            annotation.comment.iter_mut().for_each(&mut *visit);
+        }
         for attribute in &mut self.attributes {
             visit(&mut attribute.key);
             visit(&mut attribute.value);
@@ -357,6 +407,13 @@ impl Span {
                 return true;
             }
         }
+        for (index, annotation) in self.annotations.iter().enumerate() {
+            for (part, text) in [("label", &annotation.label), ("comment", &annotation.comment)] {
+                if text.as_deref().is_some_and(|text| visit(FieldName::Item("annotations", index, part), text)) {
+                    return true;
+                }
+            }
+        }
         self.attributes.iter().any(|attribute| visit(FieldName::Attribute(&attribute.key), &attribute.value))
     }
 }
@@ -415,6 +472,7 @@ mod tests {
             tool: Some(ToolUse { name: "tool".into(), call_id: None, arguments: "a".into(), result: Some("r".into()) }),
             tools_offered: vec!["offered".into()],
             documents: Some(vec![Document { id: None, content: "doc".into(), score: None }]),
+            annotations: vec![Annotation { name: "score".into(), label: Some("bad".into()), score: None, comment: Some("why".into()) }],
             attributes: vec![Attribute { key: "key".into(), value: "value".into() }],
             ..Span::default()
         }
@@ -435,6 +493,17 @@ mod tests {
         assert_eq!(SpanKind::from_word("LLM"), Some(SpanKind::Llm));
         assert_eq!(SpanKind::from_word("retriever"), Some(SpanKind::Retriever));
         assert_eq!(SpanKind::from_word("nonsense"), None);
+    }
+
+    #[test]
+    fn annotations_say_no_by_label_or_by_score() {
+        let negative = |name: &str, label: Option<&str>, score: Option<f64>| {
+            Annotation { name: name.into(), label: label.map(str::to_owned), score, comment: None }.is_negative()
+        };
+        assert!(negative("answer_quality", Some("Bad"), Some(1.0)) && negative("user_score", None, Some(0.0)));
+        assert!(!negative("answer_quality", Some("good"), Some(0.0)) && !negative("user_score", None, Some(1.0)));
+        // No toxicity is good.
+        assert!(!negative("toxicity", None, Some(0.0)));
     }
 
     #[test]

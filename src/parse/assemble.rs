@@ -5,7 +5,7 @@
 //! limit and on the largest single trace, never on the size of the input, and it does not matter in which object, line or format the
 //! spans of a trace stood.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -32,9 +32,11 @@ use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::annotations::Annotations;
+use super::bodies::Bodies;
 use super::{Format, Piece};
 use crate::limits::{
-    GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX,
+    BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX,
     TRACE_SPANS_MAX,
 };
 use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Span, Stage, Trace};
@@ -50,6 +52,8 @@ pub struct AssembleOptions {
     pub memory_bytes: usize,
     /// Where it spills to.
     pub spill_folder: PathBuf,
+    /// Where message bodies lie that were uploaded apart from their spans.
+    pub bodies: Bodies,
 }
 
 impl fmt::Debug for AssembleOptions {
@@ -66,21 +70,27 @@ impl fmt::Debug for AssembleOptions {
 pub struct ParseCounts {
     /// Spans that came out of records, duplicates included.
     pub spans: AtomicU64,
-    skipped: Mutex<Vec<String>>,
+    skipped: Mutex<BTreeSet<String>>,
+    expected: Mutex<BTreeSet<String>>,
 }
 
 impl ParseCounts {
     /// Objects that hold no traces, the first [`SUMMARY_SKIPPED_MAX`] of them, sorted.
     pub fn skipped_objects(&self) -> Vec<String> {
-        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        skipped.sort();
-        skipped
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    fn skip(&self, objects: Vec<String>) {
-        let mut skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = SUMMARY_SKIPPED_MAX.saturating_sub(skipped.len());
-        skipped.extend(objects.into_iter().take(room));
+    /// Objects that a manifest names, the first [`SUMMARY_SKIPPED_MAX`] of them, sorted.
+    pub fn expected_objects(&self) -> Vec<String> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn note(&self, skipped: Vec<String>, expected: Vec<String>) {
+        for (list, objects) in [(&self.skipped, skipped), (&self.expected, expected)] {
+            let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = SUMMARY_SKIPPED_MAX.saturating_sub(list.len());
+            list.extend(objects.into_iter().take(room));
+        }
     }
 }
 
@@ -117,14 +127,33 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
         }
     }
     drop(gathered_in);
+    let annotations = Arc::new(Annotations::default());
+    let waiting = Arc::clone(&annotations);
     let encoded = super::parsed(chunks, options.format, move |parsed| {
         let first = counts.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
-        counts.skip(parsed.skipped);
+        counts.note(parsed.skipped, parsed.expected);
+        waiting.add(parsed.annotations);
         (encode(&parsed.pieces, first), parsed.rejections)
     });
     tasks.spawn(split(encoded, partitions, rejections_in, fatal.clone()));
     let rejections = channel_stream(rejections_out).map(Err);
-    let traces = pool::stage(channel_stream(gathered_out).map(Ok).boxed(), GatheredTrace::decode);
+    let traces = pool::stage(channel_stream(gathered_out).map(Ok).boxed(), move |gathered| {
+        let mut trace = GatheredTrace::decode(gathered)?;
+        annotations.attach(&mut trace);
+        Ok(trace)
+    });
+    let bodies = options.bodies.clone();
+    let traces = traces
+        .map(move |trace| {
+            let bodies = bodies.clone();
+            async move {
+                match trace {
+                    Ok(trace) => Ok(bodies.fill(trace).await),
+                    Err(rejection) => Err(rejection),
+                }
+            }
+        })
+        .buffer_unordered(BODIES_IN_FLIGHT_MAX);
     // The tasks live as long as the stream, so dropping the stream ends them.
     stream::select(rejections, traces)
         .map(move |item| {
@@ -410,7 +439,7 @@ fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     let mut additions: Vec<Piece> = pieces.extract_if(.., |piece| piece.addition).collect();
     if pieces.is_empty() {
         let (id, uri) = additions.first().map_or(("", ""), |piece| (piece.trace_id.as_str(), piece.source.uri.as_str()));
-        return Err(Rejection::of_trace(id, uri, Stage::Parse, Kind::NoSpans, "only log records of the trace came, and no span"));
+        return Err(Rejection::of_trace(id, uri, Stage::Parse, Kind::NoSpans, "only log records or rows about the whole trace came, and no span"));
     }
     let delivered = pieces.len();
     // Of a span that was delivered twice the fuller one comes last and wins.
@@ -428,12 +457,17 @@ fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     }
     additions.sort_by(|a, b| (a.span.started_at_ns, &a.span.span_id).cmp(&(b.span.started_at_ns, &b.span.span_id)));
     additions.dedup();
+    let of_trace = additions.clone();
     add_to_spans(&mut pieces, additions);
+    join_tool_calls(&mut pieces);
+    if pieces.iter().any(|piece| piece.place_is_id) {
+        notes.push("the run has no id or time of its own: its place stands for the one and the time of its object for the other".to_owned());
+    }
 
     let root = pieces.iter().find(|piece| piece.span.parent_span_id.is_none()).or(pieces.first());
-    let service = root.and_then(|piece| piece.service.clone()).or_else(|| pieces.iter().find_map(|piece| piece.service.clone()));
-    let environment =
-        root.and_then(|piece| piece.environment.clone()).or_else(|| pieces.iter().find_map(|piece| piece.environment.clone()));
+    let by_rank = || root.into_iter().chain(&pieces).chain(&of_trace);
+    let service = by_rank().find_map(|piece| piece.service.clone());
+    let environment = by_rank().find_map(|piece| piece.environment.clone());
     Ok(Trace {
         trace_id: root.map(|piece| piece.trace_id.clone()).unwrap_or_default(),
         service,
@@ -466,6 +500,34 @@ fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) {
     }
 }
 
+/// Tells the answers of tools which call they answer, where only the message that asked for it says so.
+fn join_tool_calls(pieces: &mut [Piece]) {
+    let lacks = |span: &Span| span.tool.as_ref().is_some_and(|tool| tool.call_id.is_some() && (tool.name.is_empty() || tool.arguments.is_empty()));
+    if !pieces.iter().any(|piece| lacks(&piece.span)) {
+        return;
+    }
+    // In order, so that an id that is used again means the latest call.
+    let mut asked: HashMap<String, (String, String)> = HashMap::new();
+    for piece in pieces {
+        for call in piece.span.output.iter().flat_map(|message| &message.tool_calls) {
+            if let Some(id) = &call.id {
+                asked.insert(id.clone(), (call.name.clone(), call.arguments.clone()));
+            }
+        }
+        let Some(tool) = piece.span.tool.as_mut() else { continue };
+        let Some((name, arguments)) = tool.call_id.as_ref().and_then(|id| asked.get(id)) else { continue };
+        if tool.name.is_empty() {
+            tool.name.clone_from(name);
+            if piece.span.name.is_empty() || piece.span.name == "tool" {
+                piece.span.name.clone_from(name);
+            }
+        }
+        if tool.arguments.is_empty() {
+            tool.arguments.clone_from(arguments);
+        }
+    }
+}
+
 fn text_bytes(span: &Span) -> usize {
     let mut bytes = 0;
     span.fields(&mut |_, text| {
@@ -484,7 +546,6 @@ mod tests {
         Piece {
             trace_id: format!("trace-{trace}"),
             service: Some("s".into()),
-            environment: None,
             source: TraceSource { uri: "u".into() },
             span: Span {
                 span_id: format!("{span}"),
@@ -492,13 +553,13 @@ mod tests {
                 output_text: Some(text.into()),
                 ..Span::default()
             },
-            addition: false,
+            ..Piece::default()
         }
     }
 
     async fn gather(batches: Vec<Vec<Piece>>, memory_bytes: usize) -> (Vec<Outcome<Trace>>, usize) {
         let folder = tempfile::tempdir().unwrap();
-        let options = AssembleOptions { format: None, memory_bytes, spill_folder: folder.path().to_owned() };
+        let options = AssembleOptions { format: None, memory_bytes, spill_folder: folder.path().to_owned(), bodies: Bodies::default() };
         let (sender, receiver) = mpsc::channel(1);
         let rows = sorted(receiver, &options).unwrap();
         let fatal = Fatal::default();

@@ -12,10 +12,9 @@
 
 use std::borrow::Cow;
 
-use super::json::parse_tree;
 use super::messages;
 use super::value::Value;
-use crate::model::{Attribute, Document, Exception, Message, Span, SpanKind, Status, ToolCall, ToolUse};
+use crate::model::{Attribute, Document, Exception, Message, Span, SpanKind, Status, ToolUse};
 
 /// Indexes beyond this are kept as plain attributes: a hostile index must not size a list.
 const INDEX_MAX: usize = 10_000;
@@ -97,8 +96,8 @@ impl SpanAttributes {
                 return set_message_part(item(list, index)?, rest.strip_prefix("message.").unwrap_or(rest), value);
             }
             if key.strip_prefix(prefix.trim_end_matches('.')).is_some_and(str::is_empty) {
-                let Some(tree) = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree) else { return Some(value) };
-                let (found, reasons) = messages::from_tree(&without_message_prefix(tree))?;
+                let Some(tree) = value.tree() else { return Some(value) };
+                let (found, reasons) = messages::from_tree(&without_message_prefix(&tree))?;
                 if is_input {
                     self.span.input = found;
                 } else {
@@ -119,12 +118,18 @@ impl SpanAttributes {
             return None;
         }
         if key == "retrieval.documents" {
-            let tree = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree);
-            self.span.documents = Some(tree.as_ref().map(documents).unwrap_or_default());
+            self.span.documents = Some(value.tree().map(|tree| documents(&tree)).unwrap_or_default());
             return None;
         }
         if let Some((_, "tool.json_schema")) = key.strip_prefix("llm.tools.").and_then(indexed) {
-            self.span.tools_offered.extend(value.as_str().and_then(parse_tree).as_ref().and_then(tool_name));
+            self.span.tools_offered.extend(value.tree().and_then(|tree| messages::tool_name(&tree)));
+            return Some(value);
+        }
+        if key == "llm.tools" {
+            let tree = value.tree();
+            let schemas = tree.iter().flat_map(|tree| tree.items()).filter_map(|tool| tool.first(&["tool.json_schema", "json_schema"]).tree());
+            let names: Vec<String> = schemas.filter_map(|schema| messages::tool_name(&schema)).collect();
+            self.span.tools_offered.extend(names);
             return Some(value);
         }
         if let Some((_, "name")) = key.strip_prefix("llm.request.functions.").and_then(indexed) {
@@ -154,10 +159,7 @@ impl SpanAttributes {
             "gen_ai.tool.call.arguments" => self.tool().arguments = value.into_text().unwrap_or_default(),
             "gen_ai.tool.call.result" => self.tool().result = value.into_text(),
             "gen_ai.input.messages" | "gen_ai.output.messages" => {
-                let Some((found, reasons)) = value.as_str().map_or_else(|| messages::from_tree(&value.to_json()), messages::from_text)
-                else {
-                    return Some(value);
-                };
+                let Some((found, reasons)) = value.tree().and_then(|tree| messages::from_tree(&tree)) else { return Some(value) };
                 if key == "gen_ai.input.messages" {
                     span.input = found;
                 } else {
@@ -168,13 +170,10 @@ impl SpanAttributes {
                 }
             }
             "gen_ai.tool.definitions" => {
-                let tree = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree);
-                span.tools_offered =
-                    tree.as_ref().and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(tool_name).collect();
+                span.tools_offered = value.tree().map(|tree| tree.items().iter().filter_map(messages::tool_name).collect()).unwrap_or_default();
             }
             "gen_ai.retrieval.documents" => {
-                let tree = value.as_str().map_or_else(|| Some(value.to_json()), parse_tree);
-                span.documents = Some(tree.as_ref().map(documents).unwrap_or_default());
+                span.documents = Some(value.tree().map(|tree| documents(&tree)).unwrap_or_default());
             }
             "gen_ai.retrieval.query.text" => span.input_text = value.into_text(),
             _ => return self.set_gen_ai_item(key, value),
@@ -214,27 +213,9 @@ impl SpanAttributes {
     fn set_langfuse<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
         let span = &mut self.span;
         match key {
-            "langfuse.observation.type" => {
-                span.kind = match value.as_str().unwrap_or_default() {
-                    "generation" => SpanKind::Llm,
-                    "evaluator" => SpanKind::Chain,
-                    word => SpanKind::from_word(word).unwrap_or(SpanKind::Other),
-                }
-            }
-            "langfuse.observation.input" => {
-                let found = value.as_str().and_then(messages::from_text).filter(|(found, _)| !found.is_empty());
-                match found {
-                    Some((found, _)) => span.input = found,
-                    None => span.input_text = value.into_text(),
-                }
-            }
-            "langfuse.observation.output" => {
-                let found = value.as_str().and_then(messages::from_text).filter(|(found, _)| !found.is_empty());
-                match found {
-                    Some((found, _)) => span.output = found,
-                    None => span.output_text = value.into_text(),
-                }
-            }
+            "langfuse.observation.type" => span.kind = value.as_str().map(langfuse_kind).unwrap_or_default(),
+            "langfuse.observation.input" => set_input(span, value),
+            "langfuse.observation.output" => set_output(span, value),
             "langfuse.observation.model.name" => span.model = value.into_text(),
             _ => return Some(value),
         }
@@ -256,16 +237,51 @@ impl SpanAttributes {
         if !self.documents.is_empty() {
             self.span.documents = Some(self.documents);
         }
-        let span = &mut self.span;
-        let told = span.kind;
-        settle_kind(span);
-        match span.kind {
-            SpanKind::Tool => settle_tool(span),
-            SpanKind::Retriever => settle_documents(span, told != SpanKind::Retriever),
-            SpanKind::Llm => settle_refusal(span),
-            _ => {}
+        settled(self.span)
+    }
+}
+
+/// A span with what only all of its fields together tell.
+pub(super) fn settled(mut span: Span) -> Span {
+    let told = span.kind;
+    settle_kind(&mut span);
+    match span.kind {
+        SpanKind::Tool => settle_tool(&mut span),
+        SpanKind::Retriever => settle_documents(&mut span, told != SpanKind::Retriever),
+        SpanKind::Llm => settle_refusal(&mut span),
+        _ => {}
+    }
+    span
+}
+
+/// Takes what went in: messages, with the tools that were offered, or one text.
+pub(super) fn set_input(span: &mut Span, value: Value<'_>) {
+    match value.tree().and_then(|tree| messages::conversation(&tree)) {
+        Some(found) => {
+            span.input = found.messages;
+            span.tools_offered.extend(found.tools);
         }
-        self.span
+        None => span.input_text = value.into_text().filter(|text| !text.is_empty()),
+    }
+}
+
+/// Takes what came out: messages with the reason why they end, or one text.
+pub(super) fn set_output(span: &mut Span, value: Value<'_>) {
+    match value.tree().and_then(|tree| messages::conversation(&tree)) {
+        Some(found) => {
+            span.output = found.messages;
+            span.finish_reasons.extend(found.finish_reasons);
+        }
+        None => span.output_text = value.into_text().filter(|text| !text.is_empty()),
+    }
+}
+
+/// The kind of a Langfuse observation: `GENERATION`, `TOOL`, `SPAN` …
+pub(super) fn langfuse_kind(word: &str) -> SpanKind {
+    match word.to_ascii_lowercase().as_str() {
+        "generation" => SpanKind::Llm,
+        "span" | "evaluator" => SpanKind::Chain,
+        word => SpanKind::from_word(word).unwrap_or(SpanKind::Other),
     }
 }
 
@@ -288,7 +304,8 @@ pub(super) fn exception(attributes: impl IntoIterator<Item = (String, Option<Str
     exception
 }
 
-fn openinference_kind(word: &str) -> Option<SpanKind> {
+/// The kind of a span in `OpenInference`'s words.
+pub(super) fn openinference_kind(word: &str) -> Option<SpanKind> {
     match word.to_ascii_uppercase().as_str() {
         "PROMPT" | "EVALUATOR" | "RERANKER" => Some(SpanKind::Chain),
         other => SpanKind::from_word(other),
@@ -365,8 +382,9 @@ fn settle_documents(span: &mut Span, kind_is_guessed: bool) {
     if kind_is_guessed && span.output_text.is_none() {
         return;
     }
-    let tree = span.output_text.as_deref().and_then(parse_tree);
-    let found = tree.as_ref().and_then(|tree| tree.get("documents").or_else(|| tree.is_array().then_some(tree))).map(documents);
+    let tree = span.output_text.as_deref().and_then(Value::parse);
+    let found = tree.as_ref().map(|tree| if matches!(tree, Value::List(_)) { tree } else { tree.get("documents") });
+    let found = found.filter(|list| matches!(list, Value::List(_))).map(documents);
     span.documents = match (found, span.failed()) {
         (Some(found), _) => Some(found),
         // OpenInference writes nothing at all where nothing was found.
@@ -455,45 +473,35 @@ fn indexed(rest: &str) -> Option<(usize, &str)> {
     Some((index.parse().ok()?, rest))
 }
 
-/// Documents of `[{"id", "content" | "page_content" | "document.content", "score"}]`.
-fn documents(tree: &serde_json::Value) -> Vec<Document> {
-    let field =
-        |item: &serde_json::Value, names: &[&str]| names.iter().find_map(|name| item.get(*name)).filter(|value| !value.is_null()).cloned();
-    tree.as_array()
-        .into_iter()
-        .flatten()
-        .map(|item| Document {
-            id: field(item, &["id", "document.id"]).map(|id| messages::as_text(&id)),
-            content: field(item, &["content", "page_content", "text", "document.content"])
-                .map(|text| messages::as_text(&text))
-                .unwrap_or_default(),
-            score: field(item, &["score", "document.score"]).and_then(|score| score.as_f64()).filter(|score| score.is_finite()),
-        })
-        .collect()
-}
-
-/// The name in a tool definition: `{"function": {"name"}}` or `{"name"}`.
-fn tool_name(definition: &serde_json::Value) -> Option<String> {
-    ["/function/name", "/name"].iter().find_map(|path| definition.pointer(path)?.as_str()).map(str::to_owned)
+/// Documents of `[{"id", "content" | "page_content" | "document.content", "score"}]`; `LangChain` has id and score in `metadata`.
+pub(super) fn documents(tree: &Value<'_>) -> Vec<Document> {
+    let document = |item: &Value<'_>| {
+        let metadata = item.get("metadata");
+        let id = item.first(&["id", "document.id"]);
+        let score = item.first(&["score", "document.score"]);
+        Document {
+            id: if id.is_null() { metadata.get("id") } else { id }.as_id(),
+            content: item.first(&["content", "page_content", "text", "document.content"]).to_text(),
+            score: if score.is_null() { metadata.get("score") } else { score }.as_f64(),
+        }
+    };
+    tree.items().iter().map(document).collect()
 }
 
 /// Phoenix keeps `message.role` as field names inside the list; cuts the prefixes so that one reader serves both.
-fn without_message_prefix(tree: serde_json::Value) -> serde_json::Value {
+fn without_message_prefix<'v>(tree: &'v Value<'_>) -> Value<'v> {
     match tree {
-        serde_json::Value::Array(items) => items.into_iter().map(without_message_prefix).collect(),
-        serde_json::Value::Object(fields) => fields
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| {
-                let key = ["message.", "tool_call.", "message_content."]
-                    .iter()
-                    .find_map(|prefix| key.strip_prefix(prefix))
-                    .map_or(key.clone(), str::to_owned);
-                (key.strip_prefix("function.").map_or(key.clone(), str::to_owned), without_message_prefix(value))
-            })
-            .map(|(key, value)| if key == "contents" { ("parts".to_owned(), value) } else { (key, value) })
-            .collect(),
-        other => other,
+        Value::List(items) => Value::List(items.iter().map(without_message_prefix).collect()),
+        Value::Map(fields) => {
+            let renamed = fields.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| {
+                let cut = ["message.", "tool_call.", "message_content."].iter().find_map(|prefix| key.strip_prefix(prefix)).unwrap_or(key);
+                let cut = cut.strip_prefix("function.").unwrap_or(cut);
+                (Cow::Borrowed(if cut == "contents" { "parts" } else { cut }), without_message_prefix(value))
+            });
+            Value::Map(renamed.collect())
+        }
+        Value::Text(text) => Value::Text(Cow::Borrowed(text)),
+        other => other.clone(),
     }
 }
 
@@ -506,8 +514,8 @@ pub(super) fn status(word: &str) -> Status {
     }
 }
 
-/// Adds what a log record says to the span it belongs to: messages of the `GenAI` events, exceptions.
-pub(super) fn add_event(span: &mut Span, name: &str, body: &serde_json::Value) {
+/// Adds what a log record says to the span it belongs to: messages of the `GenAI` events.
+pub(super) fn add_event(span: &mut Span, name: &str, body: &Value<'_>) {
     let role = name.strip_prefix("gen_ai.").and_then(|rest| rest.strip_suffix(".message"));
     if let Some(role) = role {
         let mut message = messages::message(body).unwrap_or_default();
@@ -516,14 +524,13 @@ pub(super) fn add_event(span: &mut Span, name: &str, body: &serde_json::Value) {
         }
         span.input.push(message);
     } else if name == "gen_ai.choice" {
-        span.finish_reasons.extend(body["finish_reason"].as_str().map(str::to_owned));
-        let mut message = messages::message(&body["message"]).unwrap_or_default();
+        span.finish_reasons.extend(body.text_at("finish_reason"));
+        let mut message = messages::message(body.get("message")).unwrap_or_default();
         if message.role.is_empty() {
             "assistant".clone_into(&mut message.role);
         }
         if message.tool_calls.is_empty() {
-            message.tool_calls =
-                body["tool_calls"].as_array().into_iter().flatten().filter_map(messages::tool_call).collect::<Vec<ToolCall>>();
+            message.tool_calls = body.get("tool_calls").items().iter().filter_map(messages::tool_call).collect();
         }
         span.output.push(message);
     }

@@ -1,4 +1,5 @@
-//! failsift's own format: one whole trace a line, as `schemas/trace.schema.json` describes it.
+//! failsift's own format: one whole trace a line, as `schemas/trace.schema.json` describes it, or a row of Parquet with the same fields
+//! as columns (`spans` a list of structs, or JSON text).
 //!
 //! ```json
 //! {"trace_id": "run-17", "service": "support", "started_at": "2026-11-23T09:00:00Z", "spans": [
@@ -9,11 +10,17 @@
 //! Times are RFC 3339 text or nanoseconds since 1970. A span without a time takes that of its trace. Where a field may hold any JSON
 //! (`arguments`, `result`), strings are taken as they are.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::borrow::Cow;
 
-use super::{Format, Parsed, Piece, Place, json, messages};
-use crate::model::{Attribute, Document, Exception, Kind, Message, Rejection, Source, Span, SpanKind, Stage, TokenUsage, ToolUse};
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use serde::Deserialize;
+
+use super::value::Value;
+use super::{Format, Parsed, Piece, Place, conventions, has_keys, json, messages, record};
+use crate::model::{
+    Annotation, Attribute, Document, Exception, Kind, Message, Rejection, Span, SpanKind, Stage, TokenUsage, ToolUse,
+};
 
 /// See the module.
 pub(super) struct Failsift;
@@ -24,12 +31,25 @@ impl Format for Failsift {
     }
 
     fn recognises_keys(&self, keys: &[String]) -> bool {
-        let has = |wanted: &str| keys.iter().any(|key| key == wanted);
-        has("trace_id") && has("spans")
+        has_keys(keys, &["trace_id", "spans"])
     }
 
-    fn parse_line(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        let record: Record = match serde_json::from_str(line) {
+    fn recognises_columns(&self, columns: &Schema) -> bool {
+        ["trace_id", "spans"].iter().all(|name| columns.field_with_name(name).is_ok())
+    }
+
+    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
+        for (mut row, place) in record::Record::rows(batch, place) {
+            let spans = row.take_tree("spans");
+            row.set("spans", spans);
+            self.parse_json(&row.into_value().to_text(), &place, out);
+        }
+    }
+
+    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
+        // The quick reader says no more than that something is wrong.
+        let record = json::parse::<Record<'_>>(line).or_else(|_| serde_json::from_str::<Record<'_>>(line));
+        let record = match record {
             Ok(record) => record,
             Err(error) if error.is_data() => {
                 out.reject(
@@ -56,8 +76,8 @@ impl Format for Failsift {
             out.rejections.push(of_trace(Kind::NoSpans, format!("cannot read {place}: the trace has no spans")));
             return;
         }
-        let trace_start = record.started_at.as_ref().and_then(nanoseconds);
-        if trace_start.is_none() && record.spans.iter().all(|span| span.started_at.as_ref().and_then(nanoseconds).is_none()) {
+        let trace_start = nanoseconds(&record.started_at);
+        if trace_start.is_none() && record.spans.iter().all(|span| nanoseconds(&span.started_at).is_none()) {
             out.rejections.push(of_trace(
                 Kind::MissingTime,
                 format!("cannot read {place}: neither the trace nor a span of it has a started_at that is a time"),
@@ -68,35 +88,38 @@ impl Format for Failsift {
             trace_id: record.trace_id.clone(),
             service: record.service.clone(),
             environment: record.environment.clone(),
-            source: Source { uri: place.uri.to_owned() },
-            span: span.into_span(trace_start),
-            addition: false,
+            ..record::piece(String::new(), span.into_span(trace_start), place)
         });
         out.pieces.extend(pieces);
     }
 }
 
 #[derive(Deserialize)]
-struct Record {
+#[serde(bound(deserialize = "'de: 'a"))]
+struct Record<'a> {
     #[serde(default)]
     trace_id: String,
     service: Option<String>,
     environment: Option<String>,
-    started_at: Option<Value>,
     #[serde(default)]
-    spans: Vec<RecordSpan>,
+    started_at: Value<'a>,
+    #[serde(default)]
+    spans: Vec<RecordSpan<'a>>,
 }
 
 #[derive(Deserialize)]
-struct RecordSpan {
+#[serde(bound(deserialize = "'de: 'a"))]
+struct RecordSpan<'a> {
     span_id: String,
     parent_span_id: Option<String>,
     #[serde(default)]
     name: String,
     #[serde(default)]
     kind: String,
-    started_at: Option<Value>,
-    ended_at: Option<Value>,
+    #[serde(default)]
+    started_at: Value<'a>,
+    #[serde(default)]
+    ended_at: Value<'a>,
     #[serde(default)]
     status: String,
     status_message: Option<String>,
@@ -110,17 +133,19 @@ struct RecordSpan {
     input_tokens: Option<u64>,
     output_tokens: Option<u64>,
     #[serde(default)]
-    input: Vec<Value>,
+    input: Vec<Value<'a>>,
     #[serde(default)]
-    output: Vec<Value>,
+    output: Vec<Value<'a>>,
     input_text: Option<String>,
     output_text: Option<String>,
-    tool: Option<RecordTool>,
+    tool: Option<RecordTool<'a>>,
     #[serde(default)]
     tools_offered: Vec<String>,
     documents: Option<Vec<RecordDocument>>,
     #[serde(default)]
-    attributes: serde_json::Map<String, Value>,
+    annotations: Vec<RecordAnnotation>,
+    #[serde(default)]
+    attributes: Fields<'a>,
 }
 
 #[derive(Deserialize)]
@@ -133,13 +158,14 @@ struct RecordException {
 }
 
 #[derive(Deserialize)]
-struct RecordTool {
+#[serde(bound(deserialize = "'de: 'a"))]
+struct RecordTool<'a> {
     name: String,
     call_id: Option<String>,
     #[serde(default)]
-    arguments: Value,
+    arguments: Value<'a>,
     #[serde(default)]
-    result: Value,
+    result: Value<'a>,
 }
 
 #[derive(Deserialize)]
@@ -150,17 +176,39 @@ struct RecordDocument {
     score: Option<f64>,
 }
 
-impl RecordSpan {
+#[derive(Deserialize)]
+struct RecordAnnotation {
+    name: String,
+    label: Option<String>,
+    score: Option<f64>,
+    comment: Option<String>,
+}
+
+/// An object with any fields, in their order.
+#[derive(Default)]
+struct Fields<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            Value::Map(fields) => Ok(Self(fields)),
+            Value::Null => Ok(Self::default()),
+            _ => Err(serde::de::Error::invalid_type(serde::de::Unexpected::Other("a value"), &"an object")),
+        }
+    }
+}
+
+impl RecordSpan<'_> {
     fn into_span(self, trace_start: Option<i64>) -> Span {
-        let messages = |list: Vec<Value>| -> Vec<Message> { list.iter().filter_map(messages::message).collect() };
+        let messages = |list: Vec<Value<'_>>| -> Vec<Message> { list.iter().filter_map(messages::message).collect() };
         Span {
             span_id: self.span_id,
             parent_span_id: self.parent_span_id.filter(|id| !id.is_empty()),
             name: self.name,
             kind: SpanKind::from_word(&self.kind).unwrap_or_default(),
-            started_at_ns: self.started_at.as_ref().and_then(nanoseconds).or(trace_start),
-            ended_at_ns: self.ended_at.as_ref().and_then(nanoseconds),
-            status: super::conventions::status(&self.status),
+            started_at_ns: nanoseconds(&self.started_at).or(trace_start),
+            ended_at_ns: nanoseconds(&self.ended_at),
+            status: conventions::status(&self.status),
             status_message: self.status_message,
             error_type: self.error_type,
             exceptions: self
@@ -179,8 +227,8 @@ impl RecordSpan {
             tool: self.tool.map(|tool| ToolUse {
                 name: tool.name,
                 call_id: tool.call_id,
-                arguments: messages::as_text(&tool.arguments),
-                result: (!tool.result.is_null()).then(|| messages::as_text(&tool.result)),
+                arguments: tool.arguments.to_text(),
+                result: tool.result.into_text(),
             }),
             tools_offered: self.tools_offered,
             documents: self.documents.map(|documents| {
@@ -189,16 +237,26 @@ impl RecordSpan {
                     .map(|document| Document { id: document.id, content: document.content, score: document.score })
                     .collect()
             }),
-            attributes: self.attributes.into_iter().map(|(key, value)| Attribute { key, value: messages::as_text(&value) }).collect(),
+            annotations: self
+                .annotations
+                .into_iter()
+                .map(|found| Annotation { name: found.name, label: found.label, score: found.score, comment: found.comment })
+                .collect(),
+            attributes: self
+                .attributes
+                .0
+                .into_iter()
+                .map(|(key, value)| Attribute { key: key.into_owned(), value: value.to_text() })
+                .collect(),
         }
     }
 }
 
 /// RFC 3339 text, or nanoseconds as a number.
-fn nanoseconds(value: &Value) -> Option<i64> {
+fn nanoseconds(value: &Value<'_>) -> Option<i64> {
     match value {
-        Value::Number(number) => number.as_i64().filter(|number| *number > 0),
-        Value::String(text) => super::time_from_text(text),
+        Value::Int(number) => Some(*number).filter(|number| *number > 0),
+        Value::Text(text) => super::value::time_from_text(text),
         _ => None,
     }
 }
@@ -206,12 +264,9 @@ fn nanoseconds(value: &Value) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::Position;
 
     fn parse(line: &str) -> Parsed {
-        let mut out = Parsed::default();
-        Failsift.parse_line(line, &Place { uri: "t.jsonl", position: Position::Line(1) }, &mut out);
-        out
+        crate::parse::tests::parse_line(&Failsift, line)
     }
 
     #[test]

@@ -11,15 +11,6 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, sonic_rs
     sonic_rs::from_str(line)
 }
 
-/// Parses text that may be JSON and may be cut or plain text.
-pub(super) fn parse_tree(text: &str) -> Option<serde_json::Value> {
-    let start = text.trim_start().as_bytes().first()?;
-    if !matches!(start, b'{' | b'[') {
-        return None;
-    }
-    serde_json::from_str(text).ok()
-}
-
 /// What went wrong, without the text of the record: it may hold what must not reach an error.
 pub(super) fn describe(line: &str) -> String {
     match serde_json::from_str::<IgnoredAny>(line) {

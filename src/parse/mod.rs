@@ -4,13 +4,24 @@
 //! [`Piece`]s of traces; `assemble` brings the pieces of one trace together, whatever objects and formats they came in.
 //! The format is told per object by the first line or the columns that a format recognises, past broken lines.
 
+mod annotations;
 mod assemble;
+mod bodies;
+mod cell;
+mod chat;
 mod conventions;
+mod datadog;
+mod error_text;
 mod failsift;
 mod json;
+mod langfuse;
+mod langsmith;
 mod messages;
 mod otlp;
+mod otlp_protobuf;
 mod phoenix;
+mod python;
+mod record;
 mod spill;
 mod value;
 
@@ -26,40 +37,61 @@ use serde::{Deserialize, Serialize};
 pub use self::assemble::{AssembleOptions, Fatal, ParseCounts, traces};
 pub use self::spill::SpillFolder;
 use crate::limits::TASKS_IN_FLIGHT_MAX;
-use crate::model::{Kind, OutcomeStream, Rejection, Source, Span, Stage};
+use crate::model::{Annotation, Kind, OutcomeStream, Rejection, Source, Span, Stage};
 use crate::pool;
-use crate::read::{Chunk, Lines, Rows};
+use crate::read::{Chunk, Records, Rows};
 use crate::store::Object;
+
+pub use self::bodies::Bodies;
+pub use crate::read::Position;
 
 /// A trace format: everything that is known about one way of writing traces down.
 pub trait Format: Send + Sync {
     /// The name for `--input-format`.
     fn name(&self) -> &'static str;
 
-    /// Whether a JSON line with these top-level keys is of this format.
+    /// Whether a JSON object with these top-level keys is a record of this format, or a companion that it knows.
     fn recognises_keys(&self, keys: &[String]) -> bool;
 
-    /// Whether a Parquet file with these columns is of this format.
+    /// Whether a table with these columns is of this format.
     fn recognises_columns(&self, columns: &Schema) -> bool {
         let _ = columns;
         false
     }
 
-    /// Reads one line.
-    fn parse_line(&self, line: &str, place: &Place<'_>, out: &mut Parsed);
+    /// Reads one JSON record.
+    fn parse_json(&self, record: &str, place: &Place<'_>, out: &mut Parsed);
+
+    /// Reads one binary message.
+    fn parse_message(&self, message: &[u8], place: &Place<'_>, out: &mut Parsed) {
+        let _ = message;
+        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: it is binary, and {} is not", self.name()));
+    }
 
     /// Reads one batch of rows.
     fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
         let _ = batch;
-        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: {} is not written as Parquet", self.name()));
+        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: {} is not written as a table", self.name()));
     }
 }
 
+fn has_keys(keys: &[String], wanted: &[&str]) -> bool {
+    wanted.iter().all(|wanted| keys.iter().any(|key| key == wanted))
+}
+
 /// Every format, in the order in which they are tried. A new one is its file and one line here.
-pub const FORMATS: [&dyn Format; 3] = [&otlp::Otlp, &phoenix::Phoenix, &failsift::Failsift];
+pub const FORMATS: [&dyn Format; 7] = [
+    &otlp::Otlp,
+    &phoenix::Phoenix,
+    &langsmith::LangSmith,
+    &datadog::Datadog,
+    &langfuse::Langfuse,
+    &failsift::Failsift,
+    &chat::Chat,
+];
 
 /// A part of a trace as it stands in one record.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
     /// The trace it belongs to. Stands beside the piece while it is gathered, so it is not encoded with it.
     #[serde(skip)]
@@ -72,8 +104,19 @@ pub struct Piece {
     pub source: Source,
     /// The span, or what is added to one.
     pub span: Span,
-    /// A log record: it adds messages to the span of that id and is no span itself.
+    /// No span itself, but a log record or a row about the whole trace, which adds to the span of that id or to the trace.
     pub addition: bool,
+    /// The record has neither id nor time of its own and took those of its place.
+    pub place_is_id: bool,
+}
+
+/// What an annotation is about, where the record names only that.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum AnnotationTarget {
+    /// The span of this id.
+    Span(String),
+    /// The trace of this id.
+    Trace(String),
 }
 
 /// What the records of a chunk became.
@@ -83,8 +126,12 @@ pub struct Parsed {
     pub pieces: Vec<Piece>,
     /// Records that could not be put into a trace.
     pub rejections: Vec<Rejection>,
-    /// Objects that hold no traces.
+    /// Objects that hold no traces, or something else beside them.
     pub skipped: Vec<String>,
+    /// Annotations that stand apart from their span.
+    pub annotations: Vec<(AnnotationTarget, Annotation)>,
+    /// URIs of objects that should lie beside this one, as a manifest says.
+    pub expected: Vec<String>,
 }
 
 impl Parsed {
@@ -92,46 +139,44 @@ impl Parsed {
     pub fn reject(&mut self, place: &Place<'_>, kind: Kind, reason: impl Into<String>) {
         self.rejections.push(Rejection::at_place(place, place.uri, Stage::Parse, kind, reason));
     }
+
+    /// Records that the object at `place` holds something known that is no trace.
+    fn skip(&mut self, place: &Place<'_>) {
+        if self.skipped.last().is_none_or(|last| last != place.uri) {
+            self.skipped.push(place.uri.to_owned());
+        }
+    }
 }
 
-/// Where a record stands: rendered as `URI#L4`, `URI#L4.s2`, `URI#row=17`.
+/// Where a record stands: rendered as `URI#L4`, `URI#L4.s2`, `URI#msg=3`, `URI#row=17`.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     /// The object.
     pub uri: &'a str,
+    /// When the object was written, in nanoseconds since 1970.
+    pub modified_at_ns: i64,
     /// The position in it.
     pub position: Position,
+    /// The span of a record that holds several, from 1.
+    pub span: Option<usize>,
 }
 
-/// A position in an object.
-#[derive(Debug, Clone, Copy)]
-pub enum Position {
-    /// Line, from 1.
-    Line(u64),
-    /// Span of a line, both from 1.
-    LineSpan(u64, usize),
-    /// Row, from 0.
-    Row(u64),
-}
+impl<'a> Place<'a> {
+    fn of(object: &'a Object, position: Position) -> Self {
+        Self { uri: &object.uri, modified_at_ns: object.modified_at_ns, position, span: None }
+    }
 
-impl Place<'_> {
-    /// The `index`-th span (from 1) of the line at this place.
+    /// The `index`-th span (from 1) of the record at this place.
     #[must_use]
     pub fn span(self, index: usize) -> Self {
-        match self.position {
-            Position::Line(line) => Self { position: Position::LineSpan(line, index), ..self },
-            _ => self,
-        }
+        Self { span: Some(index), ..self }
     }
 }
 
 impl std::fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.position {
-            Position::Line(line) => write!(f, "{}#L{line}", self.uri),
-            Position::LineSpan(line, span) => write!(f, "{}#L{line}.s{span}", self.uri),
-            Position::Row(row) => write!(f, "{}#row={row}", self.uri),
-        }
+        write!(f, "{}#{}", self.uri, self.position)?;
+        self.span.map_or(Ok(()), |span| write!(f, ".s{span}"))
     }
 }
 
@@ -168,7 +213,7 @@ fn parsed<T: Send + 'static>(
             async move {
                 match task {
                     Task::Done(parsed) => then(parsed),
-                    Task::Lines(format, lines) => pool::run(move || then(parse_lines(format, &lines))).await,
+                    Task::Records(format, records) => pool::run(move || then(parse_records(format, &records))).await,
                     Task::Rows(format, rows) => pool::run(move || then(parse_rows(format, &rows))).await,
                 }
             }
@@ -205,7 +250,7 @@ impl RecentObjects {
 
 enum Task {
     Done(Parsed),
-    Lines(&'static dyn Format, Lines),
+    Records(&'static dyn Format, Records),
     Rows(&'static dyn Format, Rows),
 }
 
@@ -213,7 +258,7 @@ impl Task {
     /// Decides with which format a chunk is read. Chunks of one object arrive in order, so the first one decides for all.
     fn new(chunk: Chunk, forced: Option<&'static dyn Format>, formats: &mut RecentObjects) -> Self {
         let (object, first) = match &chunk {
-            Chunk::Lines(lines) => (&lines.object, lines.first),
+            Chunk::Records(records) => (&records.object, records.first),
             Chunk::Rows(rows) => (&rows.object, rows.first_row == 0),
             Chunk::Skipped(object) => return Self::Done(Parsed { skipped: vec![object.uri.clone()], ..Parsed::default() }),
         };
@@ -222,7 +267,7 @@ impl Task {
             None => formats.get_or_insert(&object.uri, || detect(&chunk)),
         };
         match (detected, chunk) {
-            (Detected::Format(format), Chunk::Lines(lines)) => Self::Lines(format, lines),
+            (Detected::Format(format), Chunk::Records(records)) => Self::Records(format, records),
             (Detected::Format(format), Chunk::Rows(rows)) => Self::Rows(format, rows),
             (_, chunk) => Self::Done(if first { unrecognised(&chunk) } else { Parsed::default() }),
         }
@@ -231,8 +276,11 @@ impl Task {
 
 fn detect(chunk: &Chunk) -> Detected {
     let format = match chunk {
-        Chunk::Lines(lines) => lines.iter().find_map(|(_, line)| {
-            let keys = json::top_level_keys(line)?;
+        Chunk::Records(records) if records.binary && records.iter().all(|(_, record)| is_binary(record)) => {
+            Some(&otlp::Otlp as &'static dyn Format)
+        }
+        Chunk::Records(records) => records.iter().find_map(|(_, record)| {
+            let keys = json::top_level_keys(record)?;
             FORMATS.into_iter().find(|format| format.recognises_keys(&keys))
         }),
         Chunk::Rows(rows) => FORMATS.into_iter().find(|format| format.recognises_columns(rows.batch.schema_ref())),
@@ -241,19 +289,24 @@ fn detect(chunk: &Chunk) -> Detected {
     format.map_or(Detected::Unknown, Detected::Format)
 }
 
+/// Whether a framed message is protobuf; the Collector frames JSON too.
+fn is_binary(message: &[u8]) -> bool {
+    !message.starts_with(b"{")
+}
+
 /// One rejection for an object in no known format, which says what was seen.
 fn unrecognised(chunk: &Chunk) -> Parsed {
     let (object, seen): (&Arc<Object>, String) = match chunk {
-        Chunk::Lines(lines) => {
-            let keys = lines.iter().find_map(|(_, line)| json::top_level_keys(line));
+        Chunk::Records(records) => {
+            let keys = records.iter().find_map(|(_, record)| json::top_level_keys(record));
             let seen = keys.map_or_else(
-                || "no line is a JSON object".to_owned(),
+                || "it holds no JSON object".to_owned(),
                 |keys| {
                     let shown: Vec<_> = keys.iter().take(8).map(|key| key.chars().take(40).collect::<String>()).collect();
                     format!("its JSON objects have the keys {}", shown.join(", "))
                 },
             );
-            (&lines.object, seen)
+            (&records.object, seen)
         }
         Chunk::Rows(rows) => {
             let schema = rows.batch.schema();
@@ -269,12 +322,16 @@ fn unrecognised(chunk: &Chunk) -> Parsed {
     Parsed { rejections: vec![rejection], ..Parsed::default() }
 }
 
-fn parse_lines(format: &dyn Format, lines: &Lines) -> Parsed {
+fn parse_records(format: &dyn Format, records: &Records) -> Parsed {
     let mut out = Parsed::default();
-    for (number, line) in lines.iter() {
-        let place = Place { uri: &lines.object.uri, position: Position::Line(number) };
-        match std::str::from_utf8(line) {
-            Ok(line) => format.parse_line(line, &place, &mut out),
+    for (position, record) in records.iter() {
+        let place = Place::of(&records.object, position);
+        if records.binary && is_binary(record) {
+            format.parse_message(record, &place, &mut out);
+            continue;
+        }
+        match std::str::from_utf8(record) {
+            Ok(record) => format.parse_json(record, &place, &mut out),
             Err(error) => {
                 let reason = format!("cannot read {place}: byte {} is no UTF-8; write the file again as UTF-8", error.valid_up_to() + 1);
                 out.reject(&place, Kind::InvalidUtf8, reason);
@@ -286,18 +343,28 @@ fn parse_lines(format: &dyn Format, lines: &Lines) -> Parsed {
 
 fn parse_rows(format: &dyn Format, rows: &Rows) -> Parsed {
     let mut out = Parsed::default();
-    let place = Place { uri: &rows.object.uri, position: Position::Row(rows.first_row) };
+    let place = Place::of(&rows.object, Position::Row(rows.first_row));
     format.parse_rows(&rows.batch, &place, &mut out);
     out
 }
 
-/// Nanoseconds since 1970 of a time as people write it: RFC 3339, or without a zone, which then is UTC.
-fn time_from_text(text: &str) -> Option<i64> {
-    let zoned = chrono::DateTime::parse_from_rfc3339(text).or_else(|_| chrono::DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z"));
-    let time = zoned.map(|time| time.to_utc()).ok().or_else(|| {
-        let naive =
-            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"].iter().find_map(|form| chrono::NaiveDateTime::parse_from_str(text, form).ok());
-        naive.map(|time| time.and_utc())
-    })?;
-    time.timestamp_nanos_opt()
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn place() -> Place<'static> {
+        Place { uri: "t.jsonl", modified_at_ns: 1, position: Position::Line(4), span: None }
+    }
+
+    /// What a format makes of one line.
+    pub(crate) fn parse_line(format: &dyn Format, line: &str) -> Parsed {
+        parse_at(format, line, Position::Line(4))
+    }
+
+    /// What a format makes of one record at `position`.
+    pub(crate) fn parse_at(format: &dyn Format, record: &str, position: Position) -> Parsed {
+        let mut out = Parsed::default();
+        format.parse_json(record, &Place { position, ..place() }, &mut out);
+        out
+    }
 }

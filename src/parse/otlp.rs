@@ -12,6 +12,7 @@
 //! JSON mapping wrote them; a root has no `parentSpanId`, or an empty one; `status` may be `{}`; one trace's spans stand in many lines;
 //! log records (`resourceLogs`) carry the messages of some instrumentations and join their span by id.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
@@ -22,8 +23,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use super::conventions::{self, SpanAttributes};
 use super::json::{self, Integer, Text};
 use super::value::Value;
-use super::{Format, Parsed, Piece, Place};
-use crate::model::{Kind, Source, Span, SpanKind, Status};
+use super::{Format, Parsed, Piece, Place, otlp_protobuf, record};
+use crate::model::{Exception, Kind, Span, SpanKind, Status};
 
 /// See the module.
 pub(super) struct Otlp;
@@ -37,7 +38,7 @@ impl Format for Otlp {
         keys.iter().any(|key| matches!(key.as_str(), "resourceSpans" | "resource_spans" | "resourceLogs"))
     }
 
-    fn parse_line(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
+    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
         match json::parse::<Request<'_>>(line) {
             Ok(request) => request.into_pieces(place, out),
             // One odd field must not cost the other spans of the line their lives.
@@ -46,6 +47,24 @@ impl Format for Otlp {
                 Err(_) => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
             },
         }
+    }
+
+    fn parse_message(&self, message: &[u8], place: &Place<'_>, out: &mut Parsed) {
+        otlp_protobuf::parse(message, place, out);
+    }
+}
+
+/// Reads one span that stands alone in a line, as Phoenix' REST API returns them.
+pub(super) fn parse_span(line: &str, place: &Place<'_>, out: &mut Parsed) {
+    match json::parse::<OtlpSpan<'_>>(line) {
+        Ok(span) => span.into_piece(&ResourceFacts::default(), place, out),
+        Err(_) => match serde_json::from_str::<OtlpSpan<'_>>(line) {
+            Err(error) if error.is_data() => {
+                let reason = format!("cannot read {place}: a field of the span has the wrong type ({})", type_error(&error));
+                out.reject(place, Kind::MalformedRecord, reason);
+            }
+            _ => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
+        },
     }
 }
 
@@ -131,8 +150,11 @@ struct OtlpSpan<'a> {
     start_time_unix_nano: Integer,
     #[serde(alias = "end_time_unix_nano")]
     end_time_unix_nano: Integer,
+    #[serde(deserialize_with = "null_is_default")]
     attributes: Vec<KeyValue<'a>>,
+    #[serde(deserialize_with = "null_is_default")]
     events: Vec<Event<'a>>,
+    #[serde(deserialize_with = "null_is_default")]
     status: OtlpStatus<'a>,
 }
 
@@ -187,23 +209,119 @@ struct LogRecord<'a> {
 
 /// What a resource says that matters for every span below it.
 #[derive(Debug, Default, Clone)]
-struct ResourceFacts {
+pub(super) struct ResourceFacts {
     service: Option<String>,
     environment: Option<String>,
 }
 
-impl Resource<'_> {
-    fn facts(self) -> ResourceFacts {
-        let mut facts = ResourceFacts::default();
-        for KeyValue { key, value } in self.attributes {
-            match key.0.as_ref() {
-                "service.name" => facts.service = value.0.into_text(),
-                "deployment.environment.name" | "deployment.environment" => facts.environment = value.0.into_text(),
+impl ResourceFacts {
+    /// Picks what matters out of a resource's attributes.
+    pub(super) fn of<'a>(attributes: impl IntoIterator<Item = (Cow<'a, str>, Value<'a>)>) -> Self {
+        let mut facts = Self::default();
+        for (key, value) in attributes {
+            match key.as_ref() {
+                "service.name" => facts.service = value.into_text(),
+                "deployment.environment.name" | "deployment.environment" => facts.environment = value.into_text(),
                 _ => {}
             }
         }
         facts
     }
+}
+
+/// A span as both encodings hold it.
+pub(super) struct RawSpan<'a> {
+    pub(super) trace_id: Option<String>,
+    pub(super) span_id: Option<String>,
+    pub(super) parent_span_id: Option<String>,
+    pub(super) name: String,
+    pub(super) started_at_ns: i64,
+    pub(super) ended_at_ns: i64,
+    pub(super) status: Status,
+    pub(super) status_message: String,
+    pub(super) exceptions: Vec<Exception>,
+    pub(super) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
+}
+
+impl RawSpan<'_> {
+    pub(super) fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) {
+        let Some(trace_id) = self.trace_id else {
+            let reason = format!("cannot read {place}: the span has no usable traceId (32 hex digits, or 16 bytes in base64)");
+            return out.reject(place, Kind::MissingId, reason);
+        };
+        let Some(span_id) = self.span_id else {
+            let reason = format!("cannot read {place}: the span has no usable spanId (16 hex digits, or 8 bytes in base64)");
+            return out.reject(place, Kind::MissingId, reason);
+        };
+        if self.started_at_ns <= 0 {
+            return out.reject(place, Kind::MissingTime, format!("cannot read {place}: the span has no startTimeUnixNano"));
+        }
+        let mut span = SpanAttributes::new(Span {
+            span_id,
+            parent_span_id: self.parent_span_id,
+            name: self.name,
+            started_at_ns: Some(self.started_at_ns),
+            ended_at_ns: (self.ended_at_ns > 0).then_some(self.ended_at_ns),
+            status: self.status,
+            status_message: Some(self.status_message).filter(|message| !message.is_empty()),
+            exceptions: self.exceptions,
+            ..Span::default()
+        });
+        for (key, value) in self.attributes {
+            span.set(key, value);
+        }
+        out.pieces.push(resource.piece(trace_id, span.finish(), place));
+    }
+}
+
+/// A log record as both encodings hold it.
+pub(super) struct RawLog<'a> {
+    pub(super) trace_id: Option<String>,
+    pub(super) span_id: Option<String>,
+    pub(super) event_name: String,
+    pub(super) at_ns: i64,
+    pub(super) body: Value<'a>,
+    pub(super) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
+}
+
+impl RawLog<'_> {
+    /// A log record of a span adds to it; one without a trace is no part of any trace.
+    pub(super) fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>) -> Option<Piece> {
+        let mut event_name = self.event_name;
+        let mut span = SpanAttributes::new(Span {
+            span_id: self.span_id.unwrap_or_default(),
+            started_at_ns: (self.at_ns > 0).then_some(self.at_ns),
+            kind: SpanKind::Other,
+            ..Span::default()
+        });
+        for (key, value) in self.attributes {
+            if key == "event.name" && event_name.is_empty() {
+                event_name = value.into_text().unwrap_or_default();
+            } else {
+                span.set(key, value);
+            }
+        }
+        let mut span = span.finish();
+        span.attributes.clear();
+        conventions::add_event(&mut span, &event_name, &self.body);
+        Some(Piece { addition: true, ..resource.piece(self.trace_id?, span, place) })
+    }
+}
+
+impl ResourceFacts {
+    fn piece(&self, trace_id: String, span: Span, place: &Place<'_>) -> Piece {
+        Piece { service: self.service.clone(), environment: self.environment.clone(), ..record::piece(trace_id, span, place) }
+    }
+}
+
+impl Resource<'_> {
+    fn facts(self) -> ResourceFacts {
+        ResourceFacts::of(pairs(self.attributes))
+    }
+}
+
+fn pairs<'a>(attributes: Vec<KeyValue<'a>>) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
+    attributes.into_iter().map(|KeyValue { key, value }| (key.0, value.0))
 }
 
 impl Request<'_> {
@@ -227,90 +345,40 @@ impl Request<'_> {
 
 impl OtlpSpan<'_> {
     fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) {
-        let Some(trace_id) = id(&self.trace_id.0, 16) else {
-            out.reject(
-                place,
-                Kind::MissingId,
-                format!("cannot read {place}: the span has no usable traceId (32 hex digits, or 16 bytes in base64)"),
-            );
-            return;
-        };
-        let Some(span_id) = id(&self.span_id.0, 8) else {
-            out.reject(
-                place,
-                Kind::MissingId,
-                format!("cannot read {place}: the span has no usable spanId (16 hex digits, or 8 bytes in base64)"),
-            );
-            return;
-        };
-        if self.start_time_unix_nano.0 <= 0 {
-            out.reject(place, Kind::MissingTime, format!("cannot read {place}: the span has no startTimeUnixNano"));
-            return;
-        }
-        let mut span = SpanAttributes::new(Span {
-            span_id,
+        let raw = RawSpan {
+            trace_id: id(&self.trace_id.0, 16),
+            span_id: id(&self.span_id.0, 8),
             parent_span_id: id(&self.parent_span_id.0, 8),
             name: self.name.0.into_owned(),
-            started_at_ns: Some(self.start_time_unix_nano.0),
-            ended_at_ns: (self.end_time_unix_nano.0 > 0).then_some(self.end_time_unix_nano.0),
+            started_at_ns: self.start_time_unix_nano.0,
+            ended_at_ns: self.end_time_unix_nano.0,
             status: self.status.code.0,
-            status_message: (!self.status.message.0.is_empty()).then(|| self.status.message.0.into_owned()),
+            status_message: self.status.message.0.into_owned(),
             exceptions: self.events.into_iter().filter_map(Event::into_exception).collect(),
-            ..Span::default()
-        });
-        for KeyValue { key, value } in self.attributes {
-            span.set(key.0, value.0);
-        }
-        let piece = Piece {
-            trace_id,
-            service: resource.service.clone(),
-            environment: resource.environment.clone(),
-            source: Source { uri: place.uri.to_owned() },
-            span: span.finish(),
-            addition: false,
+            attributes: pairs(self.attributes).collect(),
         };
-        out.pieces.push(piece);
+        raw.into_piece(resource, place, out);
     }
 }
 
 impl Event<'_> {
-    fn into_exception(self) -> Option<crate::model::Exception> {
-        (self.name.0 == "exception").then(|| {
-            conventions::exception(self.attributes.into_iter().map(|KeyValue { key, value }| (key.0.into_owned(), value.0.into_text())))
-        })
+    fn into_exception(self) -> Option<Exception> {
+        (self.name.0 == "exception")
+            .then(|| conventions::exception(pairs(self.attributes).map(|(key, value)| (key.into_owned(), value.into_text()))))
     }
 }
 
 impl LogRecord<'_> {
-    /// A log record of a span adds to it; one without a trace is no part of any trace.
     fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>) -> Option<Piece> {
-        let trace_id = id(&self.trace_id.0, 16)?;
-        let time = if self.time_unix_nano.0 > 0 { self.time_unix_nano.0 } else { self.observed_time_unix_nano.0 };
-        let mut event_name = self.event_name.0.into_owned();
-        let mut span = SpanAttributes::new(Span {
-            span_id: id(&self.span_id.0, 8).unwrap_or_default(),
-            started_at_ns: (time > 0).then_some(time),
-            kind: SpanKind::Other,
-            ..Span::default()
-        });
-        for KeyValue { key, value } in self.attributes {
-            if key.0 == "event.name" && event_name.is_empty() {
-                event_name = value.0.into_text().unwrap_or_default();
-            } else {
-                span.set(key.0, value.0);
-            }
-        }
-        let mut span = span.finish();
-        span.attributes.clear();
-        conventions::add_event(&mut span, &event_name, &self.body.0.to_json());
-        Some(Piece {
-            trace_id,
-            service: resource.service.clone(),
-            environment: resource.environment.clone(),
-            source: Source { uri: place.uri.to_owned() },
-            span,
-            addition: true,
-        })
+        let raw = RawLog {
+            trace_id: id(&self.trace_id.0, 16),
+            span_id: id(&self.span_id.0, 8),
+            event_name: self.event_name.0.into_owned(),
+            at_ns: if self.time_unix_nano.0 > 0 { self.time_unix_nano.0 } else { self.observed_time_unix_nano.0 },
+            body: self.body.0,
+            attributes: pairs(self.attributes).collect(),
+        };
+        raw.into_piece(resource, place)
     }
 }
 
@@ -321,7 +389,17 @@ fn id(text: &str, bytes: usize) -> Option<String> {
     } else {
         crate::model::hex(&STANDARD.decode(text).ok().filter(|decoded| decoded.len() == bytes)?)
     };
+    not_zero(hex)
+}
+
+/// An id of zeros is OTLP's word for none.
+pub(super) fn not_zero(hex: String) -> Option<String> {
     hex.bytes().any(|byte| byte != b'0').then_some(hex)
+}
+
+/// Phoenix writes null for what is not there.
+fn null_is_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A status code as a number or as a name.
@@ -373,23 +451,26 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut value = Value::Null;
                 while let Some(kind) = map.next_key::<Text<'de>>()? {
-                    value = match kind.0.as_ref() {
-                        "stringValue" | "string_value" | "bytesValue" | "bytes_value" => Value::Text(map.next_value::<Text<'de>>()?.0),
-                        "intValue" | "int_value" => Value::Int(map.next_value::<Integer>()?.0),
-                        "doubleValue" | "double_value" => map.next_value::<Double>()?.0.map_or(Value::Null, Value::Double),
-                        "boolValue" | "bool_value" => Value::Bool(map.next_value()?),
-                        "arrayValue" | "array_value" => {
-                            Value::List(map.next_value::<Values<AnyValue<'de>>>()?.0.into_iter().map(|value| value.0).collect())
+                    let found = match kind.0.as_ref() {
+                        "stringValue" | "string_value" | "bytesValue" | "bytes_value" => {
+                            map.next_value::<Option<Text<'de>>>()?.map(|text| Value::Text(text.0))
                         }
-                        "kvlistValue" | "kvlist_value" => {
-                            let entries = map.next_value::<Values<KeyValue<'de>>>()?.0;
-                            Value::Map(entries.into_iter().map(|entry| (entry.key.0, entry.value.0)).collect())
-                        }
+                        "intValue" | "int_value" => map.next_value::<Option<Integer>>()?.map(|number| Value::Int(number.0)),
+                        "doubleValue" | "double_value" => map.next_value::<Option<Double>>()?.and_then(|number| number.0).map(Value::Double),
+                        "boolValue" | "bool_value" => map.next_value::<Option<bool>>()?.map(Value::Bool),
+                        "arrayValue" | "array_value" => map
+                            .next_value::<Option<Values<AnyValue<'de>>>>()?
+                            .map(|values| Value::List(values.0.into_iter().map(|value| value.0).collect())),
+                        "kvlistValue" | "kvlist_value" => map
+                            .next_value::<Option<Values<KeyValue<'de>>>>()?
+                            .map(|entries| Value::Map(pairs(entries.0).collect())),
                         _ => {
                             map.next_value::<IgnoredAny>()?;
-                            continue;
+                            None
                         }
                     };
+                    // Phoenix writes every kind, and null for those that are not set.
+                    value = found.unwrap_or(value);
                 }
                 Ok(AnyValue(value))
             }
@@ -471,12 +552,9 @@ impl<'de> Deserialize<'de> for Double {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::Position;
 
     fn parse(line: &str) -> Parsed {
-        let mut out = Parsed::default();
-        Otlp.parse_line(line, &Place { uri: "t.jsonl", position: Position::Line(4) }, &mut out);
-        out
+        crate::parse::tests::parse_line(&Otlp, line)
     }
 
     fn line(span: &str) -> String {

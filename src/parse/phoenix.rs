@@ -1,22 +1,26 @@
-//! The Parquet of an Arize Phoenix span dataframe (`client.spans.get_spans_dataframe()` written with pandas).
+//! Arize Phoenix: the Parquet of a span dataframe, what its REST API returns as JSON lines, and annotations.
 //!
-//! Columns: `name`, `span_kind`, `parent_id`, `start_time`, `end_time`, `status_code`, `status_message`, `events`,
+//! Dataframe: `client.spans.get_spans_dataframe()` written with pandas; REST: <https://arize.com/docs/phoenix/sdk-api-reference>,
+//! `GET /v1/projects/{project}/spans`, `…/spans/otlpv1`, `…/traces`, `…/span_annotations`. Attributes are those of `OpenInference`.
+//!
+//! Dataframe columns: `name`, `span_kind`, `parent_id`, `start_time`, `end_time`, `status_code`, `status_message`, `events`,
 //! `context.span_id`, `context.trace_id`, and one `attributes.X` for each attribute that some span has.
 //!
 //! Quirks of real exports (Phoenix 20.26): struct fields contain dots (`message.role`); counts are doubles and NaN where absent;
 //! attributes that no convention names are whole structs (`attributes.http`); `to_parquet` refuses mixed columns, so users write object
-//! columns as JSON text; the index stands again in `__index_level_0__`.
+//! columns as JSON text or as text (`astype(str)`: Python's `repr`, `nan` where nothing was); the index stands again in
+//! `__index_level_0__`; `otlpv1` is one span a line with `snake_case` names, not OTLP's JSON; annotations name a span and no trace.
 
 use std::borrow::Cow;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Int32Type, Int64Type, Schema, TimeUnit, UInt64Type};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 
 use super::conventions::{self, SpanAttributes};
+use super::record::{self, Record};
 use super::value::Value;
-use super::{Format, Parsed, Piece, Place, Position, json};
-use crate::model::{Exception, Kind, Source, Span, SpanKind};
+use super::{AnnotationTarget, Format, Parsed, Place, has_keys, otlp, python};
+use crate::model::{Annotation, Exception, Span};
 
 /// See the module.
 pub(super) struct Phoenix;
@@ -28,108 +32,113 @@ impl Format for Phoenix {
         "phoenix"
     }
 
-    fn recognises_keys(&self, _: &[String]) -> bool {
-        false
+    fn recognises_keys(&self, keys: &[String]) -> bool {
+        let span = has_keys(keys, &["context", "span_kind"]) || has_keys(keys, &["context.trace_id", "context.span_id"]);
+        let otlp_span = has_keys(keys, &["trace_id", "span_id", "start_time_unix_nano"]);
+        let trace = has_keys(keys, &["trace_id", "project_id", "spans"]);
+        let annotation = has_keys(keys, &["span_id", "annotator_kind"]);
+        span || otlp_span || trace || annotation
     }
 
     fn recognises_columns(&self, columns: &Schema) -> bool {
-        ["context.trace_id", "context.span_id", "start_time"].iter().all(|name| columns.field_with_name(name).is_ok())
+        let keys: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
+        self.recognises_keys(&keys)
     }
 
-    fn parse_line(&self, _: &str, place: &Place<'_>, out: &mut Parsed) {
-        out.reject(
-            place,
-            Kind::UnrecognisedFormat,
-            format!("cannot read {place}: the phoenix format is the Parquet of a span dataframe, and this is text"),
-        );
+    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
+        if line.contains("\"start_time_unix_nano\"") {
+            return otlp::parse_span(line, place, out);
+        }
+        if let Some(record) = Record::of_json(line, place, out) {
+            self::record(record, place, out);
+        }
     }
 
     fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        let columns = Columns::of(batch);
-        let Position::Row(first_row) = place.position else { return };
-        for row in 0..batch.num_rows() {
-            let place = Place { position: Position::Row(first_row + row as u64), ..*place };
-            columns.row(row, &place, out);
+        for (record, place) in Record::rows(batch, place) {
+            self::record(record, &place, out);
         }
     }
 }
 
-struct Columns<'a> {
-    batch: &'a RecordBatch,
-    /// `(attribute, column)`
-    attributes: Vec<(String, &'a ArrayRef)>,
+fn record(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    if record.has("annotator_kind") {
+        annotation(record, place, out);
+    } else if record.has("spans") {
+        let trace_id = record.take("trace_id");
+        let Value::List(spans) = record.take("spans") else { return out.skip(place) };
+        for (span, index) in spans.into_iter().zip(1..) {
+            if let Some(record) = Record::of_value(span) {
+                self::span(record, &trace_id, &place.span(index), out);
+            }
+        }
+    } else {
+        span(record, &Value::Null, place, out);
+    }
 }
 
-impl<'a> Columns<'a> {
-    fn of(batch: &'a RecordBatch) -> Self {
-        let schema = batch.schema();
-        let names = schema.fields().iter().map(|field| field.name().strip_prefix(ATTRIBUTES).map(str::to_owned));
-        let attributes = names.zip(batch.columns()).filter_map(|(name, column)| Some((name?, column))).collect();
-        Self { batch, attributes }
-    }
-
-    fn cell(&self, name: &str, row: usize) -> Value<'a> {
-        self.batch.column_by_name(name).map_or(Value::Null, |column| cell(column, row))
-    }
-
-    fn text(&self, name: &str, row: usize) -> Option<String> {
-        self.cell(name, row).into_text().filter(|text| !is_missing(text))
-    }
-
-    fn row(&self, row: usize, place: &Place<'_>, out: &mut Parsed) {
-        let (Some(trace_id), Some(span_id)) = (self.text("context.trace_id", row), self.text("context.span_id", row)) else {
-            out.reject(place, Kind::MissingId, format!("cannot read {place}: context.trace_id or context.span_id is empty"));
-            return;
-        };
-        let Some(started_at_ns) = self.time("start_time", row) else {
-            out.reject(place, Kind::MissingTime, format!("cannot read {place}: start_time is empty or no time"));
-            return;
-        };
-        let mut span = SpanAttributes::new(Span {
-            span_id,
-            parent_span_id: self.text("parent_id", row),
-            name: self.text("name", row).unwrap_or_default(),
-            kind: self.text("span_kind", row).and_then(|kind| SpanKind::from_word(&kind)).unwrap_or_default(),
-            started_at_ns: Some(started_at_ns),
-            ended_at_ns: self.time("end_time", row),
-            status: conventions::status(&self.text("status_code", row).unwrap_or_default()),
-            status_message: self.text("status_message", row).filter(|message| !message.is_empty()),
-            exceptions: self.exceptions(row),
-            ..Span::default()
-        });
-        for (key, column) in &self.attributes {
-            set_flat(&mut span, Cow::Borrowed(key), cell(column, row));
+fn span(mut record: Record<'_>, trace_id: &Value<'_>, place: &Place<'_>, out: &mut Parsed) {
+    // In JSON the ids stand in an object, in Parquet in columns of a dotted name.
+    match Record::of_value(record.take("context")) {
+        Some(mut context) => {
+            record.set("context.trace_id", context.take("trace_id"));
+            record.set("context.span_id", context.take("span_id"));
         }
-        out.pieces.push(Piece {
-            trace_id: trace_id.to_ascii_lowercase(),
-            service: None,
-            environment: None,
-            source: Source { uri: place.uri.to_owned() },
-            span: span.finish(),
-            addition: false,
-        });
+        None if !record.has("context.span_id") => {
+            let span_id = record.take("span_id");
+            record.set("context.trace_id", trace_id.clone().into_owned());
+            record.set("context.span_id", span_id);
+        }
+        None => {}
     }
-
-    fn time(&self, name: &str, row: usize) -> Option<i64> {
-        match self.cell(name, row) {
-            Value::Int(nanoseconds) => Some(nanoseconds),
-            Value::Text(text) => super::time_from_text(&text),
-            _ => None,
+    let Some((trace_id, span_id)) = record.take_ids("context.trace_id", "context.span_id", place, out) else { return };
+    let Some(started_at_ns) = record.take_start("start_time", place, out) else { return };
+    let mut text = |key: &str| record.take_text(key).filter(|text| !is_missing(text));
+    let mut span = SpanAttributes::new(Span {
+        span_id,
+        parent_span_id: text("parent_id"),
+        name: text("name").unwrap_or_default(),
+        kind: text("span_kind").and_then(|kind| conventions::openinference_kind(&kind)).unwrap_or_default(),
+        status: conventions::status(&text("status_code").unwrap_or_default()),
+        status_message: text("status_message"),
+        started_at_ns: Some(started_at_ns),
+        ended_at_ns: record.take("end_time").as_time(),
+        exceptions: exceptions(&from_repr("events", record.take_tree("events"))),
+        ..Span::default()
+    });
+    if let Value::Map(attributes) = record.take("attributes") {
+        for (key, value) in attributes {
+            set_flat(&mut span, key, value);
         }
     }
-
-    fn exceptions(&self, row: usize) -> Vec<Exception> {
-        let events = match self.cell("events", row) {
-            Value::Text(text) => json::parse_tree(&text).unwrap_or_default(),
-            other => other.to_json(),
-        };
-        let is_exception = |event: &&serde_json::Value| event["name"] == "exception";
-        let attributes = |event: &serde_json::Value| {
-            let fields = event["attributes"].as_object().cloned().unwrap_or_default();
-            conventions::exception(fields.into_iter().map(|(key, value)| (key, value.as_str().map(str::to_owned))))
-        };
-        events.as_array().into_iter().flatten().filter(is_exception).map(attributes).collect()
+    for (column, value) in record.into_fields() {
+        if let Some(key) = column.strip_prefix(ATTRIBUTES) {
+            set_flat(&mut span, Cow::Borrowed(key), from_repr(key, value));
+        }
     }
+    out.pieces.push(record::piece(trace_id.to_ascii_lowercase(), span.finish(), place));
+}
+
+/// What a data frame of texts holds of a nested value; other texts are the user's own.
+fn from_repr<'a>(key: &str, value: Value<'a>) -> Value<'a> {
+    let Value::Text(text) = &value else { return value };
+    if is_missing(text) {
+        return Value::Null;
+    }
+    if matches!(key, "input.value" | "output.value") {
+        return value;
+    }
+    // JSON is told first: where every text is quoted with `"`, both would read it.
+    if Value::parse(text).is_some() { value } else { python::parse(text).unwrap_or(value) }
+}
+
+fn exceptions(events: &Value<'_>) -> Vec<Exception> {
+    let exception = |event: &Value<'_>| {
+        let attributes = event.get("attributes");
+        let fields = attributes.fields().iter().map(|(key, value)| (key.clone().into_owned(), value.clone().into_text()));
+        (event.get("name").as_str() == Some("exception")).then(|| conventions::exception(fields))
+    };
+    events.items().iter().filter_map(exception).collect()
 }
 
 /// Structs that no convention takes whole are flattened again to dotted keys.
@@ -150,63 +159,70 @@ fn set_flat(span: &mut SpanAttributes, key: Cow<'_, str>, value: Value<'_>) {
 
 /// How pandas writes a missing value into a text column.
 fn is_missing(text: &str) -> bool {
-    matches!(text, "nan" | "NaT" | "None")
+    matches!(text, "" | "nan" | "NaT" | "None")
 }
 
-/// One cell as a value; NaN and null are nothing, times are nanoseconds.
-fn cell(column: &ArrayRef, row: usize) -> Value<'_> {
-    if column.is_null(row) {
-        return Value::Null;
-    }
-    let double = |number: f64| if number.is_nan() { Value::Null } else { Value::Double(number) };
-    match column.data_type() {
-        DataType::Utf8 => Value::Text(Cow::Borrowed(column.as_string::<i32>().value(row))),
-        DataType::LargeUtf8 => Value::Text(Cow::Borrowed(column.as_string::<i64>().value(row))),
-        DataType::Utf8View => Value::Text(Cow::Borrowed(column.as_string_view().value(row))),
-        DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
-        DataType::Int32 => Value::Int(column.as_primitive::<Int32Type>().value(row).into()),
-        DataType::Int64 => Value::Int(column.as_primitive::<Int64Type>().value(row)),
-        DataType::UInt64 => i64::try_from(column.as_primitive::<UInt64Type>().value(row)).map_or(Value::Null, Value::Int),
-        DataType::Float32 => double(column.as_primitive::<Float32Type>().value(row).into()),
-        DataType::Float64 => double(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Timestamp(unit, _) => timestamp(column, *unit, row),
-        DataType::List(_) => list(&column.as_list::<i32>().value(row)),
-        DataType::LargeList(_) => list(&column.as_list::<i64>().value(row)),
-        DataType::Struct(fields) => {
-            let values = column.as_struct();
-            let entries =
-                fields.iter().zip(values.columns()).map(|(field, values)| (Cow::Owned(field.name().clone()), owned(cell(values, row))));
-            Value::Map(entries.filter(|(_, value)| *value != Value::Null).collect())
-        }
-        _ => ArrayFormatter::try_new(column, &FormatOptions::default())
-            .map_or(Value::Null, |formatter| Value::Text(Cow::Owned(formatter.value(row).to_string()))),
-    }
-}
-
-fn list<'a>(items: &ArrayRef) -> Value<'a> {
-    Value::List((0..items.len()).map(|index| owned(cell(items, index))).collect())
-}
-
-/// The slice of a list column lives no longer than the call, so nested values are copied.
-fn owned<'a>(value: Value<'_>) -> Value<'a> {
-    match value {
-        Value::Null => Value::Null,
-        Value::Bool(value) => Value::Bool(value),
-        Value::Int(value) => Value::Int(value),
-        Value::Double(value) => Value::Double(value),
-        Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
-        Value::List(items) => Value::List(items.into_iter().map(owned).collect()),
-        Value::Map(entries) => Value::Map(entries.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), owned(value))).collect()),
-    }
-}
-
-fn timestamp<'a>(column: &ArrayRef, unit: TimeUnit, row: usize) -> Value<'a> {
-    use arrow::datatypes::{TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType};
-    let (value, factor) = match unit {
-        TimeUnit::Second => (column.as_primitive::<TimestampSecondType>().value(row), 1_000_000_000),
-        TimeUnit::Millisecond => (column.as_primitive::<TimestampMillisecondType>().value(row), 1_000_000),
-        TimeUnit::Microsecond => (column.as_primitive::<TimestampMicrosecondType>().value(row), 1_000),
-        TimeUnit::Nanosecond => (column.as_primitive::<TimestampNanosecondType>().value(row), 1),
+/// A row of the annotations, from which the trace is not known: it finds its span when that is read.
+fn annotation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    let Some(span_id) = record.take("span_id").as_id() else { return out.skip(place) };
+    let result = record.take("result");
+    let mut part = |name: &str| {
+        let nested = result.get(name).clone();
+        if nested.is_null() { record.take(&format!("result.{name}")) } else { nested }
     };
-    value.checked_mul(factor).map_or(Value::Null, Value::Int)
+    let (label, score, comment) = (part("label").into_text(), part("score").as_f64(), part("explanation").into_text());
+    let name = record.take_text("annotation_name").or_else(|| record.take_text("name")).unwrap_or_default();
+    out.annotations.push((AnnotationTarget::Span(span_id), Annotation { name, label, score, comment }));
+    out.skip(place);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{SpanKind, Status};
+    use crate::parse::tests::parse_line;
+
+    #[test]
+    fn a_rest_span_is_read() {
+        let out = parse_line(
+            &Phoenix,
+            r#"{"id":"U3Bhbjox","name":"chat","context":{"trace_id":"T1","span_id":"s1"},"span_kind":"LLM","parent_id":null,
+            "start_time":"2026-11-23T08:53:46.335617+00:00","status_code":"ERROR","status_message":"no","attributes":{"llm.input_messages.0.message.role":"user","llm.input_messages.0.message.content":"hi","metadata.tenant":"acme"},
+            "events":[{"name":"exception","timestamp":"x","attributes":{"exception.type":"E","exception.message":"m"}}]}"#,
+        );
+        let piece = &out.pieces[0];
+        assert_eq!((piece.trace_id.as_str(), piece.span.kind, piece.span.status), ("t1", SpanKind::Llm, Status::Error));
+        assert_eq!((piece.span.input[0].content.as_str(), piece.span.exceptions[0].kind.as_str()), ("hi", "E"));
+        assert_eq!(piece.span.attribute("metadata.tenant"), Some("acme"));
+    }
+
+    #[test]
+    fn a_span_of_otlpv1_is_read() {
+        let out = parse_line(
+            &Phoenix,
+            r#"{"trace_id":"5b8efff798038103d269b633813fc60c","span_id":"eee19b7ec3c1b174","parent_span_id":null,"name":"plan","kind":"SPAN_KIND_INTERNAL",
+            "start_time_unix_nano":1795424023965040896,"attributes":[{"key":"openinference.span.kind","value":{"array_value":null,"int_value":null,"string_value":"AGENT"}}],
+            "events":[],"status":{"code":2,"message":"no"}}"#,
+        );
+        let span = &out.pieces[0].span;
+        assert_eq!((span.kind, span.status, span.parent_span_id.as_deref()), (SpanKind::Agent, Status::Error, None));
+    }
+
+    #[test]
+    fn the_repr_of_a_data_frame_of_texts_is_read() {
+        let value = from_repr("llm.input_messages", Value::Text("[{'message.role': 'user', 'message.content': \"it's\"}]".into()));
+        let mut span = SpanAttributes::new(Span::default());
+        span.set("llm.input_messages".into(), value);
+        assert_eq!(span.finish().input[0].content, "it's");
+        assert_eq!(from_repr("input.value", Value::Text("{'a': 1}".into())), Value::Text("{'a': 1}".into()));
+    }
+
+    #[test]
+    fn annotations_wait_for_their_span_and_trace_rows_are_skipped() {
+        let out = parse_line(&Phoenix, r#"{"span_id":"s1","name":"quality","annotator_kind":"LLM","result":{"label":"bad","score":0.0,"explanation":"why"}}"#);
+        assert_eq!(out.annotations[0].0, AnnotationTarget::Span("s1".into()));
+        assert_eq!(out.annotations[0].1.label.as_deref(), Some("bad"));
+        let out = parse_line(&Phoenix, r#"{"trace_id":"t","project_id":"p","spans":null}"#);
+        assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len()), (0, 0, 1));
+    }
 }

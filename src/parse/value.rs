@@ -1,21 +1,47 @@
-//! A decoded attribute value, whatever format it came in, borrowed from the record where that is possible.
+//! A decoded value, whatever format it came in (JSON, protobuf, a Parquet cell), borrowed from the record where that is possible.
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
-/// What an attribute can hold.
-#[derive(Debug, Clone, PartialEq)]
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::json::Text;
+
+/// What a field or an attribute can hold.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) enum Value<'a> {
+    #[default]
     Null,
     Bool(bool),
     Int(i64),
     Double(f64),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
+    /// In the order of the source.
     Map(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    /// Parses text that may be a JSON object or list, may be cut, and may be plain text.
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
+        let start = text.trim_start().as_bytes().first()?;
+        if !matches!(start, b'{' | b'[') {
+            return None;
+        }
+        sonic_rs::from_str(text).ok()
+    }
+
+    /// This value where it is a list or a map, or what its text holds as JSON.
+    pub(super) fn tree(&self) -> Option<Cow<'_, Value<'_>>> {
+        match self {
+            Self::List(_) | Self::Map(_) => Some(Cow::Borrowed(self)),
+            Self::Text(text) => Value::parse(text).map(Cow::Owned),
+            _ => None,
+        }
+    }
+
     /// Strings as they are, everything else as JSON; nothing for null.
     pub(super) fn into_text(self) -> Option<String> {
         match self {
@@ -25,11 +51,67 @@ impl Value<'_> {
         }
     }
 
+    /// As [`Self::into_text`]; empty for null.
+    pub(super) fn to_text(&self) -> String {
+        match self {
+            Self::Null => String::new(),
+            Self::Text(text) => text.clone().into_owned(),
+            other => other.to_json_text(),
+        }
+    }
+
     /// The text of a string.
     pub(super) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// The field `key` of a map; null where there is none.
+    pub(super) fn get(&self, key: &str) -> &Value<'a> {
+        const NULL: &Value<'static> = &Value::Null;
+        self.fields().iter().find(|(name, _)| name == key).map_or(NULL, |(_, value)| value)
+    }
+
+    /// The first of the fields `keys` that is there and not null.
+    pub(super) fn first(&self, keys: &[&str]) -> &Value<'a> {
+        keys.iter().map(|key| self.get(key)).find(|value| !value.is_null()).unwrap_or(&Value::Null)
+    }
+
+    /// The text of the field `key`.
+    pub(super) fn text_at(&self, key: &str) -> Option<String> {
+        self.get(key).as_str().map(str::to_owned)
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// Null, an empty text, an empty list or map.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => text.is_empty(),
+            Self::List(items) => items.is_empty(),
+            Self::Map(fields) => fields.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The items of a list; none where it is something else.
+    pub(super) fn items(&self) -> &[Value<'a>] {
+        match self {
+            Self::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The fields of a map; none where it is something else.
+    pub(super) fn fields(&self) -> &[(Cow<'a, str>, Value<'a>)] {
+        match self {
+            Self::Map(fields) => fields,
+            _ => &[],
         }
     }
 
@@ -56,6 +138,28 @@ impl Value<'_> {
         .filter(|number| number.is_finite())
     }
 
+    /// An id: a text that is not empty, or a number.
+    pub(super) fn as_id(&self) -> Option<String> {
+        match self {
+            Self::Text(text) if !text.is_empty() => Some(text.clone().into_owned()),
+            Self::Int(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Nanoseconds since 1970 of a time as text, or as a number whose size tells its unit.
+    pub(super) fn as_time(&self) -> Option<i64> {
+        match self {
+            Self::Text(text) => time_from_text(text),
+            Self::Int(number) => time_from_number(*number),
+            #[expect(clippy::cast_possible_truncation, reason = "saturates, and times that large are nonsense anyway")]
+            Self::Double(number) if *number < 1e11 => time_from_number((number * 1e9) as i64),
+            #[expect(clippy::cast_possible_truncation, reason = "saturates, and times that large are nonsense anyway")]
+            Self::Double(number) => time_from_number(*number as i64),
+            _ => None,
+        }
+    }
+
     /// A list of texts; a single text is a list of one.
     pub(super) fn into_texts(self) -> Vec<String> {
         match self {
@@ -64,16 +168,18 @@ impl Value<'_> {
         }
     }
 
-    /// As a tree for code that looks into nested values. Nesting is bounded where values are made.
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    /// The same value with nothing borrowed.
+    pub(super) fn into_owned<'b>(self) -> Value<'b> {
         match self {
-            Self::Null => serde_json::Value::Null,
-            Self::Bool(value) => (*value).into(),
-            Self::Int(value) => (*value).into(),
-            Self::Double(value) => (*value).into(),
-            Self::Text(text) => text.as_ref().into(),
-            Self::List(values) => values.iter().map(Value::to_json).collect(),
-            Self::Map(entries) => entries.iter().map(|(key, value)| (key.clone().into_owned(), value.to_json())).collect(),
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Int(value) => Value::Int(value),
+            Self::Double(value) => Value::Double(value),
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+            Self::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
+            Self::Map(fields) => {
+                Value::Map(fields.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned())).collect())
+            }
         }
     }
 
@@ -86,7 +192,131 @@ impl Value<'_> {
                 let _infallible = write!(text, "{value}");
                 text
             }
-            other => other.to_json().to_string(),
+            other => serde_json::to_string(other).unwrap_or_default(),
         }
+    }
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Int(value) => serializer.serialize_i64(*value),
+            Self::Double(value) => serializer.serialize_f64(*value),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                items.iter().try_for_each(|item| list.serialize_element(item))?;
+                list.end()
+            }
+            Self::Map(fields) => {
+                let mut map = serializer.serialize_map(Some(fields.len()))?;
+                fields.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ValueVisitor;
+        impl<'de> Visitor<'de> for ValueVisitor {
+            type Value = Value<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+            fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+                Ok(Value::Null)
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Value<'de>, E> {
+                Ok(Value::Bool(value))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Value<'de>, E> {
+                Ok(Value::Int(value))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
+                // Over 2^63 it is an id (Datadog's spans have such), and no digit of it may be lost.
+                Ok(i64::try_from(value).map_or_else(|_| Value::Text(Cow::Owned(value.to_string())), Value::Int))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
+                Ok(Value::Double(value))
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+                Ok(Value::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+                Ok(Value::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_string<E>(self, text: String) -> Result<Value<'de>, E> {
+                Ok(Value::Text(Cow::Owned(text)))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    items.push(item);
+                }
+                Ok(Value::List(items))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((key, value)) = map.next_entry::<Text<'de>, Value<'de>>()? {
+                    fields.push((key.0, value));
+                }
+                Ok(Value::Map(fields))
+            }
+        }
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+/// Nanoseconds since 1970 of a time as people write it: RFC 3339, or without a zone, which then is UTC.
+pub(super) fn time_from_text(text: &str) -> Option<i64> {
+    let zoned = chrono::DateTime::parse_from_rfc3339(text).or_else(|_| chrono::DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z"));
+    let time = zoned.map(|time| time.to_utc()).ok().or_else(|| {
+        let naive =
+            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"].iter().find_map(|form| chrono::NaiveDateTime::parse_from_str(text, form).ok());
+        naive.map(|time| time.and_utc())
+    })?;
+    time.timestamp_nanos_opt()
+}
+
+/// Nanoseconds since 1970 of a number of seconds, milli-, micro- or nanoseconds; between 1973 and 2286 each unit has its own size.
+pub(super) fn time_from_number(number: i64) -> Option<i64> {
+    match number {
+        ..=0 => None,
+        1..100_000_000_000 => number.checked_mul(1_000_000_000),
+        100_000_000_000..100_000_000_000_000 => number.checked_mul(1_000_000),
+        100_000_000_000_000..100_000_000_000_000_000 => number.checked_mul(1_000),
+        _ => Some(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_keeps_its_order_and_its_text() {
+        let value = Value::parse(r#" {"b": [1, 2.5, null, true], "a": "x\ny", "n": 18446744073709551615}"#).unwrap();
+        assert_eq!(value.to_text(), r#"{"b":[1,2.5,null,true],"a":"x\ny","n":"18446744073709551615"}"#);
+        assert_eq!(value.get("b").items().len(), 4);
+        assert_eq!(value.first(&["missing", "a"]).as_str(), Some("x\ny"));
+        assert_eq!(Value::parse("{\"cut\": "), None);
+        assert_eq!(Value::parse("plain"), None);
+    }
+
+    #[test]
+    fn times_are_told_by_their_size() {
+        let expected = Some(1_761_833_858_897_000_000);
+        for time in ["2025-10-30T14:17:38.897Z", "2025-10-30 14:17:38.897", "2025-10-30T15:17:38.897+01:00"] {
+            assert_eq!(Value::Text(time.into()).as_time(), expected, "{time}");
+        }
+        assert_eq!(Value::Int(1_761_833_858_897).as_time(), expected);
+        assert_eq!(Value::Int(1_761_833_858_897_000).as_time(), expected);
+        assert_eq!(Value::Int(1_761_833_858_897_000_000).as_time(), expected);
+        assert_eq!(Value::Int(1_761_833_858).as_time(), Some(1_761_833_858_000_000_000));
+        assert_eq!(Value::Int(0).as_time(), None);
     }
 }

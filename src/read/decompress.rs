@@ -59,8 +59,8 @@ impl Read for Capped {
     }
 }
 
-/// A decoder that could not be made reports that on the first read.
-struct Failed(Option<io::Error>);
+/// Reports a failure on the first read, and is empty after it.
+pub(super) struct Failed(pub(super) Option<io::Error>);
 
 impl Read for Failed {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {

@@ -6,28 +6,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, ReadOptions};
+use super::{Chunk, Position, ReadOptions, Records, failed_at};
 use crate::limits::CHUNK_BYTES;
 use crate::model::{Kind, Outcome, Rejection, Stage};
 use crate::store::Object;
-
-/// Some whole lines of one object.
-#[derive(Debug)]
-pub struct Lines {
-    /// Where they came from.
-    pub object: Arc<Object>,
-    bytes: Vec<u8>,
-    ranges: Vec<(u64, Range<usize>)>,
-    /// Whether these are the first lines of the object, by which its format is told.
-    pub first: bool,
-}
-
-impl Lines {
-    /// `(line number from 1, bytes without the line feed)`; empty lines are left out.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        self.ranges.iter().map(|(number, range)| (*number, self.bytes.get(range.clone()).unwrap_or_default()))
-    }
-}
 
 /// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
 pub(super) fn split(
@@ -58,7 +40,7 @@ pub(super) fn split(
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => {
                 if splitter.flush(emit) {
-                    emit(Err(splitter.failed(&error)));
+                    emit(Err(failed_at(object, splitter.line, &error)));
                 }
                 return;
             }
@@ -135,14 +117,14 @@ impl Splitter<'_> {
             if range.len() > self.record_bytes_max {
                 oversize.push(self.line);
             } else if !range.is_empty() {
-                lines.push((self.line, range));
+                lines.push((Position::Line(self.line), range));
             }
             self.line += 1;
             start = end + 1;
         }
         let first = std::mem::replace(&mut self.first, false);
         oversize.into_iter().all(|line| emit(Err(self.oversize(line))))
-            && (lines.is_empty() || emit(Ok(Chunk::Lines(Lines { object: Arc::clone(self.object), bytes, ranges: lines, first }))))
+            && (lines.is_empty() || emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes, ranges: lines, first, binary: false }))))
     }
 
     fn oversize(&self, line: u64) -> Rejection {
@@ -152,25 +134,6 @@ impl Splitter<'_> {
             self.record_bytes_max
         );
         Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, Kind::Oversize, reason)
-    }
-
-    fn failed(&self, error: &io::Error) -> Rejection {
-        let (uri, line) = (&self.object.uri, self.line);
-        let (kind, what) = match error.kind() {
-            ErrorKind::UnexpectedEof => {
-                (Kind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned())
-            }
-            ErrorKind::InvalidData | ErrorKind::InvalidInput => {
-                (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}"))
-            }
-            // zstd reports a corrupt frame with the kind `Other`.
-            ErrorKind::Other if error.to_string().contains("frame") || error.to_string().contains("orrupt") => {
-                (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}"))
-            }
-            _ => (Kind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
-        };
-        let reason = format!("cannot read {uri} from line {line} on: {what}");
-        Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)
     }
 }
 
@@ -188,27 +151,20 @@ fn trim(bytes: &[u8], mut range: Range<usize>, first_line: bool) -> Range<usize>
 
 #[cfg(test)]
 mod tests {
-    use object_store::memory::InMemory;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::read::tests::{Steps, object};
 
     /// Splits `bytes` read in steps of `step`; returns the lines and the numbers of oversize ones.
     fn split_all(bytes: &[u8], step: usize, record_bytes_max: usize) -> (Vec<(u64, Vec<u8>)>, Vec<String>) {
-        struct Steps<'a>(&'a [u8], usize);
-        impl Read for Steps<'_> {
-            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                let take = self.1.min(self.0.len()).min(buffer.len());
-                buffer[..take].copy_from_slice(&self.0[..take]);
-                self.0 = &self.0[take..];
-                Ok(take)
-            }
-        }
-        let object = Arc::new(Object { store: Arc::new(InMemory::new()), path: "a".into(), uri: "a".into(), size: 0 });
         let (mut lines, mut rejected) = (Vec::new(), Vec::new());
-        split(Steps(bytes, step), &object, &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
+        split(Steps(bytes, step), &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
             match item {
-                Ok(Chunk::Lines(chunk)) => lines.extend(chunk.iter().map(|(number, line)| (number, line.to_vec()))),
+                Ok(Chunk::Records(records)) => lines.extend(records.iter().map(|(position, line)| match position {
+                    Position::Line(number) => (number, line.to_vec()),
+                    other => unreachable!("{other}"),
+                })),
                 Ok(_) => unreachable!(),
                 Err(rejection) => rejected.push(rejection.trace_ref),
             }

@@ -116,7 +116,8 @@ async fn rewrites(table: &Table, superseded: &Superseded) -> DeltaResult<Vec<Act
 
 fn object_of(table: &Table, file: &LogicalFileView) -> Arc<Object> {
     let path: Path = file.object_store_path();
-    Arc::new(Object { store: table.delta.object_store(), uri: path.to_string(), size: u64::try_from(file.size()).unwrap_or(0), path })
+    let size = u64::try_from(file.size()).unwrap_or(0);
+    Arc::new(Object { store: table.delta.object_store(), uri: path.to_string(), size, path, modified_at_ns: 0 })
 }
 
 /// For each row whether it stays; nothing where all do. Reads the key columns only.

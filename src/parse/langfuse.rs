@@ -1,0 +1,258 @@
+//! Langfuse's blob storage export: observations (`observations_v2`, and the older `observations` beside `traces`), scores, manifests,
+//! in each file type that it writes (Parquet, JSONL, JSON, CSV).
+//!
+//! Export: <https://langfuse.com/docs/api-and-data-platform/features/export-to-blob-storage>; data model:
+//! <https://langfuse.com/docs/observability/data-model>. An observation is a span.
+//!
+//! | observation | span |
+//! |---|---|
+//! | `type`: `GENERATION`, `TOOL`, `SPAN` … | kind |
+//! | `level` `ERROR`, `status_message` | status, message, and the type where the message starts with one |
+//! | `input`, `output` | messages, documents, tool arguments and result, or text |
+//! | `usage_details`, `provided_model_name` | tokens, model |
+//! | `metadata` | attributes; `resourceAttributes.service.name` is the service |
+//!
+//! A row of `traces` adds environment and service to its trace; a score becomes an annotation of its observation or of its trace.
+//!
+//! Quirks of real exports: what is missing is null in the older tables and an empty text in the newer one; times have a blank and no
+//! zone (UTC); metadata values are JSON text, twice where they were texts; in CSV every nested column is JSON text; windows overlap,
+//! so rows come twice; exception types and stacks are lost; a manifest may name files that are not there.
+
+use std::borrow::Cow;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+
+use super::record::{self, Record};
+use super::value::Value;
+use super::{AnnotationTarget, Format, Parsed, Place, conventions, error_text, has_keys};
+use crate::model::{Annotation, Kind, Span, SpanKind, Status, TokenUsage, ToolCall};
+
+/// See the module.
+pub(super) struct Langfuse;
+
+impl Format for Langfuse {
+    fn name(&self) -> &'static str {
+        "langfuse"
+    }
+
+    fn recognises_keys(&self, keys: &[String]) -> bool {
+        let observation = has_keys(keys, &["trace_id", "parent_observation_id"]) || has_keys(keys, &["trace_id", "type", "project_id"]);
+        let trace = has_keys(keys, &["id", "timestamp", "project_id"]);
+        let manifest = has_keys(keys, &["projectId", "tables", "files"]);
+        observation || trace || manifest
+    }
+
+    fn recognises_columns(&self, columns: &Schema) -> bool {
+        let keys: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
+        self.recognises_keys(&keys)
+    }
+
+    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
+        if let Some(record) = Record::of_json(line, place, out) {
+            row(record, place, out);
+        }
+    }
+
+    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
+        for (record, place) in Record::rows(batch, place) {
+            row(record, &place, out);
+        }
+    }
+}
+
+fn row(record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    if record.has("files") && record.has("projectId") {
+        manifest(record, place, out);
+    } else if record.has("start_time") || record.has("parent_observation_id") {
+        observation(record, place, out);
+    } else if record.has("value") || record.has("data_type") {
+        score(record, place, out);
+    } else if record.has("timestamp") {
+        trace(record, place, out);
+    } else {
+        observation(record, place, out);
+    }
+}
+
+/// Keys of Langfuse's own database, prices, and what is derived from other fields.
+const OF_NO_USE: [&str; 26] = [
+    "bookmarked", "completion_start_time", "cost_details", "created_at", "input_price", "is_root_observation", "latency", "model_id",
+    "model_parameters", "output_price", "project_id", "prompt_id", "public", "time_to_first_token", "total_cost", "total_price",
+    "trace_name", "updated_at", "usage_pricing_tier_id", "usage_pricing_tier_name", "prompt_version", "tool_definitions", "tool_calls",
+    "tool_call_names", "event_ts", "is_deleted",
+];
+
+fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    let Some((trace_id, span_id)) = record.take_ids("trace_id", "id", place, out) else { return };
+    let Some(started_at_ns) = record.take_start("start_time", place, out) else { return };
+    let mut span = Span {
+        span_id,
+        parent_span_id: record.take("parent_observation_id").as_id(),
+        name: record.take_text("name").unwrap_or_default(),
+        kind: conventions::langfuse_kind(&record.take_text("type").unwrap_or_default()),
+        started_at_ns: Some(started_at_ns),
+        ended_at_ns: record.take("end_time").as_time(),
+        status_message: record.take_text("status_message"),
+        model: record.take_text("provided_model_name"),
+        ..Span::default()
+    };
+    if record.take_text("level").is_some_and(|level| level == "ERROR") {
+        span.status = Status::Error;
+        span.error_type = span.status_message.as_deref().and_then(error_text::prefixed).map(|(kind, _)| kind.to_owned());
+    }
+    let usage = record.take_tree("usage_details");
+    span.usage = TokenUsage { input: usage.get("input").as_u64(), output: usage.get("output").as_u64() };
+    span.tools_offered = record.take_tree("tool_definitions").fields().iter().map(|(name, _)| name.clone().into_owned()).collect();
+    let calls = tool_calls(&record.take_tree("tool_calls"), &record.take_tree("tool_call_names"));
+    let (input, output) = (record.take("input"), record.take("output"));
+    match span.kind {
+        SpanKind::Llm | SpanKind::Agent | SpanKind::Chain => {
+            let offered = std::mem::take(&mut span.tools_offered);
+            set_texts(&mut span, input, output);
+            if !offered.is_empty() {
+                span.tools_offered = offered;
+            }
+        }
+        _ => {
+            span.input_text = input.into_text().filter(|text| !text.is_empty());
+            span.output_text = output.into_text().filter(|text| !text.is_empty());
+        }
+    }
+    if let Some(answer) = span.output.last_mut()
+        && answer.tool_calls.is_empty()
+    {
+        answer.tool_calls = calls;
+    }
+    let environment = record.take_text("environment");
+    let service = set_metadata(&mut span, &record.take_tree("metadata"));
+    record.drop(&OF_NO_USE);
+    record.keep_rest(&mut span);
+    let mut piece = record::piece(trace_id, conventions::settled(span), place);
+    (piece.service, piece.environment) = (service, environment);
+    out.pieces.push(piece);
+}
+
+/// Input and output of a model call are messages; those of an agent or a chain are what the user and the program exchanged.
+fn set_texts(span: &mut Span, input: Value<'_>, output: Value<'_>) {
+    if span.kind == SpanKind::Llm {
+        conventions::set_input(span, input);
+        conventions::set_output(span, output);
+    } else {
+        span.input_text = input.into_text().filter(|text| !text.is_empty());
+        span.output_text = output.into_text().filter(|text| !text.is_empty());
+    }
+}
+
+/// The calls of an answer from the columns that Langfuse extracts: `["{\"id\", \"arguments\"}"]` and `["name"]`.
+fn tool_calls(calls: &Value<'_>, names: &Value<'_>) -> Vec<ToolCall> {
+    let call = |(call, name): (&Value<'_>, &Value<'_>)| {
+        let tree = call.tree()?;
+        Some(ToolCall { id: tree.text_at("id"), name: name.to_text(), arguments: tree.get("arguments").to_text() })
+    };
+    calls.items().iter().zip(names.items()).filter_map(call).collect()
+}
+
+/// Keeps the user's metadata; returns the service.
+fn set_metadata(span: &mut Span, metadata: &Value<'_>) -> Option<String> {
+    let mut service = metadata.get("resourceAttributes").tree().and_then(|resource| resource.text_at("service.name"));
+    for (key, value) in metadata.fields() {
+        // A text stands in quotes of its own.
+        let text = value.as_str().filter(|text| text.starts_with('"')).and_then(|text| serde_json::from_str::<String>(text).ok());
+        let text = text.unwrap_or_else(|| value.to_text());
+        match key.as_ref() {
+            "resourceAttributes.service.name" => service = Some(text),
+            "tool_call_id" if span.kind == SpanKind::Tool => span.tool.get_or_insert_default().call_id = Some(text),
+            key if key.starts_with("resourceAttributes") || key.starts_with("scope") => {}
+            key => record::keep(span, Cow::Owned(format!("metadata.{key}")), Value::Text(Cow::Owned(text)), 0),
+        }
+    }
+    // What the SDK of OpenTelemetry writes where nobody named the service.
+    service.filter(|service| !service.starts_with("unknown_service"))
+}
+
+/// A row of the older `traces`: what it says of the whole trace is added to it; it is no span.
+fn trace(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    let Some(trace_id) = record.take("id").as_id() else {
+        return out.reject(place, Kind::MissingId, format!("cannot read {place}: id is missing or empty"));
+    };
+    let mut span = Span { started_at_ns: record.take("timestamp").as_time(), ..Span::default() };
+    let service = set_metadata(&mut span, &record.take_tree("metadata"));
+    let mut piece = record::piece(trace_id, Span { started_at_ns: span.started_at_ns, ..Span::default() }, place);
+    (piece.service, piece.environment) = (service, record.take_text("environment"));
+    piece.addition = true;
+    out.pieces.push(piece);
+}
+
+fn score(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    let of_span = record.take("observation_id").as_id().map(AnnotationTarget::Span);
+    let of_trace = record.take("trace_id").as_id().map(AnnotationTarget::Trace);
+    // A score of a session belongs to no trace.
+    let Some(target) = of_span.or(of_trace) else { return out.skip(place) };
+    let label = record.take_text("string_value");
+    let categorical = record.take("data_type").as_str() == Some("CATEGORICAL");
+    out.annotations.push((
+        target,
+        Annotation {
+            name: record.take_text("name").unwrap_or_default(),
+            // The number of a category is only its place in a list.
+            score: record.take("value").as_f64().filter(|_| !categorical || label.is_none()),
+            label,
+            comment: record.take_text("comment"),
+        },
+    ));
+    out.skip(place);
+}
+
+/// The last file of an export: says which files belong to it.
+fn manifest(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    // `<base>/<project>/manifests/<time>.json` names `<prefix><project>/<table>/<file>`.
+    let folder = place.uri.rsplitn(3, '/').nth(2).unwrap_or_default();
+    for file in record.take("files").items() {
+        let key = file.text_at("key").unwrap_or_default();
+        let mut parts = key.rsplitn(3, '/');
+        if let (Some(name), Some(table)) = (parts.next(), parts.next()) {
+            out.expected.push(format!("{folder}/{table}/{name}"));
+        }
+    }
+    out.skip(place);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::tests::parse_line;
+
+    const IDS: &str = r#""id":"o","trace_id":"t","start_time":"2026-11-23 09:15:08.230000","project_id":"p","parent_observation_id":"""#;
+
+    fn span(rest: &str) -> Span {
+        parse_line(&Langfuse, &format!("{{{IDS},{rest}}}")).pieces.remove(0).span
+    }
+
+    #[test]
+    fn a_generation_has_messages_tools_and_tokens() {
+        let span = span(
+            r#""type":"GENERATION","level":"DEFAULT","usage_details":{"input":3,"output":4},"input":"{\"tools\":[{\"function\":{\"name\":\"f\"}}],\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}",
+            "output":"{\"role\":\"assistant\",\"content\":null}","tool_calls":["{\"id\":\"c\",\"arguments\":\"{}\"}"],"tool_call_names":["f"],"metadata":{"tenant":"\"acme\""}"#,
+        );
+        assert_eq!((span.kind, span.parent_span_id, span.usage), (SpanKind::Llm, None, TokenUsage { input: Some(3), output: Some(4) }));
+        assert_eq!((span.input[0].content.as_str(), span.tools_offered[0].as_str(), span.output[0].tool_calls[0].name.as_str()), ("hi", "f", "f"));
+        assert_eq!(span.attributes.iter().map(|a| (a.key.as_str(), a.value.as_str())).collect::<Vec<_>>(), [("metadata.tenant", "acme")]);
+    }
+
+    #[test]
+    fn the_type_of_an_error_is_the_word_before_its_message() {
+        let span = span(r#""type":"TOOL","name":"f","level":"ERROR","status_message":"ToolNotFoundError: no","input":"{\"a\":1}","output":"""#);
+        assert_eq!((span.status, span.error_type.as_deref()), (Status::Error, Some("ToolNotFoundError")));
+        assert_eq!(span.tool.unwrap().arguments, "{\"a\":1}");
+    }
+
+    #[test]
+    fn scores_and_manifests_are_companions() {
+        let out = parse_line(&Langfuse, r#"{"id":"s","timestamp":"2026-11-23 09:15:14.529","project_id":"p","trace_id":"t","observation_id":null,"name":"q","value":0,"data_type":"CATEGORICAL","string_value":"good"}"#);
+        assert_eq!(out.annotations[0].0, AnnotationTarget::Trace("t".into()));
+        assert_eq!((out.annotations[0].1.label.as_deref(), out.annotations[0].1.score), (Some("good"), None));
+        let out = parse_line(&Langfuse, r#"{"projectId":"p","tables":[],"files":[{"key":"x/p/scores/a.jsonl"}]}"#);
+        assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len()), (0, 0, 1));
+    }
+}

@@ -1,0 +1,258 @@
+//! LangSmith runs: rows of the API as JSON lines, and the Parquet of the bulk export.
+//!
+//! Run format: <https://docs.langchain.com/langsmith/run-data-format>; bulk export: <https://docs.langchain.com/langsmith/data-export>.
+//! Read are the rows of `POST /runs/query`, of its successor (upper-case words, `project_id`), `Run.model_dump_json()` of the SDK, and
+//! the bulk export in its first version and in `v2_beta`. A run is a span; `trace_id` is the id of the root run.
+//!
+//! | run | span |
+//! |---|---|
+//! | `run_type` | kind |
+//! | `error`: `Type('message')`, traceback | exception |
+//! | `inputs`, `outputs` of an LLM run | messages, tools offered, finish reason |
+//! | `inputs`, `outputs` of a tool, a retriever | arguments and result, documents |
+//! | `extra.metadata` | model, provider, tool call id; the rest as attributes `metadata.X` |
+//! | `feedback_stats` | annotations |
+//!
+//! Quirks of real rows: times without a zone are UTC; `session_id` is the project, the user's session stands in `extra.metadata`;
+//! the environment of the process (`LANGSMITH_*`) leaks into the metadata; `total_tokens` is 0 where nothing was counted; in Parquet
+//! every nested column is JSON text, and a column that was not exported is missing.
+
+use std::borrow::Cow;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+
+use super::record::{self, Record};
+use super::value::Value;
+use super::{Format, Parsed, Place, conventions, error_text, has_keys};
+use crate::model::{Annotation, Span, SpanKind, Status, TokenUsage, ToolUse};
+
+/// See the module.
+pub(super) struct LangSmith;
+
+impl Format for LangSmith {
+    fn name(&self) -> &'static str {
+        "langsmith"
+    }
+
+    fn recognises_keys(&self, keys: &[String]) -> bool {
+        has_keys(keys, &["run_type", "trace_id", "id"])
+    }
+
+    fn recognises_columns(&self, columns: &Schema) -> bool {
+        ["run_type", "trace_id", "id"].iter().all(|name| columns.field_with_name(name).is_ok())
+    }
+
+    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
+        if let Some(record) = Record::of_json(line, place, out) {
+            run(record, place, out);
+        }
+    }
+
+    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
+        for (record, place) in Record::rows(batch, place) {
+            run(record, &place, out);
+        }
+    }
+}
+
+/// Keys of LangSmith's own database, and what is derived from other fields.
+const OF_NO_USE: [&str; 24] = [
+    "app_path", "child_run_ids", "child_runs", "direct_child_run_ids", "dotted_order", "events", "execution_order", "in_dataset",
+    "inputs_preview", "inputs_s3_urls", "is_in_dataset", "is_root", "last_queued_at", "manifest_id", "metadata", "outputs_preview",
+    "outputs_s3_urls", "parent_run_ids", "price_model_id", "serialized", "share_token", "total_tokens", "trace_tier", "ttl_seconds",
+];
+
+fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    let Some((trace_id, span_id)) = record.take_ids("trace_id", "id", place, out) else { return };
+    let Some(started_at_ns) = record.take_start("start_time", place, out) else { return };
+    let kind = kind(&record.take_text("run_type").unwrap_or_default());
+    let mut span = Span {
+        parent_span_id: parent(&mut record).filter(|parent| *parent != span_id),
+        span_id,
+        name: record.take_text("name").unwrap_or_default(),
+        kind,
+        started_at_ns: Some(started_at_ns),
+        ended_at_ns: record.take("end_time").as_time(),
+        status: status(&record.take_text("status").unwrap_or_default()),
+        ..Span::default()
+    };
+    let preview = record.take_text("error_preview");
+    if let Some(error) = record.take_text("error").or(preview) {
+        let exception = error_text::exception(&error);
+        span.status = Status::Error;
+        span.status_message = Some(exception.message.clone()).filter(|message| !message.is_empty());
+        span.exceptions.push(exception);
+    }
+    set_usage(&mut span, &mut record);
+    let mut extra = record.take_tree("extra");
+    let service = set_metadata(&mut span, &mut extra);
+    set_input(&mut span, record.take_tree("inputs"));
+    set_output(&mut span, record.take_tree("outputs"));
+    span.annotations = feedback(&record.take_tree("feedback_stats"));
+    record.drop(&OF_NO_USE);
+    record.keep_rest(&mut span);
+    let mut piece = record::piece(trace_id, conventions::settled(span), place);
+    piece.service = service;
+    out.pieces.push(piece);
+}
+
+fn kind(word: &str) -> SpanKind {
+    match word.to_ascii_lowercase().as_str() {
+        "prompt" | "parser" => SpanKind::Chain,
+        word => SpanKind::from_word(word).unwrap_or_default(),
+    }
+}
+
+fn status(word: &str) -> Status {
+    match word.to_ascii_lowercase().as_str() {
+        "success" => Status::Ok,
+        "error" => Status::Error,
+        _ => Status::Unset,
+    }
+}
+
+/// The parent: its own field, or the run before the last in `dotted_order` (`<time>Z<root id>.<time>Z<id>`), or the last ancestor.
+fn parent(record: &mut Record<'_>) -> Option<String> {
+    if let Some(parent) = record.take("parent_run_id").as_id() {
+        return Some(parent);
+    }
+    let order = record.take_text("dotted_order").unwrap_or_default();
+    let of_order = order.rsplit('.').nth(1).and_then(|step| step.split_once('Z')).map(|(_, id)| id.to_owned());
+    of_order.or_else(|| record.take_tree("parent_run_ids").items().last().and_then(Value::as_id))
+}
+
+/// Tokens; LangSmith writes 0 where nothing was counted.
+fn set_usage(span: &mut Span, record: &mut Record<'_>) {
+    let (input, output) = (record.take("prompt_tokens").as_u64(), record.take("completion_tokens").as_u64());
+    if span.kind == SpanKind::Llm && input.unwrap_or(0) + output.unwrap_or(0) > 0 {
+        span.usage = TokenUsage { input, output };
+    }
+}
+
+/// Takes what `extra.metadata` says of the span; returns the service.
+fn set_metadata(span: &mut Span, extra: &mut Value<'_>) -> Option<String> {
+    let (metadata, parameters) = (extra.get("metadata"), extra.get("invocation_params"));
+    span.model = metadata.text_at("ls_model_name");
+    span.provider = metadata.text_at("ls_provider");
+    if let (SpanKind::Tool, Some(call_id)) = (span.kind, metadata.text_at("tool_call_id")) {
+        span.tool.get_or_insert_default().call_id = Some(call_id);
+    }
+    span.tools_offered = parameters.get("tools").items().iter().filter_map(super::messages::tool_name).collect();
+    let service = metadata.first(&["service", "service.name", "LANGSMITH_PROJECT", "LANGCHAIN_PROJECT"]).as_str().map(str::to_owned);
+    let own = ["ls_model_name", "ls_provider", "tool_call_id", "ls_invocation_params", "usage_metadata", "ls_method", "ls_model_type"];
+    for (key, value) in metadata.fields() {
+        if !own.contains(&key.as_ref()) && !key.starts_with("LANGSMITH_") && !key.starts_with("LANGCHAIN_") {
+            record::keep(span, Cow::Owned(format!("metadata.{key}")), value.clone(), 0);
+        }
+    }
+    service
+}
+
+fn set_input(span: &mut Span, inputs: Value<'_>) {
+    match span.kind {
+        SpanKind::Llm => {
+            if let Some(model) = inputs.text_at("model") {
+                span.model.get_or_insert(model);
+            }
+            conventions::set_input(span, inputs);
+        }
+        SpanKind::Tool => span.tool.get_or_insert_default().arguments = only_text(&inputs).unwrap_or_else(|| inputs.to_text()),
+        _ => span.input_text = only_text(&inputs).or_else(|| inputs.into_text()),
+    }
+}
+
+fn set_output(span: &mut Span, outputs: Value<'_>) {
+    match span.kind {
+        SpanKind::Llm => {
+            if let Some(model) = answering_model(&outputs) {
+                span.model = Some(model);
+            }
+            if span.usage == TokenUsage::default() {
+                let counted = outputs.get("usage_metadata");
+                span.usage = TokenUsage { input: counted.get("input_tokens").as_u64(), output: counted.get("output_tokens").as_u64() };
+            }
+            // A run that failed has `{"output": null}`.
+            if outputs.fields().iter().any(|(_, value)| !value.is_null()) {
+                conventions::set_output(span, outputs);
+            }
+        }
+        SpanKind::Tool => {
+            let answer = outputs.get("output");
+            let tool: &mut ToolUse = span.tool.get_or_insert_default();
+            // LangGraph's tools answer with a whole tool message.
+            let content = answer.get("content");
+            if tool.call_id.is_none() {
+                tool.call_id = answer.text_at("tool_call_id");
+            }
+            let result = if content.is_null() { only_text(&outputs).or_else(|| outputs.into_text()) } else { Some(content.to_text()) };
+            tool.result = result.filter(|result| !result.is_empty() && result != "{}");
+        }
+        SpanKind::Retriever if matches!(outputs.get("documents"), Value::List(_)) => {
+            span.documents = Some(conventions::documents(outputs.get("documents")));
+        }
+        _ => span.output_text = only_text(&outputs).or_else(|| outputs.into_text()).filter(|text| text != "{}"),
+    }
+}
+
+fn answering_model(outputs: &Value<'_>) -> Option<String> {
+    let langchain = outputs.get("llm_output").text_at("model_name");
+    outputs.text_at("model").or(langchain).filter(|model| !model.is_empty())
+}
+
+/// The text of `{"input": "text"}`: a map with one field that is a text.
+fn only_text(value: &Value<'_>) -> Option<String> {
+    match value.fields() {
+        [(_, Value::Text(text))] => Some(text.clone().into_owned()),
+        _ => None,
+    }
+}
+
+/// `{"user_score": {"n": 1, "avg": 0.0, "values": {"bad": 1}, "comments": []}}`
+fn feedback(stats: &Value<'_>) -> Vec<Annotation> {
+    let annotation = |(name, stat): &(Cow<'_, str>, Value<'_>)| {
+        let label = match stat.get("values").fields() {
+            [(label, _)] => Some(label.clone().into_owned()),
+            _ => None,
+        };
+        let comment = stat.get("comments").items().first().and_then(Value::as_str).map(str::to_owned);
+        Annotation { name: name.clone().into_owned(), label, score: stat.get("avg").as_f64(), comment }
+    };
+    stats.fields().iter().map(annotation).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Kind;
+    use crate::parse::tests::parse_line;
+
+    const IDS: &str = r#""id":"r2","trace_id":"r1","start_time":"2026-11-23T09:08:46.449940","run_type":"llm""#;
+
+    fn span(rest: &str) -> Span {
+        parse_line(&LangSmith, &format!("{{{IDS},{rest}}}")).pieces.remove(0).span
+    }
+
+    #[test]
+    fn an_error_is_split_and_the_parent_is_in_the_order() {
+        let span = span(r#""status":"ERROR","error":"RateLimitError('429')\n\nTraceback (most recent call last):\n","dotted_order":"20261123T090846Zr1.20261123T090847Zr2""#);
+        assert_eq!((span.exceptions[0].kind.as_str(), span.status_message.as_deref()), ("RateLimitError", Some("429")));
+        assert_eq!((span.parent_span_id.as_deref(), span.status), (Some("r1"), Status::Error));
+        assert_eq!(span.started_at_ns, Some(1_795_424_926_449_940_000));
+    }
+
+    #[test]
+    fn the_environment_of_the_process_is_left_out() {
+        let span = span(r#""extra":{"metadata":{"user_id":"u","LANGSMITH_API_KEY":"k","ls_model_name":"gpt-4o"}},"feedback_stats":{"score":{"n":1,"avg":0.0}}"#);
+        assert_eq!((span.attribute("metadata.user_id"), span.attributes.len(), span.model.as_deref()), (Some("u"), 1, Some("gpt-4o")));
+        assert_eq!((span.annotations[0].name.as_str(), span.annotations[0].score), ("score", Some(0.0)));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let kind = |line: &str| parse_line(&LangSmith, line).rejections[0].kind;
+        assert_eq!(kind(r#"{"id":"a","trace_id":"","run_type":"llm"}"#), Kind::MissingId);
+        assert_eq!(kind(r#"{"id":"a","trace_id":"b","run_type":"llm","start_time":"yesterday"}"#), Kind::MissingTime);
+        assert_eq!(kind(r#"{"id":"a","trace_id"#), Kind::MalformedJson);
+    }
+}

@@ -1,0 +1,339 @@
+//! OTLP in protobuf: the messages of the Collector's file exporter with `format: proto`, and of its S3 exporter with `otlp_proto`.
+//!
+//! Field numbers are those of opentelemetry-proto 1.x (<https://github.com/open-telemetry/opentelemetry-proto>), `trace/v1/trace.proto`
+//! and `logs/v1/logs.proto`; fields that no pattern needs are left out and skipped. A file does not say whether its messages hold spans
+//! or log records: what has no trace ids when read as spans is read as log records.
+
+use std::borrow::Cow;
+
+use prost::Message;
+
+use super::otlp::{RawLog, RawSpan, ResourceFacts, not_zero};
+use super::value::Value;
+use super::{Parsed, Place, conventions};
+use crate::model::{Exception, Kind, hex};
+
+/// Reads one export request.
+pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) {
+    let traces = ExportTraces::decode(message);
+    let has_ids = |request: &ExportTraces| request.spans().any(|span| span.trace_id.len() == 16);
+    match traces {
+        Ok(request) if has_ids(&request) => request.into_pieces(place, out),
+        traces => match (ExportLogs::decode(message), traces) {
+            (Ok(request), _) if request.records().any(|record| record.trace_id.len() == 16) => request.into_pieces(place, out),
+            // Log records of a program that traces nothing.
+            (Ok(request), Err(_)) if request.records().next().is_some() => {}
+            (_, Ok(request)) => request.into_pieces(place, out),
+            (_, Err(error)) => {
+                let reason = format!("cannot read {place}: it is no OTLP message ({error}); is the file cut?");
+                out.reject(place, Kind::MalformedRecord, reason);
+            }
+        },
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExportTraces {
+    #[prost(message, repeated, tag = "1")]
+    resource_spans: Vec<ResourceSpans>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ResourceSpans {
+    #[prost(message, optional, tag = "1")]
+    resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    scope_spans: Vec<ScopeSpans>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Resource {
+    #[prost(message, repeated, tag = "1")]
+    attributes: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ScopeSpans {
+    #[prost(message, repeated, tag = "2")]
+    spans: Vec<Span>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Span {
+    #[prost(bytes = "vec", tag = "1")]
+    trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    span_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    parent_span_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    name: Vec<u8>,
+    #[prost(fixed64, tag = "7")]
+    start_time_unix_nano: u64,
+    #[prost(fixed64, tag = "8")]
+    end_time_unix_nano: u64,
+    #[prost(message, repeated, tag = "9")]
+    attributes: Vec<KeyValue>,
+    #[prost(message, repeated, tag = "11")]
+    events: Vec<Event>,
+    #[prost(message, optional, tag = "15")]
+    status: Option<Status>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Event {
+    #[prost(bytes = "vec", tag = "2")]
+    name: Vec<u8>,
+    #[prost(message, repeated, tag = "3")]
+    attributes: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(bytes = "vec", tag = "2")]
+    message: Vec<u8>,
+    #[prost(int32, tag = "3")]
+    code: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeyValue {
+    #[prost(bytes = "vec", tag = "1")]
+    key: Vec<u8>,
+    #[prost(message, optional, tag = "2")]
+    value: Option<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AnyValue {
+    #[prost(oneof = "OneValue", tags = "1, 2, 3, 4, 5, 6, 7")]
+    value: Option<OneValue>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+enum OneValue {
+    #[prost(bytes = "vec", tag = "1")]
+    String(Vec<u8>),
+    #[prost(bool, tag = "2")]
+    Bool(bool),
+    #[prost(int64, tag = "3")]
+    Int(i64),
+    #[prost(double, tag = "4")]
+    Double(f64),
+    #[prost(message, tag = "5")]
+    Array(ArrayValue),
+    #[prost(message, tag = "6")]
+    Map(KeyValueList),
+    #[prost(bytes = "vec", tag = "7")]
+    Bytes(Vec<u8>),
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ArrayValue {
+    #[prost(message, repeated, tag = "1")]
+    values: Vec<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeyValueList {
+    #[prost(message, repeated, tag = "1")]
+    values: Vec<KeyValue>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ExportLogs {
+    #[prost(message, repeated, tag = "1")]
+    resource_logs: Vec<ResourceLogs>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ResourceLogs {
+    #[prost(message, optional, tag = "1")]
+    resource: Option<Resource>,
+    #[prost(message, repeated, tag = "2")]
+    scope_logs: Vec<ScopeLogs>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ScopeLogs {
+    #[prost(message, repeated, tag = "2")]
+    log_records: Vec<LogRecord>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LogRecord {
+    #[prost(fixed64, tag = "1")]
+    time_unix_nano: u64,
+    #[prost(message, optional, tag = "5")]
+    body: Option<AnyValue>,
+    #[prost(message, repeated, tag = "6")]
+    attributes: Vec<KeyValue>,
+    #[prost(bytes = "vec", tag = "9")]
+    trace_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "10")]
+    span_id: Vec<u8>,
+    #[prost(fixed64, tag = "11")]
+    observed_time_unix_nano: u64,
+    #[prost(bytes = "vec", tag = "12")]
+    event_name: Vec<u8>,
+}
+
+impl ExportTraces {
+    fn spans(&self) -> impl Iterator<Item = &Span> {
+        self.resource_spans.iter().flat_map(|group| &group.scope_spans).flat_map(|scope| &scope.spans)
+    }
+
+    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) {
+        let mut index = 0;
+        for group in self.resource_spans {
+            let resource = ResourceFacts::of(pairs(group.resource.unwrap_or_default().attributes));
+            for span in group.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                index += 1;
+                span.into_raw().into_piece(&resource, &place.span(index), out);
+            }
+        }
+    }
+}
+
+impl ExportLogs {
+    fn records(&self) -> impl Iterator<Item = &LogRecord> {
+        self.resource_logs.iter().flat_map(|group| &group.scope_logs).flat_map(|scope| &scope.log_records)
+    }
+
+    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) {
+        for group in self.resource_logs {
+            let resource = ResourceFacts::of(pairs(group.resource.unwrap_or_default().attributes));
+            for record in group.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
+                out.pieces.extend(record.into_raw().into_piece(&resource, place));
+            }
+        }
+    }
+}
+
+impl Span {
+    fn into_raw(self) -> RawSpan<'static> {
+        let status = self.status.unwrap_or_default();
+        RawSpan {
+            trace_id: id(&self.trace_id, 16),
+            span_id: id(&self.span_id, 8),
+            parent_span_id: id(&self.parent_span_id, 8),
+            name: text(self.name),
+            started_at_ns: nanoseconds(self.start_time_unix_nano),
+            ended_at_ns: nanoseconds(self.end_time_unix_nano),
+            status: conventions::status(&status.code.to_string()),
+            status_message: text(status.message),
+            exceptions: self.events.into_iter().filter_map(Event::into_exception).collect(),
+            attributes: pairs(self.attributes).collect(),
+        }
+    }
+}
+
+impl LogRecord {
+    fn into_raw(self) -> RawLog<'static> {
+        let time = if self.time_unix_nano > 0 { self.time_unix_nano } else { self.observed_time_unix_nano };
+        RawLog {
+            trace_id: id(&self.trace_id, 16),
+            span_id: id(&self.span_id, 8),
+            event_name: text(self.event_name),
+            at_ns: nanoseconds(time),
+            body: self.body.map_or(Value::Null, AnyValue::into_value),
+            attributes: pairs(self.attributes).collect(),
+        }
+    }
+}
+
+impl Event {
+    fn into_exception(self) -> Option<Exception> {
+        (self.name == b"exception")
+            .then(|| conventions::exception(pairs(self.attributes).map(|(key, value)| (key.into_owned(), value.into_text()))))
+    }
+}
+
+impl AnyValue {
+    fn into_value(self) -> Value<'static> {
+        match self.value {
+            None => Value::Null,
+            Some(OneValue::String(text)) => Value::Text(Cow::Owned(self::text(text))),
+            Some(OneValue::Bool(value)) => Value::Bool(value),
+            Some(OneValue::Int(value)) => Value::Int(value),
+            Some(OneValue::Double(value)) => Value::Double(value),
+            Some(OneValue::Array(array)) => Value::List(array.values.into_iter().map(Self::into_value).collect()),
+            Some(OneValue::Map(map)) => Value::Map(pairs(map.values).collect()),
+            Some(OneValue::Bytes(bytes)) => {
+                use base64::Engine;
+                Value::Text(Cow::Owned(base64::engine::general_purpose::STANDARD.encode(bytes)))
+            }
+        }
+    }
+}
+
+fn pairs(attributes: Vec<KeyValue>) -> impl Iterator<Item = (Cow<'static, str>, Value<'static>)> {
+    attributes.into_iter().map(|KeyValue { key, value }| (Cow::Owned(text(key)), value.map_or(Value::Null, AnyValue::into_value)))
+}
+
+/// Texts are read as bytes, so that one that is no UTF-8 does not cost the whole message its life.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+fn id(bytes: &[u8], length: usize) -> Option<String> {
+    if bytes.len() == length { not_zero(hex(bytes)) } else { None }
+}
+
+fn nanoseconds(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::tests::place;
+
+    fn pair(key: &str, value: &str) -> KeyValue {
+        KeyValue { key: key.into(), value: Some(AnyValue { value: Some(OneValue::String(value.into())) }) }
+    }
+
+    fn parsed(bytes: &[u8]) -> Parsed {
+        let mut out = Parsed::default();
+        parse(bytes, &place(), &mut out);
+        out
+    }
+
+    #[test]
+    fn spans_and_log_records_are_told_apart() {
+        let resource = Some(Resource { attributes: vec![pair("service.name", "acme")] });
+        let span = Span {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            name: "chat".into(),
+            start_time_unix_nano: 5,
+            attributes: vec![pair("gen_ai.operation.name", "chat")],
+            events: vec![Event { name: "exception".into(), attributes: vec![pair("exception.type", "E")] }],
+            status: Some(Status { message: "no".into(), code: 2 }),
+            ..Span::default()
+        };
+        let request = ExportTraces { resource_spans: vec![ResourceSpans { resource: resource.clone(), scope_spans: vec![ScopeSpans { spans: vec![span] }] }] };
+        let out = parsed(&request.encode_to_vec());
+        let piece = &out.pieces[0];
+        assert_eq!((piece.trace_id.as_str(), piece.service.as_deref(), piece.addition), ("01".repeat(16).as_str(), Some("acme"), false));
+        assert_eq!((piece.span.status, piece.span.exceptions[0].kind.as_str()), (crate::model::Status::Error, "E"));
+
+        let record = LogRecord {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            observed_time_unix_nano: 7,
+            event_name: "gen_ai.user.message".into(),
+            body: Some(AnyValue { value: Some(OneValue::Map(KeyValueList { values: vec![pair("content", "hi")] })) }),
+            ..LogRecord::default()
+        };
+        let request = ExportLogs { resource_logs: vec![ResourceLogs { resource, scope_logs: vec![ScopeLogs { log_records: vec![record] }] }] };
+        let out = parsed(&request.encode_to_vec());
+        assert_eq!((out.pieces[0].addition, out.pieces[0].span.input[0].content.as_str()), (true, "hi"));
+    }
+
+    #[test]
+    fn what_is_no_message_is_rejected() {
+        let out = parsed(b"\x0a\xff\xff\xff\x01 no message");
+        assert_eq!((out.pieces.len(), out.rejections[0].kind), (0, Kind::MalformedRecord));
+    }
+}

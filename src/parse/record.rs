@@ -1,0 +1,147 @@
+//! One JSON object or one row of a table, field by field. A format takes the fields that it knows; what nobody took is kept as
+//! attributes of the span, so that nothing that a vendor adds tomorrow is lost.
+
+use std::borrow::Cow;
+
+use arrow::array::RecordBatch;
+
+use super::cell::cell;
+use super::value::Value;
+use super::{Parsed, Piece, Place, Position, json};
+use crate::model::{Attribute, Kind, Source, Span};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Record<'a> {
+    fields: Vec<(Cow<'a, str>, Value<'a>)>,
+}
+
+impl<'a> Record<'a> {
+    /// A JSON object; a line that is none is rejected at `place`.
+    pub(super) fn of_json(line: &'a str, place: &Place<'_>, out: &mut Parsed) -> Option<Self> {
+        match json::parse::<Value<'a>>(line) {
+            Ok(Value::Map(fields)) => Some(Self { fields }),
+            Ok(_) => {
+                out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: it is JSON, but no object"));
+                None
+            }
+            Err(_) => {
+                out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line)));
+                None
+            }
+        }
+    }
+
+    /// A JSON object that stands inside another.
+    pub(super) fn of_value(value: Value<'a>) -> Option<Self> {
+        match value {
+            Value::Map(fields) => Some(Self { fields }),
+            _ => None,
+        }
+    }
+
+    /// The rows of a batch with their places.
+    pub(super) fn rows(batch: &'a RecordBatch, place: &Place<'a>) -> impl Iterator<Item = (Self, Place<'a>)> {
+        let schema = batch.schema();
+        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let first_row = if let Position::Row(row) = place.position { row } else { 0 };
+        let place = *place;
+        (0..batch.num_rows()).map(move |row| {
+            let fields = names.iter().zip(batch.columns()).map(|(name, column)| (Cow::Owned(name.clone()), cell(column, row)));
+            let record = Self { fields: fields.filter(|(_, value)| !value.is_null()).collect() };
+            (record, Place { position: Position::Row(first_row + row as u64), ..place })
+        })
+    }
+
+    /// Whether the field is there, also where it is null.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.fields.iter().any(|(name, _)| name == key)
+    }
+
+    /// Sets a field that is not there.
+    pub(super) fn set(&mut self, key: &'static str, value: Value<'a>) {
+        self.fields.push((Cow::Borrowed(key), value));
+    }
+
+    /// All fields that nobody took.
+    pub(super) fn into_fields(self) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
+        self.fields.into_iter()
+    }
+
+    /// All fields that nobody took, as one value.
+    pub(super) fn into_value(self) -> Value<'a> {
+        Value::Map(self.fields)
+    }
+
+    /// Takes a field out; null where there is none.
+    pub(super) fn take(&mut self, key: &str) -> Value<'a> {
+        let index = self.fields.iter().position(|(name, _)| name == key);
+        index.map_or(Value::Null, |index| self.fields.swap_remove(index).1)
+    }
+
+    /// Takes a field whose value is a list or a map, also where that is written as JSON text.
+    pub(super) fn take_tree(&mut self, key: &str) -> Value<'a> {
+        match self.take(key) {
+            Value::Text(Cow::Borrowed(text)) => Value::parse(text).unwrap_or(Value::Text(Cow::Borrowed(text))),
+            Value::Text(Cow::Owned(text)) => Value::parse(&text).map(Value::into_owned).unwrap_or(Value::Text(Cow::Owned(text))),
+            other => other,
+        }
+    }
+
+    /// Takes a text that is not empty.
+    pub(super) fn take_text(&mut self, key: &str) -> Option<String> {
+        self.take(key).into_text().filter(|text| !text.is_empty())
+    }
+
+    /// Takes fields that tell a reader of the trace nothing: keys of the vendor's own database.
+    pub(super) fn drop(&mut self, keys: &[&str]) {
+        self.fields.retain(|(name, _)| !keys.contains(&name.as_ref()));
+    }
+
+    /// The ids without which a record is no part of any trace; rejects it at `place` where one is missing.
+    pub(super) fn take_ids(&mut self, trace_key: &str, span_key: &str, place: &Place<'_>, out: &mut Parsed) -> Option<(String, String)> {
+        let (trace_id, span_id) = (self.take(trace_key).as_id(), self.take(span_key).as_id());
+        let missing = match (&trace_id, &span_id) {
+            (None, _) => trace_key,
+            (_, None) => span_key,
+            _ => return trace_id.zip(span_id),
+        };
+        out.reject(place, Kind::MissingId, format!("cannot read {place}: {missing} is missing or empty"));
+        None
+    }
+
+    /// Takes the start time; rejects the record at `place` where it is none.
+    pub(super) fn take_start(&mut self, key: &str, place: &Place<'_>, out: &mut Parsed) -> Option<i64> {
+        let time = self.take(key).as_time();
+        if time.is_none() {
+            out.reject(place, Kind::MissingTime, format!("cannot read {place}: {key} is missing or no time"));
+        }
+        time
+    }
+
+    /// Keeps what is left as attributes: nested values flattened to dotted keys as far as they are maps.
+    pub(super) fn keep_rest(self, span: &mut Span) {
+        for (key, value) in self.fields {
+            keep(span, key, value, 0);
+        }
+    }
+}
+
+/// Puts a value that no convention knows into the attributes.
+pub(super) fn keep(span: &mut Span, key: Cow<'_, str>, value: Value<'_>, depth: usize) {
+    const FLATTENED_MAX: usize = 3;
+    match value {
+        value if value.is_empty() => {}
+        Value::Map(fields) if depth < FLATTENED_MAX => {
+            for (name, value) in fields {
+                keep(span, Cow::Owned(format!("{key}.{name}")), value, depth + 1);
+            }
+        }
+        other => span.attributes.extend(other.into_text().map(|value| Attribute { key: key.into_owned(), value })),
+    }
+}
+
+/// A span of a trace, read at `place`.
+pub(super) fn piece(trace_id: String, span: Span, place: &Place<'_>) -> Piece {
+    Piece { trace_id, service: None, environment: None, source: Source { uri: place.uri.to_owned() }, span, ..Piece::default() }
+}

@@ -1,0 +1,223 @@
+//! CSV under a header -> batches of rows of text columns. Quoting is RFC 4180's.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tokio_util::sync::CancellationToken;
+
+use super::{Chunk, ReadOptions, Rows, failed_at};
+use crate::limits::{CHUNK_BYTES, PARQUET_BATCH_ROWS};
+use crate::model::{Kind, Outcome, Rejection, Stage};
+use crate::store::Object;
+
+/// Whether the first line is a header: three names or more, each a plain word.
+pub(super) fn has_header(text: &[u8]) -> bool {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let is_name = |name: &[u8]| {
+        let name = name.trim_ascii();
+        let name = name.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(name);
+        !name.is_empty()
+            && !name.first().is_some_and(u8::is_ascii_digit)
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b' '))
+    };
+    line.split(|byte| *byte == b',').count() >= 3 && line.split(|byte| *byte == b',').all(is_name)
+}
+
+/// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
+pub(super) fn split(
+    source: impl Read,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) {
+    let budget = Arc::new(AtomicU64::new(0));
+    let refill = || budget.store(options.record_bytes_max as u64 + READ_AHEAD_BYTES, Ordering::Relaxed);
+    refill();
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Budgeted { source, left: Arc::clone(&budget) });
+    let schema = match reader.byte_headers() {
+        Ok(names) => schema(names),
+        Err(error) => {
+            emit(Err(failed(object, 1, error, options)));
+            return;
+        }
+    };
+    let mut rows = Columns::new(schema);
+    let mut record = csv::ByteRecord::new();
+    let mut next_row: u64 = 0;
+    loop {
+        if shutdown.is_cancelled() {
+            return;
+        }
+        refill();
+        match reader.read_byte_record(&mut record) {
+            Ok(true) if record.len() == rows.builders.len() => rows.add(&record),
+            Ok(true) => {
+                // Rows are numbered as they stand, so what is before the odd one goes first.
+                let odd = next_row + rows.len as u64;
+                if !rows.flush(object, &mut next_row, emit) || !emit(Err(ragged(object, odd, record.len(), rows.builders.len()))) {
+                    return;
+                }
+                next_row += 1;
+            }
+            Ok(false) => {
+                rows.flush(object, &mut next_row, emit);
+                return;
+            }
+            Err(error) => {
+                let line = error.position().map_or_else(|| reader.position().line(), csv::Position::line);
+                rows.flush(object, &mut next_row, emit);
+                emit(Err(failed(object, line, error, options)));
+                return;
+            }
+        }
+        let full = rows.len >= PARQUET_BATCH_ROWS || rows.bytes >= CHUNK_BYTES;
+        if full && !rows.flush(object, &mut next_row, emit) {
+            return;
+        }
+    }
+}
+
+fn schema(names: &csv::ByteRecord) -> SchemaRef {
+    let field = |name: &[u8]| Field::new(String::from_utf8_lossy(name).trim_start_matches('\u{feff}').trim(), DataType::Utf8, true);
+    Arc::new(Schema::new(names.iter().map(field).collect::<Vec<_>>()))
+}
+
+/// Rows that are not handed on yet.
+struct Columns {
+    schema: SchemaRef,
+    builders: Vec<StringBuilder>,
+    len: usize,
+    bytes: usize,
+}
+
+impl Columns {
+    fn new(schema: SchemaRef) -> Self {
+        let builders = schema.fields().iter().map(|_| StringBuilder::new()).collect();
+        Self { schema, builders, len: 0, bytes: 0 }
+    }
+
+    fn add(&mut self, record: &csv::ByteRecord) {
+        for (builder, cell) in self.builders.iter_mut().zip(record) {
+            // CSV knows no null; an empty cell is nothing.
+            if cell.is_empty() { builder.append_null() } else { builder.append_value(String::from_utf8_lossy(cell)) }
+            self.bytes += cell.len();
+        }
+        self.len += 1;
+    }
+
+    fn flush(&mut self, object: &Arc<Object>, next_row: &mut u64, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
+        if self.len == 0 {
+            return true;
+        }
+        let columns: Vec<ArrayRef> = self.builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
+        let first_row = *next_row;
+        *next_row += self.len as u64;
+        (self.len, self.bytes) = (0, 0);
+        match RecordBatch::try_new(Arc::clone(&self.schema), columns) {
+            Ok(batch) => emit(Ok(Chunk::Rows(Rows { object: Arc::clone(object), batch, first_row }))),
+            Err(error) => {
+                let uri = &object.uri;
+                let reason = format!("cannot read {uri}: {error}");
+                emit(Err(Rejection::at_place(uri, uri, Stage::Read, Kind::MalformedRecord, reason)))
+            }
+        }
+    }
+}
+
+fn ragged(object: &Object, row: u64, found: usize, expected: usize) -> Rejection {
+    let uri = &object.uri;
+    let place = format!("{uri}#row={row}");
+    let reason = format!("cannot read {place}: it has {found} cells, and the header has {expected}; is a quotation mark missing?");
+    Rejection::at_place(place, uri, Stage::Read, Kind::MalformedRecord, reason)
+}
+
+fn failed(object: &Object, line: u64, error: csv::Error, options: &ReadOptions) -> Rejection {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            let uri = &object.uri;
+            let reason = format!(
+                "cannot read {uri} from line {line} on: a row is longer than {} bytes; is a quotation mark missing? (--max-record-bytes raises the limit)",
+                options.record_bytes_max
+            );
+            Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, Kind::Oversize, reason)
+        }
+        csv::ErrorKind::Io(error) => failed_at(object, line, &error),
+        other => failed_at(object, line, &std::io::Error::other(csv_words(&other))),
+    }
+}
+
+fn csv_words(kind: &csv::ErrorKind) -> String {
+    match kind {
+        csv::ErrorKind::Utf8 { .. } => "a cell is no UTF-8".to_owned(),
+        _ => "it is no CSV".to_owned(),
+    }
+}
+
+/// What the CSV reader may read ahead of the row that it returns.
+const READ_AHEAD_BYTES: u64 = 64 * 1024;
+
+/// Ends a row that goes on and on: an open quotation mark would take the rest of the object into memory.
+struct Budgeted<R> {
+    source: R,
+    left: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Budgeted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        let left = self.left.load(Ordering::Relaxed);
+        let Some(left) = left.checked_sub(read as u64) else { return Err(std::io::ErrorKind::FileTooLarge.into()) };
+        self.left.store(left, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+
+    use super::*;
+    use crate::read::tests::{Steps, object};
+
+    fn split_all(text: &str, record_bytes_max: usize) -> (Vec<(u64, String)>, Vec<String>) {
+        let (mut found, mut rejected) = (Vec::new(), Vec::new());
+        split(Steps(text.as_bytes(), 7_000), &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
+            match item {
+                Ok(Chunk::Rows(rows)) => {
+                    let last = rows.batch.column(rows.batch.num_columns() - 1).as_string::<i32>();
+                    found.extend((rows.first_row..).zip(last.iter().map(|cell| cell.unwrap_or("-").to_owned())));
+                }
+                Ok(_) => unreachable!(),
+                Err(rejection) => rejected.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
+            }
+            true
+        });
+        (found, rejected)
+    }
+
+    #[test]
+    fn quoted_cells_may_hold_anything_and_a_ragged_row_costs_itself() {
+        let text = "a,b,c\n1,2,\"x\"\"y\n,z\"\n1,2\n1,2,\n";
+        let (found, rejected) = split_all(text, 1_000);
+        assert_eq!(found, [(0, "x\"y\n,z".to_owned()), (2, "-".to_owned())]);
+        assert_eq!(rejected, ["a#row=1 malformed_record"]);
+    }
+
+    #[test]
+    fn an_open_quotation_mark_does_not_take_the_rest_into_memory() {
+        let text = format!("a,b,c\n1,2,ok\n1,2,\"{}", "x".repeat(1_000_000));
+        let (found, rejected) = split_all(&text, 10_000);
+        assert_eq!(found, [(0, "ok".to_owned())]);
+        assert_eq!(rejected, ["a#L3 oversize"]);
+    }
+
+    #[test]
+    fn headers_are_told_from_other_text() {
+        assert!(has_header(b"id,trace_id,start_time\n") && has_header(b"\"id\",\"a b\",x.y\r\n"));
+        assert!(!has_header(b"id\n") && !has_header(b"well, this is text, and 2 lines: of it\n") && !has_header(b"1,2,3\n"));
+    }
+}

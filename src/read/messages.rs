@@ -1,0 +1,206 @@
+//! Length-prefixed messages -> records: four bytes of length (big-endian), then so many bytes, packed with zstd one by one or not.
+//!
+//! Source: the Collector's file exporter (<https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/fileexporter>),
+//! which writes so with `format: proto` or `compression: zstd`.
+
+use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::decompress::Compression;
+use super::{Chunk, Position, ReadOptions, Records};
+use crate::limits::{CHUNK_BYTES, ZSTD_WINDOW_LOG_MAX};
+use crate::model::{Kind, Outcome, Rejection, Stage};
+use crate::store::Object;
+
+/// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
+pub(super) fn split(
+    mut source: impl Read,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) {
+    let mut batch = Batch { object, bytes: Vec::new(), ranges: Vec::new(), first: true };
+    let mut number = 0;
+    while !shutdown.is_cancelled() {
+        number += 1;
+        let position = Position::Message(number);
+        let alive = match message(&mut source, options.record_bytes_max) {
+            Ok(Message::End) => break,
+            Ok(Message::Whole(bytes)) => {
+                batch.add(position, &bytes);
+                batch.bytes.len() < CHUNK_BYTES || batch.flush(emit)
+            }
+            Ok(Message::Oversize) => {
+                let what = format!("it is longer than {} bytes; raise --max-record-bytes if such records are real", options.record_bytes_max);
+                batch.flush(emit) && emit(Err(rejection(object, position, Kind::Oversize, &what)))
+            }
+            Ok(Message::Corrupt(error)) => {
+                let what = format!("the compressed data is corrupt: {error}");
+                batch.flush(emit) && emit(Err(rejection(object, position, Kind::CorruptCompression, &what)))
+            }
+            Err(error) => {
+                batch.flush(emit);
+                let (kind, what) = match error.kind() {
+                    ErrorKind::UnexpectedEof => (Kind::Truncated, "the object ends inside it; was the file cut?".to_owned()),
+                    _ => (Kind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
+                };
+                emit(Err(rejection(object, position, kind, &what)));
+                return;
+            }
+        };
+        if !alive {
+            return;
+        }
+    }
+    batch.flush(emit);
+}
+
+/// Reads an object that is one message.
+pub(super) fn single(
+    source: impl Read,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    _: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) {
+    let mut bytes = Vec::new();
+    let limit = options.record_bytes_max as u64;
+    let position = Position::Message(1);
+    match source.take(limit + 1).read_to_end(&mut bytes) {
+        Ok(read) if read as u64 > limit => {
+            let what = format!("it is longer than {limit} bytes; raise --max-record-bytes if such records are real");
+            emit(Err(rejection(object, position, Kind::Oversize, &what)));
+        }
+        Ok(_) => {
+            let mut batch = Batch { object, bytes: Vec::new(), ranges: Vec::new(), first: true };
+            batch.add(position, &bytes);
+            batch.flush(emit);
+        }
+        Err(error) => {
+            emit(Err(super::failed_at(object, 1, &error)));
+        }
+    }
+}
+
+enum Message {
+    Whole(Vec<u8>),
+    Oversize,
+    Corrupt(io::Error),
+    End,
+}
+
+fn message(source: &mut impl Read, bytes_max: usize) -> io::Result<Message> {
+    let mut length = [0; 4];
+    match source.read(&mut length)? {
+        0 => return Ok(Message::End),
+        read => source.read_exact(length.get_mut(read..).unwrap_or_default())?,
+    }
+    let length = u64::from(u32::from_be_bytes(length));
+    if length > bytes_max as u64 {
+        let skipped = io::copy(&mut source.take(length), &mut io::sink())?;
+        return if skipped == length { Ok(Message::Oversize) } else { Err(ErrorKind::UnexpectedEof.into()) };
+    }
+    let mut bytes = Vec::new();
+    source.take(length).read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < length {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    if Compression::of(&bytes) != Compression::Zstd {
+        return Ok(Message::Whole(bytes));
+    }
+    Ok(match unpack(&bytes, bytes_max) {
+        Ok(unpacked) if unpacked.len() > bytes_max => Message::Oversize,
+        Ok(unpacked) => Message::Whole(unpacked),
+        Err(error) => Message::Corrupt(error),
+    })
+}
+
+/// At most one byte more than `bytes_max`.
+fn unpack(frame: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    let mut unpacked = Vec::new();
+    decoder.take(bytes_max as u64 + 1).read_to_end(&mut unpacked)?;
+    Ok(unpacked)
+}
+
+struct Batch<'a> {
+    object: &'a Arc<Object>,
+    bytes: Vec<u8>,
+    ranges: Vec<(Position, std::ops::Range<usize>)>,
+    first: bool,
+}
+
+impl Batch<'_> {
+    fn add(&mut self, position: Position, message: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(message);
+        self.ranges.push((position, start..self.bytes.len()));
+    }
+
+    fn flush(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
+        if self.ranges.is_empty() {
+            return true;
+        }
+        let (bytes, ranges) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ranges));
+        let first = std::mem::replace(&mut self.first, false);
+        emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes, ranges, first, binary: true })))
+    }
+}
+
+fn rejection(object: &Object, position: Position, kind: Kind, what: &str) -> Rejection {
+    let uri = &object.uri;
+    let place = format!("{uri}#{position}");
+    let reason = format!("cannot read {place}: {what}");
+    Rejection::at_place(place, uri, Stage::Read, kind, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::read::tests::{Steps, object};
+
+    fn framed(messages: &[&[u8]]) -> Vec<u8> {
+        let frame = |message: &&[u8]| [&u32::try_from(message.len()).unwrap().to_be_bytes(), *message].concat();
+        messages.iter().flat_map(frame).collect()
+    }
+
+    fn split_all(bytes: &[u8], record_bytes_max: usize) -> (Vec<String>, Vec<String>) {
+        let (mut found, mut rejected) = (Vec::new(), Vec::new());
+        split(Steps(bytes, 3), &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
+            match item {
+                Ok(Chunk::Records(records)) => {
+                    found.extend(records.iter().map(|(position, record)| format!("{position} {}", String::from_utf8_lossy(record))));
+                }
+                Ok(_) => unreachable!(),
+                Err(rejection) => rejected.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
+            }
+            true
+        });
+        (found, rejected)
+    }
+
+    #[test]
+    fn messages_are_unpacked_one_by_one_and_a_bad_one_costs_itself() {
+        let packed = zstd::encode_all(&b"{\"a\": 1}"[..], 1).unwrap();
+        let bomb = zstd::encode_all(io::repeat(0).take(1_000_000), 1).unwrap();
+        let mut corrupt = packed.clone();
+        corrupt.truncate(packed.len() - 2);
+        let bytes = framed(&[b"plain", &packed, &bomb, &corrupt, &[b'x'; 200], b"last"]);
+        let (found, rejected) = split_all(&bytes, 150);
+        assert_eq!(found, ["msg=1 plain", "msg=2 {\"a\": 1}", "msg=6 last"]);
+        assert_eq!(rejected, ["a#msg=3 oversize", "a#msg=4 corrupt_compression", "a#msg=5 oversize"]);
+    }
+
+    #[test]
+    fn a_cut_file_says_in_which_message() {
+        let bytes = framed(&[b"one", b"two"]);
+        for cut in 1..7 {
+            let (found, rejected) = split_all(&bytes[..bytes.len() - cut], 100);
+            assert_eq!((found.len(), rejected), (1, vec!["a#msg=2 truncated".to_owned()]), "{cut}");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! JSON that goes over lines -> records: the values of a document one after the other, and the items of a list each for itself, so
+//! that an export of a gigabyte in one list is never held.
+//!
+//! A value that ends where it must not costs itself; reading goes on at the next line that starts with `{` or `[`.
+
+use std::io::{self, ErrorKind, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Chunk, Position, ReadOptions, Records, failed_at};
+use crate::limits::CHUNK_BYTES;
+use crate::model::{Kind, Outcome, Rejection, Stage};
+use crate::store::Object;
+
+/// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
+pub(super) fn split(
+    mut source: impl Read,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) {
+    let mut splitter = Splitter::new(object, options.record_bytes_max);
+    while !shutdown.is_cancelled() {
+        let alive = match splitter.fill(&mut source) {
+            Ok(0) => {
+                splitter.finish();
+                splitter.flush(emit);
+                return;
+            }
+            Ok(_) => {
+                splitter.scan();
+                splitter.scanned < CHUNK_BYTES || splitter.flush(emit)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            Err(error) => {
+                splitter.flush(emit);
+                emit(Err(failed_at(object, splitter.line, &error)));
+                return;
+            }
+        };
+        if !alive {
+            return;
+        }
+    }
+}
+
+/// Where the scanner is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Between values.
+    Between,
+    /// Inside a value, so many brackets deep; 0 is a bare word or number.
+    Inside(u32),
+    /// Inside a text, so many brackets deep.
+    Text(u32),
+    /// Inside a text, behind a backslash.
+    Escaped(u32),
+    /// After a broken value, until a line starts with a bracket.
+    Lost,
+}
+
+struct Splitter<'a> {
+    object: &'a Arc<Object>,
+    record_bytes_max: usize,
+    /// What is not handed on yet.
+    buffer: Vec<u8>,
+    /// Bytes of it that were looked at.
+    scanned: usize,
+    state: State,
+    line: u64,
+    at_line_start: bool,
+    /// The line of the list that is open, and how many of its items began.
+    list: Option<(u64, usize)>,
+    /// Start and position of the value that is open.
+    open: Option<(usize, Position)>,
+    /// The value that is open is over the limit and thrown away.
+    oversize: bool,
+    records: Vec<(Position, Range<usize>)>,
+    rejections: Vec<Rejection>,
+    first: bool,
+}
+
+impl<'a> Splitter<'a> {
+    fn new(object: &'a Arc<Object>, record_bytes_max: usize) -> Self {
+        Self {
+            object,
+            record_bytes_max,
+            buffer: Vec::with_capacity(CHUNK_BYTES),
+            scanned: 0,
+            state: State::Between,
+            line: 1,
+            at_line_start: true,
+            list: None,
+            open: None,
+            oversize: false,
+            records: Vec::new(),
+            rejections: Vec::new(),
+            first: true,
+        }
+    }
+
+    fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
+        const READ_BYTES: usize = 128 * 1024;
+        let start = self.buffer.len();
+        self.buffer.resize(start + READ_BYTES, 0);
+        let read = source.read(self.buffer.get_mut(start..).unwrap_or_default());
+        self.buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
+    fn scan(&mut self) {
+        // Taken out, so that the steps below may change everything else.
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut at = self.scanned;
+        while let Some(byte) = buffer.get(at).copied() {
+            if let State::Text(depth) = self.state {
+                // Most bytes stand in texts.
+                let rest = buffer.get(at..).unwrap_or_default();
+                let Some(skip) = memchr::memchr3(b'"', b'\\', b'\n', rest) else {
+                    at = buffer.len();
+                    break;
+                };
+                at += skip;
+                match buffer.get(at) {
+                    Some(b'"') => self.state = State::Inside(depth),
+                    Some(b'\\') => self.state = State::Escaped(depth),
+                    _ => {
+                        self.broken("a line ends inside a text");
+                        continue;
+                    }
+                }
+                if self.state == State::Inside(0) {
+                    self.close(at + 1);
+                }
+            } else {
+                self.step(byte, at);
+            }
+            at += 1;
+            self.throw_away_oversize(at);
+        }
+        self.throw_away_oversize(at);
+        self.scanned = at;
+        self.buffer = buffer;
+    }
+
+    /// One byte that stands in no text.
+    fn step(&mut self, byte: u8, at: usize) {
+        if byte == b'\n' {
+            self.line += 1;
+        }
+        match (self.state, byte) {
+            (State::Lost, b'{' | b'[') if self.at_line_start => {
+                self.state = State::Between;
+                self.list = None;
+                self.step(byte, at);
+                return;
+            }
+            (State::Lost, _) => {}
+            (State::Escaped(depth), b'\n') => {
+                self.state = State::Text(depth);
+                self.broken("a line ends inside a text");
+            }
+            (State::Escaped(depth), _) => self.state = State::Text(depth),
+            (State::Between, b'[') if self.list.is_none() => self.list = Some((self.line, 0)),
+            (State::Between, b']') if self.list.is_some() => self.list = None,
+            (State::Between, b',') if self.list.is_some() => {}
+            (State::Between, byte) if byte.is_ascii_whitespace() || byte == 0xef || byte == 0xbb || byte == 0xbf => {}
+            (State::Between, b']' | b'}' | b',' | b':') => {
+                self.begin(at);
+                self.broken("a bracket or a comma stands where a value should begin");
+            }
+            (State::Between, byte) => {
+                self.begin(at);
+                self.state = match byte {
+                    b'{' | b'[' => State::Inside(1),
+                    b'"' => State::Text(0),
+                    _ => State::Inside(0),
+                };
+            }
+            (State::Inside(depth), b'"') => self.state = State::Text(depth),
+            (State::Inside(depth), b'{' | b'[') => self.state = State::Inside(depth.saturating_add(1)),
+            (State::Inside(0), b',' | b']' | b'}' | b'\n') => {
+                self.close(at);
+                // The byte belongs to what is around the word.
+                if byte != b'\n' {
+                    self.step(byte, at);
+                    return;
+                }
+            }
+            (State::Inside(1), b'}' | b']') => self.close(at + 1),
+            (State::Inside(depth), b'}' | b']') => self.state = State::Inside(depth.saturating_sub(1)),
+            (State::Inside(_) | State::Text(_), _) => {}
+        }
+        self.at_line_start = byte == b'\n';
+    }
+
+    fn begin(&mut self, at: usize) {
+        let position = match &mut self.list {
+            Some((line, items)) => {
+                *items += 1;
+                Position::Item(*line, *items)
+            }
+            None => Position::Line(self.line),
+        };
+        self.open = Some((at, position));
+    }
+
+    fn close(&mut self, end: usize) {
+        self.state = State::Between;
+        if let Some((start, position)) = self.open.take() {
+            if !std::mem::take(&mut self.oversize) {
+                self.records.push((position, start..end));
+            }
+        }
+    }
+
+    fn broken(&mut self, what: &str) {
+        self.state = State::Lost;
+        let position = self.open.take().map_or(Position::Line(self.line), |(_, position)| position);
+        let uri = &self.object.uri;
+        let place = format!("{uri}#{position}");
+        let reason = format!("cannot read {place}: {what} (line {}); reading goes on at the next line that starts with a bracket", self.line);
+        if !std::mem::take(&mut self.oversize) {
+            self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::MalformedJson, reason));
+        }
+    }
+
+    /// Rejects a value as soon as it is over the limit; the rest of it is not kept.
+    fn throw_away_oversize(&mut self, at: usize) {
+        let Some((start, position)) = self.open else { return };
+        if self.oversize || at.saturating_sub(start) <= self.record_bytes_max {
+            return;
+        }
+        self.oversize = true;
+        let uri = &self.object.uri;
+        let place = format!("{uri}#{position}");
+        let reason =
+            format!("cannot read {place}: it is longer than {} bytes; raise --max-record-bytes if such records are real", self.record_bytes_max);
+        self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::Oversize, reason));
+    }
+
+    /// The end of the object: what is open was cut.
+    fn finish(&mut self) {
+        let uri = &self.object.uri;
+        match (self.state, self.open.take()) {
+            (State::Inside(0), Some((start, position))) => self.records.push((position, start..self.buffer.len())),
+            (_, Some((_, position))) if !self.oversize => {
+                let place = format!("{uri}#{position}");
+                let reason = format!("cannot read {place}: the object ends inside it; was the file cut?");
+                self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::Truncated, reason));
+            }
+            (State::Between, None) => {
+                if let Some((line, items)) = self.list {
+                    let place = format!("{uri}#L{line}");
+                    let reason = format!("cannot read {place} to its end: the object ends after {items} items of the list; was the file cut?");
+                    self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::Truncated, reason));
+                }
+            }
+            _ => {}
+        }
+        self.scanned = self.buffer.len();
+        self.oversize = false;
+    }
+
+    /// Hands on what is complete and keeps the value that is open.
+    fn flush(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
+        let keep_from = match self.open {
+            Some(_) if self.oversize => self.scanned,
+            Some((start, _)) => start,
+            None => self.scanned,
+        };
+        let rest = self.buffer.split_off(keep_from.min(self.buffer.len()));
+        let bytes = std::mem::replace(&mut self.buffer, rest);
+        self.scanned = self.scanned.saturating_sub(keep_from);
+        if let Some((start, _)) = &mut self.open {
+            *start = 0;
+        }
+        if !std::mem::take(&mut self.rejections).into_iter().all(|rejection| emit(Err(rejection))) {
+            return false;
+        }
+        let ranges = std::mem::take(&mut self.records);
+        if ranges.is_empty() {
+            return true;
+        }
+        let first = std::mem::replace(&mut self.first, false);
+        emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes, ranges, first, binary: false })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::read::tests::{Steps, object};
+
+    /// Splits `text` read in steps; the records with their positions, and what was rejected.
+    fn split_all(text: &str, step: usize, record_bytes_max: usize) -> (Vec<String>, Vec<String>) {
+        let (mut found, mut rejected) = (Vec::new(), Vec::new());
+        split(Steps(text.as_bytes(), step), &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
+            match item {
+                Ok(Chunk::Records(records)) => {
+                    found.extend(records.iter().map(|(position, record)| format!("{position} {}", String::from_utf8_lossy(record))));
+                }
+                Ok(_) => unreachable!(),
+                Err(rejection) => rejected.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
+            }
+            true
+        });
+        (found, rejected)
+    }
+
+    #[test]
+    fn items_of_a_list_and_values_over_lines_are_records() {
+        let text = "\u{feff}[{\"a\": \"]}\\\"\"},\n {\"b\": [1, {\"c\": 2}]}]\n{\n  \"d\": 1\n}\n[[1], 7, \"x\"]\n[]";
+        for step in [1, 3, 1_000] {
+            let (found, rejected) = split_all(text, step, 1_000);
+            assert_eq!(
+                found,
+                ["L1.s1 {\"a\": \"]}\\\"\"}", "L1.s2 {\"b\": [1, {\"c\": 2}]}", "L3 {\n  \"d\": 1\n}", "L6.s1 [1]", "L6.s2 7", "L6.s3 \"x\""]
+            );
+            assert!(rejected.is_empty(), "{rejected:?}");
+        }
+    }
+
+    #[test]
+    fn a_broken_list_costs_itself_and_its_neighbours_live() {
+        let (found, rejected) = split_all("[{\"a\": \"cut\n[{\"b\": 1}]\n}\n{\"c\": 1}\n", 5, 1_000);
+        assert_eq!(found, ["L2.s1 {\"b\": 1}", "L4 {\"c\": 1}"]);
+        assert_eq!(rejected, ["a#L1.s1 malformed_json", "a#L3 malformed_json"]);
+    }
+
+    #[test]
+    fn a_cut_document_says_so() {
+        assert_eq!(split_all("[{\"a\": 1}, {\"b\": ", 100, 1_000), (vec!["L1.s1 {\"a\": 1}".into()], vec!["a#L1.s2 truncated".into()]));
+        assert_eq!(split_all("[{\"a\": 1},", 100, 1_000), (vec!["L1.s1 {\"a\": 1}".into()], vec!["a#L1 truncated".into()]));
+    }
+
+    #[test]
+    fn an_oversize_item_is_thrown_away_as_it_is_read() {
+        let long = "y".repeat(CHUNK_BYTES * 3);
+        let (found, rejected) = split_all(&format!("[{{\"a\": 1}}, {{\"b\": \"{long}\"}}, {{\"c\": 1}}]"), 60_000, 100);
+        assert_eq!(found, ["L1.s1 {\"a\": 1}", "L1.s3 {\"c\": 1}"]);
+        assert_eq!(rejected, ["a#L1.s2 oversize"]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_item_comes_out_once_however_it_is_cut(texts in prop::collection::vec("[a-z\"\\\\{}\\[\\],\n]{0,20}", 0..20), step in 1usize..50) {
+            let items: Vec<String> = texts.iter().map(|text| serde_json::json!({"t": text}).to_string()).collect();
+            let (found, rejected) = split_all(&format!("[{}]", items.join(",\n")), step, 1_000);
+            let expected: Vec<String> = items.iter().enumerate().map(|(index, item)| format!("L1.s{} {item}", index + 1)).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert!(rejected.is_empty());
+        }
+    }
+}
