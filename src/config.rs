@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::limits;
+use crate::select::Selection;
 
 /// Everything that a run needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,8 @@ pub struct RunConfig {
     pub output: String,
     /// `auto`, or the name of a format.
     pub input_format: String,
+    /// Which traces are looked at.
+    pub selection: Selection,
     /// Who analyses.
     pub analyzer: AnalyzerName,
     /// Time that one trace may take in the analyzer.
@@ -42,6 +45,16 @@ pub enum AnalyzerName {
     Embedded,
 }
 
+/// Which traces are looked at, in the words of flags and files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SelectName {
+    /// Those with an error status, a sign of a failure, or a negative annotation.
+    Failed,
+    /// All.
+    All,
+}
+
 /// Where the redaction key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
@@ -53,6 +66,17 @@ pub enum KeySource {
     User,
 }
 
+impl KeySource {
+    /// A file where one is named, else the environment where it holds a key, else the user's own.
+    pub fn resolve(file: Option<PathBuf>, key_in_environment: bool) -> Self {
+        match file {
+            Some(path) => Self::File(path),
+            None if key_in_environment => Self::Environment,
+            None => Self::User,
+        }
+    }
+}
+
 /// What can be given on the command line or in the environment; what is absent comes from the file or the defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of RunConfig")]
@@ -60,6 +84,10 @@ pub struct Overrides {
     pub inputs: Vec<String>,
     pub output: Option<String>,
     pub input_format: Option<String>,
+    pub select: Option<SelectName>,
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub services: Vec<String>,
     pub analyzer: Option<AnalyzerName>,
     pub trace_timeout: Option<Duration>,
     pub record_bytes_max: Option<usize>,
@@ -112,6 +140,10 @@ struct PipelineFile {
 struct SourceSection {
     inputs: Vec<String>,
     format: Option<String>,
+    select: Option<SelectName>,
+    since: Option<String>,
+    until: Option<String>,
+    services: Vec<String>,
     max_record_bytes: Option<usize>,
     memory_limit_mb: Option<usize>,
 }
@@ -152,16 +184,24 @@ impl RunConfig {
             return Err(ConfigError::NoInput);
         }
         let key_file = given.redaction_key_file.or(if key_in_environment { None } else { file.redact.key_file });
-        let redaction_key = match key_file {
-            Some(path) => KeySource::File(path),
-            None if key_in_environment => KeySource::Environment,
-            None => KeySource::User,
+        let redaction_key = KeySource::resolve(key_file, key_in_environment);
+        let now = chrono::Utc::now();
+        let time = |name: &str, text: Option<String>| {
+            let Some(text) = text else { return Ok(None) };
+            time_from(&text, now).map(Some).map_err(|error| ConfigError::OutOfRange(format!("{name}: {error}")))
+        };
+        let selection = Selection {
+            failed_only: given.select.or(file.source.select) == Some(SelectName::Failed),
+            since_ns: time("--since", given.since.or(file.source.since))?,
+            until_ns: time("--until", given.until.or(file.source.until))?,
+            services: if given.services.is_empty() { file.source.services } else { given.services },
         };
         let config = Self {
             pipeline,
             inputs,
             output: given.output.or(file.write.output).ok_or(ConfigError::NoOutput)?,
             input_format: given.input_format.or(file.source.format).unwrap_or_else(|| "auto".into()),
+            selection,
             analyzer: given.analyzer.or(file.analyze.analyzer).unwrap_or(AnalyzerName::Embedded),
             trace_timeout: match (given.trace_timeout, file.analyze.trace_timeout_seconds) {
                 (Some(timeout), _) => timeout,
@@ -188,11 +228,38 @@ impl RunConfig {
         if self.record_bytes_max < RECORD_BYTES_MIN {
             return Err(ConfigError::OutOfRange("--max-record-bytes must be at least 1024".into()));
         }
+        if let (Some(since), Some(until)) = (self.selection.since_ns, self.selection.until_ns)
+            && since >= until
+        {
+            return Err(ConfigError::OutOfRange("--since is not before --until, so no trace could be selected".into()));
+        }
         if self.error_rate_max.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
             return Err(ConfigError::OutOfRange("--max-error-rate is a share between 0 and 1".into()));
         }
         Ok(self)
     }
+}
+
+/// A point in time, in nanoseconds since 1970: RFC 3339, a date (its start in UTC), or how long ago, such as `24h` or `7d`.
+///
+/// # Errors
+/// What would have been understood.
+pub fn time_from(text: &str, now: chrono::DateTime<chrono::Utc>) -> Result<i64, String> {
+    let wrong = || format!("{text:?} is no time\n  hint: 2026-11-23, 2026-11-23T09:00:00Z, or how long ago: 90m, 24h, 7d");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let ago = number.parse::<u32>().ok().and_then(|number| {
+        let seconds = match unit {
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            "w" => 7 * 86_400,
+            _ => return None,
+        };
+        now.checked_sub_signed(chrono::TimeDelta::seconds(i64::from(number) * seconds))
+    });
+    let date = || chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc());
+    let exact = || chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
+    ago.or_else(date).or_else(exact).and_then(|time| time.timestamp_nanos_opt()).ok_or_else(wrong)
 }
 
 /// A time-out in seconds, for flags and files.
@@ -236,6 +303,16 @@ mod tests {
             (config.inputs[0].as_str(), config.trace_timeout, config.redaction_key),
             ("b", Duration::from_secs(5), KeySource::Environment)
         );
+    }
+
+    #[test]
+    fn times_are_points_or_how_long_ago() {
+        let now = chrono::DateTime::from_timestamp(1_795_424_400, 0).unwrap();
+        let seconds = |text: &str| time_from(text, now).map(|time| time / 1_000_000_000);
+        assert_eq!(seconds("24h"), Ok(1_795_424_400 - 86_400));
+        assert_eq!(seconds("2026-11-23"), Ok(1_795_392_000));
+        assert_eq!(seconds("2026-11-23T10:00:00+01:00"), Ok(1_795_424_400));
+        assert!(seconds("yesterday").is_err() && seconds("").is_err() && seconds("\u{e9}").is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 pub mod analyze;
 pub mod cli;
 pub mod config;
+pub mod inspect;
 pub mod limits;
 pub mod model;
 pub mod parse;
@@ -19,6 +20,8 @@ pub mod query;
 pub mod read;
 pub mod redact;
 pub mod schemas;
+pub mod select;
+pub mod spans;
 pub mod store;
 pub mod validate;
 pub mod write;

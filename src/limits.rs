@@ -60,6 +60,15 @@ pub const BODIES_IN_FLIGHT_MAX: usize = 8;
 /// Message bodies that one trace may refer to: a loop that uploads every turn shall not cost a million requests.
 pub const BODIES_OF_A_TRACE_MAX: usize = 1_000;
 
+/// Objects that `inspect` tells about one by one.
+pub const INSPECTED_OBJECTS_MAX: usize = 10_000;
+
+/// Names of unmapped fields that `inspect` collects of one object.
+pub const INSPECTED_FIELDS_MAX: usize = 1_000;
+
+/// Traces that `inspect` tells apart in one object.
+pub const INSPECTED_TRACES_MAX: usize = 1_000_000;
+
 /// Traces that a CPU stage hands to the thread pool at once.
 pub const TRACES_PER_TASK: usize = 16;
 
@@ -86,6 +95,9 @@ pub const SUMMARY_FAILURES_MAX: usize = 10_000;
 
 /// Skipped objects that the run summary names.
 pub const SUMMARY_SKIPPED_MAX: usize = 1_000;
+
+/// Spans that a query over an input gets at once.
+pub const SPAN_BATCH_ROWS: usize = 256;
 
 /// Rows that the writer collects before it encodes them.
 pub const WRITE_BATCH_ROWS: usize = 1_024;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
-use futures::stream::{self, BoxStream, TryStreamExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::analyze::embedded::{Embedded, RuleError};
@@ -15,7 +14,8 @@ use crate::model::{OutcomeStream, RunStatus, RunSummary};
 use crate::parse::{self, AssembleOptions, Bodies, Fatal, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, KeyError, RedactionKey, Redactor};
-use crate::store::{self, Location, Object, StoreError};
+use crate::select;
+use crate::store::{self, Location, StoreError};
 use crate::validate::{self, PatternSchema, SchemaError};
 use crate::write::{self, LabelCount, Tables, WriteError};
 
@@ -77,6 +77,7 @@ pub struct Progress {
     read: Arc<ReadCounts>,
     parse: Arc<ParseCounts>,
     received: Arc<AtomicU64>,
+    filtered: Arc<AtomicU64>,
     done: Arc<AtomicU64>,
 }
 
@@ -89,7 +90,7 @@ impl std::fmt::Display for Progress {
             "{objects} objects ({megabytes} MB) opened, {} spans read, {} traces gathered, {} done",
             count(&self.parse.spans),
             count(&self.received),
-            count(&self.done)
+            count(&self.done) + count(&self.filtered)
         )
     }
 }
@@ -105,12 +106,13 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
     let output = store::table_url(&config.output)?;
     let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
-    let objects = objects(&inputs, &output).await?;
+    let objects = store::objects(&inputs, &output).await?;
     let key = redaction_key(&config.redaction_key)?;
     let key_made_at = key.made_at().map(std::path::Path::to_owned);
     let redactor = Arc::new(Redactor::new(key));
+    let embedded = Embedded::new()?;
     let analyzer: Arc<dyn Analyzer> = match config.analyzer {
-        AnalyzerName::Embedded => Arc::new(Embedded::new()?),
+        AnalyzerName::Embedded => Arc::new(embedded.clone()),
     };
     let schema = PatternSchema::new(&run_id)?;
     let tables = Tables::open(&output).await?;
@@ -126,8 +128,10 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let records = read::records(objects, reading, Arc::clone(&read_counts), shutdown.clone());
     let traces = parse::traces(records, &gathering, Arc::clone(&parse_counts), &fatal);
     let traces = counted(traces, &progress.received);
-    let redacted = redact::traces(traces, &redactor);
-    let drafts = analyze::drafts(redacted, analyzer, config.trace_timeout, Arc::clone(&analyze_counts), shutdown.clone());
+    let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
+    let redacted = redact::traces(selected, &redactor);
+    let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
+    let drafts = analyze::drafts(failed, analyzer, config.trace_timeout, Arc::clone(&analyze_counts), shutdown.clone());
     let drafts = redact::drafts(drafts, &redactor);
     let patterns = validate::patterns(drafts, schema);
     let outcomes = redact::reasons(patterns, &redactor);
@@ -139,6 +143,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
         return Err(RunError::Gather(reason.to_owned()));
     }
     summary.received = progress.received.load(Ordering::Relaxed);
+    summary.filtered = progress.filtered.load(Ordering::Relaxed);
     summary.status = if shutdown.is_cancelled() { RunStatus::Interrupted } else { RunStatus::Complete };
     summary.skipped_objects = parse_counts.skipped_objects();
     summary.objects_read = read_counts.objects.load(Ordering::Relaxed);
@@ -149,24 +154,20 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     summary.latency_ms_p95 = analyze_counts.latency_ms(0.95);
     summary.latency_ms_max = analyze_counts.latency_ms_max();
     summary.finished_at = now();
+    let missing = parse::missing_objects(&parse_counts, &read_counts);
+    if let Some(first) = missing.first() {
+        tracing::warn!(count = missing.len(), first, "a manifest names objects that are not below the inputs");
+    }
     let labels = staged.labels.clone();
     write::commit(tables, staged, &summary, read_counts.object_keys()).await?;
     Ok(RunReport { summary, labels, key_made_at })
 }
 
-/// Every object of every input, without those of the tables where they lie below an input.
-async fn objects(inputs: &[Location], output: &url::Url) -> Result<BoxStream<'static, Result<Object, StoreError>>, RunError> {
-    let mut listings = Vec::with_capacity(inputs.len());
-    for input in inputs {
-        listings.push(input.objects().await?);
-    }
-    let own = output.to_file_path().map_or_else(|()| output.to_string(), |path| path.display().to_string());
-    let own = format!("{}/", own.trim_end_matches('/'));
-    let others = stream::iter(listings).flatten().try_filter(move |object| std::future::ready(!object.uri.starts_with(&own)));
-    Ok(others.boxed())
-}
-
-fn redaction_key(source: &KeySource) -> Result<RedactionKey, KeyError> {
+/// The redaction key that the configuration asks for.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn redaction_key(source: &KeySource) -> Result<RedactionKey, KeyError> {
     match source {
         KeySource::Environment => RedactionKey::from_text(&std::env::var("FAILSIFT_REDACTION_KEY").unwrap_or_default()),
         KeySource::File(path) => RedactionKey::from_file(path),

@@ -1,5 +1,8 @@
 //! SQL over the tables with `DataFusion`. Reads the tables and knows nothing of the stages that made them.
 
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
@@ -40,7 +43,7 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// A session in which `patterns`, `errors` and `runs` are tables.
+/// A session in which `patterns`, `errors` and `runs` are tables, and `spans` where an input was given.
 pub struct TablesSession {
     context: SessionContext,
     location: String,
@@ -53,8 +56,7 @@ impl TablesSession {
     /// [`QueryError`] where there are none or they cannot be read.
     pub async fn open(location: &str) -> Result<Self, QueryError> {
         let url: Url = store::table_url(location)?;
-        let config = SessionConfig::new().with_information_schema(true);
-        let context = SessionContext::new_with_config(config);
+        let context = context();
         let mut found = false;
         for name in TableName::ALL {
             let wrong = |reason: String| QueryError::Table { table: name.as_str(), location: location.to_owned(), reason };
@@ -65,6 +67,19 @@ impl TablesSession {
             context.register_table(name.as_str(), provider)?;
         }
         if found { Ok(Self { context, location: location.to_owned() }) } else { Err(QueryError::NoTables(location.to_owned())) }
+    }
+
+    /// A session over an input: `spans`, and the tables of the location where there are any.
+    ///
+    /// # Errors
+    /// [`QueryError`] where tables lie there and cannot be read.
+    pub async fn open_with_spans(location: &str, spans: Arc<dyn TableProvider>) -> Result<Self, QueryError> {
+        let session = match Self::open(location).await {
+            Err(QueryError::NoTables(_)) => Self { context: context(), location: location.to_owned() },
+            opened => opened?,
+        };
+        session.context.register_table("spans", spans)?;
+        Ok(session)
     }
 
     /// Where the tables lie, as the user gave it.
@@ -97,4 +112,8 @@ impl TablesSession {
         let rows = self.context.table(table.as_str()).await?.filter(col(column).eq(lit(value)))?;
         Ok(rows.collect().await?)
     }
+}
+
+fn context() -> SessionContext {
+    SessionContext::new_with_config(SessionConfig::new().with_information_schema(true))
 }

@@ -189,6 +189,21 @@ impl Location {
     }
 }
 
+/// Every object of every input, without those of the tables where they lie below an input.
+///
+/// # Errors
+/// [`StoreError::Unreadable`] where nothing lies at an input or its store refuses.
+pub async fn objects(inputs: &[Location], tables: &Url) -> Result<BoxStream<'static, Result<Object, StoreError>>, StoreError> {
+    let mut listings = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        listings.push(input.objects().await?);
+    }
+    let own = tables.to_file_path().map_or_else(|()| tables.to_string(), |path| path.display().to_string());
+    let own = format!("{}/", own.trim_end_matches('/'));
+    let others = stream::iter(listings).flatten().try_filter(move |object| std::future::ready(!object.uri.starts_with(&own)));
+    Ok(others.boxed())
+}
+
 /// The URL of a table location for Delta, with a local folder created so that it belongs to its owner alone.
 ///
 /// # Errors

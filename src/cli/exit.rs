@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::pipeline::RunError;
 use crate::query::QueryError;
+use crate::redact::KeyError;
 use crate::store::StoreError;
 
 /// How a command ended.
@@ -73,6 +74,18 @@ impl From<QueryError> for Failure {
             QueryError::Store(StoreError::Unreadable { .. }) | QueryError::Table { .. } => Exit::Failed,
         };
         Self { exit, message: error.to_string() }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        QueryError::Store(error).into()
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        RunError::Key(error).into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one verb a file. A verb parses, calls one library function, and prints.
 
 mod exit;
+mod inspect;
 mod output;
 mod query;
 mod run;
@@ -29,6 +30,8 @@ enum Verb {
     Run(run::Args),
     /// Ask the tables with SQL; without SQL an interactive shell
     Query(query::Args),
+    /// Tell what a file or a prefix holds: format, traces, spans, unmapped fields, what would be rejected and why
+    Inspect(inspect::Args),
     /// Print the pattern of one trace for reading
     Show(show::Args),
     /// Print a JSON Schema: trace, pattern, error or `run_summary`
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         match cli.verb {
             Verb::Run(args) => run::execute(args).await,
             Verb::Query(args) => query::execute(args).await,
+            Verb::Inspect(args) => inspect::execute(args).await,
             Verb::Show(args) => show::execute(args).await,
             Verb::Schema(args) => schema::execute(&args),
         }

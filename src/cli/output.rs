@@ -41,6 +41,12 @@ pub(super) fn error(message: &str) {
     let _ = writeln!(stderr, "{start}error:{end} {}", visible(message));
 }
 
+/// Prints `note: …` beside the result.
+pub(super) fn note(message: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "note: {}", visible(message));
+}
+
 /// Prints rows as they come.
 pub(super) async fn rows(mut rows: SendableRecordBatchStream, format: RowFormat) -> Result<(), Failure> {
     let schema = rows.schema();

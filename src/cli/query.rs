@@ -2,18 +2,33 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
 use super::exit::{Exit, Failure};
 use super::output::{self, RowFormat};
-use crate::query::TablesSession;
+use crate::config::KeySource;
+use crate::query::{QueryError, TablesSession};
+use crate::redact::Redactor;
+use crate::spans::{self, SpansInput, Unread};
+use crate::store::Location;
+use crate::{limits, parse, pipeline, store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// SQL over the tables patterns, errors and runs; without it an interactive shell
+    /// SQL over the tables patterns, errors and runs, and spans with --input; without it an interactive shell
     sql: Option<String>,
+    /// Traces of any format, read for this query as the table spans
+    #[arg(long = "input", value_name = "URL")]
+    inputs: Vec<String>,
+    /// With --input: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
+    #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
+    input_format: String,
+    /// With --input: file with the key that makes redaction tokens
+    #[arg(long, value_name = "FILE")]
+    redaction_key_file: Option<PathBuf>,
     /// Where the tables lie
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
     tables: String,
@@ -23,18 +38,45 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
-    let session = TablesSession::open(&args.tables).await?;
-    match args.sql {
-        Some(sql) => output::rows(session.stream(&sql).await?, args.format).await?,
-        None if std::io::stdin().is_terminal() => shell(&session, args.format).await?,
-        None => {
-            let sql = std::io::read_to_string(std::io::stdin())?;
-            for statement in statements(&sql) {
-                output::rows(session.stream(&statement).await?, args.format).await?;
-            }
-        }
+    let (session, unread) = open(&args).await?;
+    let done = match args.sql {
+        Some(sql) => output::rows(session.stream(&sql).await?, args.format).await,
+        None if std::io::stdin().is_terminal() => shell(&session, args.format).await,
+        None => script(&session, args.format).await,
+    };
+    if let Some((count, reasons)) = unread.and_then(|unread| unread.summary()) {
+        output::note(&format!("{count} records or traces could not be read, for example:\n  {}", reasons.join("\n  ")));
     }
-    Ok(Exit::Complete)
+    done.map(|()| Exit::Complete)
+}
+
+async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failure> {
+    if args.inputs.is_empty() {
+        return Ok((TablesSession::open(&args.tables).await?, None));
+    }
+    let source = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
+    let input = SpansInput {
+        tables: store::table_url(&args.tables)?,
+        locations: args.inputs.iter().map(|input| Location::parse(input)).collect::<Result<_, _>>()?,
+        format: parse::format_named(&args.input_format).map_err(Failure::usage)?,
+        record_bytes_max: limits::RECORD_BYTES_MAX,
+        memory_bytes: limits::GATHER_MEMORY_BYTES,
+        redactor: Arc::new(Redactor::new(pipeline::redaction_key(&source)?)),
+    };
+    for location in &input.locations {
+        // What does not exist is said before the SQL is looked at.
+        drop(location.objects().await?);
+    }
+    let (table, unread) = spans::table(input).map_err(QueryError::from)?;
+    Ok((TablesSession::open_with_spans(&args.tables, table).await?, Some(unread)))
+}
+
+async fn script(session: &TablesSession, format: RowFormat) -> Result<(), Failure> {
+    let sql = std::io::read_to_string(std::io::stdin())?;
+    for statement in statements(&sql) {
+        output::rows(session.stream(&statement).await?, format).await?;
+    }
+    Ok(())
 }
 
 /// Reads statements up to a semicolon and runs them; `\q` or Ctrl-D leaves. History is kept in the user's state folder.

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure};
-use crate::config::{self, AnalyzerName, Overrides, RunConfig};
+use crate::config::{self, AnalyzerName, Overrides, RunConfig, SelectName};
 use crate::model::{RunStatus, RunSummary, visible};
 use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
@@ -30,9 +30,21 @@ pub(super) struct Args {
     /// Where the tables lie or are made
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT")]
     output: Option<String>,
-    /// auto, otlp, phoenix or failsift
+    /// auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
     #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT")]
     input_format: Option<String>,
+    /// Which traces: failed (an error status, a sign of a failure, or a negative annotation) or all [default: all]
+    #[arg(long, value_enum, env = "FAILSIFT_SELECT")]
+    select: Option<SelectName>,
+    /// Only traces that started then or later: 2026-11-23, 2026-11-23T09:00:00Z, or how long ago: 90m, 24h, 7d
+    #[arg(long, value_name = "TIME", env = "FAILSIFT_SINCE")]
+    since: Option<String>,
+    /// Only traces that started before
+    #[arg(long, value_name = "TIME", env = "FAILSIFT_UNTIL")]
+    until: Option<String>,
+    /// Only traces of this service; may be given several times
+    #[arg(long = "service", value_name = "NAME")]
+    services: Vec<String>,
     /// Who analyses the traces
     #[arg(long, value_enum, env = "FAILSIFT_ANALYZER")]
     analyzer: Option<AnalyzerName>,
@@ -74,6 +86,10 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         inputs: args.inputs,
         output: args.output,
         input_format: args.input_format,
+        select: args.select,
+        since: args.since,
+        until: args.until,
+        services: args.services,
         analyzer: args.analyzer,
         trace_timeout: args.trace_timeout,
         record_bytes_max: args.max_record_bytes,

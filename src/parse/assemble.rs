@@ -34,6 +34,7 @@ use tokio::task::JoinSet;
 
 use super::annotations::Annotations;
 use super::bodies::Bodies;
+use super::inspect::Inspection;
 use super::{Format, Piece};
 use crate::limits::{
     BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX,
@@ -72,9 +73,16 @@ pub struct ParseCounts {
     pub spans: AtomicU64,
     skipped: Mutex<BTreeSet<String>>,
     expected: Mutex<BTreeSet<String>>,
+    /// What each object holds, where somebody asked.
+    pub inspection: Option<Inspection>,
 }
 
 impl ParseCounts {
+    /// Counts that also say what each object holds.
+    pub fn inspecting() -> Self {
+        Self { inspection: Some(Inspection::default()), ..Self::default() }
+    }
+
     /// Objects that hold no traces, the first [`SUMMARY_SKIPPED_MAX`] of them, sorted.
     pub fn skipped_objects(&self) -> Vec<String> {
         self.skipped.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
@@ -130,6 +138,9 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
     let annotations = Arc::new(Annotations::default());
     let waiting = Arc::clone(&annotations);
     let encoded = super::parsed(chunks, options.format, move |parsed| {
+        if let Some(inspection) = &counts.inspection {
+            inspection.add(&parsed);
+        }
         let first = counts.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
         counts.note(parsed.skipped, parsed.expected);
         waiting.add(parsed.annotations);

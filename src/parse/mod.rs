@@ -13,6 +13,7 @@ mod conventions;
 mod datadog;
 mod error_text;
 mod failsift;
+mod inspect;
 mod json;
 mod langfuse;
 mod langsmith;
@@ -39,10 +40,11 @@ pub use self::spill::SpillFolder;
 use crate::limits::TASKS_IN_FLIGHT_MAX;
 use crate::model::{Annotation, Kind, OutcomeStream, Rejection, Source, Span, Stage};
 use crate::pool;
-use crate::read::{Chunk, Records, Rows};
+use crate::read::{Chunk, ReadCounts, Records, Rows};
 use crate::store::Object;
 
 pub use self::bodies::Bodies;
+pub use self::inspect::{Inspection, ObjectFacts};
 pub use crate::read::Position;
 
 /// A trace format: everything that is known about one way of writing traces down.
@@ -122,6 +124,10 @@ pub enum AnnotationTarget {
 /// What the records of a chunk became.
 #[derive(Debug, Default)]
 pub struct Parsed {
+    /// The object that the chunk is of, and the format that it is read with.
+    pub object: Option<(Arc<Object>, Option<&'static str>)>,
+    /// Records of the chunk.
+    pub records: u64,
     /// Parts of traces.
     pub pieces: Vec<Piece>,
     /// Records that could not be put into a trace.
@@ -194,6 +200,13 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
         .find(|format| format.name() == name)
         .map(Some)
         .ok_or_else(|| format!("{name:?} is no input format\n  hint: auto, {}", names()))
+}
+
+/// The objects that a manifest names and that were not there, also not packed: an export that was copied in part looks whole otherwise.
+#[must_use]
+pub fn missing_objects(parsed: &ParseCounts, read: &ReadCounts) -> Vec<String> {
+    let is_there = |uri: &String| read.has_opened(uri) || read.has_opened(&format!("{uri}.gz"));
+    parsed.expected_objects().into_iter().filter(|uri| !is_there(uri)).collect()
 }
 
 /// Parses chunks on the thread pool, several at once, and does `then` with what a chunk became while it is still warm.
@@ -319,12 +332,13 @@ fn unrecognised(chunk: &Chunk) -> Parsed {
     let reason =
         format!("cannot read {}: it is in no known trace format; {seen}; known are {names} (--input-format forces one)", object.uri);
     let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, Kind::UnrecognisedFormat, reason);
-    Parsed { rejections: vec![rejection], ..Parsed::default() }
+    Parsed { object: Some((Arc::clone(object), None)), rejections: vec![rejection], ..Parsed::default() }
 }
 
 fn parse_records(format: &dyn Format, records: &Records) -> Parsed {
-    let mut out = Parsed::default();
+    let mut out = Parsed { object: Some((Arc::clone(&records.object), Some(format.name()))), ..Parsed::default() };
     for (position, record) in records.iter() {
+        out.records += 1;
         let place = Place::of(&records.object, position);
         if records.binary && is_binary(record) {
             format.parse_message(record, &place, &mut out);
@@ -342,7 +356,11 @@ fn parse_records(format: &dyn Format, records: &Records) -> Parsed {
 }
 
 fn parse_rows(format: &dyn Format, rows: &Rows) -> Parsed {
-    let mut out = Parsed::default();
+    let mut out = Parsed {
+        object: Some((Arc::clone(&rows.object), Some(format.name()))),
+        records: rows.batch.num_rows() as u64,
+        ..Parsed::default()
+    };
     let place = Place::of(&rows.object, Position::Row(rows.first_row));
     format.parse_rows(&rows.batch, &place, &mut out);
     out

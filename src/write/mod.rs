@@ -197,7 +197,7 @@ async fn stage_errors(rows: &mut Vec<Rejection>, tables: &Tables, staged: &mut S
 /// [`WriteError`]; a table is then as it was before or wholly updated.
 #[expect(clippy::implicit_hasher, reason = "the set of this crate, made by the reader")]
 pub async fn commit(mut tables: Tables, mut staged: Staged, summary: &RunSummary, objects: HashSet<u128>) -> Result<(), WriteError> {
-    if staged.outcomes != summary.received || summary.accounted_for() != summary.received {
+    if staged.outcomes + summary.filtered != summary.received || summary.accounted_for() != summary.received {
         return Err(WriteError::Conservation { received: summary.received, outcomes: staged.outcomes });
     }
     let location = tables.location.clone();

@@ -18,11 +18,12 @@ use sha2::{Digest, Sha256};
 
 use self::incidents::Incident;
 use self::rules::{Catalogue, Rule};
+use self::signals::Signal;
 use self::tree::SpanTree;
 use super::{AnalyzeError, Analyzer, Deadline, TimedOut};
 use crate::limits::EVIDENCE_MAX;
 use crate::model::{
-    Draft, Evidence, EvidenceKind, Label, Message, Span, SpanKind, Status, ToolUse, Trace, excerpt_around, hex, last_segment,
+    Annotation, Draft, Evidence, EvidenceKind, Label, Message, Span, SpanKind, Status, ToolUse, Trace, excerpt_around, hex, last_segment,
 };
 use crate::pool;
 use crate::redact::RedactedTrace;
@@ -31,6 +32,12 @@ pub use self::rules::RuleError;
 
 /// Characters of a name that is quoted in a sentence: names are the trace's, and may be of any length.
 const NAME_CHARS_MAX: usize = 60;
+
+/// Annotations that stand in the evidence of one pattern.
+const ANNOTATIONS_MAX: usize = 3;
+
+/// Confidence that nothing failed where somebody says that something did.
+const RATED_BADLY: f64 = 0.5;
 
 /// Version of the catalogue, in the `model` column.
 const RULES_VERSION: &str = "rules-1";
@@ -66,6 +73,17 @@ impl Embedded {
         let _ = self.draft(&trace, Deadline::after(Duration::from_mins(1)));
     }
 
+    /// Whether anything in the trace says that something went wrong: a status, a sign that the rules know, or what people said of it.
+    /// True where there is no time to tell.
+    pub fn shows_failure(&self, trace: &RedactedTrace, deadline: Deadline) -> bool {
+        let said = |span: &Span| span.failed() || span.annotations.iter().any(Annotation::is_negative);
+        if trace.spans.iter().any(said) {
+            return true;
+        }
+        let tree = SpanTree::of(trace);
+        tree.unfinished_root || incidents::find(trace, &tree, deadline).map_or(true, |incidents| !incidents.is_empty())
+    }
+
     fn draft(&self, trace: &Trace, deadline: Deadline) -> Result<Draft, TimedOut> {
         let tree = SpanTree::of(trace);
         let incidents = incidents::find(trace, &tree, deadline)?;
@@ -92,6 +110,26 @@ impl Analyzer for Embedded {
             Err(defect) => Err(AnalyzeError::Defect(defect)),
         }
     }
+}
+
+/// What people and evaluators said of the trace, the complaints first.
+fn annotations(trace: &Trace) -> impl Iterator<Item = Evidence> {
+    let mut found: Vec<(&Span, usize, &Annotation)> = Vec::new();
+    for span in &trace.spans {
+        found.extend(span.annotations.iter().enumerate().map(|(index, annotation)| (span, index, annotation)));
+    }
+    found.sort_by_key(|(_, _, annotation)| !annotation.is_negative());
+    found.into_iter().take(ANNOTATIONS_MAX).map(|(span, index, annotation)| {
+        let signal = Signal::new("annotation", annotation, format!("annotations[{index}]"));
+        Evidence {
+            kind: EvidenceKind::Signal,
+            span_id: Some(span.span_id.clone()),
+            field: signal.field,
+            signal: Some(signal.text),
+            excerpt: None,
+            verified: false,
+        }
+    })
 }
 
 fn failure(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], incident: &Incident<'_>, rule: &Rule) -> Draft {
@@ -127,7 +165,8 @@ fn failure(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], incident:
     if recovered > 0 {
         evidence.push(whole_trace_signal(format!("failures_recovered={recovered}")));
     }
-    evidence.truncate(EVIDENCE_MAX);
+    evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
+    evidence.extend(annotations(trace));
 
     let name: String = span.name.chars().take(NAME_CHARS_MAX).collect();
     let mut summary = format!("{} in span {name:?} ({})", fill(&rule.title), span.kind.as_str());
@@ -164,12 +203,17 @@ fn healthy(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>]) -> Draft 
     if recovered > 0 {
         signals.push(format!("failures_recovered={recovered}"));
     }
-    let summary = match recovered {
+    let mut summary = match recovered {
         0 => "No step of the run failed, was refused, cut off, blocked or left empty.".to_owned(),
         1 => "One step failed and a retry, fallback or repair after it worked.".to_owned(),
         _ => format!("{recovered} steps failed and retries, fallbacks or repairs after them worked."),
     };
-    let base = if recovered > 0 { 0.85 } else { 0.9 };
+    let mut base = if recovered > 0 { 0.85 } else { 0.9 };
+    if let Some(complaint) = trace.spans.iter().flat_map(|span| &span.annotations).find(|annotation| annotation.is_negative()) {
+        let said: String = complaint.to_string().chars().take(NAME_CHARS_MAX).collect();
+        let _ = write!(summary, " It was rated badly all the same ({said}).");
+        base = RATED_BADLY;
+    }
     let (confidence, rationale) = confidence(base, trace, tree, &[], "no rule fired");
     Draft {
         title: "No failure found".into(),
@@ -177,7 +221,7 @@ fn healthy(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>]) -> Draft 
         summary,
         root_cause_hypothesis:
             "The trace shows no failure. What only a reader can judge, such as a wrong fact in a fluent answer, is not covered.".into(),
-        evidence: signals.into_iter().map(whole_trace_signal).collect(),
+        evidence: signals.into_iter().map(whole_trace_signal).chain(annotations(trace)).collect(),
         actions: vec!["Nothing to do; if users complain about this run, read the answer against its sources.".into()],
         confidence,
         confidence_rationale: rationale,

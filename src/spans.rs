@@ -1,0 +1,358 @@
+//! The spans of any input as a table for SQL: read, parsed and redacted while the query runs, stored nowhere.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::json::ReaderBuilder;
+use datafusion::catalog::TableProvider;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::PartitionStream;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::limits::SPAN_BATCH_ROWS;
+use crate::model::{Annotation, Document, Exception, Message, Rejection, Span, Status, ToolCall, Trace};
+use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, SpillFolder};
+use crate::read::{self, ReadCounts, ReadOptions};
+use crate::redact::{self, Redactor};
+use crate::store::{self, Location};
+
+/// What is read for the table.
+#[derive(Clone)]
+pub struct SpansInput {
+    /// Where traces lie.
+    pub locations: Vec<Location>,
+    /// Tables that may lie below them, which hold no traces.
+    pub tables: Url,
+    /// Reads everything with this format instead of telling it per object.
+    pub format: Option<&'static dyn Format>,
+    /// Longer records are rejected.
+    pub record_bytes_max: usize,
+    /// Memory for gathering before it spills.
+    pub memory_bytes: usize,
+    /// Takes out what is sensitive before a row is made.
+    pub redactor: Arc<Redactor>,
+}
+
+impl std::fmt::Debug for SpansInput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SpansInput").field("locations", &self.locations).finish_non_exhaustive()
+    }
+}
+
+/// What could not be read, for a note after the rows.
+#[derive(Debug, Default)]
+pub struct Unread {
+    count: AtomicU64,
+    first: Mutex<Vec<String>>,
+}
+
+impl Unread {
+    const SHOWN_MAX: usize = 3;
+
+    fn add(&self, rejection: Rejection) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        if first.len() < Self::SHOWN_MAX {
+            first.push(rejection.reason);
+        }
+    }
+
+    /// How many records and traces, and what is wrong with the first of them.
+    pub fn summary(&self) -> Option<(u64, Vec<String>)> {
+        let count = self.count.load(Ordering::Relaxed);
+        (count > 0).then(|| (count, self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()))
+    }
+}
+
+/// The table, and what a query over it could not read.
+///
+/// # Errors
+/// Where the schema cannot be made into a table, which a test rules out.
+pub fn table(input: SpansInput) -> Result<(Arc<dyn TableProvider>, Arc<Unread>), DataFusionError> {
+    let unread = Arc::new(Unread::default());
+    let partition = Partition { input, unread: Arc::clone(&unread) };
+    let table = StreamingTable::try_new(Arc::clone(&SCHEMA), vec![Arc::new(partition)])?;
+    Ok((Arc::new(table), unread))
+}
+
+#[derive(Debug)]
+struct Partition {
+    input: SpansInput,
+    unread: Arc<Unread>,
+}
+
+impl PartitionStream for Partition {
+    fn schema(&self) -> &SchemaRef {
+        &SCHEMA
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (input, unread) = (self.input.clone(), Arc::clone(&self.unread));
+        let batches = stream::once(batches(input, unread)).try_flatten();
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), batches))
+    }
+}
+
+type Batches = stream::BoxStream<'static, Result<RecordBatch, DataFusionError>>;
+
+/// Starts reading; rows come as traces are gathered.
+async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, DataFusionError> {
+    let failed = |error: &dyn std::fmt::Display| DataFusionError::External(error.to_string().into());
+    let objects = store::objects(&input.locations, &input.tables).await.map_err(|error| failed(&error))?;
+    let temporary = std::env::temp_dir();
+    let spill = SpillFolder::create(&temporary)
+        .map_err(|error| failed(&format!("cannot make a folder for spilling below {}: {error}", temporary.display())))?;
+    let options = AssembleOptions {
+        format: input.format,
+        memory_bytes: input.memory_bytes,
+        spill_folder: spill.path().to_owned(),
+        bodies: Bodies::new(input.locations, input.record_bytes_max),
+    };
+    let fatal = Fatal::default();
+    let reading = ReadOptions { record_bytes_max: input.record_bytes_max };
+    let records = read::records(objects, reading, Arc::new(ReadCounts::default()), CancellationToken::new());
+    let traces = parse::traces(records, &options, Arc::new(ParseCounts::default()), &fatal);
+    let redacted = redact::reasons(redact::traces(traces, &input.redactor), &input.redactor);
+    let rows = redacted
+        .filter_map(move |trace| {
+            let trace = trace.map_err(|rejection| unread.add(rejection)).ok();
+            async move { trace }
+        })
+        .flat_map(|trace| stream::iter(rows_of(&trace)))
+        .ready_chunks(SPAN_BATCH_ROWS)
+        .map(|rows| batch(&rows));
+    let ended = stream::once(async move {
+        // The folder lives as long as rows come out of it.
+        drop(spill);
+        fatal.get().map(|reason| Err(DataFusionError::External(reason.to_owned().into())))
+    })
+    .filter_map(std::future::ready);
+    Ok(rows.chain(ended).boxed())
+}
+
+fn batch(rows: &[Row]) -> Result<RecordBatch, DataFusionError> {
+    let mut decoder = ReaderBuilder::new(Arc::clone(&SCHEMA)).with_batch_size(rows.len()).build_decoder()?;
+    decoder.serialize(rows)?;
+    Ok(decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&SCHEMA))))
+}
+
+/// A span as a row; the columns are described in `docs/spans.md`.
+#[derive(Debug, Serialize)]
+struct Row {
+    trace_id: String,
+    span_id: String,
+    parent_span_id: Option<String>,
+    service: Option<String>,
+    environment: Option<String>,
+    name: String,
+    kind: &'static str,
+    started_at: Option<i64>,
+    ended_at: Option<i64>,
+    duration_ms: Option<f64>,
+    status: &'static str,
+    status_message: Option<String>,
+    error_type: Option<String>,
+    exceptions: Vec<ExceptionRow>,
+    model: Option<String>,
+    provider: Option<String>,
+    finish_reasons: Vec<String>,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    input: Option<String>,
+    output: Option<String>,
+    tool_calls: Vec<ToolCallRow>,
+    tool_name: Option<String>,
+    tool_call_id: Option<String>,
+    tool_arguments: Option<String>,
+    tool_result: Option<String>,
+    tools_offered: Vec<String>,
+    documents: Option<Vec<DocumentRow>>,
+    annotations: Vec<AnnotationRow>,
+    attributes: BTreeMap<String, String>,
+    source_uri: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ExceptionRow {
+    r#type: String,
+    message: String,
+    stack: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct ToolCallRow {
+    id: Option<String>,
+    name: String,
+    arguments: String,
+}
+
+#[derive(Debug, Serialize)]
+struct DocumentRow {
+    id: Option<String>,
+    content: String,
+    score: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+struct AnnotationRow {
+    name: String,
+    label: Option<String>,
+    score: Option<f64>,
+    comment: Option<String>,
+}
+
+/// A message as it stands in the JSON of `input` and `output`.
+#[derive(Debug, Serialize)]
+struct MessageRow<'a> {
+    role: &'a str,
+    content: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refusal: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCallRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+}
+
+static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+    let text = |name: &str| Field::new(name, DataType::Utf8, true);
+    let number = |name: &str| Field::new(name, DataType::Float64, true);
+    let time = |name: &str| Field::new(name, DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())), true);
+    let list = |name: &str, item: DataType| Field::new(name, DataType::List(Arc::new(Field::new("element", item, true))), true);
+    let structs = |name: &str, fields: Vec<Field>| list(name, DataType::Struct(Fields::from(fields)));
+    let entries = Fields::from(vec![Field::new("key", DataType::Utf8, false), text("value")]);
+    let attributes = DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false);
+    let mut fields: Vec<Field> = ["trace_id", "span_id", "parent_span_id", "service", "environment", "name", "kind"].map(text).into();
+    fields.extend([time("started_at"), time("ended_at"), number("duration_ms")]);
+    fields.extend(["status", "status_message", "error_type"].map(text));
+    fields.push(structs("exceptions", vec![text("type"), text("message"), text("stack")]));
+    fields.extend(["model", "provider"].map(text));
+    fields.push(list("finish_reasons", DataType::Utf8));
+    fields.extend(["input_tokens", "output_tokens"].map(|name| Field::new(name, DataType::Int64, true)));
+    fields.extend(["input", "output"].map(text));
+    fields.push(structs("tool_calls", vec![text("id"), text("name"), text("arguments")]));
+    fields.extend(["tool_name", "tool_call_id", "tool_arguments", "tool_result"].map(text));
+    fields.push(list("tools_offered", DataType::Utf8));
+    fields.push(structs("documents", vec![text("id"), text("content"), number("score")]));
+    fields.push(structs("annotations", vec![text("name"), text("label"), number("score"), text("comment")]));
+    fields.extend([Field::new("attributes", attributes, true), text("source_uri")]);
+    Arc::new(Schema::new(fields))
+});
+
+fn rows_of(trace: &Trace) -> Vec<Row> {
+    trace.spans.iter().map(|span| row(trace, span)).collect()
+}
+
+fn row(trace: &Trace, span: &Span) -> Row {
+    Row {
+        trace_id: trace.trace_id.clone(),
+        span_id: span.span_id.clone(),
+        parent_span_id: span.parent_span_id.clone(),
+        service: trace.service.clone(),
+        environment: trace.environment.clone(),
+        name: span.name.clone(),
+        kind: span.kind.as_str(),
+        started_at: span.started_at_ns,
+        ended_at: span.ended_at_ns,
+        duration_ms: span.started_at_ns.zip(span.ended_at_ns).map(|(start, end)| milliseconds(end.saturating_sub(start))),
+        status: match span.status {
+            Status::Unset => "unset",
+            Status::Ok => "ok",
+            Status::Error => "error",
+        },
+        status_message: span.status_message.clone(),
+        error_type: span.error_type.clone(),
+        exceptions: span.exceptions.iter().map(exception).collect(),
+        model: span.model.clone(),
+        provider: span.provider.clone(),
+        finish_reasons: span.finish_reasons.clone(),
+        input_tokens: span.usage.input,
+        output_tokens: span.usage.output,
+        input: messages(&span.input).or_else(|| span.input_text.clone()),
+        output: messages(&span.output).or_else(|| span.output_text.clone()),
+        tool_calls: span.output.iter().flat_map(|message| &message.tool_calls).map(tool_call).collect(),
+        tool_name: span.tool.as_ref().map(|tool| tool.name.clone()),
+        tool_call_id: span.tool.as_ref().and_then(|tool| tool.call_id.clone()),
+        tool_arguments: span.tool.as_ref().map(|tool| tool.arguments.clone()),
+        tool_result: span.tool.as_ref().and_then(|tool| tool.result.clone()),
+        tools_offered: span.tools_offered.clone(),
+        documents: span.documents.as_ref().map(|documents| documents.iter().map(document).collect()),
+        annotations: span.annotations.iter().map(annotation).collect(),
+        attributes: span.attributes.iter().map(|attribute| (attribute.key.clone(), attribute.value.clone())).collect(),
+        source_uri: trace.source.uri.clone(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a duration for reading")]
+fn milliseconds(nanoseconds: i64) -> f64 {
+    nanoseconds as f64 / 1e6
+}
+
+/// Messages as JSON text; nothing where there are none.
+fn messages(list: &[Message]) -> Option<String> {
+    let rows: Vec<MessageRow<'_>> = list
+        .iter()
+        .map(|message| MessageRow {
+            role: &message.role,
+            content: &message.content,
+            refusal: message.refusal.as_deref(),
+            tool_calls: message.tool_calls.iter().map(tool_call).collect(),
+            tool_call_id: message.tool_call_id.as_deref(),
+        })
+        .collect();
+    if rows.is_empty() { None } else { serde_json::to_string(&rows).ok() }
+}
+
+fn exception(from: &Exception) -> ExceptionRow {
+    ExceptionRow { r#type: from.kind.clone(), message: from.message.clone(), stack: from.stack.clone() }
+}
+
+fn tool_call(from: &ToolCall) -> ToolCallRow {
+    ToolCallRow { id: from.id.clone(), name: from.name.clone(), arguments: from.arguments.clone() }
+}
+
+fn document(from: &Document) -> DocumentRow {
+    DocumentRow { id: from.id.clone(), content: from.content.clone(), score: from.score }
+}
+
+fn annotation(from: &Annotation) -> AnnotationRow {
+    AnnotationRow { name: from.name.clone(), label: from.label.clone(), score: from.score, comment: from.comment.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Attribute, SpanKind};
+
+    #[test]
+    fn every_field_of_a_row_is_a_column_and_every_column_a_field() {
+        let span = Span {
+            span_id: "s".into(),
+            kind: SpanKind::Tool,
+            started_at_ns: Some(5),
+            attributes: vec![Attribute { key: "k".into(), value: "v".into() }],
+            documents: Some(vec![]),
+            ..Span::default()
+        };
+        let row = row(&Trace::default(), &span);
+        let json = serde_json::to_value(&row).unwrap();
+        let mut keys: Vec<_> = json.as_object().unwrap().keys().cloned().collect();
+        let mut columns: Vec<_> = SCHEMA.fields().iter().map(|field| field.name().clone()).collect();
+        keys.sort();
+        columns.sort();
+        assert_eq!(keys, columns);
+        let batch = batch(&[row]).unwrap();
+        assert_eq!(batch.num_rows(), 1);
+        let started: &arrow::array::TimestampNanosecondArray = arrow::array::AsArray::as_primitive(batch.column_by_name("started_at").unwrap());
+        assert_eq!(started.value(0), 5);
+    }
+}
