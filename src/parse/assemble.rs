@@ -477,7 +477,9 @@ fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
 
     let root = pieces.iter().find(|piece| piece.span.parent_span_id.is_none()).or(pieces.first());
     let by_rank = || root.into_iter().chain(&pieces).chain(&of_trace);
-    let service = by_rank().find_map(|piece| piece.service.clone());
+    // What the SDK of OpenTelemetry writes where nobody named the service.
+    let is_named = |service: &String| !service.starts_with("unknown_service");
+    let service = by_rank().find_map(|piece| piece.service.clone().filter(is_named));
     let environment = by_rank().find_map(|piece| piece.environment.clone());
     Ok(Trace {
         trace_id: root.map(|piece| piece.trace_id.clone()).unwrap_or_default(),

@@ -25,12 +25,22 @@ pub(super) struct SpanAttributes {
     documents: Vec<Document>,
     prompts: Vec<Message>,
     completions: Vec<Message>,
+    /// Messages or a text, which only the kind of the span tells.
+    langfuse_input: Option<String>,
+    langfuse_output: Option<String>,
 }
 
 impl SpanAttributes {
     /// Starts from what the format itself says of the span.
     pub(super) fn new(span: Span) -> Self {
-        Self { span, documents: Vec::new(), prompts: Vec::new(), completions: Vec::new() }
+        Self {
+            span,
+            documents: Vec::new(),
+            prompts: Vec::new(),
+            completions: Vec::new(),
+            langfuse_input: None,
+            langfuse_output: None,
+        }
     }
 
     /// Takes one attribute.
@@ -214,9 +224,14 @@ impl SpanAttributes {
         let span = &mut self.span;
         match key {
             "langfuse.observation.type" => span.kind = value.as_str().map(langfuse_kind).unwrap_or_default(),
-            "langfuse.observation.input" => set_input(span, value),
-            "langfuse.observation.output" => set_output(span, value),
+            "langfuse.observation.input" => self.langfuse_input = value.into_text(),
+            "langfuse.observation.output" => self.langfuse_output = value.into_text(),
             "langfuse.observation.model.name" => span.model = value.into_text(),
+            "langfuse.observation.usage_details" => {
+                let Some(details) = value.tree() else { return Some(value) };
+                span.usage.input = span.usage.input.or(details.get("input").as_u64());
+                span.usage.output = span.usage.output.or(details.get("output").as_u64());
+            }
             _ => return Some(value),
         }
         None
@@ -237,6 +252,12 @@ impl SpanAttributes {
         if !self.documents.is_empty() {
             self.span.documents = Some(self.documents);
         }
+        if let Some(text) = self.langfuse_input {
+            set_input(&mut self.span, Value::Text(Cow::Owned(text)));
+        }
+        if let Some(text) = self.langfuse_output {
+            set_output(&mut self.span, Value::Text(Cow::Owned(text)));
+        }
         settled(self.span)
     }
 }
@@ -244,6 +265,7 @@ impl SpanAttributes {
 /// A span with what only all of its fields together tell.
 pub(super) fn settled(mut span: Span) -> Span {
     let told = span.kind;
+    span.finish_reasons.retain(|reason| !reason.is_empty());
     settle_kind(&mut span);
     match span.kind {
         SpanKind::Tool => settle_tool(&mut span),
@@ -254,9 +276,10 @@ pub(super) fn settled(mut span: Span) -> Span {
     span
 }
 
-/// Takes what went in: messages, with the tools that were offered, or one text.
+/// Takes what went in: of a model call messages, with the tools that were offered; else, or where there are none, one text.
 pub(super) fn set_input(span: &mut Span, value: Value<'_>) {
-    match value.tree().and_then(|tree| messages::conversation(&tree)) {
+    let found = if span.kind == SpanKind::Llm { value.tree().and_then(|tree| messages::conversation(&tree)) } else { None };
+    match found {
         Some(found) => {
             span.input = found.messages;
             span.tools_offered.extend(found.tools);
@@ -265,9 +288,10 @@ pub(super) fn set_input(span: &mut Span, value: Value<'_>) {
     }
 }
 
-/// Takes what came out: messages with the reason why they end, or one text.
+/// Takes what came out: of a model call messages, with the reason why they end; else, or where there are none, one text.
 pub(super) fn set_output(span: &mut Span, value: Value<'_>) {
-    match value.tree().and_then(|tree| messages::conversation(&tree)) {
+    let found = if span.kind == SpanKind::Llm { value.tree().and_then(|tree| messages::conversation(&tree)) } else { None };
+    match found {
         Some(found) => {
             span.output = found.messages;
             span.finish_reasons.extend(found.finish_reasons);

@@ -106,18 +106,11 @@ fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     span.tools_offered = record.take_tree("tool_definitions").fields().iter().map(|(name, _)| name.clone().into_owned()).collect();
     let calls = tool_calls(&record.take_tree("tool_calls"), &record.take_tree("tool_call_names"));
     let (input, output) = (record.take("input"), record.take("output"));
-    match span.kind {
-        SpanKind::Llm | SpanKind::Agent | SpanKind::Chain => {
-            let offered = std::mem::take(&mut span.tools_offered);
-            set_texts(&mut span, input, output);
-            if !offered.is_empty() {
-                span.tools_offered = offered;
-            }
-        }
-        _ => {
-            span.input_text = input.into_text().filter(|text| !text.is_empty());
-            span.output_text = output.into_text().filter(|text| !text.is_empty());
-        }
+    let offered = std::mem::take(&mut span.tools_offered);
+    conventions::set_input(&mut span, input);
+    conventions::set_output(&mut span, output);
+    if !offered.is_empty() {
+        span.tools_offered = offered;
     }
     if let Some(answer) = span.output.last_mut()
         && answer.tool_calls.is_empty()
@@ -131,17 +124,6 @@ fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     let mut piece = record::piece(trace_id, conventions::settled(span), place);
     (piece.service, piece.environment) = (service, environment);
     out.pieces.push(piece);
-}
-
-/// Input and output of a model call are messages; those of an agent or a chain are what the user and the program exchanged.
-fn set_texts(span: &mut Span, input: Value<'_>, output: Value<'_>) {
-    if span.kind == SpanKind::Llm {
-        conventions::set_input(span, input);
-        conventions::set_output(span, output);
-    } else {
-        span.input_text = input.into_text().filter(|text| !text.is_empty());
-        span.output_text = output.into_text().filter(|text| !text.is_empty());
-    }
 }
 
 /// The calls of an answer from the columns that Langfuse extracts: `["{\"id\", \"arguments\"}"]` and `["name"]`.
@@ -167,8 +149,7 @@ fn set_metadata(span: &mut Span, metadata: &Value<'_>) -> Option<String> {
             key => record::keep(span, Cow::Owned(format!("metadata.{key}")), Value::Text(Cow::Owned(text)), 0),
         }
     }
-    // What the SDK of OpenTelemetry writes where nobody named the service.
-    service.filter(|service| !service.starts_with("unknown_service"))
+    service
 }
 
 /// A row of the older `traces`: what it says of the whole trace is added to it; it is no span.

@@ -128,8 +128,12 @@ fn from_repr<'a>(key: &str, value: Value<'a>) -> Value<'a> {
     if matches!(key, "input.value" | "output.value") {
         return value;
     }
-    // JSON is told first: where every text is quoted with `"`, both would read it.
-    if Value::parse(text).is_some() { value } else { python::parse(text).unwrap_or(value) }
+    match Value::parse(text) {
+        // A struct that no convention names, written as JSON text.
+        Some(tree @ Value::Map(_)) if !key.contains('.') => tree.into_owned(),
+        Some(_) => value,
+        None => python::parse(text).unwrap_or(value),
+    }
 }
 
 fn exceptions(events: &Value<'_>) -> Vec<Exception> {

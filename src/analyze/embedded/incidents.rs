@@ -127,12 +127,21 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
             _ => {}
         }
     }
-    // Incidents of one nested pair of model spans (an instrumented SDK inside another) are one: the inner tells more.
-    let llm_with_incident: HashSet<usize> =
-        found.iter().filter(|incident| incident.span.kind == SpanKind::Llm).map(|incident| incident.index).collect();
+    // Incidents of one nested pair of model spans (an instrumented SDK inside another) are one: the inner tells more, unless all that it
+    // tells is that nothing was said.
+    let of_llm: HashMap<usize, IncidentKind> =
+        found.iter().filter(|incident| incident.span.kind == SpanKind::Llm).map(|incident| (incident.index, incident.kind)).collect();
     found.retain(|incident| {
-        let doubled = |child: &usize| llm_with_incident.contains(child);
-        incident.span.kind != SpanKind::Llm || incident.kind == IncidentKind::Error || !tree.children(incident.index).iter().any(doubled)
+        if incident.span.kind != SpanKind::Llm || incident.kind == IncidentKind::Error {
+            return true;
+        }
+        let tells_more = |other: usize, if_alike: bool| match of_llm.get(&other) {
+            Some(IncidentKind::EmptyOutput) => incident.kind == IncidentKind::EmptyOutput && if_alike,
+            Some(_) => incident.kind == IncidentKind::EmptyOutput || if_alike,
+            None => false,
+        };
+        let by_inner = tree.children(incident.index).iter().any(|child| tells_more(*child, true));
+        !by_inner && !tree.parent(incident.index).is_some_and(|parent| tells_more(parent, false))
     });
     settle_recovered(trace, tree, &mut found, deadline)?;
     if found.iter().all(|incident| incident.recovered) {
