@@ -123,7 +123,12 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let analyze_counts = Arc::new(AnalyzeCounts::default());
     let fatal = Fatal::default();
     let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
-    let gathering = AssembleOptions { format, memory_bytes: config.memory_bytes, spill_folder: spill.path().to_owned(), bodies: Bodies::new(inputs, config.record_bytes_max) };
+    let gathering = AssembleOptions {
+        format,
+        memory_bytes: config.memory_bytes,
+        spill_folder: spill.path().to_owned(),
+        bodies: Bodies::new(inputs, config.record_bytes_max),
+    };
 
     let records = read::records(objects, reading, Arc::clone(&read_counts), shutdown.clone());
     let traces = parse::traces(records, &gathering, Arc::clone(&parse_counts), &fatal);

@@ -352,7 +352,8 @@ mod tests {
         assert_eq!(keys, columns);
         let batch = batch(&[row]).unwrap();
         assert_eq!(batch.num_rows(), 1);
-        let started: &arrow::array::TimestampNanosecondArray = arrow::array::AsArray::as_primitive(batch.column_by_name("started_at").unwrap());
+        let started: &arrow::array::TimestampNanosecondArray =
+            arrow::array::AsArray::as_primitive(batch.column_by_name("started_at").unwrap());
         assert_eq!(started.value(0), 5);
     }
 }

@@ -133,7 +133,7 @@ impl Location {
     /// [`StoreError::Unreadable`] where the store refuses or fails.
     pub async fn read_below(&self, name: &str, bytes_max: u64) -> Result<Option<Bytes>, StoreError> {
         let Ok(name) = Path::parse(name) else { return Ok(None) };
-        let path = Path::from_iter(self.prefix.parts().chain(name.parts()));
+        let path: Path = self.prefix.parts().chain(name.parts()).collect();
         if !self.listable || self.glob.as_ref().is_some_and(|glob| !glob.matches(&self.uri(&path))) {
             return Ok(None);
         }

@@ -19,7 +19,7 @@ pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};
 pub use run_summary::{Failure, RunStatus, RunSummary};
 pub use text::{excerpt_around, visible};
 pub use trace::{
-    Annotation,
-    Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace, last_segment,
+    Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace,
+    last_segment,
 };
 pub use vocabulary::{Label, UnknownLabel, vocabulary};

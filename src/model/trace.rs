@@ -223,8 +223,28 @@ impl Annotation {
     /// Whether it says that something was wrong: a label that says no, or no point at all where more is better.
     pub fn is_negative(&self) -> bool {
         const NO: [&str; 22] = [
-            "bad", "fail", "failed", "failure", "false", "hallucinated", "incorrect", "irrelevant", "negative", "no", "not_helpful", "poor",
-            "refusal", "rejected", "thumbs-down", "thumbs_down", "toxic", "unacceptable", "unfaithful", "unhelpful", "unrelated", "wrong",
+            "bad",
+            "fail",
+            "failed",
+            "failure",
+            "false",
+            "hallucinated",
+            "incorrect",
+            "irrelevant",
+            "negative",
+            "no",
+            "not_helpful",
+            "poor",
+            "refusal",
+            "rejected",
+            "thumbs-down",
+            "thumbs_down",
+            "toxic",
+            "unacceptable",
+            "unfaithful",
+            "unhelpful",
+            "unrelated",
+            "wrong",
         ];
         const MORE_IS_BETTER: [&str; 14] = [
             "accura", "correct", "faithful", "feedback", "ground", "helpful", "quality", "rating", "relevan", "satisf", "score", "success",

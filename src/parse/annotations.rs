@@ -78,11 +78,12 @@ mod tests {
             (AnnotationTarget::Trace("t".into()), named("of t")),
             (AnnotationTarget::Span("other".into()), named("of nobody")),
         ]);
-        let span = |id: &str, parent: Option<&str>| Span { span_id: id.into(), parent_span_id: parent.map(str::to_owned), ..Span::default() };
+        let span =
+            |id: &str, parent: Option<&str>| Span { span_id: id.into(), parent_span_id: parent.map(str::to_owned), ..Span::default() };
         let mut trace = Trace { trace_id: "t".into(), spans: vec![span("b", Some("a")), span("a", None)], ..Trace::default() };
         annotations.attach(&mut trace);
-        let names: Vec<Vec<_>> =
+        let found: Vec<Vec<_>> =
             trace.spans.iter().map(|span| span.annotations.iter().map(|found| found.name.as_str()).collect()).collect();
-        assert_eq!(names, [vec!["of b"], vec!["of t"]]);
+        assert_eq!(found, [vec!["of b"], vec!["of t"]]);
     }
 }

@@ -37,8 +37,8 @@ use super::bodies::Bodies;
 use super::inspect::Inspection;
 use super::{Format, Piece};
 use crate::limits::{
-    BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX, SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX,
-    TRACE_SPANS_MAX,
+    BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX,
+    SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
 };
 use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Span, Stage, Trace};
 use crate::pool;
@@ -450,7 +450,13 @@ fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     let mut additions: Vec<Piece> = pieces.extract_if(.., |piece| piece.addition).collect();
     if pieces.is_empty() {
         let (id, uri) = additions.first().map_or(("", ""), |piece| (piece.trace_id.as_str(), piece.source.uri.as_str()));
-        return Err(Rejection::of_trace(id, uri, Stage::Parse, Kind::NoSpans, "only log records or rows about the whole trace came, and no span"));
+        return Err(Rejection::of_trace(
+            id,
+            uri,
+            Stage::Parse,
+            Kind::NoSpans,
+            "only log records or rows about the whole trace came, and no span",
+        ));
     }
     let delivered = pieces.len();
     // Of a span that was delivered twice the fuller one comes last and wins.
@@ -472,7 +478,8 @@ fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     add_to_spans(&mut pieces, additions);
     join_tool_calls(&mut pieces);
     if pieces.iter().any(|piece| piece.place_is_id) {
-        notes.push("the run has no id or time of its own: its place stands for the one and the time of its object for the other".to_owned());
+        notes
+            .push("the run has no id or time of its own: its place stands for the one and the time of its object for the other".to_owned());
     }
 
     let root = pieces.iter().find(|piece| piece.span.parent_span_id.is_none()).or(pieces.first());
@@ -515,7 +522,8 @@ fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) {
 
 /// Tells the answers of tools which call they answer, where only the message that asked for it says so.
 fn join_tool_calls(pieces: &mut [Piece]) {
-    let lacks = |span: &Span| span.tool.as_ref().is_some_and(|tool| tool.call_id.is_some() && (tool.name.is_empty() || tool.arguments.is_empty()));
+    let lacks =
+        |span: &Span| span.tool.as_ref().is_some_and(|tool| tool.call_id.is_some() && (tool.name.is_empty() || tool.arguments.is_empty()));
     if !pieces.iter().any(|piece| lacks(&piece.span)) {
         return;
     }

@@ -117,7 +117,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let inside = folder.path().join("traces");
         std::fs::create_dir_all(inside.join("uploads")).unwrap();
-        std::fs::write(inside.join("uploads/a_inputs.jsonl"), "{\"role\":\"user\",\"parts\":[{\"type\":\"text\",\"content\":\"hi\"}]}\n").unwrap();
+        std::fs::write(inside.join("uploads/a_inputs.jsonl"), "{\"role\":\"user\",\"parts\":[{\"type\":\"text\",\"content\":\"hi\"}]}\n")
+            .unwrap();
         std::fs::write(folder.path().join("secret.jsonl"), "{\"role\":\"user\",\"content\":\"outside\"}\n").unwrap();
         let bodies = Bodies::new(vec![Location::parse(inside.to_str().unwrap()).unwrap()], 1_000);
         let outside = folder.path().join("secret.jsonl").display().to_string();

@@ -36,8 +36,10 @@ pub(super) fn cell(column: &ArrayRef, row: usize) -> Value<'_> {
         DataType::LargeList(_) => list(&column.as_list::<i64>().value(row)),
         DataType::Struct(fields) => {
             let values = column.as_struct();
-            let entries =
-                fields.iter().zip(values.columns()).map(|(field, values)| (Cow::Owned(field.name().clone()), cell(values, row).into_owned()));
+            let entries = fields
+                .iter()
+                .zip(values.columns())
+                .map(|(field, values)| (Cow::Owned(field.name().clone()), cell(values, row).into_owned()));
             Value::Map(entries.filter(|(_, value)| *value != Value::Null).collect())
         }
         // ClickHouse writes Langfuse's details as maps.

@@ -63,7 +63,11 @@ fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     let trace_id = own_id.unwrap_or_else(|| place.to_string());
     let list = LISTS.iter().map(|key| record.take(key)).find(|list| matches!(list, Value::List(_)));
     let Some(Value::List(items)) = list else {
-        return out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: no list of messages stands under {}", LISTS.join(", ")));
+        return out.reject(
+            place,
+            Kind::MalformedRecord,
+            format!("cannot read {place}: no list of messages stands under {}", LISTS.join(", ")),
+        );
     };
     if items.is_empty() {
         let reason = format!("cannot read {place}: the run has no messages");
@@ -129,8 +133,12 @@ mod tests {
             r#"{"trace_id":"r","started_at":"2026-11-23T09:00:00Z","service":"s","reward":0.0,"messages":[{"role":"user","content":"hi"},
             {"role":"Orchestrator (-> WebSurfer)","content":null},{"role":"tool","name":"f","tool_call_id":"c","content":"no"}]}"#,
         );
-        let kinds: Vec<_> = out.pieces.iter().map(|piece| (piece.span.span_id.as_str(), piece.span.name.as_str(), piece.span.kind)).collect();
-        assert_eq!(kinds, [("0", "user", SpanKind::Other), ("1", "Orchestrator (-> WebSurfer)", SpanKind::Llm), ("2", "f", SpanKind::Tool)]);
+        let kinds: Vec<_> =
+            out.pieces.iter().map(|piece| (piece.span.span_id.as_str(), piece.span.name.as_str(), piece.span.kind)).collect();
+        assert_eq!(
+            kinds,
+            [("0", "user", SpanKind::Other), ("1", "Orchestrator (-> WebSurfer)", SpanKind::Llm), ("2", "f", SpanKind::Tool)]
+        );
         assert_eq!((out.pieces[0].service.as_deref(), out.pieces[0].place_is_id), (Some("s"), false));
         assert_eq!(out.pieces[0].span.attribute("reward"), Some("0"));
     }

@@ -33,14 +33,7 @@ pub(super) struct SpanAttributes {
 impl SpanAttributes {
     /// Starts from what the format itself says of the span.
     pub(super) fn new(span: Span) -> Self {
-        Self {
-            span,
-            documents: Vec::new(),
-            prompts: Vec::new(),
-            completions: Vec::new(),
-            langfuse_input: None,
-            langfuse_output: None,
-        }
+        Self { span, documents: Vec::new(), prompts: Vec::new(), completions: Vec::new(), langfuse_input: None, langfuse_output: None }
     }
 
     /// Takes one attribute.
@@ -137,7 +130,8 @@ impl SpanAttributes {
         }
         if key == "llm.tools" {
             let tree = value.tree();
-            let schemas = tree.iter().flat_map(|tree| tree.items()).filter_map(|tool| tool.first(&["tool.json_schema", "json_schema"]).tree());
+            let schemas =
+                tree.iter().flat_map(|tree| tree.items()).filter_map(|tool| tool.first(&["tool.json_schema", "json_schema"]).tree());
             let names: Vec<String> = schemas.filter_map(|schema| messages::tool_name(&schema)).collect();
             self.span.tools_offered.extend(names);
             return Some(value);
@@ -180,7 +174,8 @@ impl SpanAttributes {
                 }
             }
             "gen_ai.tool.definitions" => {
-                span.tools_offered = value.tree().map(|tree| tree.items().iter().filter_map(messages::tool_name).collect()).unwrap_or_default();
+                span.tools_offered =
+                    value.tree().map(|tree| tree.items().iter().filter_map(messages::tool_name).collect()).unwrap_or_default();
             }
             "gen_ai.retrieval.documents" => {
                 span.documents = Some(value.tree().map(|tree| documents(&tree)).unwrap_or_default());
@@ -229,8 +224,8 @@ impl SpanAttributes {
             "langfuse.observation.model.name" => span.model = value.into_text(),
             "langfuse.observation.usage_details" => {
                 let Some(details) = value.tree() else { return Some(value) };
-                span.usage.input = span.usage.input.or(details.get("input").as_u64());
-                span.usage.output = span.usage.output.or(details.get("output").as_u64());
+                span.usage.input = span.usage.input.or(details.first(&["input", "prompt_tokens", "input_tokens"]).as_u64());
+                span.usage.output = span.usage.output.or(details.first(&["output", "completion_tokens", "output_tokens"]).as_u64());
             }
             _ => return Some(value),
         }

@@ -60,7 +60,9 @@ impl Format for Datadog {
             (Value::List(envelopes), _, _) => envelopes,
             (body @ Value::Map(_), _, _) => vec![body],
             (_, Value::List(resources), _) => {
-                resources.into_iter().for_each(|value| each(value, resource, out));
+                for value in resources {
+                    each(value, resource, out);
+                }
                 return;
             }
             (_, _, spans @ Value::List(_)) => vec![Value::Map(vec![(Cow::Borrowed("spans"), spans)])],
@@ -73,7 +75,9 @@ impl Format for Datadog {
             let Value::Map(fields) = envelope else { continue };
             for (_, spans) in fields.into_iter().filter(|(key, _)| key == "spans") {
                 if let Value::List(spans) = spans {
-                    spans.into_iter().for_each(|value| each(value, event, out));
+                    for value in spans {
+                        each(value, event, out);
+                    }
                 }
             }
         }
@@ -218,9 +222,8 @@ fn set_output(span: &mut Span, output: &Value<'_>) {
         },
         SpanKind::Llm if !output.get("messages").is_empty() => {
             conventions::set_output(span, output.get("messages").clone());
-            let says_nothing = |message: &crate::model::Message| {
-                message.content.is_empty() && message.tool_calls.is_empty() && message.refusal.is_none()
-            };
+            let says_nothing =
+                |message: &crate::model::Message| message.content.is_empty() && message.tool_calls.is_empty() && message.refusal.is_none();
             // The SDK adds an empty answer to a call that failed.
             if span.failed() && span.output.iter().all(says_nothing) {
                 span.output.clear();
@@ -262,8 +265,11 @@ mod tests {
 
     #[test]
     fn errors_of_both_sdk_versions_and_of_the_export_are_read() {
-        let new = span(r#""status":"error","meta":{"span":{"kind":"llm"},"error":{"type":"openai.RateLimitError","message":"429","stack":"T"}}"#);
-        let old = span(r#""status":"error","meta":{"span.kind":"llm","error.type":"openai.RateLimitError","error.message":"429","error.stack":"T"}"#);
+        let new =
+            span(r#""status":"error","meta":{"span":{"kind":"llm"},"error":{"type":"openai.RateLimitError","message":"429","stack":"T"}}"#);
+        let old = span(
+            r#""status":"error","meta":{"span.kind":"llm","error.type":"openai.RateLimitError","error.message":"429","error.stack":"T"}"#,
+        );
         assert_eq!((new.kind, &new.exceptions, new.status), (SpanKind::Llm, &old.exceptions, Status::Error));
         let export = span(r#""status":"error","span_kind":"llm","tags":["error_type:openai.ratelimiterror","tenant:acme"]"#);
         assert_eq!((export.error_type.as_deref(), export.attribute("tags.tenant")), (Some("openai.ratelimiterror"), Some("acme")));

@@ -18,9 +18,7 @@ use serde::Deserialize;
 
 use super::value::Value;
 use super::{Format, Parsed, Piece, Place, conventions, has_keys, json, messages, record};
-use crate::model::{
-    Annotation, Attribute, Document, Exception, Kind, Message, Rejection, Span, SpanKind, Stage, TokenUsage, ToolUse,
-};
+use crate::model::{Annotation, Attribute, Document, Exception, Kind, Message, Rejection, Span, SpanKind, Stage, TokenUsage, ToolUse};
 
 /// See the module.
 pub(super) struct Failsift;
@@ -48,7 +46,7 @@ impl Format for Failsift {
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
         // The quick reader says no more than that something is wrong.
-        let record = json::parse::<Record<'_>>(line).or_else(|_| serde_json::from_str::<Record<'_>>(line));
+        let record = json::parse::<Record<'_>>(line).map_or_else(|| serde_json::from_str::<Record<'_>>(line), Ok);
         let record = match record {
             Ok(record) => record,
             Err(error) if error.is_data() => {

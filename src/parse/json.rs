@@ -6,13 +6,60 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// Parses one line into `T`.
-pub(super) fn parse<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, sonic_rs::Error> {
-    sonic_rs::from_str(line)
+/// Nesting of a record, beyond which it is rejected. sonic-rs skips unknown fields by recursion without a limit of its own, and a
+/// record of a few hundred kilobytes could so exhaust any stack.
+const DEPTH_MAX: u32 = 128;
+
+/// Parses one record into `T`.
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    if is_too_deep(text) {
+        return None;
+    }
+    sonic_rs::from_str(text).ok()
+}
+
+fn is_too_deep(text: &str) -> bool {
+    let is_open = |byte: &&u8| matches!(byte, b'{' | b'[');
+    // Counting is much faster than looking, and most records have few brackets.
+    if text.as_bytes().iter().filter(is_open).count() <= DEPTH_MAX as usize {
+        return false;
+    }
+    let mut depth = 0_u32;
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match byte {
+            b'"' => rest = after_text(after),
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// What follows the text that begins at `rest`, behind its closing quotation mark.
+fn after_text(mut rest: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let is_end = rest.get(at) == Some(&b'"');
+        rest = rest.get(at + if is_end { 1 } else { 2 }..).unwrap_or_default();
+        if is_end {
+            return rest;
+        }
+    }
+    &[]
 }
 
 /// What went wrong, without the text of the record: it may hold what must not reach an error.
 pub(super) fn describe(line: &str) -> String {
+    if is_too_deep(line) {
+        return format!("the JSON nests deeper than {DEPTH_MAX} levels");
+    }
     match serde_json::from_str::<IgnoredAny>(line) {
         Ok(_) => "it is JSON, but a field has another type than the format says".to_owned(),
         Err(error) if error.is_eof() => format!("the JSON ends in the middle, at column {}", error.column()),
@@ -109,5 +156,20 @@ impl<'de> Deserialize<'de> for Integer {
             }
         }
         deserializer.deserialize_any(IntegerVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_bounded_and_brackets_in_texts_do_not_count() {
+        let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(!is_too_deep(&nested(128)) && is_too_deep(&nested(129)));
+        assert!(!is_too_deep(&format!("[{}]", "[],".repeat(1_000))));
+        assert!(!is_too_deep(&format!("[\"{}\\\\\"]", "[".repeat(1_000))));
+        assert!(is_too_deep(&format!("[\"\\\"]]]]\", {}", "[".repeat(200))));
+        assert!(describe(&"{\"a\":[".repeat(100_000)).contains("deeper than 128"));
     }
 }

@@ -77,10 +77,32 @@ fn row(record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
 
 /// Keys of Langfuse's own database, prices, and what is derived from other fields.
 const OF_NO_USE: [&str; 26] = [
-    "bookmarked", "completion_start_time", "cost_details", "created_at", "input_price", "is_root_observation", "latency", "model_id",
-    "model_parameters", "output_price", "project_id", "prompt_id", "public", "time_to_first_token", "total_cost", "total_price",
-    "trace_name", "updated_at", "usage_pricing_tier_id", "usage_pricing_tier_name", "prompt_version", "tool_definitions", "tool_calls",
-    "tool_call_names", "event_ts", "is_deleted",
+    "bookmarked",
+    "completion_start_time",
+    "cost_details",
+    "created_at",
+    "input_price",
+    "is_root_observation",
+    "latency",
+    "model_id",
+    "model_parameters",
+    "output_price",
+    "project_id",
+    "prompt_id",
+    "public",
+    "time_to_first_token",
+    "total_cost",
+    "total_price",
+    "trace_name",
+    "updated_at",
+    "usage_pricing_tier_id",
+    "usage_pricing_tier_name",
+    "prompt_version",
+    "tool_definitions",
+    "tool_calls",
+    "tool_call_names",
+    "event_ts",
+    "is_deleted",
 ];
 
 fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
@@ -217,20 +239,27 @@ mod tests {
             "output":"{\"role\":\"assistant\",\"content\":null}","tool_calls":["{\"id\":\"c\",\"arguments\":\"{}\"}"],"tool_call_names":["f"],"metadata":{"tenant":"\"acme\""}"#,
         );
         assert_eq!((span.kind, span.parent_span_id, span.usage), (SpanKind::Llm, None, TokenUsage { input: Some(3), output: Some(4) }));
-        assert_eq!((span.input[0].content.as_str(), span.tools_offered[0].as_str(), span.output[0].tool_calls[0].name.as_str()), ("hi", "f", "f"));
+        assert_eq!(
+            (span.input[0].content.as_str(), span.tools_offered[0].as_str(), span.output[0].tool_calls[0].name.as_str()),
+            ("hi", "f", "f")
+        );
         assert_eq!(span.attributes.iter().map(|a| (a.key.as_str(), a.value.as_str())).collect::<Vec<_>>(), [("metadata.tenant", "acme")]);
     }
 
     #[test]
     fn the_type_of_an_error_is_the_word_before_its_message() {
-        let span = span(r#""type":"TOOL","name":"f","level":"ERROR","status_message":"ToolNotFoundError: no","input":"{\"a\":1}","output":"""#);
+        let span =
+            span(r#""type":"TOOL","name":"f","level":"ERROR","status_message":"ToolNotFoundError: no","input":"{\"a\":1}","output":"""#);
         assert_eq!((span.status, span.error_type.as_deref()), (Status::Error, Some("ToolNotFoundError")));
         assert_eq!(span.tool.unwrap().arguments, "{\"a\":1}");
     }
 
     #[test]
     fn scores_and_manifests_are_companions() {
-        let out = parse_line(&Langfuse, r#"{"id":"s","timestamp":"2026-11-23 09:15:14.529","project_id":"p","trace_id":"t","observation_id":null,"name":"q","value":0,"data_type":"CATEGORICAL","string_value":"good"}"#);
+        let out = parse_line(
+            &Langfuse,
+            r#"{"id":"s","timestamp":"2026-11-23 09:15:14.529","project_id":"p","trace_id":"t","observation_id":null,"name":"q","value":0,"data_type":"CATEGORICAL","string_value":"good"}"#,
+        );
         assert_eq!(out.annotations[0].0, AnnotationTarget::Trace("t".into()));
         assert_eq!((out.annotations[0].1.label.as_deref(), out.annotations[0].1.score), (Some("good"), None));
         let out = parse_line(&Langfuse, r#"{"projectId":"p","tables":[],"files":[{"key":"x/p/scores/a.jsonl"}]}"#);

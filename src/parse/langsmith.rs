@@ -58,9 +58,30 @@ impl Format for LangSmith {
 
 /// Keys of LangSmith's own database, and what is derived from other fields.
 const OF_NO_USE: [&str; 24] = [
-    "app_path", "child_run_ids", "child_runs", "direct_child_run_ids", "dotted_order", "events", "execution_order", "in_dataset",
-    "inputs_preview", "inputs_s3_urls", "is_in_dataset", "is_root", "last_queued_at", "manifest_id", "metadata", "outputs_preview",
-    "outputs_s3_urls", "parent_run_ids", "price_model_id", "serialized", "share_token", "total_tokens", "trace_tier", "ttl_seconds",
+    "app_path",
+    "child_run_ids",
+    "child_runs",
+    "direct_child_run_ids",
+    "dotted_order",
+    "events",
+    "execution_order",
+    "in_dataset",
+    "inputs_preview",
+    "inputs_s3_urls",
+    "is_in_dataset",
+    "is_root",
+    "last_queued_at",
+    "manifest_id",
+    "metadata",
+    "outputs_preview",
+    "outputs_s3_urls",
+    "parent_run_ids",
+    "price_model_id",
+    "serialized",
+    "share_token",
+    "total_tokens",
+    "trace_tier",
+    "ttl_seconds",
 ];
 
 fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
@@ -235,7 +256,9 @@ mod tests {
 
     #[test]
     fn an_error_is_split_and_the_parent_is_in_the_order() {
-        let span = span(r#""status":"ERROR","error":"RateLimitError('429')\n\nTraceback (most recent call last):\n","dotted_order":"20261123T090846Zr1.20261123T090847Zr2""#);
+        let span = span(
+            r#""status":"ERROR","error":"RateLimitError('429')\n\nTraceback (most recent call last):\n","dotted_order":"20261123T090846Zr1.20261123T090847Zr2""#,
+        );
         assert_eq!((span.exceptions[0].kind.as_str(), span.status_message.as_deref()), ("RateLimitError", Some("429")));
         assert_eq!((span.parent_span_id.as_deref(), span.status), (Some("r1"), Status::Error));
         assert_eq!(span.started_at_ns, Some(1_795_424_926_449_940_000));
@@ -243,7 +266,9 @@ mod tests {
 
     #[test]
     fn the_environment_of_the_process_is_left_out() {
-        let span = span(r#""extra":{"metadata":{"user_id":"u","LANGSMITH_API_KEY":"k","ls_model_name":"gpt-4o"}},"feedback_stats":{"score":{"n":1,"avg":0.0}}"#);
+        let span = span(
+            r#""extra":{"metadata":{"user_id":"u","LANGSMITH_API_KEY":"k","ls_model_name":"gpt-4o"}},"feedback_stats":{"score":{"n":1,"avg":0.0}}"#,
+        );
         assert_eq!((span.attribute("metadata.user_id"), span.attributes.len(), span.model.as_deref()), (Some("u"), 1, Some("gpt-4o")));
         assert_eq!((span.annotations[0].name.as_str(), span.annotations[0].score), ("score", Some(0.0)));
     }

@@ -33,7 +33,9 @@ fn collect(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
         return;
     }
     if let Value::List(items) = tree {
-        items.iter().for_each(|item| collect(item, found, depth + 1));
+        for item in items {
+            collect(item, found, depth + 1);
+        }
         return;
     }
     let envelope = ["messages", "choices", "generations"].iter().map(|key| tree.get(key)).find(|inner| matches!(inner, Value::List(_)));

@@ -82,15 +82,8 @@ fn has_keys(keys: &[String], wanted: &[&str]) -> bool {
 }
 
 /// Every format, in the order in which they are tried. A new one is its file and one line here.
-pub const FORMATS: [&dyn Format; 7] = [
-    &otlp::Otlp,
-    &phoenix::Phoenix,
-    &langsmith::LangSmith,
-    &datadog::Datadog,
-    &langfuse::Langfuse,
-    &failsift::Failsift,
-    &chat::Chat,
-];
+pub const FORMATS: [&dyn Format; 7] =
+    [&otlp::Otlp, &phoenix::Phoenix, &langsmith::LangSmith, &datadog::Datadog, &langfuse::Langfuse, &failsift::Failsift, &chat::Chat];
 
 /// A part of a trace as it stands in one record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -40,9 +40,9 @@ impl Format for Otlp {
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
         match json::parse::<Request<'_>>(line) {
-            Ok(request) => request.into_pieces(place, out),
+            Some(request) => request.into_pieces(place, out),
             // One odd field must not cost the other spans of the line their lives.
-            Err(_) => match serde_json::from_str::<serde_json::Value>(line) {
+            None => match serde_json::from_str::<serde_json::Value>(line) {
                 Ok(tree) => parse_each_span(&tree, place, out),
                 Err(_) => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
             },
@@ -57,8 +57,8 @@ impl Format for Otlp {
 /// Reads one span that stands alone in a line, as Phoenix' REST API returns them.
 pub(super) fn parse_span(line: &str, place: &Place<'_>, out: &mut Parsed) {
     match json::parse::<OtlpSpan<'_>>(line) {
-        Ok(span) => span.into_piece(&ResourceFacts::default(), place, out),
-        Err(_) => match serde_json::from_str::<OtlpSpan<'_>>(line) {
+        Some(span) => span.into_piece(&ResourceFacts::default(), place, out),
+        None => match serde_json::from_str::<OtlpSpan<'_>>(line) {
             Err(error) if error.is_data() => {
                 let reason = format!("cannot read {place}: a field of the span has the wrong type ({})", type_error(&error));
                 out.reject(place, Kind::MalformedRecord, reason);
@@ -320,7 +320,7 @@ impl Resource<'_> {
     }
 }
 
-fn pairs<'a>(attributes: Vec<KeyValue<'a>>) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
+fn pairs(attributes: Vec<KeyValue<'_>>) -> impl Iterator<Item = (Cow<'_, str>, Value<'_>)> {
     attributes.into_iter().map(|KeyValue { key, value }| (key.0, value.0))
 }
 
@@ -456,14 +456,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
                             map.next_value::<Option<Text<'de>>>()?.map(|text| Value::Text(text.0))
                         }
                         "intValue" | "int_value" => map.next_value::<Option<Integer>>()?.map(|number| Value::Int(number.0)),
-                        "doubleValue" | "double_value" => map.next_value::<Option<Double>>()?.and_then(|number| number.0).map(Value::Double),
+                        "doubleValue" | "double_value" => {
+                            map.next_value::<Option<Double>>()?.and_then(|number| number.0).map(Value::Double)
+                        }
                         "boolValue" | "bool_value" => map.next_value::<Option<bool>>()?.map(Value::Bool),
                         "arrayValue" | "array_value" => map
                             .next_value::<Option<Values<AnyValue<'de>>>>()?
                             .map(|values| Value::List(values.0.into_iter().map(|value| value.0).collect())),
-                        "kvlistValue" | "kvlist_value" => map
-                            .next_value::<Option<Values<KeyValue<'de>>>>()?
-                            .map(|entries| Value::Map(pairs(entries.0).collect())),
+                        "kvlistValue" | "kvlist_value" => {
+                            map.next_value::<Option<Values<KeyValue<'de>>>>()?.map(|entries| Value::Map(pairs(entries.0).collect()))
+                        }
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             None

@@ -58,6 +58,7 @@ struct ScopeSpans {
     spans: Vec<Span>,
 }
 
+#[expect(clippy::struct_field_names, reason = "names of the protocol")]
 #[derive(Clone, PartialEq, Message)]
 struct Span {
     #[prost(bytes = "vec", tag = "1")]
@@ -312,7 +313,9 @@ mod tests {
             status: Some(Status { message: "no".into(), code: 2 }),
             ..Span::default()
         };
-        let request = ExportTraces { resource_spans: vec![ResourceSpans { resource: resource.clone(), scope_spans: vec![ScopeSpans { spans: vec![span] }] }] };
+        let request = ExportTraces {
+            resource_spans: vec![ResourceSpans { resource: resource.clone(), scope_spans: vec![ScopeSpans { spans: vec![span] }] }],
+        };
         let out = parsed(&request.encode_to_vec());
         let piece = &out.pieces[0];
         assert_eq!((piece.trace_id.as_str(), piece.service.as_deref(), piece.addition), ("01".repeat(16).as_str(), Some("acme"), false));
@@ -326,7 +329,8 @@ mod tests {
             body: Some(AnyValue { value: Some(OneValue::Map(KeyValueList { values: vec![pair("content", "hi")] })) }),
             ..LogRecord::default()
         };
-        let request = ExportLogs { resource_logs: vec![ResourceLogs { resource, scope_logs: vec![ScopeLogs { log_records: vec![record] }] }] };
+        let request =
+            ExportLogs { resource_logs: vec![ResourceLogs { resource, scope_logs: vec![ScopeLogs { log_records: vec![record] }] }] };
         let out = parsed(&request.encode_to_vec());
         assert_eq!((out.pieces[0].addition, out.pieces[0].span.input[0].content.as_str()), (true, "hi"));
     }

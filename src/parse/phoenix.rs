@@ -223,7 +223,10 @@ mod tests {
 
     #[test]
     fn annotations_wait_for_their_span_and_trace_rows_are_skipped() {
-        let out = parse_line(&Phoenix, r#"{"span_id":"s1","name":"quality","annotator_kind":"LLM","result":{"label":"bad","score":0.0,"explanation":"why"}}"#);
+        let out = parse_line(
+            &Phoenix,
+            r#"{"span_id":"s1","name":"quality","annotator_kind":"LLM","result":{"label":"bad","score":0.0,"explanation":"why"}}"#,
+        );
         assert_eq!(out.annotations[0].0, AnnotationTarget::Span("s1".into()));
         assert_eq!(out.annotations[0].1.label.as_deref(), Some("bad"));
         let out = parse_line(&Phoenix, r#"{"trace_id":"t","project_id":"p","spans":null}"#);

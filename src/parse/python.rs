@@ -177,7 +177,10 @@ mod tests {
 
     #[test]
     fn reprs_become_values() {
-        assert_eq!(json(r#"[{'a': "it's", 'b': None, 'c': True}, 'x\n\x1b\u20ac']"#).unwrap(), r#"[{"a":"it's","b":null,"c":true},"x\n\u001b€"]"#);
+        assert_eq!(
+            json(r#"[{'a': "it's", 'b': None, 'c': True}, 'x\n\x1b\u20ac']"#).unwrap(),
+            r#"[{"a":"it's","b":null,"c":true},"x\n\u001b€"]"#
+        );
         assert_eq!(json("{'n': [1, -2.5, nan], 't': (1,)}").unwrap(), r#"{"n":[1,-2.5,null],"t":[1]}"#);
         assert_eq!(json("[array(['a', 'b'], dtype=object) Timestamp('2026')]").unwrap(), r#"[["a","b"],"2026"]"#);
         assert_eq!(json("[]").unwrap(), "[]");

@@ -20,12 +20,12 @@ impl<'a> Record<'a> {
     /// A JSON object; a line that is none is rejected at `place`.
     pub(super) fn of_json(line: &'a str, place: &Place<'_>, out: &mut Parsed) -> Option<Self> {
         match json::parse::<Value<'a>>(line) {
-            Ok(Value::Map(fields)) => Some(Self { fields }),
-            Ok(_) => {
+            Some(Value::Map(fields)) => Some(Self { fields }),
+            Some(_) => {
                 out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: it is JSON, but no object"));
                 None
             }
-            Err(_) => {
+            None => {
                 out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line)));
                 None
             }

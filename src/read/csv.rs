@@ -103,7 +103,11 @@ impl Columns {
     fn add(&mut self, record: &csv::ByteRecord) {
         for (builder, cell) in self.builders.iter_mut().zip(record) {
             // CSV knows no null; an empty cell is nothing.
-            if cell.is_empty() { builder.append_null() } else { builder.append_value(String::from_utf8_lossy(cell)) }
+            if cell.is_empty() {
+                builder.append_null();
+            } else {
+                builder.append_value(String::from_utf8_lossy(cell));
+            }
             self.bytes += cell.len();
         }
         self.len += 1;

@@ -124,7 +124,8 @@ impl Splitter<'_> {
         }
         let first = std::mem::replace(&mut self.first, false);
         oversize.into_iter().all(|line| emit(Err(self.oversize(line))))
-            && (lines.is_empty() || emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes, ranges: lines, first, binary: false }))))
+            && (lines.is_empty()
+                || emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes, ranges: lines, first, binary: false }))))
     }
 
     fn oversize(&self, line: u64) -> Rejection {

@@ -34,7 +34,8 @@ pub(super) fn split(
                 batch.bytes.len() < CHUNK_BYTES || batch.flush(emit)
             }
             Ok(Message::Oversize) => {
-                let what = format!("it is longer than {} bytes; raise --max-record-bytes if such records are real", options.record_bytes_max);
+                let what =
+                    format!("it is longer than {} bytes; raise --max-record-bytes if such records are real", options.record_bytes_max);
                 batch.flush(emit) && emit(Err(rejection(object, position, Kind::Oversize, &what)))
             }
             Ok(Message::Corrupt(error)) => {

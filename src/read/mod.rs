@@ -189,9 +189,10 @@ fn holds_no_traces(name: &str) -> bool {
 fn is_message_body(name: &str) -> bool {
     let stem = name.strip_suffix(".jsonl").or_else(|| name.strip_suffix(".json")).unwrap_or_default();
     let suffixes = ["_inputs", "_outputs", "_system_instruction", "_system.instructions", "_system_instructions", "_tool.definitions"];
-    suffixes.iter().filter_map(|suffix| stem.strip_suffix(suffix)).any(|id| {
-        matches!(id.len(), 32 | 36 | 64) && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-    })
+    suffixes
+        .iter()
+        .filter_map(|suffix| stem.strip_suffix(suffix))
+        .any(|id| matches!(id.len(), 32 | 36 | 64) && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'))
 }
 
 /// An object that was opened once, and what its first bytes say.
@@ -292,12 +293,8 @@ fn head_of(source: &mut dyn Read) -> (Vec<u8>, Option<io::Error>) {
 fn failed_at(object: &Object, line: u64, error: &io::Error) -> Rejection {
     let uri = &object.uri;
     let (kind, what) = match error.kind() {
-        ErrorKind::UnexpectedEof => {
-            (Kind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned())
-        }
-        ErrorKind::InvalidData | ErrorKind::InvalidInput => {
-            (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}"))
-        }
+        ErrorKind::UnexpectedEof => (Kind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned()),
+        ErrorKind::InvalidData | ErrorKind::InvalidInput => (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}")),
         // zstd reports a corrupt frame with the kind `Other`.
         ErrorKind::Other if error.to_string().contains("frame") || error.to_string().contains("orrupt") => {
             (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}"))

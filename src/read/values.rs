@@ -158,12 +158,10 @@ impl<'a> Splitter<'a> {
                 self.step(byte, at);
                 return;
             }
-            (State::Lost, _) => {}
             (State::Escaped(depth), b'\n') => {
                 self.state = State::Text(depth);
                 self.broken("a line ends inside a text");
             }
-            (State::Escaped(depth), _) => self.state = State::Text(depth),
             (State::Between, b'[') if self.list.is_none() => self.list = Some((self.line, 0)),
             (State::Between, b']') if self.list.is_some() => self.list = None,
             (State::Between, b',') if self.list.is_some() => {}
@@ -180,7 +178,7 @@ impl<'a> Splitter<'a> {
                     _ => State::Inside(0),
                 };
             }
-            (State::Inside(depth), b'"') => self.state = State::Text(depth),
+            (State::Escaped(depth), _) | (State::Inside(depth), b'"') => self.state = State::Text(depth),
             (State::Inside(depth), b'{' | b'[') => self.state = State::Inside(depth.saturating_add(1)),
             (State::Inside(0), b',' | b']' | b'}' | b'\n') => {
                 self.close(at);
@@ -192,7 +190,7 @@ impl<'a> Splitter<'a> {
             }
             (State::Inside(1), b'}' | b']') => self.close(at + 1),
             (State::Inside(depth), b'}' | b']') => self.state = State::Inside(depth.saturating_sub(1)),
-            (State::Inside(_) | State::Text(_), _) => {}
+            (State::Inside(_) | State::Text(_) | State::Lost, _) => {}
         }
         self.at_line_start = byte == b'\n';
     }
@@ -210,10 +208,10 @@ impl<'a> Splitter<'a> {
 
     fn close(&mut self, end: usize) {
         self.state = State::Between;
-        if let Some((start, position)) = self.open.take() {
-            if !std::mem::take(&mut self.oversize) {
-                self.records.push((position, start..end));
-            }
+        if let Some((start, position)) = self.open.take()
+            && !std::mem::take(&mut self.oversize)
+        {
+            self.records.push((position, start..end));
         }
     }
 
@@ -222,7 +220,8 @@ impl<'a> Splitter<'a> {
         let position = self.open.take().map_or(Position::Line(self.line), |(_, position)| position);
         let uri = &self.object.uri;
         let place = format!("{uri}#{position}");
-        let reason = format!("cannot read {place}: {what} (line {}); reading goes on at the next line that starts with a bracket", self.line);
+        let reason =
+            format!("cannot read {place}: {what} (line {}); reading goes on at the next line that starts with a bracket", self.line);
         if !std::mem::take(&mut self.oversize) {
             self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::MalformedJson, reason));
         }
@@ -237,8 +236,10 @@ impl<'a> Splitter<'a> {
         self.oversize = true;
         let uri = &self.object.uri;
         let place = format!("{uri}#{position}");
-        let reason =
-            format!("cannot read {place}: it is longer than {} bytes; raise --max-record-bytes if such records are real", self.record_bytes_max);
+        let reason = format!(
+            "cannot read {place}: it is longer than {} bytes; raise --max-record-bytes if such records are real",
+            self.record_bytes_max
+        );
         self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::Oversize, reason));
     }
 
@@ -255,7 +256,8 @@ impl<'a> Splitter<'a> {
             (State::Between, None) => {
                 if let Some((line, items)) = self.list {
                     let place = format!("{uri}#L{line}");
-                    let reason = format!("cannot read {place} to its end: the object ends after {items} items of the list; was the file cut?");
+                    let reason =
+                        format!("cannot read {place} to its end: the object ends after {items} items of the list; was the file cut?");
                     self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::Truncated, reason));
                 }
             }
@@ -320,7 +322,14 @@ mod tests {
             let (found, rejected) = split_all(text, step, 1_000);
             assert_eq!(
                 found,
-                ["L1.s1 {\"a\": \"]}\\\"\"}", "L1.s2 {\"b\": [1, {\"c\": 2}]}", "L3 {\n  \"d\": 1\n}", "L6.s1 [1]", "L6.s2 7", "L6.s3 \"x\""]
+                [
+                    "L1.s1 {\"a\": \"]}\\\"\"}",
+                    "L1.s2 {\"b\": [1, {\"c\": 2}]}",
+                    "L3 {\n  \"d\": 1\n}",
+                    "L6.s1 [1]",
+                    "L6.s2 7",
+                    "L6.s3 \"x\""
+                ]
             );
             assert!(rejected.is_empty(), "{rejected:?}");
         }

@@ -9,7 +9,7 @@ Python's own json, csv and ast modules and pyarrow do the reading; nothing of fa
 as JSON files beside them, which is what they are compared with.
 """
 
-import ast, csv, gzip, io, json, os, re, sys
+import ast, csv, gzip, json, os, re
 from datetime import datetime, timezone
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -124,7 +124,7 @@ def of_attributes(a, kind=None):
     out['output_tokens'] = first('llm.token_count.completion', 'gen_ai.usage.output_tokens', 'gen_ai.usage.completion_tokens')
     usage = json.loads(a['langfuse.observation.usage_details']) if a.get('langfuse.observation.usage_details') else {}
     if usage:
-        out['input_tokens'], out['output_tokens'] = usage.get('input'), usage.get('output')
+        out['input_tokens'], out['output_tokens'] = (next((usage[k] for k in ks if k in usage), None) for ks in (('input', 'prompt_tokens', 'input_tokens'), ('output', 'completion_tokens', 'output_tokens')))
     is_tool = (a.get('openinference.span.kind') == 'TOOL' or a.get('gen_ai.operation.name') == 'execute_tool' or a.get('traceloop.span.kind') == 'tool'
                or a.get('langfuse.observation.type') == 'tool' or kind == 'TOOL')
     if is_tool:
@@ -175,16 +175,6 @@ def otlp(path):
             for ss in rs['scopeSpans']:
                 for s in ss['spans']:
                     yield otlp_span(s)
-
-
-def otlp_zstd(path):
-    import zstandard  # only the native stream, as JSON lines
-    with open(path, 'rb') as f:
-        for l in io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(f)):
-            for rs in json.loads(l).get('resourceSpans', []):
-                for ss in rs['scopeSpans']:
-                    for s in ss['spans']:
-                        yield otlp_span(s)
 
 
 # --- Phoenix ------------------------------------------------------------------------------------------------------------------------
@@ -404,8 +394,26 @@ def chat(path):
             yield span(trace_id=r['trace_id'], span_id=str(i), name=m.get('name') or (f.get('tool_name') if m['role'] == 'tool' else m['role']), started_at=ns(r['started_at']) + i, status='unset', **f)
 
 
-READERS = {
-    'otlp/': otlp, 'otlp-zstd/': otlp_zstd, 'phoenix/rest_spans': phoenix_rest, 'phoenix/rest_otlpv1': phoenix_otlpv1, 'phoenix/frame': phoenix_frame,
-    'langsmith/bulk': langsmith_bulk, 'langsmith/': langsmith, 'datadog/': datadog, 'langfuse/parquet': langfuse_parquet, 'langfuse/json.': langfuse_json,
-    'langfuse/csv': langfuse_csv, 'langfuse/': langfuse, 'chat/': chat,
-}
+READERS = [
+    (r'otlp/.*(?<!logs)\.jsonl\.gz', otlp), (r'phoenix/rest_spans.*', phoenix_rest), (r'phoenix/rest_otlpv1.*', phoenix_otlpv1),
+    (r'phoenix/frame.*', phoenix_frame), (r'langsmith/.*\.jsonl\.gz', langsmith), (r'langsmith/.*\.parquet', langsmith_bulk),
+    (r'datadog/.*', datadog), (r'langfuse/.*/observations.*\.jsonl\.gz', langfuse), (r'langfuse/.*/observations.*\.json\.gz', langfuse_json),
+    (r'langfuse/.*/observations.*\.csv\.gz', langfuse_csv), (r'langfuse/.*/observations.*\.parquet', langfuse_parquet), (r'chat/runs.jsonl', chat),
+]
+
+
+def main():
+    files = sorted(os.path.relpath(os.path.join(root, f), HERE) for root, _, fs in os.walk(HERE) for f in fs)
+    found = []
+    for name in files:
+        reader = next((r for pattern, r in READERS if re.fullmatch(pattern, name)), None)
+        if reader:
+            spans = list(reader(os.path.join(HERE, name)))
+            found += [dict(file=name, **s) for s in spans]
+            print(f'{len(spans):5} {name}')
+    with open(os.path.join(HERE, 'expected.jsonl.gz'), 'wb') as raw, gzip.GzipFile('', 'wb', 9, raw, mtime=0) as f:
+        f.write(''.join(json.dumps(s, sort_keys=True) + '\n' for s in found).encode())
+
+
+if __name__ == '__main__':
+    main()

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// `(module, modules of the crate that it may name)`.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("model", &["limits", "schemas", "model"]),
     ("store", &["store"]),
     ("read", &["model", "limits", "store", "read"]),
@@ -14,7 +14,10 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("validate", &["model", "limits", "pool", "schemas", "validate"]),
     ("write", &["model", "limits", "store", "validate", "write"]),
     ("query", &["store", "write", "query"]),
-    ("config", &["limits", "config"]),
+    ("select", &["model", "analyze", "pool", "redact"]),
+    ("spans", &["model", "limits", "store", "read", "parse", "redact"]),
+    ("inspect", &["model", "limits", "store", "read", "parse", "redact", "pipeline"]),
+    ("config", &["limits", "select", "config"]),
 ];
 
 fn rust_files(path: &Path, found: &mut Vec<std::path::PathBuf>) {

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 
 mod accuracy;
+mod captures;
 mod docs;
+mod formats;
 mod input;
 mod layering;
 mod properties;

@@ -1,0 +1,179 @@
+//! Real exports of every vendor, span by span against a second reading of the same files by other code (`tests/captures/expected.py`).
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::support::{Place, call, rows, stderr};
+
+const CAPTURES: &str = "tests/captures";
+
+static EXPECTED: LazyLock<HashMap<String, Vec<Value>>> = LazyLock::new(|| {
+    let file = std::fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(CAPTURES).join("expected.jsonl.gz")).unwrap();
+    let text = std::io::read_to_string(flate2::read::GzDecoder::new(file)).unwrap();
+    let mut by_file: HashMap<String, Vec<Value>> = HashMap::new();
+    for line in text.lines() {
+        let span: Value = serde_json::from_str(line).unwrap();
+        by_file.entry(span["file"].as_str().unwrap().to_owned()).or_default().push(span);
+    }
+    by_file
+});
+
+/// The spans that failsift reads of a capture.
+fn spans(input: &str, columns: &str) -> Vec<Value> {
+    let sql = format!("select {columns} from spans order by trace_id, span_id");
+    let output = call(&["query", "--input", &format!("{CAPTURES}/{input}"), "--format", "json", &sql]);
+    assert!(output.status.success(), "{input}: {}", stderr(&output));
+    assert_eq!(stderr(&output), "", "{input}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The facts of `expected.py` as columns.
+const FACTS: &str = "trace_id, span_id, parent_span_id, name, status, model, finish_reasons, tool_name, tool_arguments, input_tokens, output_tokens,
+    cast(started_at as bigint) as started_at, cast(ended_at as bigint) as ended_at, tool_calls, coalesce(exceptions[1]['type'], error_type) as error_type,
+    coalesce(nullif(exceptions[1]['message'], ''), status_message) as message";
+
+/// Whether a text is the expected one, where what is sensitive in it became tokens.
+fn same_text(expected: &str, found: &str) -> bool {
+    static TOKEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"<[A-Z_]+(?::[0-9a-f]+)?>").unwrap());
+    if expected == found {
+        return true;
+    }
+    let parts: Vec<String> = TOKEN.split(found).map(regex::escape).collect();
+    parts.len() > 1 && Regex::new(&format!("(?s)^{}$", parts.join(".+?"))).unwrap().is_match(expected)
+}
+
+/// JSON without its blanks, so that only what it says is compared.
+fn canonical(value: &Value) -> String {
+    let text = value.as_str().unwrap_or_default();
+    serde_json::from_str::<Value>(text).map_or_else(|_| text.to_owned(), |tree| tree.to_string())
+}
+
+fn same(fact: &str, expected: &Value, found: &Value) -> bool {
+    match fact {
+        "asked" => {
+            let calls = found["tool_calls"].as_array().unwrap();
+            let asked = expected["asked"].as_array().unwrap();
+            let alike = |(call, asked): (&Value, &Value)| {
+                call["name"] == asked[0] && same_text(&canonical(&asked[1]), &canonical(&call["arguments"]))
+            };
+            asked.len() == calls.len() && calls.iter().zip(asked).all(alike)
+        }
+        // Where the span does not say, the message that asked for the call may.
+        "tool_arguments" if expected[fact].is_null() => true,
+        "tool_arguments" => same_text(&canonical(&expected[fact]), &canonical(&found[fact])),
+        "finish_reasons" => {
+            let mut reasons: Vec<_> = found[fact].as_array().unwrap().iter().map(Value::to_string).collect();
+            reasons.sort();
+            reasons.dedup();
+            reasons == expected[fact].as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>()
+        }
+        _ => match (expected[fact].as_str(), found[fact].as_str()) {
+            (Some(expected), Some(found)) => same_text(expected, found),
+            (None, Some("")) => expected[fact].is_null(),
+            _ => expected[fact] == found[fact],
+        },
+    }
+}
+
+/// Compares all captures of a folder.
+fn compare(folder: &str) {
+    let mut compared = 0;
+    for (file, expected) in EXPECTED.iter().filter(|(file, _)| file.starts_with(folder)) {
+        let found: HashMap<(String, String), Value> = spans(file, FACTS)
+            .into_iter()
+            .map(|span| ((span["trace_id"].as_str().unwrap().to_owned(), span["span_id"].as_str().unwrap().to_owned()), span))
+            .collect();
+        assert_eq!(found.len(), expected.len(), "{file}");
+        for span in expected {
+            let id = (span["trace_id"].as_str().unwrap().to_owned(), span["span_id"].as_str().unwrap().to_owned());
+            let found = found.get(&id).unwrap_or_else(|| panic!("{file} lacks {id:?}"));
+            for fact in span.as_object().unwrap().keys().filter(|fact| *fact != "file") {
+                assert!(same(fact, span, found), "{file}, span {}, {fact}: expected {}, found {}", id.1, span[fact], found[fact]);
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "no capture in {folder}");
+}
+
+#[test]
+fn otlp() {
+    compare("otlp/");
+}
+
+#[test]
+fn phoenix() {
+    compare("phoenix/");
+}
+
+#[test]
+fn langsmith() {
+    compare("langsmith/");
+}
+
+#[test]
+fn datadog() {
+    compare("datadog/");
+}
+
+#[test]
+fn langfuse() {
+    compare("langfuse/");
+}
+
+#[test]
+fn chat() {
+    compare("chat/");
+}
+
+#[test]
+fn every_encoding_of_the_collector_holds_the_same_spans() {
+    let all = "* exclude (source_uri)";
+    let json = spans("otlp/openinference.protobuf-json.jsonl.gz", all);
+    assert_eq!((json.len(), spans("otlp/openinference.proto.bin.gz", all) == json), (21, true));
+    let native = spans("otlp/openinference.json.zst", all);
+    assert_eq!((native.len(), spans("otlp/openinference.framed.json.zst", all) == native), (38, true));
+}
+
+#[test]
+fn a_whole_blob_export_is_one_set_of_traces_with_its_scores() {
+    let place = Place::new();
+    let output = call(&["run", "--input", &format!("{CAPTURES}/langfuse"), "--output", &place.output(), "--format", "json"]);
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((summary["received"].as_u64(), summary["stored"].as_u64()), (Some(44), Some(44)), "{summary}");
+    let skipped: Vec<_> = summary["skipped_objects"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(skipped.iter().any(|uri| uri.contains("/manifests/")) && skipped.iter().any(|uri| uri.contains("/scores/")), "{skipped:?}");
+    // The manifest names the Parquet of `traces`, which is not among these files.
+    assert!(stderr(&output).contains("a manifest names objects") && stderr(&output).contains("/traces/"), "{}", stderr(&output));
+    let rated = rows(
+        &place.output(),
+        "select count(distinct trace_id) n from (select trace_id, unnest(evidence) e from patterns) where e['signal'] like 'annotation=%'",
+    );
+    assert_eq!(rated[0]["n"], 7);
+}
+
+#[test]
+fn uploaded_bodies_are_read_below_the_input_and_are_no_traces_themselves() {
+    let place = Place::new();
+    let with = spans("otlp", "trace_id, input, output, tools_offered");
+    let of_upload: Vec<_> = with.iter().filter(|span| span["trace_id"] == "60160d8ae91a5074bd66cbf44284bb92").collect();
+    assert!(of_upload.iter().any(|span| span["input"].as_str().is_some_and(|input| input.contains("weather in Lyon"))), "{of_upload:#?}");
+    assert!(of_upload.iter().any(|span| !span["tools_offered"].as_array().unwrap().is_empty()));
+    let alone = call(&["run", "--input", &format!("{CAPTURES}/otlp/genai_openai.upload.traces.jsonl.gz"), "--output", &place.output()]);
+    assert!(alone.status.success(), "{}", stderr(&alone));
+    let rationale =
+        rows(&place.output(), "select confidence_rationale r from patterns where trace_id = '60160d8ae91a5074bd66cbf44284bb92'");
+    assert!(rationale[0]["r"].as_str().unwrap().contains("message bodies were not found"), "{rationale:?}");
+}
+
+#[test]
+fn annotations_of_a_data_frame_join_their_spans() {
+    let found = spans("phoenix", "trace_id, annotations");
+    let rated: Vec<_> = found.iter().filter(|span| !span["annotations"].as_array().unwrap().is_empty()).collect();
+    assert!(!rated.is_empty());
+    assert!(rated.iter().any(|span| span["annotations"][0]["label"] == "bad"), "{rated:#?}");
+}
