@@ -5,6 +5,7 @@
 //! ```text
 //! cargo bench --bench formats                        # release: for the figures
 //! cargo bench --profile dev --bench formats -- 5     # only 5 MB of each, with the development profile
+//! cargo bench --bench formats -- 40 Langfuse         # only those whose name holds a word
 //! ```
 //!
 //! Input is made from `tests/captures` and `data/samples`, repeated until it is large enough. Nothing is gathered: that costs the same
@@ -61,7 +62,12 @@ const CASES: [(&str, &str, &str, Kind); 15] = [
     ("Langfuse JSONL", "langfuse", "tests/captures/langfuse/clx7acmesupport0001/observations_v2/2026-11-23T09-29-38.jsonl.gz", Kind::Lines),
     ("Langfuse JSON", "langfuse", "tests/captures/langfuse/clx7acmesupport0001/observations_v2/2026-11-23T09-29-38.json.gz", Kind::List),
     ("Langfuse CSV", "langfuse", "tests/captures/langfuse/clx7acmesupport0001/observations_v2/2026-11-23T09-29-38.csv.gz", Kind::Csv),
-    ("Langfuse Parquet", "langfuse", "tests/captures/langfuse/clx7acmesupport0001/observations_v2/2026-11-23T09-29-38.parquet", Kind::Parquet),
+    (
+        "Langfuse Parquet",
+        "langfuse",
+        "tests/captures/langfuse/clx7acmesupport0001/observations_v2/2026-11-23T09-29-38.parquet",
+        Kind::Parquet,
+    ),
     ("failsift", "failsift", "data/samples/failsift/invoice-reader.jsonl", Kind::Lines),
 ];
 
@@ -70,7 +76,11 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder for the input");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a run-time");
     println!("{:<24}{:>8}{:>9}{:>12}{:>12}{:>9}  floor", "", "MB", "spans", "failsift s", "floor s", "ratio");
+    let wanted = std::env::args().skip(1).find(|argument| argument.parse::<usize>().is_err() && !argument.starts_with('-'));
     for (what, format, capture, kind) in CASES {
+        if wanted.as_ref().is_some_and(|wanted| !what.contains(wanted.as_str())) {
+            continue;
+        }
         let format = FORMATS.into_iter().find(|known| known.name() == format).expect("a format of that name");
         let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(capture);
         let input = folder.path().join("input");

@@ -37,7 +37,7 @@ impl Format for Chat {
     }
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        let Some(mut record) = Record::of_json(line, place, out) else { return };
+        let Some(mut record) = Record::of_json(line, &[], place, out) else { return };
         if record.has("role") { message(record, place, out) } else { run(&mut record, place, out) }
     }
 }

@@ -40,7 +40,7 @@ impl Format for Datadog {
     }
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        let Some(mut record) = Record::of_json(line, place, out) else { return };
+        let Some(mut record) = Record::of_json(line, &[], place, out) else { return };
         if record.has("start_ns") || record.has("span_id") {
             return event(record, place, out);
         }

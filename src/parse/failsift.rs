@@ -16,8 +16,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use serde::Deserialize;
 
+use super::json::{self, Text, json_object};
 use super::value::Value;
-use super::{Format, Parsed, Piece, Place, conventions, has_keys, json, messages, record};
+use super::{Format, Parsed, Piece, Place, conventions, has_keys, messages, record};
 use crate::model::{Annotation, Attribute, Document, Exception, Kind, Message, Rejection, Span, SpanKind, Stage, TokenUsage, ToolUse};
 
 /// See the module.
@@ -37,7 +38,7 @@ impl Format for Failsift {
     }
 
     fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (mut row, place) in record::Record::rows(batch, place) {
+        for (mut row, place) in record::Record::rows(batch, &[], place) {
             let spans = row.take_tree("spans");
             row.set("spans", spans);
             self.parse_json(&row.into_value().to_text(), &place, out);
@@ -69,6 +70,11 @@ impl Format for Failsift {
             out.reject(place, Kind::MissingId, format!("cannot read {place}: the trace has no trace_id"));
             return;
         }
+        if let Some(index) = record.spans.iter().position(|span| span.span_id.is_empty()) {
+            let place = place.span(index + 1);
+            out.reject(&place, Kind::MissingId, format!("cannot read {place}: the span has no span_id"));
+            return;
+        }
         let of_trace = |kind, reason: String| Rejection::of_trace(&record.trace_id, place.uri, Stage::Parse, kind, reason);
         if record.spans.is_empty() {
             out.rejections.push(of_trace(Kind::NoSpans, format!("cannot read {place}: the trace has no spans")));
@@ -92,94 +98,77 @@ impl Format for Failsift {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct Record<'a> {
-    #[serde(default)]
-    trace_id: String,
-    service: Option<String>,
-    environment: Option<String>,
-    #[serde(default)]
-    started_at: Value<'a>,
-    #[serde(default)]
-    spans: Vec<RecordSpan<'a>>,
+json_object! {
+    struct Record<'a> {
+        "trace_id" => trace_id: String,
+        "service" => service: Option<String>,
+        "environment" => environment: Option<String>,
+        "started_at" => started_at: Value<'a>,
+        "spans" => spans: Vec<RecordSpan<'a>>,
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct RecordSpan<'a> {
-    span_id: String,
-    parent_span_id: Option<String>,
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    started_at: Value<'a>,
-    #[serde(default)]
-    ended_at: Value<'a>,
-    #[serde(default)]
-    status: String,
-    status_message: Option<String>,
-    error_type: Option<String>,
-    #[serde(default)]
-    exceptions: Vec<RecordException>,
-    model: Option<String>,
-    provider: Option<String>,
-    #[serde(default)]
-    finish_reasons: Vec<String>,
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    #[serde(default)]
-    input: Vec<Value<'a>>,
-    #[serde(default)]
-    output: Vec<Value<'a>>,
-    input_text: Option<String>,
-    output_text: Option<String>,
-    tool: Option<RecordTool<'a>>,
-    #[serde(default)]
-    tools_offered: Vec<String>,
-    documents: Option<Vec<RecordDocument>>,
-    #[serde(default)]
-    annotations: Vec<RecordAnnotation>,
-    #[serde(default)]
-    attributes: Fields<'a>,
+json_object! {
+    struct RecordSpan<'a> {
+        "span_id" => span_id: String,
+        "parent_span_id" => parent_span_id: Option<String>,
+        "name" => name: String,
+        "kind" => kind: Text<'a>,
+        "started_at" => started_at: Value<'a>,
+        "ended_at" => ended_at: Value<'a>,
+        "status" => status: Text<'a>,
+        "status_message" => status_message: Option<String>,
+        "error_type" => error_type: Option<String>,
+        "exceptions" => exceptions: Vec<RecordException<'a>>,
+        "model" => model: Option<String>,
+        "provider" => provider: Option<String>,
+        "finish_reasons" => finish_reasons: Vec<String>,
+        "input_tokens" => input_tokens: Option<u64>,
+        "output_tokens" => output_tokens: Option<u64>,
+        "input" => input: Vec<Value<'a>>,
+        "output" => output: Vec<Value<'a>>,
+        "input_text" => input_text: Option<String>,
+        "output_text" => output_text: Option<String>,
+        "tool" => tool: Option<RecordTool<'a>>,
+        "tools_offered" => tools_offered: Vec<String>,
+        "documents" => documents: Option<Vec<RecordDocument<'a>>>,
+        "annotations" => annotations: Vec<RecordAnnotation<'a>>,
+        "attributes" => attributes: Fields<'a>,
+    }
 }
 
-#[derive(Deserialize)]
-struct RecordException {
-    #[serde(default, rename = "type")]
-    kind: String,
-    #[serde(default)]
-    message: String,
-    stack: Option<String>,
+json_object! {
+    struct RecordException<'a> {
+        "type" => kind: Text<'a>,
+        "message" => message: Text<'a>,
+        "stack" => stack: Option<String>,
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct RecordTool<'a> {
-    name: String,
-    call_id: Option<String>,
-    #[serde(default)]
-    arguments: Value<'a>,
-    #[serde(default)]
-    result: Value<'a>,
+json_object! {
+    struct RecordTool<'a> {
+        "name" => name: String,
+        "call_id" => call_id: Option<String>,
+        "arguments" => arguments: Value<'a>,
+        "result" => result: Value<'a>,
+    }
 }
 
-#[derive(Deserialize)]
-struct RecordDocument {
-    id: Option<String>,
-    #[serde(default)]
-    content: String,
-    score: Option<f64>,
+json_object! {
+    struct RecordDocument<'a> {
+        "id" => id: Option<String>,
+        "content" => content: Text<'a>,
+        "score" => score: Option<f64>,
+    }
 }
 
-#[derive(Deserialize)]
-struct RecordAnnotation {
-    name: String,
-    label: Option<String>,
-    score: Option<f64>,
-    comment: Option<String>,
+json_object! {
+    struct RecordAnnotation<'a> {
+        "name" => name: Text<'a>,
+        "label" => label: Option<String>,
+        "score" => score: Option<f64>,
+        "comment" => comment: Option<String>,
+    }
 }
 
 /// An object with any fields, in their order.
@@ -203,16 +192,20 @@ impl RecordSpan<'_> {
             span_id: self.span_id,
             parent_span_id: self.parent_span_id.filter(|id| !id.is_empty()),
             name: self.name,
-            kind: SpanKind::from_word(&self.kind).unwrap_or_default(),
+            kind: SpanKind::from_word(&self.kind.0).unwrap_or_default(),
             started_at_ns: nanoseconds(&self.started_at).or(trace_start),
             ended_at_ns: nanoseconds(&self.ended_at),
-            status: conventions::status(&self.status),
+            status: conventions::status(&self.status.0),
             status_message: self.status_message,
             error_type: self.error_type,
             exceptions: self
                 .exceptions
                 .into_iter()
-                .map(|exception| Exception { kind: exception.kind, message: exception.message, stack: exception.stack })
+                .map(|exception| Exception {
+                    kind: exception.kind.0.into_owned(),
+                    message: exception.message.0.into_owned(),
+                    stack: exception.stack,
+                })
                 .collect(),
             model: self.model,
             provider: self.provider,
@@ -232,13 +225,13 @@ impl RecordSpan<'_> {
             documents: self.documents.map(|documents| {
                 documents
                     .into_iter()
-                    .map(|document| Document { id: document.id, content: document.content, score: document.score })
+                    .map(|document| Document { id: document.id, content: document.content.0.into_owned(), score: document.score })
                     .collect()
             }),
             annotations: self
                 .annotations
                 .into_iter()
-                .map(|found| Annotation { name: found.name, label: found.label, score: found.score, comment: found.comment })
+                .map(|found| Annotation { name: found.name.0.into_owned(), label: found.label, score: found.score, comment: found.comment })
                 .collect(),
             attributes: self
                 .attributes

@@ -4,64 +4,104 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Nesting of a record, beyond which it is rejected. sonic-rs skips unknown fields by recursion without a limit of its own, and a
-/// record of a few hundred kilobytes could so exhaust any stack.
-const DEPTH_MAX: u32 = 128;
-
-/// Parses one record into `T`.
+/// Parses one record into `T`, whose maps are those of [`json_object`] or [`Value`](super::value::Value).
+///
+/// sonic-rs bounds the nesting of what it builds at 255 levels, but skips what nobody asks for by recursion without a bound, and a record
+/// of a few hundred kilobytes could so exhaust any stack. So nothing that is read here may be skipped by [`IgnoredAny`].
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    if is_too_deep(text) {
-        return None;
-    }
     sonic_rs::from_str(text).ok()
 }
 
-fn is_too_deep(text: &str) -> bool {
-    let is_open = |byte: &&u8| matches!(byte, b'{' | b'[');
-    // Counting is much faster than looking, and most records have few brackets.
-    if text.as_bytes().iter().filter(is_open).count() <= DEPTH_MAX as usize {
-        return false;
-    }
-    let mut depth = 0_u32;
-    let mut rest = text.as_bytes();
-    while let [byte, after @ ..] = rest {
-        rest = after;
-        match byte {
-            b'"' => rest = after_text(after),
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > DEPTH_MAX {
-                    return true;
-                }
+/// Takes any value and keeps nothing of it, by building's rules: its nesting is bounded.
+pub(super) struct Skipped;
+
+impl<'de> Deserialize<'de> for Skipped {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SkippedVisitor;
+        impl<'de> Visitor<'de> for SkippedVisitor {
+            type Value = Skipped;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
             }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
+            fn visit_unit<E>(self) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Skipped, E> {
+                Ok(Skipped)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Skipped, A::Error> {
+                while seq.next_element::<Skipped>()?.is_some() {}
+                Ok(Skipped)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Skipped, A::Error> {
+                while map.next_entry::<Skipped, Skipped>()?.is_some() {}
+                Ok(Skipped)
+            }
         }
+        deserializer.deserialize_any(SkippedVisitor)
     }
-    false
 }
 
-/// What follows the text that begins at `rest`, behind its closing quotation mark.
-fn after_text(mut rest: &[u8]) -> &[u8] {
-    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
-        let is_end = rest.get(at) == Some(&b'"');
-        rest = rest.get(at + if is_end { 1 } else { 2 }..).unwrap_or_default();
-        if is_end {
-            return rest;
+/// A struct that is read from a JSON object: each field with its names there. Null is as good as nothing; what has no field is skipped
+/// by [`Skipped`], which is why these are not derived.
+macro_rules! json_object {
+    ($(#[$meta:meta])* struct $name:ident<'a> { $($($key:literal)|+ => $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Default)]
+        struct $name<'a> {
+            $($field: $type,)*
         }
-    }
-    &[]
+
+        impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct ObjectVisitor<'a>(std::marker::PhantomData<&'a ()>);
+                impl<'de: 'a, 'a> serde::de::Visitor<'de> for ObjectVisitor<'a> {
+                    type Value = $name<'a>;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str("an object")
+                    }
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name<'a>, A::Error> {
+                        let mut object = $name::default();
+                        while let Some(key) = map.next_key::<$crate::parse::json::Text<'de>>()? {
+                            match key.0.as_ref() {
+                                $($($key)|+ => {
+                                    if let Some(value) = map.next_value::<Option<$type>>()? {
+                                        object.$field = value;
+                                    }
+                                })*
+                                _ => {
+                                    map.next_value::<$crate::parse::json::Skipped>()?;
+                                }
+                            }
+                        }
+                        Ok(object)
+                    }
+                }
+                deserializer.deserialize_map(ObjectVisitor(std::marker::PhantomData))
+            }
+        }
+    };
 }
+pub(super) use json_object;
 
 /// What went wrong, without the text of the record: it may hold what must not reach an error.
 pub(super) fn describe(line: &str) -> String {
-    if is_too_deep(line) {
-        return format!("the JSON nests deeper than {DEPTH_MAX} levels");
-    }
     match serde_json::from_str::<IgnoredAny>(line) {
-        Ok(_) => "it is JSON, but a field has another type than the format says".to_owned(),
+        Ok(_) => "it is JSON, but nests too deep or has a field of another type than the format says".to_owned(),
         Err(error) if error.is_eof() => format!("the JSON ends in the middle, at column {}", error.column()),
         Err(error) => format!("it is no JSON from column {} on", error.column()),
     }
@@ -163,13 +203,24 @@ impl<'de> Deserialize<'de> for Integer {
 mod tests {
     use super::*;
 
+    json_object! {
+        struct Thing<'a> {
+            "name" | "title" => name: Text<'a>,
+            "parts" => parts: Vec<Thing<'a>>,
+        }
+    }
+
     #[test]
-    fn nesting_is_bounded_and_brackets_in_texts_do_not_count() {
-        let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
-        assert!(!is_too_deep(&nested(128)) && is_too_deep(&nested(129)));
-        assert!(!is_too_deep(&format!("[{}]", "[],".repeat(1_000))));
-        assert!(!is_too_deep(&format!("[\"{}\\\\\"]", "[".repeat(1_000))));
-        assert!(is_too_deep(&format!("[\"\\\"]]]]\", {}", "[".repeat(200))));
-        assert!(describe(&"{\"a\":[".repeat(100_000)).contains("deeper than 128"));
+    fn objects_take_their_fields_by_any_name_and_skip_the_rest() {
+        let thing: Thing<'_> = parse(r#"{"other":{"a":[1,true,null,-2,0.5,"x"]},"title":"t","parts":[{"name":null}]}"#).unwrap();
+        assert_eq!((thing.name.0.as_ref(), thing.parts.len()), ("t", 1));
+        assert!(parse::<Thing<'_>>(r#"{"name": 7}"#).is_none() && parse::<Thing<'_>>("[]").is_none());
+    }
+
+    #[test]
+    fn nesting_is_bounded_in_what_is_skipped_and_in_what_is_kept() {
+        assert!(parse::<Thing<'_>>(&"{\"other\":[".repeat(1_000_000)).is_none());
+        assert!(parse::<Thing<'_>>(&"{\"parts\":[".repeat(1_000_000)).is_none());
+        assert!(describe(&"{\"a\":[".repeat(100_000)).contains("ends in the middle"));
     }
 }

@@ -49,13 +49,13 @@ impl Format for Langfuse {
     }
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        if let Some(record) = Record::of_json(line, place, out) {
+        if let Some(record) = Record::of_json(line, &OF_NO_USE, place, out) {
             row(record, place, out);
         }
     }
 
     fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (record, place) in Record::rows(batch, place) {
+        for (record, place) in Record::rows(batch, &OF_NO_USE, place) {
             row(record, &place, out);
         }
     }
@@ -75,20 +75,22 @@ fn row(record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     }
 }
 
-/// Keys of Langfuse's own database, prices, and what is derived from other fields.
-const OF_NO_USE: [&str; 26] = [
+/// Keys of Langfuse's own database, prices, and what is derived from other fields; sorted.
+const OF_NO_USE: [&str; 22] = [
     "bookmarked",
     "completion_start_time",
     "cost_details",
     "created_at",
+    "event_ts",
     "input_price",
+    "is_deleted",
     "is_root_observation",
     "latency",
     "model_id",
     "model_parameters",
     "output_price",
-    "project_id",
     "prompt_id",
+    "prompt_version",
     "public",
     "time_to_first_token",
     "total_cost",
@@ -97,12 +99,6 @@ const OF_NO_USE: [&str; 26] = [
     "updated_at",
     "usage_pricing_tier_id",
     "usage_pricing_tier_name",
-    "prompt_version",
-    "tool_definitions",
-    "tool_calls",
-    "tool_call_names",
-    "event_ts",
-    "is_deleted",
 ];
 
 fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
@@ -141,7 +137,7 @@ fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     }
     let environment = record.take_text("environment");
     let service = set_metadata(&mut span, &record.take_tree("metadata"));
-    record.drop(&OF_NO_USE);
+    record.drop(&["project_id"]);
     record.keep_rest(&mut span);
     let mut piece = record::piece(trace_id, conventions::settled(span), place);
     (piece.service, piece.environment) = (service, environment);
@@ -252,6 +248,11 @@ mod tests {
             span(r#""type":"TOOL","name":"f","level":"ERROR","status_message":"ToolNotFoundError: no","input":"{\"a\":1}","output":"""#);
         assert_eq!((span.status, span.error_type.as_deref()), (Status::Error, Some("ToolNotFoundError")));
         assert_eq!(span.tool.unwrap().arguments, "{\"a\":1}");
+    }
+
+    #[test]
+    fn what_is_skipped_is_sorted() {
+        assert!(OF_NO_USE.is_sorted());
     }
 
     #[test]

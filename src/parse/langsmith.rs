@@ -44,25 +44,24 @@ impl Format for LangSmith {
     }
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        if let Some(record) = Record::of_json(line, place, out) {
+        if let Some(record) = Record::of_json(line, &OF_NO_USE, place, out) {
             run(record, place, out);
         }
     }
 
     fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (record, place) in Record::rows(batch, place) {
+        for (record, place) in Record::rows(batch, &OF_NO_USE, place) {
             run(record, &place, out);
         }
     }
 }
 
-/// Keys of LangSmith's own database, and what is derived from other fields.
-const OF_NO_USE: [&str; 24] = [
+/// Keys of LangSmith's own database, and what is derived from other fields; sorted.
+const OF_NO_USE: [&str; 22] = [
     "app_path",
     "child_run_ids",
     "child_runs",
     "direct_child_run_ids",
-    "dotted_order",
     "events",
     "execution_order",
     "in_dataset",
@@ -75,7 +74,6 @@ const OF_NO_USE: [&str; 24] = [
     "metadata",
     "outputs_preview",
     "outputs_s3_urls",
-    "parent_run_ids",
     "price_model_id",
     "serialized",
     "share_token",
@@ -111,7 +109,7 @@ fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     set_input(&mut span, record.take_tree("inputs"));
     set_output(&mut span, record.take_tree("outputs"));
     span.annotations = feedback(&record.take_tree("feedback_stats"));
-    record.drop(&OF_NO_USE);
+    record.drop(&["dotted_order", "parent_run_ids"]);
     record.keep_rest(&mut span);
     let mut piece = record::piece(trace_id, conventions::settled(span), place);
     piece.service = service;
@@ -271,6 +269,11 @@ mod tests {
         );
         assert_eq!((span.attribute("metadata.user_id"), span.attributes.len(), span.model.as_deref()), (Some("u"), 1, Some("gpt-4o")));
         assert_eq!((span.annotations[0].name.as_str(), span.annotations[0].score), ("score", Some(0.0)));
+    }
+
+    #[test]
+    fn what_is_skipped_is_sorted() {
+        assert!(OF_NO_USE.is_sorted());
     }
 
     #[test]

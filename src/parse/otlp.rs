@@ -18,10 +18,10 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::conventions::{self, SpanAttributes};
-use super::json::{self, Integer, Text};
+use super::json::{self, Integer, Skipped, Text, json_object};
 use super::value::Value;
 use super::{Format, Parsed, Piece, Place, otlp_protobuf, record};
 use crate::model::{Exception, Kind, Span, SpanKind, Status};
@@ -107,104 +107,90 @@ fn type_error(error: &serde_json::Error) -> String {
     format!("found {found}, expected {expected}")
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Request<'a> {
-    #[serde(rename = "resourceSpans", alias = "resource_spans")]
-    resource_spans: Vec<ResourceSpans<'a>>,
-    #[serde(rename = "resourceLogs")]
-    resource_logs: Vec<ResourceLogs<'a>>,
+json_object! {
+    struct Request<'a> {
+        "resourceSpans" | "resource_spans" => resource_spans: Vec<ResourceSpans<'a>>,
+        "resourceLogs" | "resource_logs" => resource_logs: Vec<ResourceLogs<'a>>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct ResourceSpans<'a> {
-    resource: Resource<'a>,
-    #[serde(rename = "scopeSpans", alias = "scope_spans")]
-    scope_spans: Vec<ScopeSpans<'a>>,
+json_object! {
+    struct ResourceSpans<'a> {
+        "resource" => resource: Resource<'a>,
+        "scopeSpans" | "scope_spans" => scope_spans: Vec<ScopeSpans<'a>>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Resource<'a> {
-    attributes: Vec<KeyValue<'a>>,
+json_object! {
+    struct Resource<'a> {
+        "attributes" => attributes: Vec<KeyValue<'a>>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct ScopeSpans<'a> {
-    spans: Vec<OtlpSpan<'a>>,
+json_object! {
+    struct ScopeSpans<'a> {
+        "spans" => spans: Vec<OtlpSpan<'a>>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct OtlpSpan<'a> {
-    #[serde(alias = "trace_id")]
-    trace_id: Text<'a>,
-    #[serde(alias = "span_id")]
-    span_id: Text<'a>,
-    #[serde(alias = "parent_span_id")]
-    parent_span_id: Text<'a>,
-    name: Text<'a>,
-    #[serde(alias = "start_time_unix_nano")]
-    start_time_unix_nano: Integer,
-    #[serde(alias = "end_time_unix_nano")]
-    end_time_unix_nano: Integer,
-    #[serde(deserialize_with = "null_is_default")]
-    attributes: Vec<KeyValue<'a>>,
-    #[serde(deserialize_with = "null_is_default")]
-    events: Vec<Event<'a>>,
-    #[serde(deserialize_with = "null_is_default")]
-    status: OtlpStatus<'a>,
+json_object! {
+    struct OtlpSpan<'a> {
+        "traceId" | "trace_id" => trace_id: Text<'a>,
+        "spanId" | "span_id" => span_id: Text<'a>,
+        "parentSpanId" | "parent_span_id" => parent_span_id: Text<'a>,
+        "name" => name: Text<'a>,
+        "startTimeUnixNano" | "start_time_unix_nano" => start_time_unix_nano: Integer,
+        "endTimeUnixNano" | "end_time_unix_nano" => end_time_unix_nano: Integer,
+        "attributes" => attributes: Vec<KeyValue<'a>>,
+        "events" => events: Vec<Event<'a>>,
+        "status" => status: OtlpStatus<'a>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct Event<'a> {
-    name: Text<'a>,
-    attributes: Vec<KeyValue<'a>>,
+json_object! {
+    struct Event<'a> {
+        "name" => name: Text<'a>,
+        "attributes" => attributes: Vec<KeyValue<'a>>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct OtlpStatus<'a> {
-    message: Text<'a>,
-    code: StatusCode,
+json_object! {
+    struct OtlpStatus<'a> {
+        "message" => message: Text<'a>,
+        "code" => code: StatusCode,
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct KeyValue<'a> {
-    key: Text<'a>,
-    #[serde(default)]
-    value: AnyValue<'a>,
+json_object! {
+    struct KeyValue<'a> {
+        "key" => key: Text<'a>,
+        "value" => value: AnyValue<'a>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct ResourceLogs<'a> {
-    resource: Resource<'a>,
-    #[serde(rename = "scopeLogs", alias = "scope_logs")]
-    scope_logs: Vec<ScopeLogs<'a>>,
+json_object! {
+    struct ResourceLogs<'a> {
+        "resource" => resource: Resource<'a>,
+        "scopeLogs" | "scope_logs" => scope_logs: Vec<ScopeLogs<'a>>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, bound(deserialize = "'de: 'a"))]
-struct ScopeLogs<'a> {
-    #[serde(rename = "logRecords", alias = "log_records")]
-    log_records: Vec<LogRecord<'a>>,
+json_object! {
+    struct ScopeLogs<'a> {
+        "logRecords" | "log_records" => log_records: Vec<LogRecord<'a>>,
+    }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default, rename_all = "camelCase", bound(deserialize = "'de: 'a"))]
-struct LogRecord<'a> {
-    trace_id: Text<'a>,
-    span_id: Text<'a>,
-    event_name: Text<'a>,
-    time_unix_nano: Integer,
-    observed_time_unix_nano: Integer,
-    body: AnyValue<'a>,
-    attributes: Vec<KeyValue<'a>>,
+json_object! {
+    struct LogRecord<'a> {
+        "traceId" | "trace_id" => trace_id: Text<'a>,
+        "spanId" | "span_id" => span_id: Text<'a>,
+        "eventName" | "event_name" => event_name: Text<'a>,
+        "timeUnixNano" | "time_unix_nano" => time_unix_nano: Integer,
+        "observedTimeUnixNano" | "observed_time_unix_nano" => observed_time_unix_nano: Integer,
+        "body" => body: AnyValue<'a>,
+        "attributes" => attributes: Vec<KeyValue<'a>>,
+    }
 }
 
 /// What a resource says that matters for every span below it.
@@ -397,11 +383,6 @@ pub(super) fn not_zero(hex: String) -> Option<String> {
     hex.bytes().any(|byte| byte != b'0').then_some(hex)
 }
 
-/// Phoenix writes null for what is not there.
-fn null_is_default<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
 /// A status code as a number or as a name.
 #[derive(Default)]
 struct StatusCode(Status);
@@ -467,7 +448,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
                             map.next_value::<Option<Values<KeyValue<'de>>>>()?.map(|entries| Value::Map(pairs(entries.0).collect()))
                         }
                         _ => {
-                            map.next_value::<IgnoredAny>()?;
+                            map.next_value::<Skipped>()?;
                             None
                         }
                     };
@@ -501,7 +482,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Values<T> {
                     if key.0 == "values" {
                         values = map.next_value()?;
                     } else {
-                        map.next_value::<IgnoredAny>()?;
+                        map.next_value::<Skipped>()?;
                     }
                 }
                 Ok(Values(values))

@@ -49,13 +49,13 @@ impl Format for Phoenix {
         if line.contains("\"start_time_unix_nano\"") {
             return otlp::parse_span(line, place, out);
         }
-        if let Some(record) = Record::of_json(line, place, out) {
+        if let Some(record) = Record::of_json(line, &[], place, out) {
             self::record(record, place, out);
         }
     }
 
     fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (record, place) in Record::rows(batch, place) {
+        for (record, place) in Record::rows(batch, &[], place) {
             self::record(record, &place, out);
         }
     }

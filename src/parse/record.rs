@@ -2,10 +2,13 @@
 //! attributes of the span, so that nothing that a vendor adds tomorrow is lost.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 
 use super::cell::cell;
+use super::json::{Skipped, Text};
 use super::value::Value;
 use super::{Parsed, Piece, Place, Position, json};
 use crate::model::{Attribute, Kind, Source, Span};
@@ -17,19 +20,14 @@ pub(super) struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A JSON object; a line that is none is rejected at `place`.
-    pub(super) fn of_json(line: &'a str, place: &Place<'_>, out: &mut Parsed) -> Option<Self> {
-        match json::parse::<Value<'a>>(line) {
-            Some(Value::Map(fields)) => Some(Self { fields }),
-            Some(_) => {
-                out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: it is JSON, but no object"));
-                None
-            }
-            None => {
-                out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line)));
-                None
-            }
+    /// A JSON object without the fields in `skipped`, which is sorted; a line that is none is rejected at `place`.
+    pub(super) fn of_json(line: &'a str, skipped: &[&str], place: &Place<'_>, out: &mut Parsed) -> Option<Self> {
+        let mut deserializer = sonic_rs::Deserializer::from_str(line);
+        let fields = Without(skipped).deserialize(&mut deserializer).ok().filter(|_| deserializer.end().is_ok());
+        if fields.is_none() {
+            out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line)));
         }
+        fields.map(|fields| Self { fields })
     }
 
     /// A JSON object that stands inside another.
@@ -40,14 +38,17 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The rows of a batch with their places.
-    pub(super) fn rows(batch: &'a RecordBatch, place: &Place<'a>) -> impl Iterator<Item = (Self, Place<'a>)> {
+    /// The rows of a batch with their places, without the columns in `skipped`, which is sorted.
+    pub(super) fn rows(batch: &'a RecordBatch, skipped: &[&str], place: &Place<'a>) -> impl Iterator<Item = (Self, Place<'a>)> {
         let schema = batch.schema();
-        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let columns: Vec<(String, &ArrayRef)> = (schema.fields().iter().zip(batch.columns()))
+            .filter(|(field, _)| skipped.binary_search(&field.name().as_str()).is_err())
+            .map(|(field, column)| (field.name().clone(), column))
+            .collect();
         let first_row = if let Position::Row(row) = place.position { row } else { 0 };
         let place = *place;
         (0..batch.num_rows()).map(move |row| {
-            let fields = names.iter().zip(batch.columns()).map(|(name, column)| (Cow::Owned(name.clone()), cell(column, row)));
+            let fields = columns.iter().map(|(name, column)| (Cow::Owned(name.clone()), cell(column, row)));
             let record = Self { fields: fields.filter(|(_, value)| !value.is_null()).collect() };
             (record, Place { position: Position::Row(first_row + row as u64), ..place })
         })
@@ -124,6 +125,34 @@ impl<'a> Record<'a> {
         for (key, value) in self.fields {
             keep(span, key, value, 0);
         }
+    }
+}
+
+/// Reads a JSON object without some of its fields.
+struct Without<'s>(&'s [&'s str]);
+
+impl<'de> DeserializeSeed<'de> for Without<'_> {
+    type Value = Vec<(Cow<'de, str>, Value<'de>)>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Without<'_> {
+    type Value = Vec<(Cow<'de, str>, Value<'de>)>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::with_capacity(32);
+        while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
+            if self.0.binary_search(&key.as_ref()).is_ok() {
+                map.next_value::<Skipped>()?;
+            } else {
+                fields.push((key, map.next_value()?));
+            }
+        }
+        Ok(fields)
     }
 }
 

@@ -253,14 +253,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
                 Ok(Value::Text(Cow::Owned(text)))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
-                let mut items = Vec::new();
+                let mut items = Vec::with_capacity(4);
                 while let Some(item) = seq.next_element()? {
                     items.push(item);
                 }
                 Ok(Value::List(items))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-                let mut fields = Vec::new();
+                let mut fields = Vec::with_capacity(8);
                 while let Some((key, value)) = map.next_entry::<Text<'de>, Value<'de>>()? {
                     fields.push((key.0, value));
                 }
@@ -271,14 +271,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
     }
 }
 
-/// Nanoseconds since 1970 of a time as people write it: RFC 3339, or without a zone, which then is UTC.
+/// Nanoseconds since 1970 of a time as people write it: RFC 3339, also with a blank for the T, or without a zone, which then is UTC.
 pub(super) fn time_from_text(text: &str) -> Option<i64> {
-    let zoned = chrono::DateTime::parse_from_rfc3339(text).or_else(|_| chrono::DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z"));
-    let time = zoned.map(|time| time.to_utc()).ok().or_else(|| {
-        let naive =
-            ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"].iter().find_map(|form| chrono::NaiveDateTime::parse_from_str(text, form).ok());
-        naive.map(|time| time.and_utc())
-    })?;
+    let zoned = chrono::DateTime::parse_from_rfc3339(text);
+    let time = zoned.or_else(|_| chrono::DateTime::parse_from_rfc3339(&format!("{text}Z"))).ok()?;
     time.timestamp_nanos_opt()
 }
 
