@@ -40,7 +40,7 @@ use crate::limits::{
     BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX,
     SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
 };
-use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Span, Stage, Trace};
+use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Span, Stage, Status, Trace};
 use crate::pool;
 use crate::read::Chunk;
 
@@ -514,6 +514,10 @@ fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) {
         if piece.span.finish_reasons.is_empty() {
             piece.span.finish_reasons = addition.span.finish_reasons;
         }
+        // An exception that was only logged may have been handled.
+        if piece.span.status == Status::Error && piece.span.exceptions.is_empty() {
+            piece.span.exceptions = addition.span.exceptions;
+        }
         if piece.span.tools_offered.is_empty() {
             piece.span.tools_offered = addition.span.tools_offered;
         }
@@ -665,8 +669,12 @@ mod tests {
         let mut log = piece(0, 1, "");
         log.addition = true;
         log.span.output = vec![crate::model::Message { content: "hi".into(), ..Default::default() }];
+        log.span.exceptions = vec![crate::model::Exception { kind: "E".into(), ..Default::default() }];
         let trace = build(vec![log.clone(), piece(0, 1, "a")]).unwrap();
-        assert_eq!(trace.spans[0].output[0].content, "hi");
+        assert_eq!((trace.spans[0].output[0].content.as_str(), trace.spans[0].exceptions.len()), ("hi", 0));
+        let mut failed = piece(0, 1, "a");
+        failed.span.status = Status::Error;
+        assert_eq!(build(vec![log.clone(), failed]).unwrap().spans[0].exceptions[0].kind, "E");
         assert_eq!(build(vec![log]).unwrap_err().kind, Kind::NoSpans);
     }
 }

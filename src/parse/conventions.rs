@@ -25,6 +25,8 @@ pub(super) struct SpanAttributes {
     documents: Vec<Document>,
     prompts: Vec<Message>,
     completions: Vec<Message>,
+    /// What events on the span say, which counts where its attributes do not.
+    said: Span,
     /// Messages or a text, which only the kind of the span tells.
     langfuse_input: Option<String>,
     langfuse_output: Option<String>,
@@ -33,7 +35,15 @@ pub(super) struct SpanAttributes {
 impl SpanAttributes {
     /// Starts from what the format itself says of the span.
     pub(super) fn new(span: Span) -> Self {
-        Self { span, documents: Vec::new(), prompts: Vec::new(), completions: Vec::new(), langfuse_input: None, langfuse_output: None }
+        Self {
+            span,
+            documents: Vec::new(),
+            prompts: Vec::new(),
+            completions: Vec::new(),
+            said: Span::default(),
+            langfuse_input: None,
+            langfuse_output: None,
+        }
     }
 
     /// Takes one attribute.
@@ -236,6 +246,17 @@ impl SpanAttributes {
         self.span.tool.get_or_insert_default()
     }
 
+    /// Takes one event on the span: an exception, or messages as the `GenAI` conventions had them there before 1.37.
+    pub(super) fn event<'v>(&mut self, name: &str, attributes: impl IntoIterator<Item = (Cow<'v, str>, Value<'v>)>) {
+        let attributes = attributes.into_iter();
+        if name == "exception" {
+            let exception = exception(attributes.map(|(key, value)| (key.into_owned(), value.into_text())));
+            self.span.exceptions.push(exception);
+        } else if name.starts_with("gen_ai.") {
+            add_span_event(&mut self.said, name, &Value::Map(attributes.collect()));
+        }
+    }
+
     /// The span, once all attributes are in.
     pub(super) fn finish(mut self) -> Span {
         if !self.prompts.is_empty() {
@@ -246,6 +267,15 @@ impl SpanAttributes {
         }
         if !self.documents.is_empty() {
             self.span.documents = Some(self.documents);
+        }
+        if self.span.input.is_empty() {
+            self.span.input = self.said.input;
+        }
+        if self.span.output.is_empty() {
+            self.span.output = self.said.output;
+        }
+        if self.span.finish_reasons.is_empty() {
+            self.span.finish_reasons = self.said.finish_reasons;
         }
         if let Some(text) = self.langfuse_input {
             set_input(&mut self.span, Value::Text(Cow::Owned(text)));
@@ -533,6 +563,33 @@ pub(super) fn status(word: &str) -> Status {
     }
 }
 
+/// Adds what an event on a span says: `gen_ai.content.prompt` with the messages as JSON text, `gen_ai.user.message` with the message in
+/// `gen_ai.event.content` or in its own attributes, or the details of a whole call.
+fn add_span_event(span: &mut Span, name: &str, attributes: &Value<'_>) {
+    let messages_at = |key: &str| -> (Vec<Message>, Vec<String>) {
+        let value = attributes.get(key);
+        let found = value.tree().and_then(|tree| messages::from_tree(&tree)).filter(|(found, _)| !found.is_empty());
+        found.unwrap_or_else(|| {
+            let content = value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+            (content.map(|content| Message { content, ..Message::default() }).into_iter().collect(), Vec::new())
+        })
+    };
+    let (input, output) = match name {
+        "gen_ai.content.prompt" | "gen_ai.content.completion" => ("gen_ai.prompt", "gen_ai.completion"),
+        "gen_ai.client.inference.operation.details" => ("gen_ai.input.messages", "gen_ai.output.messages"),
+        _ => {
+            return match attributes.get("gen_ai.event.content").tree() {
+                Some(body) => add_event(span, name, &body),
+                None => add_event(span, name, attributes),
+            };
+        }
+    };
+    span.input.extend(messages_at(input).0);
+    let (found, reasons) = messages_at(output);
+    span.output.extend(found);
+    span.finish_reasons.extend(reasons);
+}
+
 /// Adds what a log record says to the span it belongs to: messages of the `GenAI` events.
 pub(super) fn add_event(span: &mut Span, name: &str, body: &Value<'_>) {
     let role = name.strip_prefix("gen_ai.").and_then(|rest| rest.strip_suffix(".message"));
@@ -594,6 +651,29 @@ mod tests {
         assert_eq!((span.kind, span.output[0].content.as_str()), (SpanKind::Llm, "hi"));
         assert_eq!(span.finish_reasons, ["length"]);
         assert_eq!(span.output[0].tool_calls[0].name, "f");
+    }
+
+    #[test]
+    fn messages_in_events_count_where_attributes_have_none() {
+        let text = |key: &'static str, value: &'static str| (Cow::Borrowed(key), Value::Text(Cow::Borrowed(value)));
+        let mut span = SpanAttributes::new(Span::default());
+        span.event("gen_ai.user.message", [text("gen_ai.event.content", r#"{"role":"user","content":"hi"}"#)]);
+        span.event("gen_ai.system.message", [text("content", "Be brief.")]);
+        span.event("gen_ai.choice", [text("gen_ai.event.content", r#"{"finish_reason":"length","message":{"content":"cut"}}"#)]);
+        span.event("exception", [text("exception.type", "E"), text("exception.message", "m")]);
+        let span = span.finish();
+        assert_eq!(span.input.iter().map(|message| message.role.as_str()).collect::<Vec<_>>(), ["user", "system"]);
+        assert_eq!((span.kind, span.output[0].content.as_str(), span.finish_reasons[0].as_str()), (SpanKind::Llm, "cut", "length"));
+        assert_eq!(span.exceptions[0].kind, "E");
+        let mut old = SpanAttributes::new(Span::default());
+        old.event("gen_ai.content.prompt", [text("gen_ai.prompt", r#"[{"role":"user","content":"old"}]"#)]);
+        old.event("gen_ai.content.completion", [text("gen_ai.completion", "plain")]);
+        let old = old.finish();
+        assert_eq!((old.input[0].content.as_str(), old.output[0].content.as_str()), ("old", "plain"));
+        let mut own = SpanAttributes::new(Span::default());
+        own.event("gen_ai.user.message", [text("content", "event")]);
+        own.set("gen_ai.input.messages".into(), Value::Text(r#"[{"role":"user","content":"attribute"}]"#.into()));
+        assert_eq!(own.finish().input[0].content, "attribute");
     }
 
     #[test]

@@ -46,9 +46,7 @@ impl Format for Failsift {
     }
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        // The quick reader says no more than that something is wrong.
-        let record = json::parse::<Record<'_>>(line).map_or_else(|| serde_json::from_str::<Record<'_>>(line), Ok);
-        let record = match record {
+        let record = match json::parse::<Record<'_>>(line) {
             Ok(record) => record,
             Err(error) if error.is_data() => {
                 out.reject(

@@ -1,63 +1,22 @@
-//! The JSON reader, in one place so that it can be changed: sonic-rs for typed reading, which skips what nobody asks for.
+//! The JSON reader, in one place so that it can be changed.
+//!
+//! serde's `serde_json`: it borrows what has no escapes, skips what nobody asks for without recursion, and bounds the nesting of the rest
+//! at 128 levels. sonic-rs was slower at it by a quarter without compiling for one processor, and skips by unbounded recursion
+//! (`docs/decisions.md`).
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// Parses one record into `T`, whose maps are those of [`json_object`] or [`Value`](super::value::Value).
-///
-/// sonic-rs bounds the nesting of what it builds at 255 levels, but skips what nobody asks for by recursion without a bound, and a record
-/// of a few hundred kilobytes could so exhaust any stack. So nothing that is read here may be skipped by [`IgnoredAny`].
-pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
-    sonic_rs::from_str(text).ok()
+/// Parses one record into `T`.
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
-/// Takes any value and keeps nothing of it, by building's rules: its nesting is bounded.
-pub(super) struct Skipped;
-
-impl<'de> Deserialize<'de> for Skipped {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct SkippedVisitor;
-        impl<'de> Visitor<'de> for SkippedVisitor {
-            type Value = Skipped;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any value")
-            }
-            fn visit_unit<E>(self) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-            fn visit_str<E>(self, _: &str) -> Result<Skipped, E> {
-                Ok(Skipped)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Skipped, A::Error> {
-                while seq.next_element::<Skipped>()?.is_some() {}
-                Ok(Skipped)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Skipped, A::Error> {
-                while map.next_entry::<Skipped, Skipped>()?.is_some() {}
-                Ok(Skipped)
-            }
-        }
-        deserializer.deserialize_any(SkippedVisitor)
-    }
-}
-
-/// A struct that is read from a JSON object: each field with its names there. Null is as good as nothing; what has no field is skipped
-/// by [`Skipped`], which is why these are not derived.
+/// A struct that is read from a JSON object: each field with its names there. Null is as good as nothing, for every field, which is why
+/// these are not derived; what has no field is skipped.
 macro_rules! json_object {
     ($(#[$meta:meta])* struct $name:ident<'a> { $($($key:literal)|+ => $field:ident: $type:ty,)* }) => {
         $(#[$meta])*
@@ -84,7 +43,7 @@ macro_rules! json_object {
                                     }
                                 })*
                                 _ => {
-                                    map.next_value::<$crate::parse::json::Skipped>()?;
+                                    map.next_value::<serde::de::IgnoredAny>()?;
                                 }
                             }
                         }
@@ -214,13 +173,13 @@ mod tests {
     fn objects_take_their_fields_by_any_name_and_skip_the_rest() {
         let thing: Thing<'_> = parse(r#"{"other":{"a":[1,true,null,-2,0.5,"x"]},"title":"t","parts":[{"name":null}]}"#).unwrap();
         assert_eq!((thing.name.0.as_ref(), thing.parts.len()), ("t", 1));
-        assert!(parse::<Thing<'_>>(r#"{"name": 7}"#).is_none() && parse::<Thing<'_>>("[]").is_none());
+        assert!(parse::<Thing<'_>>(r#"{"name": 7}"#).is_err() && parse::<Thing<'_>>("[]").is_err());
     }
 
     #[test]
     fn nesting_is_bounded_in_what_is_skipped_and_in_what_is_kept() {
-        assert!(parse::<Thing<'_>>(&"{\"other\":[".repeat(1_000_000)).is_none());
-        assert!(parse::<Thing<'_>>(&"{\"parts\":[".repeat(1_000_000)).is_none());
+        assert!(parse::<Thing<'_>>(&"{\"other\":[".repeat(1_000_000)).is_err());
+        assert!(parse::<Thing<'_>>(&"{\"parts\":[".repeat(1_000_000)).is_err());
         assert!(describe(&"{\"a\":[".repeat(100_000)).contains("ends in the middle"));
     }
 }

@@ -219,13 +219,24 @@ fn parsed<T: Send + 'static>(
             async move {
                 match task {
                     Task::Done(parsed) => then(parsed),
-                    Task::Records(format, records) => pool::run(move || then(parse_records(format, &records))).await,
-                    Task::Rows(format, rows) => pool::run(move || then(parse_rows(format, &rows))).await,
+                    Task::Records(format, records) => {
+                        pool::run(move || then(guarded(&records.object, || parse_records(format, &records)))).await
+                    }
+                    Task::Rows(format, rows) => pool::run(move || then(guarded(&rows.object, || parse_rows(format, &rows)))).await,
                 }
             }
         })
         .buffer_unordered(TASKS_IN_FLIGHT_MAX)
         .boxed()
+}
+
+/// A defect that a chunk meets costs that chunk and not the run.
+fn guarded(object: &Object, parse: impl FnOnce() -> Parsed) -> Parsed {
+    pool::guarded(parse).unwrap_or_else(|defect| {
+        let reason = format!("cannot read a part of {}: {defect}; please report it", object.uri);
+        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, Kind::Internal, reason);
+        Parsed { rejections: vec![rejection], ..Parsed::default() }
+    })
 }
 
 /// What the first chunk said of an object.

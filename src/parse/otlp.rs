@@ -18,13 +18,13 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::conventions::{self, SpanAttributes};
-use super::json::{self, Integer, Skipped, Text, json_object};
+use super::json::{self, Integer, Text, json_object};
 use super::value::Value;
 use super::{Format, Parsed, Piece, Place, otlp_protobuf, record};
-use crate::model::{Exception, Kind, Span, SpanKind, Status};
+use crate::model::{Kind, Span, SpanKind, Status};
 
 /// See the module.
 pub(super) struct Otlp;
@@ -40,9 +40,9 @@ impl Format for Otlp {
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
         match json::parse::<Request<'_>>(line) {
-            Some(request) => request.into_pieces(place, out),
+            Ok(request) => request.into_pieces(place, out),
             // One odd field must not cost the other spans of the line their lives.
-            None => match serde_json::from_str::<serde_json::Value>(line) {
+            Err(_) => match serde_json::from_str::<serde_json::Value>(line) {
                 Ok(tree) => parse_each_span(&tree, place, out),
                 Err(_) => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
             },
@@ -57,14 +57,12 @@ impl Format for Otlp {
 /// Reads one span that stands alone in a line, as Phoenix' REST API returns them.
 pub(super) fn parse_span(line: &str, place: &Place<'_>, out: &mut Parsed) {
     match json::parse::<OtlpSpan<'_>>(line) {
-        Some(span) => span.into_piece(&ResourceFacts::default(), place, out),
-        None => match serde_json::from_str::<OtlpSpan<'_>>(line) {
-            Err(error) if error.is_data() => {
-                let reason = format!("cannot read {place}: a field of the span has the wrong type ({})", type_error(&error));
-                out.reject(place, Kind::MalformedRecord, reason);
-            }
-            _ => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
-        },
+        Ok(span) => span.into_piece(&ResourceFacts::default(), place, out),
+        Err(error) if error.is_data() => {
+            let reason = format!("cannot read {place}: a field of the span has the wrong type ({})", type_error(&error));
+            out.reject(place, Kind::MalformedRecord, reason);
+        }
+        Err(_) => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
     }
 }
 
@@ -225,7 +223,7 @@ pub(super) struct RawSpan<'a> {
     pub(super) ended_at_ns: i64,
     pub(super) status: Status,
     pub(super) status_message: String,
-    pub(super) exceptions: Vec<Exception>,
+    pub(super) events: Vec<RawEvent<'a>>,
     pub(super) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
@@ -250,14 +248,22 @@ impl RawSpan<'_> {
             ended_at_ns: (self.ended_at_ns > 0).then_some(self.ended_at_ns),
             status: self.status,
             status_message: Some(self.status_message).filter(|message| !message.is_empty()),
-            exceptions: self.exceptions,
             ..Span::default()
         });
         for (key, value) in self.attributes {
             span.set(key, value);
         }
+        for RawEvent { name, attributes } in self.events {
+            span.event(&name, attributes);
+        }
         out.pieces.push(resource.piece(trace_id, span.finish(), place));
     }
+}
+
+/// An event on a span as both encodings hold it.
+pub(super) struct RawEvent<'a> {
+    pub(super) name: Cow<'a, str>,
+    pub(super) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
 /// A log record as both encodings hold it.
@@ -273,6 +279,8 @@ pub(super) struct RawLog<'a> {
 impl RawLog<'_> {
     /// A log record of a span adds to it; one without a trace is no part of any trace.
     pub(super) fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>) -> Option<Piece> {
+        let is_exception = self.attributes.iter().any(|(key, _)| key == "exception.type" || key == "exception.message");
+        let mut exception = Vec::new();
         let mut event_name = self.event_name;
         let mut span = SpanAttributes::new(Span {
             span_id: self.span_id.unwrap_or_default(),
@@ -281,7 +289,9 @@ impl RawLog<'_> {
             ..Span::default()
         });
         for (key, value) in self.attributes {
-            if key == "event.name" && event_name.is_empty() {
+            if is_exception && key.starts_with("exception.") {
+                exception.push((key.into_owned(), value.into_text()));
+            } else if key == "event.name" && event_name.is_empty() {
                 event_name = value.into_text().unwrap_or_default();
             } else {
                 span.set(key, value);
@@ -289,6 +299,9 @@ impl RawLog<'_> {
         }
         let mut span = span.finish();
         span.attributes.clear();
+        if is_exception {
+            span.exceptions.push(conventions::exception(exception));
+        }
         conventions::add_event(&mut span, &event_name, &self.body);
         Some(Piece { addition: true, ..resource.piece(self.trace_id?, span, place) })
     }
@@ -340,17 +353,14 @@ impl OtlpSpan<'_> {
             ended_at_ns: self.end_time_unix_nano.0,
             status: self.status.code.0,
             status_message: self.status.message.0.into_owned(),
-            exceptions: self.events.into_iter().filter_map(Event::into_exception).collect(),
+            events: self
+                .events
+                .into_iter()
+                .map(|event| RawEvent { name: event.name.0, attributes: pairs(event.attributes).collect() })
+                .collect(),
             attributes: pairs(self.attributes).collect(),
         };
         raw.into_piece(resource, place, out);
-    }
-}
-
-impl Event<'_> {
-    fn into_exception(self) -> Option<Exception> {
-        (self.name.0 == "exception")
-            .then(|| conventions::exception(pairs(self.attributes).map(|(key, value)| (key.into_owned(), value.into_text()))))
     }
 }
 
@@ -448,7 +458,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
                             map.next_value::<Option<Values<KeyValue<'de>>>>()?.map(|entries| Value::Map(pairs(entries.0).collect()))
                         }
                         _ => {
-                            map.next_value::<Skipped>()?;
+                            map.next_value::<IgnoredAny>()?;
                             None
                         }
                     };
@@ -482,7 +492,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Values<T> {
                     if key.0 == "values" {
                         values = map.next_value()?;
                     } else {
-                        map.next_value::<Skipped>()?;
+                        map.next_value::<IgnoredAny>()?;
                     }
                 }
                 Ok(Values(values))

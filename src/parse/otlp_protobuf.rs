@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use prost::Message;
 
-use super::otlp::{RawLog, RawSpan, ResourceFacts, not_zero};
+use super::otlp::{RawEvent, RawLog, RawSpan, ResourceFacts, not_zero};
 use super::value::Value;
 use super::{Parsed, Place, conventions};
-use crate::model::{Exception, Kind, hex};
+use crate::model::{Kind, hex};
 
 /// Reads one export request.
 pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) {
@@ -223,7 +223,11 @@ impl Span {
             ended_at_ns: nanoseconds(self.end_time_unix_nano),
             status: conventions::status(&status.code.to_string()),
             status_message: text(status.message),
-            exceptions: self.events.into_iter().filter_map(Event::into_exception).collect(),
+            events: self
+                .events
+                .into_iter()
+                .map(|event| RawEvent { name: Cow::Owned(text(event.name)), attributes: pairs(event.attributes).collect() })
+                .collect(),
             attributes: pairs(self.attributes).collect(),
         }
     }
@@ -240,13 +244,6 @@ impl LogRecord {
             body: self.body.map_or(Value::Null, AnyValue::into_value),
             attributes: pairs(self.attributes).collect(),
         }
-    }
-}
-
-impl Event {
-    fn into_exception(self) -> Option<Exception> {
-        (self.name == b"exception")
-            .then(|| conventions::exception(pairs(self.attributes).map(|(key, value)| (key.into_owned(), value.into_text()))))
     }
 }
 

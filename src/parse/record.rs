@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::cell::cell;
-use super::json::{Skipped, Text};
+use super::json::Text;
 use super::value::Value;
 use super::{Parsed, Piece, Place, Position, json};
 use crate::model::{Attribute, Kind, Source, Span};
@@ -22,7 +22,7 @@ pub(super) struct Record<'a> {
 impl<'a> Record<'a> {
     /// A JSON object without the fields in `skipped`, which is sorted; a line that is none is rejected at `place`.
     pub(super) fn of_json(line: &'a str, skipped: &[&str], place: &Place<'_>, out: &mut Parsed) -> Option<Self> {
-        let mut deserializer = sonic_rs::Deserializer::from_str(line);
+        let mut deserializer = serde_json::Deserializer::from_str(line);
         let fields = Without(skipped).deserialize(&mut deserializer).ok().filter(|_| deserializer.end().is_ok());
         if fields.is_none() {
             out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line)));
@@ -147,7 +147,7 @@ impl<'de> Visitor<'de> for Without<'_> {
         let mut fields = Vec::with_capacity(32);
         while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
             if self.0.binary_search(&key.as_ref()).is_ok() {
-                map.next_value::<Skipped>()?;
+                map.next_value::<IgnoredAny>()?;
             } else {
                 fields.push((key, map.next_value()?));
             }

@@ -30,7 +30,7 @@ impl<'a> Value<'a> {
         if !matches!(start, b'{' | b'[') {
             return None;
         }
-        sonic_rs::from_str(text).ok()
+        serde_json::from_str(text).ok()
     }
 
     /// This value where it is a list or a map, or what its text holds as JSON.

@@ -53,6 +53,25 @@ fn the_table_page_lists_every_column() {
 }
 
 #[test]
+fn the_pages_of_formats_and_spans_are_whole_and_their_queries_run() {
+    let page = fs::read_to_string("docs/formats.md").unwrap();
+    for format in failsift::parse::FORMATS {
+        assert!(page.contains(&format!("| `{}` |", format.name())), "docs/formats.md lacks {}", format.name());
+    }
+    let page = fs::read_to_string("docs/spans.md").unwrap();
+    let output = call(&["query", "--input", "data/samples/failsift", "select * from spans limit 1", "--format", "json"]);
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for column in rows[0].as_object().unwrap().keys() {
+        assert!(page.contains(&format!("`{column}`")), "docs/spans.md lacks {column}");
+    }
+    for block in page.split("```sql\n").skip(1) {
+        let sql = block.split("```").next().unwrap();
+        let output = call(&["query", "--input", "data/samples", sql.trim().trim_end_matches(';')]);
+        assert!(output.status.success(), "{sql}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn the_samples_are_described() {
     let page = fs::read_to_string("data/README.md").unwrap();
     for folder in fs::read_dir("data/samples").unwrap() {

@@ -1,5 +1,7 @@
 //! What must always hold, on generated input.
 
+use std::path::{Path, PathBuf};
+
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -18,6 +20,61 @@ fn line() -> impl Strategy<Value = String> {
         1 => "\\PC{0,40}",
         1 => (0..20u8).prop_map(|id| format!("{{\"trace_id\": \"t-{id}\", \"spans\": []}}")),
     ]
+}
+
+/// Every capture, cut, with bytes changed and with a part of it doubled: whatever comes in, no defect is met and nothing is lost.
+#[test]
+fn mangled_captures_of_every_format_end_in_rejections() {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below.max(1)
+    };
+    let place = Place::new();
+    let mut files = Vec::new();
+    captures(Path::new("tests/captures"), &mut files);
+    assert!(files.len() > 30);
+    for (number, file) in files.iter().enumerate() {
+        let mut whole = std::fs::read(file).unwrap();
+        if whole.starts_with(&[0x1f, 0x8b]) {
+            whole = std::io::read_to_string(flate2::read::MultiGzDecoder::new(whole.as_slice())).map_or(whole, String::into_bytes);
+        }
+        let extension = if file.extension().is_some_and(|extension| extension == "parquet") { "parquet" } else { "data" };
+        for round in 0..6 {
+            let mut bytes = whole.clone();
+            match round % 3 {
+                0 => bytes.truncate(random(whole.len())),
+                1 => (0..20).for_each(|_| {
+                    let at = random(whole.len());
+                    bytes[at] = b"\"{}[],:\\\n\x00\xff0e"[random(13)];
+                }),
+                _ => {
+                    let (start, length) = (random(whole.len()), random(2_000));
+                    let part = whole[start..(start + length).min(whole.len())].to_vec();
+                    let at = random(whole.len());
+                    bytes.splice(at..at, part);
+                }
+            }
+            place.put(&format!("{number}-{round}.{extension}"), bytes);
+        }
+    }
+    let summary = place.run(&[]);
+    assert!(summary["stored"].as_u64().unwrap() > 100, "{summary}");
+    let defects: Vec<_> = summary["failures"].as_array().unwrap().iter().filter(|failure| failure["kind"] == "internal").collect();
+    assert!(defects.is_empty(), "{defects:#?}");
+}
+
+fn captures(folder: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "uploads" {
+            captures(&path, found);
+        } else if path.is_file() && !name.starts_with("expected") && name != "README.md" {
+            found.push(path);
+        }
+    }
 }
 
 proptest! {
