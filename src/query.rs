@@ -17,7 +17,9 @@ use crate::write::{TableName, open_existing};
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// No tables lie there.
-    #[error("there are no failsift tables in {0}\n  hint: give the --output of a run as --tables")]
+    #[error(
+        "there are no failsift tables in {0}\n  hint: give the --output of a run as --tables, or traces as --input for the table spans"
+    )]
     NoTables(String),
     /// The location is no usable place.
     #[error(transparent)]

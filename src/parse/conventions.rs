@@ -26,7 +26,7 @@ pub(super) struct SpanAttributes {
     prompts: Vec<Message>,
     completions: Vec<Message>,
     /// What events on the span say, which counts where its attributes do not.
-    said: Span,
+    said: Option<Box<Span>>,
     /// Messages or a text, which only the kind of the span tells.
     langfuse_input: Option<String>,
     langfuse_output: Option<String>,
@@ -40,7 +40,7 @@ impl SpanAttributes {
             documents: Vec::new(),
             prompts: Vec::new(),
             completions: Vec::new(),
-            said: Span::default(),
+            said: None,
             langfuse_input: None,
             langfuse_output: None,
         }
@@ -253,7 +253,7 @@ impl SpanAttributes {
             let exception = exception(attributes.map(|(key, value)| (key.into_owned(), value.into_text())));
             self.span.exceptions.push(exception);
         } else if name.starts_with("gen_ai.") {
-            add_span_event(&mut self.said, name, &Value::Map(attributes.collect()));
+            add_span_event(self.said.get_or_insert_default(), name, &Value::Map(attributes.collect()));
         }
     }
 
@@ -268,14 +268,17 @@ impl SpanAttributes {
         if !self.documents.is_empty() {
             self.span.documents = Some(self.documents);
         }
-        if self.span.input.is_empty() {
-            self.span.input = self.said.input;
-        }
-        if self.span.output.is_empty() {
-            self.span.output = self.said.output;
-        }
-        if self.span.finish_reasons.is_empty() {
-            self.span.finish_reasons = self.said.finish_reasons;
+        if let Some(said) = self.said {
+            let span = &mut self.span;
+            if span.input.is_empty() {
+                span.input = said.input;
+            }
+            if span.output.is_empty() {
+                span.output = said.output;
+            }
+            if span.finish_reasons.is_empty() {
+                span.finish_reasons = said.finish_reasons;
+            }
         }
         if let Some(text) = self.langfuse_input {
             set_input(&mut self.span, Value::Text(Cow::Owned(text)));

@@ -35,11 +35,17 @@ impl Format for Otlp {
     }
 
     fn recognises_keys(&self, keys: &[String]) -> bool {
-        keys.iter().any(|key| matches!(key.as_str(), "resourceSpans" | "resource_spans" | "resourceLogs"))
+        keys.iter().any(|key| {
+            matches!(
+                key.as_str(),
+                "resourceSpans" | "resourceLogs" | "resourceMetrics" | "resourceProfiles" | "resource_spans" | "resource_logs"
+            )
+        })
     }
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
         match json::parse::<Request<'_>>(line) {
+            Ok(Request { other_signal: Some(_), .. }) => out.skip(place),
             Ok(request) => request.into_pieces(place, out),
             // One odd field must not cost the other spans of the line their lives.
             Err(_) => match serde_json::from_str::<serde_json::Value>(line) {
@@ -109,6 +115,8 @@ json_object! {
     struct Request<'a> {
         "resourceSpans" | "resource_spans" => resource_spans: Vec<ResourceSpans<'a>>,
         "resourceLogs" | "resource_logs" => resource_logs: Vec<ResourceLogs<'a>>,
+        // The other signals, which a bucket may hold beside traces.
+        "resourceMetrics" | "resource_metrics" | "resourceProfiles" | "resource_profiles" => other_signal: Option<IgnoredAny>,
     }
 }
 
@@ -596,6 +604,12 @@ mod tests {
         let out = parse(r#"{"resourceSpans": ["#);
         assert_eq!(out.rejections[0].kind, Kind::MalformedJson);
         assert!(out.rejections[0].reason.contains("ends in the middle"), "{}", out.rejections[0].reason);
+    }
+
+    #[test]
+    fn metrics_are_skipped() {
+        let out = parse(r#"{"resourceMetrics":[{"scopeMetrics":[]}]}"#);
+        assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len()), (0, 0, 1));
     }
 
     #[test]
