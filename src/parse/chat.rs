@@ -36,8 +36,7 @@ impl Format for Chat {
         message || LISTS.iter().any(|list| has_keys(keys, &[list]))
     }
 
-    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        let Some(mut record) = Record::of_json(line, &[], place, out) else { return };
+    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
         if record.has("role") { message(record, place, out) } else { run(&mut record, place, out) }
     }
 }
@@ -61,7 +60,7 @@ fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     let own_time = ["started_at", "timestamp", "created_at", "start_time"].iter().find_map(|key| record.take(key).as_time());
     let place_is_id = own_id.is_none();
     let trace_id = own_id.unwrap_or_else(|| place.to_string());
-    let list = LISTS.iter().map(|key| record.take(key)).find(|list| matches!(list, Value::List(_)));
+    let list = LISTS.iter().map(|key| record.take_tree(key)).find(|list| matches!(list, Value::List(_)));
     let Some(Value::List(items)) = list else {
         return out.reject(
             place,

@@ -39,8 +39,7 @@ impl Format for Datadog {
         event || resource || page || request
     }
 
-    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        let Some(mut record) = Record::of_json(line, &[], place, out) else { return };
+    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
         if record.has("start_ns") || record.has("span_id") {
             return event(record, place, out);
         }

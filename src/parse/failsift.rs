@@ -12,13 +12,11 @@
 
 use std::borrow::Cow;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
 use serde::Deserialize;
 
 use super::json::{self, Text, json_object};
 use super::value::Value;
-use super::{Format, Parsed, Piece, Place, conventions, has_keys, messages, record};
+use super::{Format, Parsed, Piece, Place, Record, conventions, has_keys, messages, record};
 use crate::model::{Annotation, Attribute, Document, Exception, Kind, Message, Rejection, Span, SpanKind, Stage, TokenUsage, ToolUse};
 
 /// See the module.
@@ -33,20 +31,14 @@ impl Format for Failsift {
         has_keys(keys, &["trace_id", "spans"])
     }
 
-    fn recognises_columns(&self, columns: &Schema) -> bool {
-        ["trace_id", "spans"].iter().all(|name| columns.field_with_name(name).is_ok())
-    }
-
-    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (mut row, place) in record::Record::rows(batch, &[], place) {
-            let spans = row.take_tree("spans");
-            row.set("spans", spans);
-            self.parse_json(&row.into_value().to_text(), &place, out);
-        }
+    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+        let spans = record.take_tree("spans");
+        record.set("spans", spans);
+        self.parse_json(&record.into_value().to_text(), place, out);
     }
 
     fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        let record = match json::parse::<Record<'_>>(line) {
+        let record = match json::parse::<Run<'_>>(line) {
             Ok(record) => record,
             Err(error) if error.is_data() => {
                 out.reject(
@@ -97,7 +89,7 @@ impl Format for Failsift {
 }
 
 json_object! {
-    struct Record<'a> {
+    struct Run<'a> {
         "trace_id" => trace_id: String,
         "service" => service: Option<String>,
         "environment" => environment: Option<String>,

@@ -20,9 +20,6 @@
 
 use std::borrow::Cow;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
-
 use super::record::{self, Record};
 use super::value::Value;
 use super::{AnnotationTarget, Format, Parsed, Place, conventions, error_text, has_keys};
@@ -43,21 +40,12 @@ impl Format for Langfuse {
         observation || trace || manifest
     }
 
-    fn recognises_columns(&self, columns: &Schema) -> bool {
-        let keys: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
-        self.recognises_keys(&keys)
+    fn skips(&self) -> &'static [&'static str] {
+        &OF_NO_USE
     }
 
-    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        if let Some(record) = Record::of_json(line, &OF_NO_USE, place, out) {
-            row(record, place, out);
-        }
-    }
-
-    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (record, place) in Record::rows(batch, &OF_NO_USE, place) {
-            row(record, &place, out);
-        }
+    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+        row(record, place, out);
     }
 }
 

@@ -19,9 +19,6 @@
 
 use std::borrow::Cow;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
-
 use super::record::{self, Record};
 use super::value::Value;
 use super::{Format, Parsed, Place, conventions, error_text, has_keys};
@@ -39,20 +36,12 @@ impl Format for LangSmith {
         has_keys(keys, &["run_type", "trace_id", "id"])
     }
 
-    fn recognises_columns(&self, columns: &Schema) -> bool {
-        ["run_type", "trace_id", "id"].iter().all(|name| columns.field_with_name(name).is_ok())
+    fn skips(&self) -> &'static [&'static str] {
+        &OF_NO_USE
     }
 
-    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        if let Some(record) = Record::of_json(line, &OF_NO_USE, place, out) {
-            run(record, place, out);
-        }
-    }
-
-    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (record, place) in Record::rows(batch, &OF_NO_USE, place) {
-            run(record, &place, out);
-        }
+    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+        run(record, place, out);
     }
 }
 

@@ -7,6 +7,7 @@
 mod annotations;
 mod assemble;
 mod bodies;
+mod build;
 mod cell;
 mod chat;
 mod conventions;
@@ -45,6 +46,7 @@ use crate::store::Object;
 
 pub use self::bodies::Bodies;
 pub use self::inspect::{Inspection, ObjectFacts};
+pub use self::record::Record;
 pub use crate::read::Position;
 
 /// A trace format: everything that is known about one way of writing traces down.
@@ -55,25 +57,41 @@ pub trait Format: Send + Sync {
     /// Whether a JSON object with these top-level keys is a record of this format, or a companion that it knows.
     fn recognises_keys(&self, keys: &[String]) -> bool;
 
-    /// Whether a table with these columns is of this format.
+    /// Whether a table with these columns is of this format: as a rule one whose rows would be its objects.
     fn recognises_columns(&self, columns: &Schema) -> bool {
-        let _ = columns;
-        false
+        let names: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
+        self.recognises_keys(&names)
     }
 
-    /// Reads one JSON record.
-    fn parse_json(&self, record: &str, place: &Place<'_>, out: &mut Parsed);
+    /// Fields of a record that are skipped while it is read; sorted.
+    fn skips(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Reads one record, a JSON object or a row, field by field.
+    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+        drop(record);
+        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: {} is not written so", self.name()));
+    }
+
+    /// Reads one JSON text.
+    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) {
+        if let Some(record) = Record::of_json(json, self.skips(), place, out) {
+            self.parse_record(record, place, out);
+        }
+    }
+
+    /// Reads one batch of rows.
+    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
+        for (record, place) in Record::rows(batch, self.skips(), place) {
+            self.parse_record(record, &place, out);
+        }
+    }
 
     /// Reads one binary message.
     fn parse_message(&self, message: &[u8], place: &Place<'_>, out: &mut Parsed) {
         let _ = message;
         out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: it is binary, and {} is not", self.name()));
-    }
-
-    /// Reads one batch of rows.
-    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        let _ = batch;
-        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: {} is not written as a table", self.name()));
     }
 }
 

@@ -13,9 +13,6 @@
 
 use std::borrow::Cow;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
-
 use super::conventions::{self, SpanAttributes};
 use super::record::{self, Record};
 use super::value::Value;
@@ -40,23 +37,16 @@ impl Format for Phoenix {
         span || otlp_span || trace || annotation
     }
 
-    fn recognises_columns(&self, columns: &Schema) -> bool {
-        let keys: Vec<String> = columns.fields().iter().map(|field| field.name().clone()).collect();
-        self.recognises_keys(&keys)
+    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+        self::record(record, place, out);
     }
 
-    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        if line.contains("\"start_time_unix_nano\"") {
-            return otlp::parse_span(line, place, out);
+    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) {
+        if json.contains("\"start_time_unix_nano\"") {
+            return otlp::parse_span(json, place, out);
         }
-        if let Some(record) = Record::of_json(line, &[], place, out) {
+        if let Some(record) = Record::of_json(json, self.skips(), place, out) {
             self::record(record, place, out);
-        }
-    }
-
-    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (record, place) in Record::rows(batch, &[], place) {
-            self::record(record, &place, out);
         }
     }
 }

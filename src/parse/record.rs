@@ -15,7 +15,7 @@ use crate::model::{Attribute, Kind, Source, Span};
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Record<'a> {
+pub struct Record<'a> {
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 

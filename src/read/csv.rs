@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, ReadOptions, Rows, failed_at};
+use super::{Chunk, Position, ReadOptions, Rows, failed_at, rejected};
 use crate::limits::{CHUNK_BYTES, PARQUET_BATCH_ROWS};
 use crate::model::{Kind, Outcome, Rejection, Stage};
 use crate::store::Object;
@@ -28,7 +28,7 @@ pub(super) fn has_header(text: &[u8]) -> bool {
 
 /// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
 pub(super) fn split(
-    source: impl Read,
+    source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
@@ -133,10 +133,8 @@ impl Columns {
 }
 
 fn ragged(object: &Object, row: u64, found: usize, expected: usize) -> Rejection {
-    let uri = &object.uri;
-    let place = format!("{uri}#row={row}");
-    let reason = format!("cannot read {place}: it has {found} cells, and the header has {expected}; is a quotation mark missing?");
-    Rejection::at_place(place, uri, Stage::Read, Kind::MalformedRecord, reason)
+    let what = format!("it has {found} cells, and the header has {expected}; is a quotation mark missing?");
+    rejected(object, Position::Row(row), Kind::MalformedRecord, &what)
 }
 
 fn failed(object: &Object, line: u64, error: csv::Error, options: &ReadOptions) -> Rejection {
@@ -189,17 +187,23 @@ mod tests {
 
     fn split_all(text: &str, record_bytes_max: usize) -> (Vec<(u64, String)>, Vec<String>) {
         let (mut found, mut rejected) = (Vec::new(), Vec::new());
-        split(Steps(text.as_bytes(), 7_000), &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
-            match item {
-                Ok(Chunk::Rows(rows)) => {
-                    let last = rows.batch.column(rows.batch.num_columns() - 1).as_string::<i32>();
-                    found.extend((rows.first_row..).zip(last.iter().map(|cell| cell.unwrap_or("-").to_owned())));
+        split(
+            Box::new(Steps(text.as_bytes().to_vec(), 7_000)),
+            &object(),
+            &ReadOptions { record_bytes_max },
+            &CancellationToken::new(),
+            &mut |item| {
+                match item {
+                    Ok(Chunk::Rows(rows)) => {
+                        let last = rows.batch.column(rows.batch.num_columns() - 1).as_string::<i32>();
+                        found.extend((rows.first_row..).zip(last.iter().map(|cell| cell.unwrap_or("-").to_owned())));
+                    }
+                    Ok(_) => unreachable!(),
+                    Err(rejection) => rejected.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
                 }
-                Ok(_) => unreachable!(),
-                Err(rejection) => rejected.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
-            }
-            true
-        });
+                true
+            },
+        );
         (found, rejected)
     }
 

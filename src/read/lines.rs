@@ -1,19 +1,19 @@
 //! Bytes -> whole lines, a chunk at a time. A line over the limit is dropped while it is read, never held.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, Position, ReadOptions, Records, failed_at};
+use super::{Chunk, Position, ReadOptions, Records, failed_at, fill, over, rejected};
 use crate::limits::CHUNK_BYTES;
-use crate::model::{Kind, Outcome, Rejection, Stage};
+use crate::model::{Kind, Outcome, Rejection};
 use crate::store::Object;
 
 /// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
 pub(super) fn split(
-    mut source: impl Read,
+    mut source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
@@ -31,7 +31,7 @@ pub(super) fn split(
         if shutdown.is_cancelled() {
             return;
         }
-        match splitter.fill(&mut source) {
+        match fill(&mut splitter.buffer, &mut source) {
             Ok(0) => {
                 splitter.finish(emit);
                 return;
@@ -64,15 +64,6 @@ struct Splitter<'a> {
 }
 
 impl Splitter<'_> {
-    fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
-        const READ_BYTES: usize = 128 * 1024;
-        let start = self.buffer.len();
-        self.buffer.resize(start + READ_BYTES, 0);
-        let read = source.read(self.buffer.get_mut(start..).unwrap_or_default());
-        self.buffer.truncate(start + *read.as_ref().unwrap_or(&0));
-        read
-    }
-
     /// Hands on all whole lines and keeps the rest; drops what belongs to an oversize line.
     fn flush(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
         if self.skipping {
@@ -129,12 +120,7 @@ impl Splitter<'_> {
     }
 
     fn oversize(&self, line: u64) -> Rejection {
-        let uri = &self.object.uri;
-        let reason = format!(
-            "cannot read {uri} line {line}: it is longer than {} bytes; raise --max-record-bytes if such records are real",
-            self.record_bytes_max
-        );
-        Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, Kind::Oversize, reason)
+        rejected(self.object, Position::Line(line), Kind::Oversize, &over(self.record_bytes_max))
     }
 }
 
@@ -160,17 +146,23 @@ mod tests {
     /// Splits `bytes` read in steps of `step`; returns the lines and the numbers of oversize ones.
     fn split_all(bytes: &[u8], step: usize, record_bytes_max: usize) -> (Vec<(u64, Vec<u8>)>, Vec<String>) {
         let (mut lines, mut rejected) = (Vec::new(), Vec::new());
-        split(Steps(bytes, step), &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
-            match item {
-                Ok(Chunk::Records(records)) => lines.extend(records.iter().map(|(position, line)| match position {
-                    Position::Line(number) => (number, line.to_vec()),
-                    other => unreachable!("{other}"),
-                })),
-                Ok(_) => unreachable!(),
-                Err(rejection) => rejected.push(rejection.trace_ref),
-            }
-            true
-        });
+        split(
+            Box::new(Steps(bytes.to_vec(), step)),
+            &object(),
+            &ReadOptions { record_bytes_max },
+            &CancellationToken::new(),
+            &mut |item| {
+                match item {
+                    Ok(Chunk::Records(records)) => lines.extend(records.iter().map(|(position, line)| match position {
+                        Position::Line(number) => (number, line.to_vec()),
+                        other => unreachable!("{other}"),
+                    })),
+                    Ok(_) => unreachable!(),
+                    Err(rejection) => rejected.push(rejection.trace_ref),
+                }
+                true
+            },
+        );
         (lines, rejected)
     }
 

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::decompress::Compression;
-use super::{Chunk, Position, ReadOptions, Records};
+use super::{Chunk, Position, ReadOptions, Records, over, rejected};
 use crate::limits::{CHUNK_BYTES, ZSTD_WINDOW_LOG_MAX};
-use crate::model::{Kind, Outcome, Rejection, Stage};
+use crate::model::{Kind, Outcome};
 use crate::store::Object;
 
 /// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
 pub(super) fn split(
-    mut source: impl Read,
+    mut source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
@@ -36,11 +36,11 @@ pub(super) fn split(
             Ok(Message::Oversize) => {
                 let what =
                     format!("it is longer than {} bytes; raise --max-record-bytes if such records are real", options.record_bytes_max);
-                batch.flush(emit) && emit(Err(rejection(object, position, Kind::Oversize, &what)))
+                batch.flush(emit) && emit(Err(rejected(object, position, Kind::Oversize, &what)))
             }
             Ok(Message::Corrupt(error)) => {
                 let what = format!("the compressed data is corrupt: {error}");
-                batch.flush(emit) && emit(Err(rejection(object, position, Kind::CorruptCompression, &what)))
+                batch.flush(emit) && emit(Err(rejected(object, position, Kind::CorruptCompression, &what)))
             }
             Err(error) => {
                 batch.flush(emit);
@@ -48,7 +48,7 @@ pub(super) fn split(
                     ErrorKind::UnexpectedEof => (Kind::Truncated, "the object ends inside it; was the file cut?".to_owned()),
                     _ => (Kind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
                 };
-                emit(Err(rejection(object, position, kind, &what)));
+                emit(Err(rejected(object, position, kind, &what)));
                 return;
             }
         };
@@ -61,7 +61,7 @@ pub(super) fn split(
 
 /// Reads an object that is one message.
 pub(super) fn single(
-    source: impl Read,
+    source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     _: &CancellationToken,
@@ -72,8 +72,8 @@ pub(super) fn single(
     let position = Position::Message(1);
     match source.take(limit + 1).read_to_end(&mut bytes) {
         Ok(read) if read as u64 > limit => {
-            let what = format!("it is longer than {limit} bytes; raise --max-record-bytes if such records are real");
-            emit(Err(rejection(object, position, Kind::Oversize, &what)));
+            let what = over(options.record_bytes_max);
+            emit(Err(rejected(object, position, Kind::Oversize, &what)));
         }
         Ok(_) => {
             let mut batch = Batch { object, bytes: Vec::new(), ranges: Vec::new(), first: true };
@@ -152,17 +152,10 @@ impl Batch<'_> {
     }
 }
 
-fn rejection(object: &Object, position: Position, kind: Kind, what: &str) -> Rejection {
-    let uri = &object.uri;
-    let place = format!("{uri}#{position}");
-    let reason = format!("cannot read {place}: {what}");
-    Rejection::at_place(place, uri, Stage::Read, kind, reason)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::tests::{Steps, object};
+    use crate::read::tests::collect;
 
     fn framed(messages: &[&[u8]]) -> Vec<u8> {
         let frame = |message: &&[u8]| [&u32::try_from(message.len()).unwrap().to_be_bytes(), *message].concat();
@@ -170,18 +163,7 @@ mod tests {
     }
 
     fn split_all(bytes: &[u8], record_bytes_max: usize) -> (Vec<String>, Vec<String>) {
-        let (mut found, mut rejected) = (Vec::new(), Vec::new());
-        split(Steps(bytes, 3), &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
-            match item {
-                Ok(Chunk::Records(records)) => {
-                    found.extend(records.iter().map(|(position, record)| format!("{position} {}", String::from_utf8_lossy(record))));
-                }
-                Ok(_) => unreachable!(),
-                Err(rejection) => rejected.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
-            }
-            true
-        });
-        (found, rejected)
+        collect(split, bytes, 3, record_bytes_max)
     }
 
     #[test]

@@ -289,6 +289,29 @@ fn head_of(source: &mut dyn Read) -> (Vec<u8>, Option<io::Error>) {
     (head, None)
 }
 
+/// Reads some bytes more to the end of `buffer`; 0 at the end of the source.
+fn fill(buffer: &mut Vec<u8>, source: &mut dyn Read) -> io::Result<usize> {
+    const READ_BYTES: usize = 128 * 1024;
+    let start = buffer.len();
+    buffer.resize(start + READ_BYTES, 0);
+    let read = source.read(buffer.get_mut(start..).unwrap_or_default());
+    buffer.truncate(start + *read.as_ref().unwrap_or(&0));
+    read
+}
+
+/// A record that could not be read.
+fn rejected(object: &Object, position: Position, kind: Kind, what: &str) -> Rejection {
+    let uri = &object.uri;
+    let place = format!("{uri}#{position}");
+    let reason = format!("cannot read {place}: {what}");
+    Rejection::at_place(place, uri, Stage::Read, kind, reason)
+}
+
+/// What is said of a record over the limit.
+fn over(record_bytes_max: usize) -> String {
+    format!("it is longer than {record_bytes_max} bytes; raise --max-record-bytes if such records are real")
+}
+
 /// What becomes of the rest of an object that cannot be read further.
 fn failed_at(object: &Object, line: u64, error: &io::Error) -> Rejection {
     let uri = &object.uri;
@@ -317,15 +340,32 @@ pub(crate) mod tests {
     use super::*;
 
     /// A source that gives so many bytes at a time.
-    pub(crate) struct Steps<'a>(pub(crate) &'a [u8], pub(crate) usize);
+    pub(crate) struct Steps(pub(crate) Vec<u8>, pub(crate) usize);
 
-    impl Read for Steps<'_> {
+    impl Read for Steps {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let take = self.1.min(self.0.len()).min(buffer.len());
             buffer[..take].copy_from_slice(&self.0[..take]);
-            self.0 = &self.0[take..];
+            self.0.drain(..take);
             Ok(take)
         }
+    }
+
+    /// What a splitter makes of `bytes` read in steps: records with their positions, and what was rejected.
+    pub(crate) fn collect(split: Split, bytes: &[u8], step: usize, record_bytes_max: usize) -> (Vec<String>, Vec<String>) {
+        let (mut found, mut rejections) = (Vec::new(), Vec::new());
+        let source = Box::new(Steps(bytes.to_vec(), step));
+        split(source, &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
+            match item {
+                Ok(Chunk::Records(records)) => {
+                    found.extend(records.iter().map(|(position, record)| format!("{position} {}", String::from_utf8_lossy(record))));
+                }
+                Ok(_) => unreachable!(),
+                Err(rejection) => rejections.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
+            }
+            true
+        });
+        (found, rejections)
     }
 
     pub(crate) fn object() -> Arc<Object> {

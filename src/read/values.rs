@@ -3,20 +3,20 @@
 //!
 //! A value that ends where it must not costs itself; reading goes on at the next line that starts with `{` or `[`.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, Position, ReadOptions, Records, failed_at};
+use super::{Chunk, Position, ReadOptions, Records, failed_at, fill, over, rejected};
 use crate::limits::CHUNK_BYTES;
-use crate::model::{Kind, Outcome, Rejection, Stage};
+use crate::model::{Kind, Outcome, Rejection};
 use crate::store::Object;
 
 /// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
 pub(super) fn split(
-    mut source: impl Read,
+    mut source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
@@ -24,7 +24,7 @@ pub(super) fn split(
 ) {
     let mut splitter = Splitter::new(object, options.record_bytes_max);
     while !shutdown.is_cancelled() {
-        let alive = match splitter.fill(&mut source) {
+        let alive = match fill(&mut splitter.buffer, &mut source) {
             Ok(0) => {
                 splitter.finish();
                 splitter.flush(emit);
@@ -100,15 +100,6 @@ impl<'a> Splitter<'a> {
             rejections: Vec::new(),
             first: true,
         }
-    }
-
-    fn fill(&mut self, source: &mut impl Read) -> io::Result<usize> {
-        const READ_BYTES: usize = 128 * 1024;
-        let start = self.buffer.len();
-        self.buffer.resize(start + READ_BYTES, 0);
-        let read = source.read(self.buffer.get_mut(start..).unwrap_or_default());
-        self.buffer.truncate(start + *read.as_ref().unwrap_or(&0));
-        read
     }
 
     fn scan(&mut self) {
@@ -218,48 +209,32 @@ impl<'a> Splitter<'a> {
     fn broken(&mut self, what: &str) {
         self.state = State::Lost;
         let position = self.open.take().map_or(Position::Line(self.line), |(_, position)| position);
-        let uri = &self.object.uri;
-        let place = format!("{uri}#{position}");
-        let reason =
-            format!("cannot read {place}: {what} (line {}); reading goes on at the next line that starts with a bracket", self.line);
         if !std::mem::take(&mut self.oversize) {
-            self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::MalformedJson, reason));
+            let what = format!("{what} (line {}); reading goes on at the next line that starts with a bracket", self.line);
+            self.rejections.push(rejected(self.object, position, Kind::MalformedJson, &what));
         }
     }
 
     /// Rejects a value as soon as it is over the limit; the rest of it is not kept.
     fn throw_away_oversize(&mut self, at: usize) {
         let Some((start, position)) = self.open else { return };
-        if self.oversize || at.saturating_sub(start) <= self.record_bytes_max {
-            return;
+        if !self.oversize && at.saturating_sub(start) > self.record_bytes_max {
+            self.oversize = true;
+            self.rejections.push(rejected(self.object, position, Kind::Oversize, &over(self.record_bytes_max)));
         }
-        self.oversize = true;
-        let uri = &self.object.uri;
-        let place = format!("{uri}#{position}");
-        let reason = format!(
-            "cannot read {place}: it is longer than {} bytes; raise --max-record-bytes if such records are real",
-            self.record_bytes_max
-        );
-        self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::Oversize, reason));
     }
 
     /// The end of the object: what is open was cut.
     fn finish(&mut self) {
-        let uri = &self.object.uri;
-        match (self.state, self.open.take()) {
-            (State::Inside(0), Some((start, position))) => self.records.push((position, start..self.buffer.len())),
-            (_, Some((_, position))) if !self.oversize => {
-                let place = format!("{uri}#{position}");
-                let reason = format!("cannot read {place}: the object ends inside it; was the file cut?");
-                self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::Truncated, reason));
+        match (self.state, self.open.take(), self.list) {
+            (State::Inside(0), Some((start, position)), _) => self.records.push((position, start..self.buffer.len())),
+            (_, Some((_, position)), _) if !self.oversize => {
+                let what = "the object ends inside it; was the file cut?";
+                self.rejections.push(rejected(self.object, position, Kind::Truncated, what));
             }
-            (State::Between, None) => {
-                if let Some((line, items)) = self.list {
-                    let place = format!("{uri}#L{line}");
-                    let reason =
-                        format!("cannot read {place} to its end: the object ends after {items} items of the list; was the file cut?");
-                    self.rejections.push(Rejection::at_place(place, uri, Stage::Read, Kind::Truncated, reason));
-                }
+            (State::Between, None, Some((line, items))) => {
+                let what = format!("the object ends after {items} items of the list; was the file cut?");
+                self.rejections.push(rejected(self.object, Position::Line(line), Kind::Truncated, &what));
             }
             _ => {}
         }
@@ -297,22 +272,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::read::tests::{Steps, object};
+    use crate::read::tests::collect;
 
-    /// Splits `text` read in steps; the records with their positions, and what was rejected.
     fn split_all(text: &str, step: usize, record_bytes_max: usize) -> (Vec<String>, Vec<String>) {
-        let (mut found, mut rejected) = (Vec::new(), Vec::new());
-        split(Steps(text.as_bytes(), step), &object(), &ReadOptions { record_bytes_max }, &CancellationToken::new(), &mut |item| {
-            match item {
-                Ok(Chunk::Records(records)) => {
-                    found.extend(records.iter().map(|(position, record)| format!("{position} {}", String::from_utf8_lossy(record))));
-                }
-                Ok(_) => unreachable!(),
-                Err(rejection) => rejected.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
-            }
-            true
-        });
-        (found, rejected)
+        collect(split, text.as_bytes(), step, record_bytes_max)
     }
 
     #[test]
