@@ -90,7 +90,7 @@ async fn shell(session: &TablesSession, format: RowFormat) -> Result<(), Failure
     }
     writeln!(
         std::io::stdout(),
-        "failsift {} on {}: tables patterns, errors, runs. End a statement with ; and leave with \\q",
+        "failsift {} on {}: \\d lists tables and columns. End a statement with ; and leave with \\q",
         env!("CARGO_PKG_VERSION"),
         session.location()
     )?;

@@ -175,7 +175,8 @@ impl Tags<'_> {
 }
 
 fn set_error(span: &mut Span, nested: &Value<'_>, flat: &Value<'_>, tags: &Tags<'_>) {
-    let error = if nested.is_empty() { flat } else { nested };
+    // Beside the flat keys `error` may be a plain 0 or 1.
+    let error = if nested.fields().is_empty() { flat } else { nested };
     let message = error.text_at("message").filter(|message| !message.is_empty());
     let kind = error.text_at("type").filter(|kind| !kind.is_empty());
     let stack = error.text_at("stack").filter(|stack| !stack.is_empty());
@@ -267,7 +268,7 @@ mod tests {
         let new =
             span(r#""status":"error","meta":{"span":{"kind":"llm"},"error":{"type":"openai.RateLimitError","message":"429","stack":"T"}}"#);
         let old = span(
-            r#""status":"error","meta":{"span.kind":"llm","error.type":"openai.RateLimitError","error.message":"429","error.stack":"T"}"#,
+            r#""status":"error","meta":{"span.kind":"llm","error.type":"openai.RateLimitError","error":1,"error.message":"429","error.stack":"T"}"#,
         );
         assert_eq!((new.kind, &new.exceptions, new.status), (SpanKind::Llm, &old.exceptions, Status::Error));
         let export = span(r#""status":"error","span_kind":"llm","tags":["error_type:openai.ratelimiterror","tenant:acme"]"#);

@@ -33,7 +33,8 @@ impl Format for LangSmith {
     }
 
     fn recognises_keys(&self, keys: &[String]) -> bool {
-        has_keys(keys, &["run_type", "trace_id", "id"])
+        // An export may leave columns out.
+        has_keys(keys, &["run_type", "trace_id", "id"]) || has_keys(keys, &["dotted_order", "trace_id", "id"])
     }
 
     fn skips(&self) -> &'static [&'static str] {
@@ -73,10 +74,15 @@ const OF_NO_USE: [&str; 22] = [
 
 fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     let Some((trace_id, span_id)) = record.take_ids("trace_id", "id", place, out) else { return };
+    let order = record.take_text("dotted_order").unwrap_or_default();
+    let order = Order(&order);
+    if !record.has("start_time") {
+        record.set("start_time", order.started_at().map_or(Value::Null, |time| Value::Text(Cow::Owned(time))));
+    }
     let Some(started_at_ns) = record.take_start("start_time", place, out) else { return };
     let kind = kind(&record.take_text("run_type").unwrap_or_default());
     let mut span = Span {
-        parent_span_id: parent(&mut record).filter(|parent| *parent != span_id),
+        parent_span_id: parent(&mut record, order.parent()).filter(|parent| *parent != span_id),
         span_id,
         name: record.take_text("name").unwrap_or_default(),
         kind,
@@ -98,7 +104,7 @@ fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     set_input(&mut span, record.take_tree("inputs"));
     set_output(&mut span, record.take_tree("outputs"));
     span.annotations = feedback(&record.take_tree("feedback_stats"));
-    record.drop(&["dotted_order", "parent_run_ids"]);
+    record.drop(&["parent_run_ids"]);
     record.keep_rest(&mut span);
     let mut piece = record::piece(trace_id, conventions::settled(span), place);
     piece.service = service;
@@ -120,14 +126,27 @@ fn status(word: &str) -> Status {
     }
 }
 
-/// The parent: its own field, or the run before the last in `dotted_order` (`<time>Z<root id>.<time>Z<id>`), or the last ancestor.
-fn parent(record: &mut Record<'_>) -> Option<String> {
-    if let Some(parent) = record.take("parent_run_id").as_id() {
-        return Some(parent);
+/// `20261123T090846449940Z<id of the root>.20261123T090847449940Z<id of the run>`: when each run of the line of ancestors began, and its id.
+struct Order<'t>(&'t str);
+
+impl Order<'_> {
+    fn parent(&self) -> Option<String> {
+        let (_, id) = self.0.rsplit('.').nth(1)?.split_once('Z')?;
+        Some(id.to_owned())
     }
-    let order = record.take_text("dotted_order").unwrap_or_default();
-    let of_order = order.rsplit('.').nth(1).and_then(|step| step.split_once('Z')).map(|(_, id)| id.to_owned());
-    of_order.or_else(|| record.take_tree("parent_run_ids").items().last().and_then(Value::as_id))
+
+    /// When the run began, as RFC 3339.
+    fn started_at(&self) -> Option<String> {
+        let (time, _) = self.0.rsplit('.').next()?.split_once('Z')?;
+        let time = chrono::NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%S%6f").ok()?;
+        Some(time.and_utc().to_rfc3339())
+    }
+}
+
+/// The parent: its own field, or the run before in the order, or the last ancestor.
+fn parent(record: &mut Record<'_>, of_order: Option<String>) -> Option<String> {
+    let own = record.take("parent_run_id").as_id();
+    own.or(of_order).or_else(|| record.take_tree("parent_run_ids").items().last().and_then(Value::as_id))
 }
 
 /// Tokens; LangSmith writes 0 where nothing was counted.
@@ -258,6 +277,13 @@ mod tests {
         );
         assert_eq!((span.attribute("metadata.user_id"), span.attributes.len(), span.model.as_deref()), (Some("u"), 1, Some("gpt-4o")));
         assert_eq!((span.annotations[0].name.as_str(), span.annotations[0].score), ("score", Some(0.0)));
+    }
+
+    #[test]
+    fn an_export_without_most_columns_is_read() {
+        let row = r#"{"id":"r2","trace_id":"r1","dotted_order":"20261123T090846000000Zr1.20261123T090846449940Zr2"}"#;
+        let span = parse_line(&LangSmith, row).pieces.remove(0).span;
+        assert_eq!((span.started_at_ns, span.parent_span_id.as_deref()), (Some(1_795_424_926_449_940_000), Some("r1")));
     }
 
     #[test]

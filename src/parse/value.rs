@@ -150,7 +150,7 @@ impl<'a> Value<'a> {
     /// Nanoseconds since 1970 of a time as text, or as a number whose size tells its unit.
     pub(super) fn as_time(&self) -> Option<i64> {
         match self {
-            Self::Text(text) => time_from_text(text),
+            Self::Text(text) => time_from_text(text).or_else(|| time_from_number(text.parse().ok()?)),
             Self::Int(number) => time_from_number(*number),
             #[expect(clippy::cast_possible_truncation, reason = "saturates, and times that large are nonsense anyway")]
             Self::Double(number) if *number < 1e11 => time_from_number((number * 1e9) as i64),
@@ -310,6 +310,7 @@ mod tests {
             assert_eq!(Value::Text(time.into()).as_time(), expected, "{time}");
         }
         assert_eq!(Value::Int(1_761_833_858_897).as_time(), expected);
+        assert_eq!(Value::Text("1761833858897000000".into()).as_time(), expected);
         assert_eq!(Value::Int(1_761_833_858_897_000).as_time(), expected);
         assert_eq!(Value::Int(1_761_833_858_897_000_000).as_time(), expected);
         assert_eq!(Value::Int(1_761_833_858).as_time(), Some(1_761_833_858_000_000_000));
