@@ -20,7 +20,6 @@ mod langfuse;
 mod langsmith;
 mod messages;
 mod otlp;
-mod otlp_protobuf;
 mod phoenix;
 mod python;
 mod record;

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use prost::Message;
 
-use super::otlp::{RawEvent, RawLog, RawSpan, ResourceFacts, not_zero};
-use super::value::Value;
-use super::{Parsed, Place, conventions};
+use super::{RawEvent, RawLog, RawSpan, ResourceFacts, not_zero};
 use crate::model::{Kind, hex};
+use crate::parse::value::Value;
+use crate::parse::{Parsed, Place, conventions};
 
 /// Reads one export request.
 pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) {
