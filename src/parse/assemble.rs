@@ -484,13 +484,23 @@ pub(super) mod tests {
                 first += batch.len() as u64;
             }
         });
-        let mut spilled = 0;
-        let mut found = Vec::new();
-        let mut traces = pool::stage(gathered(rows, fatal.clone()).map(Ok).boxed(), GatheredTrace::decode);
-        while let Some(trace) = traces.next().await {
-            spilled = spilled.max(std::fs::read_dir(folder.path()).unwrap().count());
-            found.push(trace);
-        }
+        // Spill files may be gone by the time the first trace comes out, so they are counted while the sort runs.
+        let (spills, ended) = (folder.path().to_owned(), Arc::new(AtomicU64::new(0)));
+        let watcher = std::thread::spawn({
+            let ended = Arc::clone(&ended);
+            move || {
+                let mut most = 0;
+                while ended.load(Ordering::Relaxed) == 0 {
+                    most = most.max(std::fs::read_dir(&spills).unwrap().count());
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                most
+            }
+        });
+        let traces = pool::stage(gathered(rows, fatal.clone()).map(Ok).boxed(), GatheredTrace::decode);
+        let found: Vec<Outcome<Trace>> = traces.collect().await;
+        ended.store(1, Ordering::Relaxed);
+        let spilled = watcher.join().unwrap();
         assert_eq!(fatal.get(), None);
         (found, spilled)
     }
@@ -518,7 +528,8 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_span_larger_than_a_row_comes_back_whole() {
         let text: String = (0..500_000).map(|index| char::from(b"abcdefghijklmnopqrstuvwxyz"[index % 26])).collect();
-        let (traces, _) = gather(vec![vec![piece(0, 1, &text), piece(0, 2, "short")]], 64 * 1024 * 1024).await;
+        let (traces, spilled) = gather(vec![vec![piece(0, 1, &text), piece(0, 2, "short")]], 64 * 1024 * 1024).await;
+        assert_eq!(spilled, 0, "what fits into memory stays there");
         let trace = traces[0].as_ref().unwrap();
         assert_eq!(trace.spans[0].output_text.as_deref(), Some(text.as_str()));
         assert_eq!(trace.spans[1].output_text.as_deref(), Some("short"));
