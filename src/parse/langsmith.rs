@@ -34,14 +34,19 @@ impl Format for LangSmith {
 
     fn recognises_keys(&self, keys: &[String]) -> bool {
         // An export may leave columns out.
-        has_keys(keys, &["run_type", "trace_id", "id"]) || has_keys(keys, &["dotted_order", "trace_id", "id"])
+        let run = has_keys(keys, &["run_type", "trace_id", "id"]) || has_keys(keys, &["dotted_order", "trace_id", "id"]);
+        run || has_keys(keys, &["runs", "cursors"])
     }
 
     fn skips(&self) -> &'static [&'static str] {
         &OF_NO_USE
     }
 
-    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+        // A whole answer of the API.
+        if let Value::List(runs) = record.take("runs") {
+            return record::each(runs, place, out, run);
+        }
         run(record, place, out);
     }
 }
@@ -284,6 +289,12 @@ mod tests {
         let row = r#"{"id":"r2","trace_id":"r1","dotted_order":"20261123T090846000000Zr1.20261123T090846449940Zr2"}"#;
         let span = parse_line(&LangSmith, row).pieces.remove(0).span;
         assert_eq!((span.started_at_ns, span.parent_span_id.as_deref()), (Some(1_795_424_926_449_940_000), Some("r1")));
+    }
+
+    #[test]
+    fn a_whole_answer_is_its_runs() {
+        let out = parse_line(&LangSmith, &format!("{{\"runs\":[{{{IDS}}},7],\"cursors\":{{}}}}"));
+        assert_eq!((out.pieces.len(), out.rejections[0].trace_ref.as_str()), (1, "t.jsonl#L4.s2"));
     }
 
     #[test]

@@ -34,7 +34,8 @@ impl Format for Phoenix {
         let otlp_span = has_keys(keys, &["trace_id", "span_id", "start_time_unix_nano"]);
         let trace = has_keys(keys, &["trace_id", "project_id", "spans"]);
         let annotation = has_keys(keys, &["span_id", "annotator_kind"]);
-        span || otlp_span || trace || annotation
+        let answer = has_keys(keys, &["data", "next_cursor"]);
+        span || otlp_span || trace || annotation || answer
     }
 
     fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
@@ -54,6 +55,9 @@ impl Format for Phoenix {
 fn record(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     if record.has("annotator_kind") {
         annotation(record, place, out);
+    } else if let Value::List(items) = record.take("data") {
+        // A whole answer of the API.
+        record::each(items, place, out, self::record);
     } else if record.has("spans") {
         let trace_id = record.take("trace_id");
         let Value::List(spans) = record.take("spans") else { return out.skip(place) };
@@ -188,6 +192,13 @@ mod tests {
         assert_eq!((piece.trace_id.as_str(), piece.span.kind, piece.span.status), ("t1", SpanKind::Llm, Status::Error));
         assert_eq!((piece.span.input[0].content.as_str(), piece.span.exceptions[0].kind.as_str()), ("hi", "E"));
         assert_eq!(piece.span.attribute("metadata.tenant"), Some("acme"));
+    }
+
+    #[test]
+    fn a_whole_answer_is_its_spans() {
+        let span = r#"{"context":{"trace_id":"t","span_id":"s"},"span_kind":"LLM","start_time":"2026-11-23T08:53:46Z"}"#;
+        let out = parse_line(&Phoenix, &format!("{{\"data\":[{span},{{}}],\"next_cursor\":null}}"));
+        assert_eq!((out.pieces.len(), out.rejections[0].trace_ref.as_str()), (1, "t.jsonl#L4.s2"));
     }
 
     #[test]

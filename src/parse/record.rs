@@ -170,6 +170,17 @@ pub(super) fn keep(span: &mut Span, key: Cow<'_, str>, value: Value<'_>, depth: 
     }
 }
 
+/// Reads each item of a list that stands in a record; one that is no object is rejected.
+pub(super) fn each(items: Vec<Value<'_>>, place: &Place<'_>, out: &mut Parsed, read: fn(Record<'_>, &Place<'_>, &mut Parsed)) {
+    for (item, index) in items.into_iter().zip(1..) {
+        let place = place.span(index);
+        match Record::of_value(item) {
+            Some(record) => read(record, &place, out),
+            None => out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: it is no JSON object")),
+        }
+    }
+}
+
 /// A span of a trace, read at `place`.
 pub(super) fn piece(trace_id: String, span: Span, place: &Place<'_>) -> Piece {
     Piece { trace_id, service: None, environment: None, source: Source { uri: place.uri.to_owned() }, span, ..Piece::default() }
