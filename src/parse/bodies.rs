@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::messages;
 use super::value::Value;
-use crate::limits::BODIES_OF_A_TRACE_MAX;
+use crate::limits::{BODIES_OF_A_TRACE_MAX, TRACE_BYTES_MAX};
 use crate::model::{Span, Trace};
 use crate::store::Location;
 
@@ -41,12 +41,13 @@ impl Bodies {
         if !trace.spans.iter().any(refers) {
             return trace;
         }
-        let (mut followed, mut missing) = (0, 0);
+        let (mut followed, mut missing, mut bytes_left) = (0, 0, TRACE_BYTES_MAX as u64);
         for span in &mut trace.spans {
             for reference in REFERENCES {
                 let Some(target) = span.attribute(reference).map(str::to_owned) else { continue };
                 followed += 1;
-                let body = if followed > BODIES_OF_A_TRACE_MAX { None } else { self.read(&target).await };
+                let body = if followed > BODIES_OF_A_TRACE_MAX { None } else { self.read(&target, bytes_left).await };
+                bytes_left = bytes_left.saturating_sub(body.as_ref().map_or(0, String::len) as u64);
                 match body.filter(|body| put(span, reference, body)) {
                     Some(_) => span.attributes.retain(|attribute| attribute.key != reference),
                     None => missing += 1,
@@ -54,18 +55,19 @@ impl Bodies {
             }
         }
         if missing > 0 {
-            trace.notes.push(format!("{missing} uploaded message bodies were not found below the inputs"));
+            trace.notes.push(format!("{missing} uploaded message bodies were not found below the inputs, or are too large together"));
         }
         trace
     }
 
-    async fn read(&self, reference: &str) -> Option<String> {
+    /// A body of at most `bytes_left`: one that many spans name shall not make a trace larger than traces may be.
+    async fn read(&self, reference: &str, bytes_left: u64) -> Option<String> {
         let path = reference.split_once("://").map_or(reference, |(_, path)| path);
         let steps: Vec<&str> = path.split('/').filter(|step| !step.is_empty()).collect();
         for input in self.inputs.iter() {
             for count in 1..=steps.len().min(STEPS_MAX) {
                 let name = steps.get(steps.len() - count..).unwrap_or_default().join("/");
-                match input.read_below(&name, self.bytes_max).await {
+                match input.read_below(&name, self.bytes_max.min(bytes_left)).await {
                     Ok(Some(bytes)) => return String::from_utf8(bytes.to_vec()).ok(),
                     Ok(None) => {}
                     Err(error) => {
@@ -133,5 +135,17 @@ mod tests {
             assert_eq!(trace.spans[0].input.first().map(|message| message.content.as_str()), found, "{reference}");
             assert_eq!(trace.notes.is_empty(), found.is_some());
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_many_spans_name_does_not_make_a_trace_without_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let content = "x".repeat(10 * 1024 * 1024);
+        std::fs::write(folder.path().join("a_inputs.jsonl"), format!("{{\"role\":\"user\",\"content\":\"{content}\"}}\n")).unwrap();
+        let bodies = Bodies::new(vec![Location::parse(folder.path().to_str().unwrap()).unwrap()], 16 * 1024 * 1024);
+        let span = Span { attributes: vec![Attribute { key: INPUT.into(), value: "s3://b/a_inputs.jsonl".into() }], ..Span::default() };
+        let trace = bodies.fill(Trace { spans: vec![span; 20], ..Trace::default() }).await;
+        assert_eq!(trace.spans.iter().filter(|span| !span.input.is_empty()).count(), 6);
+        assert!(trace.notes[0].starts_with("14 uploaded"), "{:?}", trace.notes);
     }
 }

@@ -46,40 +46,29 @@ impl Format for Datadog {
         if record.has("attributes") {
             return resource(record, place, out);
         }
-        let mut index = 0;
-        let mut each = |value: Value<'_>, read: fn(Record<'_>, &Place<'_>, &mut Parsed), out: &mut Parsed| {
-            index += 1;
-            let place = place.span(index);
-            match Record::of_value(value) {
-                Some(record) => read(record, &place, out),
-                None => out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: it is no JSON object")),
-            }
-        };
-        let envelopes = match (record.take("body"), record.take("data"), record.take("spans")) {
-            (Value::List(envelopes), _, _) => envelopes,
-            (body @ Value::Map(_), _, _) => vec![body],
-            (_, Value::List(resources), _) => {
-                for value in resources {
-                    each(value, resource, out);
-                }
-                return;
-            }
-            (_, _, spans @ Value::List(_)) => vec![Value::Map(vec![(Cow::Borrowed("spans"), spans)])],
+        let spans: Vec<Value<'_>> = match (record.take("body"), record.take("data"), record.take("spans")) {
+            (Value::List(envelopes), _, _) => envelopes.into_iter().flat_map(spans_of).collect(),
+            (body @ Value::Map(_), _, _) => spans_of(body),
+            (_, Value::List(resources), _) => return record::each(resources, place, out, resource),
+            (_, _, Value::List(spans)) => spans,
             _ => {
                 let reason = format!("cannot read {place}: it is JSON, but no spans stand under body[].spans[] or data[]");
                 return out.reject(place, Kind::MalformedRecord, reason);
             }
         };
-        for envelope in envelopes {
-            let Value::Map(fields) = envelope else { continue };
-            for (_, spans) in fields.into_iter().filter(|(key, _)| key == "spans") {
-                if let Value::List(spans) = spans {
-                    for value in spans {
-                        each(value, event, out);
-                    }
-                }
-            }
-        }
+        record::each(spans, place, out, event);
+    }
+}
+
+/// The spans of an envelope; one of other events has none. What is no envelope stands for itself, and is rejected as no span.
+fn spans_of(envelope: Value<'_>) -> Vec<Value<'_>> {
+    match envelope {
+        Value::Map(fields) => match fields.into_iter().find(|(key, _)| key == "spans") {
+            Some((_, Value::List(spans))) => spans,
+            Some((_, other)) => vec![other],
+            None => Vec::new(),
+        },
+        other => vec![other],
     }
 }
 
@@ -98,16 +87,13 @@ fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     let Some((trace_id, span_id)) = record.take_ids("trace_id", "span_id", place, out) else { return };
     let Some(started_at_ns) = record.take_start("start_ns", place, out) else { return };
     // The SDK keeps under `meta` what the export API has beside the ids.
-    let mut meta = Record::of_value(record.take("meta")).unwrap_or_default();
-    let mut either = |key: &str| {
-        let of_meta = meta.take(key);
-        if of_meta.is_null() { record.take(key) } else { of_meta }
-    };
-    let kind_word = [either("span").text_at("kind"), either("span.kind").into_text(), either("span_kind").into_text()];
-    let error = either("error");
-    let flat_error = Value::Map(["type", "message", "stack"].map(|part| (Cow::Borrowed(part), either(&format!("error.{part}")))).into());
-    let (input, output, metadata) = (either("input"), either("output"), either("metadata"));
-    let tags = Tags(either("tags"));
+    let mut record = Record::of_value(record.take("meta")).unwrap_or_default().before(record);
+    let kind_word = [record.take("span").text_at("kind"), record.take("span.kind").into_text(), record.take("span_kind").into_text()];
+    let error = record.take("error");
+    let flat_error =
+        Value::Map(["type", "message", "stack"].map(|part| (Cow::Borrowed(part), record.take(&format!("error.{part}")))).into());
+    let (input, output, metadata) = (record.take("input"), record.take("output"), record.take("metadata"));
+    let tags = Tags(record.take("tags"));
     let mut span = Span {
         parent_span_id: record.take("parent_id").as_id().filter(|id| id != "undefined" && id != "0"),
         span_id,
@@ -118,14 +104,10 @@ fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
         status: conventions::status(record.take("status").as_str().unwrap_or_default()),
         ..Span::default()
     };
-    let mut either = |key: &str| {
-        let of_meta = meta.take(key);
-        if of_meta.is_null() { record.take(key) } else { of_meta }
-    };
-    span.model = either("model_name").into_text();
-    span.provider = either("model_provider").into_text().filter(|provider| provider != "unknown");
-    span.tools_offered = either("tool_definitions").items().iter().filter_map(messages::tool_name).collect();
-    span.annotations = evaluations(&either("evaluation"));
+    span.model = record.take("model_name").into_text();
+    span.provider = record.take("model_provider").into_text().filter(|provider| provider != "unknown");
+    span.tools_offered = record.take("tool_definitions").items().iter().filter_map(messages::tool_name).collect();
+    span.annotations = evaluations(&record.take("evaluation"));
     set_error(&mut span, &error, &flat_error, &tags);
     set_metadata(&mut span, metadata);
     set_input(&mut span, &input);
@@ -134,9 +116,7 @@ fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     span.usage = TokenUsage { input: metrics.get("input_tokens").as_u64(), output: metrics.get("output_tokens").as_u64() };
     let (service, environment) = (tags.get("service").or_else(|| tags.get("ml_app")), tags.get("env"));
     tags.keep(&mut span);
-    record.drop(&["_dd", "ml_app", "service"]);
-    meta.drop(&["agent_attribution"]);
-    meta.keep_rest(&mut span);
+    record.drop(&["_dd", "agent_attribution", "ml_app", "service"]);
     record.keep_rest(&mut span);
     let mut piece = record::piece(trace_id, conventions::settled(span), place);
     (piece.service, piece.environment) = (service, environment);
@@ -279,6 +259,8 @@ mod tests {
     fn envelopes_are_opened_and_a_bad_span_costs_only_itself() {
         let body = format!(r#"{{"path":"/","headers":{{}},"body":[{{"spans":[{{{IDS}}}, {{"span_id":"1","start_ns":1}}]}}]}}"#);
         let page = format!(r#"{{"data":[{{"id":"1","type":"span","attributes":{{{IDS}}}}},7],"links":{{}}}}"#);
+        let no_envelope = parse_line(&Datadog, r#"{"path":"/","headers":{},"body":[7,{"spans":"none"},{"event_type":"evaluation"}]}"#);
+        assert_eq!((no_envelope.pieces.len(), no_envelope.rejections.len()), (0, 2));
         for line in [body, page] {
             let out = parse_line(&Datadog, &line);
             assert_eq!((out.pieces.len(), out.rejections.len()), (1, 1), "{line}");

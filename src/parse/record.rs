@@ -59,6 +59,13 @@ impl<'a> Record<'a> {
         self.fields.iter().any(|(name, _)| name == key)
     }
 
+    /// The fields of both; of two with one name this record's is taken first, unless it is null.
+    pub(super) fn before(mut self, other: Self) -> Self {
+        self.fields.retain(|(_, value)| !value.is_null());
+        self.fields.extend(other.fields);
+        self
+    }
+
     /// Sets a field that is not there.
     pub(super) fn set(&mut self, key: &'static str, value: Value<'a>) {
         self.fields.push((Cow::Borrowed(key), value));
@@ -77,7 +84,7 @@ impl<'a> Record<'a> {
     /// Takes a field out; null where there is none.
     pub(super) fn take(&mut self, key: &str) -> Value<'a> {
         let index = self.fields.iter().position(|(name, _)| name == key);
-        index.map_or(Value::Null, |index| self.fields.swap_remove(index).1)
+        index.map_or(Value::Null, |index| self.fields.remove(index).1)
     }
 
     /// Takes a field whose value is a list or a map, also where that is written as JSON text.

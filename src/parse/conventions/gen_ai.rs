@@ -15,10 +15,10 @@ impl SpanAttributes {
                     span.kind = kind;
                 }
             }
-            "gen_ai.provider.name" => span.provider = value.into_text(),
-            "gen_ai.system" => span.provider = span.provider.take().or(value.into_text()),
-            "gen_ai.response.model" => span.model = value.into_text(),
-            "gen_ai.request.model" => span.model = span.model.take().or(value.into_text()),
+            "gen_ai.provider.name" => self.set_provider(3, value),
+            "gen_ai.system" => self.set_provider(1, value),
+            "gen_ai.response.model" => self.set_model(2, value),
+            "gen_ai.request.model" => self.set_model(1, value),
             "gen_ai.response.finish_reasons" => span.finish_reasons.extend(value.into_texts()),
             "gen_ai.usage.input_tokens" | "gen_ai.usage.prompt_tokens" => span.usage.input = value.as_u64(),
             "gen_ai.usage.output_tokens" | "gen_ai.usage.completion_tokens" => span.usage.output = value.as_u64(),
@@ -132,6 +132,25 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
+
+    #[test]
+    fn the_order_of_attributes_does_not_choose_the_model() {
+        let mut attributes = [
+            ("gen_ai.request.model", "asked"),
+            ("gen_ai.response.model", "answered"),
+            ("gen_ai.system", "old"),
+            ("gen_ai.provider.name", "new"),
+        ];
+        for _ in 0..attributes.len() {
+            attributes.rotate_left(1);
+            let mut span = SpanAttributes::new(Span::default());
+            for (key, value) in attributes {
+                span.set(Cow::Borrowed(key), Value::Text(Cow::Borrowed(value)));
+            }
+            let span = span.finish();
+            assert_eq!((span.model.as_deref(), span.provider.as_deref()), (Some("answered"), Some("new")));
+        }
+    }
 
     #[test]
     fn messages_in_events_count_where_attributes_have_none() {

@@ -33,6 +33,9 @@ pub(in crate::parse) struct SpanAttributes {
     documents: Vec<Document>,
     prompts: Vec<Message>,
     completions: Vec<Message>,
+    /// How much what stands in `model` and `provider` is worth: attributes come in any order, and several name them.
+    model_rank: u8,
+    provider_rank: u8,
     /// What events on the span say, which counts where its attributes do not.
     said: Option<Box<Span>>,
     /// Messages or a text, which only the kind of the span tells.
@@ -48,6 +51,8 @@ impl SpanAttributes {
             documents: Vec::new(),
             prompts: Vec::new(),
             completions: Vec::new(),
+            model_rank: 0,
+            provider_rank: 0,
             said: None,
             langfuse_input: None,
             langfuse_output: None,
@@ -98,7 +103,7 @@ impl SpanAttributes {
             "langfuse.observation.type" => span.kind = value.as_str().map(langfuse_kind).unwrap_or_default(),
             "langfuse.observation.input" => self.langfuse_input = value.into_text(),
             "langfuse.observation.output" => self.langfuse_output = value.into_text(),
-            "langfuse.observation.model.name" => span.model = value.into_text(),
+            "langfuse.observation.model.name" => self.set_model(3, value),
             "langfuse.observation.usage_details" => {
                 let Some(details) = value.tree() else { return Some(value) };
                 span.usage.input = span.usage.input.or(details.first(&["input", "prompt_tokens", "input_tokens"]).as_u64());
@@ -111,6 +116,18 @@ impl SpanAttributes {
 
     fn tool(&mut self) -> &mut ToolUse {
         self.span.tool.get_or_insert_default()
+    }
+
+    fn set_model(&mut self, rank: u8, value: Value<'_>) {
+        if rank > self.model_rank {
+            (self.span.model, self.model_rank) = (value.into_text(), rank);
+        }
+    }
+
+    fn set_provider(&mut self, rank: u8, value: Value<'_>) {
+        if rank > self.provider_rank {
+            (self.span.provider, self.provider_rank) = (value.into_text(), rank);
+        }
     }
 
     /// Takes one event on the span: an exception, or messages as the `GenAI` conventions had them there before 1.37.

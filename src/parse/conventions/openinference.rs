@@ -16,9 +16,9 @@ impl SpanAttributes {
             }
             "input.value" => span.input_text = value.into_text(),
             "output.value" => span.output_text = value.into_text(),
-            "llm.model_name" => span.model = value.into_text(),
-            "llm.provider" => span.provider = value.into_text(),
-            "llm.system" => span.provider = span.provider.take().or(value.into_text()),
+            "llm.model_name" => self.set_model(3, value),
+            "llm.provider" => self.set_provider(4, value),
+            "llm.system" => self.set_provider(2, value),
             "llm.finish_reason" => span.finish_reasons.extend(value.into_texts()),
             "llm.token_count.prompt" | "llm.usage.prompt_tokens" => span.usage.input = value.as_u64(),
             "llm.token_count.completion" | "llm.usage.completion_tokens" => span.usage.output = value.as_u64(),
