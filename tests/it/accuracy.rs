@@ -15,7 +15,7 @@ fn the_samples_get_their_labels() {
         .into_iter()
         .map(|row| (row["trace_id"].as_str().unwrap().to_owned(), row))
         .collect();
-    let labels = std::fs::read_to_string("data/labels.jsonl").unwrap();
+    let labels = std::fs::read_to_string("data/labels/samples.jsonl").unwrap();
     let (mut right, mut wrong, mut spans_right, mut spans) = (0, Vec::new(), 0, 0);
     for line in labels.lines() {
         let label: Value = serde_json::from_str(line).unwrap();
