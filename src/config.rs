@@ -13,18 +13,29 @@ use crate::select::Selection;
 /// Everything that a run needs to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
+    /// What is read and how it is analysed.
+    pub analysis: AnalysisConfig,
+    /// Where the tables lie.
+    pub output: String,
+    /// Exit with 3 where a larger share of what was received failed.
+    pub error_rate_max: Option<f64>,
+}
+
+/// Everything up to the writer: what is read, and how it is analysed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnalysisConfig {
     /// Name of the pipeline, for the `runs` table.
     pub pipeline: String,
     /// Where traces lie; at least one.
     pub inputs: Vec<String>,
-    /// Where the tables lie.
-    pub output: String,
     /// `auto`, or the name of a format.
     pub input_format: String,
     /// Which traces are looked at.
     pub selection: Selection,
     /// Who analyses.
     pub analyzer: AnalyzerName,
+    /// Files of rules beside the shipped ones.
+    pub rules: Vec<PathBuf>,
     /// Time that one trace may take in the analyzer.
     pub trace_timeout: Duration,
     /// Lines over this are rejected.
@@ -33,8 +44,6 @@ pub struct RunConfig {
     pub memory_bytes: usize,
     /// Where the redaction key comes from.
     pub redaction_key: KeySource,
-    /// Exit with 3 where a larger share of what was received failed.
-    pub error_rate_max: Option<f64>,
 }
 
 /// The analyzers of this build.
@@ -89,6 +98,7 @@ pub struct Overrides {
     pub until: Option<String>,
     pub services: Vec<String>,
     pub analyzer: Option<AnalyzerName>,
+    pub rules: Vec<PathBuf>,
     pub trace_timeout: Option<Duration>,
     pub record_bytes_max: Option<usize>,
     pub memory_bytes: Option<usize>,
@@ -158,6 +168,7 @@ struct RedactSection {
 #[serde(deny_unknown_fields, default)]
 struct AnalyzeSection {
     analyzer: Option<AnalyzerName>,
+    rules: Vec<PathBuf>,
     trace_timeout_seconds: Option<f64>,
 }
 
@@ -174,6 +185,26 @@ impl RunConfig {
     /// # Errors
     /// [`ConfigError`], each a mistake of whoever wrote the configuration.
     pub fn resolve(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
+        let (output, error_rate) = (given.output.clone(), given.error_rate_max);
+        let (analysis, write) = AnalysisConfig::resolve_with(file, given, key_in_environment)?;
+        let error_rate_max = error_rate.or(write.max_error_rate);
+        if error_rate_max.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+            return Err(ConfigError::OutOfRange("--max-error-rate is a share between 0 and 1".into()));
+        }
+        Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max })
+    }
+}
+
+impl AnalysisConfig {
+    /// Resolves what was given, for what writes no tables.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn resolve(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
+        Ok(Self::resolve_with(file, given, key_in_environment)?.0)
+    }
+
+    fn resolve_with(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<(Self, WriteSection), ConfigError> {
         let pipeline = file.map_or_else(
             || "command line".to_owned(),
             |path| path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned()),
@@ -199,10 +230,10 @@ impl RunConfig {
         let config = Self {
             pipeline,
             inputs,
-            output: given.output.or(file.write.output).ok_or(ConfigError::NoOutput)?,
             input_format: given.input_format.or(file.source.format).unwrap_or_else(|| "auto".into()),
             selection,
             analyzer: given.analyzer.or(file.analyze.analyzer).unwrap_or(AnalyzerName::Embedded),
+            rules: if given.rules.is_empty() { file.analyze.rules } else { given.rules },
             trace_timeout: match (given.trace_timeout, file.analyze.trace_timeout_seconds) {
                 (Some(timeout), _) => timeout,
                 (None, Some(seconds)) => seconds_from(seconds).map_err(ConfigError::OutOfRange)?,
@@ -214,9 +245,8 @@ impl RunConfig {
                 .or(file.source.memory_limit_mb.map(|mb| mb.saturating_mul(1024 * 1024)))
                 .unwrap_or(limits::GATHER_MEMORY_BYTES),
             redaction_key,
-            error_rate_max: given.error_rate_max.or(file.write.max_error_rate),
         };
-        config.check()
+        Ok((config.check()?, file.write))
     }
 
     fn check(self) -> Result<Self, ConfigError> {
@@ -232,9 +262,6 @@ impl RunConfig {
             && since >= until
         {
             return Err(ConfigError::OutOfRange("--since is not before --until, so no trace could be selected".into()));
-        }
-        if self.error_rate_max.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
-            return Err(ConfigError::OutOfRange("--max-error-rate is a share between 0 and 1".into()));
         }
         Ok(self)
     }
@@ -292,13 +319,14 @@ mod tests {
     fn flags_override_the_file_and_the_file_the_defaults() {
         let file = file("[source]\ninputs = ['a']\nformat = 'otlp'\n[analyze]\ntrace_timeout_seconds = 2\n[write]\noutput = 'out'\n");
         let config = RunConfig::resolve(Some(file.path()), Overrides::default(), false).unwrap();
+        let analysis = config.analysis;
         assert_eq!(
-            (config.inputs.as_slice(), config.output.as_str(), config.input_format.as_str()),
+            (analysis.inputs.as_slice(), config.output.as_str(), analysis.input_format.as_str()),
             (["a".to_owned()].as_slice(), "out", "otlp")
         );
-        assert_eq!((config.trace_timeout, config.record_bytes_max), (Duration::from_secs(2), limits::RECORD_BYTES_MAX));
+        assert_eq!((analysis.trace_timeout, analysis.record_bytes_max), (Duration::from_secs(2), limits::RECORD_BYTES_MAX));
         let given = Overrides { inputs: vec!["b".into()], trace_timeout: Some(Duration::from_secs(5)), ..Overrides::default() };
-        let config = RunConfig::resolve(Some(file.path()), given, true).unwrap();
+        let config = RunConfig::resolve(Some(file.path()), given, true).unwrap().analysis;
         assert_eq!(
             (config.inputs[0].as_str(), config.trace_timeout, config.redaction_key),
             ("b", Duration::from_secs(5), KeySource::Environment)

@@ -10,6 +10,7 @@
 pub mod analyze;
 pub mod cli;
 pub mod config;
+pub mod eval;
 pub mod inspect;
 pub mod limits;
 pub mod model;

@@ -90,6 +90,15 @@ pub const EVIDENCE_MAX: usize = 12;
 /// Bytes at each end of a long text that rules look at: what failed stands at the start of a message or at the end of a stack.
 pub const RULE_TEXT_BYTES: usize = 4 * 1024;
 
+/// Bytes of a file of labels, decompressed.
+pub const LABEL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// Turns of a dialogue that the embedded analyzer reads; the longest run among the labelled ones has 130.
+pub const DIALOGUE_TURNS_MAX: usize = 2_000;
+
+/// Bytes of a dialogue in which signals are looked for: a few milliseconds of work.
+pub const DIALOGUE_TEXT_BYTES: usize = 1024 * 1024;
+
 /// Failures that the run summary names; all of them stand in `errors`.
 pub const SUMMARY_FAILURES_MAX: usize = 10_000;
 

@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::analyze::embedded::{Embedded, RuleError};
 use crate::analyze::{self, AnalyzeCounts, Analyzer};
-use crate::config::{AnalyzerName, KeySource, RunConfig};
+use crate::config::{AnalysisConfig, AnalyzerName, KeySource, RunConfig};
 use crate::model::{OutcomeStream, RunStatus, RunSummary};
 use crate::parse::{self, AssembleOptions, Bodies, Fatal, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
-use crate::redact::{self, KeyError, RedactionKey, Redactor};
+use crate::redact::{self, KeyError, RedactedTrace, RedactionKey, Redactor};
 use crate::select;
 use crate::store::{self, Location, StoreError};
-use crate::validate::{self, PatternSchema, SchemaError};
+use crate::validate::{self, Pattern, PatternSchema, SchemaError};
 use crate::write::{self, LabelCount, Tables, WriteError};
 
 /// Why a run failed; nothing of it is visible then.
@@ -31,9 +31,17 @@ pub enum RunError {
     /// There is no redaction key.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The rules that are compiled in are broken.
-    #[error(transparent)]
+    /// A rule cannot be used.
+    #[error("{0}\n  hint: docs/rules.md describes rules; `failsift rules check FILE` checks a file")]
     Rules(#[from] RuleError),
+    /// A file of rules cannot be read.
+    #[error("cannot read the rules {file}: {reason}")]
+    RulesUnreadable {
+        /// The file.
+        file: String,
+        /// What the system said.
+        reason: std::io::Error,
+    },
     /// The schema that is compiled in is broken.
     #[error(transparent)]
     Schema(#[from] SchemaError),
@@ -56,7 +64,14 @@ pub enum RunError {
 impl RunError {
     /// Whether the user has to change the command or the configuration, rather than the world around it.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Format(_) | Self::Store(StoreError::Location { .. }) | Self::Key(KeyError::TooShort(_)))
+        matches!(
+            self,
+            Self::Format(_)
+                | Self::Rules(_)
+                | Self::RulesUnreadable { .. }
+                | Self::Store(StoreError::Location { .. })
+                | Self::Key(KeyError::TooShort(_))
+        )
     }
 }
 
@@ -103,24 +118,82 @@ impl std::fmt::Display for Progress {
 pub async fn run(config: &RunConfig, progress: &Progress, shutdown: CancellationToken) -> Result<RunReport, RunError> {
     let started_at = now();
     let run_id = uuid::Uuid::now_v7().to_string();
-    let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
     let output = store::table_url(&config.output)?;
+    let analysis = analysis(&config.analysis, &output, &run_id, progress, None, shutdown.clone()).await?;
+    let tables = Tables::open(&output).await?;
+
+    let mut summary = empty_summary(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
+    let staged = write::outcomes(analysis.outcomes, &tables, &mut summary).await?;
+    if let Some(reason) = analysis.fatal.get() {
+        return Err(RunError::Gather(reason.to_owned()));
+    }
+    let (read, parse) = (&progress.read, &progress.parse);
+    summary.received = progress.received.load(Ordering::Relaxed);
+    summary.filtered = progress.filtered.load(Ordering::Relaxed);
+    summary.status = if shutdown.is_cancelled() { RunStatus::Interrupted } else { RunStatus::Complete };
+    summary.skipped_objects = parse.skipped_objects();
+    summary.objects_read = read.objects.load(Ordering::Relaxed);
+    summary.bytes_read = read.bytes.load(Ordering::Relaxed);
+    summary.spans_read = parse.spans.load(Ordering::Relaxed);
+    summary.grounding_rate = analysis.counts.grounding_rate();
+    summary.latency_ms_p50 = analysis.counts.latency_ms(0.5);
+    summary.latency_ms_p95 = analysis.counts.latency_ms(0.95);
+    summary.latency_ms_max = analysis.counts.latency_ms_max();
+    summary.finished_at = now();
+    let missing = parse::missing_objects(parse, read);
+    if let Some(first) = missing.first() {
+        tracing::warn!(count = missing.len(), first, "a manifest names objects that are not below the inputs");
+    }
+    let labels = staged.labels.clone();
+    write::commit(tables, staged, &summary, read.object_keys()).await?;
+    Ok(RunReport { summary, labels, key_made_at: analysis.key_made_at })
+}
+
+/// Somebody who looks at every redacted trace on its way to the analyzer.
+pub type Look = Arc<dyn Fn(&RedactedTrace) + Send + Sync>;
+
+/// The stages from read to validate, joined and ready to be drawn from.
+pub struct Analysis {
+    /// One outcome for each trace that was received and not filtered.
+    pub outcomes: OutcomeStream<Pattern>,
+    /// What the analyze stage measured, complete once the outcomes end.
+    pub counts: Arc<AnalyzeCounts>,
+    /// Why gathering ended early, known once the outcomes end.
+    pub fatal: Fatal,
+    key_id: String,
+    key_made_at: Option<std::path::PathBuf>,
+    /// Lives as long as outcomes come out of it.
+    _spill: SpillFolder,
+}
+
+/// Joins the stages from read to validate. Objects below `output` are no input.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn analysis(
+    config: &AnalysisConfig,
+    output: &url::Url,
+    run_id: &str,
+    progress: &Progress,
+    look: Option<Look>,
+    shutdown: CancellationToken,
+) -> Result<Analysis, RunError> {
+    let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
     let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
-    let objects = store::objects(&inputs, &output).await?;
+    let embedded = Embedded::with_rules(&rule_files(&config.rules)?)?;
+    let objects = store::objects(&inputs, output).await?;
     let key = redaction_key(&config.redaction_key)?;
     let key_made_at = key.made_at().map(std::path::Path::to_owned);
     let redactor = Arc::new(Redactor::new(key));
-    let embedded = Embedded::new()?;
     let analyzer: Arc<dyn Analyzer> = match config.analyzer {
         AnalyzerName::Embedded => Arc::new(embedded.clone()),
     };
-    let schema = PatternSchema::new(&run_id)?;
-    let tables = Tables::open(&output).await?;
+    let schema = PatternSchema::new(run_id)?;
     let temporary = std::env::temp_dir();
     let spill = SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
 
     let (read_counts, parse_counts) = (Arc::clone(&progress.read), Arc::clone(&progress.parse));
-    let analyze_counts = Arc::new(AnalyzeCounts::default());
+    let counts = Arc::new(AnalyzeCounts::default());
     let fatal = Fatal::default();
     let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
     let gathering = AssembleOptions {
@@ -130,42 +203,43 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
         bodies: Bodies::new(inputs, config.record_bytes_max),
     };
 
-    let records = read::records(objects, reading, Arc::clone(&read_counts), shutdown.clone());
-    let traces = parse::traces(records, &gathering, Arc::clone(&parse_counts), &fatal);
+    let records = read::records(objects, reading, read_counts, shutdown.clone());
+    let traces = parse::traces(records, &gathering, parse_counts, &fatal);
     let traces = counted(traces, &progress.received);
     let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
     let redacted = redact::traces(selected, &redactor);
     let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
-    let drafts = analyze::drafts(failed, analyzer, config.trace_timeout, Arc::clone(&analyze_counts), shutdown.clone());
+    let failed = looked_at(failed, look);
+    let drafts = analyze::drafts(failed, analyzer, config.trace_timeout, Arc::clone(&counts), shutdown);
     let drafts = redact::drafts(drafts, &redactor);
     let patterns = validate::patterns(drafts, schema);
     let outcomes = redact::reasons(patterns, &redactor);
     let outcomes = counted(outcomes, &progress.done);
+    Ok(Analysis { outcomes, counts, fatal, key_id: redactor.key_id().to_owned(), key_made_at, _spill: spill })
+}
 
-    let mut summary = empty_summary(run_id, config.pipeline.clone(), started_at, redactor.key_id());
-    let staged = write::outcomes(outcomes, &tables, &mut summary).await?;
-    if let Some(reason) = fatal.get() {
-        return Err(RunError::Gather(reason.to_owned()));
-    }
-    summary.received = progress.received.load(Ordering::Relaxed);
-    summary.filtered = progress.filtered.load(Ordering::Relaxed);
-    summary.status = if shutdown.is_cancelled() { RunStatus::Interrupted } else { RunStatus::Complete };
-    summary.skipped_objects = parse_counts.skipped_objects();
-    summary.objects_read = read_counts.objects.load(Ordering::Relaxed);
-    summary.bytes_read = read_counts.bytes.load(Ordering::Relaxed);
-    summary.spans_read = parse_counts.spans.load(Ordering::Relaxed);
-    summary.grounding_rate = analyze_counts.grounding_rate();
-    summary.latency_ms_p50 = analyze_counts.latency_ms(0.5);
-    summary.latency_ms_p95 = analyze_counts.latency_ms(0.95);
-    summary.latency_ms_max = analyze_counts.latency_ms_max();
-    summary.finished_at = now();
-    let missing = parse::missing_objects(&parse_counts, &read_counts);
-    if let Some(first) = missing.first() {
-        tracing::warn!(count = missing.len(), first, "a manifest names objects that are not below the inputs");
-    }
-    let labels = staged.labels.clone();
-    write::commit(tables, staged, &summary, read_counts.object_keys()).await?;
-    Ok(RunReport { summary, labels, key_made_at })
+/// Reads files of rules, with their names.
+///
+/// # Errors
+/// [`RunError::RulesUnreadable`].
+pub fn rule_files(paths: &[std::path::PathBuf]) -> Result<Vec<(String, String)>, RunError> {
+    let read = |path: &std::path::PathBuf| {
+        let file = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|reason| RunError::RulesUnreadable { file: file.clone(), reason })?;
+        Ok((file, text))
+    };
+    paths.iter().map(read).collect()
+}
+
+fn looked_at(traces: OutcomeStream<RedactedTrace>, look: Option<Look>) -> OutcomeStream<RedactedTrace> {
+    let Some(look) = look else { return traces };
+    traces
+        .inspect(move |trace| {
+            if let Ok(trace) = trace {
+                look(trace);
+            }
+        })
+        .boxed()
 }
 
 /// The redaction key that the configuration asks for.

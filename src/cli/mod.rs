@@ -1,9 +1,11 @@
 //! The command line: one verb a file. A verb parses, calls one library function, and prints.
 
+mod eval;
 mod exit;
 mod inspect;
 mod output;
 mod query;
+mod rules;
 mod run;
 mod schema;
 mod show;
@@ -34,6 +36,10 @@ enum Verb {
     Inspect(inspect::Args),
     /// Print the pattern of one trace for reading
     Show(show::Args),
+    /// Score an analyzer on labelled traces, or have patterns rated by a person
+    Eval(eval::Args),
+    /// Check rules of your own
+    Rules(rules::Args),
     /// Print a JSON Schema: trace, pattern, error or `run_summary`
     Schema(schema::Args),
 }
@@ -65,6 +71,8 @@ pub fn main() -> ExitCode {
             Verb::Query(args) => query::execute(args).await,
             Verb::Inspect(args) => inspect::execute(args).await,
             Verb::Show(args) => show::execute(args).await,
+            Verb::Eval(args) => eval::execute(args).await,
+            Verb::Rules(args) => rules::execute(&args),
             Verb::Schema(args) => schema::execute(&args),
         }
     });

@@ -48,6 +48,9 @@ pub(super) struct Args {
     /// Who analyses the traces
     #[arg(long, value_enum, env = "FAILSIFT_ANALYZER")]
     analyzer: Option<AnalyzerName>,
+    /// File with rules of your own beside the shipped ones; may be given several times
+    #[arg(long = "rules", value_name = "FILE")]
+    rules: Vec<PathBuf>,
     /// Time budget of one trace in seconds [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "FAILSIFT_TRACE_TIMEOUT")]
     trace_timeout: Option<Duration>,
@@ -91,6 +94,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         until: args.until,
         services: args.services,
         analyzer: args.analyzer,
+        rules: args.rules,
         trace_timeout: args.trace_timeout,
         record_bytes_max: args.max_record_bytes,
         memory_bytes: args.memory_limit.map(|mb| mb.saturating_mul(1024 * 1024)),

@@ -37,6 +37,11 @@ impl Label {
     /// A trace that failed and does not show why.
     pub const INSUFFICIENT_EVIDENCE: Self = Self { category: "unclassified", factor: "insufficient_evidence" };
 
+    /// Whether it says that nothing failed.
+    pub fn is_healthy(self) -> bool {
+        self == Self::NO_FAILURE_FOUND
+    }
+
     /// The category.
     pub fn category(self) -> &'static str {
         self.category

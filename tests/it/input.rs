@@ -95,7 +95,7 @@ fn an_incomplete_trace_gets_a_pattern_with_less_confidence_and_says_what_is_miss
     );
     assert!(rows[0]["confidence"].as_f64() < rows[1]["confidence"].as_f64());
     let rationale = rows[0]["confidence_rationale"].as_str().unwrap();
-    assert!(rationale.contains("parent is missing") && rationale.contains("without an end"), "{rationale}");
+    assert!(rationale.contains("the parent is missing") && rationale.contains("without an end"), "{rationale}");
 }
 
 #[test]

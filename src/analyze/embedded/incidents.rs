@@ -30,6 +30,8 @@ pub(super) enum IncidentKind {
     ToolResult,
     /// One call again and again.
     RepeatedCalls,
+    /// Only the dialogue as a whole shows it.
+    Dialogue,
 }
 
 impl IncidentKind {
@@ -44,6 +46,7 @@ impl IncidentKind {
             Self::LowScores => "low_scores",
             Self::ToolResult => "tool_result",
             Self::RepeatedCalls => "repeated_calls",
+            Self::Dialogue => "dialogue",
         }
     }
 }
@@ -72,7 +75,7 @@ pub(super) struct Incident<'t> {
 }
 
 impl<'t> Incident<'t> {
-    fn new(trace: &'t Trace, index: usize, kind: IncidentKind) -> Option<Self> {
+    pub(super) fn new(trace: &'t Trace, index: usize, kind: IncidentKind) -> Option<Self> {
         let span = trace.spans.get(index)?;
         Some(Self {
             index,
@@ -177,10 +180,17 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// The last finish reason, where it says that the provider stopped.
+/// The last finish reason, where it says that the provider stopped; where none was recorded, an answer that ends inside of a JSON string.
 fn stopped(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::FinishReason)?;
-    let (number, reason) = incident.span.finish_reasons.iter().enumerate().next_back()?;
+    let Some((number, reason)) = incident.span.finish_reasons.iter().enumerate().next_back() else {
+        let (number, message) =
+            incident.span.output.iter().enumerate().next_back().filter(|(_, message)| ends_inside_string(&message.content))?;
+        let field = format!("output[{number}].content");
+        incident.signals.push(Signal::new("answer_ends", "inside_json_string", field.clone()));
+        incident.texts.push((field, &message.content));
+        return Some(incident);
+    };
     let normal = [
         "stop",
         "end_turn",
@@ -202,10 +212,17 @@ fn stopped(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
+/// Whether a text is JSON that stops in the middle of a string. A missing bracket alone may be the model's mistake, and is none of these.
+fn ends_inside_string(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '['])
+        && serde_json::from_str::<serde::de::IgnoredAny>(text)
+            .is_err_and(|error| error.is_eof() && error.to_string().starts_with("EOF while parsing a string"))
+}
+
 fn refused(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
-            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?i (?:can'?t|can’t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)(?: to)? (?:help|assist|comply|provide|support|engage|fulfil|discuss|participate|create|generate|share|disclose|answer that|do that)\b",
+            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?(?:(?:i (?:can'?t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)|i'?m (?:unable|not able) to)(?: to)? (?:help|assist|comply|provide|support|engage|fulfill?|discuss|participate|create|generate|share|disclose|answer that|do that)\b|i (?:must|have to|will) (?:respectfully )?decline\b|i (?:don'?t|do not|am not|wouldn'?t) feel comfortable\b|(?:this|that|your) request (?:violates|goes against)\b)",
         )
     });
     let mut incident = Incident::new(trace, index, IncidentKind::Refusal)?;
@@ -258,7 +275,7 @@ fn push_last_output<'t>(incident: &mut Incident<'t>) {
 fn says_error(result: &str) -> bool {
     static ERROR: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
-            r#"(?i)^\W{0,3}(?:error\b|exception\b|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)\b\s*[:(]|failed to |error invoking tool|tool execution failed|http (?:error )?[45]\d\d)|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true|is not a valid tool, try one of|"status_?code"\s*:\s*[45]\d\d"#,
+            r#"(?i)^\W{0,3}(?:error\b|exception\b|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)\b\s*[:(]|failed to |(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]|error invoking tool|tool execution failed|http (?:error )?[45]\d\d)|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true|is not a valid tool, try one of|"status_?code"\s*:\s*[45]\d\d"#,
         )
     });
     ERROR.as_ref().is_some_and(|error| error.is_match(signals::clip(result)))

@@ -1,51 +1,86 @@
 //! The embedded analyzer: deterministic, no network, no key.
 //!
 //! `incidents` finds what went wrong step by step, `root` decides which of it came first and was not recovered from, the catalogue in
-//! `rules/*.toml` names it, and this module writes it down.
+//! `rules/*.toml` names it. Where no step says that it failed, `dialogue` looks at who said what. `confidence` says how sure that is,
+//! and `drafts` writes it down.
 
+mod cases;
+mod confidence;
+mod dialogue;
+mod drafts;
 mod incidents;
 mod root;
 mod rules;
 mod signals;
 mod tree;
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sha2::{Digest, Sha256};
 
-use self::incidents::Incident;
+pub use self::confidence::Way;
+use self::confidence::{Calibration, Facts, logit};
+use self::dialogue::{Dialogue, Ranked, Sightings};
+use self::incidents::{Incident, IncidentKind};
+use self::root::Root;
+pub use self::rules::RuleError;
 use self::rules::{Catalogue, Rule};
-use self::signals::Signal;
 use self::tree::SpanTree;
 use super::{AnalyzeError, Analyzer, Deadline, TimedOut};
-use crate::limits::EVIDENCE_MAX;
-use crate::model::{
-    Annotation, Draft, Evidence, EvidenceKind, Label, Message, Span, SpanKind, Status, ToolUse, Trace, excerpt_around, hex, last_segment,
-};
+use crate::model::{Annotation, Draft, Label, Message, Span, SpanKind, Status, ToolUse, Trace};
 use crate::pool;
 use crate::redact::RedactedTrace;
 
-pub use self::rules::RuleError;
-
-/// Characters of a name that is quoted in a sentence: names are the trace's, and may be of any length.
-const NAME_CHARS_MAX: usize = 60;
-
-/// Annotations that stand in the evidence of one pattern.
-const ANNOTATIONS_MAX: usize = 3;
-
-/// Confidence that nothing failed where somebody says that something did.
-const RATED_BADLY: f64 = 0.5;
-
 /// Version of the catalogue, in the `model` column.
-const RULES_VERSION: &str = "rules-1";
+const RULES_VERSION: &str = "rules-2";
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Embedded {
     catalogue: Arc<Catalogue>,
+    calibration: Arc<Calibration>,
+}
+
+/// Why the analyzer says what it says, for fitting and for people.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The verdict.
+    pub label: Label,
+    /// How it came about.
+    pub way: Way,
+    /// The rule that names it.
+    pub rule: Option<String>,
+    /// What the confidence depends on.
+    pub facts: Vec<(&'static str, f64)>,
+    /// Whether the trace is a conversation that shows trouble, so that the dialogue may decide.
+    pub is_conversation: bool,
+    /// Signals of the dialogue.
+    pub signals: Vec<String>,
+}
+
+/// What the analyzer found, before it is written down.
+enum Verdict<'i, 't, 'c> {
+    /// A step failed.
+    Step(Root<'i, 't, 'c>),
+    /// The dialogue shows it.
+    Conversation(Suspicion<'c>),
+    /// A span failed and says nothing, or the run has no end.
+    Unexplained,
+    /// Nothing failed.
+    Nothing,
+}
+
+/// The dialogue where it was looked at, with its signals where they were.
+type Seen<'t> = Option<(Dialogue<'t>, Option<Sightings>)>;
+
+/// The failure that a dialogue makes likely.
+struct Suspicion<'c> {
+    rule: &'c Rule,
+    /// Before calibration.
+    probability: f64,
+    /// Signals that speak for it, the strongest first.
+    reasons: Vec<usize>,
 }
 
 impl Embedded {
@@ -54,14 +89,30 @@ impl Embedded {
     /// # Errors
     /// [`RuleError`] where a rule is not well-formed, which a test rules out for the shipped ones.
     pub fn new() -> Result<Self, RuleError> {
-        let this = Self { catalogue: Arc::new(Catalogue::shipped()?) };
+        Self::with_rules(&[])
+    }
+
+    /// The analyzer with `(name, text)` files of rules beside the shipped ones; `docs/rules.md` describes them.
+    ///
+    /// # Errors
+    /// [`RuleError`].
+    pub fn with_rules(files: &[(String, String)]) -> Result<Self, RuleError> {
+        let this = Self { catalogue: Arc::new(Catalogue::with(files)?), calibration: Arc::new(Calibration::shipped()?) };
         this.warm_up();
         Ok(this)
     }
 
+    /// Checks a file of rules: `(rules, cases, complaints)`.
+    ///
+    /// # Errors
+    /// [`RuleError`] where it is not well-formed.
+    pub fn check_rules(name: &str, text: &str) -> Result<(usize, usize, Vec<String>), RuleError> {
+        cases::check(name, text)
+    }
+
     /// Compiles every expression before the first trace, whose time budget it would take from.
     fn warm_up(&self) {
-        let said = || vec![Message { content: "text".into(), ..Message::default() }];
+        let said = || vec![Message { content: "final answer: 1".into(), ..Message::default() }];
         let spans = [
             Span { kind: SpanKind::Llm, output: said(), ..Span::default() },
             Span { kind: SpanKind::Tool, tool: Some(ToolUse { result: Some("error: x".into()), ..ToolUse::default() }), ..Span::default() },
@@ -70,7 +121,9 @@ impl Embedded {
         ];
         let trace = Trace { spans: spans.into(), ..Trace::default() };
         // What it says of this trace does not matter.
-        let _ = self.draft(&trace, Deadline::after(Duration::from_mins(1)));
+        let deadline = Deadline::after(Duration::from_mins(1));
+        let _ = self.draft(&trace, deadline);
+        let _ = Dialogue::of(&trace, &SpanTree::of(&trace), deadline).and_then(|dialogue| self.catalogue.signals.find(&dialogue, deadline));
     }
 
     /// Whether anything in the trace says that something went wrong: a status, a sign that the rules know, or what people said of it.
@@ -80,20 +133,146 @@ impl Embedded {
         if trace.spans.iter().any(said) {
             return true;
         }
+        self.explain(trace, deadline).map_or(true, |explanation| explanation.label != Label::NO_FAILURE_FOUND)
+            || incidents::find(trace, &SpanTree::of(trace), deadline).map_or(true, |incidents| !incidents.is_empty())
+    }
+
+    /// The verdict with everything that it rests on.
+    ///
+    /// # Errors
+    /// [`TimedOut`].
+    pub fn explain(&self, trace: &Trace, deadline: Deadline) -> Result<Explanation, TimedOut> {
         let tree = SpanTree::of(trace);
-        tree.unfinished_root || incidents::find(trace, &tree, deadline).map_or(true, |incidents| !incidents.is_empty())
+        let incidents = incidents::find(trace, &tree, deadline)?;
+        let dialogue = Dialogue::of(trace, &tree, deadline)?;
+        let sightings = self.catalogue.signals.find(&dialogue, deadline)?;
+        let verdict = self.verdict(trace, &tree, &incidents, deadline)?;
+        let (label, rule) = match &verdict.0 {
+            Verdict::Step(root) => (root.fit.rule.label, Some(root.fit.rule)),
+            Verdict::Conversation(suspicion) => (suspicion.rule.label, Some(suspicion.rule)),
+            Verdict::Unexplained => (Label::INSUFFICIENT_EVIDENCE, None),
+            Verdict::Nothing => (Label::NO_FAILURE_FOUND, None),
+        };
+        let (way, facts) = facts(trace, &tree, &incidents, &verdict.0, Some(&dialogue));
+        Ok(Explanation {
+            label,
+            way,
+            rule: rule.map(|rule| rule.id.clone()),
+            facts: facts.into_iter().collect(),
+            is_conversation: dialogue.is_conversation() && self.catalogue.signals.shows_trouble(&sightings),
+            signals: self.catalogue.signals.shown(&sightings).map(str::to_owned).collect(),
+        })
     }
 
     fn draft(&self, trace: &Trace, deadline: Deadline) -> Result<Draft, TimedOut> {
         let tree = SpanTree::of(trace);
         let incidents = incidents::find(trace, &tree, deadline)?;
-        let verdict = root::choose(trace, &tree, &incidents, &self.catalogue, deadline)?;
-        Ok(match verdict {
-            Some((incident, rule)) => failure(trace, &tree, &incidents, incident, rule),
-            None if incidents.iter().any(|incident| incident.unexplained) || tree.unfinished_root => unexplained(trace, &tree),
-            None => healthy(trace, &tree, &incidents),
-        })
+        let (verdict, seen) = self.verdict(trace, &tree, &incidents, deadline)?;
+        let (way, facts) = facts(trace, &tree, &incidents, &verdict, seen.as_ref().map(|(dialogue, _)| dialogue));
+        let confidence = self.calibration.confidence(way, &facts);
+        let lowered_by = self.calibration.lowered_by(way, &facts);
+        let draft = match (&verdict, &seen) {
+            (Verdict::Step(root), _) => drafts::step(trace, &tree, &incidents, root),
+            (Verdict::Conversation(suspicion), Some((dialogue, Some(sightings)))) => {
+                drafts::conversation(trace, dialogue, &self.catalogue.signals, sightings, suspicion)
+            }
+            (Verdict::Nothing, _) => drafts::nothing(trace, &incidents),
+            (Verdict::Unexplained | Verdict::Conversation(_), _) => drafts::unexplained(trace, &tree),
+        };
+        let confidence_rationale = confidence::rationale(draft.confidence_rationale, &lowered_by, trace);
+        Ok(Draft { confidence, confidence_rationale, ..draft })
     }
+
+    /// What failed, and the dialogue where it was looked at.
+    fn verdict<'i, 't, 's>(
+        &'s self,
+        trace: &'t Trace,
+        tree: &SpanTree,
+        incidents: &'i [Incident<'t>],
+        deadline: Deadline,
+    ) -> Result<(Verdict<'i, 't, 's>, Seen<'t>), TimedOut> {
+        let root = root::choose(trace, tree, incidents, &self.catalogue, deadline)?;
+        // A status is plain; what only words show is weighed together with all other words of a conversation.
+        if let Some(root) = root.filter(|root| matches!(root.incident.kind, IncidentKind::Error | IncidentKind::FinishReason)) {
+            return Ok((Verdict::Step(root), None));
+        }
+        let dialogue = Dialogue::of(trace, tree, deadline)?;
+        if dialogue.is_conversation() {
+            let sightings = self.catalogue.signals.find(&dialogue, deadline)?;
+            if let Some(suspicion) = self.suspicion(&sightings) {
+                return Ok((Verdict::Conversation(suspicion), Some((dialogue, Some(sightings)))));
+            }
+        }
+        let unexplained = || incidents.iter().any(|incident| incident.unexplained) || tree.unfinished_root;
+        let verdict = match root {
+            Some(root) => Verdict::Step(root),
+            None if unexplained() => Verdict::Unexplained,
+            None => Verdict::Nothing,
+        };
+        Ok((verdict, Some((dialogue, None))))
+    }
+
+    /// What a dialogue makes likely; nothing where nothing in it speaks of trouble.
+    fn suspicion(&self, sightings: &Sightings) -> Option<Suspicion<'_>> {
+        if !self.catalogue.signals.shows_trouble(sightings) {
+            return None;
+        }
+        let ranked = self.catalogue.weights.rank(sightings).into_iter().filter(|ranked| !ranked.reasons.is_empty());
+        let weighed = ranked.filter_map(|Ranked { label, probability, reasons, .. }| {
+            let rule = self.catalogue.of_dialogue(label)?;
+            Some(Suspicion { rule, probability, reasons: reasons.into_iter().map(|(signal, _)| signal).collect() })
+        });
+        let weighed = weighed.into_iter().next();
+        let explicit = self.catalogue.explicit(sightings);
+        match (explicit, weighed) {
+            (Some((rule, signal)), weighed) if weighed.as_ref().is_none_or(|weighed| rule.confidence > weighed.probability) => {
+                Some(Suspicion { rule, probability: rule.confidence, reasons: vec![signal] })
+            }
+            (_, weighed) => weighed,
+        }
+    }
+}
+
+/// How a verdict came about, and what its confidence depends on.
+fn facts(
+    trace: &Trace,
+    tree: &SpanTree,
+    incidents: &[Incident<'_>],
+    verdict: &Verdict<'_, '_, '_>,
+    dialogue: Option<&Dialogue<'_>>,
+) -> (Way, Facts) {
+    let mut facts = confidence::of_trace(trace, tree);
+    let mut note = |name, holds: bool| {
+        if holds {
+            facts.insert(name, 1.0);
+        }
+    };
+    note("recovered", incidents.iter().any(|incident| incident.recovered));
+    let way = match verdict {
+        Verdict::Step(root) => {
+            let incident = root.incident;
+            note("last_resort", root.fit.rule.is_last_resort() && incident.kind == IncidentKind::Error);
+            note("no_exception", incident.kind != IncidentKind::Error);
+            note("no_message", incident.kind == IncidentKind::Error && incident.texts.is_empty());
+            note("contested", root.contested);
+            note("corroborated", root.fit.fired > 1);
+            facts.insert("rule", logit(root.fit.rule.confidence));
+            Way::Rule
+        }
+        Verdict::Conversation(suspicion) => {
+            facts.insert("probability", logit(suspicion.probability));
+            Way::Dialogue
+        }
+        Verdict::Unexplained => {
+            note("unexplained", true);
+            Way::Nothing
+        }
+        Verdict::Nothing => {
+            note("dialogue", dialogue.is_some_and(Dialogue::is_long));
+            Way::Nothing
+        }
+    };
+    (way, facts)
 }
 
 #[async_trait]
@@ -110,263 +289,4 @@ impl Analyzer for Embedded {
             Err(defect) => Err(AnalyzeError::Defect(defect)),
         }
     }
-}
-
-/// What people and evaluators said of the trace, the complaints first.
-fn annotations(trace: &Trace) -> impl Iterator<Item = Evidence> {
-    let mut found: Vec<(&Span, usize, &Annotation)> = Vec::new();
-    for span in &trace.spans {
-        found.extend(span.annotations.iter().enumerate().map(|(index, annotation)| (span, index, annotation)));
-    }
-    found.sort_by_key(|(_, _, annotation)| !annotation.is_negative());
-    found.into_iter().take(ANNOTATIONS_MAX).map(|(span, index, annotation)| {
-        let signal = Signal::new("annotation", annotation, format!("annotations[{index}]"));
-        Evidence {
-            kind: EvidenceKind::Signal,
-            span_id: Some(span.span_id.clone()),
-            field: signal.field,
-            signal: Some(signal.text),
-            excerpt: None,
-            verified: false,
-        }
-    })
-}
-
-fn failure(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], incident: &Incident<'_>, rule: &Rule) -> Draft {
-    let span = incident.span;
-    let fill = |template: &str| fill(template, trace, incident);
-    let mut evidence: Vec<Evidence> = incident
-        .signals
-        .iter()
-        .map(|signal| Evidence {
-            kind: EvidenceKind::Signal,
-            span_id: Some(span.span_id.clone()),
-            field: signal.field.clone(),
-            signal: Some(signal.text.clone()),
-            excerpt: None,
-            verified: false,
-        })
-        .collect();
-    for (field, text) in incident.texts.iter().take(2) {
-        let focus = rule.focus(text).unwrap_or(0..text.len().min(1));
-        let excerpt = excerpt_around(text, focus);
-        if !excerpt.is_empty() && evidence.iter().all(|known| known.excerpt.as_deref() != Some(excerpt)) {
-            evidence.push(Evidence {
-                kind: EvidenceKind::Excerpt,
-                span_id: Some(span.span_id.clone()),
-                field: Some(field.clone()),
-                signal: None,
-                excerpt: Some(excerpt.to_owned()),
-                verified: false,
-            });
-        }
-    }
-    let recovered = incidents.iter().filter(|other| other.recovered).count();
-    if recovered > 0 {
-        evidence.push(whole_trace_signal(format!("failures_recovered={recovered}")));
-    }
-    evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
-    evidence.extend(annotations(trace));
-
-    let name: String = span.name.chars().take(NAME_CHARS_MAX).collect();
-    let mut summary = format!("{} in span {name:?} ({})", fill(&rule.title), span.kind.as_str());
-    if let Some(said) = incident.said() {
-        // Writing to a string cannot fail.
-        let _ = write!(summary, ": {said}");
-    }
-    if !summary.ends_with(['.', '!', '?', '…']) {
-        summary.push('.');
-    }
-    let above = tree.failed_above(trace, incident.index);
-    if above > 0 {
-        let _ = write!(summary, " It took {above} enclosing span{} with it.", if above == 1 { "" } else { "s" });
-    }
-    let (confidence, rationale) =
-        confidence(rule.confidence, trace, tree, &incident.signals.iter().map(|signal| signal.text.as_str()).collect::<Vec<_>>(), &rule.id);
-    Draft {
-        title: fill(&rule.title),
-        label: rule.label,
-        summary,
-        root_cause_hypothesis: fill(&rule.hypothesis),
-        evidence,
-        actions: rule.actions.iter().map(|action| fill(action)).collect(),
-        confidence,
-        confidence_rationale: rationale,
-        ..draft_of(trace, rule.label, Some(span), incident.error_type.as_deref())
-    }
-}
-
-fn healthy(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>]) -> Draft {
-    let recovered = incidents.iter().filter(|incident| incident.recovered).count();
-    let label = Label::NO_FAILURE_FOUND;
-    let mut signals = vec!["unrecovered_failures=0".to_owned(), format!("spans_checked={}", trace.spans.len())];
-    if recovered > 0 {
-        signals.push(format!("failures_recovered={recovered}"));
-    }
-    let mut summary = match recovered {
-        0 => "No step of the run failed, was refused, cut off, blocked or left empty.".to_owned(),
-        1 => "One step failed and a retry, fallback or repair after it worked.".to_owned(),
-        _ => format!("{recovered} steps failed and retries, fallbacks or repairs after them worked."),
-    };
-    let mut base = if recovered > 0 { 0.85 } else { 0.9 };
-    if let Some(complaint) = trace.spans.iter().flat_map(|span| &span.annotations).find(|annotation| annotation.is_negative()) {
-        let said: String = complaint.to_string().chars().take(NAME_CHARS_MAX).collect();
-        let _ = write!(summary, " It was rated badly all the same ({said}).");
-        base = RATED_BADLY;
-    }
-    let (confidence, rationale) = confidence(base, trace, tree, &[], "no rule fired");
-    Draft {
-        title: "No failure found".into(),
-        label,
-        summary,
-        root_cause_hypothesis:
-            "The trace shows no failure. What only a reader can judge, such as a wrong fact in a fluent answer, is not covered.".into(),
-        evidence: signals.into_iter().map(whole_trace_signal).chain(annotations(trace)).collect(),
-        actions: vec!["Nothing to do; if users complain about this run, read the answer against its sources.".into()],
-        confidence,
-        confidence_rationale: rationale,
-        ..draft_of(trace, label, None, None)
-    }
-}
-
-fn unexplained(trace: &Trace, tree: &SpanTree) -> Draft {
-    let label = Label::INSUFFICIENT_EVIDENCE;
-    let failed = trace.spans.iter().find(|span| span.failed());
-    let what = if failed.is_some() { "A span failed and says neither a type nor a message" } else { "The run has no end and no error" };
-    let (confidence, rationale) = confidence(0.5, trace, tree, &[], "no rule fired");
-    Draft {
-        title: what.into(),
-        label,
-        summary: format!("{what}, so the trace does not show why it stopped."),
-        root_cause_hypothesis: "The process may have been killed, or the instrumentation lost the spans that tell.".into(),
-        evidence: vec![
-            whole_trace_signal(format!("unfinished_spans={}", tree.unfinished)),
-            whole_trace_signal(format!("failed_spans={}", trace.spans.iter().filter(|span| span.failed()).count())),
-        ],
-        actions: vec!["Record exceptions on spans (span.record_exception) and flush the exporter at exit.".into()],
-        confidence,
-        confidence_rationale: rationale,
-        ..draft_of(trace, label, failed, None)
-    }
-}
-
-fn whole_trace_signal(signal: String) -> Evidence {
-    Evidence { kind: EvidenceKind::Signal, span_id: None, field: None, signal: Some(signal), excerpt: None, verified: false }
-}
-
-/// The facts of the trace that every row has.
-fn draft_of(trace: &Trace, label: Label, span: Option<&Span>, error_type: Option<&str>) -> Draft {
-    let spans = trace.spans.len() as u64;
-    Draft {
-        trace_id: trace.trace_id.clone(),
-        title: String::new(),
-        label,
-        summary: String::new(),
-        root_cause_hypothesis: String::new(),
-        evidence: Vec::new(),
-        actions: Vec::new(),
-        confidence: 0.0,
-        confidence_rationale: String::new(),
-        fingerprint: fingerprint(label, trace.service.as_deref(), span.map(|span| span.name.as_str()), error_type),
-        analyzer: "embedded".into(),
-        model: RULES_VERSION.into(),
-        spans_seen: spans,
-        spans_total: spans,
-        input_tokens: 0,
-        output_tokens: 0,
-        cost_usd: 0.0,
-        service: trace.service.clone(),
-        environment: trace.environment.clone(),
-        trace_started_at_ns: trace.started_at_ns(),
-        source: trace.source.clone(),
-        content_digest: digest(trace),
-    }
-}
-
-/// The same for traces that failed alike: category, factor, service, span name without its numbers, error type.
-fn fingerprint(label: Label, service: Option<&str>, span: Option<&str>, error_type: Option<&str>) -> String {
-    let name: String = span.unwrap_or_default().chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
-    let parts = [label.category(), label.factor(), service.unwrap_or_default(), &name, error_type.map(last_segment).unwrap_or_default()];
-    let hash = Sha256::digest(parts.join("\0"));
-    hex(hash.get(..8).unwrap_or(&hash))
-}
-
-/// SHA-256 over the redacted trace in its gathered form.
-fn digest(trace: &Trace) -> String {
-    struct Hashing(Sha256);
-    impl std::io::Write for Hashing {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    // Hashing cannot fail; the encoding of plain data neither.
-    let hashing = postcard::to_io(
-        &(&trace.service, &trace.environment, &trace.spans),
-        std::io::BufWriter::with_capacity(16 * 1024, Hashing(Sha256::new())),
-    );
-    let hash = hashing.ok().and_then(|writer| writer.into_inner().ok()).map(|hashing| hashing.0.finalize()).unwrap_or_default();
-    hex(&hash)
-}
-
-/// The rule's confidence, lowered by what the trace lacks, and the sentence that says so.
-fn confidence(base: f64, trace: &Trace, tree: &SpanTree, signals: &[&str], rule: &str) -> (f64, String) {
-    /// What one kind of gap leaves of the confidence.
-    const GAP: f64 = 0.85;
-    let mut gaps = Vec::new();
-    let mut add = |count: usize, what: &str| {
-        if count > 0 {
-            gaps.push(format!("{count} {what}"));
-        }
-    };
-    add(tree.orphans, "spans whose parent is missing");
-    add(tree.unfinished, "spans without an end");
-    add(tree.cycles, "spans in a cycle of parents");
-    add(trace.spans.iter().filter(|span| span.name.is_empty()).count(), "spans without a name");
-    let nothing_recorded = trace.spans.iter().all(|span| {
-        let texts = [&span.input_text, &span.output_text];
-        span.attributes.is_empty()
-            && span.input.is_empty()
-            && span.output.is_empty()
-            && span.tool.is_none()
-            && texts.iter().all(|text| text.is_none())
-    });
-    add(usize::from(nothing_recorded) * trace.spans.len(), "spans, none of which has attributes");
-    let confidence = gaps.iter().fold(base, |confidence, _| confidence * GAP);
-
-    let mut rationale = if rule == "no rule fired" {
-        "No rule fired.".to_owned()
-    } else {
-        format!("Rule {rule} fired on {}.", if signals.is_empty() { "the text".to_owned() } else { signals.join(", ") })
-    };
-    if !gaps.is_empty() {
-        let _ = write!(rationale, " Lowered, because the trace has {}.", gaps.join(", "));
-    }
-    for note in &trace.notes {
-        let _ = write!(rationale, " Note: {note}.");
-    }
-    (confidence, rationale)
-}
-
-/// Fills `{tool}`, `{model}`, `{span}`, `{error_type}`, `{status}` of a rule's text; where the trace does not say, a plain word stands.
-fn fill(template: &str, trace: &Trace, incident: &Incident<'_>) -> String {
-    if !template.contains('{') {
-        return template.to_owned();
-    }
-    let span = incident.span;
-    let tool = span.tool.as_ref().map(|tool| tool.name.as_str()).or(incident.tool.as_deref());
-    let or_word = |text: Option<&str>, word: &str| {
-        text.filter(|text| !text.is_empty()).map_or_else(|| word.to_owned(), |text| text.chars().take(NAME_CHARS_MAX).collect())
-    };
-    template
-        .replace("{tool}", &or_word(tool, "the tool"))
-        .replace("{model}", &or_word(span.model.as_deref(), "the model"))
-        .replace("{provider}", &or_word(span.provider.as_deref(), "the provider"))
-        .replace("{span}", &or_word(Some(&span.name), "the step"))
-        .replace("{error_type}", &or_word(incident.error_type.as_deref().map(last_segment), "an error"))
-        .replace("{status}", &incident.status.map_or_else(|| "an error".to_owned(), |status| status.to_string()))
-        .replace("{service}", &or_word(trace.service.as_deref(), "the service"))
 }

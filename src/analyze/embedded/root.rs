@@ -1,10 +1,19 @@
 //! Root before consequence: which incident came first and was not recovered from.
 
 use super::incidents::{Incident, IncidentKind};
-use super::rules::{Catalogue, Rule};
+use super::rules::{Catalogue, Fit};
 use super::tree::SpanTree;
 use crate::analyze::{Deadline, TimedOut};
 use crate::model::Trace;
+
+/// The incident that decides, with the rule that names it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Root<'i, 't, 'c> {
+    pub(super) incident: &'i Incident<'t>,
+    pub(super) fit: Fit<'c>,
+    /// Another failure, from which the run did not recover either, has another name.
+    pub(super) contested: bool,
+}
 
 /// The incident that decides, with the rule that names it; nothing where every failure was recovered from.
 ///
@@ -16,7 +25,7 @@ pub(super) fn choose<'i, 't, 'c>(
     incidents: &'i [Incident<'t>],
     catalogue: &'c Catalogue,
     deadline: Deadline,
-) -> Result<Option<(&'i Incident<'t>, &'c Rule)>, TimedOut> {
+) -> Result<Option<Root<'i, 't, 'c>>, TimedOut> {
     let mut open_error = vec![false; trace.spans.len()];
     for incident in incidents.iter().filter(|incident| !incident.recovered && incident.kind == IncidentKind::Error) {
         if let Some(mark) = open_error.get_mut(incident.index) {
@@ -32,14 +41,18 @@ pub(super) fn choose<'i, 't, 'c>(
         if any_error && matches!(incident.kind, IncidentKind::LowScores | IncidentKind::RepeatedCalls) {
             continue;
         }
-        let Some(rule) = catalogue.best(incident) else { continue };
+        let Some(fit) = catalogue.best(incident) else { continue };
         let propagated = incident.kind == IncidentKind::Error && error_below.get(incident.index) == Some(&true);
-        if !propagated || rule.own_cause {
-            named.push((incident, rule));
+        if !propagated || fit.rule.own_cause {
+            named.push((incident, fit));
         }
     }
     // Of incidents at the same moment the inner span, which starts later, is the culprit.
-    Ok(named.into_iter().min_by_key(|(incident, _)| (incident.at_ns, std::cmp::Reverse(incident.index))))
+    let first = named.iter().min_by_key(|(incident, _)| (incident.at_ns, std::cmp::Reverse(incident.index))).copied();
+    Ok(first.map(|(incident, fit)| {
+        let contested = named.iter().any(|(_, other)| other.rule.label != fit.rule.label);
+        Root { incident, fit, contested }
+    }))
 }
 
 #[cfg(test)]
@@ -71,7 +84,10 @@ mod tests {
         let deadline = Deadline::after(Duration::from_mins(1));
         let found = incidents::find(&trace, &tree, deadline).unwrap();
         let catalogue = Catalogue::shipped().unwrap();
-        let (incident, rule) = choose(&trace, &tree, &found, &catalogue, deadline).unwrap().unwrap();
-        assert_eq!((incident.span.span_id.as_str(), rule.label.to_string().as_str()), ("33", "tool_failure/tool_unavailable"));
+        let root = choose(&trace, &tree, &found, &catalogue, deadline).unwrap().unwrap();
+        assert_eq!(
+            (root.incident.span.span_id.as_str(), root.fit.rule.label.to_string().as_str()),
+            ("33", "tool_failure/tool_unavailable")
+        );
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn error_type(span: &Span) -> Option<(String, String)> {
 pub(super) fn http_status(text: &str) -> Option<u16> {
     static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
-            r"(?i)(?:error code|status code|status_code|statuscode|http/1\.[01]|http/2|http status|http error|http|code)['\x22]?\s*[:= ]\s*([1-5]\d\d)\b|-> ([45]\d\d)\b|^\W{0,3}([45]\d\d) [A-Z]|\b([45]\d\d) (?:Client|Server) Error",
+            r"(?i)(?:error code|status code|status_code|statuscode|http/1\.[01]|http/2|http status|http error|http|code|\bstatus)['\x22]?\s*[:= ]\s*([1-5]\d\d)\b|-> ([45]\d\d)\b|^\W{0,3}([45]\d\d) [A-Z]|\b([45]\d\d) (?:Client|Server) Error",
         )
     });
     let captures = STATUS.as_ref()?.captures(text)?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::model::Trace;
+use crate::model::{Span, Trace};
 
 /// Who is below whom, by index into `trace.spans`.
 #[derive(Debug)]
@@ -32,12 +32,12 @@ impl SpanTree {
                 list.push(index);
             }
         }
-        let unfinished = trace.spans.iter().filter(|span| span.ended_at_ns.is_none()).count();
-        let unfinished_root = trace
-            .spans
-            .iter()
-            .zip(&parents)
-            .any(|(span, parent)| parent.is_none() && span.parent_span_id.is_none() && span.ended_at_ns.is_none());
+        // A log of messages records no ends at all.
+        let is_log = trace.spans.len() > 1 && trace.spans.iter().all(|span| span.ended_at_ns.is_none() && span.parent_span_id.is_none());
+        let is_unfinished = |span: &Span| span.ended_at_ns.is_none() && !is_log;
+        let unfinished = trace.spans.iter().filter(|span| is_unfinished(span)).count();
+        let unfinished_root =
+            trace.spans.iter().zip(&parents).any(|(span, parent)| parent.is_none() && span.parent_span_id.is_none() && is_unfinished(span));
         Self { parents, children, orphans, unfinished, cycles, unfinished_root }
     }
 
@@ -128,7 +128,6 @@ fn cut_cycles(parents: &mut [Option<usize>]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Span;
 
     fn tree(links: &[(&str, Option<&str>)]) -> SpanTree {
         let span = |(id, parent): &(&str, Option<&str>)| Span {

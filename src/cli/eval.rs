@@ -1,0 +1,241 @@
+//! `failsift eval`.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::output;
+use crate::config::{AnalysisConfig, AnalyzerName, Overrides};
+use crate::eval::{self, Answers, Figures, Labels, Scored};
+use crate::model::visible;
+
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]
+pub(super) struct Args {
+    /// Where labelled traces lie: a path, a glob or a URL; may be given several times
+    #[arg(long = "input", value_name = "URL", required_unless_present = "ratings")]
+    inputs: Vec<String>,
+    /// JSON lines with `trace_id`, `category`, `contributing_factor`, and where known `also` and `span_id`; may be given several times
+    #[arg(long = "labels", value_name = "FILE", conflicts_with = "ratings")]
+    labels: Vec<PathBuf>,
+    /// Who analyses the traces
+    #[arg(long, value_enum, default_value = "embedded")]
+    analyzer: AnalyzerName,
+    /// File with rules of your own beside the shipped ones; may be given several times
+    #[arg(long = "rules", value_name = "FILE")]
+    rules: Vec<PathBuf>,
+    /// auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
+    #[arg(long, value_name = "NAME")]
+    input_format: Option<String>,
+    /// Write N patterns as a sheet for a person to rate
+    #[arg(long, value_name = "N", requires = "sheet")]
+    review: Option<usize>,
+    /// The sheet that --review writes (CSV)
+    #[arg(long, value_name = "FILE", requires = "review")]
+    sheet: Option<PathBuf>,
+    /// Read a rated sheet instead of labels
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "review"])]
+    ratings: Option<PathBuf>,
+    /// Write what the embedded analyzer rests on, as JSON lines (`data/fit/fit.py` reads it)
+    #[arg(long, value_name = "FILE")]
+    explain: Option<PathBuf>,
+    /// Exit with 3 where category and factor are right in a smaller share
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    min_accuracy: Option<f64>,
+    /// Exit with 3 where the expected calibration error is larger
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    max_ece: Option<f64>,
+    /// File with the key that makes redaction tokens
+    #[arg(long, value_name = "FILE")]
+    redaction_key_file: Option<PathBuf>,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = FiguresFormat::Text)]
+    format: FiguresFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum FiguresFormat {
+    /// For reading
+    Text,
+    /// One JSON object
+    Json,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| format!("{text:?} is no share between 0 and 1"))
+}
+
+pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
+    if let Some(path) = &args.ratings {
+        let scored = eval::read_ratings(path).map_err(|error| Failure::usage(error.to_string()))?;
+        return report(&args, &scored, None);
+    }
+    // Labels first: a mistake in them should not cost a run.
+    let labels = match args.labels.as_slice() {
+        [] => None,
+        paths => Some(Labels::read(paths).map_err(|error| Failure::usage(error.to_string()))?),
+    };
+    let given = Overrides {
+        inputs: args.inputs.clone(),
+        input_format: args.input_format.clone(),
+        analyzer: Some(args.analyzer),
+        rules: args.rules.clone(),
+        redaction_key_file: args.redaction_key_file.clone(),
+        ..Overrides::default()
+    };
+    let config = AnalysisConfig::resolve(None, given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
+    let answers = eval::answers(&config, args.explain.is_some()).await?;
+    if let Some(reason) = &answers.first_rejection {
+        output::note(&format!("{} traces or records became no pattern; the first: {reason}", answers.rejected));
+    }
+    if let Some(path) = &args.explain {
+        explain(path, &answers)?;
+    }
+    if let (Some(count), Some(path)) = (args.review, &args.sheet) {
+        let written = eval::write_sheet(&answers.patterns, count, path).map_err(|error| Failure::failed(error.to_string()))?;
+        let sheet = path.display();
+        output::note(&format!(
+            "wrote {written} patterns to {sheet}; fill the column `right` with yes, category or no, then: failsift eval --ratings {sheet}"
+        ));
+    }
+    match labels {
+        Some(labels) => report(&args, &eval::score(&answers, &labels), Some(&answers)),
+        None => Ok(Exit::Complete),
+    }
+}
+
+fn report(args: &Args, scored: &[Scored], answers: Option<&Answers>) -> Result<Exit, Failure> {
+    let figures = Figures::of(scored);
+    let mut stdout = std::io::stdout().lock();
+    match args.format {
+        FiguresFormat::Text => write!(stdout, "{}", visible(&text(&figures, scored, answers)))?,
+        FiguresFormat::Json => {
+            let json = Report {
+                figures: &figures,
+                confidence_gap: figures.confidence_gap(),
+                latency_ms_p50: answers.and_then(|a| a.latency_ms_p50),
+            };
+            writeln!(stdout, "{}", serde_json::to_string(&json).map_err(|error| Failure::failed(error.to_string()))?)?;
+        }
+    }
+    let missed = args.min_accuracy.is_some_and(|least| figures.accuracy < least) || args.max_ece.is_some_and(|most| figures.ece > most);
+    Ok(if missed { Exit::OverThreshold } else { Exit::Complete })
+}
+
+#[derive(Serialize)]
+struct Report<'f> {
+    #[serde(flatten)]
+    figures: &'f Figures,
+    confidence_gap: Option<f64>,
+    latency_ms_p50: Option<f64>,
+}
+
+/// Mistakes that the text names one by one.
+const MISTAKES_SHOWN: usize = 20;
+
+fn text(figures: &Figures, scored: &[Scored], answers: Option<&Answers>) -> String {
+    let mut out = String::new();
+    let percent = |share: f64| format!("{:5.1} %", share * 100.0);
+    let mut line = |text: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{text}");
+    };
+    let answered = figures.labelled - figures.unanswered;
+    line(format!("{} labelled traces, {answered} with a pattern", figures.labelled));
+    line(format!(
+        "  category and factor right  {}   (best constant answer {})",
+        percent(figures.accuracy),
+        percent(figures.best_constant_accuracy)
+    ));
+    line(format!(
+        "  category right             {}   (best constant answer {})",
+        percent(figures.category_accuracy),
+        percent(figures.best_constant_category_accuracy)
+    ));
+    line(format!("  exactly as labelled        {}", percent(figures.strict_accuracy)));
+    if let Some(span) = figures.span_accuracy {
+        line(format!("  culprit span in evidence   {}", percent(span)));
+    }
+    if figures.healthy > 0 {
+        line(format!("  healthy called failed      {:5} of {}   (confidence 0.5 and more)", figures.false_alarms, figures.healthy));
+    }
+    if let Some(latency) = answers.and_then(|answers| answers.latency_ms_p50) {
+        line(format!("  time per trace             {latency:5.2} ms  (median)"));
+    }
+    line(String::new());
+    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+    line("confidence".into());
+    line(format!(
+        "  mean of right answers {}, of wrong {}, difference {}",
+        number(figures.confidence_right),
+        number(figures.confidence_wrong),
+        number(figures.confidence_gap())
+    ));
+    line(format!("  right at 0.8 and more {} of {}", number(figures.precision_sure), figures.sure));
+    line(format!("  expected calibration error {:.3}, Brier score {:.3}", figures.ece, figures.brier));
+    line("  confidence   answers   mean   right".into());
+    for bin in &figures.reliability {
+        line(format!("  {:.1} to {:.1}   {:7}   {:.2}   {:.2}", bin.from, bin.from + 0.1, bin.answers, bin.confidence, bin.right));
+    }
+    line(String::new());
+    line("category               labelled  answered  precision  recall".into());
+    for (category, of) in &figures.categories {
+        line(format!("{category:22} {:8}  {:8}  {:>9}  {:>6}", of.labelled, of.answered, number(of.precision), number(of.recall)));
+    }
+    let confused: Vec<_> = figures.confusion.iter().filter(|(truth, answer, _)| truth != answer).collect();
+    if !confused.is_empty() {
+        line(String::new());
+        line("traces  labelled               answered".into());
+        for (truth, answer, count) in confused {
+            line(format!("{count:6}  {truth:22} {answer}"));
+        }
+    }
+    let mut wrong: Vec<&Scored> = scored.iter().filter(|one| !one.right).collect();
+    wrong.sort_by(|left, right| right.confidence.total_cmp(&left.confidence));
+    if !wrong.is_empty() {
+        line(String::new());
+        line(format!("the surest of {} wrong answers", wrong.len()));
+        for one in wrong.iter().take(MISTAKES_SHOWN) {
+            let word = |label: Option<crate::model::Label>| label.map_or_else(|| "-".to_owned(), |label| label.to_string());
+            line(format!("  {:.2}  {}  {} instead of {}", one.confidence, one.trace_id, word(one.answer), word(one.truth)));
+        }
+    }
+    out
+}
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    trace_id: &'a str,
+    answer: String,
+    way: &'static str,
+    rule: Option<&'a str>,
+    confidence: Option<f64>,
+    facts: HashMap<&'a str, f64>,
+    is_conversation: bool,
+    signals: &'a [String],
+}
+
+fn explain(path: &Path, answers: &Answers) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
+    let confidences: HashMap<&str, f64> = answers.patterns.iter().map(|row| (row.trace_id.as_str(), row.confidence)).collect();
+    let mut file = BufWriter::new(std::fs::File::create(path).map_err(failed)?);
+    for (trace_id, explanation) in &answers.explanations {
+        let explained = Explained {
+            trace_id,
+            answer: explanation.label.to_string(),
+            way: explanation.way.as_str(),
+            rule: explanation.rule.as_deref(),
+            confidence: confidences.get(trace_id.as_str()).copied(),
+            facts: explanation.facts.iter().map(|(name, value)| (*name, *value)).collect(),
+            is_conversation: explanation.is_conversation,
+            signals: &explanation.signals,
+        };
+        let json = serde_json::to_string(&explained).map_err(|error| Failure::failed(error.to_string()))?;
+        writeln!(file, "{json}").map_err(failed)?;
+    }
+    file.flush().map_err(failed)
+}
