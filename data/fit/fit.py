@@ -36,12 +36,12 @@ UNCERTAIN_WEIGHT = 0.5
 # What facts are expected to do to the confidence, before any trace tells, and how firmly.
 CALIBRATION = {
     "rule": {
-        "expected": {"rule": 0.3, "corroborated": 0.5, "last_resort": -1.5, "contested": -0.7, "no_message": -0.5, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5},
+        "expected": {"rule": 0.3, "corroborated": 0.5, "last_resort": -1.5, "contested": -0.7, "conversation": -2.0, "no_message": -0.5, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5},
         "pull": 1.0,
     },
     "nothing": {
         "expected": {"documents_missing": -1.0, "finish_reasons_missing": -0.5, "texts_missing": -0.5, "results_missing": -0.3, "recovered": -0.5,
-                     "dialogue": -1.5, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5, "unexplained": -0.7},
+                     "dialogue": -1.0, "conversation": -1.5, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5, "unexplained": -0.7},
         "pull": 0.3,
     },
 }
@@ -276,7 +276,7 @@ def main():
     pairs = [(min(DIALOGUE_CONFIDENCE_MAX, in_dialogue(facts)), right) for facts, right in dialogue]
     print("confidence of dialogues", calibration_figures(pairs))
     provenance_calibration = {"dialogue": calibration_figures(pairs)}
-    steps = [row for row in rows if row["set"] in ("captures", "healthy_runs") or (row["way"] == "nothing" and row["certain"])]
+    steps = [row for row in rows if row["set"] in ("captures", "healthy_runs") or (row["way"] != "dialogue" and row["certain"])]
     unseen = [json.loads(line) for line in open(os.path.join(ROOT, "data", "fit", "unseen.jsonl"))]
     for way in ("rule", "nothing"):
         samples = [(row["facts"], row["answer"] in row["right"]) for row in steps if row["way"] == way]

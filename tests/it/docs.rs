@@ -82,3 +82,40 @@ fn the_samples_are_described() {
         }
     }
 }
+
+#[test]
+fn the_rules_that_the_docs_show_are_well_formed_and_win_their_cases() {
+    let page = fs::read_to_string("docs/rules.md").unwrap();
+    let rules: String = page.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    let place = Place::new();
+    let file = place.path().join("own.toml");
+    fs::write(&file, rules).unwrap();
+    let output = call(&["rules", "check", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains("2 rules, 4 cases, all as they should be"), "{}", stdout(&output));
+}
+
+#[test]
+fn the_labelled_traces_are_described() {
+    let page = fs::read_to_string("data/README.md").unwrap();
+    for folder in fs::read_dir("data/labelled").unwrap() {
+        let name = folder.unwrap().file_name().to_string_lossy().into_owned();
+        assert!(page.contains(&format!("`labelled/{name}`")), "data/README.md lacks {name}");
+        assert!(Path::new("data/labels").join(format!("{name}.jsonl")).exists(), "{name} has no labels");
+    }
+}
+
+/// The figures of the README are those that its command prints.
+#[test]
+fn the_readme_says_what_eval_says() {
+    let readme = fs::read_to_string("README.md").unwrap();
+    let output = call(&["eval", "--input", "data/labelled/captures", "--labels", "data/labels/captures.jsonl", "--format", "json"]);
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let labelled = figures["labelled"].as_f64().unwrap();
+    let right = figures["accuracy"].as_f64().unwrap();
+    assert!(readme.contains(&format!("{:.0} ({:.1} %)", right * labelled, right * 100.0)), "{figures}");
+    assert!(readme.contains(&format!("| {:.2} | 0.15 |", figures["confidence_gap"].as_f64().unwrap())), "{figures}");
+    assert!(readme.contains(&format!("| {:.2} | 0.06 |", figures["ece"].as_f64().unwrap())), "{figures}");
+    let sure = figures["sure"].as_u64().unwrap();
+    assert!(readme.contains(&format!("| {sure} of {sure} |")), "{figures}");
+}

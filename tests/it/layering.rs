@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// `(module, modules of the crate that it may name)`.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("model", &["limits", "schemas", "model"]),
     ("store", &["store"]),
     ("read", &["model", "limits", "store", "read"]),
@@ -17,6 +17,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("select", &["model", "analyze", "pool", "redact"]),
     ("spans", &["model", "limits", "store", "read", "parse", "redact"]),
     ("inspect", &["model", "limits", "store", "read", "parse", "redact", "pipeline"]),
+    ("eval", &["model", "limits", "analyze", "config", "pipeline", "eval"]),
     ("config", &["limits", "select", "config"]),
 ];
 

@@ -5,6 +5,7 @@
 mod accuracy;
 mod captures;
 mod docs;
+mod eval;
 mod formats;
 mod input;
 mod layering;

@@ -15,7 +15,7 @@ fn filled() -> Place {
 #[test]
 fn every_format_gives_the_rows() {
     let place = filled();
-    let sql = "select trace_id, contributing_factor, confidence, actions from patterns order by trace_id";
+    let sql = "select trace_id, contributing_factor, round(confidence, 1) confidence, actions from patterns order by trace_id";
     let query = |format: &str| call(&["query", "--tables", &place.output(), sql, "--format", format]);
     insta::assert_snapshot!("table", stdout(&query("table")));
     insta::assert_snapshot!("csv", stdout(&query("csv")));

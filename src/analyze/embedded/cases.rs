@@ -25,6 +25,12 @@ pub(super) struct Case {
     /// What the model said.
     #[serde(default)]
     output: Option<String>,
+    /// Tools that the model was offered.
+    #[serde(default)]
+    offered: Vec<String>,
+    /// The tool that the model calls.
+    #[serde(default)]
+    calls: Option<String>,
     /// What the tool was given, as JSON.
     #[serde(default)]
     arguments: String,
@@ -118,7 +124,8 @@ fn steps(case: &Case) -> Vec<Span> {
         status_message: (!case.message.is_empty()).then(|| case.message.clone()),
         error_type: (!case.error_type.is_empty()).then(|| case.error_type.clone()),
         finish_reasons: if case.finish_reason.is_empty() { vec![] } else { vec![case.finish_reason.clone()] },
-        output: case.output.iter().map(|content| Message { content: content.clone(), ..Message::default() }).collect(),
+        output: said(case),
+        tools_offered: case.offered.clone(),
         tool: (kind == SpanKind::Tool).then_some(tool),
         documents: case.documents.as_ref().map(|texts| texts.iter().map(document).collect()),
         input_text: Some(case.query.clone()),
@@ -133,6 +140,12 @@ fn steps(case: &Case) -> Vec<Span> {
     };
     let repeated = (1..=case.times).map(|number| Span { span_id: number.to_string(), ..step.clone() });
     std::iter::once(answer).chain(repeated).collect()
+}
+
+fn said(case: &Case) -> Vec<Message> {
+    let tool_calls: Vec<ToolCall> = case.calls.iter().map(|name| ToolCall { name: name.clone(), ..ToolCall::default() }).collect();
+    let content = case.output.clone().or_else(|| case.calls.is_some().then(String::new));
+    content.map(|content| Message { content, tool_calls, ..Message::default() }).into_iter().collect()
 }
 
 /// A dialogue as the format `chat` makes it: a span for each turn.

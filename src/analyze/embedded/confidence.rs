@@ -126,6 +126,7 @@ fn meaning(fact: &str) -> Option<&'static str> {
         "results_missing" => "what a tool answered was not recorded",
         "rated_badly" => "the run was rated badly",
         "dialogue" => "a long dialogue may fail without a sign",
+        "conversation" => "a conversation of several may fail without a sign",
         "unexplained" => "nothing says what happened",
         "recovered" => "steps failed before others worked",
         _ => return None,

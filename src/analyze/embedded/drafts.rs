@@ -99,7 +99,13 @@ pub(super) fn conversation(
     suspicion: &Suspicion<'_>,
 ) -> Draft {
     let rule = suspicion.rule;
-    let reasons: Vec<usize> = suspicion.reasons.iter().copied().take(REASONS_MAX).collect();
+    // What went wrong comes first; what kind of run it is explains the choice only where there is nothing else.
+    let (background, mut reasons): (Vec<usize>, Vec<usize>) =
+        suspicion.reasons.iter().copied().partition(|signal| signals.is_background(*signal));
+    if reasons.is_empty() {
+        reasons = background;
+    }
+    reasons.truncate(REASONS_MAX);
     let mut evidence = Vec::new();
     for signal in &reasons {
         let turn = sightings.get(*signal).and_then(|seen| Some((seen, dialogue.turns.get(seen.turn)?)));
@@ -130,7 +136,7 @@ pub(super) fn conversation(
     Draft {
         title: rule.title.clone(),
         label: rule.label,
-        summary: format!("No step of the run has an error. What points to a failure: {}.", says.join("; ")),
+        summary: format!("No step of the run says that it failed. What points to a failure: {}.", says.join("; ")),
         root_cause_hypothesis: rule.hypothesis.clone(),
         evidence,
         actions: rule.actions.clone(),

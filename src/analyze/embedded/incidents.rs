@@ -124,6 +124,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
                     found.extend(said_nothing(trace, index));
                 }
                 found.extend(failed_tool_message(trace, index, &mut answered));
+                found.extend(unknown_call(trace, index));
             }
             SpanKind::Tool => found.extend(failed_result(trace, index)),
             SpanKind::Retriever => found.extend(nothing_retrieved(trace, index).or_else(|| low_scores(trace, index))),
@@ -222,7 +223,7 @@ fn ends_inside_string(text: &str) -> bool {
 fn refused(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
-            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?(?:(?:i (?:can'?t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)|i'?m (?:unable|not able) to)(?: to)? (?:help|assist|comply|provide|support|engage|fulfill?|discuss|participate|create|generate|share|disclose|answer that|do that)\b|i (?:must|have to|will) (?:respectfully )?decline\b|i (?:don'?t|do not|am not|wouldn'?t) feel comfortable\b|(?:this|that|your) request (?:violates|goes against)\b)",
+            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?(?:(?:i (?:can'?t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)|i'?m (?:unable|not able) to)(?: to)? (?:help|assist|comply|provide|support|engage|fulfill?|discuss|participate|create|generate|share|disclose|answer that|do that)(?-u:\b)|i (?:must|have to|will) (?:respectfully )?decline(?-u:\b)|i (?:don'?t|do not|am not|wouldn'?t) feel comfortable(?-u:\b)|(?:this|that|your) request (?:violates|goes against)(?-u:\b))",
         )
     });
     let mut incident = Incident::new(trace, index, IncidentKind::Refusal)?;
@@ -275,7 +276,7 @@ fn push_last_output<'t>(incident: &mut Incident<'t>) {
 fn says_error(result: &str) -> bool {
     static ERROR: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
-            r#"(?i)^\W{0,3}(?:error\b|exception\b|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)\b\s*[:(]|failed to |(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]|error invoking tool|tool execution failed|http (?:error )?[45]\d\d)|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true|is not a valid tool, try one of|"status_?code"\s*:\s*[45]\d\d"#,
+            r#"(?i)^\W{0,3}(?:error(?-u:\b)|exception(?-u:\b)|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)(?-u:\b)\s*[:(]|failed to |(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]|error invoking tool|tool execution failed|http (?:error )?[45]\d\d)|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true|is not a valid tool, try one of|"status_?code"\s*:\s*[45]\d\d"#,
         )
     });
     ERROR.as_ref().is_some_and(|error| error.is_match(signals::clip(result)))
@@ -309,6 +310,22 @@ fn failed_tool_message<'t>(trace: &'t Trace, index: usize, answered: &mut HashSe
     incident.signals.push(Signal::new("error_in_tool_result", "true", field.clone()));
     incident.status = signals::http_status(signals::clip(&message.content));
     incident.texts.push((field, &message.content));
+    Some(incident)
+}
+
+/// A call of a tool that the model was not offered.
+fn unknown_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
+    let span = incident.span;
+    let offered = |name: &str| span.tools_offered.is_empty() || span.tools_offered.iter().any(|offered| offered == name);
+    let (number, call) = span.output.iter().enumerate().find_map(|(number, message)| {
+        let call = message.tool_calls.iter().find(|call| !call.name.is_empty() && !offered(&call.name))?;
+        Some((number, call))
+    })?;
+    let field = format!("output[{number}].tool_calls.name");
+    incident.tool = Some(call.name.clone());
+    incident.signals.push(Signal::new("tool_offered", "no", field.clone()));
+    incident.texts.push((field, &call.name));
     Some(incident)
 }
 
@@ -442,7 +459,7 @@ fn done_well_later(trace: &Trace, tree: &SpanTree, index: usize, incident: &Inci
 fn other_tool_worked(trace: &Trace, incident: &Incident<'_>, bad: &[bool]) -> bool {
     static APOLOGY: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
-            r"(?i)\b(?:sorry|apologi[sz]e|unfortunately|unable to|not able to|could ?n[o']t|can ?not|can't|failed to|was not possible|try again later)\b",
+            r"(?i)(?-u:\b)(?:sorry|apologi[sz]e|unfortunately|unable to|not able to|could ?n[o']t|can ?not|can't|failed to|was not possible|try again later)(?-u:\b)",
         )
     });
     if incident.span_kind() != SpanKind::Tool || incident.kind == IncidentKind::RepeatedCalls {

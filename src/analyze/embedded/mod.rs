@@ -164,6 +164,14 @@ impl Embedded {
         })
     }
 
+    /// The draft of one trace, on this thread.
+    ///
+    /// # Errors
+    /// [`TimedOut`].
+    pub fn draft_of(&self, trace: &RedactedTrace, deadline: Deadline) -> Result<Draft, TimedOut> {
+        self.draft(trace, deadline)
+    }
+
     fn draft(&self, trace: &Trace, deadline: Deadline) -> Result<Draft, TimedOut> {
         let tree = SpanTree::of(trace);
         let incidents = incidents::find(trace, &tree, deadline)?;
@@ -199,7 +207,9 @@ impl Embedded {
         let dialogue = Dialogue::of(trace, tree, deadline)?;
         if dialogue.is_conversation() {
             let sightings = self.catalogue.signals.find(&dialogue, deadline)?;
-            if let Some(suspicion) = self.suspicion(&sightings) {
+            // A rule that knows what a tool's answer means knows more than the dialogue around it.
+            let named = root.is_some_and(|root| !root.fit.rule.is_last_resort());
+            if let Some(suspicion) = self.suspicion(&sightings).filter(|_| !named) {
                 return Ok((Verdict::Conversation(suspicion), Some((dialogue, Some(sightings)))));
             }
         }
@@ -256,6 +266,8 @@ fn facts(
             note("no_message", incident.kind == IncidentKind::Error && incident.texts.is_empty());
             note("contested", root.contested);
             note("corroborated", root.fit.fired > 1);
+            let by_words = !matches!(incident.kind, IncidentKind::Error | IncidentKind::FinishReason);
+            note("conversation", by_words && dialogue.is_some_and(Dialogue::is_conversation));
             facts.insert("rule", logit(root.fit.rule.confidence));
             Way::Rule
         }
@@ -269,6 +281,7 @@ fn facts(
         }
         Verdict::Nothing => {
             note("dialogue", dialogue.is_some_and(Dialogue::is_long));
+            note("conversation", dialogue.is_some_and(Dialogue::is_conversation));
             Way::Nothing
         }
     };

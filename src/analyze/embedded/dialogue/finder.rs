@@ -69,18 +69,18 @@ impl Finder {
         Ok(this)
     }
 
-    /// Calls `found` once for each expression that matches anywhere in `text`.
-    pub(super) fn matches(&self, text: &str, mut found: impl FnMut(usize)) {
+    /// Calls `found` once for each wanted expression that matches anywhere in `text`.
+    pub(super) fn matches(&self, text: &str, wanted: impl Fn(usize) -> bool, mut found: impl FnMut(usize)) {
         let mut seen = vec![false; self.expressions.len()];
         for index in &self.anywhere {
-            if self.expressions.get(*index).is_some_and(|expression| expression.is_match(text)) {
+            if wanted(*index) && self.expressions.get(*index).is_some_and(|expression| expression.is_match(text)) {
                 found(*index);
             }
         }
         for literal in self.literals.find_overlapping_iter(text) {
             for index in self.begins.get(literal.pattern().as_usize()).into_iter().flatten() {
                 let (Some(expression), Some(seen)) = (self.expressions.get(*index), seen.get_mut(*index)) else { continue };
-                if *seen || !text.is_char_boundary(literal.start()) {
+                if *seen || !wanted(*index) || !text.is_char_boundary(literal.start()) {
                     continue;
                 }
                 if expression.is_match(Input::new(text).range(literal.start()..).anchored(Anchored::Yes)) {
@@ -135,7 +135,7 @@ mod tests {
     fn matches(text: &str) -> Vec<usize> {
         let finder = Finder::of(EXPRESSIONS).unwrap();
         let mut found = Vec::new();
-        finder.matches(text, |index| found.push(index));
+        finder.matches(text, |_| true, |index| found.push(index));
         found.sort_unstable();
         found
     }

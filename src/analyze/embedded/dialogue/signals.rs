@@ -111,6 +111,12 @@ pub(in crate::analyze::embedded) struct Sighting {
 pub(in crate::analyze::embedded) struct Sightings(Vec<Option<Sighting>>);
 
 impl Sightings {
+    #[cfg(test)]
+    pub(in crate::analyze::embedded) fn of(shown: &[usize], signals: usize) -> Self {
+        let sighting = Sighting { turn: 0, pattern: None, count: 1 };
+        Self((0..signals).map(|signal| shown.contains(&signal).then_some(sighting)).collect())
+    }
+
     pub(in crate::analyze::embedded) fn get(&self, signal: usize) -> Option<Sighting> {
         self.0.get(signal).copied().flatten()
     }
@@ -176,9 +182,21 @@ impl Signals {
         self.list.iter().zip(&sightings.0).any(|(signal, seen)| signal.trouble && seen.is_some())
     }
 
-    /// The words of a turn that make a signal show, for an excerpt.
+    /// Whether a signal tells what kind of run it is rather than what went wrong in it.
+    pub(in crate::analyze::embedded) fn is_background(&self, index: usize) -> bool {
+        let background = |signal: &Signal| {
+            !signal.trouble && matches!(signal.shows, Shows::Measure | Shows::Text(Scope::Question | Scope::Task | Scope::Speaker))
+        };
+        self.list.get(index).is_none_or(background)
+    }
+
+    /// The words of a turn that make a signal show, for an excerpt; names of speakers and tools stand in no text.
     pub(in crate::analyze::embedded) fn words(&self, sighting: Sighting, turn: &Turn<'_>) -> Option<std::ops::Range<usize>> {
         let pattern = sighting.pattern?;
+        let signal = self.list.get(*self.signal_of.get(pattern)?)?;
+        if matches!(signal.shows, Shows::Text(Scope::Speaker | Scope::Calls)) {
+            return None;
+        }
         parts(turn.text).into_iter().find_map(|(start, part)| {
             let found = self.texts.find(pattern, part)?;
             Some(start + found.start..start + found.end)
@@ -243,10 +261,12 @@ impl Signals {
     }
 
     fn note(&self, seen: &mut [Option<Sighting>], turn: usize, text: &str, holds: impl Fn(Scope) -> bool) {
-        self.texts.matches(text, |pattern| {
-            let Some(signal) = self.signal_of.get(pattern).copied() else { return };
-            let in_scope = self.list.get(signal).is_some_and(|signal| matches!(&signal.shows, Shows::Text(scope) if holds(*scope)));
-            let Some(slot) = seen.get_mut(signal).filter(|_| in_scope) else { return };
+        let in_scope = |pattern: usize| {
+            let signal = self.signal_of.get(pattern).and_then(|signal| self.list.get(*signal));
+            signal.is_some_and(|signal| matches!(&signal.shows, Shows::Text(scope) if holds(*scope)))
+        };
+        self.texts.matches(text, in_scope, |pattern| {
+            let Some(slot) = self.signal_of.get(pattern).and_then(|signal| seen.get_mut(*signal)) else { return };
             match slot {
                 // Two parts of one turn count once.
                 Some(sighting) if sighting.turn == turn => {}
@@ -325,4 +345,70 @@ fn question(task: &str) -> &str {
     let rest = task.get(start..).unwrap_or_default().trim_start();
     let rest = if start > 0 { rest.split("\n# ").next().unwrap_or_default() } else { rest };
     rest.char_indices().nth(CHARS_MAX).and_then(|(end, _)| rest.get(..end)).unwrap_or(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::FieldName;
+
+    fn shown(entries: &str, turns: &[(Who, &str)]) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct File {
+            signal: Vec<SignalEntry>,
+        }
+        let signals = Signals::of(&toml::from_str::<File>(entries).unwrap().signal).unwrap();
+        let turns =
+            turns.iter().map(|(who, text)| Turn { who: *who, name: "", text, calls: &[], span: 0, field: FieldName::Plain("output_text") });
+        let dialogue = Dialogue { turns: turns.collect() };
+        let sightings = signals.find(&dialogue, Deadline::after(Duration::from_mins(1))).unwrap();
+        signals.shown(&sightings).filter(|id| MEASURES.iter().all(|(measure, _)| measure != id)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn signals_show_in_their_scope_and_combine() {
+        let entries = "
+            [[signal]]
+            id = 'refused'
+            says = 'x'
+            scope = 'tool'
+            text = ['^refused']
+            [[signal]]
+            id = 'sorry'
+            says = 'x'
+            scope = 'last'
+            text = ['sorry']
+            [[signal]]
+            id = 'gave_up'
+            says = 'x'
+            all = ['refused', 'sorry']
+            [[signal]]
+            id = 'silent'
+            says = 'x'
+            all = ['refused']
+            none = ['sorry']
+            [[signal]]
+            id = 'refused_often'
+            says = 'x'
+            many = 'refused'";
+        let tool = |text| (Who::Tool, text);
+        assert_eq!(shown(entries, &[tool("Refused"), (Who::Agent, "I am sorry")]), ["refused", "sorry", "gave_up"]);
+        assert_eq!(shown(entries, &[(Who::Agent, "refused, sorry"), (Who::User, "no")]), Vec::<String>::new());
+        let often = [tool("refused"), tool("ok"), tool("no\nrefused"), tool("refused"), (Who::Agent, "next")];
+        assert_eq!(shown(entries, &often), ["refused", "silent", "refused_often"]);
+    }
+
+    #[test]
+    fn of_a_long_text_both_ends_are_read() {
+        let entries = "
+            [[signal]]
+            id = 'end'
+            says = 'x'
+            scope = 'agent'
+            text = ['the end']";
+        let long = "é".repeat(50_000) + "the end";
+        assert_eq!(shown(entries, &[(Who::Agent, &long)]), ["end"]);
+    }
 }

@@ -102,3 +102,39 @@ impl Weights {
         ranked
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::rules::Catalogue;
+    use super::*;
+
+    /// A renamed signal or rule would silently lose its weight.
+    #[test]
+    fn every_weight_belongs_to_a_signal_and_to_a_rule() {
+        let catalogue = Catalogue::shipped().unwrap();
+        let file: File = serde_json::from_str(include_str!("../weights.json")).unwrap();
+        assert!(file.labels.len() > 10);
+        for (label, entry) in &file.labels {
+            assert!(catalogue.of_dialogue(Label::parse(label).unwrap()).is_some(), "{label} has no rule");
+            for id in entry.weights.keys() {
+                assert!(catalogue.signals.index(id).is_some(), "{id} of {label} is no signal");
+            }
+        }
+    }
+
+    #[test]
+    fn a_weight_counts_only_where_its_signal_shows() {
+        let catalogue = Catalogue::shipped().unwrap();
+        let text = r#"{"provenance": null, "category_first": 0, "labels": {
+            "planning_failure/goal_deviation": {"bias": 0, "weights": {"robot_wall": 5}},
+            "hallucination/fabricated_fact": {"bias": 1, "weights": {}}}}"#;
+        let weights = Weights::read(text, &catalogue.signals).unwrap();
+        let wall = catalogue.signals.index("robot_wall").unwrap();
+        let first = |shown: &[usize]| {
+            let ranked = weights.rank(&Sightings::of(shown, wall + 1));
+            (ranked[0].label.factor(), ranked[0].reasons.clone())
+        };
+        assert_eq!(first(&[]), ("fabricated_fact", vec![]));
+        assert_eq!(first(&[wall]), ("goal_deviation", vec![(wall, 5.0)]));
+    }
+}
