@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 EMBEDDED = os.path.join(ROOT, "src", "analyze", "embedded")
-SETS = ("captures", "agent_runs", "who_and_when", "healthy_runs")
+SETS = ("captures", "datadog_export", "agent_runs", "who_and_when", "healthy_runs")
 KINDS_OF_RUN = ("orchestrated", "terminal_team", "talks_to_user", "team")
 
 PULL, PULL_KINDS, PULL_BIAS = 2.5, 1.0, 0.05  # precision of the priors
@@ -276,7 +276,7 @@ def main():
     pairs = [(min(DIALOGUE_CONFIDENCE_MAX, in_dialogue(facts)), right) for facts, right in dialogue]
     print("confidence of dialogues", calibration_figures(pairs))
     provenance_calibration = {"dialogue": calibration_figures(pairs)}
-    steps = [row for row in rows if row["set"] in ("captures", "healthy_runs") or (row["way"] != "dialogue" and row["certain"])]
+    steps = [row for row in rows if row["set"] in ("captures", "datadog_export", "healthy_runs") or (row["way"] != "dialogue" and row["certain"])]
     unseen = [json.loads(line) for line in open(os.path.join(ROOT, "data", "fit", "unseen.jsonl"))]
     for way in ("rule", "nothing"):
         samples = [(row["facts"], row["answer"] in row["right"]) for row in steps if row["way"] == way]

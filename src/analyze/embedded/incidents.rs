@@ -110,6 +110,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     let mut found = Vec::new();
     let content_is_recorded =
         trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
+    let any_failed = trace.spans.iter().any(Span::failed);
     let mut answered: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
@@ -119,7 +120,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
         }
         match span.kind {
             SpanKind::Llm => {
-                found.extend(stopped(trace, index).or_else(|| refused(trace, index)));
+                found.extend(stopped(trace, index, any_failed).or_else(|| refused(trace, index)));
                 if content_is_recorded {
                     found.extend(said_nothing(trace, index));
                 }
@@ -181,12 +182,13 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// The last finish reason, where it says that the provider stopped; where none was recorded, an answer that ends inside of a JSON string.
-fn stopped(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+/// The last finish reason, where it says that the provider stopped. Where none was recorded, an answer that ends inside of a JSON string
+/// tells the same, if something failed on it: by itself it may have been cut by whoever recorded it.
+fn stopped(trace: &Trace, index: usize, any_failed: bool) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::FinishReason)?;
     let Some((number, reason)) = incident.span.finish_reasons.iter().enumerate().next_back() else {
-        let (number, message) =
-            incident.span.output.iter().enumerate().next_back().filter(|(_, message)| ends_inside_string(&message.content))?;
+        let last = incident.span.output.iter().enumerate().next_back();
+        let (number, message) = last.filter(|(_, message)| any_failed && ends_inside_string(&message.content))?;
         let field = format!("output[{number}].content");
         incident.signals.push(Signal::new("answer_ends", "inside_json_string", field.clone()));
         incident.texts.push((field, &message.content));
@@ -479,4 +481,68 @@ fn other_tool_worked(trace: &Trace, incident: &Incident<'_>, bad: &[bool]) -> bo
         .map(|message| message.content.as_str());
     let apologises = |answer: &str| APOLOGY.as_ref().is_some_and(|apology| apology.is_match(signals::clip(answer)));
     later_tool && answer.is_some_and(|answer| !answer.trim().is_empty() && !apologises(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{Status, ToolUse};
+
+    fn kinds(spans: Vec<Span>) -> Vec<(IncidentKind, Vec<String>)> {
+        let trace = Trace { spans, ..Trace::default() };
+        let found = find(&trace, &SpanTree::of(&trace), Deadline::after(Duration::from_mins(1))).unwrap();
+        let signals = |incident: &Incident<'_>| incident.signals.iter().map(|signal| signal.text.clone()).collect();
+        found.iter().map(|incident| (incident.kind, signals(incident))).collect()
+    }
+
+    fn answer(content: &str) -> Span {
+        Span {
+            span_id: "1".into(),
+            kind: SpanKind::Llm,
+            started_at_ns: Some(1),
+            ended_at_ns: Some(2),
+            output: vec![Message { content: content.into(), ..Message::default() }],
+            ..Span::default()
+        }
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_is_the_incident_where_something_failed_on_it() {
+        let parse = Span {
+            span_id: "2".into(),
+            kind: SpanKind::Tool,
+            started_at_ns: Some(3),
+            ended_at_ns: Some(4),
+            status: Status::Error,
+            status_message: Some("Unterminated string".into()),
+            tool: Some(ToolUse { name: "parse".into(), ..ToolUse::default() }),
+            ..Span::default()
+        };
+        let cut = answer(r#"{"parts": [{"sku": "R2-ARM-07", "qt"#);
+        let of_first = |spans: Vec<Span>| kinds(spans).first().map(|(kind, signals)| (*kind, signals.join(" ")));
+        let expected = Some((IncidentKind::FinishReason, "answer_ends=inside_json_string".to_owned()));
+        assert_eq!(of_first(vec![cut.clone(), parse.clone()]), expected);
+        // An exporter may have cut the text; a missing bracket may be the model's own mistake.
+        assert_eq!(of_first(vec![cut]), None);
+        let bracket = answer(r#"{"parts": [{"sku": "R2-ARM-07"}"#);
+        assert_eq!(of_first(vec![bracket, parse]).map(|(kind, _)| kind), Some(IncidentKind::Error));
+    }
+
+    #[test]
+    fn refusals_are_told_from_other_regrets() {
+        for (said, refused) in [
+            ("I'm sorry, but I can't help with that.", true),
+            ("I’m unable to assist with requests to harm others.", true),
+            ("I must decline. Writing malware is something I will not do.", true),
+            ("I don't feel comfortable helping with that.", true),
+            ("I'm sorry, I could not compute the revenue because the query failed.", false),
+            ("I will not be long: here is your report.", false),
+            ("I have declined the invoice, as you asked.", false),
+        ] {
+            let found = kinds(vec![answer(said)]);
+            assert_eq!(found.iter().any(|(kind, _)| *kind == IncidentKind::Refusal), refused, "{said}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use super::{Dialogue, Turn, Who, is_generic};
 use crate::analyze::embedded::signals::expression;
+use crate::limits::DIALOGUE_TEXT_BYTES;
 use crate::model::excerpt_around;
 
 /// Name and meaning of each measure, as rules name them.
@@ -95,6 +96,7 @@ fn final_unseen(turns: &[Turn<'_>]) -> Option<usize> {
     static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"\d[\d,.]*\d|\d"));
     static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"[A-Za-z]{4,}"));
     const TURNS_BACK: usize = 3;
+    const WORDS_MAX: usize = 20;
     let (last, found) = turns
         .iter()
         .enumerate()
@@ -102,10 +104,21 @@ fn final_unseen(turns: &[Turn<'_>]) -> Option<usize> {
         .take(TURNS_BACK)
         .find_map(|(index, turn)| Some((index, FINAL.as_ref()?.captures(turn.text)?.get(1)?)))?;
     let head = turns.get(last).and_then(|turn| turn.text.get(..found.start())).unwrap_or_default();
-    let stands = |what: &str| head.contains(what) || turns.iter().take(last).any(|turn| turn.text.contains(what));
-    let numbers: Vec<&str> = NUMBER.as_ref()?.find_iter(found.as_str()).map(|number| number.as_str()).collect();
+    // The latest come first, so that a bound on how much is read costs the oldest.
+    let before: Vec<&str> = turns
+        .iter()
+        .take(last)
+        .rev()
+        .scan(DIALOGUE_TEXT_BYTES, |left, turn| {
+            let part = (*left > 0).then_some(turn.text)?;
+            *left = left.saturating_sub(part.len());
+            Some(part)
+        })
+        .collect();
+    let stands = |what: &str| head.contains(what) || before.iter().any(|text| text.contains(what));
+    let numbers: Vec<&str> = NUMBER.as_ref()?.find_iter(found.as_str()).take(WORDS_MAX).map(|number| number.as_str()).collect();
     let number_unseen = !numbers.is_empty() && !numbers.iter().any(|number| stands(number) || stands(&number.replace(',', "")));
-    let words: Vec<&str> = WORD.as_ref()?.find_iter(found.as_str()).map(|word| word.as_str()).collect();
+    let words: Vec<&str> = WORD.as_ref()?.find_iter(found.as_str()).take(WORDS_MAX).map(|word| word.as_str()).collect();
     let words_unseen = || !words.is_empty() && words.iter().filter(|word| stands(word)).count() * 2 < words.len();
     (number_unseen || words_unseen()).then_some(last)
 }

@@ -62,6 +62,7 @@ impl<'t> Dialogue<'t> {
     pub(super) fn of(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) -> Result<Self, TimedOut> {
         let mut dialogue = Self::default();
         let mut seen = HashSet::new();
+        let mut started = false;
         for (index, span) in trace.spans.iter().enumerate() {
             deadline.check()?;
             if dialogue.turns.len() >= DIALOGUE_TURNS_MAX {
@@ -71,37 +72,29 @@ impl<'t> Dialogue<'t> {
             let carries_history = span.kind == SpanKind::Llm;
             for (number, message) in span.input.iter().enumerate() {
                 if seen.insert(digest(message)) || !carries_history {
-                    dialogue.push(index, span_name(span, message), message, FieldName::Item("input", number, "content"));
+                    let field = FieldName::Item("input", number, "content");
+                    dialogue.push(turn(index, span_name(span, message), message, field, &mut started));
                 }
             }
             if let Some(tool) = &span.tool {
                 let text = tool.result.as_deref().unwrap_or_default();
                 seen.insert(digest_of(text, &[]));
                 let field = FieldName::Plain("tool.result");
-                dialogue.turns.push(Turn { who: Who::Tool, name: &tool.name, text, calls: &[], span: index, field });
+                dialogue.push(Turn { who: Who::Tool, name: &tool.name, text, calls: &[], span: index, field });
             }
             for (number, message) in span.output.iter().enumerate() {
                 seen.insert(digest(message));
                 let name = if is_generic(&span.name) { agent_name(trace, tree, index) } else { &span.name };
-                dialogue.push(index, name, message, FieldName::Item("output", number, "content"));
+                dialogue.push(turn(index, name, message, FieldName::Item("output", number, "content"), &mut started));
             }
         }
         Ok(dialogue)
     }
 
-    fn push(&mut self, span: usize, name: &'t str, message: &'t Message, field: FieldName<'static>) {
-        let text = message.content.as_str();
-        let starts = !self.turns.iter().any(|turn| turn.who == Who::Task);
-        let who = match message.role.as_str() {
-            _ if is_code_result(text) => Who::Tool,
-            _ if is_notice(text) => Who::Notice,
-            "tool" | "function" => Who::Tool,
-            "system" | "developer" => Who::System,
-            _ if starts => Who::Task,
-            "user" | "human" if name.is_empty() || is_generic(name) => Who::User,
-            _ => Who::Agent,
-        };
-        self.turns.push(Turn { who, name, text, calls: &message.tool_calls, span, field });
+    fn push(&mut self, turn: Turn<'t>) {
+        if self.turns.len() < DIALOGUE_TURNS_MAX {
+            self.turns.push(turn);
+        }
     }
 
     /// Whether there is more to it than a question and an answer.
@@ -124,6 +117,22 @@ impl<'t> Dialogue<'t> {
         let agents = self.turns.iter().filter(|turn| matches!(turn.who, Who::Agent | Who::Task) && !turn.name.is_empty());
         agents.map(|turn| speaker(turn.name)).filter(|name| !matches!(name.as_str(), "user" | "human")).collect()
     }
+}
+
+/// The turn that a message is. The first of a person or an agent is the task.
+fn turn<'t>(span: usize, name: &'t str, message: &'t Message, field: FieldName<'static>, started: &mut bool) -> Turn<'t> {
+    let text = message.content.as_str();
+    let who = match message.role.as_str() {
+        _ if is_code_result(text) => Who::Tool,
+        _ if is_notice(text) => Who::Notice,
+        "tool" | "function" => Who::Tool,
+        "system" | "developer" => Who::System,
+        _ if !*started => Who::Task,
+        "user" | "human" if name.is_empty() || is_generic(name) => Who::User,
+        _ => Who::Agent,
+    };
+    *started |= who == Who::Task;
+    Turn { who, name, text, calls: &message.tool_calls, span, field }
 }
 
 /// The name of a speaker without roles in brackets, in lower case.
