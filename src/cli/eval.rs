@@ -103,9 +103,22 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         ));
     }
     match labels {
-        Some(labels) => report(&args, &eval::score(&answers, &labels), Some(&answers)),
+        Some(labels) => {
+            let scored = eval::score(&answers, &labels);
+            note_unanswered(&scored, &answers);
+            report(&args, &scored, Some(&answers))
+        }
         None => Ok(Exit::Complete),
     }
+}
+
+/// Labels and traces that do not belong together are the commonest mistake.
+fn note_unanswered(scored: &[Scored], answers: &Answers) {
+    let mut unanswered = scored.iter().filter(|one| one.answer.is_none());
+    let Some(first) = unanswered.next() else { return };
+    let count = unanswered.count() + 1;
+    let found = answers.patterns.first().map_or_else(String::new, |row| format!("; a trace of the input is {}", row.trace_id));
+    output::note(&format!("{count} of {} labels name a trace without a pattern, such as {}{found}", scored.len(), first.trace_id));
 }
 
 fn report(args: &Args, scored: &[Scored], answers: Option<&Answers>) -> Result<Exit, Failure> {

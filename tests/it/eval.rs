@@ -109,6 +109,8 @@ fn mistakes_in_labels_are_named_before_anything_runs() {
     assert!(stderr(&output).contains("line 1") && stderr(&output).contains("tool_failure/slow"), "{}", stderr(&output));
     let output = call(&["eval", "--input", "data/labelled/captures"]);
     assert_eq!(output.status.code(), Some(2));
+    let output = call(&["eval", "--input", "data/samples/failsift", "--labels", "data/labels/healthy_runs.jsonl"]);
+    assert!(stderr(&output).contains("120 of 120 labels name a trace without a pattern"), "{}", stderr(&output));
 }
 
 #[test]

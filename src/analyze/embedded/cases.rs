@@ -216,6 +216,12 @@ mod tests {
         };
         assert_eq!(check("mine.toml", &own("proxy-limit")).unwrap(), (1, 2, vec![]));
         assert_eq!(check("mine.toml", &own("tool-rate-limited")).unwrap(), (1, 2, vec![]));
+        // The shipped rule of that id is gone, whatever its rank.
+        let replaced = own("tool-rate-limited").replace("rank = 90", "rank = 3");
+        let analyzer = Embedded::with_rules(&[("mine.toml".to_owned(), replaced.clone())]).unwrap();
+        let case = File::read("mine.toml", &replaced).unwrap().rule.remove(0).case.remove(0);
+        let explanation = analyzer.explain(&trace_of(&case), Deadline::after(Duration::from_mins(1))).unwrap();
+        assert_eq!(explanation.label.to_string(), "environment_error/misconfiguration");
         let wrong = own("proxy-limit").replace("wins = false", "wins = true");
         let (_, _, complaints) = check("mine.toml", &wrong).unwrap();
         assert!(complaints.iter().any(|complaint| complaint.contains("case 2 should win")), "{complaints:?}");

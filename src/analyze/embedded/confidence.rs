@@ -202,6 +202,11 @@ mod tests {
             let confidence = calibration.confidence(way, &Facts::from([("rule", 99.0), ("margin", 99.0)]));
             assert!((BOUNDS.0..=BOUNDS.1).contains(&confidence));
         }
+        assert!(calibration.confidence(Way::Dialogue, &Facts::from([("probability", 99.0)])) <= DIALOGUE_MAX);
+        // What is missing lowers also what is otherwise beyond doubt.
+        let whole = Facts::from([("rule", 9.0)]);
+        let orphaned = Facts::from([("rule", 9.0), ("orphans", 1.0)]);
+        assert!(calibration.confidence(Way::Rule, &orphaned) < calibration.confidence(Way::Rule, &whole));
         let rated = calibration.confidence(Way::Nothing, &Facts::from([("rated_badly", 1.0)]));
         assert!(rated <= RATED_BADLY_MAX);
     }

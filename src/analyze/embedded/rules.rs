@@ -198,7 +198,7 @@ impl Catalogue {
     }
 
     /// The rules that failsift ships, with those of `(name, text)` files of the user: a rule or signal of a known id replaces it, others
-    /// are added and win against shipped ones of equal rank.
+    /// are added and come before shipped ones of equal standing.
     pub(super) fn with(files: &[(String, String)]) -> Result<Self, RuleError> {
         let users = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let (mut entries, mut signals): (Vec<(String, Entry)>, Vec<SignalEntry>) = (Vec::new(), Vec::new());
