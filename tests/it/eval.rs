@@ -170,6 +170,10 @@ fn rules_of_ones_own_are_checked_and_win() {
     let output = call(&["rules", "check", &path]);
     assert!(output.status.success() && stdout(&output).contains("1 rules, 2 cases"), "{}{}", stdout(&output), stderr(&output));
 
+    // No number in a user's file breaks anything.
+    std::fs::write(&file, OWN_RULES.replace("rank = 90", "rank = 4294967295")).unwrap();
+    assert!(call(&["rules", "check", &path]).status.success());
+
     place.put("a.jsonl", crate::support::trace("t", "HTTP 429: ACME proxy refused"));
     place.run(&[]);
     assert_eq!(place.rows("select contributing_factor f from patterns")[0]["f"], "tool_rate_limited");

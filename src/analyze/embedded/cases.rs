@@ -91,7 +91,7 @@ pub(super) fn complaints(analyzer: &Embedded, rule: &Entry) -> Vec<String> {
         }
     }
     for (number, case) in rule.case.iter().enumerate() {
-        let Ok(explanation) = analyzer.explain(&trace_of(case), Deadline::after(Duration::from_mins(1))) else {
+        let Ok(explanation) = analyzer.explanation(&trace_of(case), Deadline::after(Duration::from_mins(1))) else {
             found.push(format!("rule {} case {}: took longer than a minute", rule.id, number + 1));
             continue;
         };
@@ -111,6 +111,7 @@ fn trace_of(case: &Case) -> Trace {
 
 /// The step of a case, after a model call that went well.
 fn steps(case: &Case) -> Vec<Span> {
+    const TIMES_MAX: usize = 1_000;
     let failed = !case.error_type.is_empty() || !case.message.is_empty();
     let kind = SpanKind::from_word(&case.kind).unwrap_or_default();
     let tool = ToolUse { name: "t".into(), arguments: case.arguments.clone(), result: case.result.clone(), ..ToolUse::default() };
@@ -138,7 +139,7 @@ fn steps(case: &Case) -> Vec<Span> {
         ended_at_ns: Some(1),
         ..Span::default()
     };
-    let repeated = (1..=case.times).map(|number| Span { span_id: number.to_string(), ..step.clone() });
+    let repeated = (1..=case.times.min(TIMES_MAX)).map(|number| Span { span_id: number.to_string(), ..step.clone() });
     std::iter::once(answer).chain(repeated).collect()
 }
 
@@ -220,7 +221,7 @@ mod tests {
         let replaced = own("tool-rate-limited").replace("rank = 90", "rank = 3");
         let analyzer = Embedded::with_rules(&[("mine.toml".to_owned(), replaced.clone())]).unwrap();
         let case = File::read("mine.toml", &replaced).unwrap().rule.remove(0).case.remove(0);
-        let explanation = analyzer.explain(&trace_of(&case), Deadline::after(Duration::from_mins(1))).unwrap();
+        let explanation = analyzer.explanation(&trace_of(&case), Deadline::after(Duration::from_mins(1))).unwrap();
         assert_eq!(explanation.label.to_string(), "environment_error/misconfiguration");
         let wrong = own("proxy-limit").replace("wins = false", "wins = true");
         let (_, _, complaints) = check("mine.toml", &wrong).unwrap();

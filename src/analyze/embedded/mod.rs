@@ -133,15 +133,23 @@ impl Embedded {
         if trace.spans.iter().any(said) {
             return true;
         }
-        self.explain(trace, deadline).map_or(true, |explanation| explanation.label != Label::NO_FAILURE_FOUND)
-            || incidents::find(trace, &SpanTree::of(trace), deadline).map_or(true, |incidents| !incidents.is_empty())
+        let tree = SpanTree::of(trace);
+        let shows = || {
+            let incidents = incidents::find(trace, &tree, deadline)?;
+            Ok::<_, TimedOut>(!incidents.is_empty() || !matches!(self.verdict(trace, &tree, &incidents, deadline)?.0, Verdict::Nothing))
+        };
+        shows().unwrap_or(true)
     }
 
     /// The verdict with everything that it rests on.
     ///
     /// # Errors
     /// [`TimedOut`].
-    pub fn explain(&self, trace: &Trace, deadline: Deadline) -> Result<Explanation, TimedOut> {
+    pub fn explain(&self, trace: &RedactedTrace, deadline: Deadline) -> Result<Explanation, TimedOut> {
+        self.explanation(trace, deadline)
+    }
+
+    fn explanation(&self, trace: &Trace, deadline: Deadline) -> Result<Explanation, TimedOut> {
         let tree = SpanTree::of(trace);
         let incidents = incidents::find(trace, &tree, deadline)?;
         let dialogue = Dialogue::of(trace, &tree, deadline)?;
@@ -296,7 +304,7 @@ impl Analyzer for Embedded {
 
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError> {
         let this = self.clone();
-        match pool::run(move || pool::guarded(|| this.draft(&trace, deadline))).await {
+        match pool::run(move || pool::guarded(|| this.draft_of(&trace, deadline))).await {
             Ok(Ok(draft)) => Ok(draft),
             Ok(Err(TimedOut(budget))) => Err(AnalyzeError::TimedOut(budget)),
             Err(defect) => Err(AnalyzeError::Defect(defect)),

@@ -248,7 +248,7 @@ impl Catalogue {
             let fired = rule.fired(incident, error_type.as_deref(), &matched)?;
             Some(Fit { rule, fired })
         });
-        fits.max_by_key(|fit| fit.rule.rank * 10 + fit.fired)
+        fits.max_by_key(|fit| (fit.rule.rank, fit.fired))
     }
 
     /// The rule that writes down what a dialogue shows of `label`.
