@@ -44,6 +44,12 @@ pub struct AnalysisConfig {
     pub memory_bytes: usize,
     /// Where the redaction key comes from.
     pub redaction_key: KeySource,
+    /// Files with detectors and allowed values beside the shipped ones.
+    pub redaction_rules: Vec<PathBuf>,
+    /// What of a trace stands in the evidence.
+    pub excerpts: Excerpts,
+    /// Whether known values are planted into every trace to measure redaction.
+    pub canaries: bool,
 }
 
 /// The analyzers of this build.
@@ -62,6 +68,17 @@ pub enum SelectName {
     Failed,
     /// All.
     All,
+}
+
+/// What of a trace stands in the evidence of its pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Excerpts {
+    /// Signals, and short redacted excerpts.
+    #[default]
+    Short,
+    /// Signals only.
+    None,
 }
 
 /// Where the redaction key comes from.
@@ -103,6 +120,9 @@ pub struct Overrides {
     pub record_bytes_max: Option<usize>,
     pub memory_bytes: Option<usize>,
     pub redaction_key_file: Option<PathBuf>,
+    pub redaction_rules: Vec<PathBuf>,
+    pub excerpts: Option<Excerpts>,
+    pub canaries: bool,
     pub error_rate_max: Option<f64>,
 }
 
@@ -162,6 +182,9 @@ struct SourceSection {
 #[serde(deny_unknown_fields, default)]
 struct RedactSection {
     key_file: Option<PathBuf>,
+    rules: Vec<PathBuf>,
+    excerpts: Option<Excerpts>,
+    canaries: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -245,6 +268,9 @@ impl AnalysisConfig {
                 .or(file.source.memory_limit_mb.map(|mb| mb.saturating_mul(1024 * 1024)))
                 .unwrap_or(limits::GATHER_MEMORY_BYTES),
             redaction_key,
+            redaction_rules: if given.redaction_rules.is_empty() { file.redact.rules } else { given.redaction_rules },
+            excerpts: given.excerpts.or(file.redact.excerpts).unwrap_or_default(),
+            canaries: given.canaries || file.redact.canaries,
         };
         Ok((config.check()?, file.write))
     }

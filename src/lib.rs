@@ -8,6 +8,7 @@
 //! Each stage takes a stream of outcomes and returns one; [`pipeline`] joins them and alone sees them all.
 
 pub mod analyze;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod eval;

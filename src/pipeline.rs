@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::analyze::embedded::{Embedded, RuleError};
 use crate::analyze::{self, AnalyzeCounts, Analyzer};
-use crate::config::{AnalysisConfig, AnalyzerName, KeySource, RunConfig};
+use crate::config::{AnalysisConfig, AnalyzerName, Excerpts, KeySource, RunConfig};
 use crate::model::{OutcomeStream, RunStatus, RunSummary};
 use crate::parse::{self, AssembleOptions, Bodies, Fatal, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
-use crate::redact::{self, KeyError, RedactedTrace, RedactionKey, Redactor};
+use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
 use crate::select;
 use crate::store::{self, Location, StoreError};
 use crate::validate::{self, Pattern, PatternSchema, SchemaError};
@@ -59,6 +59,9 @@ pub enum RunError {
     /// The tables cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A file of detectors cannot be used.
+    #[error(transparent)]
+    Detectors(#[from] OwnError),
 }
 
 impl RunError {
@@ -69,6 +72,7 @@ impl RunError {
             Self::Format(_)
                 | Self::Rules(_)
                 | Self::RulesUnreadable { .. }
+                | Self::Detectors(_)
                 | Self::Store(StoreError::Location { .. })
                 | Self::Key(KeyError::TooShort(_))
         )
@@ -84,6 +88,8 @@ pub struct RunReport {
     pub labels: BTreeMap<String, LabelCount>,
     /// The file in which a redaction key was made by this run.
     pub key_made_at: Option<std::path::PathBuf>,
+    /// Known values that were planted to measure redaction.
+    pub canaries: Option<Arc<CanaryCounts>>,
 }
 
 /// Counts of a run that goes on, for a progress line and for the summary.
@@ -146,7 +152,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     }
     let labels = staged.labels.clone();
     write::commit(tables, staged, &summary, read.object_keys()).await?;
-    Ok(RunReport { summary, labels, key_made_at: analysis.key_made_at })
+    Ok(RunReport { summary, labels, key_made_at: analysis.key_made_at, canaries: analysis.canaries })
 }
 
 /// Somebody who looks at every redacted trace on its way to the analyzer.
@@ -160,6 +166,8 @@ pub struct Analysis {
     pub counts: Arc<AnalyzeCounts>,
     /// Why gathering ended early, known once the outcomes end.
     pub fatal: Fatal,
+    /// Known values that were planted, complete once the outcomes end.
+    pub canaries: Option<Arc<CanaryCounts>>,
     key_id: String,
     key_made_at: Option<std::path::PathBuf>,
     /// Lives as long as outcomes come out of it.
@@ -184,7 +192,8 @@ pub async fn analysis(
     let objects = store::objects(&inputs, output).await?;
     let key = redaction_key(&config.redaction_key)?;
     let key_made_at = key.made_at().map(std::path::Path::to_owned);
-    let redactor = Arc::new(Redactor::new(key));
+    let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
+    let redactor = redactor(key, config, canaries.as_ref())?;
     let analyzer: Arc<dyn Analyzer> = match config.analyzer {
         AnalyzerName::Embedded => Arc::new(embedded.clone()),
     };
@@ -215,7 +224,19 @@ pub async fn analysis(
     let patterns = validate::patterns(drafts, schema);
     let outcomes = redact::reasons(patterns, &redactor);
     let outcomes = counted(outcomes, &progress.done);
-    Ok(Analysis { outcomes, counts, fatal, key_id: redactor.key_id().to_owned(), key_made_at, _spill: spill })
+    Ok(Analysis { outcomes, counts, fatal, canaries, key_id: redactor.key_id().to_owned(), key_made_at, _spill: spill })
+}
+
+/// The redactor that the configuration asks for.
+fn redactor(key: RedactionKey, config: &AnalysisConfig, canaries: Option<&Arc<CanaryCounts>>) -> Result<Arc<Redactor>, RunError> {
+    let mut redactor = Redactor::new(key).with_own(Own::read(&config.redaction_rules)?);
+    if config.excerpts == Excerpts::None {
+        redactor = redactor.without_excerpts();
+    }
+    if let Some(counts) = canaries {
+        redactor = redactor.with_canaries(Arc::clone(counts));
+    }
+    Ok(Arc::new(redactor))
 }
 
 /// Reads files of rules, with their names.

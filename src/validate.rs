@@ -92,40 +92,9 @@ pub fn patterns(drafts: OutcomeStream<Draft>, schema: PatternSchema) -> OutcomeS
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Evidence, EvidenceKind, Label, Source};
 
     fn draft() -> Draft {
-        Draft {
-            trace_id: "t1".into(),
-            title: "title".into(),
-            label: Label::NO_FAILURE_FOUND,
-            summary: "summary".into(),
-            root_cause_hypothesis: "hypothesis".into(),
-            evidence: vec![Evidence {
-                kind: EvidenceKind::Signal,
-                span_id: None,
-                field: None,
-                signal: Some("a=1".into()),
-                excerpt: None,
-                verified: true,
-            }],
-            actions: vec!["act".into()],
-            confidence: 0.5,
-            confidence_rationale: "because".into(),
-            fingerprint: "0123456789abcdef".into(),
-            analyzer: "embedded".into(),
-            model: "rules-1".into(),
-            spans_seen: 1,
-            spans_total: 1,
-            input_tokens: 0,
-            output_tokens: 0,
-            cost_usd: 0.0,
-            service: None,
-            environment: None,
-            trace_started_at_ns: Some(1_795_424_023_443_017_575),
-            source: Source { uri: "t.jsonl".into() },
-            content_digest: "0".repeat(64),
-        }
+        Draft::sample("summary")
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::budget::{Deadline, TimedOut};
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
 use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Stage};
-use crate::redact::RedactedTrace;
+use crate::redact::{RedactedTrace, UnprovenDraft};
 
 /// Extracts one pattern from one trace.
 ///
@@ -130,7 +130,7 @@ pub fn drafts(
     timeout: Duration,
     counts: Arc<AnalyzeCounts>,
     shutdown: CancellationToken,
-) -> OutcomeStream<Draft> {
+) -> OutcomeStream<UnprovenDraft> {
     traces
         .map(move |trace| {
             let (analyzer, counts, shutdown) = (Arc::clone(&analyzer), Arc::clone(&counts), shutdown.clone());
@@ -146,7 +146,7 @@ async fn draft(
     timeout: Duration,
     counts: &AnalyzeCounts,
     shutdown: &CancellationToken,
-) -> Outcome<Draft> {
+) -> Outcome<UnprovenDraft> {
     let reject =
         |trace: &RedactedTrace, kind, reason: String| Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, kind, reason);
     if shutdown.is_cancelled() {
@@ -163,7 +163,7 @@ async fn draft(
         Ok(mut draft) => {
             let (excerpts, grounded) = evidence::verify(&mut draft, &trace);
             counts.add(latency, excerpts, grounded);
-            Ok(draft)
+            Ok(trace.unproven(draft))
         }
         Err(error) => {
             counts.add(latency, 0, 0);

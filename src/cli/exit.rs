@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::pipeline::RunError;
 use crate::query::QueryError;
-use crate::redact::KeyError;
+use crate::redact::{KeyError, OwnError};
 use crate::store::StoreError;
 
 /// How a command ended.
@@ -17,7 +17,7 @@ pub(super) enum Exit {
     Failed,
     /// Usage or configuration.
     Usage,
-    /// Complete, but over `--max-error-rate`.
+    /// Complete, but over a threshold: `--max-error-rate`, `eval`'s limits, a finding of `audit`, a missed canary.
     OverThreshold,
     /// Stopped by Ctrl-C.
     Interrupted,
@@ -86,6 +86,12 @@ impl From<StoreError> for Failure {
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         RunError::Key(error).into()
+    }
+}
+
+impl From<OwnError> for Failure {
+    fn from(error: OwnError) -> Self {
+        RunError::Detectors(error).into()
     }
 }
 

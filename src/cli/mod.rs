@@ -1,10 +1,12 @@
 //! The command line: one verb a file. A verb parses, calls one library function, and prints.
 
+mod audit;
 mod eval;
 mod exit;
 mod inspect;
 mod output;
 mod query;
+mod redact;
 mod rules;
 mod run;
 mod schema;
@@ -38,6 +40,10 @@ enum Verb {
     Show(show::Args),
     /// Score an analyzer on labelled traces, or have patterns rated by a person
     Eval(eval::Args),
+    /// Take what is sensitive out of a text: a filter from stdin to stdout
+    Redact(redact::Args),
+    /// Look through stored tables for anything sensitive
+    Audit(audit::Args),
     /// Check rules of your own
     Rules(rules::Args),
     /// Print a JSON Schema: trace, pattern, error or `run_summary`
@@ -72,6 +78,8 @@ pub fn main() -> ExitCode {
             Verb::Inspect(args) => inspect::execute(args).await,
             Verb::Show(args) => show::execute(args).await,
             Verb::Eval(args) => eval::execute(args).await,
+            Verb::Redact(args) => redact::execute(&args),
+            Verb::Audit(args) => audit::execute(args).await,
             Verb::Rules(args) => rules::execute(&args),
             Verb::Schema(args) => schema::execute(&args),
         }

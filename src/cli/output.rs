@@ -47,6 +47,12 @@ pub(super) fn note(message: &str) {
     let _ = writeln!(io::stderr(), "note: {}", visible(message));
 }
 
+/// Prints a line beside the result.
+pub(super) fn plain(line: &str) {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{}", visible(line));
+}
+
 /// Prints rows as they come.
 pub(super) async fn rows(mut rows: SendableRecordBatchStream, format: RowFormat) -> Result<(), Failure> {
     let schema = rows.schema();

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{Exit, Failure};
-use crate::config::{self, AnalyzerName, Overrides, RunConfig, SelectName};
+use crate::config::{self, AnalyzerName, Excerpts, Overrides, RunConfig, SelectName};
 use crate::model::{RunStatus, RunSummary, visible};
 use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
@@ -63,6 +63,15 @@ pub(super) struct Args {
     /// File with the key that makes redaction tokens; `FAILSIFT_REDACTION_KEY` holds a key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
+    /// File with detectors of your own and values to leave alone; may be given several times
+    #[arg(long = "redaction-rules", value_name = "FILE")]
+    redaction_rules: Vec<PathBuf>,
+    /// What of a trace stands in the evidence: short redacted excerpts, or none [default: short]
+    #[arg(long, value_enum, env = "FAILSIFT_EXCERPTS")]
+    excerpts: Option<Excerpts>,
+    /// Plant known sensitive values into every trace, say how many redaction found, exit with 3 where it missed one
+    #[arg(long)]
+    canaries: bool,
     /// Exit with 3 where a larger share of what was received failed
     #[arg(long, value_name = "SHARE", env = "FAILSIFT_MAX_ERROR_RATE")]
     max_error_rate: Option<f64>,
@@ -99,6 +108,9 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         record_bytes_max: args.max_record_bytes,
         memory_bytes: args.memory_limit.map(|mb| mb.saturating_mul(1024 * 1024)),
         redaction_key_file: args.redaction_key_file,
+        redaction_rules: args.redaction_rules,
+        excerpts: args.excerpts,
+        canaries: args.canaries,
         error_rate_max: args.max_error_rate,
     };
     let config = RunConfig::resolve(args.pipeline.as_deref(), given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
@@ -117,7 +129,8 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     clear_progress();
     let report = report?;
     print(&config, &report, format)?;
-    let over = config.error_rate_max.is_some_and(|rate| report.summary.error_rate() > rate);
+    let missed = report.canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
+    let over = missed || config.error_rate_max.is_some_and(|rate| report.summary.error_rate() > rate);
     Ok(match (report.summary.status, over) {
         (RunStatus::Interrupted, _) => exit_of(signal_exit.load(Ordering::Relaxed)),
         (RunStatus::Complete, true) => Exit::OverThreshold,
@@ -176,6 +189,11 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
             "note: made the redaction key {}; keep it, so that the same value gives the same token in later runs",
             path.display()
         );
+    }
+    if let Some(canaries) = &report.canaries {
+        let (found, planted) = (canaries.found(), canaries.planted());
+        // Where stderr is closed there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "canaries: redaction found {found} of {planted} planted values");
     }
     let mut stdout = std::io::stdout().lock();
     match format {

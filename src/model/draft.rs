@@ -69,6 +69,45 @@ impl Draft {
     }
 }
 
+#[cfg(test)]
+impl Draft {
+    /// A draft that fits the schema, for tests of the stages behind the analyzers.
+    pub(crate) fn sample(summary: &str) -> Self {
+        let evidence = |kind, signal: Option<&str>, excerpt: Option<&str>| Evidence {
+            kind,
+            span_id: Some("s1".into()),
+            field: Some("status_message".into()),
+            signal: signal.map(Into::into),
+            excerpt: excerpt.map(Into::into),
+            verified: true,
+        };
+        Self {
+            trace_id: "t1".into(),
+            title: "title".into(),
+            label: Label::NO_FAILURE_FOUND,
+            summary: summary.into(),
+            root_cause_hypothesis: "hypothesis".into(),
+            evidence: vec![evidence(EvidenceKind::Signal, Some("a=1"), None), evidence(EvidenceKind::Excerpt, None, Some("it failed"))],
+            actions: vec!["act".into()],
+            confidence: 0.5,
+            confidence_rationale: "because".into(),
+            fingerprint: "0123456789abcdef".into(),
+            analyzer: "embedded".into(),
+            model: "rules-1".into(),
+            spans_seen: 1,
+            spans_total: 1,
+            input_tokens: 0,
+            output_tokens: 0,
+            cost_usd: 0.0,
+            service: None,
+            environment: None,
+            trace_started_at_ns: Some(1_795_424_023_443_017_575),
+            source: Source { uri: "t.jsonl".into() },
+            content_digest: "0".repeat(64),
+        }
+    }
+}
+
 /// A fact that shows what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence {

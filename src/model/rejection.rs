@@ -71,6 +71,8 @@ pub enum Kind {
     TimedOut,
     /// The analyzer named a label outside the vocabulary, or broke the pattern schema.
     SchemaViolation,
+    /// A value that was redacted in the trace stands in its pattern all the same.
+    SensitiveText,
     /// The run was interrupted before this trace was analysed.
     Interrupted,
     /// A defect of failsift; the trace is kept out, the run goes on.
@@ -96,6 +98,7 @@ impl Kind {
             Self::TraceTooLarge => "trace_too_large",
             Self::TimedOut => "timed_out",
             Self::SchemaViolation => "schema_violation",
+            Self::SensitiveText => "sensitive_text",
             Self::Interrupted => "interrupted",
             Self::Internal => "internal",
         }

@@ -295,10 +295,10 @@ impl Trace {
 
     /// Calls `visit` with every text that came from the trace and may hold what a user typed, so that it can be replaced.
     ///
-    /// Ids are left out: they join rows and are no free text.
-    pub fn texts_mut(&mut self, visit: &mut dyn FnMut(&mut String)) {
-        self.service.iter_mut().for_each(&mut *visit);
-        self.environment.iter_mut().for_each(&mut *visit);
+    /// Ids are left out: they join rows and are no free text. With the value of an attribute comes the attribute's name.
+    pub fn texts_mut(&mut self, visit: &mut dyn FnMut(Option<&str>, &mut String)) {
+        self.service.iter_mut().for_each(|text| visit(None, text));
+        self.environment.iter_mut().for_each(|text| visit(None, text));
         for span in &mut self.spans {
             span.texts_mut(visit);
         }
@@ -317,7 +317,8 @@ impl Span {
     }
 
     /// Every text of the span for replacing; the same texts as [`Span::fields`].
-    pub fn texts_mut(&mut self, visit: &mut dyn FnMut(&mut String)) {
+    pub fn texts_mut(&mut self, visit_named: &mut dyn FnMut(Option<&str>, &mut String)) {
+        let mut visit = |text: &mut String| visit_named(None, text);
         visit(&mut self.name);
         for text in [
             &mut self.status_message,
@@ -327,18 +328,18 @@ impl Span {
             &mut self.input_text,
             &mut self.output_text,
         ] {
-            text.iter_mut().for_each(&mut *visit);
+            text.iter_mut().for_each(&mut visit);
         }
         for exception in &mut self.exceptions {
             visit(&mut exception.kind);
             visit(&mut exception.message);
-            exception.stack.iter_mut().for_each(&mut *visit);
+            exception.stack.iter_mut().for_each(&mut visit);
         }
-        self.finish_reasons.iter_mut().for_each(&mut *visit);
+        self.finish_reasons.iter_mut().for_each(&mut visit);
         for message in self.input.iter_mut().chain(&mut self.output) {
             visit(&mut message.role);
             visit(&mut message.content);
-            message.refusal.iter_mut().for_each(&mut *visit);
+            message.refusal.iter_mut().for_each(&mut visit);
             for call in &mut message.tool_calls {
                 visit(&mut call.name);
                 visit(&mut call.arguments);
@@ -347,21 +348,21 @@ impl Span {
         if let Some(tool) = &mut self.tool {
             visit(&mut tool.name);
             visit(&mut tool.arguments);
-            tool.result.iter_mut().for_each(&mut *visit);
+            tool.result.iter_mut().for_each(&mut visit);
         }
-        self.tools_offered.iter_mut().for_each(&mut *visit);
+        self.tools_offered.iter_mut().for_each(&mut visit);
         for document in self.documents.iter_mut().flatten() {
-            document.id.iter_mut().for_each(&mut *visit);
+            document.id.iter_mut().for_each(&mut visit);
             visit(&mut document.content);
         }
         for annotation in &mut self.annotations {
             visit(&mut annotation.name);
-            annotation.label.iter_mut().for_each(&mut *visit);
-            annotation.comment.iter_mut().for_each(&mut *visit);
+            annotation.label.iter_mut().for_each(&mut visit);
+            annotation.comment.iter_mut().for_each(&mut visit);
         }
         for attribute in &mut self.attributes {
-            visit(&mut attribute.key);
-            visit(&mut attribute.value);
+            visit_named(None, &mut attribute.key);
+            visit_named(Some(&attribute.key), &mut attribute.value);
         }
     }
 
@@ -501,7 +502,7 @@ mod tests {
     #[test]
     fn evidence_can_stand_only_in_texts_that_redaction_saw() {
         let mut span = full_span();
-        span.texts_mut(&mut |text| "SEEN".clone_into(text));
+        span.texts_mut(&mut |_, text| "SEEN".clone_into(text));
         span.fields(&mut |name, text| {
             assert_eq!(text, "SEEN", "{name} is not visited by texts_mut");
             false

@@ -93,15 +93,23 @@ impl RedactionKey {
         self.made_at.as_deref()
     }
 
-    /// `<EMAIL:1a2b3c>`: the first 6 hex digits of HMAC-SHA-256 over kind and normalised value.
+    /// `<EMAIL:1a2b3c>`: the first 6 hex digits of HMAC-SHA-256 over kind and normalised value. Short secrets such as a PIN of four digits get
+    /// none: who holds many tokens could tell which PINs are equal, and there are few.
     pub(super) fn token(&self, kind: &str, value: &str) -> String {
+        const SECRET_BYTES_MIN: usize = 8;
+        let is_secret =
+            matches!(kind, "password" | "generic_secret" | "basic_auth" | "url_credentials" | "connection_string" | "session_cookie");
+        let upper = kind.to_ascii_uppercase();
+        if is_secret && value.len() < SECRET_BYTES_MIN {
+            return format!("<{upper}>");
+        }
         let mut mac = self.mac.clone();
         mac.update(kind.as_bytes());
         mac.update(b"\0");
         for byte in value.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'(' | b')')) {
             mac.update(&[byte.to_ascii_lowercase()]);
         }
-        format!("<{kind}:{}>", short_hex(&mac.finalize().into_bytes(), 3))
+        format!("<{upper}:{}>", short_hex(&mac.finalize().into_bytes(), 3))
     }
 }
 

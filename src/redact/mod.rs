@@ -1,46 +1,110 @@
 //! Traces -> redacted traces: takes out what is sensitive before anything is analysed, stored, logged or sent.
 //!
 //! [`RedactedTrace`] can only be made here, so analyzing a raw [`Trace`] does not compile. Each sensitive value becomes a keyed token
-//! (`<EMAIL:1a2b3c>`): the same value, the same token under one key, so that "how many users hit this" still has an answer.
-//! What analyzers write and what errors say is redacted again.
+//! (`<EMAIL:1a2b3c>`): the same value, the same token under one key, so that "how many users hit this" still has an answer. A value that is
+//! found in one place of a trace is taken out of all of it. What analyzers write and what errors say is redacted again, and before a row is
+//! stored every text of it is looked through once more for the values of its trace: a row in which one stands is rejected ([`drafts`]).
 
+mod canaries;
 mod detect;
 mod key;
-mod numbers;
-mod secrets;
-mod shapes;
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use futures::StreamExt;
 
+pub use self::canaries::CanaryCounts;
+use self::detect::{Hit, Values};
+pub use self::detect::{Own, OwnError};
 pub use self::key::{KeyError, RedactionKey};
 use crate::limits::EXCERPT_CHARS_MAX;
-use crate::model::{Draft, Kind, OutcomeStream, Rejection, Stage, Trace, excerpt_around};
+use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Stage, Trace, excerpt_around};
 use crate::pool;
 
 /// Replaces sensitive text by keyed tokens.
 #[derive(Debug)]
 pub struct Redactor {
     key: RedactionKey,
+    own: Own,
+    /// Whether evidence keeps its excerpts.
+    keeps_excerpts: bool,
+    canaries: Option<Arc<CanaryCounts>>,
 }
 
 /// A trace without sensitive text. Only this module makes one.
 #[derive(Debug, Clone)]
-pub struct RedactedTrace(Trace);
+pub struct RedactedTrace {
+    trace: Trace,
+    values: RawValues,
+}
 
 impl Deref for RedactedTrace {
     type Target = Trace;
     fn deref(&self) -> &Trace {
-        &self.0
+        &self.trace
     }
+}
+
+/// The values that were taken out of one trace, to prove that none of them is stored. Nothing shows them.
+#[derive(Clone, Default)]
+struct RawValues(Option<Arc<Values>>);
+
+impl std::fmt::Debug for RawValues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RawValues(<secret>)")
+    }
+}
+
+/// A draft of an analyzer, not yet redacted and not yet proven to hold nothing of its trace's values.
+#[derive(Debug)]
+pub struct UnprovenDraft {
+    draft: Draft,
+    values: RawValues,
+}
+
+impl RedactedTrace {
+    /// What an analyzer wrote about this trace.
+    pub fn unproven(&self, draft: Draft) -> UnprovenDraft {
+        UnprovenDraft { draft, values: self.values.clone() }
+    }
+}
+
+/// What was found in a text, for people: where, what, and which detector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Bytes of the original text.
+    pub range: Range<usize>,
+    /// `email`, `github_token`
+    pub kind: &'static str,
+    /// Which detector found it.
+    pub why: &'static str,
+    /// What stands there instead.
+    pub token: String,
 }
 
 impl Redactor {
     /// A redactor whose tokens are made with `key`.
     pub fn new(key: RedactionKey) -> Self {
-        Self { key }
+        Self { key, own: Own::default(), keeps_excerpts: true, canaries: None }
+    }
+
+    /// With detectors and allowed values of the user.
+    #[must_use]
+    pub fn with_own(self, own: Own) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Without excerpts of traces in the evidence: signals only.
+    #[must_use]
+    pub fn without_excerpts(self) -> Self {
+        Self { keeps_excerpts: false, ..self }
+    }
+
+    /// Plants known values into every trace, counts how many are found, and takes them out again.
+    #[must_use]
+    pub fn with_canaries(self, counts: Arc<CanaryCounts>) -> Self {
+        Self { canaries: Some(counts), ..self }
     }
 
     /// Which key makes the tokens.
@@ -48,27 +112,118 @@ impl Redactor {
         self.key.id()
     }
 
-    /// Replaces what is sensitive in place.
-    pub fn redact(&self, text: &mut String) {
-        let found = detect::find(text);
-        if found.is_empty() {
-            return;
+    /// Replaces what is sensitive in place, and says what it was.
+    pub fn redact(&self, text: &mut String) -> Vec<Finding> {
+        let mut hits = detect::find(text, &self.own);
+        if let Some(values) = Values::new(&hits) {
+            values.repeat(text, &mut hits);
+        }
+        self.replace(text, hits)
+    }
+
+    fn replace(&self, text: &mut String, hits: Vec<Hit>) -> Vec<Finding> {
+        if hits.is_empty() {
+            return Vec::new();
         }
         let mut out = String::with_capacity(text.len());
         let mut done = 0;
-        for hit in found {
+        let mut findings = Vec::with_capacity(hits.len());
+        for hit in hits {
+            let token = self.key.token(hit.kind, &hit.value);
             out.push_str(text.get(done..hit.range.start).unwrap_or_default());
-            out.push_str(&self.key.token(hit.kind, text.get(hit.range.clone()).unwrap_or_default()));
+            out.push_str(&token);
             done = hit.range.end;
+            findings.push(Finding { range: hit.range, kind: hit.kind, why: hit.why, token });
         }
         out.push_str(text.get(done..).unwrap_or_default());
         *text = out;
+        findings
     }
 
-    /// Redacts every text of a trace.
+    /// Redacts every text of a trace: what is found in one of them is taken out of all.
     pub fn trace(&self, mut trace: Trace) -> RedactedTrace {
-        trace.texts_mut(&mut |text| self.redact(text));
-        RedactedTrace(trace)
+        let planted = self.canaries.as_ref().map(|_| canaries::plant(&mut trace));
+        let mut found: Vec<Vec<Hit>> = Vec::new();
+        trace.texts_mut(&mut |name, text| found.push(self.find_named(name, text)));
+        let values = Values::new(found.iter().flatten()).map(Arc::new);
+        let mut found = found.into_iter();
+        trace.texts_mut(&mut |_, text| {
+            let mut hits = found.next().unwrap_or_default();
+            if let Some(values) = &values {
+                values.repeat(text, &mut hits);
+            }
+            self.replace(text, hits);
+        });
+        trace.source.uri = self.place(&trace.source.uri);
+        if let (Some(counts), Some(planted)) = (&self.canaries, planted) {
+            canaries::take_out(&mut trace, planted, counts);
+        }
+        RedactedTrace { trace, values: RawValues(values) }
+    }
+
+    /// What is found in a text whose attribute's name says what it is: `enduser.email`, `db.password`.
+    fn find_named(&self, name: Option<&str>, text: &str) -> Vec<Hit> {
+        const NAMED_BYTES_MAX: usize = 1024;
+        let Some(name) = name.filter(|_| text.len() <= NAMED_BYTES_MAX) else { return detect::find(text, &self.own) };
+        // In quotes where it has none of its own, so that a value of several words stays together.
+        let is_quotable = !text.contains(['"', '\\', '\n']);
+        let (named, prefix) =
+            if is_quotable { (format!("{name}: \"{text}\""), name.len() + 3) } else { (format!("{name}: {text}"), name.len() + 2) };
+        let hits = detect::find(&named, &self.own);
+        hits.into_iter()
+            .filter(|hit| hit.range.end > prefix)
+            .map(|hit| Hit { range: hit.range.start.saturating_sub(prefix)..(hit.range.end - prefix).min(text.len()), ..hit })
+            .collect()
+    }
+
+    /// A place without the credentials and signatures of its URL. Paths and keys of objects are no trace text and stay.
+    fn place(&self, place: &str) -> String {
+        if !place.contains("://") || place.starts_with("file://") {
+            return place.to_owned();
+        }
+        let is_credential = |kind: &str| {
+            matches!(
+                kind,
+                "url_credentials" | "connection_string" | "generic_secret" | "api_key" | "password" | "jwt" | "bearer_token" | "aws_key"
+            )
+        };
+        let hits = detect::find(place, &self.own).into_iter().filter(|hit| is_credential(hit.kind)).collect();
+        let mut place = place.to_owned();
+        self.replace(&mut place, hits);
+        place
+    }
+
+    /// Redacts a draft and proves that nothing sensitive is left in it.
+    fn prove(&self, unproven: UnprovenDraft) -> Outcome<Draft> {
+        let UnprovenDraft { mut draft, values } = unproven;
+        if !self.keeps_excerpts {
+            draft.evidence.retain(|evidence| evidence.signal.is_some());
+            draft.evidence.iter_mut().for_each(|evidence| evidence.excerpt = None);
+        }
+        draft.texts_mut(&mut |text| {
+            self.redact(text);
+        });
+        // A token may be longer than what it stands for.
+        for excerpt in draft.evidence.iter_mut().filter_map(|evidence| evidence.excerpt.as_mut()) {
+            if excerpt.chars().count() > EXCERPT_CHARS_MAX {
+                *excerpt = excerpt_around(excerpt, 0..0).to_owned();
+            }
+        }
+        let mut left = None;
+        draft.texts_mut(&mut |text| {
+            let raw = values.0.as_ref().and_then(|values| values.stands_in(text));
+            left = left.or(raw).or_else(|| detect::find(text, &self.own).first().map(|hit| hit.kind));
+        });
+        match left {
+            None => Ok(draft),
+            Some(kind) => Err(Rejection::of_trace(
+                &draft.trace_id,
+                &draft.source.uri,
+                Stage::Redact,
+                Kind::SensitiveText,
+                format!("the pattern still holds a value of kind {kind} of its trace, so it is not stored; please report it"),
+            )),
+        }
     }
 }
 
@@ -81,19 +236,10 @@ pub fn traces(traces: OutcomeStream<Trace>, redactor: &Arc<Redactor>) -> Outcome
     })
 }
 
-/// What an analyzer writes is untrusted too.
-pub fn drafts(drafts: OutcomeStream<Draft>, redactor: &Arc<Redactor>) -> OutcomeStream<Draft> {
+/// What an analyzer writes is untrusted too; a draft that cannot be proven clean is rejected.
+pub fn drafts(drafts: OutcomeStream<UnprovenDraft>, redactor: &Arc<Redactor>) -> OutcomeStream<Draft> {
     let redactor = Arc::clone(redactor);
-    pool::stage(drafts, move |mut draft: Draft| {
-        draft.texts_mut(&mut |text| redactor.redact(text));
-        // A token may be longer than what it stands for.
-        for excerpt in draft.evidence.iter_mut().filter_map(|evidence| evidence.excerpt.as_mut()) {
-            if excerpt.chars().count() > EXCERPT_CHARS_MAX {
-                *excerpt = excerpt_around(excerpt, 0..0).to_owned();
-            }
-        }
-        Ok(draft)
-    })
+    pool::stage(drafts, move |draft: UnprovenDraft| redactor.prove(draft))
 }
 
 /// And so is every error text.
@@ -103,22 +249,40 @@ pub fn reasons<T: Send + 'static>(items: OutcomeStream<T>, redactor: &Arc<Redact
         .map(move |item| {
             item.map_err(|mut rejection| {
                 redactor.redact(&mut rejection.reason);
+                rejection.source_uri = redactor.place(&rejection.source_uri);
+                rejection.trace_ref = redactor.place(&rejection.trace_ref);
                 rejection
             })
         })
         .boxed()
 }
 
+/// What is found in one stored text; for `audit`, which has no key.
+pub fn kinds_in(text: &str, own: &Own) -> Vec<&'static str> {
+    detect::find(text, own).into_iter().map(|hit| hit.kind).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::{Attribute, Exception, Message, Span, ToolUse};
+
+    fn redactor() -> Redactor {
+        Redactor::new(RedactionKey::from_text("a key for tests only").unwrap())
+    }
 
     fn redacted(text: &str) -> String {
         let mut text = text.to_owned();
-        Redactor::new(RedactionKey::from_text("a key for tests only").unwrap()).redact(&mut text);
+        redactor().redact(&mut text);
         text
+    }
+
+    fn trace_of(texts: &[&str]) -> Trace {
+        let attribute = |text: &&str| Attribute { key: "note".into(), value: (*text).to_owned() };
+        Trace { spans: vec![Span { attributes: texts.iter().map(attribute).collect(), ..Span::default() }], ..Trace::default() }
     }
 
     #[test]
@@ -130,10 +294,14 @@ mod tests {
         assert_ne!(tokens[0], tokens[2]);
     }
 
+    #[test]
+    fn a_short_secret_gets_a_token_without_suffix() {
+        assert_eq!(redacted("password: \"x7Kp\""), "password: \"<PASSWORD>\"");
+    }
+
     /// Drafts are redacted again, so what comes out of a run cannot show that analyzers saw no raw text: this does.
     #[test]
     fn a_trace_is_redacted_before_anything_looks_at_it() {
-        use crate::model::{Attribute, Exception, Message, Span, ToolUse};
         const SECRET: &str = "ada@example.com";
         let text = || format!("for {SECRET} today");
         let span = Span {
@@ -146,18 +314,93 @@ mod tests {
             attributes: vec![Attribute { key: text(), value: text() }],
             ..Span::default()
         };
-        let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());
-        let trace = redactor.trace(Trace { service: Some(text()), spans: vec![span], ..Trace::default() });
-        let shown = format!("{:?}", *trace);
+        let trace = redactor().trace(Trace { service: Some(text()), spans: vec![span], ..Trace::default() });
+        let shown = format!("{trace:?}");
         assert!(!shown.contains(SECRET), "{shown}");
         assert_eq!(shown.matches("<EMAIL:").count(), 11, "{shown}");
     }
 
     #[test]
+    fn a_value_found_once_is_taken_out_of_the_whole_trace() {
+        let trace = redactor().trace(trace_of(&[
+            "my name is Zyrqel Vantroba",
+            "and Vantroba wrote; pw Kx7qpz2Lm",
+            "login with password Kx7qpz2Lm",
+        ]));
+        let shown = format!("{:?}", trace.spans);
+        for raw in ["Zyrqel", "Vantroba", "Kx7qpz2Lm"] {
+            assert!(!shown.contains(raw), "{raw}: {shown}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_an_attribute_says_what_its_value_is() {
+        let mut trace = trace_of(&["Zyrqel", "correct horse"]);
+        trace.spans[0].attributes[0].key = "enduser.first_name".into();
+        trace.spans[0].attributes[1].key = "db.password".into();
+        let shown = format!("{:?}", redactor().trace(trace).spans);
+        assert!(
+            shown.contains("\"<PERSON:") && shown.contains("\"<PASSWORD:") && !shown.contains("Zyrqel") && !shown.contains("horse"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn credentials_go_from_places_and_paths_stay() {
+        let redactor = redactor();
+        assert_eq!(redactor.place("/home/ada/traces/a.jsonl#L4"), "/home/ada/traces/a.jsonl#L4");
+        let place = redactor.place("https://host/a.jsonl?X-Amz-Signature=4f8e2a6b9c0d1e3f5a7b9c8d0e2f4a6b#L4");
+        assert!(place.starts_with("https://host/a.jsonl?X-Amz-Signature=<") && place.ends_with(">#L4"), "{place}");
+    }
+
+    fn draft(summary: &str) -> Draft {
+        Draft::sample(summary)
+    }
+
+    #[test]
+    fn a_draft_with_a_value_of_its_trace_is_not_stored() {
+        let redactor = redactor();
+        let trace = redactor.trace(trace_of(&["user Zyrqel Vantroba <z.vantroba@mail.example> has password walnutHarbor675"]));
+        let clean = redactor.prove(trace.unproven(draft("The login failed for <PERSON:1a2b3c>.")));
+        assert!(clean.is_ok(), "{clean:?}");
+        let leaking = redactor.prove(trace.unproven(draft("It failed for walnutHarbor675, twice.")));
+        let rejection = leaking.unwrap_err();
+        assert_eq!((rejection.stage, rejection.kind), (Stage::Redact, Kind::SensitiveText));
+        assert!(!rejection.reason.contains("walnut"), "{}", rejection.reason);
+    }
+
+    #[test]
+    fn without_excerpts_signals_are_left() {
+        let trace = redactor().trace(trace_of(&["nothing"]));
+        let mut draft = draft("It failed.");
+        let excerpts = draft.evidence.iter().filter(|evidence| evidence.excerpt.is_some()).count();
+        draft.evidence.push(crate::model::Evidence {
+            signal: Some("http_status=429".into()),
+            excerpt: Some("too many".into()),
+            ..draft.evidence[0].clone()
+        });
+        assert!(excerpts > 0);
+        let draft = redactor().without_excerpts().prove(trace.unproven(draft)).unwrap();
+        assert!(draft.evidence.iter().all(|evidence| evidence.excerpt.is_none()), "{:?}", draft.evidence);
+        assert!(draft.evidence.iter().any(|evidence| evidence.signal.as_deref() == Some("http_status=429")));
+    }
+
+    #[test]
+    fn canaries_are_all_found_and_leave_nothing_behind() {
+        let counts = Arc::new(CanaryCounts::default());
+        let trace = redactor().with_canaries(Arc::clone(&counts)).trace(trace_of(&["plain"]));
+        assert!(counts.planted() > 10 && counts.found() == counts.planted(), "{counts:?}");
+        assert_eq!(trace.spans[0].attributes.len(), 1);
+    }
+
+    #[test]
     fn redacting_twice_changes_nothing() {
-        let once = redacted("ada@example.com, +49 30 901820, 4111 1111 1111 1111, 10.20.4.17 DE89370400440532013000 078-05-1120");
+        let once = redacted(
+            "ada@example.com, +49 30 901820, 4111 1111 1111 1111, 10.20.4.17 DE89370400440532013000 078-05-1120 password=Kx7qpz2Lm \
+             \"phone\": \"981 38 978\" my name is Zyrqel Vantroba, passport no. V03893827, ship to 659 Jennifer Circles, Allenville, OH 18385.",
+        );
         assert_eq!(redacted(&once), once);
-        for kind in ["EMAIL", "PHONE", "CARD", "IP", "IBAN", "SSN"] {
+        for kind in ["EMAIL", "PHONE", "CREDIT_CARD", "IP", "IBAN", "SSN", "PASSWORD", "PERSON", "PASSPORT", "ADDRESS"] {
             assert!(once.contains(&format!("<{kind}:")), "{kind} in {once}");
         }
     }
@@ -174,25 +417,96 @@ mod tests {
             "File \"/app/.venv/lib/python3.11/site-packages/openai/_base_client.py\", line 1248, in request",
             "call_AWUv6cyBPkjDYC2p7ludSJHq chatcmpl-zCHEmN7XDAzRxnjbMmQThwInDETMD",
             "openai==3.54.0 version 1.2.3.4.5 @property torch.float32 O(n)",
+            "run_id=c42287dd-5205-4e3d-a344-d5fe578c33aa session=01JDKQEFNZAT8SMCJGAVS2HJFD traceparent: 00-499c0f370177ae7c0889fe34df2c4719-6f412e510c8b3906-01",
+            "{\"name\": \"lookup_order\", \"arguments\": {\"order_id\": \"ORD-1386603\"}}",
+            "max_tokens: 40855, temperature: 0.7, partition_key: region, tokenizer: cl100k_base, api_key=os.environ[\"OPENAI_API_KEY\"]",
         ] {
             assert_eq!(redacted(text), text);
         }
     }
 
+    #[test]
+    fn time_grows_with_the_length_of_a_hostile_text() {
+        for part in [
+            "4 ",
+            "a@",
+            "password ",
+            "-----BEGIN PRIVATE KEY-----",
+            "eyJ",
+            "\\\\",
+            "%25",
+            "name,name\n",
+            "Aa ",
+            "&#x",
+            "<th>name</th>",
+            "12, Ab ",
+            "=\n",
+            "my name is ",
+            "key: key: ",
+        ] {
+            let time = |times: usize| {
+                let text = part.repeat(times);
+                let start = std::time::Instant::now();
+                redacted(&text);
+                start.elapsed().as_secs_f64()
+            };
+            time(100);
+            let (short, long) = (time(50_000 / part.len()), time(400_000 / part.len()));
+            assert!(long < 0.5 + 40.0 * short, "{part:?}: {short} s, then {long} s for eight times the text");
+        }
+    }
+
+    const PLANTED: [(&str, &str); 12] = [
+        ("ada.lovelace@example.com", "{}"),
+        ("4111 1111 1111 1111", "{}"),
+        ("078-05-1120", "{}"),
+        ("DE89 3704 0044 0532 0130 00", "{}"),
+        ("(415) 555-0142", "{}"),
+        (concat!("ghp_", "3JD61rztPeHmI1g6pD96mjTwnxv9aLqmlCEV"), "{}"),
+        (concat!("AKIA", "33TAPR3H64BVAQRP"), "{}"),
+        ("192.168.17.4", "{}"),
+        ("Marguerite Oyelaran", "my name is {} ok"),
+        ("walnutHarbor675", "password: {} ok"),
+        ("659 Jennifer Circles, Allenville, OH 18385", "ship it to {}. Thanks"),
+        ("V03893827", "passport no. {} here"),
+    ];
+
+    fn encoded(text: &str, how: usize) -> String {
+        match how {
+            0 => text.to_owned(),
+            1 => serde_json::json!({"content": text}).to_string(),
+            2 => serde_json::json!({"outer": serde_json::json!({"content": text}).to_string()}).to_string(),
+            3 => url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20"),
+            4 => base64::engine::general_purpose::STANDARD.encode(text),
+            5 => text.chars().flat_map(|sign| [sign, '\u{200b}']).collect(),
+            6 => text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+            _ => text
+                .chars()
+                .map(|sign| if sign.is_alphanumeric() { sign.to_string() } else { format!("\\u{:04x}", u32::from(sign)) })
+                .collect(),
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_planted_value_survives(before in "[ -~]{0,40}", after in "[ -~]{0,40}", index in 0usize..8) {
-            let planted = [
-                "ada.lovelace@example.com", "4111 1111 1111 1111", "078-05-1120", "DE89 3704 0044 0532 0130 00", "(415) 555-0142",
-                concat!("ghp_", "3JD61rztPeHmI1g6pD96mjTwnxv9aLqmlCEV"), concat!("AKIA", "33TAPR3H64BVAQRP"), "192.168.17.4",
-            ][index];
-            let text = redacted(&format!("{before} {planted} {after}"));
-            prop_assert!(!text.contains(planted), "{}", text);
+        fn no_planted_value_survives(before in "[a-z ]{0,40}", after in "[a-z ]{0,40}", index in 0usize..12, how in 0usize..8) {
+            let (value, carrier) = PLANTED[index];
+            let plain = format!("{before}\n{}\n{after}", carrier.replace("{}", value));
+            let text = redacted(&encoded(&plain, how));
+            for other in 0..8 {
+                prop_assert!(!text.contains(&encoded(value, other)), "{} as {}: {}", value, how, text);
+            }
         }
 
         #[test]
         fn any_text_can_be_redacted(text in "\\PC{0,200}") {
             redacted(&text);
+        }
+
+        #[test]
+        fn any_text_of_signs_can_be_redacted(text in "[-0-9a-fA-Z<>:=|,;.\"'\\\\%&@/ \n\u{3042}é]{0,200}") {
+            let once = redacted(&text);
+            redacted(&once);
         }
     }
 }

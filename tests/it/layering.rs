@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// `(module, modules of the crate that it may name)`.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("model", &["limits", "schemas", "model"]),
     ("store", &["store"]),
     ("read", &["model", "limits", "store", "read"]),
@@ -14,6 +14,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("validate", &["model", "limits", "pool", "schemas", "validate"]),
     ("write", &["model", "limits", "store", "validate", "write"]),
     ("query", &["store", "write", "query"]),
+    ("audit", &["query", "redact"]),
     ("select", &["model", "analyze", "pool", "redact"]),
     ("spans", &["model", "limits", "store", "read", "parse", "redact"]),
     ("inspect", &["model", "limits", "store", "read", "parse", "redact", "pipeline"]),

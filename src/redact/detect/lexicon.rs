@@ -1,0 +1,132 @@
+//! Words that are names of people, and words that are not.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use foldhash::fast::FixedState;
+
+/// What the lexicon knows of a word.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Known(u8);
+
+const GIVEN: u8 = 1;
+const FAMILY: u8 = 2;
+const COMMON: u8 = 4;
+
+impl Known {
+    pub(super) fn is_given(self) -> bool {
+        self.0 & GIVEN != 0
+    }
+
+    pub(super) fn is_family(self) -> bool {
+        self.0 & FAMILY != 0
+    }
+
+    pub(super) fn is_name(self) -> bool {
+        self.0 & (GIVEN | FAMILY) != 0
+    }
+
+    /// Stands in ordinary text too: `mark`, `page`, `will`.
+    pub(super) fn is_common(self) -> bool {
+        self.0 & COMMON != 0
+    }
+
+    /// A name and nothing else.
+    pub(super) fn is_only_name(self) -> bool {
+        self.is_name() && !self.is_common()
+    }
+}
+
+static WORDS: LazyLock<HashMap<&'static str, u8, FixedState>> = LazyLock::new(|| {
+    let mut words: HashMap<&str, u8, FixedState> = HashMap::with_capacity_and_hasher(110_000, FixedState::default());
+    let lists = [
+        (GIVEN, include_str!("lexicon/given_names.txt")),
+        (FAMILY, include_str!("lexicon/surnames.txt")),
+        (COMMON, include_str!("lexicon/common_words.txt")),
+        (COMMON, include_str!("lexicon/not_names.txt")),
+    ];
+    for (flag, list) in lists {
+        for word in list.lines().filter(|line| !line.starts_with('#')) {
+            match word.strip_prefix('!') {
+                // Words so common that they are no names at all.
+                Some(word) => {
+                    words.insert(word, COMMON);
+                }
+                None => *words.entry(word).or_default() |= flag,
+            }
+        }
+    }
+    words
+});
+
+/// Looks up a word in any case, with or without a part after a hyphen or an apostrophe.
+pub(super) fn look_up(word: &str) -> Known {
+    let known = exact(word);
+    if known != Known::default() {
+        return known;
+    }
+    // `Python's`
+    if let Some(stem) = word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")) {
+        return exact(stem);
+    }
+    // `I'm`, `We've`
+    if ["'m", "'re", "'ve", "'ll", "'t", "'d"].iter().any(|end| word.ends_with(end)) {
+        return Known(COMMON);
+    }
+    if !word.contains(['-', '\'', '’']) {
+        return known;
+    }
+    // `Frank-Peter`, `Anne-Marie`, `O'Neil`: known by one of its parts; `Flask-Foo`: a name of a thing.
+    if word.split(['-', '’']).next().is_some_and(|first| first.len() < 2) {
+        return known;
+    }
+    let parts = word.split(['-', '\'', '’']).filter(|part| part.len() > 1).map(exact);
+    parts.fold(Known(0), |all, part| {
+        if part.is_common() && !part.is_name() || all.is_common() { Known(COMMON) } else { Known(all.0 | (part.0 & (GIVEN | FAMILY))) }
+    })
+}
+
+fn exact(word: &str) -> Known {
+    let mut buffer = [0u8; 24];
+    if word.is_ascii() {
+        let Some(lower) = buffer.get_mut(..word.len()) else { return Known::default() };
+        lower.copy_from_slice(word.as_bytes());
+        lower.make_ascii_lowercase();
+        let lower = std::str::from_utf8(lower).unwrap_or_default();
+        return Known(WORDS.get(lower).copied().unwrap_or(0));
+    }
+    if word.len() > 64 {
+        return Known::default();
+    }
+    let lower = word.to_lowercase();
+    if let Some(flags) = WORDS.get(lower.as_str()) {
+        return Known(*flags);
+    }
+    // Spelled without its marks in the lexicon: `Émile`, `emile`.
+    let folded: String = lower.chars().filter_map(fold).collect();
+    Known(WORDS.get(folded.as_str()).copied().unwrap_or(0))
+}
+
+/// A letter of European alphabets without its mark; `None` for a mark that stands by itself.
+pub(super) fn fold(letter: char) -> Option<char> {
+    Some(match letter {
+        'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' => 'a',
+        'ç' | 'ć' | 'č' => 'c',
+        'ď' | 'đ' | 'ð' => 'd',
+        'è' | 'é' | 'ê' | 'ë' | 'ē' | 'ė' | 'ę' | 'ě' => 'e',
+        'ğ' | 'ģ' => 'g',
+        'ì' | 'í' | 'î' | 'ï' | 'ī' | 'į' | 'ı' => 'i',
+        'ķ' => 'k',
+        'ľ' | 'ĺ' | 'ļ' | 'ł' => 'l',
+        'ñ' | 'ń' | 'ň' | 'ņ' => 'n',
+        'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' | 'ő' | 'ō' => 'o',
+        'ŕ' | 'ř' => 'r',
+        'ś' | 'š' | 'ş' | 'ș' => 's',
+        'ť' | 'ţ' | 'ț' => 't',
+        'ù' | 'ú' | 'û' | 'ü' | 'ű' | 'ū' | 'ů' | 'ų' => 'u',
+        'ý' | 'ÿ' => 'y',
+        'ź' | 'ż' | 'ž' => 'z',
+        '\u{300}'..='\u{36f}' => return None,
+        other => other,
+    })
+}

@@ -1,0 +1,591 @@
+//! Finds what is sensitive in one text.
+//!
+//! The text is first decoded to what a reader sees ([`view`]). One automaton over all literals ([`literals`]) finds the formats of credentials
+//! ([`secrets`]) and the labels that say what the value beside them is ([`labels`], [`values`], [`tables`]); one pass over the words finds
+//! numbers ([`numbers`]), names ([`names`]), addresses ([`addresses`]) and encoded runs ([`encoded`]). Everything is found in the decoded text and
+//! given in bytes of the original.
+
+mod addresses;
+mod encoded;
+mod labels;
+mod lexicon;
+mod literals;
+mod names;
+mod numbers;
+mod own;
+mod secrets;
+mod shapes;
+mod tables;
+mod text;
+mod values;
+mod view;
+
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+use self::labels::{Label, label_at};
+use self::literals::{LabelKind, Literals, Role, literals};
+use self::names::Verdict;
+pub use self::own::{Own, OwnError};
+use self::tables::Tables;
+use self::text::{Text, is_cjk};
+use self::view::View;
+
+/// Encodings inside encodings are followed this deep.
+const DEPTH_MAX: usize = 4;
+
+/// Nothing shorter is a value with something that tells it.
+const VALUE_BYTES_MIN: usize = 5;
+
+/// A shorter value is not looked for elsewhere: it is too likely to be something else.
+const REPEATED_BYTES_MIN: usize = 6;
+
+/// Something sensitive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Hit {
+    /// Bytes of the text.
+    pub(super) range: Range<usize>,
+    /// What it is: `email`, `github_token`.
+    pub(super) kind: &'static str,
+    /// Which detector found it.
+    pub(super) why: &'static str,
+    /// As a reader sees it, where it is encoded in the text.
+    pub(super) value: String,
+}
+
+/// Something sensitive in a decoded text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Found {
+    range: Range<usize>,
+    kind: &'static str,
+    why: &'static str,
+}
+
+/// Every hit, in order and without overlaps.
+pub(super) fn find(text: &str, own: &Own) -> Vec<Hit> {
+    find_deep(text, own, 0)
+}
+
+fn find_deep(raw: &str, own: &Own, depth: usize) -> Vec<Hit> {
+    let view = View::new(raw);
+    let mut found = find_in_view(&view, own, depth);
+    own.find(view.text(), &mut found);
+    let text = Text(view.text());
+    found.retain(|hit| !own.allows(text.slice(hit.range.clone())) && !is_in_token(text, &hit.range));
+    in_original(&view, found)
+}
+
+/// Whether a range lies inside a token of an earlier redaction, `<EMAIL:1a2b3c>`, so that redacting twice changes nothing.
+fn is_in_token(text: Text<'_>, range: &Range<usize>) -> bool {
+    let from =
+        text.skip_back(range.start, 40, |byte| byte.is_ascii_uppercase() || byte == b'_' || byte == b':' || byte.is_ascii_hexdigit());
+    let open = if text.at(range.start) == b'<' { range.start } else { from.wrapping_sub(1) };
+    text.at(open) == b'<' && token_end(text, open).is_some_and(|end| end >= range.end)
+}
+
+/// Where the token that opens at `open` ends.
+fn token_end(text: Text<'_>, open: usize) -> Option<usize> {
+    let kind_end = text.skip(open + 1, 40, |byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit());
+    let end = match text.at(kind_end) {
+        b':' => text.skip(kind_end + 1, 6, |byte| byte.is_ascii_hexdigit()),
+        _ => kind_end,
+    };
+    (kind_end > open + 2 && text.at(end) == b'>').then_some(end + 1)
+}
+
+/// Bytes of the view to bytes of the original.
+fn in_original(view: &View<'_>, found: Vec<Found>) -> Vec<Hit> {
+    merged(found)
+        .into_iter()
+        .map(|found| Hit {
+            value: view.text().get(found.range.clone()).unwrap_or_default().to_owned(),
+            range: view.raw(found.range),
+            kind: found.kind,
+            why: found.why,
+        })
+        .collect()
+}
+
+/// Hits in order; of those that overlap one is left that covers them all, of the kind of the longest.
+fn merged(mut found: Vec<Found>) -> Vec<Found> {
+    found.retain(|hit| !hit.range.is_empty());
+    found.sort_by(|a, b| a.range.start.cmp(&b.range.start).then(b.range.end.cmp(&a.range.end)));
+    let mut kept: Vec<(Found, usize)> = Vec::with_capacity(found.len());
+    for hit in found {
+        let len = hit.range.len();
+        match kept.last_mut() {
+            Some((last, longest)) if hit.range.start < last.range.end => {
+                last.range.end = last.range.end.max(hit.range.end);
+                // Of two names for the same place the one that says more.
+                let says_more = len == *longest && specificity(hit.kind) > specificity(last.kind);
+                if len > *longest || says_more {
+                    (last.kind, last.why, *longest) = (hit.kind, hit.why, len);
+                }
+            }
+            _ => kept.push((hit, len)),
+        }
+    }
+    kept.into_iter().map(|(hit, _)| hit).collect()
+}
+
+/// How much a kind says; where a label and a format agree on the place, the format names it.
+fn specificity(kind: &str) -> u8 {
+    match kind {
+        "generic_secret" | "phone" => 0,
+        "api_key" => 1,
+        "bearer_token" | "password" => 2,
+        _ => 3,
+    }
+}
+
+fn find_in_view(view: &View<'_>, own: &Own, depth: usize) -> Vec<Found> {
+    let Some(literals) = literals() else { return Vec::new() };
+    let text = Text(view.text());
+    if text.len() < VALUE_BYTES_MIN {
+        return Vec::new();
+    }
+    let mut hits = Vec::new();
+    shapes::at_signs(text, &mut hits);
+    let mails = mail_names(text, &hits);
+    let labels = by_literals(literals, text, &mut hits);
+    let mut verdicts = Vec::new();
+    by_words(text, own, depth, &mails, &mut hits, &mut verdicts);
+    let mut tables = Tables::default();
+    for (label, kind) in &labels {
+        values::of_label(view, label, *kind, &mut hits, &mut verdicts);
+        tables.of_label(literals, text, label, &mut hits);
+    }
+    if !text.0.is_ascii() && text.0.chars().any(is_cjk) {
+        names::in_cjk(text, &mut hits);
+        if let Some(range) = addresses::east_asian(text.0) {
+            hits.push(Found { range, kind: "address", why: "shape" });
+        }
+    }
+    settle(text, verdicts, &mut hits);
+    hits
+}
+
+/// The parts before the `@` of all addresses, letters only and lower case.
+fn mail_names(text: Text<'_>, hits: &[Found]) -> Vec<String> {
+    let local = |hit: &Found| text.slice(hit.range.clone()).split('@').next().unwrap_or_default().to_lowercase();
+    let letters = |local: String| local.chars().filter_map(lexicon::fold).filter(|sign| sign.is_alphabetic()).collect::<String>();
+    hits.iter().filter(|hit| hit.kind == "email").take(200).map(|hit| letters(local(hit))).filter(|name| name.len() >= 3).collect()
+}
+
+/// Credentials by their format, user names in paths, and the labels with their identifiers.
+fn by_literals(literals: &Literals, text: Text<'_>, hits: &mut Vec<Found>) -> Vec<(Label, LabelKind)> {
+    let mut labels = Vec::new();
+    literals.scan(text.0, &mut |hit, role| match role {
+        Role::Secret(index) => {
+            let Some(rule) = literals.secrets.get(index) else { return false };
+            let found = rule.find(text, hit.start);
+            hits.extend(found.clone().map(|range| Found { range, kind: rule.kind, why: rule.name }));
+            found.is_some()
+        }
+        Role::Label(index) => {
+            let Some(kind) = literals.labels.get(index).copied() else { return false };
+            // A whole word that is no label here has no labels inside it: the `key` of `create_api_key`.
+            let is_whole = text.ends_word(hit.end);
+            let label = label_at(text, hit, kind.shape);
+            let found = label.is_some();
+            labels.extend(label.map(|label| (label, kind)));
+            found || is_whole
+        }
+        Role::Home => {
+            hits.extend(shapes::user_of_path(text, hit.start, hit.end));
+            false
+        }
+    });
+    labels
+}
+
+/// One pass over the words: numbers, capitalised names, and long runs that may be encoded.
+fn by_words(text: Text<'_>, own: &Own, depth: usize, mails: &[String], hits: &mut Vec<Found>, verdicts: &mut Vec<Verdict>) {
+    let (mut at, mut run_end) = (0, 0);
+    while at < text.len() {
+        let byte = text.at(at);
+        let class = class_of(byte);
+        if class == Class::Other {
+            let rest = text.bytes().get(at + 1..).unwrap_or_default();
+            at += 1 + rest.iter().position(|byte| class_of(*byte) != Class::Other).unwrap_or(rest.len());
+            continue;
+        }
+        if at >= run_end && class != Class::Wide {
+            run_end = text.skip(at, usize::MAX, |byte| RUN.get(usize::from(byte)) == Some(&true));
+            if run_end - at >= 16
+                && let Some(found) = long_run(text, own, at, run_end, depth)
+            {
+                at = found.range.end;
+                hits.push(found);
+                continue;
+            }
+        }
+        match class {
+            Class::Digit => {
+                let digits_end = text.skip(at, usize::MAX, |byte| byte.is_ascii_digit());
+                if let Some(found) = numbers::at_digit(text, at) {
+                    at = found.range.end.max(digits_end);
+                    hits.push(found);
+                    continue;
+                }
+                if digits_end - at <= 8 && text.starts_word(at) {
+                    hits.extend(addresses::at_number(text, at));
+                }
+                at = digits_end;
+            }
+            Class::Upper | Class::Wide => {
+                if class == Class::Upper
+                    && byte <= b'F'
+                    && matches!(text.at(at + 2), b':' | b'-') | matches!(text.at(at + 4), b':' | b'.')
+                    && let Some(found) = numbers::ipv6_at_letter(text, at)
+                {
+                    at = found.range.end;
+                    hits.push(found);
+                    continue;
+                }
+                let is_start = text.starts_word(at) && !matches!(text.before(at), b'/' | b'\\' | b'$' | b'#' | b'-');
+                let is_capital = class == Class::Upper || text.char_at(at).is_some_and(char::is_uppercase);
+                if is_start && is_capital && !matches!(text.before(at), b'.' | b'@') {
+                    let end = names::at_capital(text, at, mails, verdicts);
+                    at = end.max(at + 1);
+                } else {
+                    at = text.skip(at, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80).max(at + 1);
+                }
+            }
+            Class::Lower => {
+                let end = text.skip(at, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80);
+                if end - at <= 4
+                    && matches!(text.at(end), b':' | b'-' | b'.' | b'0'..=b'9')
+                    && byte <= b'f'
+                    && let Some(found) = numbers::ipv6_at_letter(text, at)
+                {
+                    at = found.range.end;
+                    hits.push(found);
+                    continue;
+                }
+                at = end;
+            }
+            Class::Other => at += 1,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Other,
+    Digit,
+    Upper,
+    Lower,
+    /// A byte of a sign outside ASCII.
+    Wide,
+}
+
+/// Signs of base64 and of ids.
+static RUN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "a table of all bytes, made at compile time")]
+        {
+            let sign = byte as u8;
+            table[byte] = sign.is_ascii_alphanumeric() || matches!(sign, b'+' | b'/' | b'-' | b'_');
+        }
+        byte += 1;
+    }
+    table
+};
+
+#[inline]
+fn class_of(byte: u8) -> Class {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Other)
+}
+
+static CLASSES: [Class; 256] = {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0u8;
+    loop {
+        #[expect(clippy::indexing_slicing, reason = "a table of all bytes, made at compile time")]
+        {
+            table[byte as usize] = match byte {
+                b'0'..=b'9' => Class::Digit,
+                b'A'..=b'Z' => Class::Upper,
+                b'a'..=b'z' => Class::Lower,
+                0x80.. => Class::Wide,
+                _ => Class::Other,
+            };
+        }
+        if byte == 255 {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
+/// Wallets, tokens without a prefix, and encoded text in a run of letters and digits.
+fn long_run(text: Text<'_>, own: &Own, start: usize, end: usize, depth: usize) -> Option<Found> {
+    if !text.starts_word(start) {
+        return None;
+    }
+    let word_end = text.skip(start, 128, |byte| byte.is_ascii_alphanumeric());
+    if text.ends_word(word_end)
+        && let Some(found) = shapes::wallet(text, start..word_end)
+            .or_else(|| shapes::twilio_key(text, start..word_end))
+            .or_else(|| shapes::discord_token(text, start, end))
+    {
+        return Some(found);
+    }
+    if depth >= DEPTH_MAX {
+        return None;
+    }
+    let run = encoded::run_at(text, start);
+    let decoded = encoded::decoded(text.slice(run.clone()))?;
+    let inner = find_deep(&decoded, own, depth + 1);
+    let kind = inner.iter().max_by_key(|hit| hit.range.len())?.kind;
+    Some(Found { range: run, kind, why: "inside an encoded text" })
+}
+
+/// What may be a name is one if something beside it belongs to a person.
+fn settle(text: Text<'_>, verdicts: Vec<Verdict>, hits: &mut Vec<Found>) {
+    const NEAR: usize = 160;
+    let mut personal: Vec<usize> = hits
+        .iter()
+        .filter(|hit| {
+            matches!(
+                hit.kind,
+                "email"
+                    | "phone"
+                    | "date_of_birth"
+                    | "address"
+                    | "iban"
+                    | "credit_card"
+                    | "passport"
+                    | "national_id"
+                    | "ssn"
+                    | "medical_id"
+                    | "drivers_license"
+                    | "bank_account"
+            )
+        })
+        .map(|hit| hit.range.start)
+        .collect();
+    personal.sort_unstable();
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Name(range) => hits.push(Found { range, kind: "person", why: "name" }),
+            Verdict::Maybe(range) => {
+                let first = personal.partition_point(|at| *at + NEAR < range.start);
+                let beside = personal.get(first..).unwrap_or_default().iter().take_while(|at| **at <= range.end + NEAR);
+                let same_part = |at: &&usize| {
+                    let between = if **at > range.end { range.end..**at } else { **at..range.start };
+                    !text.slice(between).contains("\n\n")
+                };
+                if beside.filter(same_part).count() > 0 {
+                    hits.push(Found { range, kind: "person", why: "name beside personal data" });
+                }
+            }
+        }
+    }
+}
+
+/// Values that were found somewhere, to be found wherever else they stand.
+#[derive(Debug)]
+pub(super) struct Values {
+    automaton: AhoCorasick,
+    kinds: Vec<&'static str>,
+}
+
+impl Values {
+    /// `None` where nothing is worth looking for.
+    pub(super) fn new<'h>(hits: impl IntoIterator<Item = &'h Hit>) -> Option<Self> {
+        let mut values: std::collections::BTreeMap<&str, &'static str> = std::collections::BTreeMap::new();
+        for hit in hits {
+            let value = hit.value.trim();
+            if hit.kind == "person" {
+                values.insert(value, hit.kind);
+                for part in value.split([' ', '+', '\u{a0}', '\u{3000}', '\n']) {
+                    let known = lexicon::look_up(part);
+                    let is_cjk_part = part.chars().all(is_cjk);
+                    let is_capital = part.starts_with(char::is_uppercase);
+                    if (is_capital && part.chars().count() >= 3 && !known.is_common()) || (is_cjk_part && part.chars().count() >= 2) {
+                        values.insert(part, hit.kind);
+                    }
+                }
+            } else if value.len() >= REPEATED_BYTES_MIN && hit.range.len() >= value.len() && value.len() <= 512 {
+                values.insert(value, hit.kind);
+            }
+        }
+        values.retain(|value, _| value.len() >= 3);
+        if values.is_empty() {
+            return None;
+        }
+        let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(values.keys()).ok()?;
+        Some(Self { automaton, kinds: values.values().copied().collect() })
+    }
+
+    /// Whether one of the values stands in `raw`, as whole words.
+    pub(super) fn stands_in(&self, raw: &str) -> Option<&'static str> {
+        let view = View::new(raw);
+        self.found_in(Text(view.text())).into_iter().find(|found| found.range.len() >= REPEATED_BYTES_MIN).map(|found| found.kind)
+    }
+
+    /// Adds what stands elsewhere in `raw` to its hits.
+    pub(super) fn repeat(&self, raw: &str, hits: &mut Vec<Hit>) {
+        let view = View::new(raw);
+        let found = self.found_in(Text(view.text()));
+        if found.is_empty() {
+            return;
+        }
+        let extra = in_original(&view, found);
+        hits.extend(extra);
+        hits.sort_by(|a, b| a.range.start.cmp(&b.range.start).then(b.range.end.cmp(&a.range.end)));
+        hits.dedup_by(|later, earlier| {
+            let overlaps = later.range.start < earlier.range.end;
+            if overlaps {
+                earlier.range.end = earlier.range.end.max(later.range.end);
+            }
+            overlaps
+        });
+    }
+
+    fn found_in(&self, text: Text<'_>) -> Vec<Found> {
+        let mut found: Vec<Found> = Vec::new();
+        for hit in self.automaton.find_iter(text.0) {
+            let is_word = (text.starts_word(hit.start()) || text.char_at(hit.start()).is_some_and(is_cjk))
+                && (text.ends_word(hit.end()) || text.char_before(hit.end()).is_some_and(is_cjk));
+            let Some(kind) = self.kinds.get(hit.pattern().as_usize()) else { continue };
+            // A name inside a path, an identifier or a token is none.
+            let in_code =
+                matches!(text.before(hit.start()), b'<' | b'_' | b'$') || text.at(hit.end()) == b':' && text.at(hit.end() + 1) == b':';
+            if is_word && !(in_code && *kind == "person") {
+                found.push(Found { range: hit.range(), kind, why: "found elsewhere too" });
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+fn check(kind: &str, examples: &[&str], counterexamples: &[&str]) {
+    for example in examples {
+        for text in [(*example).to_owned(), format!("a {example}, b"), format!("{{\"k\": \"x\\n{example}\"}}"), format!("({example})")] {
+            let found = find(&text, &Own::default());
+            assert!(found.iter().any(|hit| hit.kind == kind && hit.value.contains(example)), "{kind} not found in {text:?}: {found:?}");
+        }
+    }
+    for text in counterexamples {
+        let found = find(text, &Own::default());
+        assert!(found.iter().all(|hit| hit.kind != kind), "{kind} wrongly found in {text:?}: {found:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(text: &str) -> Vec<&'static str> {
+        find(text, &Own::default()).into_iter().map(|hit| hit.kind).collect()
+    }
+
+    #[test]
+    fn every_label_finds_its_examples_and_leaves_its_counterexamples() {
+        let mut complaints = Vec::new();
+        for entry in labels::table().unwrap().label {
+            assert!(!entry.examples.is_empty() && !entry.counterexamples.is_empty(), "{} has no samples", entry.kind);
+            for example in &entry.examples {
+                for text in [example.clone(), format!("x\n{example}\ny"), serde_json::json!({"content": example}).to_string()] {
+                    if !kinds(&text).contains(&entry.kind.as_str()) {
+                        complaints.push(format!("{} is not found in {text:?}: {:?}", entry.kind, find(&text, &Own::default())));
+                    }
+                }
+            }
+            for example in &entry.counterexamples {
+                if kinds(example).contains(&entry.kind.as_str()) {
+                    complaints.push(format!("{} is wrongly found in {example:?}: {:?}", entry.kind, find(example, &Own::default())));
+                }
+            }
+        }
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+
+    #[test]
+    fn every_format_of_a_credential_finds_its_examples_and_leaves_its_counterexamples() {
+        assert!(literals().is_some(), "a shipped table does not compile");
+        let mut complaints = Vec::new();
+        for entry in secrets::table().unwrap().secret {
+            // A value in two parts, so that no scanner takes this repository for a leak.
+            let join = |text: &String| text.replace('␣', "");
+            assert!(!entry.examples.is_empty() && !entry.counterexamples.is_empty(), "{} has no samples", entry.name);
+            for example in entry.examples.iter().map(join) {
+                for text in [format!("{}{example}", entry.named), format!("see {}{example} and more", entry.named)] {
+                    let found = find(&text, &Own::default());
+                    let is_it = |hit: &Hit| hit.kind == entry.kind && (hit.value.contains(&example) || example.contains(&hit.value));
+                    if !found.iter().any(is_it) {
+                        complaints.push(format!("{} is not found in {text:?}: {found:?}", entry.name));
+                    }
+                }
+            }
+            for example in entry.counterexamples.iter().map(join) {
+                if kinds(&example).contains(&entry.kind.as_str()) {
+                    complaints.push(format!("{} is wrongly found in {example:?}: {:?}", entry.name, find(&example, &Own::default())));
+                }
+            }
+        }
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+
+    #[test]
+    fn tables_say_what_their_cells_are() {
+        for (text, values) in [
+            (
+                "id,name,phone,tier\n1,Zyrqel Vantroba,981 38 978,2\n2,Qoru Belloc,\"629 066 624\",1\n",
+                &["Zyrqel Vantroba", "981 38 978", "Qoru Belloc", "629 066 624"][..],
+            ),
+            ("User: order;customer;iban\nSO-1;Zyrqel Vantroba;GB57GGBL60203376991029\n", &["Zyrqel Vantroba", "GB57GGBL60203376991029"]),
+            (
+                "INSERT INTO c (id, full_name, dob) VALUES (1, 'Zyrqel Vantroba', '1967-01-15'), (2, 'Qoru Belloc', '1970-02-01');",
+                &["Zyrqel Vantroba", "1967-01-15", "Qoru Belloc", "1970-02-01"],
+            ),
+            (
+                " id | name | ssn_or_id\n----+------+------\n 1 | Zyrqel Vantroba | 175044112574252\n",
+                &["Zyrqel Vantroba", "175044112574252"],
+            ),
+            (
+                "<tr><th>Guest</th><th>Phone</th></tr><tr><td>Zyrqel Vantroba</td><td>25 91 78 79</td></tr>",
+                &["Zyrqel Vantroba", "25 91 78 79"],
+            ),
+        ] {
+            let found: Vec<String> = find(text, &Own::default()).into_iter().map(|hit| hit.value).collect();
+            for value in values {
+                assert!(found.iter().any(|found| found == value), "{value} in {text:?}: {found:?}");
+            }
+        }
+        assert!(kinds("SELECT id, name, email, phone FROM users WHERE id = 4783 LIMIT 10;").is_empty());
+    }
+
+    #[test]
+    fn names_by_lexicon_cue_mail_and_neighbours() {
+        for (text, name) in [
+            ("I think Marguerite Oyelaran knows", "Marguerite Oyelaran"),
+            ("my name is Zyrqel Vantroba.", "Zyrqel Vantroba"),
+            ("ask Zyrqel Vantroba <z.vantroba@mail.example>", "Zyrqel Vantroba"),
+            ("it's Hernandez, Joseph, again", "Hernandez, Joseph"),
+            ("If this wasn't you, Mikael, reset it", "Mikael"),
+            ("お客様: 松本 修平と申します。", "松本 修平"),
+            ("你好，我叫陈琳，电话", "陈琳"),
+        ] {
+            let found = find(text, &Own::default());
+            assert!(found.iter().any(|hit| hit.kind == "person" && hit.value == name), "{text:?}: {found:?}");
+        }
+        for text in [
+            "Jenkins triggered Airflow, and Claude answered through Gemini",
+            "Bill the account, then chase the art team; Mark as read and grant a grace period",
+            "Apply Bayes theorem, then a Fourier transform; the Dijkstra step uses a Gaussian prior and Poisson noise.",
+            "The Jordan river region, Sydney time zone (Australia/Sydney) and Washington office are in scope.",
+            "See Python's EOL calendar. Extensions are named \"Flask-Foo\".",
+        ] {
+            assert!(kinds(text).is_empty(), "{text:?}: {:?}", find(text, &Own::default()));
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Credentials that are told by their own format (`rules/secrets.toml`), and by the name beside them.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use regex::Regex;
+use serde::Deserialize;
+
+use super::text::Text;
+
+/// No secret is looked for past this many bytes, so that a hostile text cannot make one rule read all of it again and again.
+const SECRET_BYTES_MAX: usize = 8192;
+
+/// The file: formats of credentials.
+#[derive(Debug, Deserialize)]
+pub(super) struct SecretTable {
+    pub(super) secret: Vec<SecretEntry>,
+}
+
+/// One format with its samples.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecretEntry {
+    /// Whose credential it is, for `--explain`.
+    pub(super) name: String,
+    pub(super) kind: String,
+    /// Texts that stand in every value; the expression is matched from the place of the text on.
+    pub(super) prefixes: Vec<String>,
+    /// Bytes before the prefix that belong to the value: how many at most, and which expression they match to their end.
+    #[serde(default)]
+    pub(super) before: Option<String>,
+    pub(super) expression: String,
+    /// The prefix stands at the start of a word.
+    #[serde(default = "yes")]
+    pub(super) word: bool,
+    /// The value has to look random besides: its format is one that ordinary text has too.
+    #[serde(default)]
+    pub(super) random: bool,
+    /// What stands before the samples, where it is no part of the value.
+    #[serde(default)]
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
+    pub(super) named: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
+    pub(super) examples: Vec<String>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
+    pub(super) counterexamples: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// An entry ready to be matched.
+#[derive(Debug)]
+pub(super) struct SecretRule {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    prefixes: Vec<String>,
+    before: Option<LazyRegex>,
+    expression: LazyRegex,
+    word: bool,
+    random: bool,
+}
+
+/// Most runs meet few providers, so an expression is compiled when its literal is first met.
+#[derive(Debug)]
+struct LazyRegex {
+    source: String,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl LazyRegex {
+    fn new(source: String) -> Self {
+        Self { source, compiled: OnceLock::new() }
+    }
+
+    fn get(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| Regex::new(&self.source).ok()).as_ref()
+    }
+}
+
+pub(super) fn table() -> Option<SecretTable> {
+    toml::from_str(include_str!("rules/secrets.toml")).ok()
+}
+
+impl SecretRule {
+    pub(super) fn new(entry: &SecretEntry) -> Self {
+        Self {
+            name: leak(&entry.name),
+            kind: leak(&entry.kind),
+            prefixes: entry.prefixes.clone(),
+            before: entry.before.as_ref().map(|before| LazyRegex::new(format!(r"(?:{before})\z"))),
+            expression: LazyRegex::new(format!(r"\A(?:{})", entry.expression)),
+            word: entry.word,
+            random: entry.random,
+        }
+    }
+
+    /// The credential whose prefix is at `start`.
+    pub(super) fn find(&self, text: Text<'_>, start: usize) -> Option<Range<usize>> {
+        let rest = text.rest(start);
+        if !self.prefixes.iter().any(|prefix| rest.starts_with(prefix.as_str())) {
+            return None;
+        }
+        if self.word && !text.starts_word(start) {
+            return None;
+        }
+        let from = match &self.before {
+            Some(before) => {
+                let mut left = start.saturating_sub(80);
+                while !text.0.is_char_boundary(left) {
+                    left += 1;
+                }
+                let found = before.get()?.find(text.slice(left..start))?;
+                let from = left + found.start();
+                text.starts_word(from).then_some(from)?
+            }
+            None => start,
+        };
+        let window = text.window(start, SECRET_BYTES_MAX);
+        if let Some(found) = self.value(window) {
+            let range = if found.start == 0 { from..start + found.end } else { start + found.start..start + found.end };
+            return (!self.random || looks_random(text.slice(range.clone()))).then_some(range);
+        }
+        let joined = Joined::new(window)?;
+        let found = self.value(&joined.text)?;
+        let range = joined.raw(&found);
+        Some(if found.start == 0 { from..start + range.end } else { start + range.start..start + range.end })
+    }
+
+    /// What the expression finds at the start of `window`: its group `value`, or all of it.
+    fn value(&self, window: &str) -> Option<Range<usize>> {
+        let captures = self.expression.get()?.captures(window)?;
+        captures.name("value").or_else(|| captures.get(0)).map(|found| found.range())
+    }
+}
+
+/// Values of tables live as long as the process.
+pub(super) fn leak(text: &str) -> &'static str {
+    Box::leak(text.to_owned().into_boxed_str())
+}
+
+/// A value that was wrapped over lines, put together again.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) text: String,
+    /// `(bytes of the joined text, bytes of the window)` at which a line begins.
+    lines: Vec<(usize, usize)>,
+}
+
+impl Joined {
+    /// The first word of `window` with the lines that go on with it; `None` where it is not wrapped.
+    pub(super) fn new(window: &str) -> Option<Self> {
+        let mut lines = window.split_inclusive('\n');
+        let first = lines.next()?;
+        let content = |line: &str| -> (usize, usize) {
+            let body = line.trim_end_matches(['\n', '\r']).trim_end();
+            let body = body.strip_suffix(['\\', '=']).unwrap_or(body);
+            let start = body.len() - body.trim_start_matches([' ', '\t', '>', '|', '#']).len();
+            (start, body.len())
+        };
+        let (_, first_end) = content(first);
+        if first_end == first.len() || first.get(..first_end)?.contains(char::is_whitespace) {
+            return None;
+        }
+        let mut joined = Self { text: first.get(..first_end)?.to_owned(), lines: vec![(0, 0)] };
+        let mut at = first.len();
+        let mut longest = first_end;
+        for line in lines.take(200) {
+            let (start, end) = content(line);
+            let part = line.get(start..end)?;
+            let body = part.trim_end_matches('=');
+            let is_part = !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/_.~-".contains(&byte));
+            // `MAX_RETRIES`, `Connection`: the next line is one of its own.
+            let is_word = body.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+                || (body.len() < 12 && body.bytes().all(|byte| byte.is_ascii_lowercase()));
+            // A shorter line is the last one.
+            if !is_part || is_word || (joined.lines.len() > 1 && part.len() > longest) || (joined.lines.len() == 1 && part.len() > 120) {
+                break;
+            }
+            joined.lines.push((joined.text.len(), at + start));
+            joined.text.push_str(part);
+            let is_last = joined.lines.len() > 2 && part.len() < longest;
+            longest = part.len();
+            at += line.len();
+            if is_last || !line.ends_with('\n') {
+                break;
+            }
+        }
+        (joined.lines.len() > 1).then_some(joined)
+    }
+
+    /// The bytes of the window for bytes of the joined text.
+    pub(super) fn raw(&self, range: &Range<usize>) -> Range<usize> {
+        let map = |at: usize| {
+            let index = self.lines.partition_point(|(joined, _)| *joined <= at).saturating_sub(1);
+            self.lines.get(index).map_or(at, |(joined, window)| window + (at - joined))
+        };
+        map(range.start)..map(range.end.saturating_sub(1)) + 1
+    }
+}
+
+/// Whether a value stands for a secret without being one: `${TOKEN}`, `<your-api-key>`, `os.environ[…]`, `********`.
+pub(super) fn is_placeholder(value: &str) -> bool {
+    let value = value.trim();
+    let bytes = value.as_bytes();
+    let Some(first) = bytes.first() else { return true };
+    if matches!(first, b'$' | b'<' | b'{' | b'[' | b'(' | b'%' | b'*')
+        && !(bytes.len() >= 10 && looks_random(value.trim_matches(['$', '%', '*'])))
+    {
+        return true;
+    }
+    // `xxxxxxxx`, `********`, `0000`, `sk-...`
+    let mut distinct = [false; 256];
+    let mut count = 0;
+    for byte in bytes.iter().take(64) {
+        if let Some(seen) = distinct.get_mut(usize::from(*byte)) {
+            count += usize::from(!*seen);
+            *seen = true;
+        }
+    }
+    if count <= 2
+        || value.contains("...")
+        || value.contains('…')
+        || value.contains("***")
+        || value.contains("xxxx")
+        || value.contains("XXXX")
+    {
+        return true;
+    }
+    const CODE: [&str; 14] = [
+        "os.environ",
+        "os.getenv",
+        "getenv",
+        "getpass",
+        "process.env",
+        "env.",
+        "secrets.",
+        "config.",
+        "settings.",
+        "self.",
+        "params.",
+        "Field(",
+        "System.getenv",
+        "vault:",
+    ];
+    if CODE.iter().any(|code| value.starts_with(code)) {
+        return true;
+    }
+    let lower = value.to_ascii_lowercase();
+    const PLACEHOLDERS: [&str; 16] = [
+        "your",
+        "redacted",
+        "placeholder",
+        "changeme",
+        "change-me",
+        "change_me",
+        "replace",
+        "insert",
+        "todo",
+        "dummy",
+        "hidden",
+        "masked",
+        "removed",
+        "filtered",
+        "omitted",
+        "not_set",
+    ];
+    if PLACEHOLDERS.iter().any(|word| lower.starts_with(word) || lower.trim_matches(['<', '[', '(', '>', ']', ')']).starts_with(word)) {
+        return true;
+    }
+    // A call, or an index: code.
+    (value.ends_with(')') && value.contains('(')) || (value.ends_with(']') && value.contains('['))
+}
+
+/// Whether a value looks like a generated secret: long enough, of several kinds of signs, and no word, path, date or number.
+pub(super) fn looks_random(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    if bytes.len() < 16 || bytes.len() > SECRET_BYTES_MAX {
+        return false;
+    }
+    let (mut lower, mut upper, mut digits, mut other, mut changes, mut last) = (0, 0, 0, 0, 0, 0);
+    let mut distinct = [false; 256];
+    let mut count = 0;
+    for byte in bytes.iter().take(256) {
+        let class = match byte {
+            b'a'..=b'z' => {
+                lower += 1;
+                1
+            }
+            b'A'..=b'Z' => {
+                upper += 1;
+                2
+            }
+            b'0'..=b'9' => {
+                digits += 1;
+                3
+            }
+            _ => {
+                other += 1;
+                4
+            }
+        };
+        changes += usize::from(class != last);
+        last = class;
+        if let Some(seen) = distinct.get_mut(usize::from(*byte)) {
+            count += usize::from(!*seen);
+            *seen = true;
+        }
+    }
+    let len = bytes.len().min(256);
+    let is_number = digits + other == len;
+    if count < 8 || is_number || other * 3 > len || value.contains("://") || value.contains(' ') {
+        return false;
+    }
+    let has_mixture = digits > 0 && lower + upper > 0;
+    let has_case = lower > 2 && upper > 2;
+    if !has_mixture && !(has_case && len >= 20 && changes * 4 >= len) {
+        return false;
+    }
+    // Words with a number behind: `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5`. Random text changes its kind of sign more often.
+    let parts = value.split(['-', '_', '.', '/', ':']).filter(|part| !part.is_empty());
+    let (mut words, mut all) = (0, 0);
+    for part in parts {
+        all += 1;
+        let letters = part.bytes().filter(u8::is_ascii_alphabetic).count();
+        let is_word = letters == part.len()
+            && (part.len() < 14)
+            && (part.bytes().skip(1).all(|byte| byte.is_ascii_lowercase()) || part.bytes().all(|byte| byte.is_ascii_uppercase()));
+        words += usize::from(is_word || letters == 0 && part.len() <= 4);
+    }
+    words < all
+}
+
+/// Whether a value looks like a password that a person chose: a letter, and a digit or sign that words do not have.
+pub(super) fn looks_chosen(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    if !(6..=128).contains(&bytes.len()) || value.contains("://") || value.starts_with(['/', '.', '-', '(', '[', '{', '<', '$', '@', '#']) {
+        return false;
+    }
+    let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let signs = bytes.iter().filter(|byte| b"!@#$%^&*+=~?".contains(byte)).count();
+    let inner_upper = bytes.windows(2).any(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()));
+    letters >= 2 && (digits >= 1 || signs >= 1 || (inner_upper && bytes.len() >= 10)) && !is_identifier_like(value)
+}
+
+/// A name of code, a version, a host, a file: `reset_password(4)`, `v1.2.3`, `db-01.internal`.
+fn is_identifier_like(value: &str) -> bool {
+    let lower = value.to_ascii_lowercase();
+    value.contains('(')
+        || (value.contains('/') && !looks_random(value))
+        || [".py", ".js", ".ts", ".json", ".internal", ".local", ".com", ".net", ".org", ".io", ".md", ".txt"]
+            .iter()
+            .any(|end| lower.ends_with(end))
+        || (lower.starts_with('v') && lower.bytes().skip(1).all(|byte| byte.is_ascii_digit() || byte == b'.'))
+}

@@ -1,0 +1,100 @@
+//! One text, read by byte position. Positions past the end read as zero, so that detectors need no bounds of their own.
+
+use std::ops::Range;
+
+/// A text that detectors look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'t>(pub(super) &'t str);
+
+impl<'t> Text<'t> {
+    pub(super) fn bytes(self) -> &'t [u8] {
+        self.0.as_bytes()
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    /// The byte at `index`, zero past the end.
+    pub(super) fn at(self, index: usize) -> u8 {
+        self.bytes().get(index).copied().unwrap_or(0)
+    }
+
+    /// The byte before `index`, zero at the start.
+    pub(super) fn before(self, index: usize) -> u8 {
+        index.checked_sub(1).map_or(0, |index| self.at(index))
+    }
+
+    /// The text of a range; empty where the range cuts a character.
+    pub(super) fn slice(self, range: Range<usize>) -> &'t str {
+        self.0.get(range).unwrap_or("")
+    }
+
+    /// From `index` on.
+    pub(super) fn rest(self, index: usize) -> &'t str {
+        self.0.get(index..).unwrap_or("")
+    }
+
+    /// At most `bytes` from `index` on, cut at a character.
+    pub(super) fn window(self, index: usize, bytes: usize) -> &'t str {
+        let mut end = self.len().min(index.saturating_add(bytes));
+        while !self.0.is_char_boundary(end) {
+            end -= 1;
+        }
+        self.slice(index..end)
+    }
+
+    pub(super) fn char_at(self, index: usize) -> Option<char> {
+        self.rest(index).chars().next()
+    }
+
+    pub(super) fn char_before(self, index: usize) -> Option<char> {
+        self.0.get(..index).and_then(|text| text.chars().next_back())
+    }
+
+    /// Whether a value can start at `index`: no word goes on to its left.
+    pub(super) fn starts_word(self, index: usize) -> bool {
+        let byte = self.before(index);
+        !(byte.is_ascii_alphanumeric() || byte == b'_') && (byte < 0x80 || !self.char_before(index).is_some_and(is_word_letter))
+    }
+
+    /// Whether a value can end before `index`.
+    pub(super) fn ends_word(self, index: usize) -> bool {
+        let byte = self.at(index);
+        !(byte.is_ascii_alphanumeric() || byte == b'_') && (byte < 0x80 || !self.char_at(index).is_some_and(is_word_letter))
+    }
+
+    /// The end of the bytes from `index` on that `accept` takes, `max` at most.
+    pub(super) fn skip(self, index: usize, max: usize, accept: impl Fn(u8) -> bool) -> usize {
+        let rest = self.bytes().get(index..).unwrap_or_default();
+        index + rest.iter().take(max).take_while(|byte| accept(**byte)).count()
+    }
+
+    /// The start of the bytes before `index` that `accept` takes, `max` at most.
+    pub(super) fn skip_back(self, index: usize, max: usize, accept: impl Fn(u8) -> bool) -> usize {
+        let left = self.bytes().get(..index).unwrap_or_default();
+        index - left.iter().rev().take(max).take_while(|byte| accept(**byte)).count()
+    }
+
+    /// Where the line that holds `index` ends.
+    pub(super) fn line_end(self, index: usize) -> usize {
+        let rest = self.bytes().get(index..).unwrap_or_default();
+        index + memchr::memchr(b'\n', rest).unwrap_or(rest.len())
+    }
+
+    /// Where the line that holds `index` starts.
+    pub(super) fn line_start(self, index: usize) -> usize {
+        let left = self.bytes().get(..index).unwrap_or_default();
+        memchr::memrchr(b'\n', left).map_or(0, |at| at + 1)
+    }
+}
+
+/// Scripts that are written without blanks between words have no word to go on.
+fn is_word_letter(letter: char) -> bool {
+    letter.is_alphanumeric() && !is_cjk(letter)
+}
+
+/// Kana, Han and Hangul.
+pub(super) fn is_cjk(letter: char) -> bool {
+    matches!(letter, '\u{3005}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}')
+}
