@@ -11,6 +11,7 @@ mod input;
 mod layering;
 mod properties;
 mod query;
+mod redaction;
 mod remote;
 mod run;
 mod support;

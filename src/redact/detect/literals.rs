@@ -1,7 +1,7 @@
 //! All literals at once: what tells a credential, every label, and the folders of users. Each hit goes to the rules that it belongs to.
 //!
 //! Nearly all literals begin where a word or a part of an identifier begins, and there a table over the first three bytes rules nearly all
-//! words out. The few that begin otherwise, and those outside ASCII, are left to an automaton each.
+//! words out. The few that stand anywhere are left to an automaton.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -41,8 +41,6 @@ pub(super) struct Literals {
     by_start: HashMap<u32, Vec<WordLiteral>, FixedState>,
     /// Literals that stand anywhere, also inside a word.
     signs: Automaton,
-    /// Literals that begin with a letter outside ASCII.
-    wide: Automaton,
     pub(super) secrets: Vec<SecretRule>,
     pub(super) labels: Vec<LabelKind>,
 }
@@ -126,15 +124,10 @@ fn compile() -> Option<Literals> {
     let mut starts = vec![false; 1 << START_BITS];
     let mut by_start: HashMap<u32, Vec<WordLiteral>, FixedState> = HashMap::default();
     let signs: Vec<_> = anywhere.into_iter().collect();
-    let mut wide = Vec::new();
     for (text, roles) in by_text {
-        if begins_word(&text) {
-            let start = start_of(text.as_bytes())?;
-            *starts.get_mut(hash(start))? = true;
-            by_start.entry(start).or_default().push(WordLiteral::new(text, roles));
-        } else {
-            wide.push((text, roles));
-        }
+        let start = start_of(text.as_bytes())?;
+        *starts.get_mut(hash(start))? = true;
+        by_start.entry(start).or_default().push(WordLiteral::new(text, roles));
     }
     for literals in by_start.values_mut() {
         literals.sort_by_key(|literal| std::cmp::Reverse(literal.text.len()));
@@ -143,7 +136,6 @@ fn compile() -> Option<Literals> {
         starts,
         by_start,
         signs: Automaton::new(&signs)?,
-        wide: Automaton::new(&wide)?,
         secrets: secret_table.secret.iter().map(SecretRule::new).collect(),
         labels: label_table.label.iter().map(|entry| LabelKind { kind: leak(&entry.kind), shape: entry.value }).collect(),
     })
@@ -201,14 +193,12 @@ impl Literals {
     /// Calls `visit` with every literal and its roles, at one place the longest first, until it returns `true` for that place.
     pub(super) fn scan(&self, text: &str, visit: &mut dyn FnMut(Range<usize>, Role) -> bool) {
         self.signs.scan(text, visit);
-        if !text.is_ascii() {
-            self.wide.scan(text, visit);
-        }
         let bytes = text.as_bytes();
         let (mut before, mut skip_until) = (Part::Sign, 0);
         for (at, first) in bytes.iter().enumerate() {
             let part = part_of(*first);
-            let starts = part != Part::Sign && (before == Part::Sign || (part == Part::Upper && before == Part::Lower));
+            // A lookup, since branches on the kinds of signs in running text cannot be predicted.
+            let starts = (STARTS.get(before as usize).copied().unwrap_or(0) >> part as u8) & 1 == 1;
             before = part;
             if !starts || at < skip_until {
                 continue;
@@ -236,12 +226,36 @@ impl Literals {
     }
 }
 
+/// For each kind of sign the kinds, as bits, before which a word or a part of an identifier begins.
+const STARTS: [u8; 5] = {
+    const fn bits(parts: &[Part]) -> u8 {
+        let (mut bits, mut index) = (0, 0);
+        while index < parts.len() {
+            #[expect(clippy::indexing_slicing, reason = "in the bounds of the loop, at compile time")]
+            {
+                bits |= 1 << parts[index] as u8;
+            }
+            index += 1;
+        }
+        bits
+    }
+    [
+        bits(&[Part::Digit, Part::Lower, Part::Upper, Part::Wide]),
+        bits(&[Part::Wide]),
+        bits(&[Part::Upper, Part::Wide]),
+        bits(&[Part::Wide]),
+        bits(&[Part::Digit, Part::Lower, Part::Upper, Part::Wide]),
+    ]
+};
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Sign,
     Digit,
     Lower,
     Upper,
+    /// The first byte of a sign of a script that is written without blanks.
+    Wide,
 }
 
 #[inline]
@@ -256,7 +270,8 @@ fn part_of(byte: u8) -> Part {
                     b'0'..=b'9' => Part::Digit,
                     b'a'..=b'z' => Part::Lower,
                     b'A'..=b'Z' => Part::Upper,
-                    // A letter of a wider sign belongs to the word around it.
+                    0xe3..=0xed => Part::Wide,
+                    // Another letter outside ASCII belongs to the word around it.
                     0x80.. => Part::Lower,
                     _ => Part::Sign,
                 };

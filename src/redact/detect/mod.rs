@@ -203,6 +203,7 @@ fn by_literals(literals: &Literals, text: Text<'_>, hits: &mut Vec<Found>) -> Ve
 /// One pass over the words: numbers, capitalised names, and long runs that may be encoded.
 fn by_words(text: Text<'_>, own: &Own, depth: usize, mails: &[String], hits: &mut Vec<Found>, verdicts: &mut Vec<Verdict>) {
     let (mut at, mut run_end) = (0, 0);
+    let mut words = Vec::with_capacity(8);
     while at < text.len() {
         let byte = text.at(at);
         let class = class_of(byte);
@@ -247,7 +248,7 @@ fn by_words(text: Text<'_>, own: &Own, depth: usize, mails: &[String], hits: &mu
                 let is_start = text.starts_word(at) && !matches!(text.before(at), b'/' | b'\\' | b'$' | b'#' | b'-');
                 let is_capital = class == Class::Upper || text.char_at(at).is_some_and(char::is_uppercase);
                 if is_start && is_capital && !matches!(text.before(at), b'.' | b'@') {
-                    let end = names::at_capital(text, at, mails, verdicts);
+                    let end = names::at_capital(text, at, mails, &mut words, verdicts);
                     at = end.max(at + 1);
                 } else {
                     at = text.skip(at, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80).max(at + 1);

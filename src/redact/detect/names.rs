@@ -21,8 +21,9 @@ pub(super) enum Verdict {
     Maybe(Range<usize>),
 }
 
+/// A word of a run that may be a name.
 #[derive(Debug, Clone)]
-struct Word {
+pub(super) struct Word {
     range: Range<usize>,
     known: Known,
     role: Role,
@@ -53,8 +54,8 @@ impl Word {
 }
 
 /// Where a run of capitalised words that begins at `start` ends, and the names in it.
-pub(super) fn at_capital(text: Text<'_>, start: usize, mails: &[String], found: &mut Vec<Verdict>) -> usize {
-    let words = capitalised_words(text, start);
+pub(super) fn at_capital(text: Text<'_>, start: usize, mails: &[String], words: &mut Vec<Word>, found: &mut Vec<Verdict>) -> usize {
+    capitalised_words(text, start, words);
     let Some(last) = words.last() else {
         return text.skip(start, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80).max(start + 1);
     };
@@ -194,8 +195,8 @@ fn is_in_mail(text: Text<'_>, run: &[Word], mails: &[String]) -> bool {
 }
 
 /// The words of a run: capitalised, with initials and particles between them.
-fn capitalised_words(text: Text<'_>, start: usize) -> Vec<Word> {
-    let mut words: Vec<Word> = Vec::new();
+fn capitalised_words(text: Text<'_>, start: usize, words: &mut Vec<Word>) {
+    words.clear();
     let mut at = start;
     while words.len() < WORDS_MAX {
         let Some(word) = word_at(text, at, !words.is_empty()) else { break };
@@ -214,7 +215,6 @@ fn capitalised_words(text: Text<'_>, start: usize) -> Vec<Word> {
     while words.last().is_some_and(|word| word.role == Role::Particle) {
         words.pop();
     }
-    words
 }
 
 fn word_at(text: Text<'_>, at: usize, inside: bool) -> Option<Word> {

@@ -248,6 +248,9 @@ fn phone(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     if text.at(start) != b'0' && !separated && !matches!(before, b'+' | b'(') {
         return None;
     }
+    if before == b'+' && text.before(start - 1) == b'(' {
+        return phone_shaped(text, start - 2, 8);
+    }
     if before == b'+' && (text.starts_word(start - 1) || text.before(start - 1) == b'.') {
         return phone_shaped(text, start - 1, 8);
     }
@@ -435,6 +438,7 @@ mod tests {
                 "080-2441 3733",
                 "06 76 46 57 56",
                 "+44 (0)161 928 5582",
+                "(+358) 635836962",
             ],
             &[
                 "2026-11-23",
