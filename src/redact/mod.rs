@@ -114,10 +114,7 @@ impl Redactor {
 
     /// Replaces what is sensitive in place, and says what it was.
     pub fn redact(&self, text: &mut String) -> Vec<Finding> {
-        let mut hits = detect::find(text, &self.own);
-        if let Some(values) = Values::new(&hits) {
-            values.repeat(text, &mut hits);
-        }
+        let hits = detect::find_all(text, &self.own);
         self.replace(text, hits)
     }
 

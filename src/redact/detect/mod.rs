@@ -20,9 +20,10 @@ mod text;
 mod values;
 mod view;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use self::labels::{Label, label_at};
 use self::literals::{LabelKind, Literals, Role, literals};
@@ -40,6 +41,9 @@ const VALUE_BYTES_MIN: usize = 5;
 
 /// A shorter value is not looked for elsewhere: it is too likely to be something else.
 const REPEATED_BYTES_MIN: usize = 6;
+
+/// A longer one is a block such as a key file, which is found by its shape wherever it stands.
+const REPEATED_BYTES_MAX: usize = 512;
 
 /// Something sensitive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +71,30 @@ pub(super) fn find(text: &str, own: &Own) -> Vec<Hit> {
     find_deep(text, own, 0)
 }
 
-fn find_deep(raw: &str, own: &Own, depth: usize) -> Vec<Hit> {
+/// Every hit, and every other place in the same text where one of the values stands.
+pub(super) fn find_all(raw: &str, own: &Own) -> Vec<Hit> {
     let view = View::new(raw);
-    let mut found = find_in_view(&view, own, depth);
+    let mut hits = find_in(&view, own, 0);
+    if let Some(values) = Values::new(&hits) {
+        let found = values.found_in(Text(view.text()));
+        if !found.is_empty() {
+            hits.extend(in_original(&view, found));
+            unite(&mut hits);
+        }
+    }
+    hits
+}
+
+fn find_deep(raw: &str, own: &Own, depth: usize) -> Vec<Hit> {
+    find_in(&View::new(raw), own, depth)
+}
+
+fn find_in(view: &View<'_>, own: &Own, depth: usize) -> Vec<Hit> {
+    let mut found = find_in_view(view, own, depth);
     own.find(view.text(), &mut found);
     let text = Text(view.text());
     found.retain(|hit| !own.allows(text.slice(hit.range.clone())) && !is_in_token(text, &hit.range));
-    in_original(&view, found)
+    in_original(view, found)
 }
 
 /// Whether a range lies inside a token of an earlier redaction, `<EMAIL:1a2b3c>`, so that redacting twice changes nothing.
@@ -393,27 +414,36 @@ fn settle(text: Text<'_>, verdicts: Vec<Verdict>, hits: &mut Vec<Found>) {
 /// Values that were found somewhere, to be found wherever else they stand.
 #[derive(Debug)]
 pub(super) struct Values {
-    automaton: AhoCorasick,
-    kinds: Vec<&'static str>,
+    search: Search,
+    /// Each value with its kind, in the order of the search.
+    values: Vec<(String, &'static str)>,
+}
+
+#[derive(Debug)]
+enum Search {
+    /// A few values, one after the other: nothing has to be built that costs more than the search.
+    Each(Vec<memchr::memmem::Finder<'static>>),
+    /// Many, in one pass.
+    Together(AhoCorasick),
 }
 
 impl Values {
     /// `None` where nothing is worth looking for.
     pub(super) fn new<'h>(hits: impl IntoIterator<Item = &'h Hit>) -> Option<Self> {
-        let mut values: std::collections::BTreeMap<&str, &'static str> = std::collections::BTreeMap::new();
+        const EACH_MAX: usize = 16;
+        let mut values: BTreeMap<&str, &'static str> = BTreeMap::new();
         for hit in hits {
             let value = hit.value.trim();
             if hit.kind == "person" {
                 values.insert(value, hit.kind);
                 for part in value.split([' ', '+', '\u{a0}', '\u{3000}', '\n']) {
-                    let known = lexicon::look_up(part);
-                    let is_cjk_part = part.chars().all(is_cjk);
-                    let is_capital = part.starts_with(char::is_uppercase);
-                    if (is_capital && part.chars().count() >= 3 && !known.is_common()) || (is_cjk_part && part.chars().count() >= 2) {
+                    let is_capital = part.starts_with(char::is_uppercase) && part.chars().count() >= 3;
+                    let is_cjk_part = part.chars().all(is_cjk) && part.chars().count() >= 2;
+                    if is_cjk_part || (is_capital && !lexicon::look_up(part).is_common()) {
                         values.insert(part, hit.kind);
                     }
                 }
-            } else if value.len() >= REPEATED_BYTES_MIN && hit.range.len() >= value.len() && value.len() <= 512 {
+            } else if (REPEATED_BYTES_MIN..=REPEATED_BYTES_MAX).contains(&value.len()) && hit.range.len() >= value.len() {
                 values.insert(value, hit.kind);
             }
         }
@@ -421,8 +451,16 @@ impl Values {
         if values.is_empty() {
             return None;
         }
-        let automaton = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(values.keys()).ok()?;
-        Some(Self { automaton, kinds: values.values().copied().collect() })
+        let search = if values.len() <= EACH_MAX {
+            Search::Each(values.keys().map(|value| memchr::memmem::Finder::new(value.as_bytes()).into_owned()).collect())
+        } else {
+            let builder = AhoCorasick::builder()
+                .match_kind(MatchKind::LeftmostLongest)
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(values.keys());
+            Search::Together(builder.ok()?)
+        };
+        Some(Self { search, values: values.into_iter().map(|(value, kind)| (value.to_owned(), kind)).collect() })
     }
 
     /// Whether one of the values stands in `raw`, as whole words.
@@ -435,36 +473,51 @@ impl Values {
     pub(super) fn repeat(&self, raw: &str, hits: &mut Vec<Hit>) {
         let view = View::new(raw);
         let found = self.found_in(Text(view.text()));
-        if found.is_empty() {
-            return;
+        if !found.is_empty() {
+            hits.extend(in_original(&view, found));
+            unite(hits);
         }
-        let extra = in_original(&view, found);
-        hits.extend(extra);
-        hits.sort_by(|a, b| a.range.start.cmp(&b.range.start).then(b.range.end.cmp(&a.range.end)));
-        hits.dedup_by(|later, earlier| {
-            let overlaps = later.range.start < earlier.range.end;
-            if overlaps {
-                earlier.range.end = earlier.range.end.max(later.range.end);
-            }
-            overlaps
-        });
     }
 
     fn found_in(&self, text: Text<'_>) -> Vec<Found> {
-        let mut found: Vec<Found> = Vec::new();
-        for hit in self.automaton.find_iter(text.0) {
-            let is_word = (text.starts_word(hit.start()) || text.char_at(hit.start()).is_some_and(is_cjk))
-                && (text.ends_word(hit.end()) || text.char_before(hit.end()).is_some_and(is_cjk));
-            let Some(kind) = self.kinds.get(hit.pattern().as_usize()) else { continue };
-            // A name inside a path, an identifier or a token is none.
-            let in_code =
-                matches!(text.before(hit.start()), b'<' | b'_' | b'$') || text.at(hit.end()) == b':' && text.at(hit.end() + 1) == b':';
-            if is_word && !(in_code && *kind == "person") {
-                found.push(Found { range: hit.range(), kind, why: "found elsewhere too" });
+        let mut found = Vec::new();
+        match &self.search {
+            Search::Each(finders) => {
+                for (finder, (_, kind)) in finders.iter().zip(&self.values) {
+                    let len = finder.needle().len();
+                    found.extend(finder.find_iter(text.bytes()).filter_map(|at| repeated(text, at..at + len, kind)));
+                }
+            }
+            Search::Together(automaton) => {
+                for hit in automaton.find_iter(text.0) {
+                    let kind = self.values.get(hit.pattern().as_usize()).map_or("", |(_, kind)| kind);
+                    found.extend(repeated(text, hit.range(), kind));
+                }
             }
         }
         found
     }
+}
+
+/// A place of a value that was found elsewhere, where it stands as a whole word.
+fn repeated(text: Text<'_>, range: Range<usize>, kind: &'static str) -> Option<Found> {
+    let starts = text.starts_word(range.start) || text.char_at(range.start).is_some_and(is_cjk);
+    let ends = text.ends_word(range.end) || text.char_before(range.end).is_some_and(is_cjk);
+    // A name inside an identifier, a path of code or a token is none.
+    let is_code = matches!(text.before(range.start), b'<' | b'_' | b'$') || (text.at(range.end) == b':' && text.at(range.end + 1) == b':');
+    (starts && ends && !(is_code && kind == "person")).then_some(Found { range, kind, why: "found elsewhere too" })
+}
+
+/// Puts hits in order; those that overlap become one.
+fn unite(hits: &mut Vec<Hit>) {
+    hits.sort_by(|a, b| a.range.start.cmp(&b.range.start).then(b.range.end.cmp(&a.range.end)));
+    hits.dedup_by(|later, earlier| {
+        let overlaps = later.range.start < earlier.range.end;
+        if overlaps {
+            earlier.range.end = earlier.range.end.max(later.range.end);
+        }
+        overlaps
+    });
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Names of people: by the lexicon, by the words before them, and in fields that hold names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -360,11 +360,32 @@ static CUES: LazyLock<HashMap<&'static str, Cue, FixedState>> = LazyLock::new(||
     cues
 });
 
+/// The last words of all cues.
+static CUE_ENDS: LazyLock<HashSet<&'static str, FixedState>> =
+    LazyLock::new(|| CUES.keys().filter_map(|words| words.rsplit(' ').next()).collect());
+
+/// A word of ASCII letters in lower case; empty where the buffer is too short for it.
+fn lower_ascii<'b>(word: &str, buffer: &'b mut [u8; 32]) -> &'b str {
+    let Some(lower) = buffer.get_mut(..word.len()) else { return "" };
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).unwrap_or_default()
+}
+
 /// What the words before `start` say of what follows.
 fn cue(text: Text<'_>, start: usize) -> Option<Cue> {
     let skip = |byte: u8| matches!(byte, b' ' | b'"' | b'\'' | b'*' | b'(' | b'\n' | b'\r' | b'`' | b':' | b'>');
     let end = text.skip_back(start, 4, skip);
     if end == start {
+        return None;
+    }
+    // Most words before a capital end no cue; that is told without a copy.
+    let last_start = text.skip_back(end, 32, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b':' | b';' | b'(' | b'"'));
+    let last = text.slice(last_start..end);
+    if last.is_ascii()
+        && !CUE_ENDS.contains(lower_ascii(last.trim_end_matches([',', '!']), &mut [0; 32]))
+        && !CUE_ENDS.contains(lower_ascii(last, &mut [0; 32]))
+    {
         return None;
     }
     // The last three words in lower case, with a comma or a full stop that ends them.

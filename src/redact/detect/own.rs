@@ -179,7 +179,8 @@ impl Own {
 
     /// Whether a value is never taken out.
     pub(super) fn allows(&self, value: &str) -> bool {
-        (!self.allowed.is_empty() && self.allowed.contains(&value.to_lowercase())) || self.allowed_expressions.is_match(value)
+        (!self.allowed.is_empty() && self.allowed.contains(&value.to_lowercase()))
+            || (!self.allowed_expressions.is_empty() && self.allowed_expressions.is_match(value))
     }
 }
 
