@@ -6,7 +6,7 @@
 //! ```
 //!
 //! The texts are the messages of real teams of agents (`data/labelled/agent_runs`), and the short labelled texts full of sensitive values
-//! (`data/labelled/redaction`). The literals are those that tell the formats of credentials.
+//! (`data/redaction`). The literals are those that tell the formats of credentials.
 
 #![expect(
     clippy::expect_used,
@@ -29,7 +29,7 @@ fn main() {
     let redactor = Redactor::new(RedactionKey::from_text("a key for a benchmark, no secret").expect("a key"));
     let literals = literals();
     let automaton = AhoCorasick::new(&literals).expect("an automaton");
-    for (name, file) in [("text of agent runs", "agent_runs/runs.jsonl.gz"), ("labelled texts", "redaction/texts.jsonl.gz")] {
+    for (name, file) in [("text of agent runs", "labelled/agent_runs/runs.jsonl.gz"), ("labelled texts", "redaction/texts.jsonl.gz")] {
         let texts = texts(file);
         let bytes: usize = texts.iter().map(String::len).sum();
         let redaction = rate(rounds, bytes, || {
@@ -76,7 +76,7 @@ fn literals() -> Vec<String> {
 
 /// Every text of some length in the records of a file.
 fn texts(file: &str) -> Vec<String> {
-    let file = std::fs::File::open(format!("data/labelled/{file}")).expect("the labelled data");
+    let file = std::fs::File::open(format!("data/{file}")).expect("the labelled data");
     let mut lines = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut lines).expect("gzip");
     let mut texts = Vec::new();

@@ -133,7 +133,9 @@ fn lines(redactor: &Redactor, first: Vec<u8>, input: &mut dyn BufRead, explain: 
             number += 1;
             match result {
                 Ok((line, findings)) => {
-                    findings.iter().for_each(|finding| output::plain(finding));
+                    for finding in &findings {
+                        output::plain(finding);
+                    }
                     if !line.is_empty() {
                         writeln!(out, "{line}")?;
                     }
@@ -204,7 +206,9 @@ fn text(redactor: &Redactor, first: Vec<u8>, input: &mut dyn BufRead, explain: b
         let findings = redactor.redact(&mut text);
         if explain {
             let spans = in_characters(&original, &findings);
-            explained(if offset == 0 { "-" } else { "+" }, &spans, &findings).iter().for_each(|line| output::plain(line));
+            for line in explained(if offset == 0 { "-" } else { "+" }, &spans, &findings) {
+                output::plain(&line);
+            }
         }
         offset += original.len();
         out.write_all(text.as_bytes())?;

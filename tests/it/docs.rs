@@ -119,3 +119,25 @@ fn the_readme_says_what_eval_says() {
     let sure = figures["sure"].as_u64().unwrap();
     assert!(readme.contains(&format!("| {sure} of {sure} |")), "{figures}");
 }
+
+#[test]
+fn the_page_of_redaction_is_whole_and_its_file_works() {
+    let page = fs::read_to_string("docs/redaction.md").unwrap();
+    let file = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let place = Place::new();
+    let path = place.path().join("own.toml");
+    fs::write(&path, file).unwrap();
+    fs::write(place.path().join("app.log"), "badge EMP-654321 of Vandelay Industries, support@acme.example\n").unwrap();
+    let log = place.path().join("app.log").display().to_string();
+    let output = call(&["redact", &log, "--rules", path.to_str().unwrap(), "--explain"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("badge <EMPLOYEE_ID:") && stdout(&output).contains("> of <ORGANISATION:"), "{}", stdout(&output));
+    assert!(stdout(&output).contains("support@acme.example"), "{}", stdout(&output));
+    // Every kind that a shipped table names is on the page.
+    for table in ["labels", "secrets"] {
+        let rules = fs::read_to_string(format!("src/redact/detect/rules/{table}.toml")).unwrap();
+        for kind in rules.lines().filter_map(|line| line.strip_prefix("kind = \"")).map(|rest| rest.trim_end_matches('"')) {
+            assert!(page.contains(&format!("`{kind}`")), "docs/redaction.md lacks {kind}");
+        }
+    }
+}

@@ -106,11 +106,11 @@ fn a_field_of_fifty_megabytes_takes_no_more_than_its_share() {
     assert!(large < 3.0 + 30.0 * small, "5 MB take {small} s, 50 MB {large} s");
 }
 
-/// Recall and precision over texts made for this project (`data/labelled/redaction`): the floors are a little under what was measured.
+/// Recall and precision over texts made for this project (`data/redaction`): the floors are a little under what was measured.
 #[test]
 fn labelled_texts_lose_their_values_and_little_else() {
     let mut texts = String::new();
-    let file = std::fs::File::open("data/labelled/redaction/texts.jsonl.gz").unwrap();
+    let file = std::fs::File::open("data/redaction/texts.jsonl.gz").unwrap();
     flate2::read::GzDecoder::new(file).read_to_string(&mut texts).unwrap();
     let records: Vec<Value> = texts.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let output = redact(&[], texts.as_bytes());

@@ -1,9 +1,11 @@
 //! Postal addresses: chains of capitalised words and numbers with commas or line feeds between them, around a postal code, a word for a
 //! street, or behind a label.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use foldhash::fast::FixedState;
 use regex::Regex;
 
 use super::Found;
@@ -419,65 +421,7 @@ fn token(text: Text<'_>, at: usize, may_open: bool) -> Option<Token> {
 }
 
 fn is_particle(word: &str) -> bool {
-    matches!(
-        word,
-        "de" | "la"
-            | "du"
-            | "des"
-            | "da"
-            | "do"
-            | "dos"
-            | "das"
-            | "di"
-            | "del"
-            | "della"
-            | "delle"
-            | "dei"
-            | "degli"
-            | "van"
-            | "der"
-            | "den"
-            | "von"
-            | "zu"
-            | "zum"
-            | "zur"
-            | "am"
-            | "an"
-            | "im"
-            | "in"
-            | "auf"
-            | "le"
-            | "les"
-            | "lu"
-            | "y"
-            | "e"
-            | "el"
-            | "los"
-            | "las"
-            | "och"
-            | "of"
-            | "the"
-            | "sur"
-            | "sous"
-            | "lès"
-            | "en"
-            | "aux"
-            | "et"
-            | "nad"
-            | "pod"
-            | "w"
-            | "i"
-            | "dr"
-            | "st"
-            | "near"
-            | "op"
-            | "ter"
-            | "ten"
-            | "bei"
-            | "s/n"
-            | "d"
-            | "l"
-    )
+    STREETS.particles.contains(word)
 }
 
 fn is_abbreviation(word: &str) -> bool {
@@ -523,222 +467,31 @@ fn is_abbreviation(word: &str) -> bool {
     )
 }
 
-/// Words for streets, houses and parts of them, in the languages of Europe, the Americas and India.
+/// Words for streets, houses and parts of them, in the languages of Europe, the Americas and India (`rules/street_words.txt`).
 fn is_street_word(word: &str) -> bool {
-    if matches!(
-        word,
-        "street"
-            | "st"
-            | "avenue"
-            | "ave"
-            | "road"
-            | "rd"
-            | "lane"
-            | "ln"
-            | "drive"
-            | "dr"
-            | "boulevard"
-            | "blvd"
-            | "way"
-            | "court"
-            | "ct"
-            | "place"
-            | "square"
-            | "sq"
-            | "terrace"
-            | "close"
-            | "crescent"
-            | "grove"
-            | "gardens"
-            | "parkway"
-            | "pkwy"
-            | "highway"
-            | "hwy"
-            | "circle"
-            | "circles"
-            | "trail"
-            | "alley"
-            | "mews"
-            | "row"
-            | "walk"
-            | "suite"
-            | "apt"
-            | "apartment"
-            | "unit"
-            | "flat"
-            | "studio"
-            | "floor"
-            | "block"
-            | "building"
-            | "bldg"
-            | "house"
-            | "h.no"
-            | "plot"
-            | "sector"
-            | "p.o"
-            | "box"
-            | "route"
-            | "pike"
-            | "crossing"
-            | "landing"
-            | "ridge"
-            | "ridges"
-            | "squares"
-            | "cliffs"
-            | "curve"
-            | "station"
-            | "via"
-            | "shoal"
-            | "shores"
-            | "path"
-            | "plaza"
-            | "loop"
-            | "bypass"
-            | "turnpike"
-            | "expressway"
-            | "causeway"
-            | "rue"
-            | "allée"
-            | "chemin"
-            | "impasse"
-            | "quai"
-            | "cours"
-            | "passage"
-            | "calle"
-            | "c"
-            | "avenida"
-            | "av"
-            | "avda"
-            | "carrera"
-            | "paseo"
-            | "plaça"
-            | "ronda"
-            | "camino"
-            | "carrer"
-            | "cuesta"
-            | "callejón"
-            | "glorieta"
-            | "pasaje"
-            | "rambla"
-            | "vial"
-            | "rua"
-            | "travessa"
-            | "alameda"
-            | "praça"
-            | "largo"
-            | "estrada"
-            | "rodovia"
-            | "viela"
-            | "condomínio"
-            | "vila"
-            | "jardim"
-            | "viale"
-            | "piazza"
-            | "corso"
-            | "vicolo"
-            | "strada"
-            | "piazzale"
-            | "borgo"
-            | "contrada"
-            | "canale"
-            | "rotonda"
-            | "stretto"
-            | "incrocio"
-            | "ul"
-            | "ulica"
-            | "aleja"
-            | "al"
-            | "os"
-            | "osiedle"
-            | "pl"
-            | "plac"
-            | "rondo"
-            | "sok"
-            | "sokak"
-            | "sokağı"
-            | "mah"
-            | "mahallesi"
-            | "cad"
-            | "caddesi"
-            | "bulvarı"
-            | "utca"
-            | "út"
-            | "tér"
-            | "krt"
-            | "körút"
-            | "köz"
-            | "sétány"
-            | "nagar"
-            | "marg"
-            | "chowk"
-            | "zila"
-            | "ganj"
-            | "colony"
-            | "vihar"
-            | "puram"
-            | "straße"
-            | "strasse"
-            | "str"
-            | "weg"
-            | "gasse"
-            | "platz"
-            | "allee"
-            | "ring"
-            | "ufer"
-            | "damm"
-            | "gata"
-            | "vägen"
-            | "väg"
-            | "gate"
-            | "vei"
-            | "veien"
-            | "vej"
-            | "gade"
-            | "katu"
-            | "tie"
-            | "laan"
-            | "straat"
-            | "plein"
-            | "gracht"
-            | "kade"
-            | "třída"
-            | "náměstí"
-            | "nábřeží"
-            | "bulevardul"
-            | "aleea"
-            | "улица"
-            | "ул"
-            | "вулиця"
-            | "вул"
-            | "площа"
-            | "площадь"
-            | "буд"
-            | "кв"
-            | "дом"
-            | "переулок"
-            | "пер"
-            | "бульвар"
-            | "шоссе"
-            | "набережная"
-            | "наб"
-            | "аллея"
-            | "λεωφ"
-            | "baan"
-            | "проспект"
-            | "пр"
-            | "οδός"
-            | "jl"
-            | "jalan"
-            | "đường"
-    ) {
-        return true;
-    }
-    const ENDINGS: [&str; 24] = [
-        "straße", "strasse", "str", "weg", "gasse", "platz", "allee", "ring", "ufer", "damm", "gatan", "vägen", "stigen", "gränd", "veien",
-        "vegen", "gata", "vej", "gade", "stubben", "straat", "laan", "katu", "plein",
-    ];
-    word.len() > 6 && ENDINGS.iter().any(|ending| word.ends_with(ending)) && word != "string" && !word.ends_with("tring")
+    // `string` and the like end as streets do.
+    STREETS.words.contains(word)
+        || (word.len() > 6 && !word.ends_with("tring") && STREETS.endings.iter().any(|ending| word.ends_with(ending)))
 }
+
+/// The file: words one to a blank, endings in lines that begin with `-`, small words between others in lines that begin with `+`.
+struct Streets {
+    words: HashSet<&'static str, FixedState>,
+    endings: Vec<&'static str>,
+    particles: HashSet<&'static str, FixedState>,
+}
+
+static STREETS: LazyLock<Streets> = LazyLock::new(|| {
+    let mut streets = Streets { words: HashSet::default(), endings: Vec::new(), particles: HashSet::default() };
+    for line in include_str!("rules/street_words.txt").lines().filter(|line| !line.starts_with('#')) {
+        match (line.strip_prefix('-'), line.strip_prefix('+')) {
+            (Some(endings), _) => streets.endings.extend(endings.split_whitespace()),
+            (_, Some(particles)) => streets.particles.extend(particles.split_whitespace()),
+            _ => streets.words.extend(line.split_whitespace()),
+        }
+    }
+    streets
+});
 
 /// Addresses in Japanese, Chinese and Korean, which name the largest part first.
 pub(super) fn east_asian(text: &str) -> Option<Range<usize>> {
@@ -775,7 +528,7 @@ mod tests {
             let text = format!("please bring it over: {address}. Then wait");
             let found = find(&text, &Own::default());
             let hit = found.iter().find(|hit| hit.kind == "address").unwrap_or_else(|| panic!("{address}"));
-            assert!(text[hit.range.clone()].len() + 4 >= address.len(), "{:?}", &text[hit.range.clone()]);
+            assert!(hit.value.len() + 4 >= address.len(), "{:?}", hit.value);
         }
         for text in [
             "Last-Modified: Tue, 03 Nov 2026 10:00:00 GMT",

@@ -100,7 +100,7 @@ fn is_readable(byte: u8) -> bool {
 
 fn readable(bytes: Vec<u8>) -> Option<String> {
     // UTF-16 of Windows tools: every other byte is zero.
-    let zeros = bytes.iter().filter(|byte| **byte == 0).count();
+    let zeros = memchr::memchr_iter(0, &bytes).count();
     let bytes = if zeros * 3 > bytes.len() { bytes.into_iter().filter(|byte| *byte != 0).collect() } else { bytes };
     let text = String::from_utf8(bytes).ok()?;
     let signs = text.chars().count();
@@ -117,7 +117,7 @@ mod tests {
     fn what_is_encoded_is_found() {
         let standard = GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new());
         let plain = "name=x\nmail=ada.lovelace@example.com\n";
-        let hex: String = plain.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = crate::model::hex(plain.as_bytes());
         for encoded in [standard.encode(plain), standard.encode(standard.encode(plain)), hex] {
             let text = format!("{{\"content\": \"{encoded}\", \"size\": 214}}");
             assert_eq!(find(&text, &Own::default()).len(), 1, "{text}");

@@ -1,6 +1,7 @@
 //! Names that say what the value beside them is (`rules/labels.toml`), and where that value stands.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use serde::Deserialize;
 
@@ -46,9 +47,24 @@ pub(super) struct LabelRule {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct LabelTable {
     pub(super) label: Vec<LabelRule>,
+    prefix: Vec<Prefix>,
 }
+
+/// Words before a label in its identifier that take its meaning away, or without which it has none.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prefix {
+    value: Shape,
+    #[serde(default)]
+    excluded: Vec<String>,
+    #[serde(default)]
+    only: Vec<String>,
+}
+
+static PREFIXES: LazyLock<Vec<Prefix>> = LazyLock::new(|| table().map(|table| table.prefix).unwrap_or_default());
 
 pub(super) fn table() -> Option<LabelTable> {
     toml::from_str(include_str!("rules/labels.toml")).ok()
@@ -225,182 +241,16 @@ fn prefix_fits(prefix: &str, label: &str, shape: Shape) -> bool {
     }
     let last = body.get(from..).unwrap_or_default().to_ascii_lowercase();
     let last = last.as_str();
+    let excluded = |shape: Shape| PREFIXES.iter().any(|prefix| prefix.value == shape && prefix.excluded.iter().any(|word| word == last));
     match shape {
-        Shape::WeakPerson => {
-            if !label.eq_ignore_ascii_case("name") {
-                return prefix.ends_with(['.', '-', '_']) && !matches!(last, "x" | "http" | "created" | "updated");
-            }
-            matches!(
-                last,
-                "customer"
-                    | "user"
-                    | "contact"
-                    | "client"
-                    | "patient"
-                    | "guest"
-                    | "employee"
-                    | "recipient"
-                    | "sender"
-                    | "owner"
-                    | "author"
-                    | "member"
-                    | "billing"
-                    | "shipping"
-                    | "traveler"
-                    | "traveller"
-                    | "passenger"
-                    | "caller"
-                    | "holder"
-                    | "full"
-                    | "first"
-                    | "last"
-                    | "display"
-                    | "legal"
-                    | "student"
-                    | "tenant"
-                    | "buyer"
-                    | "seller"
-                    | "cardholder"
-                    | "profile"
-                    | "person"
-                    | "enduser"
-                    | "applicant"
-                    | "spouse"
-                    | "driver"
-                    | "doctor"
-                    | "agent"
-                    | "manager"
-                    | "beneficiary"
-                    | "to"
-                    | "from"
-                    | "data"
-                    | "real"
-                    | "nick"
-                    | "preferred"
-                    | "requester"
-                    | "reporter"
-                    | "assignee"
-            )
+        // `customer.name`, and no `tool.name`; but `message.author`.
+        Shape::WeakPerson if label.eq_ignore_ascii_case("name") => {
+            PREFIXES.iter().any(|prefix| prefix.value == shape && prefix.only.iter().any(|word| word == last))
         }
-        Shape::Address => !matches!(
-            last,
-            "ip" | "email"
-                | "mail"
-                | "e"
-                | "mac"
-                | "wallet"
-                | "contract"
-                | "memory"
-                | "remote"
-                | "server"
-                | "peer"
-                | "host"
-                | "url"
-                | "web"
-                | "bind"
-                | "listen"
-                | "lookup"
-                | "eth"
-                | "btc"
-                | "token"
-                | "net"
-                | "network"
-                | "socket"
-                | "local"
-                | "loopback"
-                | "base"
-                | "bucket"
-                | "from"
-                | "listening"
-                | "client"
-                | "source"
-                | "destination"
-                | "dest"
-                | "src"
-                | "validate"
-                | "update"
-                | "get"
-        ),
-        Shape::Key => !matches!(
-            last,
-            "public"
-                | "pub"
-                | "primary"
-                | "partition"
-                | "sort"
-                | "foreign"
-                | "cache"
-                | "idempotency"
-                | "idempotence"
-                | "row"
-                | "object"
-                | "unique"
-                | "routing"
-                | "group"
-                | "hot"
-                | "short"
-                | "map"
-                | "dict"
-                | "index"
-                | "translation"
-                | "range"
-                | "hash"
-                | "s"
-                | "s3"
-                | "candidate"
-                | "natural"
-                | "composite"
-                | "surrogate"
-                | "lookup"
-                | "dedup"
-                | "dedupe"
-                | "deduplication"
-                | "run"
-                | "trace"
-                | "session"
-                | "conversation"
-                | "cursor"
-                | "page"
-                | "message"
-                | "image"
-                | "file"
-                | "node"
-                | "config"
-                | "issue"
-                | "project"
-        ),
-        Shape::Secret => !matches!(
-            last,
-            "next"
-                | "page"
-                | "pagination"
-                | "continuation"
-                | "sync"
-                | "cursor"
-                | "eos"
-                | "bos"
-                | "pad"
-                | "unk"
-                | "stop"
-                | "per"
-                | "max"
-                | "min"
-                | "thought"
-                | "thinking"
-                | "rotate"
-                | "create"
-                | "issue"
-                | "validate"
-                | "reset"
-                | "revoke"
-                | "public"
-        ),
-        Shape::Password | Shape::AssignedPassword => {
-            !matches!(last, "reset" | "forgot" | "change" | "update" | "validate" | "hash" | "check")
-        }
-        Shape::Id | Shape::Account => !matches!(last, "lookup" | "get" | "find" | "create" | "update" | "delete" | "verify" | "validate"),
-        Shape::Phone => !matches!(last, "api" | "tool" | "function" | "last" | "first" | "remote" | "roll" | "on" | "to"),
-        _ => true,
+        Shape::WeakPerson => prefix.ends_with(['.', '-', '_']) && !excluded(shape),
+        Shape::AssignedPassword => !excluded(Shape::Password),
+        Shape::Account => !excluded(Shape::Id),
+        _ => !excluded(shape),
     }
 }
 
@@ -418,10 +268,9 @@ pub(super) fn place_after(view: &View<'_>, text: Text<'_>, end: usize) -> Option
             (Tie::Assigned, after)
         }
         (b'-', b'>') => (Tie::Assigned, at + 2),
-        (b'|', _) => (Tie::Cell, at + 1),
         (b'>', _) => (Tie::Cell, after_tags(text, at + 1)),
         (b'<', b'/' | b'b' | b't' | b'd' | b's') => (Tie::Cell, after_tags(text, at)),
-        (b'\t', _) => (Tie::Cell, at + 1),
+        (b'|' | b'\t', _) => (Tie::Cell, at + 1),
         _ if text.rest(at).starts_with('：') => (Tie::Assigned, at + '：'.len_utf8()),
         // `MRN-361271`
         (b'-', b'0'..=b'9') if at == closed => (Tie::Said, closed + 1),

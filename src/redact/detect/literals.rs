@@ -268,11 +268,10 @@ fn part_of(byte: u8) -> Part {
             {
                 table[byte as usize] = match byte {
                     b'0'..=b'9' => Part::Digit,
-                    b'a'..=b'z' => Part::Lower,
                     b'A'..=b'Z' => Part::Upper,
                     0xe3..=0xed => Part::Wide,
-                    // Another letter outside ASCII belongs to the word around it.
-                    0x80.. => Part::Lower,
+                    // Another letter outside ASCII belongs to the word around it, as small letters do.
+                    0x80.. | b'a'..=b'z' => Part::Lower,
                     _ => Part::Sign,
                 };
             }

@@ -84,9 +84,7 @@ pub(super) fn at_capital(text: Text<'_>, start: usize, mails: &[String], words: 
                 && text.slice(word.range.clone()).chars().all(char::is_uppercase)
             {
                 // `MAC`, `MAX`: one word in capitals is an abbreviation.
-            } else if is_vocative(text, run) {
-                found.push(Verdict::Name(range));
-            } else if is_name(run) || is_in_mail(text, run, mails) {
+            } else if is_vocative(text, run) || is_name(run) || is_in_mail(text, run, mails) {
                 found.push(Verdict::Name(range));
             } else {
                 match cue(text, range.start) {
@@ -318,11 +316,7 @@ fn word_of(text: Text<'_>, mut range: Range<usize>, uppers: usize, is_mixed: boo
         if is_initial {
             range.end += 1;
         }
-        return ((is_initial || next == b' ') && inside || is_initial).then_some(Word {
-            range,
-            known: Known::default(),
-            role: Role::Initial,
-        });
+        return (is_initial || (next == b' ' && inside)).then_some(Word { range, known: Known::default(), role: Role::Initial });
     }
     if next == b'.' && text.at(range.end + 1).is_ascii_alphanumeric() || next == b':' && text.at(range.end + 1) == b':' {
         return None;

@@ -249,7 +249,7 @@ fn phone(text: Text<'_>, start: usize) -> Option<Range<usize>> {
         return None;
     }
     if before == b'+' && text.before(start - 1) == b'(' {
-        return phone_shaped(text, start - 2, 8);
+        return phone_shaped(text, start - 2, 8).or_else(|| phone_shaped(text, start - 1, 8));
     }
     if before == b'+' && (text.starts_word(start - 1) || text.before(start - 1) == b'.') {
         return phone_shaped(text, start - 1, 8);

@@ -202,6 +202,40 @@ impl Joined {
 
 /// Whether a value stands for a secret without being one: `${TOKEN}`, `<your-api-key>`, `os.environ[…]`, `********`.
 pub(super) fn is_placeholder(value: &str) -> bool {
+    const CODE: [&str; 14] = [
+        "os.environ",
+        "os.getenv",
+        "getenv",
+        "getpass",
+        "process.env",
+        "env.",
+        "secrets.",
+        "config.",
+        "settings.",
+        "self.",
+        "params.",
+        "Field(",
+        "System.getenv",
+        "vault:",
+    ];
+    const PLACEHOLDERS: [&str; 16] = [
+        "your",
+        "redacted",
+        "placeholder",
+        "changeme",
+        "change-me",
+        "change_me",
+        "replace",
+        "insert",
+        "todo",
+        "dummy",
+        "hidden",
+        "masked",
+        "removed",
+        "filtered",
+        "omitted",
+        "not_set",
+    ];
     let value = value.trim();
     let bytes = value.as_bytes();
     let Some(first) = bytes.first() else { return true };
@@ -228,44 +262,10 @@ pub(super) fn is_placeholder(value: &str) -> bool {
     {
         return true;
     }
-    const CODE: [&str; 14] = [
-        "os.environ",
-        "os.getenv",
-        "getenv",
-        "getpass",
-        "process.env",
-        "env.",
-        "secrets.",
-        "config.",
-        "settings.",
-        "self.",
-        "params.",
-        "Field(",
-        "System.getenv",
-        "vault:",
-    ];
     if CODE.iter().any(|code| value.starts_with(code)) {
         return true;
     }
     let lower = value.to_ascii_lowercase();
-    const PLACEHOLDERS: [&str; 16] = [
-        "your",
-        "redacted",
-        "placeholder",
-        "changeme",
-        "change-me",
-        "change_me",
-        "replace",
-        "insert",
-        "todo",
-        "dummy",
-        "hidden",
-        "masked",
-        "removed",
-        "filtered",
-        "omitted",
-        "not_set",
-    ];
     if PLACEHOLDERS.iter().any(|word| lower.starts_with(word) || lower.trim_matches(['<', '[', '(', '>', ']', ')']).starts_with(word)) {
         return true;
     }
@@ -315,7 +315,8 @@ pub(super) fn looks_random(value: &str) -> bool {
     }
     let has_mixture = digits > 0 && lower + upper > 0;
     let has_case = lower > 2 && upper > 2;
-    if !has_mixture && !(has_case && len >= 20 && changes * 4 >= len) {
+    let is_cased = has_case && len >= 20 && changes * 4 >= len;
+    if !has_mixture && !is_cased {
         return false;
     }
     // Words with a number behind: `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5`. Random text changes its kind of sign more often.

@@ -104,65 +104,13 @@ pub(super) fn user_of_path(text: Text<'_>, start: usize, end: usize) -> Option<F
         }
     }
     let name = text.slice(end..name_end);
-    const NOBODY: [&str; 50] = [
-        "user",
-        "users",
-        "username",
-        "ubuntu",
-        "root",
-        "app",
-        "node",
-        "runner",
-        "vscode",
-        "shared",
-        "public",
-        "default",
-        "jovyan",
-        "appuser",
-        "ec2-user",
-        "circleci",
-        "linuxbrew",
-        "airflow",
-        "admin",
-        "guest",
-        "debian",
-        "centos",
-        "vagrant",
-        "docker",
-        "jenkins",
-        "gitlab-runner",
-        "postgres",
-        "nobody",
-        "worker",
-        "agent",
-        "builder",
-        "codespace",
-        "name",
-        "you",
-        "envs",
-        "conda",
-        "miniconda",
-        "miniconda3",
-        "anaconda3",
-        "venv",
-        "site",
-        "data",
-        "work",
-        "src",
-        "project",
-        "projects",
-        "code",
-        "local",
-        "workspace",
-        "service",
-    ];
     let lower = name.to_ascii_lowercase();
     let is_somebody =
         name.len() >= 2 && name.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) && !NOBODY.contains(&lower.as_str());
     is_somebody.then_some(Found { range: end..name_end, kind: "username_path", why: "home folder" })
 }
 
-/// Wallet addresses: `0x` and 40 hex digits, Base58Check (Bitcoin, Litecoin, Dogecoin, Tron), Bech32 (`bc1…`), and WIF private keys.
+/// Wallet addresses: `0x` and 40 hex digits, `Base58Check` (Bitcoin, Litecoin, Dogecoin, Tron), Bech32 (`bc1…`), and WIF private keys.
 pub(super) fn wallet(text: Text<'_>, range: Range<usize>) -> Option<Found> {
     let word = text.slice(range.clone());
     let found = |kind: &'static str, why: &'static str| Some(Found { range: range.clone(), kind, why });
@@ -280,6 +228,60 @@ fn is_bech32(word: &str) -> bool {
     }
     matches!(check, 1 | 0x2bc8_30a3)
 }
+
+/// Folders of home folders that are nobody's.
+const NOBODY: [&str; 50] = [
+    "user",
+    "users",
+    "username",
+    "ubuntu",
+    "root",
+    "app",
+    "node",
+    "runner",
+    "vscode",
+    "shared",
+    "public",
+    "default",
+    "jovyan",
+    "appuser",
+    "ec2-user",
+    "circleci",
+    "linuxbrew",
+    "airflow",
+    "admin",
+    "guest",
+    "debian",
+    "centos",
+    "vagrant",
+    "docker",
+    "jenkins",
+    "gitlab-runner",
+    "postgres",
+    "nobody",
+    "worker",
+    "agent",
+    "builder",
+    "codespace",
+    "name",
+    "you",
+    "envs",
+    "conda",
+    "miniconda",
+    "miniconda3",
+    "anaconda3",
+    "venv",
+    "site",
+    "data",
+    "work",
+    "src",
+    "project",
+    "projects",
+    "code",
+    "local",
+    "workspace",
+    "service",
+];
 
 #[cfg(test)]
 mod tests {

@@ -179,8 +179,8 @@ fn header_start(line: &str, separator: char) -> usize {
     let first_cell = line.get(..line.find(separator).unwrap_or(0)).unwrap_or_default();
     let said = first_cell.rfind(": ").map_or(0, |at| at + 2);
     let quotes = first_cell.matches('"').count();
-    let quoted = if quotes % 2 == 1 { first_cell.rfind('"').map_or(0, |at| at + 1) } else { 0 };
-    said.max(quoted)
+    let after_quote = if quotes % 2 == 1 { first_cell.rfind('"').map_or(0, |at| at + 1) } else { 0 };
+    said.max(after_quote)
 }
 
 /// The columns of a header; empty where a part is no name of a column.
@@ -234,19 +234,18 @@ fn cells_of(row: &str, separator: char) -> Vec<Range<usize>> {
     for (at, sign) in row.char_indices() {
         match quote {
             Some(open) if sign == open => quote = None,
-            Some(_) => {}
             // An apostrophe in a word opens nothing.
             None if matches!(sign, '"' | '\'')
                 && matches!(separator, ',' | ';')
                 && row.get(start..at).is_some_and(|left| left.trim().is_empty()) =>
             {
-                quote = Some(sign)
+                quote = Some(sign);
             }
             None if sign == separator => {
                 cells.push(start..at);
                 start = at + sign.len_utf8();
             }
-            None => {}
+            _ => {}
         }
         if cells.len() > COLUMNS_MAX {
             break;
