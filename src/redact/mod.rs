@@ -437,6 +437,12 @@ mod tests {
              \"phone\": \"981 38 978\" my name is Zyrqel Vantroba, passport no. V03893827, ship to 659 Jennifer Circles, Allenville, OH 18385.",
         );
         assert_eq!(redacted(&once), once);
+        let headers = redacted(concat!(
+            "headers: {'Authorization': 'Bearer eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJjdXNfODg0MiJ9.c2lnbmF0dXJlMTIz', ",
+            "'X-Api-Key': 'sk_li",
+            "ve_fTMcFTn4wokZ8BWep9ckwAq5'}; env: SECRET_KEY=V45gO/V+RrwlIM5dcJjWpwIqulpwIKak99neEC7C TOKEN=x"
+        ));
+        assert_eq!(redacted(&headers), headers);
         for kind in ["EMAIL", "PHONE", "CREDIT_CARD", "IP", "IBAN", "SSN", "PASSWORD", "PERSON", "PASSPORT", "ADDRESS"] {
             assert!(once.contains(&format!("<{kind}:")), "{kind} in {once}");
         }

@@ -127,6 +127,10 @@ pub(super) fn label_at(text: Text<'_>, hit: Range<usize>, shape: Shape) -> Optio
         return None;
     }
     let identifier_start = text.skip_back(start, 64, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    // The kind in a token of an earlier redaction names no value.
+    if text.before(identifier_start) == b'<' && super::token_end(text, identifier_start - 1).is_some() {
+        return None;
+    }
     let mut identifier_end = end;
     if !is_cjk_label {
         let (last, next) = (text.before(end), text.at(end));

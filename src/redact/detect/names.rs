@@ -143,6 +143,10 @@ fn is_name(run: &[Word]) -> bool {
     if given {
         return unknown <= 2;
     }
+    // `J. Oyelaran`
+    if family && run.first().is_some_and(|word| word.role == Role::Initial) {
+        return unknown == 0;
+    }
     family && common_given && unknown == 0
 }
 

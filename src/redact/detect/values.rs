@@ -222,7 +222,7 @@ impl Reader<'_, '_> {
             let is_assignment = stripped
                 .split_once('=')
                 .is_some_and(|(name, value)| !value.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'));
-            if is_assignment || stripped.contains(['"', '`']) {
+            if is_assignment || stripped.contains(['"', '`', '<', '>']) {
                 return;
             }
             let fits = count >= first && (count <= 1 || is_joined) && accept(stripped) && !is_placeholder(stripped) && !is_dull(stripped);
