@@ -336,7 +336,11 @@ pub(super) fn looks_random(value: &str) -> bool {
 /// Whether a value looks like a password that a person chose: a letter, and a digit or sign that words do not have.
 pub(super) fn looks_chosen(value: &str) -> bool {
     let bytes = value.as_bytes();
-    if !(6..=128).contains(&bytes.len()) || value.contains("://") || value.starts_with(['/', '.', '-', '(', '[', '{', '<', '$', '@', '#']) {
+    if !(6..=128).contains(&bytes.len())
+        || value.contains("://")
+        || value.contains(char::is_whitespace)
+        || value.starts_with(['/', '.', '-', '(', '[', '{', '<', '$', '@', '#'])
+    {
         return false;
     }
     let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
