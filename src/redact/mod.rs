@@ -230,6 +230,20 @@ impl Redactor {
         place
     }
 
+    /// An error text, in which the place that it names stays as a place does.
+    fn reason(&self, reason: &str, place: &str) -> String {
+        let redacted = |part: &str| {
+            let mut part = part.to_owned();
+            self.redact(&mut part);
+            part
+        };
+        if place.is_empty() {
+            return redacted(reason);
+        }
+        let parts: Vec<String> = reason.split(place).map(redacted).collect();
+        parts.join(&self.place(place))
+    }
+
     /// Redacts a draft and proves that nothing sensitive is left in it.
     fn prove(&self, unproven: UnprovenDraft) -> Outcome<Draft> {
         let UnprovenDraft { mut draft, values } = unproven;
@@ -285,7 +299,7 @@ pub fn reasons<T: Send + 'static>(items: OutcomeStream<T>, redactor: &Arc<Redact
     items
         .map(move |item| {
             item.map_err(|mut rejection| {
-                redactor.redact(&mut rejection.reason);
+                rejection.reason = redactor.reason(&rejection.reason, &rejection.source_uri);
                 rejection.source_uri = redactor.place(&rejection.source_uri);
                 rejection.trace_ref = redactor.place(&rejection.trace_ref);
                 rejection
@@ -388,6 +402,8 @@ mod tests {
         assert_eq!(redactor.place("/home/ada/traces/a.jsonl#L4"), "/home/ada/traces/a.jsonl#L4");
         let place = redactor.place("https://host/a.jsonl?X-Amz-Signature=4f8e2a6b9c0d1e3f5a7b9c8d0e2f4a6b#L4");
         assert!(place.starts_with("https://host/a.jsonl?X-Amz-Signature=<") && place.ends_with(">#L4"), "{place}");
+        let reason = redactor.reason("cannot read /home/ada/a.jsonl#L1 for ada@mail.example", "/home/ada/a.jsonl");
+        assert!(reason.starts_with("cannot read /home/ada/a.jsonl#L1 for <EMAIL:"), "{reason}");
     }
 
     fn draft(summary: &str) -> Draft {

@@ -619,6 +619,19 @@ mod tests {
     }
 
     #[test]
+    fn a_value_wrapped_over_lines_goes_as_a_whole_and_the_next_line_stays() {
+        let text = "CLIENT_SECRET=whTMZQgQ6VFx82S2t\n0D3fyEKLv2HsbF17E\n-Q_gvd8h9-pKyCelN\nfDyPRURgJVXNd\nend of output";
+        let found = find(text, &Own::default());
+        assert_eq!(
+            found.iter().map(|hit| text.get(hit.range.clone()).unwrap()).collect::<Vec<_>>(),
+            [text.strip_prefix("CLIENT_SECRET=").unwrap().strip_suffix("\nend of output").unwrap()]
+        );
+        let text = "API_KEY=0D3fyEKLv2HsbF17E8aQ\nMAX_RETRIES=3\nREGION=eu";
+        let found = find(text, &Own::default());
+        assert_eq!(found.iter().map(|hit| hit.value.as_str()).collect::<Vec<_>>(), ["0D3fyEKLv2HsbF17E8aQ"]);
+    }
+
+    #[test]
     fn names_by_lexicon_cue_mail_and_neighbours() {
         for (text, name) in [
             ("I think Marguerite Oyelaran knows", "Marguerite Oyelaran"),

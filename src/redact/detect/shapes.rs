@@ -87,8 +87,11 @@ pub(super) fn user_of_path(text: Text<'_>, start: usize, end: usize) -> Option<F
     if !HOMES.contains(&text.slice(start..end)) {
         return None;
     }
-    // `https://site.example/home/…` is no folder.
-    if text.at(start) == b'/' && (text.before(start).is_ascii_alphanumeric() || text.before(start) == b'-') {
+    // `https://site.example/home/…` is no folder; `/mnt/c/Users/…` is one.
+    let word = text.slice(text.skip_back(start, 120, |byte| !byte.is_ascii_whitespace() && !b"\"'`(<>=,".contains(&byte))..start);
+    let is_web = (word.contains("://") && !word.starts_with("file:"))
+        || word.split('/').next().is_some_and(|host| host.contains('.') && host.len() > 3);
+    if is_web {
         return None;
     }
     let accept = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-') || byte >= 0x80;
@@ -312,8 +315,25 @@ mod tests {
 
     #[test]
     fn user_names_in_paths() {
-        check("username_path", &[], &["/home/runner/work", "/Users/Shared/x", "/home/", "C:\\Users\\Public\\x"]);
-        for (text, expected) in [("/home/ahansson/.cache", "ahansson"), ("C:\\Users\\nora\\x", "nora"), ("/Users/j.doe/a", "j.doe")] {
+        check(
+            "username_path",
+            &[],
+            &[
+                "https://site.example/home/jane/x",
+                "www.site.example/home/jane",
+                "/home/runner/work",
+                "/Users/Shared/x",
+                "/home/",
+                "C:\\Users\\Public\\x",
+            ],
+        );
+        for (text, expected) in [
+            ("/home/ahansson/.cache", "ahansson"),
+            ("C:\\Users\\nora\\x", "nora"),
+            ("/Users/j.doe/a", "j.doe"),
+            ("/mnt/c/Users/nora/x", "nora"),
+            ("/export/home/nora/x", "nora"),
+        ] {
             assert_eq!(text.get(find(text, &Own::default())[0].range.clone()), Some(expected), "{text}");
         }
     }

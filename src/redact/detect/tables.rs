@@ -16,8 +16,12 @@ const COLUMNS_MAX: usize = 64;
 /// What is known of the tables of one text while its labels are gone through.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// Where the last header that was read ends.
+    /// Where the last table that was read ends.
     done: usize,
+    /// Where the last line ends that is no header.
+    no_header_before: usize,
+    /// Where the last list in brackets opens that is no header of an `INSERT`.
+    no_insert_at: Option<usize>,
 }
 
 impl Tables {
@@ -38,15 +42,17 @@ impl Tables {
     }
 
     fn lines(&mut self, literals: &Literals, text: Text<'_>, at: usize, hits: &mut Vec<Found>) {
+        let left = text.skip_back(at, 1000, |byte| byte != b'\n' && byte != b'(');
+        if text.before(left) == b'(' {
+            self.insert(literals, text, left, hits);
+            return;
+        }
         let (line, end) = (text.line_start(at), text.line_end(at));
-        if end - line > 2000 {
+        if end - line > 2000 || at < self.no_header_before {
             return;
         }
         let header = text.slice(line..end);
-        if let Some(open) = header.get(..at - line).and_then(|left| left.rfind('(')) {
-            self.insert(literals, text, line + open + 1, hits);
-            return;
-        }
+        self.no_header_before = end;
         let separator = ['|', '\t', ';', ','].into_iter().find(|sign| header.contains(*sign)).unwrap_or(',');
         let next = text.slice(end + 1..text.line_end((end + 1).min(text.len())).max(end + 1).min(text.len()));
         let is_ruled = next.len() > 2 && next.bytes().all(|byte| matches!(byte, b'-' | b'|' | b'+' | b':' | b' ' | b'=' | b'\r'));
@@ -56,7 +62,6 @@ impl Tables {
         }
         let header = header.get(header_start(header, separator)..).unwrap_or_default();
         let columns = columns_of(literals, header, separator);
-        self.done = end;
         if columns.iter().filter(|column| column.is_some()).count() == 0 || columns.len() < 2 {
             return;
         }
@@ -88,6 +93,10 @@ impl Tables {
 
     /// `INSERT INTO t (a, b) VALUES (…), (…)`
     fn insert(&mut self, literals: &Literals, text: Text<'_>, open: usize, hits: &mut Vec<Found>) {
+        if self.no_insert_at == Some(open) {
+            return;
+        }
+        self.no_insert_at = Some(open);
         let close = text.skip(open, 2000, |byte| byte != b')');
         let rest = text.window(close, 40);
         let Some(values) = rest.to_ascii_lowercase().find("values") else {
@@ -265,20 +274,16 @@ fn cells_of(row: &str, separator: char) -> Vec<Range<usize>> {
     cells
 }
 
+/// Where the values of an `INSERT` end that begin at `start`: at the bracket that stands in no quotes.
 fn end_of_tuple(text: Text<'_>, start: usize) -> usize {
-    let mut in_quote = false;
-    text.skip(start, 8192, |_| true).min(text.len()).min({
-        let mut at = start;
-        while at < text.len().min(start + 8192) {
-            match text.at(at) {
-                b'\'' => in_quote = !in_quote,
-                b')' if !in_quote => break,
-                _ => {}
-            }
-            at += 1;
-        }
-        at
-    })
+    const TUPLE_BYTES_MAX: usize = 8192;
+    let end = text.len().min(start + TUPLE_BYTES_MAX);
+    let (mut at, mut in_quote) = (start, false);
+    while at < end && (in_quote || text.at(at) != b')') {
+        in_quote ^= text.at(at) == b'\'';
+        at += 1;
+    }
+    at
 }
 
 fn read_cell(text: Text<'_>, range: Range<usize>, column: LabelKind, hits: &mut Vec<Found>) {
