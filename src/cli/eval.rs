@@ -52,6 +52,9 @@ pub(super) struct Args {
     /// File with the key that makes redaction tokens
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
+    /// File with detectors of your own and values to leave alone; may be given several times
+    #[arg(long = "redaction-rules", value_name = "FILE")]
+    redaction_rules: Vec<PathBuf>,
     /// How the figures are printed
     #[arg(long, value_enum, default_value_t = FiguresFormat::Text)]
     format: FiguresFormat,
@@ -85,6 +88,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         analyzer: Some(args.analyzer),
         rules: args.rules.clone(),
         redaction_key_file: args.redaction_key_file.clone(),
+        redaction_rules: args.redaction_rules.clone(),
         ..Overrides::default()
     };
     let config = AnalysisConfig::resolve(None, given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;

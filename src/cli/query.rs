@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::output::{self, RowFormat};
 use crate::config::KeySource;
 use crate::query::{QueryError, TablesSession};
-use crate::redact::Redactor;
+use crate::redact::{Own, Redactor};
 use crate::spans::{self, SpansInput, Unread};
 use crate::store::Location;
 use crate::{limits, parse, pipeline, store};
@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// With --input: file with the key that makes redaction tokens
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
+    /// With --input: file with detectors of your own and values to leave alone; may be given several times
+    #[arg(long = "redaction-rules", value_name = "FILE")]
+    redaction_rules: Vec<PathBuf>,
     /// Where the tables lie
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
     tables: String,
@@ -61,7 +64,7 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failu
         format: parse::format_named(&args.input_format).map_err(Failure::usage)?,
         record_bytes_max: limits::RECORD_BYTES_MAX,
         memory_bytes: limits::GATHER_MEMORY_BYTES,
-        redactor: Arc::new(Redactor::new(pipeline::redaction_key(&source)?)),
+        redactor: Arc::new(Redactor::new(pipeline::redaction_key(&source)?).with_own(Own::read(&args.redaction_rules)?)),
     };
     for location in &input.locations {
         // What does not exist is said before the SQL is looked at.

@@ -85,7 +85,7 @@ fn read(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
     Ok(count > 0)
 }
 
-/// A line of input. What stands beside the text goes through as it is.
+/// A line of input. What stands beside id and text is left out of the result: nobody has looked through it.
 #[derive(serde::Deserialize)]
 struct Line<'a> {
     #[serde(borrow, default)]

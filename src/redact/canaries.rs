@@ -55,11 +55,8 @@ pub(super) fn plant(trace: &mut Trace) -> Option<usize> {
 }
 
 /// Takes the canaries out of the redacted trace and counts those that redaction found.
-pub(super) fn take_out(trace: &mut Trace, planted: Option<usize>, counts: &CanaryCounts) {
-    let (Some(span), Some(index)) = (trace.spans.first_mut(), planted) else { return };
-    if index >= span.attributes.len() {
-        return;
-    }
+pub(super) fn take_out(trace: &mut Trace, index: usize, counts: &CanaryCounts) {
+    let Some(span) = trace.spans.first_mut().filter(|span| index < span.attributes.len()) else { return };
     let text = span.attributes.remove(index).value;
     let found = CANARIES.iter().filter(|(first, second, _)| !text.contains(&format!("{first}{second}"))).count();
     counts.planted.fetch_add(CANARIES.len() as u64, Ordering::Relaxed);

@@ -8,8 +8,8 @@
 mod canaries;
 mod detect;
 mod key;
+mod texts;
 
-use std::collections::HashMap;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ pub use self::canaries::CanaryCounts;
 use self::detect::{Hit, Values};
 pub use self::detect::{Own, OwnError};
 pub use self::key::{KeyError, RedactionKey};
+use self::texts::Texts;
 use crate::limits::EXCERPT_CHARS_MAX;
 use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Stage, Trace, excerpt_around};
 use crate::pool;
@@ -84,39 +85,6 @@ pub struct Finding {
     pub token: String,
 }
 
-/// The distinct texts of a trace: a conversation stands in every call of a model again, and is looked at once.
-#[derive(Default)]
-struct Texts {
-    /// Each text, with the name of the attribute that it is the value of, and its number.
-    numbers: HashMap<(Option<String>, String), usize>,
-    /// What was found in each.
-    found: Vec<Vec<Hit>>,
-    /// The number of each text of the trace, in the order in which they are visited.
-    order: Vec<usize>,
-}
-
-impl Texts {
-    fn look_at(&mut self, name: Option<&str>, text: &str, find: impl FnOnce(Option<&str>, &str) -> Vec<Hit>) {
-        let next = self.found.len();
-        let number = *self.numbers.entry((name.map(ToOwned::to_owned), text.to_owned())).or_insert(next);
-        if number == next {
-            self.found.push(find(name, text));
-        }
-        self.order.push(number);
-    }
-
-    /// Each text as `redact` leaves it, by its number.
-    fn redacted(&mut self, mut redact: impl FnMut(&str, Vec<Hit>) -> String) -> Vec<String> {
-        let mut redacted = vec![String::new(); self.found.len()];
-        for ((_, text), number) in &self.numbers {
-            if let (Some(hits), Some(redacted)) = (self.found.get_mut(*number), redacted.get_mut(*number)) {
-                *redacted = redact(text, std::mem::take(hits));
-            }
-        }
-        redacted
-    }
-}
-
 impl Redactor {
     /// A redactor whose tokens are made with `key`.
     pub fn new(key: RedactionKey) -> Self {
@@ -173,7 +141,7 @@ impl Redactor {
 
     /// Redacts every text of a trace: what is found in one of them is taken out of all.
     pub fn trace(&self, mut trace: Trace) -> RedactedTrace {
-        let planted = self.canaries.as_ref().map(|_| canaries::plant(&mut trace));
+        let planted = self.canaries.as_ref().and_then(|_| canaries::plant(&mut trace));
         let mut texts = Texts::default();
         trace.texts_mut(&mut |name, text| texts.look_at(name, text, |name, text| self.find_named(name, text)));
         let values = Values::new(texts.found.iter().flatten()).map(Arc::new);
@@ -181,13 +149,16 @@ impl Redactor {
             if let Some(values) = &values {
                 values.repeat(text, &mut hits);
             }
+            if hits.is_empty() {
+                return None;
+            }
             let mut text = text.to_owned();
             self.replace(&mut text, hits);
-            text
+            Some(text)
         });
         let mut order = texts.order.into_iter();
         trace.texts_mut(&mut |_, text| {
-            if let Some(redacted) = order.next().and_then(|index| redacted.get(index)) {
+            if let Some(Some(redacted)) = order.next().and_then(|number| redacted.get(number)) {
                 text.clone_from(redacted);
             }
         });
@@ -260,11 +231,13 @@ impl Redactor {
                 *excerpt = excerpt_around(excerpt, 0..0).to_owned();
             }
         }
-        let mut left = None;
-        draft.texts_mut(&mut |text| {
+        let left_in = |text: &str| {
             let raw = values.0.as_ref().and_then(|values| values.stands_in(text));
-            left = left.or(raw).or_else(|| detect::find(text, &self.own).first().map(|hit| hit.kind));
-        });
+            raw.or_else(|| detect::find(text, &self.own).first().map(|hit| hit.kind))
+        };
+        // What the row takes from the trace itself is no text of the analyzer, and is proven too.
+        let mut left = [&draft.service, &draft.environment].into_iter().flatten().find_map(|text| left_in(text));
+        draft.texts_mut(&mut |text| left = left.or_else(|| left_in(text)));
         match left {
             None => Ok(draft),
             Some(kind) => Err(Rejection::of_trace(
@@ -420,6 +393,8 @@ mod tests {
         let rejection = leaking.unwrap_err();
         assert_eq!((rejection.stage, rejection.kind), (Stage::Redact, Kind::SensitiveText));
         assert!(!rejection.reason.contains("walnut"), "{}", rejection.reason);
+        let named = Draft { service: Some("box of walnutHarbor675".into()), ..draft("It failed.") };
+        assert_eq!(redactor.prove(trace.unproven(named)).unwrap_err().kind, Kind::SensitiveText);
     }
 
     #[test]

@@ -6,13 +6,12 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
-use regex::Regex;
 
-use super::Found;
 use super::labels::{Place, Tie, value_at};
 use super::lexicon::look_up;
 use super::text::{Text, is_cjk};
 use super::view::View;
+use super::{Found, cjk};
 
 /// Longer than any address on an envelope.
 const ADDRESS_BYTES_MAX: usize = 220;
@@ -59,7 +58,7 @@ pub(super) fn at_label(view: &View<'_>, text: Text<'_>, place: Place) -> Option<
             && (2..=14).contains(&words)
             && shown.bytes().any(|byte| byte.is_ascii_digit())
             && !shown.contains(['=', '(', ':']);
-        return (is_line || east_asian(shown).is_some_and(|found| found.start < 4)).then(|| start..start + shown.len());
+        return (is_line || cjk::address_in(shown).is_some_and(|found| found.start < 4)).then(|| start..start + shown.len());
     }
     // A few words may stand between: `my address is`, `deliver it to the`.
     let limit = start + 60;
@@ -73,7 +72,7 @@ pub(super) fn at_label(view: &View<'_>, text: Text<'_>, place: Place) -> Option<
                 return Some(range);
             }
         }
-        if let Some(found) = east_asian(text.window(start, ADDRESS_BYTES_MAX)).filter(|found| found.start < 12) {
+        if let Some(found) = cjk::address_in(text.window(start, ADDRESS_BYTES_MAX)).filter(|found| found.start < 12) {
             return Some(start + found.start..start + found.end);
         }
         let next = word_end.max(start + text.char_at(start).map_or(1, char::len_utf8));
@@ -492,22 +491,6 @@ static STREETS: LazyLock<Streets> = LazyLock::new(|| {
     }
     streets
 });
-
-/// Addresses in Japanese, Chinese and Korean, which name the largest part first.
-pub(super) fn east_asian(text: &str) -> Option<Range<usize>> {
-    static SHAPE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(
-            r"(?x)
-            (?:\d{3,6}\s?)?[\u{4e00}-\u{9fff}]{2,14}(?:路|街|大道)(?:[0-9一二三四五六七八九十]+段)?[0-9]+(?:巷[0-9]+)?(?:弄[0-9]+)?(?:號|号)(?:之[0-9]+)?(?:[0-9]+(?:樓|楼))?(?:之[0-9]+)?
-          | (?:〒?\s?\d{3}-\d{4}\s*)?(?:東京都|北海道|大阪府|京都府|[\u{4e00}-\u{9fff}]{2,3}県)[\u{3005}-\u{30ff}\u{4e00}-\u{9fff}0-90-9０-９ー−\x{2d}\s]{2,60}[0-9０-９号番地目室]
-          | [\u{4e00}-\u{9fff}]{2,8}(?:省|市|自治区|區|区|縣|县)[\u{4e00}-\u{9fff}0-9A-Za-z座街路道巷弄\x{2d}]{2,50}(?:号|號|室|楼|樓|街|座)(?:[0-9]+(?:室|号|樓|楼)?)?(?:\s?[0-9]{6})?
-          | [\u{ac00}-\u{d7af}]{2,8}(?:시|도|광역시|특별시|구|군)\s[\u{ac00}-\u{d7af}0-9\s]{2,50}(?:로|길|동|가|거리)\s?[0-9-]+(?:\s?\([\u{ac00}-\u{d7af}\s0-9]{2,20}\))?
-          ",
-        )
-        .ok()
-    });
-    SHAPE.as_ref()?.find(text).map(|found| found.range())
-}
 
 #[cfg(test)]
 mod tests {

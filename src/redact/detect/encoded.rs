@@ -6,27 +6,29 @@ use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::text::Text;
+use super::text::{Class, Text};
 
 /// A shorter run holds no value worth hiding.
-const RUN_MIN: usize = 16;
+pub(super) const RUN_MIN: usize = 16;
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
 
-fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+/// Signs of base64, of hex and of most ids.
+#[inline]
+pub(super) fn is_run(byte: u8) -> bool {
+    matches!(Class::of(byte), Class::Digit | Class::Lower | Class::Upper) || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
 /// The run of base64 or hex that holds `at`, with its padding and with the lines that it goes on over.
 pub(super) fn run_at(text: Text<'_>, start: usize) -> Range<usize> {
-    let mut end = text.skip(start, usize::MAX, is_base64);
+    let mut end = text.skip(start, usize::MAX, is_run);
     // MIME and PEM wrap at 64 or 76: full lines that belong together.
     let first_line = end - start;
     if matches!(first_line, 60..=76) {
         while matches!(text.at(end), b'\n' | b'\r') {
             let from = text.skip(end, 4, |byte| byte.is_ascii_whitespace());
-            let to = text.skip(from, 80, is_base64);
+            let to = text.skip(from, 80, is_run);
             if to == from || to - from > first_line {
                 break;
             }

@@ -13,6 +13,7 @@ use foldhash::fast::FixedState;
 use super::labels::{self, Shape};
 use super::secrets::{self, SecretRule, leak};
 use super::shapes;
+use super::text::Class;
 
 /// What a literal belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,6 +148,7 @@ fn begins_word(text: &str) -> bool {
 }
 
 /// The first three bytes in lower case as a number.
+#[inline]
 fn start_of(bytes: &[u8]) -> Option<u32> {
     match bytes {
         [a, b, c, ..] => {
@@ -194,24 +196,20 @@ impl Literals {
     pub(super) fn scan(&self, text: &str, visit: &mut dyn FnMut(Range<usize>, Role) -> bool) {
         self.signs.scan(text, visit);
         let bytes = text.as_bytes();
-        let (mut before, mut skip_until) = (Part::Sign, 0);
-        for (at, first) in bytes.iter().enumerate() {
-            let part = part_of(*first);
-            // A lookup, since branches on the kinds of signs in running text cannot be predicted.
-            let starts = (STARTS.get(before as usize).copied().unwrap_or(0) >> part as u8) & 1 == 1;
-            before = part;
+        let (mut before, mut skip_until) = (Class::Other, 0);
+        for (at, byte) in bytes.iter().enumerate() {
+            let class = Class::of(*byte);
+            let starts = (STARTS.get(before as usize).copied().unwrap_or(0) >> class as u8) & 1 == 1;
+            before = class;
             if !starts || at < skip_until {
                 continue;
             }
-            let Some([_, second, third]) = bytes.get(at..at + 3) else { break };
-            let start = u32::from(first.to_ascii_lowercase())
-                | u32::from(second.to_ascii_lowercase()) << 8
-                | u32::from(third.to_ascii_lowercase()) << 16;
+            let rest = bytes.get(at..).unwrap_or_default();
+            let Some(start) = start_of(rest) else { break };
             if self.starts.get(hash(start)) != Some(&true) {
                 continue;
             }
             let Some(literals) = self.by_start.get(&start) else { continue };
-            let rest = bytes.get(at..).unwrap_or_default();
             let head = head_of(rest);
             'literals: for literal in literals.iter().filter(|literal| literal.is_at(rest, head)) {
                 for role in &literal.roles {
@@ -226,61 +224,22 @@ impl Literals {
     }
 }
 
-/// For each kind of sign the kinds, as bits, before which a word or a part of an identifier begins.
-const STARTS: [u8; 5] = {
-    const fn bits(parts: &[Part]) -> u8 {
+/// For each class the classes, as bits, before which a word or a part of an identifier begins: `user_name`, `userName`.
+const STARTS: [u8; 6] = {
+    const fn bits(classes: &[Class]) -> u8 {
         let (mut bits, mut index) = (0, 0);
-        while index < parts.len() {
+        while index < classes.len() {
             #[expect(clippy::indexing_slicing, reason = "in the bounds of the loop, at compile time")]
             {
-                bits |= 1 << parts[index] as u8;
+                bits |= 1 << classes[index] as u8;
             }
             index += 1;
         }
         bits
     }
-    [
-        bits(&[Part::Digit, Part::Lower, Part::Upper, Part::Wide]),
-        bits(&[Part::Wide]),
-        bits(&[Part::Upper, Part::Wide]),
-        bits(&[Part::Wide]),
-        bits(&[Part::Digit, Part::Lower, Part::Upper, Part::Wide]),
-    ]
+    let any = bits(&[Class::Digit, Class::Lower, Class::Upper, Class::Wide, Class::Cjk]);
+    let within = bits(&[Class::Cjk]);
+    let after_small = bits(&[Class::Upper, Class::Cjk]);
+    // In the order of the classes.
+    [any, within, after_small, within, after_small, any]
 };
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Sign,
-    Digit,
-    Lower,
-    Upper,
-    /// The first byte of a sign of a script that is written without blanks.
-    Wide,
-}
-
-#[inline]
-fn part_of(byte: u8) -> Part {
-    static PARTS: [Part; 256] = {
-        let mut table = [Part::Sign; 256];
-        let mut byte = 0u8;
-        loop {
-            #[expect(clippy::indexing_slicing, reason = "a table of all bytes, made at compile time")]
-            {
-                table[byte as usize] = match byte {
-                    b'0'..=b'9' => Part::Digit,
-                    b'A'..=b'Z' => Part::Upper,
-                    0xe3..=0xed => Part::Wide,
-                    // Another letter outside ASCII belongs to the word around it, as small letters do.
-                    0x80.. | b'a'..=b'z' => Part::Lower,
-                    _ => Part::Sign,
-                };
-            }
-            if byte == 255 {
-                break;
-            }
-            byte += 1;
-        }
-        table
-    };
-    PARTS.get(usize::from(byte)).copied().unwrap_or(Part::Sign)
-}

@@ -1,11 +1,13 @@
 //! Finds what is sensitive in one text.
 //!
-//! The text is first decoded to what a reader sees ([`view`]). One automaton over all literals ([`literals`]) finds the formats of credentials
-//! ([`secrets`]) and the labels that say what the value beside them is ([`labels`], [`values`], [`tables`]); one pass over the words finds
-//! numbers ([`numbers`]), names ([`names`]), addresses ([`addresses`]) and encoded runs ([`encoded`]). Everything is found in the decoded text and
-//! given in bytes of the original.
+//! The text is first decoded to what a reader sees ([`view`]). One pass over all literals ([`literals`]) finds the formats of credentials
+//! ([`secrets`]) and the labels that say what the value beside them is ([`labels`], [`values`], [`tables`]); one pass over the words ([`words`])
+//! finds numbers ([`numbers`]), names ([`names`]), addresses ([`addresses`]) and encoded runs ([`encoded`]); names and addresses in scripts
+//! without blanks are looked for by themselves ([`cjk`]). What was found once is found wherever else it stands ([`repeats`]). Everything is
+//! found in the decoded text and given in bytes of the original.
 
 mod addresses;
+mod cjk;
 mod encoded;
 mod labels;
 mod lexicon;
@@ -13,22 +15,23 @@ mod literals;
 mod names;
 mod numbers;
 mod own;
+mod repeats;
 mod secrets;
 mod shapes;
 mod tables;
 mod text;
 mod values;
 mod view;
+mod words;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use self::labels::{Label, label_at};
 use self::literals::{LabelKind, Literals, Role, literals};
 use self::names::Verdict;
 pub use self::own::{Own, OwnError};
+pub(super) use self::repeats::Values;
+use self::repeats::unite;
 use self::tables::Tables;
 use self::text::{Text, is_cjk};
 use self::view::View;
@@ -38,12 +41,6 @@ const DEPTH_MAX: usize = 4;
 
 /// Nothing shorter is a value with something that tells it.
 const VALUE_BYTES_MIN: usize = 5;
-
-/// A shorter value is not looked for elsewhere: it is too likely to be something else.
-const REPEATED_BYTES_MIN: usize = 6;
-
-/// A longer one is a block such as a key file, which is found by its shape wherever it stands.
-const REPEATED_BYTES_MAX: usize = 512;
 
 /// Something sensitive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,17 +168,15 @@ fn find_in_view(view: &View<'_>, own: &Own, depth: usize) -> Vec<Found> {
     let mails = mail_names(text, &hits);
     let labels = by_literals(literals, text, &mut hits);
     let mut verdicts = Vec::new();
-    by_words(text, own, depth, &mails, &mut hits, &mut verdicts);
+    words::by_words(text, own, depth, &mails, &mut hits, &mut verdicts);
     let mut tables = Tables::default();
     for (label, kind) in &labels {
         values::of_label(view, label, *kind, &mut hits, &mut verdicts);
         tables.of_label(literals, text, label, &mut hits);
     }
     if !text.0.is_ascii() && text.0.chars().any(is_cjk) {
-        names::in_cjk(text, &mut hits);
-        if let Some(range) = addresses::east_asian(text.0) {
-            hits.push(Found { range, kind: "address", why: "shape" });
-        }
+        cjk::names(text, &mut hits);
+        cjk::addresses(text, &mut hits);
     }
     settle(text, verdicts, &mut hits);
     hits
@@ -219,153 +214,6 @@ fn by_literals(literals: &Literals, text: Text<'_>, hits: &mut Vec<Found>) -> Ve
         }
     });
     labels
-}
-
-/// One pass over the words: numbers, capitalised names, and long runs that may be encoded.
-fn by_words(text: Text<'_>, own: &Own, depth: usize, mails: &[String], hits: &mut Vec<Found>, verdicts: &mut Vec<Verdict>) {
-    let (mut at, mut run_end) = (0, 0);
-    let mut words = Vec::with_capacity(8);
-    while at < text.len() {
-        let byte = text.at(at);
-        let class = class_of(byte);
-        if class == Class::Other {
-            let rest = text.bytes().get(at + 1..).unwrap_or_default();
-            at += 1 + rest.iter().position(|byte| class_of(*byte) != Class::Other).unwrap_or(rest.len());
-            continue;
-        }
-        if at >= run_end && class != Class::Wide {
-            run_end = text.skip(at, usize::MAX, |byte| RUN.get(usize::from(byte)) == Some(&true));
-            if run_end - at >= 16
-                && let Some(found) = long_run(text, own, at, run_end, depth)
-            {
-                at = found.range.end;
-                hits.push(found);
-                continue;
-            }
-        }
-        match class {
-            Class::Digit => {
-                let digits_end = text.skip(at, usize::MAX, |byte| byte.is_ascii_digit());
-                if let Some(found) = numbers::at_digit(text, at) {
-                    at = found.range.end.max(digits_end);
-                    hits.push(found);
-                    continue;
-                }
-                if digits_end - at <= 8 && text.starts_word(at) {
-                    hits.extend(addresses::at_number(text, at));
-                }
-                at = digits_end;
-            }
-            Class::Upper | Class::Wide => {
-                if class == Class::Upper
-                    && byte <= b'F'
-                    && matches!(text.at(at + 2), b':' | b'-') | matches!(text.at(at + 4), b':' | b'.')
-                    && let Some(found) = numbers::ipv6_at_letter(text, at)
-                {
-                    at = found.range.end;
-                    hits.push(found);
-                    continue;
-                }
-                let is_start = text.starts_word(at) && !matches!(text.before(at), b'/' | b'\\' | b'$' | b'#' | b'-');
-                let is_capital = class == Class::Upper || text.char_at(at).is_some_and(char::is_uppercase);
-                if is_start && is_capital && !matches!(text.before(at), b'.' | b'@') {
-                    let end = names::at_capital(text, at, mails, &mut words, verdicts);
-                    at = end.max(at + 1);
-                } else {
-                    at = text.skip(at, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80).max(at + 1);
-                }
-            }
-            Class::Lower => {
-                let end = text.skip(at, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80);
-                if end - at <= 4
-                    && matches!(text.at(end), b':' | b'-' | b'.' | b'0'..=b'9')
-                    && byte <= b'f'
-                    && let Some(found) = numbers::ipv6_at_letter(text, at)
-                {
-                    at = found.range.end;
-                    hits.push(found);
-                    continue;
-                }
-                at = end;
-            }
-            Class::Other => at += 1,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Other,
-    Digit,
-    Upper,
-    Lower,
-    /// A byte of a sign outside ASCII.
-    Wide,
-}
-
-/// Signs of base64 and of ids.
-static RUN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        #[expect(clippy::cast_possible_truncation, clippy::indexing_slicing, reason = "a table of all bytes, made at compile time")]
-        {
-            let sign = byte as u8;
-            table[byte] = sign.is_ascii_alphanumeric() || matches!(sign, b'+' | b'/' | b'-' | b'_');
-        }
-        byte += 1;
-    }
-    table
-};
-
-#[inline]
-fn class_of(byte: u8) -> Class {
-    CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Other)
-}
-
-static CLASSES: [Class; 256] = {
-    let mut table = [Class::Other; 256];
-    let mut byte = 0u8;
-    loop {
-        #[expect(clippy::indexing_slicing, reason = "a table of all bytes, made at compile time")]
-        {
-            table[byte as usize] = match byte {
-                b'0'..=b'9' => Class::Digit,
-                b'A'..=b'Z' => Class::Upper,
-                b'a'..=b'z' => Class::Lower,
-                0x80.. => Class::Wide,
-                _ => Class::Other,
-            };
-        }
-        if byte == 255 {
-            break;
-        }
-        byte += 1;
-    }
-    table
-};
-
-/// Wallets, tokens without a prefix, and encoded text in a run of letters and digits.
-fn long_run(text: Text<'_>, own: &Own, start: usize, end: usize, depth: usize) -> Option<Found> {
-    if !text.starts_word(start) {
-        return None;
-    }
-    let word_end = text.skip(start, 128, |byte| byte.is_ascii_alphanumeric());
-    if text.ends_word(word_end)
-        && let Some(found) = shapes::wallet(text, start..word_end)
-            .or_else(|| shapes::twilio_key(text, start..word_end))
-            .or_else(|| shapes::discord_token(text, start, end))
-    {
-        return Some(found);
-    }
-    if depth >= DEPTH_MAX {
-        return None;
-    }
-    let run = encoded::run_at(text, start);
-    let decoded = encoded::decoded(text.slice(run.clone()))?;
-    let inner = find_deep(&decoded, own, depth + 1);
-    let kind = inner.iter().max_by_key(|hit| hit.range.len())?.kind;
-    Some(Found { range: run, kind, why: "inside an encoded text" })
 }
 
 /// What may be a name is one if something beside it belongs to a person.
@@ -409,115 +257,6 @@ fn settle(text: Text<'_>, verdicts: Vec<Verdict>, hits: &mut Vec<Found>) {
             }
         }
     }
-}
-
-/// Values that were found somewhere, to be found wherever else they stand.
-#[derive(Debug)]
-pub(super) struct Values {
-    search: Search,
-    /// Each value with its kind, in the order of the search.
-    values: Vec<(String, &'static str)>,
-}
-
-#[derive(Debug)]
-enum Search {
-    /// A few values, one after the other: nothing has to be built that costs more than the search.
-    Each(Vec<memchr::memmem::Finder<'static>>),
-    /// Many, in one pass.
-    Together(AhoCorasick),
-}
-
-impl Values {
-    /// `None` where nothing is worth looking for.
-    pub(super) fn new<'h>(hits: impl IntoIterator<Item = &'h Hit>) -> Option<Self> {
-        const EACH_MAX: usize = 16;
-        let mut values: BTreeMap<&str, &'static str> = BTreeMap::new();
-        for hit in hits {
-            let value = hit.value.trim();
-            if hit.kind == "person" {
-                values.insert(value, hit.kind);
-                for part in value.split([' ', '+', '\u{a0}', '\u{3000}', '\n']) {
-                    let is_capital = part.starts_with(char::is_uppercase) && part.chars().count() >= 3;
-                    let is_cjk_part = part.chars().all(is_cjk) && part.chars().count() >= 2;
-                    if is_cjk_part || (is_capital && !lexicon::look_up(part).is_common()) {
-                        values.insert(part, hit.kind);
-                    }
-                }
-            } else if (REPEATED_BYTES_MIN..=REPEATED_BYTES_MAX).contains(&value.len()) && hit.range.len() >= value.len() {
-                values.insert(value, hit.kind);
-            }
-        }
-        values.retain(|value, _| value.len() >= 3);
-        if values.is_empty() {
-            return None;
-        }
-        let search = if values.len() <= EACH_MAX {
-            Search::Each(values.keys().map(|value| memchr::memmem::Finder::new(value.as_bytes()).into_owned()).collect())
-        } else {
-            let builder = AhoCorasick::builder()
-                .match_kind(MatchKind::LeftmostLongest)
-                .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .build(values.keys());
-            Search::Together(builder.ok()?)
-        };
-        Some(Self { search, values: values.into_iter().map(|(value, kind)| (value.to_owned(), kind)).collect() })
-    }
-
-    /// Whether one of the values stands in `raw`, as whole words.
-    pub(super) fn stands_in(&self, raw: &str) -> Option<&'static str> {
-        let view = View::new(raw);
-        self.found_in(Text(view.text())).into_iter().find(|found| found.range.len() >= REPEATED_BYTES_MIN).map(|found| found.kind)
-    }
-
-    /// Adds what stands elsewhere in `raw` to its hits.
-    pub(super) fn repeat(&self, raw: &str, hits: &mut Vec<Hit>) {
-        let view = View::new(raw);
-        let found = self.found_in(Text(view.text()));
-        if !found.is_empty() {
-            hits.extend(in_original(&view, found));
-            unite(hits);
-        }
-    }
-
-    fn found_in(&self, text: Text<'_>) -> Vec<Found> {
-        let mut found = Vec::new();
-        match &self.search {
-            Search::Each(finders) => {
-                for (finder, (_, kind)) in finders.iter().zip(&self.values) {
-                    let len = finder.needle().len();
-                    found.extend(finder.find_iter(text.bytes()).filter_map(|at| repeated(text, at..at + len, kind)));
-                }
-            }
-            Search::Together(automaton) => {
-                for hit in automaton.find_iter(text.0) {
-                    let kind = self.values.get(hit.pattern().as_usize()).map_or("", |(_, kind)| kind);
-                    found.extend(repeated(text, hit.range(), kind));
-                }
-            }
-        }
-        found
-    }
-}
-
-/// A place of a value that was found elsewhere, where it stands as a whole word.
-fn repeated(text: Text<'_>, range: Range<usize>, kind: &'static str) -> Option<Found> {
-    let starts = text.starts_word(range.start) || text.char_at(range.start).is_some_and(is_cjk);
-    let ends = text.ends_word(range.end) || text.char_before(range.end).is_some_and(is_cjk);
-    // A name inside an identifier, a path of code or a token is none.
-    let is_code = matches!(text.before(range.start), b'<' | b'_' | b'$') || (text.at(range.end) == b':' && text.at(range.end + 1) == b':');
-    (starts && ends && !(is_code && kind == "person")).then_some(Found { range, kind, why: "found elsewhere too" })
-}
-
-/// Puts hits in order; those that overlap become one.
-fn unite(hits: &mut Vec<Hit>) {
-    hits.sort_by(|a, b| a.range.start.cmp(&b.range.start).then(b.range.end.cmp(&a.range.end)));
-    hits.dedup_by(|later, earlier| {
-        let overlaps = later.range.start < earlier.range.end;
-        if overlaps {
-            earlier.range.end = earlier.range.end.max(later.range.end);
-        }
-        overlaps
-    });
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
 
-use super::Found;
 use super::lexicon::{self, Known, look_up};
 use super::text::{Text, is_cjk};
 
@@ -458,9 +457,7 @@ pub(super) fn in_field(text: Text<'_>, range: Range<usize>, strong: bool) -> Opt
     let given = known.iter().any(|word| word.is_only_name() && word.is_given());
     let ordinary = known.iter().filter(|word| word.is_common() && !word.is_name()).count();
     if strong {
-        let accepted = (has_capital || !has_case || only_names > 0)
-            && ordinary * 2 <= words.len()
-            && (words.len() > 1 || !known.iter().all(|word| word.is_common()) || only_names > 0 || known.iter().any(|word| word.is_name()));
+        let accepted = (has_capital || !has_case || only_names > 0) && ordinary * 2 <= words.len();
         return accepted.then_some(Verdict::Name(range));
     }
     if !has_capital {
@@ -474,134 +471,3 @@ pub(super) fn in_field(text: Text<'_>, range: Range<usize>, strong: bool) -> Opt
         _ => None,
     }
 }
-
-/// Names in scripts without capitals and blanks: a family name of the lexicon, then a given name, or a word that only follows names.
-pub(super) fn in_cjk(text: Text<'_>, hits: &mut Vec<Found>) {
-    let mut at = 0;
-    let mut after_cjk = false;
-    while at < text.len() {
-        let Some(letter) = text.char_at(at) else { break };
-        if letter.is_ascii() {
-            // Fast over the parts in Latin script.
-            at = text.skip(at, usize::MAX, |byte| byte < 0x80);
-            after_cjk = false;
-            continue;
-        }
-        if !is_cjk(letter) {
-            at += letter.len_utf8();
-            after_cjk = false;
-            continue;
-        }
-        if (!after_cjk || is_kana(text.char_before(at)) || is_after_cjk_cue(text, at))
-            && let Some(range) = cjk_name(text, at)
-        {
-            at = range.end;
-            hits.push(Found { range, kind: "person", why: "lexicon" });
-            after_cjk = true;
-            continue;
-        }
-        at += letter.len_utf8();
-        after_cjk = true;
-    }
-}
-
-fn is_kana(letter: Option<char>) -> bool {
-    letter.is_some_and(|letter| matches!(letter, '\u{3040}'..='\u{30ff}'))
-}
-
-fn is_after_cjk_cue(text: Text<'_>, at: usize) -> bool {
-    let left = text.slice(text.0.floor_char_boundary(at.saturating_sub(24))..at);
-    [
-        "我叫",
-        "我是",
-        "名字是",
-        "名字叫",
-        "姓名",
-        "我的名字是",
-        "이름은 ",
-        "저는 ",
-        "제 이름은 ",
-        "고객 ",
-        "客户",
-        "客戶",
-        "用户",
-        "担当",
-        "患者",
-        "員工",
-        "员工",
-        "는 ",
-        "은 ",
-    ]
-    .iter()
-    .any(|cue| left.ends_with(cue) || left.trim_end_matches([':', '：', ' ']).ends_with(cue.trim_end()))
-}
-
-fn cjk_name(text: Text<'_>, at: usize) -> Option<Range<usize>> {
-    // A word of two to four signs that stands by itself and begins with a family name.
-    let run: String = text.rest(at).chars().take_while(|letter| is_cjk(*letter)).take(5).collect();
-    let alone = !text.char_before(at).is_some_and(is_cjk) && (2..=4).contains(&run.chars().count());
-    let family = (1..=2).any(|len| look_up(&run.chars().take(len).collect::<String>()).is_family());
-    let latin_around = matches!(text.before(at), b' ' | b'"' | b'\n' | b'\'' | b'>' | b'|' | b',' | b'=') && text.at(at + run.len()) < 0x80;
-    let after = text.rest(at + run.len());
-    let goes_on = after.starts_with([' ', '\u{3000}']) && after.chars().nth(1).is_some_and(is_cjk);
-    if alone && family && latin_around && !goes_on && run.chars().count() >= 2 {
-        return Some(at..at + run.len());
-    }
-    let letters: Vec<char> = text.rest(at).chars().take(12).collect();
-    let prefix_len = |count: usize| letters.iter().take(count).map(|letter| letter.len_utf8()).sum::<usize>();
-    for family_len in [3, 2, 1] {
-        let family: String = letters.iter().take(family_len).collect();
-        if letters.len() < family_len || !family.chars().all(is_cjk) || !look_up(&family).is_family() {
-            continue;
-        }
-        let has_blank = letters.get(family_len).is_some_and(|letter| matches!(letter, ' ' | '\u{3000}'));
-        let given_from = family_len + usize::from(has_blank);
-        let after: String = letters.iter().skip(family_len).collect();
-        for given_len in [3, 2, 1] {
-            let given: String = letters.iter().skip(given_from).take(given_len).collect();
-            if given.chars().count() < given_len || !given.chars().all(is_cjk) {
-                continue;
-            }
-            let next: String = letters.iter().skip(given_from + given_len).collect();
-            let is_known = look_up(&given).is_given() && (family_len > 1 || given_len > 1 || has_blank);
-            let ends_run = !next.chars().next().is_some_and(is_cjk);
-            let is_followed = NAME_ENDS.iter().any(|end| next.trim_start().starts_with(end));
-            let spaced = has_blank && given_len <= 3 && (ends_run || is_followed);
-            let cued = is_after_cjk_cue(text, at) && given_len <= 2 && (ends_run || is_followed || given_len == 2);
-            if is_known || spaced || (is_followed && (family_len > 1 || given_len == 2)) || cued {
-                return Some(at..at + prefix_len(given_from + given_len));
-            }
-        }
-        if ["さん", "様", "さま", "氏", "先生", "女士", "小姐", "经理", "님", "씨"].iter().any(|end| after.trim_start().starts_with(end))
-        {
-            return Some(at..at + prefix_len(family_len));
-        }
-    }
-    None
-}
-
-/// Words that follow a name in Japanese, Chinese and Korean.
-const NAME_ENDS: [&str; 22] = [
-    "と申します",
-    "といいます",
-    "と言います",
-    "です",
-    "さん",
-    "様",
-    "さま",
-    "氏",
-    "先生",
-    "女士",
-    "小姐",
-    "经理",
-    "님",
-    "씨",
-    "입니다",
-    "이라고",
-    "라고",
-    "이고",
-    "이며",
-    "의",
-    "だ",
-    "が",
-];

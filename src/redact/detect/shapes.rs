@@ -108,8 +108,9 @@ pub(super) fn user_of_path(text: Text<'_>, start: usize, end: usize) -> Option<F
     }
     let name = text.slice(end..name_end);
     let lower = name.to_ascii_lowercase();
-    let is_somebody =
-        name.len() >= 2 && name.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) && !NOBODY.contains(&lower.as_str());
+    let is_somebody = name.len() >= 2
+        && name.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80)
+        && !NOBODY.split_whitespace().any(|nobody| nobody == lower);
     is_somebody.then_some(Found { range: end..name_end, kind: "username_path", why: "home folder" })
 }
 
@@ -233,58 +234,10 @@ fn is_bech32(word: &str) -> bool {
 }
 
 /// Folders of home folders that are nobody's.
-const NOBODY: [&str; 50] = [
-    "user",
-    "users",
-    "username",
-    "ubuntu",
-    "root",
-    "app",
-    "node",
-    "runner",
-    "vscode",
-    "shared",
-    "public",
-    "default",
-    "jovyan",
-    "appuser",
-    "ec2-user",
-    "circleci",
-    "linuxbrew",
-    "airflow",
-    "admin",
-    "guest",
-    "debian",
-    "centos",
-    "vagrant",
-    "docker",
-    "jenkins",
-    "gitlab-runner",
-    "postgres",
-    "nobody",
-    "worker",
-    "agent",
-    "builder",
-    "codespace",
-    "name",
-    "you",
-    "envs",
-    "conda",
-    "miniconda",
-    "miniconda3",
-    "anaconda3",
-    "venv",
-    "site",
-    "data",
-    "work",
-    "src",
-    "project",
-    "projects",
-    "code",
-    "local",
-    "workspace",
-    "service",
-];
+const NOBODY: &str = "\
+    user users username ubuntu root app node runner vscode shared public default jovyan appuser ec2-user circleci linuxbrew \
+    airflow admin guest debian centos vagrant docker jenkins gitlab-runner postgres nobody worker agent builder codespace name \
+    you envs conda miniconda miniconda3 anaconda3 venv site data work src project projects code local workspace service";
 
 #[cfg(test)]
 mod tests {

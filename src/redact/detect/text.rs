@@ -98,3 +98,48 @@ fn is_word_letter(letter: char) -> bool {
 pub(super) fn is_cjk(letter: char) -> bool {
     matches!(letter, '\u{3005}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}')
 }
+
+/// What kind of sign a byte begins or belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// A sign that belongs to no word.
+    Other,
+    Digit,
+    Lower,
+    Upper,
+    /// A byte of a letter outside ASCII.
+    Wide,
+    /// The first byte of a sign of a script that is written without blanks.
+    Cjk,
+}
+
+impl Class {
+    #[inline]
+    pub(super) fn of(byte: u8) -> Self {
+        CLASSES.get(usize::from(byte)).copied().unwrap_or(Self::Other)
+    }
+}
+
+/// A lookup, since branches on the kinds of signs in running text cannot be predicted.
+static CLASSES: [Class; 256] = {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0u8;
+    loop {
+        #[expect(clippy::indexing_slicing, reason = "a table of all bytes, made at compile time")]
+        {
+            table[byte as usize] = match byte {
+                b'0'..=b'9' => Class::Digit,
+                b'a'..=b'z' => Class::Lower,
+                b'A'..=b'Z' => Class::Upper,
+                0xe3..=0xed => Class::Cjk,
+                0x80.. => Class::Wide,
+                _ => Class::Other,
+            };
+        }
+        if byte == 255 {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};

@@ -13,6 +13,16 @@ use super::text::{Text, is_cjk};
 use super::view::View;
 use super::{Found, addresses, names, numbers};
 
+/// Words that stand where a secret would and are none.
+const DULL: &str = "\
+    string str password passwd secret token required optional bool boolean int integer text none null nil true false undefined \
+    empty incorrect invalid wrong expired missing hidden masked field must should could would will cannot needs was were is are \
+    not no yes with from that this authentication failed bearer basic object number array type default unknown any credentials \
+    mismatch reset";
+
+/// Words between a label and its value: `the password for the box is …`.
+const JOINTS: [&str; 16] = ["is", "was", "are", "to", "ist", "lautet", "est", "es", "é", "è", "jest", "är", "er", "as", "use", "with"];
+
 /// How far from its label a value may stand in a sentence, in bytes.
 const SAID_BYTES_MAX: usize = 90;
 
@@ -142,36 +152,26 @@ impl Reader<'_, '_> {
             }
         }
         let value = self.text.slice(range.clone());
-        if is_placeholder(value) {
+        if is_placeholder(value) || value.contains("://") {
             return;
         }
-        if value.contains("://") {
-            return;
-        }
-        let is_bare = self.kind.shape == Shape::Key;
-        let has_letters = value.bytes().any(|byte| byte.is_ascii_alphabetic());
-        let has_digits = value.bytes().any(|byte| byte.is_ascii_digit());
-        let short_fits = !is_bare
-            && value.len() >= 8
-            && has_letters
-            && has_digits
-            && !value.contains([' ', '(', '/'])
-            && !is_dull(value)
-            && !is_slug(value);
-        if looks_random(value) || short_fits {
+        let is_cookie = self.kind.kind == "session_cookie" && value.len() >= 16;
+        if looks_random(value) || self.is_short_secret(value) || is_cookie {
             let end = self.wrapped_end(range.clone());
             self.push(range.start..end, hits);
-        } else if self.kind.kind == "session_cookie" && value.len() >= 16 {
-            self.push(range, hits);
-        } else if value.len() >= 6 {
-            if let Some(end) = self.wrapped(range.clone()) {
-                self.push(range.start..end, hits);
-            } else if place.tie == Tie::Assigned && place.quote == 0 {
-                self.said_secret_after(place, 1, looks_random, hits);
-            }
+        } else if let Some(end) = self.wrapped(range.clone()) {
+            self.push(range.start..end, hits);
         } else if place.tie == Tie::Assigned && place.quote == 0 {
             self.said_secret_after(place, 1, looks_random, hits);
         }
+    }
+
+    /// What a name such as `api_key` makes a secret, although it does not look random by itself.
+    fn is_short_secret(&self, value: &str) -> bool {
+        let has_letters = value.bytes().any(|byte| byte.is_ascii_alphabetic());
+        let has_digits = value.bytes().any(|byte| byte.is_ascii_digit());
+        let is_bare = self.kind.shape == Shape::Key;
+        !is_bare && value.len() >= 8 && has_letters && has_digits && !value.contains([' ', '(', '/']) && !is_dull(value) && !is_slug(value)
     }
 
     /// Where a value ends that goes on in the next lines.
@@ -232,28 +232,7 @@ impl Reader<'_, '_> {
                 self.push(range.start..end, hits);
                 return;
             }
-            is_joined = is_joined
-                || word.ends_with([':', '='])
-                || matches!(
-                    stripped,
-                    "is" | "was"
-                        | "are"
-                        | "to"
-                        | "="
-                        | "ist"
-                        | "lautet"
-                        | "est"
-                        | "es"
-                        | "é"
-                        | "è"
-                        | "jest"
-                        | "to:"
-                        | "är"
-                        | "er"
-                        | "as"
-                        | "use"
-                        | "with"
-                );
+            is_joined = is_joined || word.ends_with([':', '=']) || JOINTS.contains(&stripped);
             previous_ended = word.ends_with(['.', '!', '?']) && word.len() > 3;
         }
     }
@@ -459,15 +438,10 @@ impl Reader<'_, '_> {
 
     fn card(&self, place: Place, hits: &mut Vec<Found>) {
         self.said_run(place, hits, |reader, at| {
-            let range = numbers::phone_shaped(reader.text, at, 13).or_else(|| {
-                let end = reader.text.skip(at, 24, |byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-'));
-                let shown = reader.text.slice(at..end).trim_end();
-                Some(at..at + shown.len())
-            })?;
-            let end = reader.text.skip(range.start, 24, |byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-'));
-            let shown = reader.text.slice(range.start..end).trim_end_matches([' ', '-']);
+            let end = reader.text.skip(at, 24, |byte| byte.is_ascii_digit() || matches!(byte, b' ' | b'-'));
+            let shown = reader.text.slice(at..end).trim_end_matches([' ', '-']);
             let digits = count_digits(shown);
-            (13..=19).contains(&digits).then(|| range.start..range.start + shown.len())
+            (13..=19).contains(&digits).then(|| at..at + shown.len())
         });
     }
 
@@ -590,7 +564,7 @@ fn is_version(shown: &str) -> bool {
 fn is_dull(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let lower = lower.trim_matches(|sign: char| !sign.is_alphanumeric());
-    lower.is_empty() || DULL.contains(&lower)
+    lower.is_empty() || DULL.split_whitespace().any(|dull| dull == lower)
 }
 
 /// Words with hyphens, a name of a thing: `gpt-4o-mini`, `refresh_token_v2`.
@@ -602,67 +576,3 @@ fn is_slug(value: &str) -> bool {
             digits == 0 && part.bytes().all(|byte| byte.is_ascii_lowercase()) || digits == part.len() && digits <= 4 || part.len() <= 3
         })
 }
-
-/// Words that stand where a secret would.
-const DULL: [&str; 60] = [
-    "string",
-    "str",
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "required",
-    "optional",
-    "bool",
-    "boolean",
-    "int",
-    "integer",
-    "text",
-    "none",
-    "null",
-    "nil",
-    "true",
-    "false",
-    "undefined",
-    "empty",
-    "incorrect",
-    "invalid",
-    "wrong",
-    "expired",
-    "missing",
-    "hidden",
-    "masked",
-    "field",
-    "must",
-    "should",
-    "could",
-    "would",
-    "will",
-    "cannot",
-    "needs",
-    "was",
-    "were",
-    "is",
-    "are",
-    "not",
-    "no",
-    "yes",
-    "with",
-    "from",
-    "that",
-    "this",
-    "authentication",
-    "failed",
-    "bearer",
-    "basic",
-    "object",
-    "number",
-    "array",
-    "type",
-    "default",
-    "unknown",
-    "any",
-    "credentials",
-    "mismatch",
-    "reset",
-];
