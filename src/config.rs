@@ -19,6 +19,10 @@ pub struct RunConfig {
     pub output: String,
     /// Exit with 3 where a larger share of what was received failed.
     pub error_rate_max: Option<f64>,
+    /// Whether work that a killed run over the same input had finished is done again.
+    pub fresh: bool,
+    /// Makes finished patterns visible this often, and not only at the end.
+    pub commit_every: Option<Duration>,
 }
 
 /// Everything up to the writer: what is read, and how it is analysed.
@@ -124,6 +128,8 @@ pub struct Overrides {
     pub excerpts: Option<Excerpts>,
     pub canaries: bool,
     pub error_rate_max: Option<f64>,
+    pub fresh: bool,
+    pub commit_every: Option<Duration>,
 }
 
 /// Why a configuration cannot be used.
@@ -200,6 +206,7 @@ struct AnalyzeSection {
 struct WriteSection {
     output: Option<String>,
     max_error_rate: Option<f64>,
+    commit_every: Option<String>,
 }
 
 impl RunConfig {
@@ -208,13 +215,19 @@ impl RunConfig {
     /// # Errors
     /// [`ConfigError`], each a mistake of whoever wrote the configuration.
     pub fn resolve(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
-        let (output, error_rate) = (given.output.clone(), given.error_rate_max);
+        let (output, error_rate, fresh, commit_every) = (given.output.clone(), given.error_rate_max, given.fresh, given.commit_every);
         let (analysis, write) = AnalysisConfig::resolve_with(file, given, key_in_environment)?;
         let error_rate_max = error_rate.or(write.max_error_rate);
         if error_rate_max.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
             return Err(ConfigError::OutOfRange("--max-error-rate is a share between 0 and 1".into()));
         }
-        Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max })
+        let commit_every = match (commit_every, write.commit_every) {
+            (None, Some(text)) => {
+                Some(duration_from(&text).map_err(|error| ConfigError::OutOfRange(format!("[write] commit_every: {error}")))?)
+            }
+            (given, _) => given,
+        };
+        Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max, fresh, commit_every })
     }
 }
 
@@ -299,20 +312,29 @@ impl AnalysisConfig {
 /// What would have been understood.
 pub fn time_from(text: &str, now: chrono::DateTime<chrono::Utc>) -> Result<i64, String> {
     let wrong = || format!("{text:?} is no time\n  hint: 2026-11-23, 2026-11-23T09:00:00Z, or how long ago: 90m, 24h, 7d");
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
-    let ago = number.parse::<u32>().ok().and_then(|number| {
-        let seconds = match unit {
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            "w" => 7 * 86_400,
-            _ => return None,
-        };
-        now.checked_sub_signed(chrono::TimeDelta::seconds(i64::from(number) * seconds))
-    });
+    let ago = duration_from(text).ok().and_then(|ago| now.checked_sub_signed(chrono::TimeDelta::from_std(ago).ok()?));
     let date = || chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc());
     let exact = || chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
     ago.or_else(date).or_else(exact).and_then(|time| time.timestamp_nanos_opt()).ok_or_else(wrong)
+}
+
+/// A length of time: `30s`, `90m`, `24h`, `7d`, `2w`.
+///
+/// # Errors
+/// What would have been understood.
+pub fn duration_from(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no length of time\n  hint: 30s, 90m, 24h, 7d or 2w");
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    Ok(Duration::from_secs(u64::from(number) * seconds))
 }
 
 /// A time-out in seconds, for flags and files.

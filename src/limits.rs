@@ -108,11 +108,47 @@ pub const SUMMARY_SKIPPED_MAX: usize = 1_000;
 /// Spans that a query over an input gets at once.
 pub const SPAN_BATCH_ROWS: usize = 256;
 
-/// Rows that the writer collects before it encodes them.
-pub const WRITE_BATCH_ROWS: usize = 1_024;
+/// Finished rows that wait until they are staged: some 500 for each bucket, which make a row group that a commit copies as it stands.
+pub const STAGED_ROWS: usize = 8_192;
+
+/// Time that a finished row waits at most until it is staged: what a kill can cost of an analysis that is cheap.
+pub const STAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Rows of a row group of a table. An upsert decodes the row groups that hold a superseded row, so they are small.
+pub const ROW_GROUP_ROWS: usize = 1_024;
+
+/// Row groups with fewer rows are encoded anew together instead of being copied.
+pub const ROW_GROUP_ROWS_COPIED_MIN: usize = 256;
+
+/// Compressed bytes of a data file, which is built in memory and stored by one request.
+pub const DATA_FILE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Compressed bytes of data files that are built at once, of which the largest is stored when they are exceeded.
+pub const DATA_FILES_OPEN_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of row groups that are fetched for copying by one request.
+pub const COPY_BYTES: usize = 8 * 1024 * 1024;
+
+/// Data files below this size are small, and merged once a bucket has [`SMALL_FILES_MAX`] of them.
+pub const SMALL_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Small data files that a bucket keeps: each costs readers a request, and each merge writes all of them again.
+pub const SMALL_FILES_MAX: usize = 8;
+
+/// Buckets that an upsert rewrites at once, each with a data file and a few row groups in memory.
+pub const REWRITES_IN_FLIGHT_MAX: usize = 4;
+
+/// How often a run says that it lives.
+pub const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// A run of another machine that did not say so for this long is dead.
+pub const HEARTBEAT_MISSED_MAX: std::time::Duration = std::time::Duration::from_secs(90);
 
 /// Partitions of `patterns` and `errors` in a new table.
 pub const BUCKETS: i32 = 16;
 
 /// Commits that are tried when other writers are faster.
 pub const COMMIT_ATTEMPTS_MAX: usize = 30;
+
+/// How long `maintain` keeps what no version names any more, for those who still read it; `--retention` overrides it.
+pub const RETENTION: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);

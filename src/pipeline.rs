@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::analyze::embedded::{Embedded, RuleError};
+use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
 use crate::analyze::{self, AnalyzeCounts, Analyzer};
 use crate::config::{AnalysisConfig, AnalyzerName, Excerpts, KeySource, RunConfig};
-use crate::model::{OutcomeStream, RunStatus, RunSummary};
-use crate::parse::{self, AssembleOptions, Bodies, Fatal, ParseCounts, SpillFolder};
+use crate::model::{OutcomeStream, PATTERN_SCHEMA_VERSION, RunStatus, RunSummary, text_key};
+use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
 use crate::select;
-use crate::store::{self, Location, StoreError};
+use crate::store::{self, Location, Object, StoreError};
 use crate::validate::{self, Pattern, PatternSchema, SchemaError};
-use crate::write::{self, LabelCount, Tables, WriteError};
+use crate::write::{LabelCount, TakenUp, WriteError, WriteOptions, Writer};
 
 /// Why a run failed; nothing of it is visible then.
 #[derive(Debug, thiserror::Error)]
@@ -120,20 +121,24 @@ impl std::fmt::Display for Progress {
 /// what was finished is committed.
 ///
 /// # Errors
-/// [`RunError`]; the tables are then unchanged, or one after the other wholly updated.
+/// [`RunError`]; the tables are then unchanged, or one after the other wholly updated, and what was finished is kept for the next run.
 pub async fn run(config: &RunConfig, progress: &Progress, shutdown: CancellationToken) -> Result<RunReport, RunError> {
     let started_at = now();
     let run_id = uuid::Uuid::now_v7().to_string();
     let output = store::table_url(&config.output)?;
-    let analysis = analysis(&config.analysis, &output, &run_id, progress, None, shutdown.clone()).await?;
-    let tables = Tables::open(&output).await?;
+    let prepared = Prepared::new(&config.analysis, &output).await?;
+    let options = WriteOptions { job: prepared.job(), fresh: config.fresh, commit_every: config.commit_every };
+    let mut writer = Writer::begin(&output, &run_id, options).await?;
+    let analysis = prepared.analysis(&run_id, progress, None, writer.taken_up(), shutdown.clone())?;
 
     let mut summary = empty_summary(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
-    let staged = write::outcomes(analysis.outcomes, &tables, &mut summary).await?;
-    if let Some(reason) = analysis.fatal.get() {
-        return Err(RunError::Gather(reason.to_owned()));
-    }
     let (read, parse) = (&progress.read, &progress.parse);
+    let written = writer.outcomes(analysis.outcomes, &mut summary, || read.object_keys()).await.map_err(RunError::from);
+    let gathered = written.and_then(|()| analysis.fatal.get().map_or(Ok(()), |reason| Err(RunError::Gather(reason.to_owned()))));
+    if let Err(error) = gathered {
+        writer.leave().await;
+        return Err(error);
+    }
     summary.received = progress.received.load(Ordering::Relaxed);
     summary.filtered = progress.filtered.load(Ordering::Relaxed);
     summary.status = if shutdown.is_cancelled() { RunStatus::Interrupted } else { RunStatus::Complete };
@@ -150,8 +155,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     if let Some(first) = missing.first() {
         tracing::warn!(count = missing.len(), first, "a manifest names objects that are not below the inputs");
     }
-    let labels = staged.labels.clone();
-    write::commit(tables, staged, &summary, read.object_keys()).await?;
+    let labels = writer.commit(&mut summary, read.object_keys()).await?;
     Ok(RunReport { summary, labels, key_made_at: analysis.key_made_at, canaries: analysis.canaries })
 }
 
@@ -174,57 +178,117 @@ pub struct Analysis {
     _spill: SpillFolder,
 }
 
-/// Joins the stages from read to validate. Objects below `output` are no input.
-///
-/// # Errors
-/// [`RunError`].
-pub async fn analysis(
-    config: &AnalysisConfig,
-    output: &url::Url,
-    run_id: &str,
-    progress: &Progress,
-    look: Option<Look>,
-    shutdown: CancellationToken,
-) -> Result<Analysis, RunError> {
-    let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
-    let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
-    let embedded = Embedded::with_rules(&rule_files(&config.rules)?)?;
-    let objects = store::objects(&inputs, output).await?;
-    let key = redaction_key(&config.redaction_key)?;
-    let key_made_at = key.made_at().map(std::path::Path::to_owned);
-    let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
-    let redactor = redactor(key, config, canaries.as_ref())?;
-    let analyzer: Arc<dyn Analyzer> = match config.analyzer {
-        AnalyzerName::Embedded => Arc::new(embedded.clone()),
-    };
-    let schema = PatternSchema::new(run_id)?;
-    let temporary = std::env::temp_dir();
-    let spill = SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
+/// What an analysis needs, checked: whatever is wrong with a command is found before anything is written.
+pub struct Prepared {
+    config: AnalysisConfig,
+    format: Option<&'static dyn Format>,
+    inputs: Vec<Location>,
+    objects: BoxStream<'static, Result<Object, StoreError>>,
+    rules: Vec<(String, String)>,
+    embedded: Embedded,
+    redactor: Arc<Redactor>,
+    canaries: Option<Arc<CanaryCounts>>,
+    key_made_at: Option<std::path::PathBuf>,
+}
 
-    let (read_counts, parse_counts) = (Arc::clone(&progress.read), Arc::clone(&progress.parse));
-    let counts = Arc::new(AnalyzeCounts::default());
-    let fatal = Fatal::default();
-    let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
-    let gathering = AssembleOptions {
-        format,
-        memory_bytes: config.memory_bytes,
-        spill_folder: spill.path().to_owned(),
-        bodies: Bodies::new(inputs, config.record_bytes_max),
-    };
+impl Prepared {
+    /// Looks at everything that the configuration names. Objects below `output` are no input.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn new(config: &AnalysisConfig, output: &url::Url) -> Result<Self, RunError> {
+        let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
+        let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
+        let rules = rule_files(&config.rules)?;
+        let embedded = Embedded::with_rules(&rules)?;
+        let objects = store::objects(&inputs, output).await?;
+        let key = redaction_key(&config.redaction_key)?;
+        let key_made_at = key.made_at().map(std::path::Path::to_owned);
+        let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
+        let redactor = redactor(key, config, canaries.as_ref())?;
+        Ok(Self { config: config.clone(), format, inputs, objects, rules, embedded, redactor, canaries, key_made_at })
+    }
 
-    let records = read::records(objects, reading, read_counts, shutdown.clone());
-    let traces = parse::traces(records, &gathering, parse_counts, &fatal);
-    let traces = counted(traces, &progress.received);
-    let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
-    let redacted = redact::traces(selected, &redactor);
-    let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
-    let failed = looked_at(failed, look);
-    let drafts = analyze::drafts(failed, analyzer, config.trace_timeout, Arc::clone(&counts), shutdown);
-    let drafts = redact::drafts(drafts, &redactor);
-    let patterns = validate::patterns(drafts, schema);
-    let outcomes = redact::reasons(patterns, &redactor);
-    let outcomes = counted(outcomes, &progress.done);
-    Ok(Analysis { outcomes, counts, fatal, canaries, key_id: redactor.key_id().to_owned(), key_made_at, _spill: spill })
+    /// A digest of what is analysed and how: the same where the result for a trace is the same. The window of time is no part of it, for
+    /// that of a run that is started again has moved.
+    pub fn job(&self) -> String {
+        let config = &self.config;
+        let mut inputs: Vec<String> = self.inputs.iter().map(Location::canonical).collect();
+        inputs.sort();
+        let selection = (config.selection.failed_only, &config.selection.services);
+        let redaction = (self.redactor.key_id(), redaction_rule_texts(&config.redaction_rules), config.excerpts);
+        let analysis = (config.analyzer, RULES_VERSION, &self.rules, env!("CARGO_PKG_VERSION"), PATTERN_SCHEMA_VERSION);
+        format!("{:032x}", text_key(&format!("{inputs:?} {} {selection:?} {redaction:?} {analysis:?}", config.input_format)))
+    }
+
+    /// Joins the stages from read to validate. Traces whose pattern `taken_up` has are left out.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn analysis(
+        self,
+        run_id: &str,
+        progress: &Progress,
+        look: Option<Look>,
+        taken_up: Arc<TakenUp>,
+        shutdown: CancellationToken,
+    ) -> Result<Analysis, RunError> {
+        let (config, embedded, redactor) = (self.config, self.embedded, self.redactor);
+        let analyzer: Arc<dyn Analyzer> = match config.analyzer {
+            AnalyzerName::Embedded => Arc::new(embedded.clone()),
+        };
+        let schema = PatternSchema::new(run_id)?;
+        let temporary = std::env::temp_dir();
+        let spill =
+            SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
+
+        let (read_counts, parse_counts) = (Arc::clone(&progress.read), Arc::clone(&progress.parse));
+        let counts = Arc::new(AnalyzeCounts::default());
+        let fatal = Fatal::default();
+        let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
+        let gathering = AssembleOptions {
+            format: self.format,
+            memory_bytes: config.memory_bytes,
+            spill_folder: spill.path().to_owned(),
+            bodies: Bodies::new(self.inputs, config.record_bytes_max),
+        };
+
+        let records = read::records(self.objects, reading, read_counts, shutdown.clone());
+        let traces = parse::traces(records, &gathering, parse_counts, &fatal);
+        let traces = counted(traces, &progress.received);
+        let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
+        let redacted = redact::traces(selected, &redactor);
+        let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
+        let failed = looked_at(failed, look);
+        let unfinished = without_finished(failed, taken_up, &progress.done);
+        let drafts = analyze::drafts(unfinished, analyzer, config.trace_timeout, Arc::clone(&counts), shutdown);
+        let drafts = redact::drafts(drafts, &redactor);
+        let patterns = validate::patterns(drafts, schema);
+        let outcomes = redact::reasons(patterns, &redactor);
+        let outcomes = counted(outcomes, &progress.done);
+        let key_id = redactor.key_id().to_owned();
+        Ok(Analysis { outcomes, counts, fatal, canaries: self.canaries, key_id, key_made_at: self.key_made_at, _spill: spill })
+    }
+}
+
+/// Leaves out traces whose pattern a killed run of the same job had finished; the writer commits it.
+fn without_finished(traces: OutcomeStream<RedactedTrace>, taken_up: Arc<TakenUp>, done: &Arc<AtomicU64>) -> OutcomeStream<RedactedTrace> {
+    if taken_up.is_empty() {
+        return traces;
+    }
+    let done = Arc::clone(done);
+    traces
+        .filter(move |trace| {
+            let finished = trace.as_ref().is_ok_and(|trace| taken_up.has(&trace.trace_id, &trace.digest()));
+            done.fetch_add(u64::from(finished), Ordering::Relaxed);
+            std::future::ready(!finished)
+        })
+        .boxed()
+}
+
+/// What stands in files of detectors, which were read already.
+fn redaction_rule_texts(paths: &[std::path::PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect()
 }
 
 /// The redactor that the configuration asks for.

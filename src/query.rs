@@ -11,7 +11,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use url::Url;
 
 use crate::store;
-use crate::write::{TableName, open_existing};
+use crate::write::{AsOf, TableName, open_existing};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -52,17 +52,17 @@ pub struct TablesSession {
 }
 
 impl TablesSession {
-    /// Opens the tables of an output location as they are now.
+    /// Opens the tables of an output location as they are now, or as they were.
     ///
     /// # Errors
     /// [`QueryError`] where there are none or they cannot be read.
-    pub async fn open(location: &str) -> Result<Self, QueryError> {
+    pub async fn open(location: &str, as_of: Option<AsOf>) -> Result<Self, QueryError> {
         let url: Url = store::table_url(location)?;
         let context = context();
         let mut found = false;
         for name in TableName::ALL {
             let wrong = |reason: String| QueryError::Table { table: name.as_str(), location: location.to_owned(), reason };
-            let Some(table) = open_existing(&url, name).await.map_err(|error| wrong(error.to_string()))? else { continue };
+            let Some(table) = open_existing(&url, name, as_of).await.map_err(|error| wrong(error.to_string()))? else { continue };
             found = true;
             table.update_datafusion_session(&context.state()).map_err(|error| wrong(error.to_string()))?;
             let provider = table.table_provider().await.map_err(|error| wrong(error.to_string()))?;
@@ -75,8 +75,8 @@ impl TablesSession {
     ///
     /// # Errors
     /// [`QueryError`] where tables lie there and cannot be read.
-    pub async fn open_with_spans(location: &str, spans: Arc<dyn TableProvider>) -> Result<Self, QueryError> {
-        let session = match Self::open(location).await {
+    pub async fn open_with_spans(location: &str, as_of: Option<AsOf>, spans: Arc<dyn TableProvider>) -> Result<Self, QueryError> {
+        let session = match Self::open(location, as_of).await {
             Err(QueryError::NoTables(_)) => Self { context: context(), location: location.to_owned() },
             opened => opened?,
         };

@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let own = Own::read(&args.rules)?;
-    let session = TablesSession::open(&args.tables).await?;
+    let session = TablesSession::open(&args.tables, None).await?;
     let audit = audit::audit(&session, args.sample, &own).await?;
     let mut stdout = std::io::stdout().lock();
     for finding in audit.findings.iter().take(FINDINGS_SHOWN) {

@@ -4,6 +4,7 @@ mod audit;
 mod eval;
 mod exit;
 mod inspect;
+mod maintain;
 mod output;
 mod query;
 mod redact;
@@ -42,6 +43,8 @@ enum Verb {
     Eval(eval::Args),
     /// Take what is sensitive out of a text: a filter from stdin to stdout
     Redact(redact::Args),
+    /// Merge small files of the tables, remove old ones, and end or remove what killed runs left
+    Maintain(maintain::Args),
     /// Look through stored tables for anything sensitive
     Audit(audit::Args),
     /// Check rules of your own
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
             Verb::Show(args) => show::execute(args).await,
             Verb::Eval(args) => eval::execute(args).await,
             Verb::Redact(args) => redact::execute(&args),
+            Verb::Maintain(args) => maintain::execute(args).await,
             Verb::Audit(args) => audit::execute(args).await,
             Verb::Rules(args) => rules::execute(&args),
             Verb::Schema(args) => schema::execute(&args),

@@ -9,11 +9,12 @@ use rustyline::error::ReadlineError;
 
 use super::exit::{Exit, Failure};
 use super::output::{self, RowFormat};
-use crate::config::KeySource;
+use crate::config::{self, KeySource};
 use crate::query::{QueryError, TablesSession};
 use crate::redact::{Own, Redactor};
 use crate::spans::{self, SpansInput, Unread};
 use crate::store::Location;
+use crate::write::AsOf;
 use crate::{limits, parse, pipeline, store};
 
 #[derive(Debug, clap::Args)]
@@ -35,9 +36,20 @@ pub(super) struct Args {
     /// Where the tables lie
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
     tables: String,
+    /// The tables as they were: a version of the table patterns, a time (2026-11-23T09:00:00Z), or how long ago (24h, 7d)
+    #[arg(long, value_name = "VERSION|TIME", value_parser = as_of)]
+    as_of: Option<AsOf>,
     /// How rows are printed
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
     format: RowFormat,
+}
+
+fn as_of(text: &str) -> Result<AsOf, String> {
+    if let Ok(version) = text.parse() {
+        return Ok(AsOf::Version(version));
+    }
+    let nanoseconds = config::time_from(text, chrono::Utc::now())?;
+    Ok(AsOf::Time(chrono::DateTime::from_timestamp_nanos(nanoseconds)))
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
@@ -55,7 +67,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
 
 async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failure> {
     if args.inputs.is_empty() {
-        return Ok((TablesSession::open(&args.tables).await?, None));
+        return Ok((TablesSession::open(&args.tables, args.as_of).await?, None));
     }
     let source = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
     let input = SpansInput {
@@ -71,7 +83,7 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failu
         drop(location.objects().await?);
     }
     let (table, unread) = spans::table(input).map_err(QueryError::from)?;
-    Ok((TablesSession::open_with_spans(&args.tables, table).await?, Some(unread)))
+    Ok((TablesSession::open_with_spans(&args.tables, args.as_of, table).await?, Some(unread)))
 }
 
 async fn script(session: &TablesSession, format: RowFormat) -> Result<(), Failure> {

@@ -75,6 +75,12 @@ pub(super) struct Args {
     /// Exit with 3 where a larger share of what was received failed
     #[arg(long, value_name = "SHARE", env = "FAILSIFT_MAX_ERROR_RATE")]
     max_error_rate: Option<f64>,
+    /// Do again what a killed run over the same input had finished
+    #[arg(long)]
+    fresh: bool,
+    /// Make finished patterns visible this often, such as 10m, and not only at the end
+    #[arg(long, value_name = "TIME", value_parser = config::duration_from, env = "FAILSIFT_COMMIT_EVERY")]
+    commit_every: Option<Duration>,
     /// How the summary is printed
     #[arg(long, value_enum, default_value_t = SummaryFormat::Text)]
     format: SummaryFormat,
@@ -112,6 +118,8 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         excerpts: args.excerpts,
         canaries: args.canaries,
         error_rate_max: args.max_error_rate,
+        fresh: args.fresh,
+        commit_every: args.commit_every,
     };
     let config = RunConfig::resolve(args.pipeline.as_deref(), given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
 

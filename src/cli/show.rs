@@ -32,7 +32,7 @@ enum ShowFormat {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
-    let session = TablesSession::open(&args.tables).await?;
+    let session = TablesSession::open(&args.tables, None).await?;
     let pattern = first(&session.rows_where(TableName::Patterns, "trace_id", &args.trace_id).await?)?;
     let error = first(&session.rows_where(TableName::Errors, "trace_ref", &args.trace_id).await?)?;
     if pattern.is_null() && error.is_null() {

@@ -21,7 +21,7 @@ use crate::analyze::Deadline;
 use crate::analyze::embedded::{Embedded, Explanation};
 use crate::config::AnalysisConfig;
 use crate::model::{Label, PatternRow};
-use crate::pipeline::{self, Look, Progress, RunError};
+use crate::pipeline::{self, Look, Prepared, Progress, RunError};
 
 /// What an analyzer said of the input.
 #[derive(Debug, Default)]
@@ -48,7 +48,8 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
     let explained = Arc::new(Mutex::new(Vec::new()));
     let look = if explain { Some(explainer(config, &explained)?) } else { None };
     let run_id = uuid::Uuid::now_v7().to_string();
-    let mut analysis = pipeline::analysis(config, &nowhere, &run_id, &Progress::default(), look, CancellationToken::new()).await?;
+    let prepared = Prepared::new(config, &nowhere).await?;
+    let mut analysis = prepared.analysis(&run_id, &Progress::default(), look, Arc::default(), CancellationToken::new())?;
     let mut answers = Answers::default();
     while let Some(outcome) = analysis.outcomes.next().await {
         match outcome {

@@ -1,6 +1,9 @@
 //! A trace and its spans in failsift's own words, whatever format they came in.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::hex;
 
 /// One recorded run of an LLM application: an id and its spans, ordered by start time.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -291,6 +294,27 @@ impl Trace {
     /// When the earliest span began, in nanoseconds since 1970.
     pub fn started_at_ns(&self) -> Option<i64> {
         self.spans.iter().filter_map(|span| span.started_at_ns).min()
+    }
+
+    /// SHA-256 over what the trace holds, as hex: the same for the same service, environment and spans.
+    pub fn digest(&self) -> String {
+        struct Hashing(Sha256);
+        impl std::io::Write for Hashing {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.update(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        // Hashing cannot fail; the encoding of plain data neither.
+        let hashing = postcard::to_io(
+            &(&self.service, &self.environment, &self.spans),
+            std::io::BufWriter::with_capacity(16 * 1024, Hashing(Sha256::new())),
+        );
+        let hash = hashing.ok().and_then(|writer| writer.into_inner().ok()).map(|hashing| hashing.0.finalize()).unwrap_or_default();
+        hex(&hash)
     }
 
     /// Calls `visit` with every text that came from the trace and may hold what a user typed, so that it can be replaced.

@@ -1,33 +1,46 @@
 //! Outcomes -> the Delta tables `patterns`, `errors`, `runs`.
 //!
-//! Rows are encoded while the run goes on, into files that no reader sees; at the end one commit per table makes them visible and
-//! removes the rows that they supersede. So memory does not grow with the number of traces, and a reader sees a run wholly or not.
+//! While a run goes on, finished outcomes are staged: durable, and seen by no reader (`staging`). At its end they are brought into data
+//! files (`table_writer`), and one commit per table makes them visible and removes the rows that they supersede (`upsert`). So memory does
+//! not grow with the number of traces, a reader sees a run wholly or not, and what a killed run had finished is there for the next one.
 
 mod columns;
+mod data_file;
+mod lease;
+mod maintain;
+mod staging;
 mod table;
+mod table_writer;
 mod upsert;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use deltalake_core::DeltaTableError;
-use deltalake_core::writer::{DeltaWriter, RecordBatchWriter};
 use futures::StreamExt;
 use url::Url;
 
 pub use self::columns::{errors_schema, patterns_schema, runs_schema};
+use self::data_file::DataFile;
+pub use self::maintain::{Maintained, MaintainedTable, maintain};
+use self::staging::{CommitRecord, Folder, StagedFile, Staging};
+pub use self::staging::{StagingError, TakenUp};
 use self::table::Table;
-pub use self::table::{TableName, open_existing};
-use self::upsert::Superseded;
-use crate::limits::WRITE_BATCH_ROWS;
-use crate::model::{OutcomeStream, PatternRow, Rejection, RunSummary, text_key};
+pub use self::table::{AsOf, TableName, open_existing};
+use self::table_writer::{Destination, TableWriter};
+use self::upsert::{Mark, Superseded};
+use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS};
+use crate::model::{Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, text_key};
+use crate::pool;
 use crate::validate::Pattern;
 
-/// Why the tables could not be written. Nothing of the run is visible then.
+/// Why the tables could not be written. Nothing of the run is visible then, or all of it will be.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// Delta or the store below it.
     #[error(
-        "cannot write the table {table} below {location}: {reason}\n  hint: check that the place exists or can be made, and that you may write there"
+        "cannot write the table {table} below {location}: {reason}\n  hint: check that the place exists or can be made, that you may write there and that there is room; the next run over the same input takes up what is finished"
     )]
     Table {
         /// Which table.
@@ -37,9 +50,20 @@ pub enum WriteError {
         /// What was said.
         reason: String,
     },
+    /// Finished work cannot be kept or found.
+    #[error("{0}\n  hint: check that you may write at the output and that there is room")]
+    Staging(#[from] StagingError),
     /// Rows could not be brought into columns, a defect.
     #[error("cannot encode rows: {0}")]
     Encode(#[from] arrow::error::ArrowError),
+    /// The staged files of this run are gone.
+    #[error(
+        "the finished work of this run is gone from {location}/_staging: another run took it for dead and took it up\n  hint: nothing is lost; run it again where the other run did not end well"
+    )]
+    TakenOver {
+        /// The output location.
+        location: String,
+    },
     /// Something was lost or doubled on the way: nothing is committed.
     #[error(
         "{received} traces came in and {outcomes} outcomes came out; nothing was written\n  hint: this is a defect of failsift, please report it"
@@ -54,7 +78,7 @@ pub enum WriteError {
 
 /// The three tables of an output location.
 #[derive(Debug)]
-pub struct Tables {
+struct Tables {
     location: String,
     patterns: Table,
     errors: Table,
@@ -63,17 +87,26 @@ pub struct Tables {
 
 impl Tables {
     /// Opens the tables, and creates those that do not exist.
-    ///
-    /// # Errors
-    /// [`WriteError::Table`].
-    pub async fn open(location: &Url) -> Result<Self, WriteError> {
+    async fn open(location: &Url) -> Result<Self, WriteError> {
         let shown = location.to_string();
+        let at = |table: TableName| {
+            let shown = shown.clone();
+            move |error: DeltaTableError| wrong(table, &shown, &error)
+        };
         Ok(Self {
-            patterns: Table::open(location, TableName::Patterns).await.map_err(|error| wrong(TableName::Patterns, &shown, &error))?,
-            errors: Table::open(location, TableName::Errors).await.map_err(|error| wrong(TableName::Errors, &shown, &error))?,
-            runs: Table::open(location, TableName::Runs).await.map_err(|error| wrong(TableName::Runs, &shown, &error))?,
+            patterns: Table::open(location, TableName::Patterns).await.map_err(at(TableName::Patterns))?,
+            errors: Table::open(location, TableName::Errors).await.map_err(at(TableName::Errors))?,
+            runs: Table::open(location, TableName::Runs).await.map_err(at(TableName::Runs))?,
             location: shown,
         })
+    }
+
+    fn get(&mut self, name: TableName) -> &mut Table {
+        match name {
+            TableName::Patterns => &mut self.patterns,
+            TableName::Errors => &mut self.errors,
+            TableName::Runs => &mut self.runs,
+        }
     }
 }
 
@@ -85,18 +118,15 @@ fn wrong(table: TableName, location: &str, error: &DeltaTableError) -> WriteErro
     }
 }
 
-/// Outcomes that are encoded and not yet visible.
-#[derive(Debug)]
-pub struct Staged {
-    patterns: RecordBatchWriter,
-    errors: RecordBatchWriter,
-    /// Keys of traces that were stored.
-    stored: HashSet<u128>,
-    /// Keys of what failed.
-    failed: HashSet<u128>,
-    outcomes: u64,
-    /// What was stored, by category and factor.
-    pub labels: BTreeMap<String, LabelCount>,
+/// What a run writes, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// The same for runs over the same input with the same settings.
+    pub job: String,
+    /// Whether work that a killed run of the same job had finished is left alone.
+    pub fresh: bool,
+    /// Makes finished outcomes visible this often; at the end only where it is nothing.
+    pub commit_every: Option<Duration>,
 }
 
 /// How often one label was stored, with an example.
@@ -112,23 +142,108 @@ pub struct LabelCount {
     pub trace_id: String,
 }
 
-/// Takes every outcome, counts it in `summary`, and encodes its row.
-///
-/// # Errors
-/// [`WriteError`] where the store refuses; nothing is visible then.
-pub async fn outcomes(mut outcomes: OutcomeStream<Pattern>, tables: &Tables, summary: &mut RunSummary) -> Result<Staged, WriteError> {
-    let mut staged = Staged {
-        patterns: tables.patterns.writer().map_err(|error| wrong(TableName::Patterns, &tables.location, &error))?,
-        errors: tables.errors.writer().map_err(|error| wrong(TableName::Errors, &tables.location, &error))?,
-        stored: HashSet::new(),
-        failed: HashSet::new(),
-        outcomes: 0,
-        labels: BTreeMap::new(),
-    };
-    let mut patterns: Vec<PatternRow> = Vec::with_capacity(WRITE_BATCH_ROWS);
-    let mut errors: Vec<Rejection> = Vec::new();
-    while let Some(outcome) = outcomes.next().await {
-        staged.outcomes += 1;
+impl LabelCount {
+    fn add(labels: &mut BTreeMap<String, Self>, label: &str, confidence: f64, title: &str, trace_id: &str) {
+        let entry = labels.entry(label.to_owned()).or_insert_with(|| Self {
+            count: 0,
+            confidence_sum: 0.0,
+            title: title.to_owned(),
+            trace_id: trace_id.to_owned(),
+        });
+        entry.count += 1;
+        entry.confidence_sum += confidence;
+    }
+}
+
+/// The writer of one run.
+#[derive(Debug)]
+pub struct Writer {
+    tables: Tables,
+    staging: Staging,
+    options: WriteOptions,
+    run_id: String,
+    /// Commits that were made before the last one.
+    part: i64,
+    /// Objects whose old errors are replaced already.
+    objects_replaced: HashSet<u128>,
+    /// What was stored, by category and factor.
+    labels: BTreeMap<String, LabelCount>,
+    outcomes: u64,
+}
+
+impl Writer {
+    /// Opens the tables of an output location, makes those that do not exist, ends what a run that was killed in its commit began, and
+    /// takes up what a killed run of the same job had finished.
+    ///
+    /// # Errors
+    /// [`WriteError`] where the output cannot be used.
+    pub async fn begin(output: &Url, run_id: &str, options: WriteOptions) -> Result<Self, WriteError> {
+        let mut tables = Tables::open(output).await?;
+        let (mut staging, others) = Staging::begin(output, run_id, &options.job).await?;
+        let dead: Vec<_> = others.into_iter().filter(|other| other.dead).collect();
+        for other in &dead {
+            roll_forward(&mut tables, &other.folder).await?;
+        }
+        let same_job: Vec<_> = dead.into_iter().filter(|other| other.job == options.job).collect();
+        if options.fresh {
+            for other in same_job {
+                other.folder.remove().await?;
+            }
+        } else {
+            staging.take_up(&same_job).await?;
+        }
+        Ok(Self {
+            tables,
+            staging,
+            options,
+            run_id: run_id.to_owned(),
+            part: 0,
+            objects_replaced: HashSet::new(),
+            labels: BTreeMap::new(),
+            outcomes: 0,
+        })
+    }
+
+    /// Patterns that are there already, of a killed run of the same job.
+    pub fn taken_up(&self) -> Arc<TakenUp> {
+        Arc::clone(&self.staging.taken)
+    }
+
+    /// Takes every outcome, counts it in `summary`, and stages its row. `objects` gives the keys of those that were opened so far.
+    ///
+    /// # Errors
+    /// [`WriteError`] where the store refuses; what is finished stays for the next run.
+    pub async fn outcomes(
+        &mut self,
+        mut outcomes: OutcomeStream<Pattern>,
+        summary: &mut RunSummary,
+        objects: impl Fn() -> HashSet<u128>,
+    ) -> Result<(), WriteError> {
+        let mut waiting = Waiting::default();
+        let mut staged_at = Instant::now();
+        let mut committed_at = Instant::now();
+        loop {
+            let interval = STAGE_INTERVAL.saturating_sub(staged_at.elapsed());
+            match tokio::time::timeout(interval, outcomes.next()).await {
+                Ok(Some(outcome)) => self.take(outcome, &mut waiting, summary),
+                Ok(None) => break,
+                Err(_) => {}
+            }
+            if waiting.len() >= STAGED_ROWS || staged_at.elapsed() >= STAGE_INTERVAL {
+                self.stage(&mut waiting).await?;
+                staged_at = Instant::now();
+            }
+            if self.options.commit_every.is_some_and(|every| committed_at.elapsed() >= every) {
+                self.stage(&mut waiting).await?;
+                self.commit_staged(objects(), false).await?;
+                committed_at = Instant::now();
+            }
+        }
+        self.stage(&mut waiting).await
+    }
+
+    fn take(&mut self, outcome: Outcome<Pattern>, waiting: &mut Waiting, summary: &mut RunSummary) {
+        self.outcomes += 1;
         match outcome {
             Ok(pattern) => {
                 let row = pattern.into_row();
@@ -137,87 +252,180 @@ pub async fn outcomes(mut outcomes: OutcomeStream<Pattern>, tables: &Tables, sum
                 summary.input_tokens += row.input_tokens;
                 summary.output_tokens += row.output_tokens;
                 summary.cost_usd += row.cost_usd;
-                staged.stored.insert(text_key(&row.trace_id));
-                count_label(&mut staged.labels, &row);
-                patterns.push(row);
+                let label = format!("{}/{}", row.category, row.contributing_factor);
+                LabelCount::add(&mut self.labels, &label, row.confidence, &row.title, &row.trace_id);
+                waiting.patterns.push(row);
             }
             Err(rejection) => {
                 summary.count_rejection(&rejection);
-                staged.failed.insert(text_key(&rejection.trace_ref));
-                errors.push(rejection);
+                waiting.errors.push(rejection);
             }
         }
-        if patterns.len() >= WRITE_BATCH_ROWS {
-            stage_patterns(&mut patterns, tables, &mut staged).await?;
+    }
+
+    async fn stage(&mut self, waiting: &mut Waiting) -> Result<(), WriteError> {
+        if !waiting.patterns.is_empty() {
+            let (rows, buckets) = (std::mem::take(&mut waiting.patterns), self.tables.patterns.buckets());
+            let bytes = pool::run(move || encode_patterns(rows, buckets)).await?;
+            self.staging.put(TableName::Patterns, bytes).await?;
         }
-        if errors.len() >= WRITE_BATCH_ROWS {
-            stage_errors(&mut errors, tables, &mut staged, &summary.run_id).await?;
+        if !waiting.errors.is_empty() {
+            let (rows, buckets) = (std::mem::take(&mut waiting.errors), self.tables.errors.buckets());
+            let run_id = self.run_id.clone();
+            let bytes = pool::run(move || encode(&columns::errors(&rows, &run_id, buckets)?)).await?;
+            self.staging.put(TableName::Errors, bytes).await?;
         }
+        Ok(())
     }
-    stage_patterns(&mut patterns, tables, &mut staged).await?;
-    stage_errors(&mut errors, tables, &mut staged, &summary.run_id).await?;
-    Ok(staged)
+
+    /// Makes a run visible: `patterns` first, then `errors`, then `runs`, each in one commit. Gives what was stored, by label.
+    ///
+    /// `summary.received` is what the parser counted: where it differs from the outcomes that came here, something was lost, and nothing is
+    /// committed. `objects` are the keys of those that were read: errors that are keyed by a place in one of them are replaced.
+    ///
+    /// # Errors
+    /// [`WriteError`]; a table is then as it was before or wholly updated.
+    #[expect(clippy::implicit_hasher, reason = "the set of this crate, made by the reader")]
+    pub async fn commit(mut self, summary: &mut RunSummary, objects: HashSet<u128>) -> Result<BTreeMap<String, LabelCount>, WriteError> {
+        let mut outcomes = self.outcomes;
+        for (label, count) in self.staging.taken.used() {
+            outcomes += count.count;
+            summary.stored += count.count;
+            summary.processed += count.count;
+            let total = self.labels.entry(label).or_insert_with(|| LabelCount { count: 0, confidence_sum: 0.0, ..count.clone() });
+            total.count += count.count;
+            total.confidence_sum += count.confidence_sum;
+        }
+        if outcomes + summary.filtered != summary.received || summary.accounted_for() != summary.received {
+            return Err(WriteError::Conservation { received: summary.received, outcomes });
+        }
+        let row = encode(&columns::runs(summary)?)?;
+        self.staging.put(TableName::Runs, row).await?;
+        self.commit_staged(objects, true).await?;
+        // The run is committed; what cannot be removed now is removed by `maintain`.
+        if let Err(error) = self.staging.finish(summary.status == RunStatus::Complete).await {
+            tracing::warn!(%error, "the run is committed, and its staged work stays behind");
+        }
+        Ok(self.labels)
+    }
+
+    /// Leaves finished work to the next run, after a failure.
+    pub async fn leave(self) {
+        self.staging.leave().await;
+    }
+
+    async fn commit_staged(&mut self, objects: HashSet<u128>, last: bool) -> Result<(), WriteError> {
+        let objects: Vec<u128> = objects.into_iter().filter(|object| self.objects_replaced.insert(*object)).collect();
+        let record = CommitRecord { part: self.part, files: self.staging.files(last), objects };
+        self.staging.folder.begin_commit(&record).await?;
+        commit(&mut self.tables, &self.staging.folder, &record).await?;
+        self.staging.folder.end_commit(&record).await?;
+        self.part += 1;
+        Ok(())
+    }
 }
 
-fn count_label(labels: &mut BTreeMap<String, LabelCount>, row: &PatternRow) {
-    let entry = labels.entry(format!("{}/{}", row.category, row.contributing_factor)).or_insert_with(|| LabelCount {
-        count: 0,
-        confidence_sum: 0.0,
-        title: row.title.clone(),
-        trace_id: row.trace_id.clone(),
-    });
-    entry.count += 1;
-    entry.confidence_sum += row.confidence;
+/// Ends the commit that a dead run began.
+async fn roll_forward(tables: &mut Tables, folder: &Folder) -> Result<bool, WriteError> {
+    let Some(record) = folder.commit_record().await? else { return Ok(false) };
+    tracing::info!(run_id = folder.run_id, "ending the commit of a run that was killed in it");
+    match commit(tables, folder, &record).await {
+        // A run that started at the same moment has done it.
+        Err(WriteError::TakenOver { .. }) => {}
+        ended => ended?,
+    }
+    folder.end_commit(&record).await?;
+    Ok(true)
 }
 
-async fn stage_patterns(rows: &mut Vec<PatternRow>, tables: &Tables, staged: &mut Staged) -> Result<(), WriteError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let batch = columns::patterns(rows, tables.patterns.buckets())?;
-    rows.clear();
-    staged.patterns.write(batch).await.map_err(|error| wrong(TableName::Patterns, &tables.location, &error))
-}
-
-async fn stage_errors(rows: &mut Vec<Rejection>, tables: &Tables, staged: &mut Staged, run_id: &str) -> Result<(), WriteError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let batch = columns::errors(rows, run_id, tables.errors.buckets())?;
-    rows.clear();
-    staged.errors.write(batch).await.map_err(|error| wrong(TableName::Errors, &tables.location, &error))
-}
-
-/// Makes a run visible: `patterns` first, then `errors`, then `runs`, each in one commit.
-///
-/// `received` is what the parser counted: where it differs from the outcomes that came here, something was lost, and nothing is
-/// committed. `objects` are the keys of those that were read: errors that are keyed by a place in one of them are replaced.
-///
-/// # Errors
-/// [`WriteError`]; a table is then as it was before or wholly updated.
-#[expect(clippy::implicit_hasher, reason = "the set of this crate, made by the reader")]
-pub async fn commit(mut tables: Tables, mut staged: Staged, summary: &RunSummary, objects: HashSet<u128>) -> Result<(), WriteError> {
-    if staged.outcomes + summary.filtered != summary.received || summary.accounted_for() != summary.received {
-        return Err(WriteError::Conservation { received: summary.received, outcomes: staged.outcomes });
-    }
+/// Brings the staged files of a commit into the tables. What is in a table already is not repeated.
+async fn commit(tables: &mut Tables, folder: &Folder, record: &CommitRecord) -> Result<(), WriteError> {
     let location = tables.location.clone();
-    let at = |table| {
-        let location = location.clone();
-        move |error: DeltaTableError| wrong(table, &location, &error)
-    };
-    let new_patterns = staged.patterns.flush().await.map_err(at(TableName::Patterns))?;
-    let new_errors = staged.errors.flush().await.map_err(at(TableName::Errors))?;
+    let mark = Mark { run_id: folder.run_id.clone(), part: record.part };
+    let files = |name: TableName| record.files.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+    let mut superseded: HashSet<u128> = HashSet::new();
+    for name in TableName::ALL {
+        let at = |error: DeltaTableError| wrong(name, &location, &error);
+        let mut sources = Vec::new();
+        for file in files(name) {
+            let object = folder.object(&file.name).await?.ok_or_else(|| WriteError::TakenOver { location: location.clone() })?;
+            sources.push((file, object));
+        }
+        if name != TableName::Runs {
+            // A trace that now succeeds leaves `errors` too; one that fails replaces its row there and keeps its last good pattern.
+            for (file, object) in &sources {
+                superseded.extend(keys_of(name, file, object).await.map_err(at)?);
+            }
+        }
+        let table = tables.get(name);
+        table.delta.update_state().await.map_err(at)?;
+        if mark.is_in(table).await.map_err(at)? {
+            continue;
+        }
+        let mut writer = TableWriter::new(table);
+        for (file, object) in &sources {
+            let kept = file.kept(object).await.map_err(at)?;
+            let to = if name == TableName::Runs { Destination::Bucket(None) } else { Destination::Column };
+            writer.bring(object, kept.as_deref(), to).await.map_err(at)?;
+        }
+        let new = writer.finish().await.map_err(at)?;
+        let superseded = match name {
+            TableName::Patterns => Superseded { keys: superseded.clone(), objects: HashSet::new() },
+            TableName::Errors => Superseded { keys: std::mem::take(&mut superseded), objects: record.objects.iter().copied().collect() },
+            TableName::Runs => Superseded::default(),
+        };
+        upsert::commit(table, new, &Arc::new(superseded), &mark).await.map_err(at)?;
+    }
+    Ok(())
+}
 
-    let patterns_superseded = Superseded { keys: staged.stored.clone(), objects: HashSet::new() };
-    upsert::commit(&mut tables.patterns, new_patterns, &patterns_superseded).await.map_err(at(TableName::Patterns))?;
+async fn keys_of(name: TableName, file: &StagedFile, object: &Arc<crate::store::Object>) -> Result<Vec<u128>, DeltaTableError> {
+    let mut keys = Vec::new();
+    upsert::each_key(name, object, |reference, _| keys.push(text_key(reference))).await?;
+    let mut dropped = file.dropped.iter().copied().peekable();
+    let numbered = keys.into_iter().enumerate();
+    Ok(numbered.filter(|(row, _)| dropped.next_if_eq(row).is_none()).map(|(_, key)| key).collect())
+}
 
-    // A trace that now succeeds leaves `errors`; one that fails replaces its row there.
-    staged.failed.extend(staged.stored);
-    let errors_superseded = Superseded { keys: staged.failed, objects };
-    upsert::commit(&mut tables.errors, new_errors, &errors_superseded).await.map_err(at(TableName::Errors))?;
+/// Outcomes that are not staged yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    patterns: Vec<PatternRow>,
+    errors: Vec<Rejection>,
+}
 
-    let mut runs = tables.runs.writer().map_err(at(TableName::Runs))?;
-    runs.write(columns::runs(summary)?).await.map_err(at(TableName::Runs))?;
-    let new_runs = runs.flush().await.map_err(at(TableName::Runs))?;
-    upsert::commit(&mut tables.runs, new_runs, &Superseded::default()).await.map_err(at(TableName::Runs))
+impl Waiting {
+    fn len(&self) -> usize {
+        self.patterns.len() + self.errors.len()
+    }
+}
+
+/// Why rows are no Parquet; a defect.
+fn defect(error: &parquet::errors::ParquetError) -> WriteError {
+    WriteError::Encode(arrow::error::ArrowError::ParquetError(error.to_string()))
+}
+
+/// Patterns as a Parquet file in which each bucket has row groups of its own where it has enough rows, so that a commit can copy them.
+fn encode_patterns(mut rows: Vec<PatternRow>, buckets: i32) -> Result<Vec<u8>, WriteError> {
+    rows.sort_by_cached_key(|row| upsert::bucket(&row.trace_id, buckets));
+    let mut file = DataFile::new(patterns_schema()).map_err(|error| defect(&error))?;
+    let mut few = Vec::new();
+    for group in rows.chunk_by(|left, right| upsert::bucket(&left.trace_id, buckets) == upsert::bucket(&right.trace_id, buckets)) {
+        let batch = columns::patterns(group, buckets)?;
+        if group.len() < ROW_GROUP_ROWS_COPIED_MIN {
+            few.push(batch);
+            continue;
+        }
+        file.write(batch).and_then(|()| file.end_row_group()).map_err(|error| defect(&error))?;
+    }
+    for batch in few {
+        file.write(batch).map_err(|error| defect(&error))?;
+    }
+    Ok(file.finish().map_err(|error| defect(&error))?.0)
+}
+
+fn encode(batch: &arrow::array::RecordBatch) -> Result<Vec<u8>, WriteError> {
+    let mut file = DataFile::new(batch.schema()).map_err(|error| defect(&error))?;
+    file.write(batch.clone()).map_err(|error| defect(&error))?;
+    Ok(file.finish().map_err(|error| defect(&error))?.0)
 }

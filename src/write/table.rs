@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::file::properties::WriterProperties;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use deltalake_core::kernel::StructField;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::logstore::{
@@ -12,16 +11,20 @@ use deltalake_core::logstore::{
 };
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::SaveMode;
-use deltalake_core::writer::RecordBatchWriter;
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError, Path};
+use object_store::ObjectStoreExt;
 use url::Url;
 
 use super::columns;
-use crate::limits::BUCKETS;
+use crate::limits::{BUCKETS, COMMIT_ATTEMPTS_MAX};
+use crate::model::PATTERN_SCHEMA_VERSION;
 use crate::store;
 
 /// The property in which a table keeps how many buckets it was made with.
 const BUCKETS_PROPERTY: &str = "failsift.buckets";
+
+/// The property in which a table keeps which version of failsift's columns it has.
+const SCHEMA_VERSION_PROPERTY: &str = "failsift.schema_version";
 
 /// The three tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +50,7 @@ impl TableName {
         }
     }
 
-    fn schema(self) -> arrow::datatypes::SchemaRef {
+    fn schema(self) -> SchemaRef {
         match self {
             Self::Patterns => columns::patterns_schema(),
             Self::Errors => columns::errors_schema(),
@@ -64,7 +67,7 @@ impl TableName {
 }
 
 /// A table that exists.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Table {
     pub(super) delta: DeltaTable,
     pub(super) name: TableName,
@@ -75,7 +78,7 @@ impl Table {
     pub(super) async fn open(location: &Url, name: TableName) -> DeltaResult<Self> {
         let url = table_url(location, name)?;
         if let Some(delta) = load(&url).await? {
-            return Ok(Self { delta, name });
+            return Self { delta, name }.evolve().await;
         }
         if let Ok(path) = url.to_file_path() {
             use std::os::unix::fs::DirBuilderExt;
@@ -88,15 +91,25 @@ impl Table {
             .with_table_name(name.as_str())
             .with_columns(fields)
             .with_partition_columns(name.partition_columns().iter().copied())
-            .with_configuration([(BUCKETS_PROPERTY, Some(BUCKETS.to_string()))])
+            .with_configuration([
+                (BUCKETS_PROPERTY, Some(BUCKETS.to_string())),
+                (SCHEMA_VERSION_PROPERTY, Some(PATTERN_SCHEMA_VERSION.to_owned())),
+                // Each run leaves a mark by which it knows its commits again.
+                ("delta.setTransactionRetentionDuration", Some("interval 30 days".to_owned())),
+            ])
             .with_raise_if_key_not_exists(false)
             .with_save_mode(SaveMode::Ignore)
             .await;
         match (created, load(&url).await?) {
-            (_, Some(delta)) => Ok(Self { delta, name }),
+            (_, Some(delta)) => Self { delta, name }.evolve().await,
             (Err(error), None) => Err(error),
             (Ok(_), None) => Err(DeltaTableError::NotATable(url.to_string())),
         }
+    }
+
+    pub(super) fn partition_by(&self) -> Option<Vec<String>> {
+        let columns = self.name.partition_columns();
+        (!columns.is_empty()).then(|| columns.iter().map(|column| (*column).to_owned()).collect())
     }
 
     /// How many buckets the table was made with.
@@ -105,29 +118,105 @@ impl Table {
         configured.filter(|buckets| *buckets > 0).unwrap_or(BUCKETS)
     }
 
-    /// A writer of data files that no commit names yet.
-    pub(super) fn writer(&self) -> DeltaResult<RecordBatchWriter> {
-        /// Rows of a row group: what a partition holds in memory before it encodes.
-        const ROW_GROUP_ROWS: usize = 2_048;
-        /// Each text column of each open file holds a dictionary until its row group ends.
-        const DICTIONARY_BYTES: usize = 128 * 1024;
-        const FILE_BYTES: u64 = 64 * 1024 * 1024;
-        let level = ZstdLevel::try_new(3).unwrap_or_default();
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::ZSTD(level))
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_dictionary_page_size_limit(DICTIONARY_BYTES)
-            .build();
-        Ok(RecordBatchWriter::for_table(&self.delta)?.with_writer_properties(properties).with_target_file_size(FILE_BYTES))
+    /// The columns of its data files: those of the table without the one by which it is partitioned.
+    pub(super) fn data_schema(&self) -> SchemaRef {
+        let schema = self.delta.snapshot().map_or_else(|_| self.name.schema(), |state| state.snapshot().arrow_schema());
+        let fields: Vec<FieldRef> = schema.fields().iter().filter(|field| field.name() != "bucket").cloned().collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    /// Adds columns that came after the table was made, without touching its files; readers see nulls in their place.
+    ///
+    /// Another writer may do the same at the same moment, so it is tried again on what that one left.
+    async fn evolve(mut self) -> DeltaResult<Self> {
+        for _ in 0..COMMIT_ATTEMPTS_MAX {
+            let state = self.delta.snapshot()?;
+            let configured = state.metadata().configuration().get(SCHEMA_VERSION_PROPERTY).map_or("1.0", String::as_str);
+            if version_of(configured) > version_of(PATTERN_SCHEMA_VERSION) {
+                return Err(DeltaTableError::Generic(format!(
+                    "it was written by a newer failsift (schema {configured}, this one knows {PATTERN_SCHEMA_VERSION}); use that one"
+                )));
+            }
+            let known = state.snapshot().arrow_schema();
+            let fields = self.name.schema();
+            let missing = fields.fields().iter().filter(|field| known.field_with_name(field.name()).is_err());
+            let missing: Vec<StructField> = missing
+                .map(|field| (&field.as_ref().clone().with_nullable(true)).try_into_kernel())
+                .collect::<Result<_, arrow::error::ArrowError>>()?;
+            if missing.is_empty() {
+                return Ok(self);
+            }
+            tracing::info!(table = self.name.as_str(), columns = missing.len(), "adding columns");
+            match self.delta.clone().add_columns().with_fields(missing).await {
+                Ok(delta) => self.delta = delta,
+                Err(error) => {
+                    tracing::debug!(%error, "adding columns again");
+                    self.delta.update_state().await?;
+                }
+            }
+        }
+        Err(DeltaTableError::Generic("other writers change its columns all the time".into()))
     }
 }
 
-/// Opens a table for reading.
+/// `1.10` is newer than `1.9`.
+fn version_of(text: &str) -> Vec<u32> {
+    text.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
+}
+
+/// An earlier state of the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// While `patterns` was at this version.
+    Version(u64),
+    /// At this time.
+    Time(chrono::DateTime<chrono::Utc>),
+}
+
+/// Opens a table for reading, as it is or as it was.
 ///
 /// # Errors
-/// `None` where there is none; an error where the store refuses or the log is corrupt.
-pub async fn open_existing(location: &Url, name: TableName) -> DeltaResult<Option<DeltaTable>> {
-    load(&table_url(location, name)?).await
+/// `None` where there is none; an error where the store refuses, the log is corrupt, or there was no table then.
+pub async fn open_existing(location: &Url, name: TableName, as_of: Option<AsOf>) -> DeltaResult<Option<DeltaTable>> {
+    let Some(mut table) = load(&table_url(location, name)?).await? else { return Ok(None) };
+    match as_of {
+        None => {}
+        Some(AsOf::Version(version)) if name == TableName::Patterns => {
+            let latest = table.version().unwrap_or_default();
+            if version > latest {
+                return Err(DeltaTableError::Generic(format!("there is no version {version}; the latest is {latest}")));
+            }
+            table.load_version(version).await?;
+        }
+        Some(AsOf::Version(version)) => {
+            // A run commits `patterns` first, so what belongs to a version was there when the next one came.
+            let Some(patterns) = load(&table_url(location, TableName::Patterns)?).await? else { return Ok(None) };
+            if let Some(next) = committed_at(&patterns, version + 1).await? {
+                load_as_of(&mut table, next - chrono::TimeDelta::milliseconds(1)).await?;
+            }
+        }
+        Some(AsOf::Time(time)) => load_as_of(&mut table, time).await?,
+    }
+    Ok(Some(table))
+}
+
+async fn load_as_of(table: &mut DeltaTable, time: chrono::DateTime<chrono::Utc>) -> DeltaResult<()> {
+    table.load_with_datetime(time).await?;
+    match committed_at(table, table.version().unwrap_or_default()).await? {
+        Some(committed) if committed > time => {
+            Err(DeltaTableError::Generic(format!("there was no table yet; its first version that is kept is of {committed}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// When a version was committed; nothing where it was not, or is not kept any more.
+async fn committed_at(table: &DeltaTable, version: u64) -> DeltaResult<Option<chrono::DateTime<chrono::Utc>>> {
+    match table.object_store().head(&Path::from(format!("_delta_log/{version:020}.json"))).await {
+        Ok(meta) => Ok(Some(meta.last_modified)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn load(url: &Url) -> DeltaResult<Option<DeltaTable>> {
@@ -156,11 +245,12 @@ fn table_url(location: &Url, name: TableName) -> DeltaResult<Url> {
 
 /// Teaches Delta the stores that `store` knows. Delta keeps a registry for the process; registering again changes nothing.
 fn register_stores() {
-    const SCHEMES: [&str; 8] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"];
+    const SCHEMES: [&str; 9] = ["file", "s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "adl"];
     for scheme in SCHEMES {
         if let Ok(url) = Url::parse(&format!("{scheme}://")) {
-            object_store_factories().entry(url.clone()).or_insert_with(|| Arc::new(Stores));
-            logstore_factories().entry(url).or_insert_with(|| Arc::new(Stores));
+            // Delta has stores of its own for local files, whose writes do not survive a power loss.
+            object_store_factories().insert(url.clone(), Arc::new(Stores));
+            logstore_factories().insert(url, Arc::new(Stores));
         }
     }
 }

@@ -1,27 +1,28 @@
 //! Replaces rows: new files come in, and of the files there were only those that hold a superseded row are rewritten.
 //!
-//! The key column alone is read to find them, so an upsert costs what it changes. Each attempt plans against one version and commits
-//! only on top of that version; the loser of a race plans again. A reader sees the version before or the version after.
+//! The key column alone is read to find them, and of a file only the row groups that hold one are encoded again, so an upsert costs what it
+//! changes. Each attempt plans against one version and commits only on top of that version; the loser of a race plans again. A reader
+//! sees the version before or the version after.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, StringViewArray};
-use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringViewArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
-use deltalake_core::kernel::{Action, Add, LogicalFileView};
+use deltalake_core::kernel::{Action, Add, LogicalFileView, Remove, Transaction};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::writer::DeltaWriter;
 use deltalake_core::{DeltaResult, DeltaTableError, Path};
 use futures::{StreamExt, TryStreamExt};
-use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use object_store::ObjectStoreExt;
 
 use super::table::{Table, TableName};
-use crate::limits::COMMIT_ATTEMPTS_MAX;
+use super::table_writer::{Bucket, Destination, TableWriter, columns_of};
+use crate::limits::{COMMIT_ATTEMPTS_MAX, DATA_FILE_BYTES, REWRITES_IN_FLIGHT_MAX, SMALL_FILE_BYTES, SMALL_FILES_MAX};
 use crate::model::text_key;
-use crate::store::{Object, ObjectReader};
+use crate::store::Object;
 
 /// Which rows are replaced.
 #[derive(Debug, Default)]
@@ -32,32 +33,120 @@ pub(super) struct Superseded {
     pub(super) objects: HashSet<u128>,
 }
 
-/// The bucket of a trace id or reference: stable, and even whatever ids look like.
-pub(super) fn bucket(text: &str, buckets: i32) -> i32 {
-    let buckets = u128::from(buckets.unsigned_abs().max(1));
-    i32::try_from(text_key(text) % buckets).unwrap_or(0)
+/// By what a writer knows its commit again when it was not told how it ended.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub(super) run_id: String,
+    pub(super) part: i64,
 }
 
-/// Commits `new` files and removes the superseded rows, all or nothing.
-pub(super) async fn commit(table: &mut Table, new: Vec<Add>, superseded: &Superseded) -> DeltaResult<()> {
-    let mut delay = Duration::from_millis(20);
-    for attempt in 1.. {
+impl Mark {
+    fn application(&self) -> String {
+        format!("failsift/{}", self.run_id)
+    }
+
+    /// Whether the commit is in the table.
+    pub(super) async fn is_in(&self, table: &Table) -> DeltaResult<bool> {
+        let state = table.delta.snapshot()?;
+        let version = state.transaction_version(table.delta.log_store().as_ref(), self.application()).await?;
+        Ok(version.is_some_and(|version| version >= self.part))
+    }
+}
+
+/// The bucket of a trace id or reference: stable, and even whatever ids look like.
+pub(super) fn bucket(text: &str, buckets: i32) -> i32 {
+    bucket_of_key(text_key(text), buckets)
+}
+
+fn bucket_of_key(key: u128, buckets: i32) -> i32 {
+    i32::try_from(key % u128::from(buckets.unsigned_abs().max(1))).unwrap_or(0)
+}
+
+/// Commits `new` files and removes the superseded rows, all or nothing, once: a commit that is in the table already is not repeated.
+pub(super) async fn commit(table: &mut Table, new: Vec<Add>, superseded: &Arc<Superseded>, mark: &Mark) -> DeltaResult<()> {
+    let mut attempts = Attempts::default();
+    loop {
         table.delta.update_state().await?;
-        let mut actions: Vec<Action> = new.iter().cloned().map(Action::Add).collect();
-        actions.extend(rewrites(table, superseded).await?);
-        if actions.is_empty() {
+        if attempts.begun() && mark.is_in(table).await? {
             return Ok(());
         }
-        match try_commit(table, actions).await {
-            Err(error) if is_race(&error) && attempt < COMMIT_ATTEMPTS_MAX => {
-                tracing::debug!(table = table.name.as_str(), attempt, "another writer was faster, planning again");
-                tokio::time::sleep(jittered(delay)).await;
-                delay = (delay * 2).min(Duration::from_secs(2));
-            }
-            result => return result,
+        let changes = rewrites(table, superseded, &new).await?;
+        let rewritten = changes.added.clone();
+        let adds = new.iter().cloned().chain(changes.added).map(Action::Add);
+        let actions: Vec<Action> = adds.chain(changes.removed.into_iter().map(Action::Remove)).collect();
+        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: table.partition_by(), predicate: None };
+        let properties =
+            CommitProperties::default().with_application_transaction(Transaction::new(mark.application(), mark.part)).with_max_retries(0);
+        let Err(error) = try_commit(table, actions, operation, properties).await else { return Ok(()) };
+        if is_race(&error) {
+            attempts.wait(table.name, error).await?;
+            forget(table, &rewritten).await;
+        } else {
+            // It may have arrived although its answer did not.
+            table.delta.update_state().await?;
+            return if mark.is_in(table).await? { Ok(()) } else { Err(error) };
         }
     }
-    Ok(())
+}
+
+/// Files of the current version and their bytes.
+pub(super) async fn size(table: &Table) -> DeltaResult<(usize, u64)> {
+    let files = files_of(table).await?;
+    Ok((files.len(), files.iter().filter_map(|file| u64::try_from(file.size()).ok()).sum()))
+}
+
+/// How many files [`compact`] would merge.
+pub(super) async fn mergeable(table: &Table) -> DeltaResult<usize> {
+    Ok(files_by_bucket(table).await?.into_values().map(|files| below_size(files).len()).sum())
+}
+
+/// Merges the files of each bucket that are below the size that files should have; says how many.
+pub(super) async fn compact(table: &mut Table) -> DeltaResult<usize> {
+    let mut attempts = Attempts::default();
+    loop {
+        table.delta.update_state().await?;
+        let mut changes = merges(table).await?;
+        if changes.removed.is_empty() {
+            return Ok(0);
+        }
+        changes.added.iter_mut().for_each(|add| add.data_change = false);
+        changes.removed.iter_mut().for_each(|remove| remove.data_change = false);
+        let merged = changes.removed.len();
+        let rewritten = changes.added.clone();
+        let adds = changes.added.into_iter().map(Action::Add);
+        let actions: Vec<Action> = adds.chain(changes.removed.into_iter().map(Action::Remove)).collect();
+        let operation = DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(DATA_FILE_BYTES).unwrap_or(i64::MAX) };
+        let properties = CommitProperties::default().with_max_retries(0);
+        let Err(error) = try_commit(table, actions, operation, properties).await else { return Ok(merged) };
+        if !is_race(&error) {
+            return Err(error);
+        }
+        attempts.wait(table.name, error).await?;
+        forget(table, &rewritten).await;
+    }
+}
+
+/// Attempts at a commit, with a pause after each that grows.
+#[derive(Default)]
+struct Attempts(usize);
+
+impl Attempts {
+    fn begun(&self) -> bool {
+        self.0 > 0
+    }
+
+    /// Waits before the next attempt; the error where there were too many.
+    async fn wait(&mut self, table: TableName, error: DeltaTableError) -> DeltaResult<()> {
+        self.0 += 1;
+        if self.0 >= COMMIT_ATTEMPTS_MAX {
+            return Err(error);
+        }
+        tracing::debug!(table = table.as_str(), attempt = self.0, "another writer was faster, planning again");
+        let delay = Duration::from_millis(20 << self.0.min(7)).min(Duration::from_secs(2));
+        let random = uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or(0);
+        tokio::time::sleep(delay / 2 + delay * u32::from(random) / 512).await;
+        Ok(())
+    }
 }
 
 fn is_race(error: &DeltaTableError) -> bool {
@@ -73,45 +162,121 @@ fn is_race(error: &DeltaTableError) -> bool {
     ) || text.contains("already exists")
 }
 
-/// Half of `delay` and a random part of the other half.
-fn jittered(delay: Duration) -> Duration {
-    let random = uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or(0);
-    delay / 2 + delay * u32::from(random) / 512
+/// Removes files that no commit names, because the attempt that made them lost. What cannot be removed is vacuumed later.
+async fn forget(table: &mut Table, files: &[Add]) {
+    // The attempt may have been repeated by the store and lost against itself; then the files are in the table.
+    let named: HashSet<String> = match table.delta.update_state().await {
+        Ok(()) => files_of(table).await.map(|files| files.iter().map(|file| file.path().into_owned()).collect()).unwrap_or_default(),
+        Err(_) => return,
+    };
+    for file in files.iter().filter(|file| !named.contains(&file.path)) {
+        let _ = table.delta.object_store().delete(&Path::from(file.path.as_str())).await;
+    }
 }
 
 /// Commits on top of the version that was planned against, or not at all.
-async fn try_commit(table: &mut Table, actions: Vec<Action>) -> DeltaResult<()> {
-    let partition_by = match table.name {
-        TableName::Runs => None,
-        _ => Some(vec!["bucket".to_owned()]),
-    };
-    let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+async fn try_commit(table: &mut Table, actions: Vec<Action>, operation: DeltaOperation, properties: CommitProperties) -> DeltaResult<()> {
     let state = table.delta.snapshot()?;
-    CommitBuilder::from(CommitProperties::default().with_max_retries(0))
-        .with_actions(actions)
-        .build(Some(state), table.delta.log_store(), operation)
-        .await?;
+    CommitBuilder::from(properties).with_actions(actions).build(Some(state), table.delta.log_store(), operation).await?;
     Ok(())
 }
 
-/// For each file that holds a superseded row: its removal, and a new file with the rows that stay.
-async fn rewrites(table: &Table, superseded: &Superseded) -> DeltaResult<Vec<Action>> {
-    if superseded.keys.is_empty() && superseded.objects.is_empty() {
-        return Ok(Vec::new());
+/// What happens to files that are there.
+#[derive(Debug, Default)]
+struct Changes {
+    removed: Vec<Remove>,
+    added: Vec<Add>,
+}
+
+async fn files_of(table: &Table) -> DeltaResult<Vec<LogicalFileView>> {
+    table.delta.snapshot()?.snapshot().file_views(table.delta.log_store().as_ref(), None).try_collect().await
+}
+
+async fn files_by_bucket(table: &Table) -> DeltaResult<BTreeMap<Bucket, Vec<LogicalFileView>>> {
+    let mut buckets: BTreeMap<Bucket, Vec<LogicalFileView>> = BTreeMap::new();
+    for file in files_of(table).await? {
+        let bucket = file.partition_values_map().get("bucket").cloned().flatten().and_then(|bucket| bucket.parse().ok());
+        buckets.entry(bucket).or_default().push(file);
     }
-    let files: Vec<LogicalFileView> =
-        table.delta.snapshot()?.snapshot().file_views(table.delta.log_store().as_ref(), None).try_collect().await?;
-    let mut actions = Vec::new();
+    Ok(buckets)
+}
+
+/// For each bucket that changes: the removal of files that hold a superseded row, and of small ones where there are too many, and new
+/// files with the rows that stay.
+async fn rewrites(table: &Table, superseded: &Arc<Superseded>, new: &[Add]) -> DeltaResult<Changes> {
+    let buckets = table.buckets();
+    let mut wanted: HashSet<Bucket> =
+        superseded.keys.iter().chain(&superseded.objects).map(|key| Some(bucket_of_key(*key, buckets))).collect();
+    wanted.extend(new.iter().map(|add| add.partition_values.get("bucket").cloned().flatten().and_then(|bucket| bucket.parse().ok())));
+    let files = files_by_bucket(table).await?.into_iter().filter(|(bucket, _)| wanted.contains(bucket));
+    // Tasks of their own, because decoding and encoding keep a core busy.
+    let shared = Arc::new(table.clone());
+    let mut tasks = futures::stream::iter(files)
+        .map(|(bucket, files)| tokio::spawn(rewrite_bucket(Arc::clone(&shared), bucket, files, Arc::clone(superseded))))
+        .buffer_unordered(REWRITES_IN_FLIGHT_MAX);
+    let mut all = Changes::default();
+    while let Some(changes) = tasks.next().await {
+        let changes = changes.map_err(|error| DeltaTableError::Generic(format!("a defect of failsift: {error}")))??;
+        all.removed.extend(changes.removed);
+        all.added.extend(changes.added);
+    }
+    Ok(all)
+}
+
+async fn rewrite_bucket(
+    table: Arc<Table>,
+    bucket: Bucket,
+    files: Vec<LogicalFileView>,
+    superseded: Arc<Superseded>,
+) -> DeltaResult<Changes> {
+    let small = files.iter().filter(|file| is_below(file, SMALL_FILE_BYTES)).count();
+    let merge = small >= SMALL_FILES_MAX;
+    let mut changes = Changes::default();
+    let mut writer = TableWriter::new(&table);
     for file in files {
-        let object = object_of(table, &file);
-        let Some(kept) = rows_kept(table.name, &object, superseded).await? else { continue };
-        actions.push(Action::Remove(file.remove_action(true)));
-        if kept.iter().any(|kept| *kept) {
-            let bucket = file.partition_values_map().get("bucket").cloned().flatten().and_then(|bucket| bucket.parse().ok()).unwrap_or(0);
-            actions.extend(rewrite(table, &object, &kept, bucket).await?.into_iter().map(Action::Add));
+        let object = object_of(&table, &file);
+        let kept = rows_kept(table.name, &object, &superseded).await.map_err(|error| unreadable(table.name, &object, &error))?;
+        if kept.is_none() && !(merge && is_below(&file, SMALL_FILE_BYTES)) {
+            continue;
         }
+        changes.removed.push(file.remove_action(true));
+        let brought = writer.bring(&object, kept.as_deref(), Destination::Bucket(bucket)).await;
+        brought.map_err(|error| unreadable(table.name, &object, &error))?;
     }
-    Ok(actions)
+    changes.added = writer.finish().await?;
+    Ok(changes)
+}
+
+/// For each bucket: its files that are worth merging, merged.
+async fn merges(table: &Table) -> DeltaResult<Changes> {
+    let mut all = Changes::default();
+    for (bucket, files) in files_by_bucket(table).await? {
+        let mut writer = TableWriter::new(table);
+        for file in below_size(files) {
+            let object = object_of(table, &file);
+            let brought = writer.bring(&object, None, Destination::Bucket(bucket)).await;
+            brought.map_err(|error| unreadable(table.name, &object, &error))?;
+            all.removed.push(file.remove_action(true));
+        }
+        all.added.extend(writer.finish().await?);
+    }
+    Ok(all)
+}
+
+/// Files that are worth merging, which takes two.
+fn below_size(mut files: Vec<LogicalFileView>) -> Vec<LogicalFileView> {
+    files.retain(|file| is_below(file, DATA_FILE_BYTES / 2));
+    if files.len() < 2 { Vec::new() } else { files }
+}
+
+fn is_below(file: &LogicalFileView, bytes: usize) -> bool {
+    usize::try_from(file.size()).is_ok_and(|size| size < bytes)
+}
+
+fn unreadable(table: TableName, object: &Object, error: &DeltaTableError) -> DeltaTableError {
+    let reason = error.to_string();
+    let reason = reason.lines().next().unwrap_or_default();
+    DeltaTableError::Generic(format!("the data file {}/{} cannot be rewritten: {reason}", table.as_str(), object.path))
 }
 
 fn object_of(table: &Table, file: &LogicalFileView) -> Arc<Object> {
@@ -122,25 +287,33 @@ fn object_of(table: &Table, file: &LogicalFileView) -> Arc<Object> {
 
 /// For each row whether it stays; nothing where all do. Reads the key columns only.
 async fn rows_kept(name: TableName, object: &Arc<Object>, superseded: &Superseded) -> DeltaResult<Option<Vec<bool>>> {
-    let columns: &[&str] = if name == TableName::Errors { &["trace_ref", "source_uri"] } else { &["trace_id"] };
-    let builder = ParquetRecordBatchStreamBuilder::new(ObjectReader::new(Arc::clone(object))).await?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    let mut batches = builder.with_projection(mask).build()?;
+    if superseded.keys.is_empty() && superseded.objects.is_empty() {
+        return Ok(None);
+    }
     let mut kept = Vec::new();
+    each_key(name, object, |reference, source| {
+        let of_object = source.is_some_and(|uri| {
+            let is_place = reference.strip_prefix(uri).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
+            is_place && superseded.objects.contains(&text_key(uri))
+        });
+        kept.push(!of_object && !superseded.keys.contains(&text_key(reference)));
+    })
+    .await?;
+    Ok(kept.contains(&false).then_some(kept))
+}
+
+/// Calls `visit` with the key of each row, and in `errors` with the object that it came from.
+pub(super) async fn each_key(name: TableName, object: &Arc<Object>, mut visit: impl FnMut(&str, Option<&str>)) -> DeltaResult<()> {
+    let columns: &[&str] = if name == TableName::Errors { &["trace_ref", "source_uri"] } else { &["trace_id"] };
+    let mut batches = columns_of(object, columns).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
         let texts = columns.iter().map(|name| text_column(&batch, name)).collect::<DeltaResult<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
-            let reference = texts.first().map_or("", |column| column.value(row));
-            let of_object = texts.get(1).is_some_and(|uris| {
-                let uri = uris.value(row);
-                let is_place = reference.strip_prefix(uri).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
-                is_place && superseded.objects.contains(&text_key(uri))
-            });
-            kept.push(!of_object && !superseded.keys.contains(&text_key(reference)));
+            visit(texts.first().map_or("", |column| column.value(row)), texts.get(1).map(|column| column.value(row)));
         }
     }
-    Ok(kept.contains(&false).then_some(kept))
+    Ok(())
 }
 
 fn text_column(batch: &RecordBatch, name: &str) -> DeltaResult<StringArray> {
@@ -150,30 +323,4 @@ fn text_column(batch: &RecordBatch, name: &str) -> DeltaResult<StringArray> {
         None => Arc::clone(column),
     };
     column.as_any().downcast_ref::<StringArray>().cloned().ok_or_else(|| DeltaTableError::Generic(format!("the column {name} is no text")))
-}
-
-/// Writes the rows that stay into a new file of the same bucket.
-async fn rewrite(table: &Table, object: &Arc<Object>, kept: &[bool], bucket: i32) -> DeltaResult<Vec<Add>> {
-    let mut writer = table.writer()?;
-    let mut batches = ParquetRecordBatchStreamBuilder::new(ObjectReader::new(Arc::clone(object))).await?.build()?;
-    let mut start = 0;
-    while let Some(batch) = batches.next().await {
-        let batch = batch?;
-        let mask: BooleanArray = kept.get(start..start + batch.num_rows()).unwrap_or_default().iter().copied().map(Some).collect();
-        start += batch.num_rows();
-        let batch = filter_record_batch(&batch, &mask)?;
-        if batch.num_rows() > 0 {
-            writer.write(with_bucket(&batch, bucket)?).await?;
-        }
-    }
-    writer.flush().await
-}
-
-/// Data files leave out the partition column; the writer wants it back.
-fn with_bucket(batch: &RecordBatch, bucket: i32) -> DeltaResult<RecordBatch> {
-    let mut fields: Vec<Arc<Field>> = batch.schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new("bucket", DataType::Int32, false)));
-    let mut columns = batch.columns().to_vec();
-    columns.push(Arc::new(Int32Array::from(vec![bucket; batch.num_rows()])));
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

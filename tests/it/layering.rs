@@ -12,7 +12,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("redact", &["model", "limits", "pool", "redact"]),
     ("analyze", &["model", "limits", "pool", "redact", "analyze"]),
     ("validate", &["model", "limits", "pool", "schemas", "validate"]),
-    ("write", &["model", "limits", "store", "validate", "write"]),
+    ("write", &["model", "limits", "pool", "store", "validate", "write"]),
     ("query", &["store", "write", "query"]),
     ("audit", &["query", "redact"]),
     ("select", &["model", "analyze", "pool", "redact"]),

@@ -248,7 +248,7 @@ fn draft_of(trace: &Trace, label: Label, span: Option<&Span>, error_type: Option
         environment: trace.environment.clone(),
         trace_started_at_ns: trace.started_at_ns(),
         source: trace.source.clone(),
-        content_digest: digest(trace),
+        content_digest: trace.digest(),
     }
 }
 
@@ -258,27 +258,6 @@ fn fingerprint(label: Label, service: Option<&str>, span: Option<&str>, error_ty
     let parts = [label.category(), label.factor(), service.unwrap_or_default(), &name, error_type.map(last_segment).unwrap_or_default()];
     let hash = Sha256::digest(parts.join("\0"));
     hex(hash.get(..8).unwrap_or(&hash))
-}
-
-/// SHA-256 over the redacted trace in its gathered form.
-fn digest(trace: &Trace) -> String {
-    struct Hashing(Sha256);
-    impl std::io::Write for Hashing {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    // Hashing cannot fail; the encoding of plain data neither.
-    let hashing = postcard::to_io(
-        &(&trace.service, &trace.environment, &trace.spans),
-        std::io::BufWriter::with_capacity(16 * 1024, Hashing(Sha256::new())),
-    );
-    let hash = hashing.ok().and_then(|writer| writer.into_inner().ok()).map(|hashing| hashing.0.finalize()).unwrap_or_default();
-    hex(&hash)
 }
 
 /// Fills `{tool}`, `{model}`, `{span}`, `{error_type}`, `{status}` of a rule's text; where the trace does not say, a plain word stands.

@@ -33,7 +33,7 @@ use crate::pool;
 use crate::redact::RedactedTrace;
 
 /// Version of the catalogue, in the `model` column.
-const RULES_VERSION: &str = "rules-2";
+pub(crate) const RULES_VERSION: &str = "rules-2";
 
 /// See the module.
 #[derive(Debug, Clone)]

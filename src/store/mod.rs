@@ -3,6 +3,8 @@
 //! Credentials and endpoints come from the environment variables that `object_store`'s builders read (`AWS_*`, `GOOGLE_*`,
 //! `AZURE_*`); <https://docs.rs/object_store> lists them.
 
+mod durable;
+
 use std::ops::Range;
 use std::path::{Path as LocalPath, PathBuf};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use url::Url;
+
+use self::durable::DurableFileSystem;
 
 /// Why an input or output location could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +117,12 @@ impl Location {
     /// As the user gave it, without credentials.
     pub fn shown(&self) -> &str {
         &self.shown
+    }
+
+    /// The same text for the same place, however it was written.
+    pub fn canonical(&self) -> String {
+        let glob = self.glob.as_ref().map(glob::Pattern::as_str).unwrap_or_default();
+        format!("{} {glob}", self.uri(&self.prefix))
     }
 
     /// The URI of a key in this store.
@@ -227,11 +237,16 @@ pub fn table_url(text: &str) -> Result<Url, StoreError> {
     Url::from_directory_path(&absolute).map_err(|()| bad_location(text, "it is no absolute path"))
 }
 
-/// The object store of a table location, with credentials from the environment.
+/// The object store of a table location, with credentials from the environment. Writes to local files are on the disk once they return.
 ///
 /// # Errors
 /// [`StoreError::Location`] for a scheme that this build does not know.
 pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
+    if url.scheme() == "file" {
+        let path = url.to_file_path().map_err(|()| bad_location(url.as_str(), "a file:// URL needs an absolute path"))?;
+        let path = Path::from_absolute_path(&path).map_err(|error| bad_location(url.as_str(), &first_line(&error)))?;
+        return Ok((Arc::new(DurableFileSystem::new()), path));
+    }
     let (store, path) =
         object_store::parse_url_opts(url, options(url)).map_err(|error| bad_location(&without_credentials(url), &first_line(&error)))?;
     Ok((Arc::from(store), path))

@@ -1,0 +1,181 @@
+//! Local files that survive a power loss.
+//!
+//! `object_store`'s [`LocalFileSystem`] hands bytes to the kernel and renames, so that after a power loss a commit may be there with
+//! nothing in it. Here the bytes and the folder are on the disk before a write is said to be done. What is not finished has a name that
+//! listings leave out (`name#123`).
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::Path as LocalPath;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+};
+
+/// The local file system, with writes that are on the disk once they return.
+#[derive(Debug, Clone)]
+pub(super) struct DurableFileSystem(LocalFileSystem);
+
+impl DurableFileSystem {
+    pub(super) fn new() -> Self {
+        Self(LocalFileSystem::new())
+    }
+}
+
+impl std::fmt::Display for DurableFileSystem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("local files")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for DurableFileSystem {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        let create = match options.mode {
+            PutMode::Overwrite => false,
+            PutMode::Create => true,
+            // Local files have no versions; the store below says so.
+            PutMode::Update(_) => return self.0.put_opts(location, payload, options).await,
+        };
+        let path = self.0.path_to_filesystem(location)?;
+        let shown = location.to_string();
+        let written = tokio::task::spawn_blocking(move || write(&path, &payload, create)).await;
+        match written {
+            Ok(Ok(())) => Ok(PutResult { e_tag: None, version: None }),
+            Ok(Err(error)) if error.kind() == ErrorKind::AlreadyExists => {
+                Err(Error::AlreadyExists { path: shown, source: Box::new(error) })
+            }
+            Ok(Err(error)) => Err(Error::Generic { store: "local files", source: Box::new(error) }),
+            Err(error) => Err(Error::JoinError { source: error }),
+        }
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        Ok(Box::new(Upload { store: self.clone(), location: location.clone(), parts: Vec::new() }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.0.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.0.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.0.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.0.rename_opts(from, to, options).await
+    }
+}
+
+/// Writes beside the place, and moves it there once it is on the disk.
+fn write(path: &LocalPath, payload: &PutPayload, create: bool) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(LocalPath::new("/"));
+    create_folder(folder)?;
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!("#{}", uuid::Uuid::new_v4().as_u128()));
+    let unfinished = LocalPath::new(&unfinished);
+    let written = write_new(unfinished, payload)
+        .and_then(|()| if create { std::fs::hard_link(unfinished, path) } else { std::fs::rename(unfinished, path) });
+    if written.is_err() || create {
+        // After a rename there is nothing left; what cannot be removed is invisible.
+        let _ = std::fs::remove_file(unfinished);
+    }
+    written?;
+    File::open(folder)?.sync_all()
+}
+
+/// Makes a folder and those above it; each new name is on the disk too.
+fn create_folder(folder: &LocalPath) -> std::io::Result<()> {
+    let missing: Vec<&LocalPath> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    std::fs::create_dir_all(folder)?;
+    missing.iter().filter_map(|folder| folder.parent()).try_for_each(|parent| File::open(parent)?.sync_all())
+}
+
+fn write_new(path: &LocalPath, payload: &PutPayload) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    payload.iter().try_for_each(|bytes| file.write_all(bytes))?;
+    file.sync_all()
+}
+
+/// An upload in parts. They wait in memory: Delta sends checkpoints in parts, which are small beside what a run holds.
+#[derive(Debug)]
+struct Upload {
+    store: DurableFileSystem,
+    location: Path,
+    parts: Vec<PutPayload>,
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        self.parts.push(data);
+        Box::pin(async { Ok(()) })
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let payload = std::mem::take(&mut self.parts).into_iter().flatten().collect();
+        self.store.put_opts(&self.location, payload, PutOptions::default()).await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        self.parts.clear();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_conditional_write_loses_against_what_is_there_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DurableFileSystem::new();
+        let path = Path::from_absolute_path(folder.path().join("a/b.json")).unwrap();
+        let create = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        store.put_opts(&path, "one".into(), create()).await.unwrap();
+        let lost = store.put_opts(&path, "two".into(), create()).await.unwrap_err();
+        assert!(matches!(lost, Error::AlreadyExists { .. }), "{lost}");
+        assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "one");
+        store.put(&path, "three".into()).await.unwrap();
+        assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "three");
+        assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1, "nothing unfinished stays");
+    }
+
+    #[tokio::test]
+    async fn parts_come_in_order_and_what_is_unfinished_is_not_listed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DurableFileSystem::new();
+        let path = Path::from_absolute_path(folder.path().join("c.parquet")).unwrap();
+        let mut upload = store.put_multipart(&path).await.unwrap();
+        upload.put_part("one".into()).await.unwrap();
+        upload.put_part("two".into()).await.unwrap();
+        assert!(store.get(&path).await.is_err());
+        upload.complete().await.unwrap();
+        assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "onetwo");
+        std::fs::write(folder.path().join("c.parquet#77"), "half").unwrap();
+        let prefix = Path::from_absolute_path(folder.path()).unwrap();
+        let listed: Vec<_> = store.list(Some(&prefix)).try_collect().await.unwrap();
+        assert_eq!(listed.len(), 1);
+    }
+}
