@@ -99,3 +99,103 @@ proptest! {
         prop_assert_eq!(count("select count(*) n from errors"), summary["processing_errors"].as_u64());
     }
 }
+
+/// One run: for each trace id what stands in the input.
+#[derive(Debug, Clone)]
+enum Delivered {
+    /// A trace whose message has this number.
+    Good(u8),
+    /// A trace without spans.
+    Bad,
+}
+
+/// What happens to the tables.
+#[derive(Debug, Clone)]
+enum Step {
+    Run(std::collections::BTreeMap<u8, Delivered>),
+    /// Killed after so many milliseconds.
+    Killed(std::collections::BTreeMap<u8, Delivered>, u64),
+    Maintain,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let delivered = prop_oneof![3 => (0..3u8).prop_map(Delivered::Good), 1 => Just(Delivered::Bad)];
+    let input = prop::collection::btree_map(0..30u8, delivered, 0..12);
+    prop_oneof![
+        4 => input.clone().prop_map(Step::Run),
+        2 => (input, 20..400u64).prop_map(|(input, millis)| Step::Killed(input, millis)),
+        1 => Just(Step::Maintain),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+    /// Any sequence of runs equals a map from trace id to last good pattern, and one from failing ids to their error. A killed run happened
+    /// wholly or not at all.
+    #[test]
+    fn tables_are_maps(steps in prop::collection::vec(step(), 1..8)) {
+        use std::collections::{BTreeMap, BTreeSet};
+        let place = Place::new();
+        place.put("none.jsonl", "");
+        place.run(&[]);
+        let apply = |(mut patterns, mut errors): (BTreeMap<u8, u8>, BTreeSet<u8>), input: &BTreeMap<u8, Delivered>| {
+            for (id, delivered) in input {
+                match delivered {
+                    Delivered::Good(message) => {
+                        patterns.insert(*id, *message);
+                        errors.remove(id);
+                    }
+                    Delivered::Bad => {
+                        errors.insert(*id);
+                    }
+                }
+            }
+            (patterns, errors)
+        };
+        let put = |input: &BTreeMap<u8, Delivered>| {
+            let line = |(id, delivered): (&u8, &Delivered)| match delivered {
+                Delivered::Good(message) => trace(&format!("{id}"), &format!("boom number {message}")),
+                Delivered::Bad => format!("{{\"trace_id\": \"{id}\", \"spans\": []}}\n"),
+            };
+            place.put("a.jsonl", input.iter().map(line).collect::<String>());
+        };
+        let mut expected = (BTreeMap::new(), BTreeSet::new());
+        for step in &steps {
+            let mut allowed = Vec::new();
+            match step {
+                Step::Run(input) => {
+                    put(input);
+                    place.run(&[]);
+                    allowed.push(apply(expected.clone(), input));
+                }
+                Step::Killed(input, millis) => {
+                    put(input);
+                    let mut run = crate::support::failsift(&["run", "--input", &place.input(), "--output", &place.output()])
+                        .stdout(std::process::Stdio::null())
+                        .spawn()
+                        .unwrap();
+                    std::thread::sleep(std::time::Duration::from_millis(*millis));
+                    run.kill().unwrap();
+                    run.wait().unwrap();
+                    // Ends a commit that had begun, so that there are two cases and not one for each table.
+                    crate::support::call(&["maintain", "--tables", &place.output()]);
+                    allowed.extend([expected.clone(), apply(expected.clone(), input)]);
+                }
+                Step::Maintain => {
+                    prop_assert!(crate::support::call(&["maintain", "--tables", &place.output()]).status.success());
+                    allowed.push(expected.clone());
+                }
+            }
+            let number = |row: &Value, key: &str| row[key].as_str().unwrap().parse::<u8>().unwrap();
+            let sql = "select distinct trace_id, regexp_replace(e['excerpt'], '.*boom number ([0-9]).*', '\\1') m from (select trace_id, unnest(evidence) e from patterns) where e['excerpt'] like '%boom%'";
+            let patterns: BTreeMap<u8, u8> = place.rows(sql).iter().map(|row| (number(row, "trace_id"), number(row, "m"))).collect();
+            let errors = place.rows("select trace_ref from errors");
+            let found = (patterns, errors.iter().map(|row| number(row, "trace_ref")).collect::<BTreeSet<u8>>());
+            prop_assert_eq!(errors.len(), found.1.len());
+            prop_assert_eq!(place.rows("select count(*) n from patterns")[0]["n"].as_u64(), Some(found.0.len() as u64));
+            prop_assert!(allowed.contains(&found), "{:?}: {:?} is none of {:?}", step, found, allowed);
+            expected = found;
+        }
+    }
+}

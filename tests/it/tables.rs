@@ -61,18 +61,31 @@ fn all_three_tables_exist_after_an_empty_run() {
 #[test]
 fn writers_at_the_same_time_lose_and_double_nothing() {
     let place = Place::new();
-    place.put("a.jsonl", (0..40).map(|index| trace(&format!("t-{index}"), "boom")).collect::<String>());
-    let (input, out) = (place.input(), place.output());
-    std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..4).map(|_| scope.spawn(|| call(&["run", "--input", &input, "--output", &out]))).collect();
-        for writer in writers {
-            let output = writer.join().unwrap();
-            assert!(output.status.success(), "{}", stderr(&output));
-        }
-    });
-    let counted = &place.rows("select count(*) n, count(distinct trace_id) u from patterns")[0];
-    assert_eq!((&counted["n"], &counted["u"]), (&40.into(), &40.into()));
-    assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 4);
+    // Each writer has half of its traces in common with the next one.
+    let inputs: Vec<String> = (0..4)
+        .map(|writer| {
+            let traces = (0..40).map(|number| trace(&format!("t-{}", writer * 20 + number), "boom"));
+            place.put(&format!("{writer}.jsonl"), traces.collect::<String>() + "broken\n").display().to_string()
+        })
+        .collect();
+    let out = place.output();
+    for round in 1..=3 {
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = inputs.iter().map(|input| scope.spawn(|| call(&["run", "--input", input, "--output", &out]))).collect();
+            // Housekeeping goes on meanwhile; in the first round there may be nothing to look after yet.
+            let keeper = scope.spawn(|| (0..3).map(|_| call(&["maintain", "--tables", &out])).collect::<Vec<_>>());
+            for output in writers.into_iter().map(|writer| writer.join().unwrap()) {
+                assert!(output.status.success(), "{}", stderr(&output));
+            }
+            for output in keeper.join().unwrap() {
+                assert!(output.status.success() || round == 1, "{}", stderr(&output));
+            }
+        });
+        let counted = &place.rows("select count(*) n, count(distinct trace_id) u from patterns")[0];
+        assert_eq!((&counted["n"], &counted["u"]), (&100.into(), &100.into()), "round {round}");
+        assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 4);
+        assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 4 * round);
+    }
 }
 
 #[test]

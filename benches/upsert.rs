@@ -1,0 +1,320 @@
+//! What an upsert costs: 1,000 patterns into a table of a million (1.4 KB each, 16 buckets), beside Delta's MERGE through the same crate on
+//! the same table; and 100,000 new patterns beside the same batches as one plain Parquet file. Each upsert is a process of its own, so that
+//! its peak memory is known.
+//!
+//! ```text
+//! cargo bench --bench upsert                          # release: for the figures
+//! cargo bench --profile dev --bench upsert -- 20000   # a small table, to see that it works; DataFusion is not optimised then
+//! ```
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::panic,
+    reason = "a benchmark prints, and ends where its set-up fails"
+)]
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use datafusion::prelude::SessionContext;
+use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunStatus, RunSummary, Source};
+use failsift::store;
+use failsift::validate::{self, Pattern, PatternSchema};
+use failsift::write::{TableName, WriteOptions, Writer, open_existing};
+use futures::{StreamExt, TryStreamExt};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+const UPSERTED: u64 = 1_000;
+/// Memory that an upsert may take.
+const PEAK_MB_MAX: f64 = 512.0;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["ours", place, rows, kind] => runtime.block_on(ours(place, rows.parse().expect("a count"), kind)),
+        ["merge", place, rows, kind] => runtime.block_on(merge(place, rows.parse().expect("a count"), kind)),
+        ["fill", place, rows] => runtime.block_on(fill(place, rows.parse().expect("a count"))),
+        rest => compare(&runtime, rest.first().map_or(1_000_000, |rows| rows.parse().expect("a count of rows"))),
+    }
+}
+
+fn compare(runtime: &tokio::runtime::Runtime, rows: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let base = folder.path().join("base");
+    child(&["fill", text(&base), &rows.to_string()]);
+    let (files, bytes) = runtime.block_on(size(text(&base)));
+    println!("table of {rows} rows: {files} files, {:.0} MB\n", bytes as f64 / 1e6);
+    println!("{:>10}  {:>9}  {:>9}  {:>9}  {:>9}  {:>6}", "upserted", "ours s", "ours MB", "MERGE s", "MERGE MB", "ratio");
+    for kind in ["new", "half", "replacing"] {
+        let measured: Vec<(f64, f64)> = ["ours", "merge"]
+            .iter()
+            .map(|who| {
+                let copy = folder.path().join(format!("{who}-{kind}"));
+                // Files of a table never change, so links are enough.
+                let copied = Command::new("cp").args(["-al", text(&base), text(&copy)]).status().expect("cp");
+                assert!(copied.success());
+                let said = child(&[who, text(&copy), &rows.to_string(), kind]);
+                let counted = runtime.block_on(count(text(&copy)));
+                let expected = rows
+                    + match kind {
+                        "new" => UPSERTED,
+                        "half" => UPSERTED / 2,
+                        _ => 0,
+                    };
+                assert_eq!(counted, (expected, expected), "{who} {kind}");
+                said
+            })
+            .collect();
+        let [(ours, ours_mb), (merge, merge_mb)] = measured.as_slice() else { panic!("two are measured") };
+        println!("{kind:>10}  {ours:>9.2}  {ours_mb:>9.0}  {merge:>9.2}  {merge_mb:>9.0}  {:>6.2}", ours / merge);
+        assert!(*ours_mb < PEAK_MB_MAX, "an upsert took {ours_mb:.0} MB");
+    }
+    let many = (rows / 10).max(1_000);
+    let (ours, plain) = runtime.block_on(beside_plain_parquet(folder.path(), many));
+    println!("\n{many} new patterns: {:.2} s, the same batches as plain Parquet {:.2} s, ratio {:.2}", ours, plain, ours / plain);
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path that is text")
+}
+
+/// Runs a phase; gives seconds and peak megabytes.
+fn child(arguments: &[&str]) -> (f64, f64) {
+    let output = Command::new(std::env::current_exe().expect("this program")).args(arguments).output().expect("start a phase");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = said.split_whitespace().map(|number| number.parse().expect("a number"));
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
+
+fn say(time: Duration) {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    let peak_kb: f64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    println!("{} {}", time.as_secs_f64(), peak_kb / 1e3);
+}
+
+async fn fill(place: &str, rows: u64) {
+    let start = Instant::now();
+    let mut first = 0;
+    // In several runs, as tables grow.
+    while first < rows {
+        let last = (first + 250_000).min(rows);
+        write(place, first..last).await;
+        first = last;
+    }
+    say(start.elapsed());
+}
+
+/// Ids of what is upserted: those from `rows` on are new, those below it replace.
+fn upserted(rows: u64, kind: &str) -> Vec<u64> {
+    let step = (rows / UPSERTED).max(1);
+    let new = match kind {
+        "new" => UPSERTED,
+        "half" => UPSERTED / 2,
+        _ => 0,
+    };
+    (0..UPSERTED).map(|number| if number < new { rows + number } else { (number * step) % rows }).collect()
+}
+
+async fn ours(place: &str, rows: u64, kind: &str) {
+    let patterns = patterns(upserted(rows, kind)).await;
+    let start = Instant::now();
+    write_patterns(place, patterns).await;
+    say(start.elapsed());
+}
+
+async fn merge(place: &str, rows: u64, kind: &str) {
+    let incoming = tempfile::tempdir().expect("a folder");
+    write_patterns(text(incoming.path()), patterns(upserted(rows, kind)).await).await;
+    let batches = read(text(incoming.path())).await;
+    let start = Instant::now();
+    let table = open(place).await;
+    let context = SessionContext::new();
+    let source = context.read_batches(batches).expect("a source");
+    let columns: Vec<String> = source.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let set = |name: &String| (name.clone(), format!("source.{name}"));
+    table
+        .merge(source, "target.trace_id = source.trace_id")
+        .with_source_alias("source")
+        .with_target_alias("target")
+        .when_matched_update(|update| columns.iter().map(set).fold(update, |update, (name, value)| update.update(name, value)))
+        .expect("an update")
+        .when_not_matched_insert(|insert| columns.iter().map(set).fold(insert, |insert, (name, value)| insert.set(name, value)))
+        .expect("an insert")
+        .await
+        .expect("a merge");
+    say(start.elapsed());
+}
+
+async fn beside_plain_parquet(folder: &Path, rows: u64) -> (f64, f64) {
+    let place = folder.join("many");
+    let rows = patterns((0..rows).collect()).await;
+    let start = Instant::now();
+    write_patterns(text(&place), rows).await;
+    let ours = start.elapsed();
+    let batches = read(text(&place)).await;
+    let level = ZstdLevel::try_new(3).expect("a level");
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+    let start = Instant::now();
+    let file = std::fs::File::create(folder.join("plain.parquet")).expect("a file");
+    let schema = batches.first().expect("rows").schema();
+    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).expect("a writer");
+    batches.iter().for_each(|batch| writer.write(batch).expect("write"));
+    writer.into_inner().expect("write").sync_all().expect("on the disk");
+    (ours.as_secs_f64(), start.elapsed().as_secs_f64())
+}
+
+async fn open(place: &str) -> deltalake_core::DeltaTable {
+    let location = store::table_url(place).expect("a place");
+    open_existing(&location, TableName::Patterns, None).await.expect("a table that opens").expect("a table")
+}
+
+async fn size(place: &str) -> (usize, i64) {
+    let table = open(place).await;
+    let state = table.snapshot().expect("a state");
+    let files: Vec<_> = state.snapshot().file_views(table.log_store().as_ref(), None).try_collect().await.expect("files");
+    (files.len(), files.iter().map(deltalake_core::kernel::LogicalFileView::size).sum())
+}
+
+async fn read(place: &str) -> Vec<RecordBatch> {
+    let provider = open(place).await.table_provider().await.expect("a provider");
+    SessionContext::new().read_table(provider).expect("rows").collect().await.expect("rows")
+}
+
+/// Rows and distinct trace ids.
+async fn count(place: &str) -> (u64, u64) {
+    let provider = open(place).await.table_provider().await.expect("a provider");
+    let context = SessionContext::new();
+    context.register_table("patterns", provider).expect("a table");
+    let counted = context.sql("select count(*), count(distinct trace_id) from patterns").await.expect("SQL").collect().await.expect("rows");
+    let number = |column: usize| {
+        let values = counted.first().expect("a row").column(column);
+        let values = values.as_any().downcast_ref::<arrow::array::Int64Array>().expect("a count");
+        u64::try_from(values.value(0)).expect("a count")
+    };
+    (number(0), number(1))
+}
+
+async fn write(place: &str, ids: std::ops::Range<u64>) {
+    let drafts = futures::stream::iter(ids.map(|id| Ok(draft(id)))).boxed();
+    write_outcomes(place, validate::patterns(drafts, PatternSchema::new("a-run").expect("a schema"))).await;
+}
+
+async fn patterns(ids: Vec<u64>) -> Vec<Pattern> {
+    let drafts = futures::stream::iter(ids.into_iter().map(|id| Ok(draft(id)))).boxed();
+    let made = validate::patterns(drafts, PatternSchema::new("a-run").expect("a schema"));
+    made.map(|pattern| pattern.expect("a pattern that fits the schema")).collect().await
+}
+
+async fn write_patterns(place: &str, patterns: Vec<Pattern>) {
+    write_outcomes(place, futures::stream::iter(patterns.into_iter().map(Ok)).boxed()).await;
+}
+
+async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pattern>) {
+    let location = store::table_url(place).expect("a place");
+    let run_id = uuid::Uuid::now_v7().to_string();
+    let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None };
+    let mut writer = Writer::begin(&location, &run_id, options).await.expect("a writer");
+    let mut summary = summary(run_id);
+    writer.outcomes(outcomes, &mut summary, Default::default).await.expect("staged");
+    summary.received = summary.stored;
+    writer.commit(&mut summary, std::collections::HashSet::new()).await.expect("committed");
+}
+
+fn summary(run_id: String) -> RunSummary {
+    RunSummary {
+        run_id,
+        pipeline: "bench".into(),
+        status: RunStatus::Complete,
+        started_at: "2026-11-25T09:00:00Z".into(),
+        finished_at: "2026-11-25T09:00:00Z".into(),
+        received: 0,
+        processed: 0,
+        stored: 0,
+        validation_failures: 0,
+        processing_errors: 0,
+        timed_out: 0,
+        unchanged: 0,
+        filtered: 0,
+        skipped_objects: Vec::new(),
+        objects_read: 0,
+        bytes_read: 0,
+        spans_read: 0,
+        input_tokens: 0,
+        output_tokens: 0,
+        cost_usd: 0.0,
+        grounding_rate: None,
+        redaction_key_id: String::new(),
+        latency_ms_p50: None,
+        latency_ms_p95: None,
+        latency_ms_max: None,
+        failures: Vec::new(),
+    }
+}
+
+/// A pattern of some 1.4 KB whose texts do not repeat.
+fn draft(id: u64) -> Draft {
+    const WORDS: [&str; 24] = [
+        "the", "tool", "search", "answered", "after", "three", "calls", "with", "an", "error", "status", "timeout", "model", "request",
+        "limit", "reached", "context", "window", "schema", "invalid", "retry", "later", "agent", "failed",
+    ];
+    let mut state = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut words = |bytes: usize| {
+        let mut text = String::with_capacity(bytes + 16);
+        while text.len() < bytes {
+            let number = random();
+            match number % 4 {
+                0 => text.push_str(&(number >> 40).to_string()),
+                _ => text.push_str(WORDS.get(usize::try_from(number >> 32).unwrap_or(0) % WORDS.len()).unwrap_or(&"")),
+            }
+            text.push(' ');
+        }
+        text.trim_end().to_owned()
+    };
+    let excerpt = |text: String| Evidence {
+        kind: EvidenceKind::Excerpt,
+        span_id: Some(format!("{id:016x}")),
+        field: Some("status_message".into()),
+        signal: None,
+        excerpt: Some(text),
+        verified: true,
+    };
+    Draft {
+        trace_id: format!("{:016x}{id:016x}", id.wrapping_mul(0xd6e8_feb8_6659_fd93)),
+        title: words(60),
+        label: Label::parse("tool_failure/tool_timeout").expect("a label"),
+        summary: words(180),
+        root_cause_hypothesis: words(180),
+        evidence: (0..2).map(|_| excerpt(words(150))).collect(),
+        actions: vec![words(100), words(100)],
+        confidence: 0.9,
+        confidence_rationale: words(80),
+        fingerprint: words(16),
+        analyzer: "embedded".into(),
+        model: "rules-2".into(),
+        spans_seen: 12,
+        spans_total: 12,
+        input_tokens: 0,
+        output_tokens: 0,
+        cost_usd: 0.0,
+        service: Some("shop".into()),
+        environment: Some("production".into()),
+        trace_started_at_ns: Some(1_795_424_400_000_000_000),
+        source: Source { uri: format!("s3://traces/agents/day={}/part.jsonl", id % 30), ..Source::default() },
+        content_digest: format!("{id:064x}"),
+    }
+}

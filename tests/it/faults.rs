@@ -1,0 +1,129 @@
+//! Stores that fail: a clear error, and tables as they were.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::{KEY, Place, call, stderr, trace};
+
+fn traces(place: &Place, count: usize, message: &str) {
+    place.put("a.jsonl", (0..count).map(|number| trace(&format!("t-{number}"), message)).collect::<String>());
+}
+
+/// Runs failsift in a mount namespace of its own, after `mount` has put something over the output.
+fn run_with_mount(place: &Place, mount: &str) -> Output {
+    let (input, output) = (place.input(), place.output());
+    std::fs::create_dir_all(&output).unwrap();
+    let script = format!("{mount} && exec {} run --input {input} --output {output}", env!("CARGO_BIN_EXE_failsift"));
+    let script = script.replace("OUT", &output);
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "bash", "-c", &script]).env("FAILSIFT_REDACTION_KEY", KEY);
+    command.output().expect("unshare makes a namespace of its own")
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_says_so() {
+    let place = Place::new();
+    // Rows of some kilobytes that do not compress: more than the disk holds.
+    let noise =
+        |seed: usize| (0..150).map(|word| format!("{:x} ", (seed * 7_919 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect::<String>();
+    place.put("a.jsonl", (0..3_000).map(|number| trace(&format!("t-{number}"), &noise(number))).collect::<String>());
+    let run = run_with_mount(&place, "mount -t tmpfs -o size=512k tmpfs OUT");
+    assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+    assert!(stderr(&run).contains("No space left") && stderr(&run).contains("hint"), "{}", stderr(&run));
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_an_error_before_anything_is_done() {
+    let place = Place::new();
+    traces(&place, 3, "boom");
+    place.run(&[]);
+    let before = place.rows("select * from patterns order by trace_id");
+    let run = run_with_mount(&place, "mount --bind OUT OUT && mount -o remount,bind,ro OUT");
+    assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+    assert!(stderr(&run).contains("Read-only") && stderr(&run).contains("hint"), "{}", stderr(&run));
+    assert_eq!(place.rows("select * from patterns order by trace_id"), before);
+}
+
+/// A data file of `patterns`.
+fn data_file(place: &Place) -> std::path::PathBuf {
+    fn find(folder: &Path) -> Option<std::path::PathBuf> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| {
+            if path.is_dir() { find(&path) } else { path.extension().is_some_and(|extension| extension == "parquet").then_some(path) }
+        })
+    }
+    find(&place.path().join("out/patterns")).unwrap()
+}
+
+#[test]
+fn a_damaged_data_file_is_named_and_nothing_is_committed() {
+    let place = Place::new();
+    traces(&place, 20, "boom");
+    place.run(&[]);
+    let file = data_file(&place);
+    let bytes = std::fs::read(&file).unwrap();
+    let mut states = Vec::new();
+    // Cut, garbage in the footer, garbage in the data, empty, gone.
+    states.push(Some(bytes[..bytes.len() / 2].to_vec()));
+    states.push(Some([&bytes[..bytes.len() - 20], &[0xff; 12], &bytes[bytes.len() - 8..]].concat()));
+    states.push(Some([&bytes[..4], &vec![0xff; bytes.len() - 4_000], &bytes[bytes.len() - 3_996..]].concat()));
+    states.push(Some(Vec::new()));
+    states.push(None);
+    for state in states {
+        match &state {
+            Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let run = call(&["run", "--input", &place.input(), "--output", &place.output()]);
+        assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+        let name = file.file_name().unwrap().to_string_lossy();
+        assert!(stderr(&run).contains(&*name) && stderr(&run).contains("patterns"), "{}", stderr(&run));
+        assert!(!stderr(&run).contains("a defect of failsift"), "{}", stderr(&run));
+        std::fs::write(&file, &bytes).unwrap();
+        assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 1, "nothing was committed");
+    }
+    // What those runs had finished is taken up once the file is back.
+    place.run(&[]);
+    let row = &place.rows("select count(*) n, count(distinct trace_id) u from patterns")[0];
+    assert_eq!((&row["n"], &row["u"]), (&20.into(), &20.into()));
+}
+
+#[test]
+fn a_damaged_log_is_an_error_of_its_table() {
+    let place = Place::new();
+    traces(&place, 3, "boom");
+    place.run(&[]);
+    let log = place.path().join("out/errors/_delta_log/00000000000000000000.json");
+    let text = std::fs::read(&log).unwrap();
+    for damaged in [&text[..text.len() / 2], b"", b"\xff\xfe garbage"] {
+        std::fs::write(&log, damaged).unwrap();
+        let run = call(&["run", "--input", &place.input(), "--output", &place.output()]);
+        assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
+        assert!(stderr(&run).contains("errors"), "{}", stderr(&run));
+        assert!(!stderr(&run).contains("a defect of failsift"), "{}", stderr(&run));
+    }
+    std::fs::write(&log, text).unwrap();
+    assert_eq!(place.run(&[])["stored"], 3);
+}
+
+#[test]
+fn tables_that_are_removed_in_the_middle_end_the_run_clearly() {
+    use std::process::Stdio;
+    let place = Place::new();
+    traces(&place, 20_000, "boom");
+    let mut run = crate::support::failsift(&["run", "--input", &place.input(), "--output", &place.output()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = place.path().join("out/patterns/_delta_log");
+    while !place.path().join("out/runs/_delta_log/00000000000000000000.json").exists() {
+        assert!(run.try_wait().unwrap().is_none(), "the run makes its tables first");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    std::fs::remove_dir_all(log).unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("patterns") && stderr(&output).contains("hint"), "{}", stderr(&output));
+    // The next run makes the table anew.
+    assert_eq!(place.run(&[])["stored"], 20_000);
+}
