@@ -303,7 +303,7 @@ fn draft(id: u64) -> Draft {
         actions: vec![words(100), words(100)],
         confidence: 0.9,
         confidence_rationale: words(80),
-        fingerprint: words(16),
+        fingerprint: format!("{:016x}", id % 1_000),
         analyzer: "embedded".into(),
         model: "rules-2".into(),
         spans_seen: 12,

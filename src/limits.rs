@@ -111,6 +111,9 @@ pub const SPAN_BATCH_ROWS: usize = 256;
 /// Finished rows that wait until they are staged: some 500 for each bucket, which make a row group that a commit copies as it stands.
 pub const STAGED_ROWS: usize = 8_192;
 
+/// Batches of [`STAGED_ROWS`] that are encoded and staged at once, while the next one is collected.
+pub const STAGING_IN_FLIGHT_MAX: usize = 2;
+
 /// Time that a finished row waits at most until it is staged: what a kill can cost of an analysis that is cheap.
 pub const STAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -147,8 +150,14 @@ pub const HEARTBEAT_MISSED_MAX: std::time::Duration = std::time::Duration::from_
 /// Partitions of `patterns` and `errors` in a new table.
 pub const BUCKETS: i32 = 16;
 
+/// Times that a listing goes on after its answer was cut off.
+pub const LISTINGS_CUT_OFF_MAX: u32 = 10;
+
 /// Commits that are tried when other writers are faster.
 pub const COMMIT_ATTEMPTS_MAX: usize = 30;
+
+/// Commits that are tried when the store fails: it retries by itself what can be repeated safely, which a conditional write is not.
+pub const COMMIT_FAILURES_MAX: usize = 4;
 
 /// How long `maintain` keeps what no version names any more, for those who still read it; `--retention` overrides it.
 pub const RETENTION: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);

@@ -4,6 +4,7 @@
 //! `AZURE_*`); <https://docs.rs/object_store> lists them.
 
 mod durable;
+mod retrying;
 
 use std::ops::Range;
 use std::path::{Path as LocalPath, PathBuf};
@@ -22,6 +23,7 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use url::Url;
 
 use self::durable::DurableFileSystem;
+use self::retrying::Retrying;
 
 /// Why an input or output location could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +113,7 @@ impl Location {
         let key_start = shown.len() - shown_key(&shown).len();
         let uri_base = shown.get(..key_start).unwrap_or(text).to_owned();
         let listable = !matches!(url.scheme(), "http" | "https");
-        Ok(Self { store: Arc::from(store), prefix, uri_base, glob, shown, listable })
+        Ok(Self { store: Arc::new(Retrying::new(Arc::from(store))), prefix, uri_base, glob, shown, listable })
     }
 
     /// As the user gave it, without credentials.
@@ -249,7 +251,7 @@ pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     }
     let (store, path) =
         object_store::parse_url_opts(url, options(url)).map_err(|error| bad_location(&without_credentials(url), &first_line(&error)))?;
-    Ok((Arc::from(store), path))
+    Ok((Arc::new(Retrying::new(Arc::from(store))), path))
 }
 
 /// What the builders of `object_store` are told: the environment, and that who writes `http://` means it.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use deltalake_core::DeltaTableError;
 use futures::StreamExt;
+use tokio::task::JoinSet;
 use url::Url;
 
 pub use self::columns::{errors_schema, patterns_schema, runs_schema};
@@ -30,7 +31,7 @@ use self::table::Table;
 pub use self::table::{AsOf, TableName, open_existing};
 use self::table_writer::{Destination, TableWriter};
 use self::upsert::{Mark, Superseded};
-use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS};
+use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX};
 use crate::model::{Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, text_key};
 use crate::pool;
 use crate::validate::Pattern;
@@ -159,7 +160,9 @@ impl LabelCount {
 #[derive(Debug)]
 pub struct Writer {
     tables: Tables,
-    staging: Staging,
+    staging: Arc<Staging>,
+    /// Rows that are being encoded and staged.
+    in_flight: JoinSet<Result<(), WriteError>>,
     options: WriteOptions,
     run_id: String,
     /// Commits that were made before the last one.
@@ -194,7 +197,8 @@ impl Writer {
         }
         Ok(Self {
             tables,
-            staging,
+            staging: Arc::new(staging),
+            in_flight: JoinSet::new(),
             options,
             run_id: run_id.to_owned(),
             part: 0,
@@ -235,11 +239,13 @@ impl Writer {
             }
             if self.options.commit_every.is_some_and(|every| committed_at.elapsed() >= every) {
                 self.stage(&mut waiting).await?;
+                self.staged(0).await?;
                 self.commit_staged(objects(), false).await?;
                 committed_at = Instant::now();
             }
         }
-        self.stage(&mut waiting).await
+        self.stage(&mut waiting).await?;
+        self.staged(0).await
     }
 
     fn take(&mut self, outcome: Outcome<Pattern>, waiting: &mut Waiting, summary: &mut RunSummary) {
@@ -263,17 +269,37 @@ impl Writer {
         }
     }
 
+    /// Begins to stage what waits, as soon as there is room.
     async fn stage(&mut self, waiting: &mut Waiting) -> Result<(), WriteError> {
         if !waiting.patterns.is_empty() {
             let (rows, buckets) = (std::mem::take(&mut waiting.patterns), self.tables.patterns.buckets());
-            let bytes = pool::run(move || encode_patterns(rows, buckets)).await?;
-            self.staging.put(TableName::Patterns, bytes).await?;
+            self.stage_encoded(TableName::Patterns, move || encode_patterns(rows, buckets)).await?;
         }
         if !waiting.errors.is_empty() {
             let (rows, buckets) = (std::mem::take(&mut waiting.errors), self.tables.errors.buckets());
             let run_id = self.run_id.clone();
-            let bytes = pool::run(move || encode(&columns::errors(&rows, &run_id, buckets)?)).await?;
-            self.staging.put(TableName::Errors, bytes).await?;
+            self.stage_encoded(TableName::Errors, move || encode(&columns::errors(&rows, &run_id, buckets)?)).await?;
+        }
+        Ok(())
+    }
+
+    async fn stage_encoded(
+        &mut self,
+        table: TableName,
+        encode: impl FnOnce() -> Result<Vec<u8>, WriteError> + Send + 'static,
+    ) -> Result<(), WriteError> {
+        self.staged(STAGING_IN_FLIGHT_MAX - 1).await?;
+        let staging = Arc::clone(&self.staging);
+        self.in_flight.spawn(async move { Ok(staging.put(table, pool::run(encode).await?).await?) });
+        Ok(())
+    }
+
+    /// Waits until no more than `left` are being staged.
+    async fn staged(&mut self, left: usize) -> Result<(), WriteError> {
+        while self.in_flight.len() > left
+            && let Some(staged) = self.in_flight.join_next().await
+        {
+            staged.unwrap_or_else(|error| std::panic::resume_unwind(Box::new(error)))?;
         }
         Ok(())
     }
@@ -310,7 +336,9 @@ impl Writer {
     }
 
     /// Leaves finished work to the next run, after a failure.
-    pub async fn leave(self) {
+    pub async fn leave(mut self) {
+        // What is being staged is finished work too; why the run failed is said already.
+        while self.in_flight.join_next().await.is_some() {}
         self.staging.leave().await;
     }
 

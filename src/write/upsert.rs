@@ -20,7 +20,7 @@ use object_store::ObjectStoreExt;
 
 use super::table::{Table, TableName};
 use super::table_writer::{Bucket, Destination, TableWriter, columns_of};
-use crate::limits::{COMMIT_ATTEMPTS_MAX, DATA_FILE_BYTES, REWRITES_IN_FLIGHT_MAX, SMALL_FILE_BYTES, SMALL_FILES_MAX};
+use crate::limits::{COMMIT_ATTEMPTS_MAX, COMMIT_FAILURES_MAX, DATA_FILE_BYTES, REWRITES_IN_FLIGHT_MAX, SMALL_FILE_BYTES, SMALL_FILES_MAX};
 use crate::model::text_key;
 use crate::store::Object;
 
@@ -78,14 +78,9 @@ pub(super) async fn commit(table: &mut Table, new: Vec<Add>, superseded: &Arc<Su
         let properties =
             CommitProperties::default().with_application_transaction(Transaction::new(mark.application(), mark.part)).with_max_retries(0);
         let Err(error) = try_commit(table, actions, operation, properties).await else { return Ok(()) };
-        if is_race(&error) {
-            attempts.wait(table.name, error).await?;
-            forget(table, &rewritten).await;
-        } else {
-            // It may have arrived although its answer did not.
-            table.delta.update_state().await?;
-            return if mark.is_in(table).await? { Ok(()) } else { Err(error) };
-        }
+        // It may have arrived although its answer did not, which the next attempt finds out.
+        attempts.wait(table.name, error).await?;
+        forget(table, &rewritten).await;
     }
 }
 
@@ -118,9 +113,6 @@ pub(super) async fn compact(table: &mut Table) -> DeltaResult<usize> {
         let operation = DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(DATA_FILE_BYTES).unwrap_or(i64::MAX) };
         let properties = CommitProperties::default().with_max_retries(0);
         let Err(error) = try_commit(table, actions, operation, properties).await else { return Ok(merged) };
-        if !is_race(&error) {
-            return Err(error);
-        }
         attempts.wait(table.name, error).await?;
         forget(table, &rewritten).await;
     }
@@ -128,21 +120,29 @@ pub(super) async fn compact(table: &mut Table) -> DeltaResult<usize> {
 
 /// Attempts at a commit, with a pause after each that grows.
 #[derive(Default)]
-struct Attempts(usize);
+struct Attempts {
+    lost: usize,
+    failed: usize,
+}
 
 impl Attempts {
     fn begun(&self) -> bool {
-        self.0 > 0
+        self.lost + self.failed > 0
     }
 
     /// Waits before the next attempt; the error where there were too many.
     async fn wait(&mut self, table: TableName, error: DeltaTableError) -> DeltaResult<()> {
-        self.0 += 1;
-        if self.0 >= COMMIT_ATTEMPTS_MAX {
+        let race = is_race(&error);
+        if race {
+            self.lost += 1;
+        } else {
+            self.failed += 1;
+        }
+        if self.lost >= COMMIT_ATTEMPTS_MAX || self.failed >= COMMIT_FAILURES_MAX {
             return Err(error);
         }
-        tracing::debug!(table = table.as_str(), attempt = self.0, "another writer was faster, planning again");
-        let delay = Duration::from_millis(20 << self.0.min(7)).min(Duration::from_secs(2));
+        tracing::debug!(table = table.as_str(), race, "a commit was not made, planning again");
+        let delay = Duration::from_millis(20 << (self.lost + self.failed).min(7)).min(Duration::from_secs(2));
         let random = uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or(0);
         tokio::time::sleep(delay / 2 + delay * u32::from(random) / 512).await;
         Ok(())

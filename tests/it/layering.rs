@@ -6,7 +6,7 @@ use std::path::Path;
 /// `(module, modules of the crate that it may name)`.
 const ALLOWED: [(&str, &[&str]); 15] = [
     ("model", &["limits", "schemas", "model"]),
-    ("store", &["store"]),
+    ("store", &["limits", "store"]),
     ("read", &["model", "limits", "store", "read"]),
     ("parse", &["model", "limits", "store", "read", "pool", "parse"]),
     ("redact", &["model", "limits", "pool", "redact"]),

@@ -11,6 +11,7 @@ mod formats;
 mod input;
 mod layering;
 mod properties;
+mod proxy;
 mod query;
 mod redaction;
 mod remote;

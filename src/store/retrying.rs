@@ -1,0 +1,137 @@
+//! Listings that survive an answer that was cut off.
+//!
+//! `object_store` repeats requests that fail, and goes on where the body of an object was cut off, but a listing whose answer was cut off
+//! ends in an error. A night's run lists a lot, so here it goes on behind the last object that came.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::client::{HttpError, HttpErrorKind};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions,
+    PutPayload, PutResult, RenameOptions, Result,
+};
+
+use crate::limits::LISTINGS_CUT_OFF_MAX;
+
+/// A remote store.
+#[derive(Debug, Clone)]
+pub(super) struct Retrying(Arc<dyn ObjectStore>);
+
+impl Retrying {
+    pub(super) fn new(store: Arc<dyn ObjectStore>) -> Self {
+        Self(store)
+    }
+
+    fn listing(&self, prefix: Option<&Path>, offset: Option<Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (store, prefix, mut last) = (Arc::clone(&self.0), prefix.cloned(), offset);
+        async_stream::stream! {
+            let mut attempts = Attempts::default();
+            loop {
+                let mut listed = match &last {
+                    Some(offset) => store.list_with_offset(prefix.as_ref(), offset),
+                    None => store.list(prefix.as_ref()),
+                };
+                let error = loop {
+                    match listed.next().await {
+                        Some(Ok(meta)) => {
+                            last = Some(meta.location.clone());
+                            yield Ok(meta);
+                        }
+                        Some(Err(error)) => break error,
+                        None => return,
+                    }
+                };
+                if let Err(error) = attempts.wait(error).await {
+                    yield Err(error);
+                    return;
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// How often an answer was cut off.
+#[derive(Default)]
+struct Attempts(u32);
+
+impl Attempts {
+    /// Waits before the next attempt; the error where it would not help.
+    async fn wait(&mut self, error: Error) -> Result<()> {
+        self.0 += 1;
+        if self.0 > LISTINGS_CUT_OFF_MAX || !was_cut_off(&error) {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_millis(100 << self.0.min(5))).await;
+        Ok(())
+    }
+}
+
+/// Whether an answer began to come and did not end.
+fn was_cut_off(error: &Error) -> bool {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(http) = error.downcast_ref::<HttpError>() {
+            return http.kind() != HttpErrorKind::Connect;
+        }
+        source = error.source();
+    }
+    false
+}
+
+impl std::fmt::Display for Retrying {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Retrying {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.0.put_opts(location, payload, options).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.0.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.0.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.0.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listing(prefix, None)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listing(prefix, Some(offset.clone()))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let mut attempts = Attempts::default();
+        loop {
+            match self.0.list_with_delimiter(prefix).await {
+                Err(error) => attempts.wait(error).await?,
+                listed => return listed,
+            }
+        }
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.0.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        self.0.rename_opts(from, to, options).await
+    }
+}

@@ -1,0 +1,127 @@
+//! An HTTP proxy between failsift and a store, which lets requests fail as stores let them fail. One request a connection.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is answered.
+    None,
+    /// It is refused with this status and error code, and never reaches the store.
+    Status(u16, &'static str),
+    /// The connection ends before the request reaches the store.
+    Reset,
+    /// The store does what it is asked for, and the connection ends before the answer.
+    AnswerLost,
+    /// Half of the answer comes.
+    HalfAnswer,
+    /// The answer takes this long.
+    Slow(Duration),
+}
+
+/// A request's method and path, without the query.
+pub(crate) struct Asked<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    /// How many requests came before.
+    pub(crate) number: usize,
+}
+
+/// How header lines of a request that begin with the one begin instead; what has no beginning is added.
+pub(crate) type Translation = &'static [(&'static str, &'static str)];
+
+pub(crate) struct Proxy {
+    pub(crate) url: String,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    /// Starts a proxy for the server at `port`; its threads end with the test's process.
+    pub(crate) fn start(port: u16, translation: Translation, fault: impl Fn(&Asked<'_>) -> Fault + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (fault, counter) = (Arc::new(fault), Arc::clone(&requests));
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (fault, counter) = (Arc::clone(&fault), Arc::clone(&counter));
+                // A client that went away is no failure of the proxy.
+                std::thread::spawn(move || serve(client, port, translation, &*fault, &counter).ok());
+            }
+        });
+        Self { url, requests }
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+fn serve(
+    mut client: TcpStream,
+    port: u16,
+    translation: Translation,
+    fault: &dyn Fn(&Asked<'_>) -> Fault,
+    counter: &AtomicUsize,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client.try_clone()?);
+    let mut head = String::new();
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let lower = line.to_ascii_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        if line == "\r\n" {
+            break;
+        }
+        if lower.starts_with("connection:") {
+            continue;
+        }
+        let translated = translation.iter().find(|(from, _)| !from.is_empty() && lower.starts_with(&from.to_ascii_lowercase()));
+        match translated {
+            Some((from, to)) => head.push_str(&format!("{to}{}", &line[from.len()..])),
+            None => head.push_str(&line),
+        }
+    }
+    for (_, added) in translation.iter().filter(|(from, _)| from.is_empty()) {
+        head.push_str(&format!("{added}\r\n"));
+    }
+    head.push_str("Connection: close\r\n\r\n");
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let first = head.lines().next().unwrap_or_default().to_owned();
+    let mut words = first.split(' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let path = target.split('?').next().unwrap_or_default();
+    let fault = fault(&Asked { method, path, number: counter.fetch_add(1, Ordering::Relaxed) });
+    match fault {
+        Fault::Status(status, code) => {
+            let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>");
+            let headers = format!("Content-Type: application/xml\r\nContent-Length: {}\r\nConnection: close", text.len());
+            return client.write_all(format!("HTTP/1.1 {status} {code}\r\n{headers}\r\n\r\n{text}").as_bytes());
+        }
+        Fault::Reset => return Ok(()),
+        _ => {}
+    }
+    let mut server = TcpStream::connect(("127.0.0.1", port))?;
+    server.write_all(head.as_bytes())?;
+    server.write_all(&body)?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer)?;
+    match fault {
+        Fault::AnswerLost => return Ok(()),
+        Fault::HalfAnswer => answer.truncate(answer.len() / 2),
+        Fault::Slow(time) => std::thread::sleep(time),
+        _ => {}
+    }
+    client.write_all(&answer)
+}
