@@ -129,6 +129,9 @@ pub const DATA_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// Compressed bytes of data files that are built at once, of which the largest is stored when they are exceeded.
 pub const DATA_FILES_OPEN_BYTES: usize = 64 * 1024 * 1024;
 
+/// Data files that are stored at once.
+pub const STORES_IN_FLIGHT_MAX: usize = 8;
+
 /// Bytes of row groups that are fetched for copying by one request.
 pub const COPY_BYTES: usize = 8 * 1024 * 1024;
 

@@ -8,7 +8,7 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::Add;
 use deltalake_core::{DeltaResult, DeltaTableError, Path};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::async_reader::AsyncFileReader;
@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::data_file::{DataFile, row_group_range};
 use super::table::Table;
-use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES};
+use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES, STORES_IN_FLIGHT_MAX};
 use crate::store::{Object, ObjectReader};
 
 /// The bucket of a data file; `runs` has none.
@@ -174,36 +174,41 @@ impl TableWriter {
     }
 
     async fn store(&mut self, bucket: Bucket) -> DeltaResult<()> {
-        let Some(file) = self.open.remove(&bucket).filter(|file| !file.is_empty()) else { return Ok(()) };
-        let (bytes, metadata) = file.finish()?;
-        let name = format!("part-{}.parquet", uuid::Uuid::now_v7());
-        let path = bucket.map_or_else(|| name.clone(), |bucket| format!("bucket={bucket}/{name}"));
-        let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        self.store.put(&Path::from(path.as_str()), bytes.into()).await?;
-        self.adds.push(Add {
-            path,
-            partition_values: bucket.map(|bucket| ("bucket".to_owned(), Some(bucket.to_string()))).into_iter().collect::<HashMap<_, _>>(),
-            size,
-            modification_time: chrono::Utc::now().timestamp_millis(),
-            data_change: true,
-            stats: Some(statistics(&metadata).to_string()),
-            tags: None,
-            deletion_vector: None,
-            base_row_id: None,
-            default_row_commit_version: None,
-            clustering_provider: None,
-        });
+        if let Some(file) = self.open.remove(&bucket).filter(|file| !file.is_empty()) {
+            self.adds.push(stored(Arc::clone(&self.store), bucket, file).await?);
+        }
         Ok(())
     }
 
     /// Stores what is open; the files are named by nobody yet.
-    pub(super) async fn finish(mut self) -> DeltaResult<Vec<Add>> {
-        let buckets: Vec<Bucket> = self.open.keys().copied().collect();
-        for bucket in buckets {
-            self.store(bucket).await?;
-        }
-        Ok(self.adds)
+    pub(super) async fn finish(self) -> DeltaResult<Vec<Add>> {
+        let files = self.open.into_iter().filter(|(_, file)| !file.is_empty());
+        let storing = futures::stream::iter(files).map(|(bucket, file)| stored(Arc::clone(&self.store), bucket, file));
+        let last: Vec<Add> = storing.buffer_unordered(STORES_IN_FLIGHT_MAX).try_collect().await?;
+        Ok(self.adds.into_iter().chain(last).collect())
     }
+}
+
+/// Stores a file under a name of its own; says how a commit names it.
+async fn stored(store: Arc<dyn ObjectStore>, bucket: Bucket, file: DataFile) -> DeltaResult<Add> {
+    let (bytes, metadata) = file.finish()?;
+    let name = format!("part-{}.parquet", uuid::Uuid::now_v7());
+    let path = bucket.map_or_else(|| name.clone(), |bucket| format!("bucket={bucket}/{name}"));
+    let size = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    store.put(&Path::from(path.as_str()), bytes.into()).await?;
+    Ok(Add {
+        path,
+        partition_values: bucket.map(|bucket| ("bucket".to_owned(), Some(bucket.to_string()))).into_iter().collect::<HashMap<_, _>>(),
+        size,
+        modification_time: chrono::Utc::now().timestamp_millis(),
+        data_change: true,
+        stats: Some(statistics(&metadata).to_string()),
+        tags: None,
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
+        clustering_provider: None,
+    })
 }
 
 /// The bucket of a row group of a staged file, where all its rows are of one.

@@ -324,3 +324,145 @@ fn text_column(batch: &RecordBatch, name: &str) -> DeltaResult<StringArray> {
     };
     column.as_any().downcast_ref::<StringArray>().cloned().ok_or_else(|| DeltaTableError::Generic(format!("the column {name} is no text")))
 }
+
+#[cfg(test)]
+mod tests {
+    use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
+    use deltalake_core::kernel::{DataType as KernelType, StructField};
+
+    use super::*;
+    use crate::model::PatternRow;
+    use crate::validate::PatternSchema;
+    use crate::write::{columns, encode_patterns};
+
+    async fn row(trace_id: &str, summary: &str) -> PatternRow {
+        let draft = crate::model::Draft { trace_id: trace_id.to_owned(), ..crate::model::Draft::sample(summary) };
+        let stream = futures::stream::iter([Ok(draft)]).boxed();
+        crate::validate::patterns(stream, PatternSchema::new("a-run").unwrap()).next().await.unwrap().unwrap().into_row()
+    }
+
+    async fn rows(range: std::ops::Range<usize>, summary: &str) -> Vec<PatternRow> {
+        let one = row("t", summary).await;
+        range.map(|number| PatternRow { trace_id: format!("t-{number}"), ..one.clone() }).collect()
+    }
+
+    /// Upserts rows as a run does: staged, brought into data files, committed.
+    async fn upsert(table: &mut Table, rows: Vec<PatternRow>, mark: &Mark) {
+        let keys = rows.iter().map(|row| text_key(&row.trace_id)).collect();
+        let staged = table.delta.object_store();
+        let path = Path::from("staged.parquet");
+        let bytes = encode_patterns(rows, table.buckets()).unwrap();
+        let size = bytes.len() as u64;
+        staged.put(&path, bytes.into()).await.unwrap();
+        let object = Arc::new(Object { store: staged, uri: path.to_string(), path, size, modified_at_ns: 0 });
+        let mut writer = TableWriter::new(table);
+        writer.bring(&object, None, Destination::Column).await.unwrap();
+        let new = writer.finish().await.unwrap();
+        commit(table, new, &Arc::new(Superseded { keys, objects: HashSet::new() }), mark).await.unwrap();
+        table.delta.update_state().await.unwrap();
+    }
+
+    async fn summaries(table: &Table) -> BTreeMap<String, Vec<String>> {
+        let provider = table.delta.table_provider().await.unwrap();
+        let frame = datafusion::prelude::SessionContext::new().read_table(provider).unwrap();
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for batch in frame.select_columns(&["trace_id", "summary"]).unwrap().collect().await.unwrap() {
+            let (ids, summaries) = (text_column(&batch, "trace_id").unwrap(), text_column(&batch, "summary").unwrap());
+            for row in 0..batch.num_rows() {
+                found.entry(ids.value(row).to_owned()).or_default().push(summaries.value(row).to_owned());
+            }
+        }
+        found
+    }
+
+    async fn row_groups(table: &Table) -> Vec<i64> {
+        use parquet::arrow::async_reader::AsyncFileReader;
+        let mut found = Vec::new();
+        for file in files_of(table).await.unwrap() {
+            let metadata = crate::store::ObjectReader::new(object_of(table, &file)).get_metadata(None).await.unwrap();
+            found.extend(metadata.row_groups().iter().map(parquet::file::metadata::RowGroupMetaData::num_rows));
+        }
+        found
+    }
+
+    fn mark(run: &str) -> Mark {
+        Mark { run_id: run.into(), part: 0 }
+    }
+
+    async fn table(folder: &tempfile::TempDir) -> Table {
+        let location = url::Url::from_directory_path(folder.path()).unwrap();
+        Table::open(&location, TableName::Patterns).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn replaced_rows_go_others_stay_and_untouched_row_groups_are_copied() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut table = table(&folder).await;
+        upsert(&mut table, rows(0..9_000, "old").await, &mark("one")).await;
+        let before = row_groups(&table).await;
+        assert_eq!(before.len(), 16, "a row group for each bucket: {before:?}");
+        // A second batch makes a second row group in each bucket's merged file.
+        upsert(&mut table, rows(9_000..18_000, "old").await, &mark("two")).await;
+        compact(&mut table).await.unwrap();
+        table.delta.update_state().await.unwrap();
+        let copied = row_groups(&table).await;
+        assert_eq!((files_of(&table).await.unwrap().len(), copied.len()), (16, 32), "compaction copies row groups: {copied:?}");
+        upsert(&mut table, rows(5..6, "new").await, &mark("three")).await;
+        let found = summaries(&table).await;
+        assert_eq!(found.len(), 18_000);
+        assert!(found.iter().all(|(id, summaries)| summaries.as_slice() == [if id == "t-5" { "new" } else { "old" }]));
+        let mut after = row_groups(&table).await;
+        after.retain(|rows| !copied.contains(rows));
+        assert!(after.iter().sum::<i64>() < 1_000, "one row group was encoded again, and one row is new: {after:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_writer_that_planned_on_an_older_version_plans_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut table, mut other) = (table(&folder).await, table(&folder).await);
+        upsert(&mut table, rows(0..10, "old").await, &mark("one")).await;
+        assert!(mark("one").is_in(&table).await.unwrap() && !mark("two").is_in(&table).await.unwrap());
+        upsert(&mut other, rows(5..15, "new").await, &mark("two")).await;
+        let found = summaries(&other).await;
+        assert_eq!(found.len(), 15);
+        assert!(found.values().all(|summaries| summaries.len() == 1));
+        assert_eq!(found.values().filter(|summaries| summaries[0] == "new").count(), 10);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_table_of_an_older_version_gets_the_new_columns_and_keeps_its_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = columns::patterns_schema();
+        let older: Vec<StructField> = whole
+            .fields()
+            .iter()
+            .filter(|field| field.name() != "cost_usd" && field.name() != "environment")
+            .map(|field| field.as_ref().try_into_kernel().unwrap())
+            .collect();
+        let location = url::Url::from_directory_path(folder.path()).unwrap();
+        let of_patterns = url::Url::from_directory_path(folder.path().join("patterns")).unwrap();
+        let delta = deltalake_core::operations::create::CreateBuilder::new()
+            .with_location(of_patterns.to_string())
+            .with_columns(older)
+            .with_partition_columns(["bucket"])
+            .await
+            .unwrap();
+        let mut old = Table { delta, name: TableName::Patterns };
+        upsert(&mut old, rows(0..600, "old").await, &mark("one")).await;
+        let mut table = Table::open(&location, TableName::Patterns).await.unwrap();
+        let known = table.delta.snapshot().unwrap().schema();
+        assert_eq!(known.field("cost_usd").map(StructField::data_type), Some(&KernelType::DOUBLE));
+        assert_eq!(row_groups(&table).await.iter().sum::<i64>(), 600, "its files are as they were");
+        upsert(&mut table, rows(300..301, "new").await, &mark("two")).await;
+        let provider = table.delta.table_provider().await.unwrap();
+        let context = datafusion::prelude::SessionContext::new();
+        context.register_table("patterns", provider).unwrap();
+        let sql = "select count(*), count(cost_usd), count(distinct trace_id) from patterns";
+        let counted = context.sql(sql).await.unwrap().collect().await.unwrap();
+        let number = |column: usize| counted[0].column(column).as_any().downcast_ref::<arrow::array::Int64Array>().unwrap().value(0);
+        assert_eq!((number(0), number(1), number(2)), (600, 1, 600), "old rows have nulls, the new one has its value");
+        // Once more is no change.
+        let version = table.delta.version();
+        assert_eq!(Table::open(&location, TableName::Patterns).await.unwrap().delta.version(), version);
+    }
+}

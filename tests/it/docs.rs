@@ -43,6 +43,27 @@ fn the_queries_of_the_readme_run() {
 }
 
 #[test]
+fn the_commands_of_the_table_page_run() {
+    let place = Place::new();
+    assert!(call(&["run", "pipelines/demo.toml", "--output", &place.output()]).status.success());
+    let page = fs::read_to_string("docs/tables.md").unwrap();
+    let commands: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("$ failsift ")).filter(|line| !line.contains("s3://")).collect();
+    assert!(commands.len() >= 4, "{commands:?}");
+    for command in commands {
+        // The tables of the test have no past: they are asked for now, and at their first version.
+        let command = command.replace("failsift-out", &place.output());
+        let command = command
+            .replace("--as-of 24h", "--as-of 0m")
+            .replace("--as-of 2026-11-24T06:00:00Z", "--as-of 0m")
+            .replace("--as-of 12", "--as-of 1");
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.arg("-c").arg(format!("{} {command}", env!("CARGO_BIN_EXE_failsift"))).output().unwrap();
+        assert!(output.status.success(), "{command}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn the_table_page_lists_every_column() {
     let page = fs::read_to_string("docs/tables.md").unwrap();
     for schema in [failsift::write::patterns_schema(), failsift::write::errors_schema(), failsift::write::runs_schema()] {
