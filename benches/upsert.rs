@@ -167,7 +167,9 @@ async fn beside_plain_parquet(folder: &Path, rows: u64) -> (f64, f64) {
     let file = std::fs::File::create(folder.join("plain.parquet")).expect("a file");
     let schema = batches.first().expect("rows").schema();
     let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).expect("a writer");
-    batches.iter().for_each(|batch| writer.write(batch).expect("write"));
+    for batch in &batches {
+        writer.write(batch).expect("write");
+    }
     writer.into_inner().expect("write").sync_all().expect("on the disk");
     (ours.as_secs_f64(), start.elapsed().as_secs_f64())
 }
@@ -314,7 +316,7 @@ fn draft(id: u64) -> Draft {
         service: Some("shop".into()),
         environment: Some("production".into()),
         trace_started_at_ns: Some(1_795_424_400_000_000_000),
-        source: Source { uri: format!("s3://traces/agents/day={}/part.jsonl", id % 30), ..Source::default() },
+        source: Source { uri: format!("s3://traces/agents/day={}/part.jsonl", id % 30) },
         content_digest: format!("{id:064x}"),
     }
 }

@@ -141,6 +141,9 @@ pub const SMALL_FILE_BYTES: usize = 4 * 1024 * 1024;
 /// Small data files that a bucket keeps: each costs readers a request, and each merge writes all of them again.
 pub const SMALL_FILES_MAX: usize = 8;
 
+/// Data files of a bucket whose keys are read at once: for a bucket far away this is waiting, not work.
+pub const FILES_LOOKED_AT_MAX: usize = 8;
+
 /// Buckets that an upsert rewrites at once, each with a data file and a few row groups in memory.
 pub const REWRITES_IN_FLIGHT_MAX: usize = 4;
 
@@ -153,8 +156,8 @@ pub const HEARTBEAT_MISSED_MAX: std::time::Duration = std::time::Duration::from_
 /// Partitions of `patterns` and `errors` in a new table.
 pub const BUCKETS: i32 = 16;
 
-/// Times that a listing goes on after its answer was cut off.
-pub const LISTINGS_CUT_OFF_MAX: u32 = 10;
+/// Times that a request is repeated because its answer was cut off.
+pub const ANSWERS_CUT_OFF_MAX: u32 = 10;
 
 /// Commits that are tried when other writers are faster.
 pub const COMMIT_ATTEMPTS_MAX: usize = 30;
@@ -163,4 +166,4 @@ pub const COMMIT_ATTEMPTS_MAX: usize = 30;
 pub const COMMIT_FAILURES_MAX: usize = 4;
 
 /// How long `maintain` keeps what no version names any more, for those who still read it; `--retention` overrides it.
-pub const RETENTION: std::time::Duration = std::time::Duration::from_secs(7 * 86_400);
+pub const RETENTION: std::time::Duration = std::time::Duration::from_hours(7 * 24);

@@ -11,7 +11,7 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use url::Url;
 
 use crate::store;
-use crate::write::{AsOf, TableName, open_existing};
+use crate::write::{AsOf, TableName, open_existing, said};
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl TablesSession {
         let mut found = false;
         for name in TableName::ALL {
             let wrong = |reason: String| QueryError::Table { table: name.as_str(), location: location.to_owned(), reason };
-            let Some(table) = open_existing(&url, name, as_of).await.map_err(|error| wrong(error.to_string()))? else { continue };
+            let Some(table) = open_existing(&url, name, as_of).await.map_err(|error| wrong(said(&error)))? else { continue };
             found = true;
             table.update_datafusion_session(&context.state()).map_err(|error| wrong(error.to_string()))?;
             let provider = table.table_provider().await.map_err(|error| wrong(error.to_string()))?;

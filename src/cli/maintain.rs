@@ -80,6 +80,7 @@ fn text(maintained: &Maintained) -> String {
     said(maintained.commits_ended, "commits of killed runs ended");
     said(maintained.staging_kept, "folders of killed runs kept for the next run over the same input");
     said(maintained.staging_removed, "folders of killed runs removed");
+    said(maintained.unfinished_removed, "files removed that killed runs had not written to their end");
     if maintained.dry_run {
         lines.push("nothing was changed (--dry-run)".to_owned());
     }

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::Path as LocalPath;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -114,6 +115,29 @@ fn write_new(path: &LocalPath, payload: &PutPayload) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// See [`super::remove_unfinished`].
+pub(super) fn remove_unfinished(folder: &LocalPath, age: Duration) -> std::io::Result<usize> {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // What goes away meanwhile was finished by its writer.
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            removed += remove_unfinished(&entry.path(), age)?;
+        } else if is_unfinished(&entry.file_name().to_string_lossy())
+            && metadata.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|elapsed| elapsed >= age))
+            && std::fs::remove_file(entry.path()).is_ok()
+        {
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+fn is_unfinished(name: &str) -> bool {
+    name.rsplit_once('#').is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// An upload in parts. They wait in memory: Delta sends checkpoints in parts, which are small beside what a run holds.
 #[derive(Debug)]
 struct Upload {
@@ -177,5 +201,8 @@ mod tests {
         let prefix = Path::from_absolute_path(folder.path()).unwrap();
         let listed: Vec<_> = store.list(Some(&prefix)).try_collect().await.unwrap();
         assert_eq!(listed.len(), 1);
+        assert_eq!(remove_unfinished(folder.path(), Duration::from_mins(1)).unwrap(), 0, "somebody may be writing it");
+        assert_eq!(remove_unfinished(folder.path(), Duration::ZERO).unwrap(), 1);
+        assert!(store.get(&path).await.is_ok());
     }
 }

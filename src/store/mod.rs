@@ -254,6 +254,15 @@ pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     Ok((Arc::new(Retrying::new(Arc::from(store))), path))
 }
 
+/// Removes what writes of killed processes left unfinished below a local location, once it is older than `age`; says how many files it
+/// was. On object stores nothing is left: an upload that does not end is no object.
+///
+/// # Errors
+/// What the system says of a folder that cannot be read.
+pub fn remove_unfinished(location: &Url, age: std::time::Duration) -> std::io::Result<usize> {
+    location.to_file_path().map_or(Ok(0), |path| durable::remove_unfinished(&path, age))
+}
+
 /// What the builders of `object_store` are told: the environment, and that who writes `http://` means it.
 fn options(url: &Url) -> Vec<(String, String)> {
     let environment = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value));
@@ -332,6 +341,9 @@ fn first_line(error: &dyn std::fmt::Display) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
+/// Bytes at the end of a Parquet file that are read at once; most footers are within.
+const FOOTER_BYTES: usize = 64 * 1024;
+
 /// Byte ranges of an object for the Parquet reader.
 #[derive(Debug)]
 pub struct ObjectReader(Arc<Object>);
@@ -351,7 +363,7 @@ impl AsyncFileReader for ObjectReader {
     fn get_metadata<'a>(&'a mut self, _: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
         async move {
             let size = self.0.size;
-            ParquetMetaDataReader::new().load_and_finish(self, size).await.map(Arc::new)
+            ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER_BYTES)).load_and_finish(self, size).await.map(Arc::new)
         }
         .boxed()
     }

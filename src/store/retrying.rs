@@ -1,7 +1,8 @@
-//! Listings that survive an answer that was cut off.
+//! Requests that survive an answer that was cut off.
 //!
-//! `object_store` repeats requests that fail, and goes on where the body of an object was cut off, but a listing whose answer was cut off
-//! ends in an error. A night's run lists a lot, so here it goes on behind the last object that came.
+//! `object_store` repeats requests that fail, and goes on where the body of an object was cut off, but a listing or a refusal whose text was
+//! cut off ends in an error. A night's run lists a lot, so here a listing goes on behind the last object that came, and what may be
+//! repeated is asked again.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -13,11 +14,11 @@ use futures::stream::BoxStream;
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions,
-    PutPayload, PutResult, RenameOptions, Result,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
-use crate::limits::LISTINGS_CUT_OFF_MAX;
+use crate::limits::ANSWERS_CUT_OFF_MAX;
 
 /// A remote store.
 #[derive(Debug, Clone)]
@@ -65,7 +66,7 @@ impl Attempts {
     /// Waits before the next attempt; the error where it would not help.
     async fn wait(&mut self, error: Error) -> Result<()> {
         self.0 += 1;
-        if self.0 > LISTINGS_CUT_OFF_MAX || !was_cut_off(&error) {
+        if self.0 > ANSWERS_CUT_OFF_MAX || !was_cut_off(&error) {
             return Err(error);
         }
         tokio::time::sleep(Duration::from_millis(100 << self.0.min(5))).await;
@@ -94,7 +95,14 @@ impl std::fmt::Display for Retrying {
 #[async_trait]
 impl ObjectStore for Retrying {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
-        self.0.put_opts(location, payload, options).await
+        let mut attempts = Attempts::default();
+        loop {
+            match self.0.put_opts(location, payload.clone(), options.clone()).await {
+                // A conditional write may have been made, so it is not repeated.
+                Err(error) if options.mode == PutMode::Overwrite => attempts.wait(error).await?,
+                put => return put,
+            }
+        }
     }
 
     async fn put_multipart_opts(&self, location: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
@@ -102,7 +110,13 @@ impl ObjectStore for Retrying {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get_opts(location, options).await
+        let mut attempts = Attempts::default();
+        loop {
+            match self.0.get_opts(location, options.clone()).await {
+                Err(error) => attempts.wait(error).await?,
+                got => return got,
+            }
+        }
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

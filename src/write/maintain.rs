@@ -11,6 +11,7 @@ use url::Url;
 use super::staging::{self, Place};
 use super::table::{Table, TableName, open_existing};
 use super::{Tables, WriteError, roll_forward, upsert, wrong};
+use crate::store;
 
 /// What was done, or with `dry_run` what would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,6 +24,8 @@ pub struct Maintained {
     pub staging_removed: usize,
     /// Folders of dead runs that are kept for the next run over the same input.
     pub staging_kept: usize,
+    /// Files that killed runs had not written to their end and that were removed.
+    pub unfinished_removed: usize,
     /// Nothing was changed.
     pub dry_run: bool,
 }
@@ -61,7 +64,7 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
     if there.is_empty() {
         return Ok(None);
     }
-    let mut done = Maintained { tables: Vec::new(), commits_ended: 0, staging_removed: 0, staging_kept: 0, dry_run };
+    let mut done = Maintained { tables: Vec::new(), commits_ended: 0, staging_removed: 0, staging_kept: 0, unfinished_removed: 0, dry_run };
     for other in staging::others(&Place::below(location)?, "", chrono::Utc::now()).await?.into_iter().filter(|other| other.dead) {
         if other.folder.commit_record().await?.is_some() {
             done.commits_ended += 1;
@@ -82,6 +85,10 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
         let name = table.name;
         let looked_after = look_after(table, retention, dry_run).await;
         done.tables.push(looked_after.map_err(|error| wrong(name, location.as_str(), &error))?);
+    }
+    if !dry_run {
+        let removed = store::remove_unfinished(location, retention);
+        done.unfinished_removed = removed.map_err(|error| staging::failed(format!("cannot look through {location}"), error))?;
     }
     Ok(Some(done))
 }

@@ -28,7 +28,7 @@ pub use self::maintain::{Maintained, MaintainedTable, maintain};
 use self::staging::{CommitRecord, Folder, StagedFile, Staging};
 pub use self::staging::{StagingError, TakenUp};
 use self::table::Table;
-pub use self::table::{AsOf, TableName, open_existing};
+pub use self::table::{AsOf, TableName, open_existing, said};
 use self::table_writer::{Destination, TableWriter};
 use self::upsert::{Mark, Superseded};
 use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX};
@@ -112,11 +112,7 @@ impl Tables {
 }
 
 fn wrong(table: TableName, location: &str, error: &DeltaTableError) -> WriteError {
-    WriteError::Table {
-        table: table.as_str(),
-        location: location.to_owned(),
-        reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
-    }
+    WriteError::Table { table: table.as_str(), location: location.to_owned(), reason: table::said(error) }
 }
 
 /// What a run writes, and how.
@@ -311,7 +307,6 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError`]; a table is then as it was before or wholly updated.
-    #[expect(clippy::implicit_hasher, reason = "the set of this crate, made by the reader")]
     pub async fn commit(mut self, summary: &mut RunSummary, objects: HashSet<u128>) -> Result<BTreeMap<String, LabelCount>, WriteError> {
         let mut outcomes = self.outcomes;
         for (label, count) in self.staging.taken.used() {
@@ -397,12 +392,14 @@ async fn commit(tables: &mut Tables, folder: &Folder, record: &CommitRecord) -> 
             writer.bring(object, kept.as_deref(), to).await.map_err(at)?;
         }
         let new = writer.finish().await.map_err(at)?;
-        let superseded = match name {
-            TableName::Patterns => Superseded { keys: superseded.clone(), objects: HashSet::new() },
+        let replaced = Arc::new(match name {
+            TableName::Patterns => Superseded { keys: std::mem::take(&mut superseded), objects: HashSet::new() },
             TableName::Errors => Superseded { keys: std::mem::take(&mut superseded), objects: record.objects.iter().copied().collect() },
             TableName::Runs => Superseded::default(),
-        };
-        upsert::commit(table, new, &Arc::new(superseded), &mark).await.map_err(at)?;
+        });
+        upsert::commit(table, new, &replaced, &mark).await.map_err(at)?;
+        // The keys are many, so they are handed on and not copied.
+        superseded = Arc::try_unwrap(replaced).map_or_else(|shared| shared.keys.clone(), |replaced| replaced.keys);
     }
     Ok(())
 }

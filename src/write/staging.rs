@@ -21,6 +21,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parquet::arrow::async_reader::AsyncFileReader;
 use serde::{Deserialize, Serialize};
+use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
 use super::LabelCount;
@@ -53,7 +54,7 @@ pub enum StagingError {
     },
 }
 
-fn failed(what: impl Into<String>, reason: impl std::fmt::Display) -> StagingError {
+pub(super) fn failed(what: impl Into<String>, reason: impl std::fmt::Display) -> StagingError {
     StagingError::Store { what: what.into(), reason: reason.to_string().lines().next().unwrap_or_default().to_owned() }
 }
 
@@ -266,13 +267,9 @@ pub(super) struct Staging {
     /// Staged files that are not committed yet, by table.
     files: Mutex<BTreeMap<String, Vec<StagedFile>>>,
     pub(super) taken: Arc<TakenUp>,
-    heartbeat: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        self.heartbeat.abort();
-    }
+    heartbeat: AbortHandle,
+    /// Ends the heart with the run.
+    _heart: JoinSet<()>,
 }
 
 impl Staging {
@@ -289,8 +286,9 @@ impl Staging {
         let path = folder.path.clone().join(RECORD);
         let now = folder.store.head(&path).await.map_err(|error| failed(format!("cannot read {path}"), error))?.last_modified;
         let others = others(&place, run_id, now).await?;
-        let heartbeat = tokio::spawn(heartbeat(folder.clone(), record));
-        let staging = Self { folder, next: AtomicU32::new(1), files: Mutex::default(), taken: Arc::default(), heartbeat };
+        let mut heart = JoinSet::new();
+        let heartbeat = heart.spawn(heartbeat(folder.clone(), record));
+        let staging = Self { folder, next: AtomicU32::new(1), files: Mutex::default(), taken: Arc::default(), heartbeat, _heart: heart };
         Ok((staging, others))
     }
 

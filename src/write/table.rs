@@ -159,6 +159,15 @@ impl Table {
     }
 }
 
+/// What an error of Delta says, without the name of its kind where that tells nothing, on one line.
+pub fn said(error: &DeltaTableError) -> String {
+    let text = match error {
+        DeltaTableError::Generic(text) => text.clone(),
+        other => other.to_string(),
+    };
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 /// `1.10` is newer than `1.9`.
 fn version_of(text: &str) -> Vec<u32> {
     text.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()

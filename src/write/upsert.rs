@@ -17,10 +17,14 @@ use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaResult, DeltaTableError, Path};
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
+use tokio::task::{JoinError, JoinSet};
 
-use super::table::{Table, TableName};
+use super::table::{Table, TableName, said};
 use super::table_writer::{Bucket, Destination, TableWriter, columns_of};
-use crate::limits::{COMMIT_ATTEMPTS_MAX, COMMIT_FAILURES_MAX, DATA_FILE_BYTES, REWRITES_IN_FLIGHT_MAX, SMALL_FILE_BYTES, SMALL_FILES_MAX};
+use crate::limits::{
+    COMMIT_ATTEMPTS_MAX, COMMIT_FAILURES_MAX, DATA_FILE_BYTES, FILES_LOOKED_AT_MAX, REWRITES_IN_FLIGHT_MAX, SMALL_FILE_BYTES,
+    SMALL_FILES_MAX,
+};
 use crate::model::text_key;
 use crate::store::Object;
 
@@ -211,14 +215,24 @@ async fn rewrites(table: &Table, superseded: &Arc<Superseded>, new: &[Add]) -> D
     let files = files_by_bucket(table).await?.into_iter().filter(|(bucket, _)| wanted.contains(bucket));
     // Tasks of their own, because decoding and encoding keep a core busy.
     let shared = Arc::new(table.clone());
-    let mut tasks = futures::stream::iter(files)
-        .map(|(bucket, files)| tokio::spawn(rewrite_bucket(Arc::clone(&shared), bucket, files, Arc::clone(superseded))))
-        .buffer_unordered(REWRITES_IN_FLIGHT_MAX);
+    let mut tasks = JoinSet::new();
     let mut all = Changes::default();
-    while let Some(changes) = tasks.next().await {
-        let changes = changes.map_err(|error| DeltaTableError::Generic(format!("a defect of failsift: {error}")))??;
+    let mut take = |changes: Result<DeltaResult<Changes>, JoinError>| -> DeltaResult<()> {
+        let changes = changes.unwrap_or_else(|error| std::panic::resume_unwind(Box::new(error)))?;
         all.removed.extend(changes.removed);
         all.added.extend(changes.added);
+        Ok(())
+    };
+    for (bucket, files) in files {
+        if tasks.len() >= REWRITES_IN_FLIGHT_MAX
+            && let Some(changes) = tasks.join_next().await
+        {
+            take(changes)?;
+        }
+        tasks.spawn(rewrite_bucket(Arc::clone(&shared), bucket, files, Arc::clone(superseded)));
+    }
+    while let Some(changes) = tasks.join_next().await {
+        take(changes)?;
     }
     Ok(all)
 }
@@ -231,17 +245,26 @@ async fn rewrite_bucket(
 ) -> DeltaResult<Changes> {
     let small = files.iter().filter(|file| is_below(file, SMALL_FILE_BYTES)).count();
     let merge = small >= SMALL_FILES_MAX;
+    let table_name = table.name;
     let mut changes = Changes::default();
     let mut writer = TableWriter::new(&table);
-    for file in files {
+    let looked_at = futures::stream::iter(files).map(|file| {
         let object = object_of(&table, &file);
-        let kept = rows_kept(table.name, &object, &superseded).await.map_err(|error| unreadable(table.name, &object, &error))?;
+        let superseded = &superseded;
+        async move {
+            let kept = rows_kept(table_name, &object, superseded).await;
+            (file, kept.map_err(|error| unreadable(table_name, &object, &error)), object)
+        }
+    });
+    let mut looked_at = std::pin::pin!(looked_at.buffered(FILES_LOOKED_AT_MAX));
+    while let Some((file, kept, object)) = looked_at.next().await {
+        let kept = kept?;
         if kept.is_none() && !(merge && is_below(&file, SMALL_FILE_BYTES)) {
             continue;
         }
         changes.removed.push(file.remove_action(true));
         let brought = writer.bring(&object, kept.as_deref(), Destination::Bucket(bucket)).await;
-        brought.map_err(|error| unreadable(table.name, &object, &error))?;
+        brought.map_err(|error| unreadable(table_name, &object, &error))?;
     }
     changes.added = writer.finish().await?;
     Ok(changes)
@@ -274,9 +297,7 @@ fn is_below(file: &LogicalFileView, bytes: usize) -> bool {
 }
 
 fn unreadable(table: TableName, object: &Object, error: &DeltaTableError) -> DeltaTableError {
-    let reason = error.to_string();
-    let reason = reason.lines().next().unwrap_or_default();
-    DeltaTableError::Generic(format!("the data file {}/{} cannot be rewritten: {reason}", table.as_str(), object.path))
+    DeltaTableError::Generic(format!("the data file {}/{} cannot be rewritten: {}", table.as_str(), object.path, said(error)))
 }
 
 fn object_of(table: &Table, file: &LogicalFileView) -> Arc<Object> {

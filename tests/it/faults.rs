@@ -24,8 +24,8 @@ fn run_with_mount(place: &Place, mount: &str) -> Output {
 fn a_full_disk_is_an_error_that_says_so() {
     let place = Place::new();
     // Rows of some kilobytes that do not compress: more than the disk holds.
-    let noise =
-        |seed: usize| (0..150).map(|word| format!("{:x} ", (seed * 7_919 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect::<String>();
+    let word = |seed: usize, word: usize| (seed * 7_919 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let noise = |seed: usize| (0..150).map(|number| format!("{:x}", word(seed, number))).collect::<Vec<_>>().join(" ");
     place.put("a.jsonl", (0..3_000).map(|number| trace(&format!("t-{number}"), &noise(number))).collect::<String>());
     let run = run_with_mount(&place, "mount -t tmpfs -o size=512k tmpfs OUT");
     assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
@@ -61,13 +61,14 @@ fn a_damaged_data_file_is_named_and_nothing_is_committed() {
     place.run(&[]);
     let file = data_file(&place);
     let bytes = std::fs::read(&file).unwrap();
-    let mut states = Vec::new();
-    // Cut, garbage in the footer, garbage in the data, empty, gone.
-    states.push(Some(bytes[..bytes.len() / 2].to_vec()));
-    states.push(Some([&bytes[..bytes.len() - 20], &[0xff; 12], &bytes[bytes.len() - 8..]].concat()));
-    states.push(Some([&bytes[..4], &vec![0xff; bytes.len() - 4_000], &bytes[bytes.len() - 3_996..]].concat()));
-    states.push(Some(Vec::new()));
-    states.push(None);
+    let states = [
+        // Cut, garbage in the footer, garbage in the data, empty, gone.
+        Some(bytes[..bytes.len() / 2].to_vec()),
+        Some([&bytes[..bytes.len() - 20], &[0xff; 12], &bytes[bytes.len() - 8..]].concat()),
+        Some([&bytes[..4], &vec![0xff; bytes.len() - 4_000], &bytes[bytes.len() - 3_996..]].concat()),
+        Some(Vec::new()),
+        None,
+    ];
     for state in states {
         match &state {
             Some(bytes) => std::fs::write(&file, bytes).unwrap(),

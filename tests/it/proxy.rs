@@ -88,12 +88,12 @@ fn serve(
         }
         let translated = translation.iter().find(|(from, _)| !from.is_empty() && lower.starts_with(&from.to_ascii_lowercase()));
         match translated {
-            Some((from, to)) => head.push_str(&format!("{to}{}", &line[from.len()..])),
+            Some((from, to)) => head.extend([to, line.get(from.len()..).unwrap_or_default()]),
             None => head.push_str(&line),
         }
     }
     for (_, added) in translation.iter().filter(|(from, _)| from.is_empty()) {
-        head.push_str(&format!("{added}\r\n"));
+        head.extend([added, "\r\n"]);
     }
     head.push_str("Connection: close\r\n\r\n");
     let mut body = vec![0; length];

@@ -91,7 +91,7 @@ fn a_trace_that_changed_is_analysed_again() {
     let place = Place::new();
     many_traces(&place);
     assert!(signal_when_staged(&place, start(&place, &[]), "patterns-", Signal::SIGKILL));
-    let changed = |number: usize| if number % 2 == 0 { "connection refused" } else { "boom" };
+    let changed = |number: usize| if number.is_multiple_of(2) { "connection refused" } else { "boom" };
     place.put("many.jsonl", (0..TRACES).map(|number| trace(&format!("t-{number}"), changed(number))).collect::<String>());
     place.run(&[]);
     let all = u64::try_from(TRACES).unwrap();
