@@ -94,6 +94,8 @@ impl Table {
             .with_configuration([
                 (BUCKETS_PROPERTY, Some(BUCKETS.to_string())),
                 (SCHEMA_VERSION_PROPERTY, Some(PATTERN_SCHEMA_VERSION.to_owned())),
+                // Readers fetch what was committed since one by one; Delta's own default, which the library raises to 100.
+                ("delta.checkpointInterval", Some("10".to_owned())),
                 // Each run leaves a mark by which it knows its commits again.
                 ("delta.setTransactionRetentionDuration", Some("interval 30 days".to_owned())),
             ])
