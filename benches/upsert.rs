@@ -40,6 +40,7 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["ours", place, rows, kind] => runtime.block_on(ours(place, rows.parse().expect("a count"), kind)),
         ["merge", place, rows, kind] => runtime.block_on(merge(place, rows.parse().expect("a count"), kind)),
+        ["many", place, rows] => runtime.block_on(beside_plain_parquet(Path::new(place), rows.parse().expect("a count"))),
         ["fill", place, rows] => runtime.block_on(fill(place, rows.parse().expect("a count"))),
         rest => compare(&runtime, rest.first().map_or(1_000_000, |rows| rows.parse().expect("a count of rows"))),
     }
@@ -77,7 +78,7 @@ fn compare(runtime: &tokio::runtime::Runtime, rows: u64) {
         assert!(*ours_mb < PEAK_MB_MAX, "an upsert took {ours_mb:.0} MB");
     }
     let many = (rows / 10).max(1_000);
-    let (ours, plain) = runtime.block_on(beside_plain_parquet(folder.path(), many));
+    let (ours, plain) = child(&["many", text(folder.path()), &many.to_string()]);
     println!("\n{many} new patterns: {:.2} s, the same batches as plain Parquet {:.2} s, ratio {:.2}", ours, plain, ours / plain);
 }
 
@@ -154,7 +155,7 @@ async fn merge(place: &str, rows: u64, kind: &str) {
     say(start.elapsed());
 }
 
-async fn beside_plain_parquet(folder: &Path, rows: u64) -> (f64, f64) {
+async fn beside_plain_parquet(folder: &Path, rows: u64) {
     let place = folder.join("many");
     let rows = patterns((0..rows).collect()).await;
     let start = Instant::now();
@@ -171,7 +172,7 @@ async fn beside_plain_parquet(folder: &Path, rows: u64) -> (f64, f64) {
         writer.write(batch).expect("write");
     }
     writer.into_inner().expect("write").sync_all().expect("on the disk");
-    (ours.as_secs_f64(), start.elapsed().as_secs_f64())
+    println!("{} {}", ours.as_secs_f64(), start.elapsed().as_secs_f64());
 }
 
 async fn open(place: &str) -> deltalake_core::DeltaTable {

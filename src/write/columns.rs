@@ -110,8 +110,8 @@ fn text_lists<'a>(rows: impl Iterator<Item = &'a [String]>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-/// Patterns as a batch of the table.
-pub(super) fn patterns(rows: &[PatternRow], buckets: i32) -> Result<RecordBatch, ArrowError> {
+/// Patterns of one bucket as a batch of the table.
+pub(super) fn patterns(rows: &[PatternRow], bucket: i32) -> Result<RecordBatch, ArrowError> {
     let text = |of: fn(&PatternRow) -> &str| texts(rows.iter().map(of));
     let optional = |of: fn(&PatternRow) -> Option<&str>| optional_texts(rows.iter().map(of));
     let count = |of: fn(&PatternRow) -> u64| counts(rows.iter().map(of));
@@ -142,7 +142,7 @@ pub(super) fn patterns(rows: &[PatternRow], buckets: i32) -> Result<RecordBatch,
         count(|row| row.input_tokens),
         count(|row| row.output_tokens),
         Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.cost_usd))),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| bucket(&row.trace_id, buckets)))),
+        Arc::new(Int32Array::from_iter_values(rows.iter().map(|_| bucket))),
     ];
     RecordBatch::try_new(patterns_schema(), columns)
 }

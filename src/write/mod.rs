@@ -431,13 +431,16 @@ fn defect(error: &parquet::errors::ParquetError) -> WriteError {
 }
 
 /// Patterns as a Parquet file in which each bucket has row groups of its own where it has enough rows, so that a commit can copy them.
-fn encode_patterns(mut rows: Vec<PatternRow>, buckets: i32) -> Result<Vec<u8>, WriteError> {
-    rows.sort_by_cached_key(|row| upsert::bucket(&row.trace_id, buckets));
+fn encode_patterns(rows: Vec<PatternRow>, buckets: i32) -> Result<Vec<u8>, WriteError> {
+    let mut by_bucket: BTreeMap<i32, Vec<PatternRow>> = BTreeMap::new();
+    for row in rows {
+        by_bucket.entry(upsert::bucket(&row.trace_id, buckets)).or_default().push(row);
+    }
     let mut file = DataFile::new(patterns_schema()).map_err(|error| defect(&error))?;
     let mut few = Vec::new();
-    for group in rows.chunk_by(|left, right| upsert::bucket(&left.trace_id, buckets) == upsert::bucket(&right.trace_id, buckets)) {
-        let batch = columns::patterns(group, buckets)?;
-        if group.len() < ROW_GROUP_ROWS_COPIED_MIN {
+    for (bucket, rows) in by_bucket {
+        let batch = columns::patterns(&rows, bucket)?;
+        if rows.len() < ROW_GROUP_ROWS_COPIED_MIN {
             few.push(batch);
             continue;
         }

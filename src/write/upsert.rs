@@ -75,6 +75,9 @@ pub(super) async fn commit(table: &mut Table, new: Vec<Add>, superseded: &Arc<Su
             return Ok(());
         }
         let changes = rewrites(table, superseded, &new).await?;
+        if new.is_empty() && changes.removed.is_empty() {
+            return Ok(());
+        }
         let rewritten = changes.added.clone();
         let adds = new.iter().cloned().chain(changes.added).map(Action::Add);
         let actions: Vec<Action> = adds.chain(changes.removed.into_iter().map(Action::Remove)).collect();

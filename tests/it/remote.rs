@@ -128,6 +128,28 @@ fn the_whole_job_on_s3() {
     whole_job(&S3::environment(&s3.server.url), "s3://traces");
 }
 
+#[test]
+#[ignore = "needs an S3 server; tests/run prepares it"]
+fn a_public_object_needs_no_credentials_and_a_private_one_says_so() {
+    let s3 = S3::start();
+    let script = "import boto3, sys
+s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
+s3.upload_file('data/samples/otlp/openinference.jsonl.gz', 'traces', 'public.jsonl.gz', ExtraArgs={'ACL': 'public-read'})";
+    assert!(Command::new(python()).args(["-c", script, &s3.server.url]).status().unwrap().success());
+    let place = Place::new();
+    let environment = [
+        ("AWS_SKIP_SIGNATURE", "true".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ("AWS_ENDPOINT", s3.server.url.clone()),
+    ];
+    assert_eq!(run_on(&environment, "s3://traces/public.jsonl.gz", &place.output())["stored"], 33);
+    let private = failsift(&["run", "--input", "s3://traces/agents/day=1/a.jsonl.gz", "--output", &place.output()]);
+    let refused = { private }.envs(environment).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("credentials"), "{}", stderr(&refused));
+}
+
 /// The S3 server looks only whether a request is signed.
 const SIGNED: &str =
     "Authorization: AWS4-HMAC-SHA256 Credential=test/20261125/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none";
