@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
-use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunStatus, RunSummary, Source};
+use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Source};
 use failsift::store;
 use failsift::validate::{self, Pattern, PatternSchema};
 use failsift::write::{TableName, WriteOptions, Writer, open_existing};
@@ -226,41 +226,10 @@ async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pa
     let run_id = uuid::Uuid::now_v7().to_string();
     let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None };
     let mut writer = Writer::begin(&location, &run_id, options).await.expect("a writer");
-    let mut summary = summary(run_id);
+    let mut summary = RunSummary::begun(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
     writer.outcomes(outcomes, &mut summary, Default::default).await.expect("staged");
     summary.received = summary.stored;
     writer.commit(&mut summary, std::collections::HashSet::new()).await.expect("committed");
-}
-
-fn summary(run_id: String) -> RunSummary {
-    RunSummary {
-        run_id,
-        pipeline: "bench".into(),
-        status: RunStatus::Complete,
-        started_at: "2026-11-25T09:00:00Z".into(),
-        finished_at: "2026-11-25T09:00:00Z".into(),
-        received: 0,
-        processed: 0,
-        stored: 0,
-        validation_failures: 0,
-        processing_errors: 0,
-        timed_out: 0,
-        unchanged: 0,
-        filtered: 0,
-        skipped_objects: Vec::new(),
-        objects_read: 0,
-        bytes_read: 0,
-        spans_read: 0,
-        input_tokens: 0,
-        output_tokens: 0,
-        cost_usd: 0.0,
-        grounding_rate: None,
-        redaction_key_id: String::new(),
-        latency_ms_p50: None,
-        latency_ms_p95: None,
-        latency_ms_max: None,
-        failures: Vec::new(),
-    }
 }
 
 /// A pattern of some 1.4 KB whose texts do not repeat.

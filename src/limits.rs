@@ -129,8 +129,8 @@ pub const DATA_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// Compressed bytes of data files that are built at once, of which the largest is stored when they are exceeded.
 pub const DATA_FILES_OPEN_BYTES: usize = 64 * 1024 * 1024;
 
-/// Data files that are stored at once.
-pub const STORES_IN_FLIGHT_MAX: usize = 8;
+/// Requests that wait for a store at once while a run commits: files that are stored, and staged files that are looked up.
+pub const REQUESTS_IN_FLIGHT_MAX: usize = 8;
 
 /// Bytes of row groups that are fetched for copying by one request.
 pub const COPY_BYTES: usize = 8 * 1024 * 1024;

@@ -129,9 +129,15 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let prepared = Prepared::new(&config.analysis, &output).await?;
     let options = WriteOptions { job: prepared.job(), fresh: config.fresh, commit_every: config.commit_every };
     let mut writer = Writer::begin(&output, &run_id, options).await?;
-    let analysis = prepared.analysis(&run_id, progress, None, writer.taken_up(), shutdown.clone())?;
+    let analysis = match prepared.analysis(&run_id, progress, None, writer.taken_up(), shutdown.clone()) {
+        Ok(analysis) => analysis,
+        Err(error) => {
+            writer.leave().await;
+            return Err(error);
+        }
+    };
 
-    let mut summary = empty_summary(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
+    let mut summary = RunSummary::begun(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
     let (read, parse) = (&progress.read, &progress.parse);
     let written = writer.outcomes(analysis.outcomes, &mut summary, || read.object_keys()).await.map_err(RunError::from);
     let gathered = written.and_then(|()| analysis.fatal.get().map_or(Ok(()), |reason| Err(RunError::Gather(reason.to_owned()))));
@@ -351,35 +357,4 @@ fn counted<T: Send + 'static>(items: OutcomeStream<T>, counter: &Arc<AtomicU64>)
 
 fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-}
-
-fn empty_summary(run_id: String, pipeline: String, started_at: String, key_id: &str) -> RunSummary {
-    RunSummary {
-        run_id,
-        pipeline,
-        status: RunStatus::Complete,
-        finished_at: started_at.clone(),
-        started_at,
-        received: 0,
-        processed: 0,
-        stored: 0,
-        validation_failures: 0,
-        processing_errors: 0,
-        timed_out: 0,
-        unchanged: 0,
-        filtered: 0,
-        skipped_objects: Vec::new(),
-        objects_read: 0,
-        bytes_read: 0,
-        spans_read: 0,
-        input_tokens: 0,
-        output_tokens: 0,
-        cost_usd: 0.0,
-        grounding_rate: None,
-        redaction_key_id: key_id.to_owned(),
-        latency_ms_p50: None,
-        latency_ms_p95: None,
-        latency_ms_max: None,
-        failures: Vec::new(),
-    }
 }

@@ -70,6 +70,38 @@ pub struct Failure {
 }
 
 impl RunSummary {
+    /// That of a run that has done nothing yet. `started_at` is RFC 3339.
+    pub fn begun(run_id: String, pipeline: String, started_at: String, redaction_key_id: &str) -> Self {
+        Self {
+            run_id,
+            pipeline,
+            status: RunStatus::Complete,
+            finished_at: started_at.clone(),
+            started_at,
+            received: 0,
+            processed: 0,
+            stored: 0,
+            validation_failures: 0,
+            processing_errors: 0,
+            timed_out: 0,
+            unchanged: 0,
+            filtered: 0,
+            skipped_objects: Vec::new(),
+            objects_read: 0,
+            bytes_read: 0,
+            spans_read: 0,
+            input_tokens: 0,
+            output_tokens: 0,
+            cost_usd: 0.0,
+            grounding_rate: None,
+            redaction_key_id: redaction_key_id.to_owned(),
+            latency_ms_p50: None,
+            latency_ms_p95: None,
+            latency_ms_max: None,
+            failures: Vec::new(),
+        }
+    }
+
     /// Counts one rejection in the class where the conservation sum expects it.
     pub fn count_rejection(&mut self, rejection: &Rejection) {
         match (rejection.stage, rejection.kind) {

@@ -31,7 +31,7 @@ use self::table::Table;
 pub use self::table::{AsOf, TableName, open_existing, said};
 use self::table_writer::{Destination, TableWriter};
 use self::upsert::{Mark, Superseded};
-use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX};
+use crate::limits::{REQUESTS_IN_FLIGHT_MAX, ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX};
 use crate::model::{Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, text_key};
 use crate::pool;
 use crate::validate::Pattern;
@@ -181,7 +181,10 @@ impl Writer {
         let (mut staging, others) = Staging::begin(output, run_id, &options.job).await?;
         let dead: Vec<_> = others.into_iter().filter(|other| other.dead).collect();
         for other in &dead {
-            roll_forward(&mut tables, &other.folder).await?;
+            // What stands in its way may be nothing to this run, which otherwise meets it itself.
+            if let Err(error) = roll_forward(&mut tables, &other.folder).await {
+                tracing::warn!(run_id = other.folder.run_id, %error, "the commit of a run that was killed in it cannot be ended now");
+            }
         }
         let same_job: Vec<_> = dead.into_iter().filter(|other| other.job == options.job).collect();
         if options.fresh {
@@ -369,15 +372,13 @@ async fn commit(tables: &mut Tables, folder: &Folder, record: &CommitRecord) -> 
     let mut superseded: HashSet<u128> = HashSet::new();
     for name in TableName::ALL {
         let at = |error: DeltaTableError| wrong(name, &location, &error);
-        let mut sources = Vec::new();
-        for file in files(name) {
-            let object = folder.object(&file.name).await?.ok_or_else(|| WriteError::TakenOver { location: location.clone() })?;
-            sources.push((file, object));
-        }
+        let sources = folder.objects(files(name)).await?.ok_or_else(|| WriteError::TakenOver { location: location.clone() })?;
         if name != TableName::Runs {
             // A trace that now succeeds leaves `errors` too; one that fails replaces its row there and keeps its last good pattern.
-            for (file, object) in &sources {
-                superseded.extend(keys_of(name, file, object).await.map_err(at)?);
+            let keys = futures::stream::iter(&sources).map(|(file, object)| keys_of(name, file, object));
+            let mut keys = std::pin::pin!(keys.buffer_unordered(REQUESTS_IN_FLIGHT_MAX));
+            while let Some(keys) = keys.next().await {
+                superseded.extend(keys.map_err(at)?);
             }
         }
         let table = tables.get(name);

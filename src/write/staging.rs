@@ -28,7 +28,7 @@ use super::LabelCount;
 use super::lease::{self, Process};
 use super::table::TableName;
 use super::table_writer::columns_of;
-use crate::limits::HEARTBEAT;
+use crate::limits::{HEARTBEAT, REQUESTS_IN_FLIGHT_MAX};
 use crate::model::text_key;
 use crate::store::{self, Object, ObjectReader, StoreError};
 
@@ -163,8 +163,15 @@ impl Folder {
         Ok(names)
     }
 
+    /// Staged files as objects; nothing where one of them is gone. A long run has many.
+    pub(super) async fn objects<'a>(&self, files: &'a [StagedFile]) -> Result<Option<Vec<(&'a StagedFile, Arc<Object>)>>, StagingError> {
+        let looked_up = futures::stream::iter(files).map(|file| async move { self.object(&file.name).await.map(|object| (file, object)) });
+        let found: Vec<(&StagedFile, Option<Arc<Object>>)> = looked_up.buffered(REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
+        Ok(found.into_iter().map(|(file, object)| Some((file, object?))).collect())
+    }
+
     /// A staged file as an object; nothing where it is gone.
-    pub(super) async fn object(&self, name: &str) -> Result<Option<Arc<Object>>, StagingError> {
+    async fn object(&self, name: &str) -> Result<Option<Arc<Object>>, StagingError> {
         let path = self.path.clone().join(name);
         match self.store.head(&path).await {
             Ok(meta) => {
@@ -389,18 +396,25 @@ async fn heartbeat(folder: Folder, record: Vec<u8>) {
 pub struct TakenUp {
     rows: HashMap<u128, TakenRow>,
     files: Vec<TakenFile>,
-    labels: Mutex<BTreeMap<String, LabelCount>>,
+    /// The labels of all rows, each with how many there are.
+    labels: Vec<(String, u64)>,
+    used: Mutex<BTreeMap<String, LabelCount>>,
 }
 
+/// There may be as many of these as the dead run had traces, so they are small.
 #[derive(Debug)]
 struct TakenRow {
     content: u128,
-    label: Box<str>,
     confidence: f64,
-    title: Box<str>,
+    label: usize,
     file: usize,
     row: usize,
+    /// For the first rows of a label only: one of them is its example.
+    title: Option<Box<str>>,
 }
+
+/// Rows of each label that keep their title.
+const TITLES_KEPT: u64 = 16;
 
 #[derive(Debug)]
 struct TakenFile {
@@ -433,15 +447,26 @@ impl TakenUp {
         let Some(found) = self.rows.get(&text_key(trace_id)).filter(|row| row.content == text_key(digest)) else { return false };
         let Some(used) = self.files.get(found.file).and_then(|file| file.used.get(found.row)) else { return false };
         if !used.swap(true, Ordering::Relaxed) {
-            let mut labels = self.labels.lock().unwrap_or_else(PoisonError::into_inner);
-            LabelCount::add(&mut labels, &found.label, found.confidence, &found.title, trace_id);
+            let label = self.labels.get(found.label).map_or("", |(label, _)| label);
+            let mut counts = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            LabelCount::add(&mut counts, label, found.confidence, found.title.as_deref().unwrap_or_default(), trace_id);
         }
         true
     }
 
     /// How many patterns were asked for and were there, by label.
     pub(super) fn used(&self) -> BTreeMap<String, LabelCount> {
-        self.labels.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The number of a label, and how many rows of it there are now.
+    fn label(&mut self, label: &str) -> (usize, u64) {
+        if let Some((number, (_, count))) = self.labels.iter_mut().enumerate().find(|(_, (known, _))| known == label) {
+            *count += 1;
+            return (number, *count);
+        }
+        self.labels.push((label.to_owned(), 1));
+        (self.labels.len() - 1, 1)
     }
 
     /// Reads what is needed to know rows again. A file that cannot be read holds nothing that could be used.
@@ -457,13 +482,14 @@ impl TakenUp {
             let (categories, factors, titles) = (texts("category")?, texts("contributing_factor")?, texts("title")?);
             let confidences = batch.column_by_name("confidence").and_then(|column| column.as_any().downcast_ref::<Float64Array>());
             for index in 0..batch.num_rows() {
+                let (label, count) = self.label(&format!("{}/{}", categories.value(index), factors.value(index)));
                 let taken = TakenRow {
                     content: text_key(digests.value(index)),
-                    label: format!("{}/{}", categories.value(index), factors.value(index)).into(),
                     confidence: confidences.map_or(0.0, |column| column.value(index)),
-                    title: titles.value(index).into(),
+                    label,
                     file,
                     row,
+                    title: (count <= TITLES_KEPT).then(|| titles.value(index).into()),
                 };
                 self.rows.insert(text_key(ids.value(index)), taken);
                 row += 1;

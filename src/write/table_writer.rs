@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 
 use super::data_file::{DataFile, row_group_range};
 use super::table::Table;
-use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES, STORES_IN_FLIGHT_MAX};
+use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES, REQUESTS_IN_FLIGHT_MAX};
 use crate::store::{Object, ObjectReader};
 
 /// The bucket of a data file; `runs` has none.
@@ -184,7 +184,7 @@ impl TableWriter {
     pub(super) async fn finish(self) -> DeltaResult<Vec<Add>> {
         let files = self.open.into_iter().filter(|(_, file)| !file.is_empty());
         let storing = futures::stream::iter(files).map(|(bucket, file)| stored(Arc::clone(&self.store), bucket, file));
-        let last: Vec<Add> = storing.buffer_unordered(STORES_IN_FLIGHT_MAX).try_collect().await?;
+        let last: Vec<Add> = storing.buffer_unordered(REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
         Ok(self.adds.into_iter().chain(last).collect())
     }
 }

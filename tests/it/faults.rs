@@ -89,6 +89,33 @@ fn a_damaged_data_file_is_named_and_nothing_is_committed() {
 }
 
 #[test]
+fn a_commit_that_cannot_be_ended_now_holds_up_nobody_else() {
+    let place = Place::new();
+    traces(&place, 20, "boom");
+    place.run(&[]);
+    let file = data_file(&place);
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    assert_eq!(call(&["run", "--input", &place.input(), "--output", &place.output()]).status.code(), Some(1));
+    // Runs over other traces, few of which share a bucket with the damaged file.
+    let other = Place::new();
+    let passed = (0..5).filter(|number| {
+        other.put("b.jsonl", trace(&format!("other-{number}"), "boom"));
+        let run = call(&["run", "--input", &other.input(), "--output", &place.output()]);
+        assert!(stderr(&run).contains("cannot be ended now"), "{}", stderr(&run));
+        run.status.success()
+    });
+    let passed = passed.count();
+    assert!(passed > 0);
+    std::fs::write(&file, &bytes).unwrap();
+    let maintained = call(&["maintain", "--tables", &place.output(), "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_slice(&maintained.stdout).unwrap();
+    assert_eq!(report["commits_ended"], 6 - passed, "{report}");
+    assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 7);
+    assert_eq!(place.rows("select count(distinct trace_id) n from patterns")[0]["n"], 25);
+}
+
+#[test]
 fn a_damaged_log_is_an_error_of_its_table() {
     let place = Place::new();
     traces(&place, 3, "boom");
