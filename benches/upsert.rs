@@ -12,6 +12,7 @@
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a benchmark prints, and ends where its set-up fails"
 )]
 
@@ -78,8 +79,18 @@ fn compare(runtime: &tokio::runtime::Runtime, rows: u64) {
         assert!(*ours_mb < PEAK_MB_MAX, "an upsert took {ours_mb:.0} MB");
     }
     let many = (rows / 10).max(1_000);
-    let (ours, plain) = child(&["many", text(folder.path()), &many.to_string()]);
-    println!("\n{many} new patterns: {:.2} s, the same batches as plain Parquet {:.2} s, ratio {:.2}", ours, plain, ours / plain);
+    // Writing to a disk varies, so the one in the middle of five counts.
+    let mut runs: Vec<(f64, f64)> = (0..5)
+        .map(|run| {
+            let place = folder.path().join(format!("many-{run}"));
+            std::fs::create_dir(&place).expect("a folder");
+            child(&["many", text(&place), &many.to_string()])
+        })
+        .collect();
+    runs.sort_by(|(ours, plain), (other, other_plain)| (ours / plain).total_cmp(&(other / other_plain)));
+    let shown: Vec<String> = runs.iter().map(|(ours, plain)| format!("{:.2}", ours / plain)).collect();
+    let (ours, plain) = runs[2];
+    println!("\n{many} new patterns: {ours:.2} s, the same batches as plain Parquet {plain:.2} s, ratios {}", shown.join(", "));
 }
 
 fn text(path: &Path) -> &str {
