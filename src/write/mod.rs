@@ -352,8 +352,8 @@ impl Writer {
 }
 
 /// Ends the commit that a dead run began.
-async fn roll_forward(tables: &mut Tables, folder: &Folder) -> Result<bool, WriteError> {
-    let Some(record) = folder.commit_record().await? else { return Ok(false) };
+async fn roll_forward(tables: &mut Tables, folder: &Folder) -> Result<(), WriteError> {
+    let Some(record) = folder.commit_record().await? else { return Ok(()) };
     tracing::info!(run_id = folder.run_id, "ending the commit of a run that was killed in it");
     match commit(tables, folder, &record).await {
         // A run that started at the same moment has done it.
@@ -361,7 +361,7 @@ async fn roll_forward(tables: &mut Tables, folder: &Folder) -> Result<bool, Writ
         ended => ended?,
     }
     folder.end_commit(&record).await?;
-    Ok(true)
+    Ok(())
 }
 
 /// Brings the staged files of a commit into the tables. What is in a table already is not repeated.

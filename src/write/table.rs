@@ -133,8 +133,9 @@ impl Table {
     async fn evolve(mut self) -> DeltaResult<Self> {
         for _ in 0..COMMIT_ATTEMPTS_MAX {
             let state = self.delta.snapshot()?;
-            let configured = state.metadata().configuration().get(SCHEMA_VERSION_PROPERTY).map_or("1.0", String::as_str);
-            if version_of(configured) > version_of(PATTERN_SCHEMA_VERSION) {
+            // Tables of before there was such a property have none.
+            let configured = state.metadata().configuration().get(SCHEMA_VERSION_PROPERTY).cloned().unwrap_or_default();
+            if version_of(&configured) > version_of(PATTERN_SCHEMA_VERSION) {
                 return Err(DeltaTableError::Generic(format!(
                     "it was written by a newer failsift (schema {configured}, this one knows {PATTERN_SCHEMA_VERSION}); use that one"
                 )));
@@ -145,14 +146,22 @@ impl Table {
             let missing: Vec<StructField> = missing
                 .map(|field| (&field.as_ref().clone().with_nullable(true)).try_into_kernel())
                 .collect::<Result<_, arrow::error::ArrowError>>()?;
-            if missing.is_empty() {
+            if missing.is_empty() && configured == PATTERN_SCHEMA_VERSION {
                 return Ok(self);
             }
-            tracing::info!(table = self.name.as_str(), columns = missing.len(), "adding columns");
-            match self.delta.clone().add_columns().with_fields(missing).await {
+            tracing::info!(table = self.name.as_str(), columns = missing.len(), "bringing the table to this version");
+            let delta = self.delta.clone();
+            let changed = if missing.is_empty() {
+                // Last, so that an older failsift refuses a table only when it has all its columns.
+                let version = (SCHEMA_VERSION_PROPERTY.to_owned(), PATTERN_SCHEMA_VERSION.to_owned());
+                delta.set_tbl_properties().with_properties([version].into()).with_raise_if_not_exists(false).await
+            } else {
+                delta.add_columns().with_fields(missing).await
+            };
+            match changed {
                 Ok(delta) => self.delta = delta,
                 Err(error) => {
-                    tracing::debug!(%error, "adding columns again");
+                    tracing::debug!(%error, "another writer changed the table at the same moment");
                     self.delta.update_state().await?;
                 }
             }
@@ -170,9 +179,9 @@ pub fn said(error: &DeltaTableError) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// `1.10` is newer than `1.9`.
+/// `1.10` is newer than `1.9`, which is newer than nothing.
 fn version_of(text: &str) -> Vec<u32> {
-    text.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
+    text.split('.').filter(|part| !part.is_empty()).map(|part| part.parse().unwrap_or(u32::MAX)).collect()
 }
 
 /// An earlier state of the tables.

@@ -85,8 +85,11 @@ pub(super) async fn commit(table: &mut Table, new: Vec<Add>, superseded: &Arc<Su
         let properties =
             CommitProperties::default().with_application_transaction(Transaction::new(mark.application(), mark.part)).with_max_retries(0);
         let Err(error) = try_commit(table, actions, operation, properties).await else { return Ok(()) };
-        // It may have arrived although its answer did not, which the next attempt finds out.
-        attempts.wait(table.name, error).await?;
+        // It may have arrived although its answer did not: the next attempt finds out, and so does the last.
+        if let Err(error) = attempts.wait(table.name, error).await {
+            table.delta.update_state().await?;
+            return if mark.is_in(table).await? { Ok(()) } else { Err(error) };
+        }
         forget(table, &rewritten).await;
     }
 }
@@ -485,6 +488,8 @@ mod tests {
         let counted = context.sql(sql).await.unwrap().collect().await.unwrap();
         let number = |column: usize| counted[0].column(column).as_any().downcast_ref::<arrow::array::Int64Array>().unwrap().value(0);
         assert_eq!((number(0), number(1), number(2)), (600, 1, 600), "old rows have nulls, the new one has its value");
+        let configuration = table.delta.snapshot().unwrap().metadata().configuration().clone();
+        assert_eq!(configuration.get("failsift.schema_version").map(String::as_str), Some(crate::model::PATTERN_SCHEMA_VERSION));
         // Once more is no change.
         let version = table.delta.version();
         assert_eq!(Table::open(&location, TableName::Patterns).await.unwrap().delta.version(), version);
