@@ -252,7 +252,7 @@ fn a_store_that_fails_now_and_then_fails_nothing() {
 fn a_commit_whose_answer_was_lost_is_not_made_twice() {
     let s3 = S3::start();
     let good = S3::environment(&s3.server.url);
-    // The answer to the first attempt is lost; or that to the last one, after which no other finds out.
+    // The answer to the first attempt is lost; or some are refused before one is made whose answer comes too late.
     for (number, faults) in
         [vec![Fault::AnswerLost], vec![Fault::Reset, Fault::Reset, Fault::Reset, Fault::AnswerLost]].into_iter().enumerate()
     {
