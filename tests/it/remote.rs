@@ -253,9 +253,9 @@ fn a_commit_whose_answer_was_lost_is_not_made_twice() {
     let s3 = S3::start();
     let good = S3::environment(&s3.server.url);
     // The answer to the first attempt is lost; or some are refused before one is made whose answer comes too late.
-    for (number, faults) in
-        [vec![Fault::AnswerLost], vec![Fault::Reset, Fault::Reset, Fault::Reset, Fault::AnswerLost]].into_iter().enumerate()
-    {
+    let refused = Fault::Status(400, "BadRequest");
+    let last = vec![refused, refused, refused, Fault::Slow(Duration::from_secs(3))];
+    for (number, faults) in [vec![Fault::AnswerLost], last].into_iter().enumerate() {
         let tables = format!("s3://traces/lost-{number}");
         let asked_before = std::sync::atomic::AtomicUsize::new(0);
         let proxy = Proxy::start(s3.port, &[], move |asked| {
