@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
-use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Source};
+use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Slot, Source};
 use failsift::store;
 use failsift::validate::{self, Pattern, PatternSchema};
 use failsift::write::{TableName, WriteOptions, Writer, open_existing};
@@ -235,7 +235,7 @@ async fn write_patterns(place: &str, patterns: Vec<Pattern>) {
 async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pattern>) {
     let location = store::table_url(place).expect("a place");
     let run_id = uuid::Uuid::now_v7().to_string();
-    let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None };
+    let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None, reuse: None };
     let mut writer = Writer::begin(&location, &run_id, options).await.expect("a writer");
     let mut summary = RunSummary::begun(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
     writer.outcomes(outcomes, &mut summary, Default::default).await.expect("staged");
@@ -299,5 +299,7 @@ fn draft(id: u64) -> Draft {
         trace_started_at_ns: Some(1_795_424_400_000_000_000),
         source: Source { uri: format!("s3://traces/agents/day={}/part.jsonl", id % 30) },
         content_digest: format!("{id:064x}"),
+        settings_digest: None,
+        slot: Slot::default(),
     }
 }

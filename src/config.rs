@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::analyze::llm::{Provider, Settings, Thinking};
 use crate::limits;
 use crate::select::Selection;
 
@@ -21,6 +22,8 @@ pub struct RunConfig {
     pub error_rate_max: Option<f64>,
     /// Whether work that a killed run over the same input had finished is done again.
     pub fresh: bool,
+    /// Whether what has a pattern of the same settings already is paid for again.
+    pub force: bool,
     /// Makes finished patterns visible this often, and not only at the end.
     pub commit_every: Option<Duration>,
 }
@@ -38,6 +41,8 @@ pub struct AnalysisConfig {
     pub selection: Selection,
     /// Who analyses.
     pub analyzer: AnalyzerName,
+    /// How a model is asked, where one is.
+    pub model: Settings,
     /// Files of rules beside the shipped ones.
     pub rules: Vec<PathBuf>,
     /// Time that one trace may take in the analyzer.
@@ -62,6 +67,140 @@ pub struct AnalysisConfig {
 pub enum AnalyzerName {
     /// Deterministic rules, no network, no key.
     Embedded,
+    /// Google's Gemini: `GEMINI_API_KEY`, or Vertex AI
+    Gemini,
+    /// OpenAI, and everything that speaks like it (vLLM, llama.cpp, Ollama, LiteLLM): `OPENAI_API_KEY`, `OPENAI_BASE_URL`
+    Openai,
+}
+
+impl AnalyzerName {
+    /// The word in flags, files and the `analyzer` column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Gemini => "gemini",
+            Self::Openai => "openai",
+        }
+    }
+
+    /// The provider of the model that is asked; nothing where none is.
+    pub fn provider(self) -> Option<Provider> {
+        match self {
+            Self::Embedded => None,
+            Self::Gemini => Some(Provider::Gemini),
+            Self::Openai => Some(Provider::OpenAi),
+        }
+    }
+}
+
+/// Who takes what a model could not analyse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// The embedded analyzer; the row says so.
+    Embedded,
+}
+
+/// How a model is asked, in the words of flags and of the section `[model]` of a pipeline file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields, default)]
+#[command(next_help_heading = "Asking a model (gemini, openai)")]
+pub struct ModelOptions {
+    /// Name of the model [default: gemini-3.5-flash; for openai the one that the server has]
+    #[arg(long = "model", value_name = "NAME", env = "FAILSIFT_MODEL")]
+    pub name: Option<String>,
+    /// Where requests go [default: `GOOGLE_GEMINI_BASE_URL`, `OPENAI_BASE_URL`, or the provider's own place]
+    #[arg(long, value_name = "URL")]
+    pub base_url: Option<String>,
+    /// How much the model thinks before it answers; thoughts are paid like the answer [default: low for gemini]
+    #[arg(long, value_enum)]
+    pub thinking: Option<Thinking>,
+    /// Tokens of a question, about; a trace that is longer is cut [default: 12000]
+    #[arg(long, value_name = "N")]
+    pub prompt_tokens: Option<usize>,
+    /// Tokens of an answer at most, thoughts included [default: 4096]
+    #[arg(long, value_name = "N")]
+    pub output_tokens: Option<u64>,
+    /// Traces at once; fewer while the provider is slow or refuses [default: 8]
+    #[arg(long, value_name = "N", env = "FAILSIFT_CONCURRENCY")]
+    pub concurrency: Option<usize>,
+    /// Traces at once while the provider is fast [default: as --concurrency]
+    #[arg(long, value_name = "N")]
+    pub max_concurrency: Option<usize>,
+    /// Requests a minute at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub requests_per_minute: Option<u32>,
+    /// Tokens a minute at most, in and out
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub tokens_per_minute: Option<u32>,
+    /// US dollars that the run may spend; stops with exit code 4 before it spends more
+    #[arg(long = "max-cost", value_name = "USD", env = "FAILSIFT_MAX_COST")]
+    pub max_cost_usd: Option<f64>,
+    /// File with prices that go before those of data/prices.toml
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// Who takes what the model could not analyse; without it, that is an error
+    #[arg(long, value_enum)]
+    pub fallback: Option<Fallback>,
+}
+
+impl ModelOptions {
+    fn or(self, file: Self) -> Self {
+        Self {
+            name: self.name.or(file.name),
+            base_url: self.base_url.or(file.base_url),
+            thinking: self.thinking.or(file.thinking),
+            prompt_tokens: self.prompt_tokens.or(file.prompt_tokens),
+            output_tokens: self.output_tokens.or(file.output_tokens),
+            concurrency: self.concurrency.or(file.concurrency),
+            max_concurrency: self.max_concurrency.or(file.max_concurrency),
+            requests_per_minute: self.requests_per_minute.or(file.requests_per_minute),
+            tokens_per_minute: self.tokens_per_minute.or(file.tokens_per_minute),
+            max_cost_usd: self.max_cost_usd.or(file.max_cost_usd),
+            prices: self.prices.or(file.prices),
+            fallback: self.fallback.or(file.fallback),
+        }
+    }
+
+    fn settings(self) -> Result<Settings, ConfigError> {
+        const PROMPT_TOKENS_MIN: usize = 6_000;
+        const OUTPUT_TOKENS_MIN: u64 = 256;
+        let out_of_range = |what: String| Err(ConfigError::OutOfRange(what));
+        let concurrency = self.concurrency.unwrap_or(limits::CALLS_IN_FLIGHT);
+        let settings = Settings {
+            model: self.name,
+            base_url: self.base_url,
+            thinking: self.thinking,
+            prompt_tokens: self.prompt_tokens.unwrap_or(limits::PROMPT_TOKENS),
+            output_tokens: self.output_tokens.unwrap_or(limits::OUTPUT_TOKENS),
+            concurrency,
+            concurrency_max: self.max_concurrency.unwrap_or(concurrency),
+            requests_per_minute: self.requests_per_minute,
+            tokens_per_minute: self.tokens_per_minute,
+            cost_max_usd: self.max_cost_usd,
+            prices: self
+                .prices
+                .map(|path| std::fs::read_to_string(&path).map_err(|reason| ConfigError::PricesUnreadable { path, reason }))
+                .transpose()?,
+            falls_back: self.fallback.is_some(),
+        };
+        if !(1..=limits::CALLS_IN_FLIGHT_MAX).contains(&settings.concurrency) {
+            return out_of_range(format!("--concurrency must be between 1 and {}", limits::CALLS_IN_FLIGHT_MAX));
+        }
+        if !(settings.concurrency..=limits::CALLS_IN_FLIGHT_MAX).contains(&settings.concurrency_max) {
+            return out_of_range(format!("--max-concurrency must be between --concurrency and {}", limits::CALLS_IN_FLIGHT_MAX));
+        }
+        if settings.prompt_tokens < PROMPT_TOKENS_MIN {
+            return out_of_range(format!("--prompt-tokens must be at least {PROMPT_TOKENS_MIN}; the instructions alone have some 3000"));
+        }
+        if settings.output_tokens < OUTPUT_TOKENS_MIN {
+            return out_of_range(format!("--output-tokens must be at least {OUTPUT_TOKENS_MIN}; an answer has some 400"));
+        }
+        if settings.cost_max_usd.is_some_and(|most| !(0.0..1e6).contains(&most)) {
+            return out_of_range("--max-cost is a number of US dollars from 0 on".into());
+        }
+        Ok(settings)
+    }
 }
 
 /// Which traces are looked at, in the words of flags and files.
@@ -119,6 +258,7 @@ pub struct Overrides {
     pub until: Option<String>,
     pub services: Vec<String>,
     pub analyzer: Option<AnalyzerName>,
+    pub model: ModelOptions,
     pub rules: Vec<PathBuf>,
     pub trace_timeout: Option<Duration>,
     pub record_bytes_max: Option<usize>,
@@ -129,6 +269,7 @@ pub struct Overrides {
     pub canaries: bool,
     pub error_rate_max: Option<f64>,
     pub fresh: bool,
+    pub force: bool,
     pub commit_every: Option<Duration>,
 }
 
@@ -151,6 +292,14 @@ pub enum ConfigError {
         /// What is wrong, with line and key.
         reason: String,
     },
+    /// The file of prices cannot be read.
+    #[error("cannot read the prices {}: {reason}", path.display())]
+    PricesUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: std::io::Error,
+    },
     /// No input was given.
     #[error("no input is given\n  hint: --input PATH_OR_URL, or a pipeline file with [source] inputs = [...]")]
     NoInput,
@@ -168,6 +317,7 @@ struct PipelineFile {
     source: SourceSection,
     redact: RedactSection,
     analyze: AnalyzeSection,
+    model: ModelOptions,
     write: WriteSection,
 }
 
@@ -215,7 +365,8 @@ impl RunConfig {
     /// # Errors
     /// [`ConfigError`], each a mistake of whoever wrote the configuration.
     pub fn resolve(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
-        let (output, error_rate, fresh, commit_every) = (given.output.clone(), given.error_rate_max, given.fresh, given.commit_every);
+        let (output, error_rate, commit_every) = (given.output.clone(), given.error_rate_max, given.commit_every);
+        let (fresh, force) = (given.fresh, given.force);
         let (analysis, write) = AnalysisConfig::resolve_with(file, given, key_in_environment)?;
         let error_rate_max = error_rate.or(write.max_error_rate);
         if error_rate_max.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
@@ -227,7 +378,7 @@ impl RunConfig {
             }
             (given, _) => given,
         };
-        Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max, fresh, commit_every })
+        Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max, fresh, force, commit_every })
     }
 }
 
@@ -238,6 +389,20 @@ impl AnalysisConfig {
     /// [`ConfigError`].
     pub fn resolve(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
         Ok(Self::resolve_with(file, given, key_in_environment)?.0)
+    }
+
+    /// Resolves what was given, with the place of the tables where one is named.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn resolve_for_plan(
+        file: Option<&Path>,
+        given: Overrides,
+        output: Option<String>,
+        key_in_environment: bool,
+    ) -> Result<(Self, Option<String>), ConfigError> {
+        let (analysis, write) = Self::resolve_with(file, given, key_in_environment)?;
+        Ok((analysis, output.or(write.output)))
     }
 
     fn resolve_with(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<(Self, WriteSection), ConfigError> {
@@ -269,6 +434,7 @@ impl AnalysisConfig {
             input_format: given.input_format.or(file.source.format).unwrap_or_else(|| "auto".into()),
             selection,
             analyzer: given.analyzer.or(file.analyze.analyzer).unwrap_or(AnalyzerName::Embedded),
+            model: given.model.or(file.model).settings()?,
             rules: if given.rules.is_empty() { file.analyze.rules } else { given.rules },
             trace_timeout: match (given.trace_timeout, file.analyze.trace_timeout_seconds) {
                 (Some(timeout), _) => timeout,

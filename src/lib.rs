@@ -17,6 +17,7 @@ pub mod limits;
 pub mod model;
 pub mod parse;
 pub mod pipeline;
+pub mod plan;
 mod pool;
 pub mod query;
 pub mod read;

@@ -78,6 +78,24 @@ pub const TASKS_IN_FLIGHT_MAX: usize = 4;
 /// Traces that are analysed at once.
 pub const ANALYSES_IN_FLIGHT_MAX: usize = 32;
 
+/// Traces about which a model is asked at once; `--concurrency` overrides it. Also what a kill can cost, in answers.
+pub const CALLS_IN_FLIGHT: usize = 8;
+
+/// And at most, whatever is asked for: each holds a trace, its question and a connection.
+pub const CALLS_IN_FLIGHT_MAX: usize = 512;
+
+/// Tokens of a question with its instructions, about; `--prompt-tokens` overrides it. Most traces fit whole; more costs more and takes longer.
+pub const PROMPT_TOKENS: usize = 12_000;
+
+/// Tokens of an answer, thoughts included; `--output-tokens` overrides it. An answer has some 400, a little thinking 1,000 more.
+pub const OUTPUT_TOKENS: u64 = 4_096;
+
+/// Spans that a question shows at most: each takes a line, and choosing takes time.
+pub const TRACE_SPANS_SHOWN_MAX: usize = 400;
+
+/// Bytes of a provider's answer.
+pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Time that one trace may take in the analyzer; `--trace-timeout` overrides it.
 pub const TRACE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 

@@ -9,8 +9,9 @@ use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
+use crate::analyze::llm::{ConnectError, Estimator, Llm};
 use crate::analyze::{self, AnalyzeCounts, Analyzer};
-use crate::config::{AnalysisConfig, AnalyzerName, Excerpts, KeySource, RunConfig};
+use crate::config::{AnalysisConfig, Excerpts, KeySource, RunConfig};
 use crate::model::{OutcomeStream, PATTERN_SCHEMA_VERSION, RunStatus, RunSummary, text_key};
 use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
@@ -18,7 +19,7 @@ use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, 
 use crate::select;
 use crate::store::{self, Location, Object, StoreError};
 use crate::validate::{self, Pattern, PatternSchema, SchemaError};
-use crate::write::{LabelCount, TakenUp, WriteError, WriteOptions, Writer};
+use crate::write::{Finished, LabelCount, WriteError, WriteOptions, Writer};
 
 /// Why a run failed; nothing of it is visible then.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,12 @@ pub enum RunError {
     /// A file of detectors cannot be used.
     #[error(transparent)]
     Detectors(#[from] OwnError),
+    /// A model cannot be asked.
+    #[error(transparent)]
+    Model(#[from] ConnectError),
+    /// The model's provider refuses everything that this run asks.
+    #[error("{0}")]
+    Refused(String),
 }
 
 impl RunError {
@@ -74,6 +81,7 @@ impl RunError {
                 | Self::Rules(_)
                 | Self::RulesUnreadable { .. }
                 | Self::Detectors(_)
+                | Self::Model(_)
                 | Self::Store(StoreError::Location { .. })
                 | Self::Key(KeyError::TooShort(_))
         )
@@ -103,6 +111,13 @@ pub struct Progress {
     done: Arc<AtomicU64>,
 }
 
+impl Progress {
+    /// Traces that were left out by the selection.
+    pub fn filtered(&self) -> u64 {
+        self.filtered.load(Ordering::Relaxed)
+    }
+}
+
 impl std::fmt::Display for Progress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -127,9 +142,11 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let run_id = uuid::Uuid::now_v7().to_string();
     let output = store::table_url(&config.output)?;
     let prepared = Prepared::new(&config.analysis, &output).await?;
-    let options = WriteOptions { job: prepared.job(), fresh: config.fresh, commit_every: config.commit_every };
+    let analyzer = prepared.analyzer().await?;
+    let reuse = analyzer.settings_digest().filter(|_| !config.force).map(str::to_owned);
+    let options = WriteOptions { job: prepared.job(&*analyzer), fresh: config.fresh, commit_every: config.commit_every, reuse };
     let mut writer = Writer::begin(&output, &run_id, options).await?;
-    let analysis = match prepared.analysis(&run_id, progress, None, writer.taken_up(), shutdown.clone()) {
+    let analysis = match prepared.analysis(analyzer, &run_id, progress, None, writer.finished(), shutdown.clone()) {
         Ok(analysis) => analysis,
         Err(error) => {
             writer.leave().await;
@@ -141,13 +158,20 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let (read, parse) = (&progress.read, &progress.parse);
     let written = writer.outcomes(analysis.outcomes, &mut summary, || read.object_keys()).await.map_err(RunError::from);
     let gathered = written.and_then(|()| analysis.fatal.get().map_or(Ok(()), |reason| Err(RunError::Gather(reason.to_owned()))));
-    if let Err(error) = gathered {
+    let analysed = gathered.and_then(|()| analysis.refusal.get().map_or(Ok(()), |reason| Err(RunError::Refused(reason))));
+    if let Err(error) = analysed {
         writer.leave().await;
         return Err(error);
     }
     summary.received = progress.received.load(Ordering::Relaxed);
     summary.filtered = progress.filtered.load(Ordering::Relaxed);
-    summary.status = if shutdown.is_cancelled() { RunStatus::Interrupted } else { RunStatus::Complete };
+    summary.status = match () {
+        () if shutdown.is_cancelled() => RunStatus::Interrupted,
+        () if analysis.counts.is_cost_limited() => RunStatus::CostLimit,
+        () => RunStatus::Complete,
+    };
+    let spent = analysis.counts.spent();
+    (summary.input_tokens, summary.output_tokens, summary.cost_usd) = (spent.input_tokens, spent.output_tokens, spent.cost_usd);
     summary.skipped_objects = parse.skipped_objects();
     summary.objects_read = read.objects.load(Ordering::Relaxed);
     summary.bytes_read = read.bytes.load(Ordering::Relaxed);
@@ -178,10 +202,28 @@ pub struct Analysis {
     pub fatal: Fatal,
     /// Known values that were planted, complete once the outcomes end.
     pub canaries: Option<Arc<CanaryCounts>>,
+    /// Why analysing ended early, known once the outcomes end.
+    pub refusal: Refusal,
     key_id: String,
     key_made_at: Option<std::path::PathBuf>,
     /// Lives as long as outcomes come out of it.
     _spill: SpillFolder,
+}
+
+/// Why the model's provider refuses everything, known once the outcomes end.
+#[derive(Debug)]
+pub struct Refusal {
+    counts: Arc<AnalyzeCounts>,
+    redactor: Arc<Redactor>,
+}
+
+impl Refusal {
+    /// The reason, if it does. Providers repeat keys in what they say, so it is redacted.
+    pub fn get(&self) -> Option<String> {
+        let mut reason = self.counts.fatal()?;
+        self.redactor.redact(&mut reason);
+        Some(reason)
+    }
 }
 
 /// What an analysis needs, checked: whatever is wrong with a command is found before anything is written.
@@ -195,6 +237,7 @@ pub struct Prepared {
     redactor: Arc<Redactor>,
     canaries: Option<Arc<CanaryCounts>>,
     key_made_at: Option<std::path::PathBuf>,
+    counts: Arc<AnalyzeCounts>,
 }
 
 impl Prepared {
@@ -212,44 +255,86 @@ impl Prepared {
         let key_made_at = key.made_at().map(std::path::Path::to_owned);
         let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
         let redactor = redactor(key, config, canaries.as_ref())?;
-        Ok(Self { config: config.clone(), format, inputs, objects, rules, embedded, redactor, canaries, key_made_at })
+        let (config, counts) = (config.clone(), Arc::default());
+        Ok(Self { config, format, inputs, objects, rules, embedded, redactor, canaries, key_made_at, counts })
+    }
+
+    /// The analyzer that the configuration asks for, ready to work.
+    ///
+    /// # Errors
+    /// [`RunError::Model`] where credentials are missing.
+    pub async fn analyzer(&self) -> Result<Arc<dyn Analyzer>, RunError> {
+        let Some(provider) = self.config.analyzer.provider() else { return Ok(Arc::new(self.embedded.clone())) };
+        let (settings, counts) = (self.config.model.clone(), Arc::clone(&self.counts));
+        Ok(Arc::new(Llm::connect(provider, settings, self.embedded.clone(), &self.circumstances(), counts).await?))
+    }
+
+    /// What estimates what asking the model would take; nothing for an analyzer that asks none.
+    ///
+    /// # Errors
+    /// [`RunError::Model`] where the prices cannot be read.
+    pub fn estimator(&self) -> Result<Option<Estimator>, RunError> {
+        let Some(provider) = self.config.analyzer.provider() else { return Ok(None) };
+        Ok(Some(Estimator::new(provider, &self.config.model, self.embedded.clone(), &self.circumstances())?))
+    }
+
+    /// What a model's result depends on beside the trace, which says by itself how it was redacted, and the settings of the model.
+    fn circumstances(&self) -> String {
+        format!("{:?} {:?}", self.rules, self.config.excerpts)
     }
 
     /// A digest of what is analysed and how: the same where the result for a trace is the same. The window of time is no part of it, for
     /// that of a run that is started again has moved.
-    pub fn job(&self) -> String {
+    pub fn job(&self, analyzer: &dyn Analyzer) -> String {
         let config = &self.config;
         let mut inputs: Vec<String> = self.inputs.iter().map(Location::canonical).collect();
         inputs.sort();
         let selection = (config.selection.failed_only, &config.selection.services);
         let redaction = (self.redactor.key_id(), redaction_rule_texts(&config.redaction_rules), config.excerpts);
-        let analysis = (config.analyzer, RULES_VERSION, &self.rules, env!("CARGO_PKG_VERSION"), PATTERN_SCHEMA_VERSION);
+        let versions = (RULES_VERSION, env!("CARGO_PKG_VERSION"), PATTERN_SCHEMA_VERSION);
+        let analysis = (analyzer.name(), analyzer.settings_digest(), &self.rules, versions);
         format!("{:032x}", text_key(&format!("{inputs:?} {} {selection:?} {redaction:?} {analysis:?}", config.input_format)))
     }
 
-    /// Joins the stages from read to validate. Traces whose pattern `taken_up` has are left out.
+    /// Joins the stages from read to validate. Traces that are `finished` are left out.
     ///
     /// # Errors
     /// [`RunError`].
     pub fn analysis(
         self,
+        analyzer: Arc<dyn Analyzer>,
         run_id: &str,
         progress: &Progress,
         look: Option<Look>,
-        taken_up: Arc<TakenUp>,
+        finished: Arc<Finished>,
         shutdown: CancellationToken,
     ) -> Result<Analysis, RunError> {
-        let (config, embedded, redactor) = (self.config, self.embedded, self.redactor);
-        let analyzer: Arc<dyn Analyzer> = match config.analyzer {
-            AnalyzerName::Embedded => Arc::new(embedded.clone()),
-        };
         let schema = PatternSchema::new(run_id)?;
+        let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
+        let (canaries, key_made_at) = (self.canaries.clone(), self.key_made_at.clone());
+        let Traces { traces, fatal, spill } = self.traces(progress, look, shutdown.clone())?;
+        let unfinished = without_finished(traces, finished, &progress.done);
+        let drafts = analyze::drafts(unfinished, analyzer, timeout, Arc::clone(&counts), shutdown);
+        let drafts = redact::drafts(drafts, &redactor);
+        let patterns = validate::patterns(drafts, schema);
+        let outcomes = redact::reasons(patterns, &redactor);
+        let outcomes = counted(outcomes, &progress.done);
+        let key_id = redactor.key_id().to_owned();
+        let refusal = Refusal { counts: Arc::clone(&counts), redactor };
+        Ok(Analysis { outcomes, counts, fatal, canaries, refusal, key_id, key_made_at, _spill: spill })
+    }
+
+    /// Joins the stages from read to redact: the traces that are to be analysed.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn traces(self, progress: &Progress, look: Option<Look>, shutdown: CancellationToken) -> Result<Traces, RunError> {
+        let (config, embedded, redactor) = (self.config, self.embedded, self.redactor);
         let temporary = std::env::temp_dir();
         let spill =
             SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
 
         let (read_counts, parse_counts) = (Arc::clone(&progress.read), Arc::clone(&progress.parse));
-        let counts = Arc::new(AnalyzeCounts::default());
         let fatal = Fatal::default();
         let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
         let gathering = AssembleOptions {
@@ -259,35 +344,36 @@ impl Prepared {
             bodies: Bodies::new(self.inputs, config.record_bytes_max),
         };
 
-        let records = read::records(self.objects, reading, read_counts, shutdown.clone());
+        let records = read::records(self.objects, reading, read_counts, shutdown);
         let traces = parse::traces(records, &gathering, parse_counts, &fatal);
         let traces = counted(traces, &progress.received);
         let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
         let redacted = redact::traces(selected, &redactor);
         let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
-        let failed = looked_at(failed, look);
-        let unfinished = without_finished(failed, taken_up, &progress.done);
-        let drafts = analyze::drafts(unfinished, analyzer, config.trace_timeout, Arc::clone(&counts), shutdown);
-        let drafts = redact::drafts(drafts, &redactor);
-        let patterns = validate::patterns(drafts, schema);
-        let outcomes = redact::reasons(patterns, &redactor);
-        let outcomes = counted(outcomes, &progress.done);
-        let key_id = redactor.key_id().to_owned();
-        Ok(Analysis { outcomes, counts, fatal, canaries: self.canaries, key_id, key_made_at: self.key_made_at, _spill: spill })
+        Ok(Traces { traces: looked_at(failed, look), fatal, spill })
     }
 }
 
-/// Leaves out traces whose pattern a killed run of the same job had finished; the writer commits it.
-fn without_finished(traces: OutcomeStream<RedactedTrace>, taken_up: Arc<TakenUp>, done: &Arc<AtomicU64>) -> OutcomeStream<RedactedTrace> {
-    if taken_up.is_empty() {
+/// Redacted traces that are to be analysed, and what lives as long as they come.
+pub struct Traces {
+    /// One outcome for each trace that was received and not filtered.
+    pub traces: OutcomeStream<RedactedTrace>,
+    /// Why gathering ended early, known once the traces end.
+    pub fatal: Fatal,
+    spill: SpillFolder,
+}
+
+/// Leaves out traces whose pattern is there already.
+fn without_finished(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, done: &Arc<AtomicU64>) -> OutcomeStream<RedactedTrace> {
+    if finished.is_empty() {
         return traces;
     }
     let done = Arc::clone(done);
     traces
         .filter(move |trace| {
-            let finished = trace.as_ref().is_ok_and(|trace| taken_up.has(&trace.trace_id, &trace.digest()));
-            done.fetch_add(u64::from(finished), Ordering::Relaxed);
-            std::future::ready(!finished)
+            let is_finished = trace.as_ref().is_ok_and(|trace| finished.has(&trace.trace_id, &trace.digest()));
+            done.fetch_add(u64::from(is_finished), Ordering::Relaxed);
+            std::future::ready(!is_finished)
         })
         .boxed()
 }

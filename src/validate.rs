@@ -4,17 +4,25 @@ use std::sync::Arc;
 
 use jsonschema::Validator;
 
-use crate::model::{Draft, Kind, Outcome, OutcomeStream, PATTERN_SCHEMA_VERSION, PatternRow, Rejection, Stage};
+use crate::model::{Draft, Kind, Outcome, OutcomeStream, PATTERN_SCHEMA_VERSION, PatternRow, Rejection, Slot, Stage};
 use crate::pool;
 
 /// A row that fits the schema. Only this module makes one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pattern(PatternRow);
+pub struct Pattern {
+    row: PatternRow,
+    slot: Slot,
+}
 
 impl Pattern {
     /// The row.
     pub fn into_row(self) -> PatternRow {
-        self.0
+        self.row
+    }
+
+    /// The row, and what its analysis holds until the row is durable.
+    pub fn into_parts(self) -> (PatternRow, Slot) {
+        (self.row, self.slot)
     }
 }
 
@@ -41,6 +49,7 @@ impl PatternSchema {
     }
 
     fn pattern(&self, draft: Draft) -> Outcome<Pattern> {
+        let slot = draft.slot;
         let row = PatternRow {
             category: draft.label.category().to_owned(),
             contributing_factor: draft.label.factor().to_owned(),
@@ -68,6 +77,7 @@ impl PatternSchema {
             input_tokens: draft.input_tokens,
             output_tokens: draft.output_tokens,
             cost_usd: draft.cost_usd,
+            settings_digest: draft.settings_digest,
         };
         let reject = |reason: String| Rejection::of_trace(&row.trace_id, &row.source_uri, Stage::Validate, Kind::SchemaViolation, reason);
         let value = serde_json::to_value(&row).map_err(|error| reject(format!("the pattern is no JSON: {error}")))?;
@@ -80,7 +90,7 @@ impl PatternSchema {
                 if field.is_empty() { "/" } else { &field }
             )));
         }
-        Ok(Pattern(row))
+        Ok(Pattern { row, slot })
     }
 }
 

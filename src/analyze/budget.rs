@@ -19,6 +19,16 @@ impl Deadline {
         Self { at: Instant::now() + budget, budget }
     }
 
+    /// What is left of the time.
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// The whole time.
+    pub fn budget(&self) -> Duration {
+        self.budget
+    }
+
     /// Goes on, or stops the work with `?`. Costs some tens of nanoseconds: ask once a span or once a text.
     ///
     /// # Errors

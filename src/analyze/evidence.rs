@@ -1,41 +1,227 @@
-//! Looks up what an analyzer claims to quote: an excerpt must stand in the redacted trace at the span and field that it names.
+//! Looks up what an analyzer claims to quote: an excerpt must stand in the redacted trace, and in its row it names where.
 
 use std::fmt::Write;
 
-use crate::model::{Draft, EvidenceKind, Trace};
+use crate::model::{Draft, Evidence, EvidenceKind, Span, Trace, excerpt_around};
 
-/// Marks what was found, drops excerpts that stand nowhere, and lowers the confidence for each. Returns how many excerpts there were
-/// and how many were found.
-pub(super) fn verify(draft: &mut Draft, trace: &Trace) -> (u64, u64) {
-    /// What one invented quotation takes from the confidence.
-    const PENALTY: f64 = 0.7;
-    let (mut excerpts, mut found) = (0, 0);
-    draft.evidence.retain_mut(|evidence| {
-        let Some(excerpt) = &evidence.excerpt else {
-            evidence.verified = evidence.kind == EvidenceKind::Signal;
-            return true;
-        };
-        excerpts += 1;
-        evidence.verified = stands_in(trace, evidence.span_id.as_deref(), evidence.field.as_deref(), excerpt);
-        found += u64::from(evidence.verified);
-        evidence.verified
-    });
-    if excerpts > found {
-        for _ in found..excerpts {
-            draft.confidence *= PENALTY;
-        }
-        // Writing to a string cannot fail.
-        let _ = write!(
-            draft.confidence_rationale,
-            " {} of {excerpts} quotations stand nowhere in the trace and were dropped.",
-            excerpts - found
-        );
-    }
-    (excerpts, found)
+/// What became of the excerpts of a draft.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Grounding {
+    /// Excerpts that the analyzer gave.
+    pub(super) given: u64,
+    /// Those that stand in the trace, where they claim to or elsewhere.
+    pub(super) found: u64,
 }
 
-fn stands_in(trace: &Trace, span_id: Option<&str>, field: Option<&str>, excerpt: &str) -> bool {
-    let (Some(span_id), Some(field)) = (span_id, field) else { return false };
-    let span = trace.spans.iter().find(|span| span.span_id == span_id);
-    span.is_some_and(|span| span.fields(&mut |name, text| name.to_string() == field && text.contains(excerpt)))
+/// Marks what was found, corrects where it stands, drops excerpts that stand nowhere, and lowers the confidence for each of these.
+pub(super) fn verify(draft: &mut Draft, trace: &Trace) -> Grounding {
+    /// What one invented quotation takes from the confidence.
+    const PENALTY: f64 = 0.7;
+    let mut grounding = Grounding::default();
+    draft.evidence.retain_mut(|evidence| {
+        if evidence.excerpt.is_none() {
+            evidence.verified = evidence.kind == EvidenceKind::Signal;
+            return true;
+        }
+        grounding.given += 1;
+        evidence.verified = ground(evidence, trace);
+        grounding.found += u64::from(evidence.verified);
+        evidence.verified
+    });
+    let invented = grounding.given - grounding.found;
+    if invented > 0 {
+        for _ in 0..invented {
+            draft.confidence *= PENALTY;
+        }
+        let given = grounding.given;
+        // Writing to a string cannot fail.
+        let _ = write!(draft.confidence_rationale, " {invented} of {given} quotations stand nowhere in the trace and were dropped.");
+    }
+    grounding
+}
+
+/// Whether an excerpt stands in the trace. Where it stands elsewhere than it says, or in other white space or escapes, it is corrected.
+fn ground(evidence: &mut Evidence, trace: &Trace) -> bool {
+    /// Shorter words stand anywhere; they count only at the place that they name.
+    const CHARS_MIN_ELSEWHERE: usize = 12;
+    let Some(excerpt) = evidence.excerpt.take() else { return false };
+    let named = evidence.span_id.as_deref().and_then(|id| trace.spans.iter().find(|span| span.span_id == id));
+    let field = evidence.field.as_deref().unwrap_or_default();
+    let at_place = named.and_then(|span| find_in(span, Some(field), &excerpt));
+    let long = excerpt.chars().count() >= CHARS_MIN_ELSEWHERE;
+    let elsewhere = || {
+        let others = trace.spans.iter().filter(|span| named.is_none_or(|named| !std::ptr::eq(*span, named)));
+        named.into_iter().chain(others).filter(|_| long).find_map(|span| find_in(span, None, &excerpt))
+    };
+    let Some(found) = at_place.or_else(elsewhere) else { return false };
+    evidence.span_id = Some(found.span_id.to_owned());
+    evidence.field = Some(found.field);
+    evidence.excerpt = Some(found.text.to_owned());
+    !found.text.is_empty()
+}
+
+struct Found<'t> {
+    span_id: &'t str,
+    field: String,
+    text: &'t str,
+}
+
+/// Looks for an excerpt in one field of a span, or in all: as it stands, then with other white space and escapes.
+fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str) -> Option<Found<'t>> {
+    let mut found = None;
+    for exact in [true, false] {
+        let loose = if exact { String::new() } else { Loose::of(excerpt).text };
+        if !exact && loose.is_empty() {
+            continue;
+        }
+        span.fields(&mut |name, text| {
+            let name = name.to_string();
+            if field.is_some_and(|field| field != name) {
+                return false;
+            }
+            let range = if exact {
+                text.find(excerpt).map(|at| at..at + excerpt.len())
+            } else {
+                let text = Loose::of(text);
+                text.text.find(&loose).map(|at| text.original(at, loose.len()))
+            };
+            found = range.and_then(|range| {
+                // Other white space may be longer.
+                let text = excerpt_around(text.get(range.clone())?, 0..0);
+                Some(Found { span_id: &span.span_id, field: name, text })
+            });
+            found.is_some()
+        });
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// A text without white space and escapes, and where each byte of it came from.
+struct Loose {
+    text: String,
+    from: Vec<usize>,
+    end: Vec<usize>,
+}
+
+impl Loose {
+    /// Escapes are those of JSON, so that `\n`, `\"` and `\\` in an excerpt or a text are what they stand for; what stands for white space
+    /// goes with it.
+    fn of(text: &str) -> Self {
+        let mut loose = Self { text: String::with_capacity(text.len()), from: Vec::new(), end: Vec::new() };
+        let mut chars = text.char_indices().peekable();
+        while let Some((at, mut c)) = chars.next() {
+            let mut end = at + c.len_utf8();
+            if c == '\\' {
+                while let Some((next, '\\')) = chars.peek().copied() {
+                    end = next + 1;
+                    chars.next();
+                }
+                match chars.peek().copied() {
+                    Some((next, 'n' | 't' | 'r')) => {
+                        end = next + 1;
+                        c = ' ';
+                        chars.next();
+                    }
+                    Some((next, quote @ ('"' | '\'' | '/'))) => {
+                        end = next + 1;
+                        c = quote;
+                        chars.next();
+                    }
+                    _ => {}
+                }
+            }
+            if c.is_whitespace() {
+                continue;
+            }
+            let before = loose.text.len();
+            loose.text.push(c);
+            for _ in before..loose.text.len() {
+                loose.from.push(at);
+                loose.end.push(end);
+            }
+        }
+        loose
+    }
+
+    fn original(&self, at: usize, length: usize) -> std::ops::Range<usize> {
+        let from = self.from.get(at).copied().unwrap_or_default();
+        from..self.end.get((at + length).saturating_sub(1)).copied().unwrap_or(from).max(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace() -> Trace {
+        let span = |id: &str, message: &str, output: &str| Span {
+            span_id: id.into(),
+            status_message: Some(message.into()),
+            output_text: Some(output.into()),
+            ..Span::default()
+        };
+        Trace {
+            spans: vec![
+                span("a", "the first message", ""),
+                span("b", "quota of\n  \"tools\" used up", "{\"path\": \"C:\\\\x\", \"ü\": 1}"),
+            ],
+            ..Trace::default()
+        }
+    }
+
+    fn quote(span: &str, field: &str, excerpt: &str) -> Option<(String, String, String)> {
+        let mut draft = Draft::sample("s");
+        draft.evidence.truncate(1);
+        draft.evidence[0] = Evidence {
+            kind: EvidenceKind::Excerpt,
+            span_id: Some(span.into()),
+            field: Some(field.into()),
+            signal: None,
+            excerpt: Some(excerpt.into()),
+            verified: false,
+        };
+        let grounding = verify(&mut draft, &trace());
+        assert_eq!((grounding.given, grounding.found), (1, draft.evidence.len() as u64));
+        assert_eq!(draft.confidence < 0.5, draft.evidence.is_empty());
+        let evidence = draft.evidence.pop()?;
+        assert!(evidence.verified);
+        Some((evidence.span_id?, evidence.field?, evidence.excerpt?))
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "what it is compared with is optional")]
+    fn found(span: &str, field: &str, text: &str) -> Option<(String, String, String)> {
+        Some((span.into(), field.into(), text.into()))
+    }
+
+    #[test]
+    fn what_stands_where_it_says_stays() {
+        assert_eq!(quote("a", "status_message", "first"), found("a", "status_message", "first"));
+    }
+
+    #[test]
+    fn what_stands_elsewhere_is_corrected() {
+        assert_eq!(quote("b", "status_message", "the first message"), found("a", "status_message", "the first message"));
+        assert_eq!(quote("a", "output_text", "the first message"), found("a", "status_message", "the first message"));
+        assert_eq!(quote("nowhere", "", "the first message"), found("a", "status_message", "the first message"));
+    }
+
+    #[test]
+    fn white_space_and_escapes_are_those_of_the_trace() {
+        let expected = found("b", "status_message", "quota of\n  \"tools\" used");
+        assert_eq!(quote("b", "status_message", "quota of \"tools\" used"), expected);
+        assert_eq!(quote("b", "status_message", "quota of\\n  \\\"tools\\\" used"), expected);
+        assert_eq!(quote("b", "output_text", "\"path\": \"C:\\x\""), found("b", "output_text", "\"path\": \"C:\\\\x\""));
+        assert_eq!(quote("b", "output_text", "\"ü\":1}"), found("b", "output_text", "\"ü\": 1}"));
+    }
+
+    #[test]
+    fn what_stands_nowhere_is_dropped() {
+        assert_eq!(quote("a", "status_message", "the second message"), None);
+        assert_eq!(quote("b", "status_message", "first"), None, "a short word proves nothing elsewhere");
+        assert_eq!(quote("a", "status_message", ""), None);
+        assert_eq!(quote("a", "status_message", " \n"), None);
+    }
 }

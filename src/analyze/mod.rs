@@ -6,17 +6,20 @@
 mod budget;
 pub mod embedded;
 mod evidence;
+pub mod llm;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::budget::{Deadline, TimedOut};
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
-use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Stage};
+use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage};
 use crate::redact::{RedactedTrace, UnprovenDraft};
 
 /// Extracts one pattern from one trace.
@@ -27,6 +30,22 @@ use crate::redact::{RedactedTrace, UnprovenDraft};
 pub trait Analyzer: Send + Sync {
     /// The word in the `analyzer` column.
     fn name(&self) -> &'static str;
+
+    /// Traces that it can analyse at once.
+    fn in_flight_max(&self) -> usize {
+        ANALYSES_IN_FLIGHT_MAX
+    }
+
+    /// A digest of everything beside the trace that a result depends on, where results cost so much that they are kept for the next run.
+    fn settings_digest(&self) -> Option<&str> {
+        None
+    }
+
+    /// Waits until a trace may be analysed. The time budget of the trace begins after it, and what it gives is held until the result is
+    /// durable.
+    async fn turn(&self) -> Slot {
+        Slot::default()
+    }
 
     /// Analyses one trace.
     ///
@@ -44,6 +63,17 @@ pub enum AnalyzeError {
     /// A defect of the analyzer.
     #[error("{0}")]
     Defect(String),
+    /// It could not be done, for this reason.
+    #[error("{reason}")]
+    Rejected {
+        /// What happened, for programs.
+        kind: Kind,
+        /// A sentence for a person.
+        reason: String,
+    },
+    /// No trace of this run can be analysed.
+    #[error("{0}")]
+    Fatal(String),
 }
 
 impl AnalyzeError {
@@ -51,11 +81,14 @@ impl AnalyzeError {
         match self {
             Self::TimedOut(_) => Kind::TimedOut,
             Self::Defect(_) => Kind::Internal,
+            Self::Rejected { kind, .. } => *kind,
+            // The run ends, so that it is nobody's reason.
+            Self::Fatal(_) => Kind::ProviderError,
         }
     }
 }
 
-/// What the stage measured: how long each analysis took, and how many excerpts were found where they claim to stand.
+/// What the stage measured: how long each analysis took, how many excerpts stand in their trace, and what it took.
 #[derive(Debug, Default)]
 pub struct AnalyzeCounts(Mutex<Measured>);
 
@@ -66,6 +99,20 @@ struct Measured {
     latency_max: Duration,
     excerpts: u64,
     grounded: u64,
+    spent: Spent,
+    cost_limited: bool,
+    fatal: Option<String>,
+}
+
+/// Tokens and money that analyses took, those of answers that could not be used included.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Spent {
+    /// Tokens of questions.
+    pub input_tokens: u64,
+    /// Tokens of answers.
+    pub output_tokens: u64,
+    /// US dollars.
+    pub cost_usd: f64,
 }
 
 const LATENCY_FIRST_US: f64 = 1.0;
@@ -76,7 +123,7 @@ impl AnalyzeCounts {
     fn add(&self, latency: Duration, excerpts: u64, grounded: u64) {
         let micros = (latency.as_secs_f64() * 1e6 / LATENCY_FIRST_US).max(1.0);
         let bucket = (micros.ln() / LATENCY_GROWTH.ln()) as usize;
-        let mut measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut measured = self.measured();
         if measured.latencies.len() <= bucket {
             measured.latencies.resize(bucket + 1, 0);
         }
@@ -88,6 +135,43 @@ impl AnalyzeCounts {
         measured.grounded += grounded;
     }
 
+    fn measured(&self) -> MutexGuard<'_, Measured> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts excerpts that stand nowhere and came no further.
+    fn add_dropped(&self, excerpts: u64) {
+        self.measured().excerpts += excerpts;
+    }
+
+    /// Counts what one answer took.
+    fn add_usage(&self, input_tokens: u64, output_tokens: u64, cost_usd: f64) {
+        let spent = &mut self.measured().spent;
+        spent.input_tokens += input_tokens;
+        spent.output_tokens += output_tokens;
+        spent.cost_usd += cost_usd;
+    }
+
+    /// Notes that a trace was not analysed because of the limit of cost.
+    fn limit_cost(&self) {
+        self.measured().cost_limited = true;
+    }
+
+    /// Tokens and money that were spent.
+    pub fn spent(&self) -> Spent {
+        self.measured().spent
+    }
+
+    /// Whether a trace was not analysed because of the limit of cost.
+    pub fn is_cost_limited(&self) -> bool {
+        self.measured().cost_limited
+    }
+
+    /// Why no trace could be analysed any more.
+    pub fn fatal(&self) -> Option<String> {
+        self.measured().fatal.clone()
+    }
+
     /// The latency below which `share` of the analyses stayed, in milliseconds, exact to 10 %.
     #[expect(
         clippy::cast_precision_loss,
@@ -97,7 +181,7 @@ impl AnalyzeCounts {
         reason = "counts of traces"
     )]
     pub fn latency_ms(&self, share: f64) -> Option<f64> {
-        let measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let measured = self.measured();
         let total: u64 = measured.latencies.iter().sum();
         let wanted = (total as f64 * share).ceil() as u64;
         // A bucket ends above what lies in it.
@@ -111,33 +195,54 @@ impl AnalyzeCounts {
 
     /// The longest analysis in milliseconds.
     pub fn latency_ms_max(&self) -> Option<f64> {
-        let measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let measured = self.measured();
         (!measured.latencies.is_empty()).then_some(measured.latency_max.as_secs_f64() * 1e3)
     }
 
     /// The share of excerpts that were found where they claim to stand.
     #[expect(clippy::cast_precision_loss, reason = "counts of excerpts")]
     pub fn grounding_rate(&self) -> Option<f64> {
-        let measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let measured = self.measured();
         (measured.excerpts > 0).then(|| measured.grounded as f64 / measured.excerpts as f64)
     }
 }
 
-/// The stage after redact. Once `shutdown` is cancelled, what was not analysed yet is rejected as interrupted.
+/// The stage after redact. Once `shutdown` is cancelled, what was not analysed yet is rejected as interrupted. Where no trace can be analysed
+/// any more, the stream ends early, and `counts` says why.
+///
+/// Analyses are tasks of their own, so that they go on while what they gave is being written.
 pub fn drafts(
-    traces: OutcomeStream<RedactedTrace>,
+    mut traces: OutcomeStream<RedactedTrace>,
     analyzer: Arc<dyn Analyzer>,
     timeout: Duration,
     counts: Arc<AnalyzeCounts>,
     shutdown: CancellationToken,
 ) -> OutcomeStream<UnprovenDraft> {
-    traces
-        .map(move |trace| {
-            let (analyzer, counts, shutdown) = (Arc::clone(&analyzer), Arc::clone(&counts), shutdown.clone());
-            async move { draft(trace?, &*analyzer, timeout, &counts, &shutdown).await }
-        })
-        .buffer_unordered(ANALYSES_IN_FLIGHT_MAX)
-        .boxed()
+    let stream = async_stream::stream! {
+        let mut tasks = JoinSet::new();
+        let mut more = true;
+        loop {
+            tokio::select! {
+                Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
+                    Ok(outcome) => yield outcome,
+                    Err(error) => std::panic::resume_unwind(Box::new(error)),
+                },
+                next = traces.next(), if more && tasks.len() < analyzer.in_flight_max() => match next {
+                    Some(Ok(trace)) => {
+                        let (analyzer, counts, shutdown) = (Arc::clone(&analyzer), Arc::clone(&counts), shutdown.clone());
+                        tasks.spawn(async move { draft(trace, &*analyzer, timeout, &counts, &shutdown).await });
+                    }
+                    Some(Err(rejection)) => yield Err(rejection),
+                    None => more = false,
+                },
+                else => break,
+            }
+            if counts.fatal().is_some() {
+                break;
+            }
+        }
+    };
+    stream.boxed()
 }
 
 async fn draft(
@@ -149,24 +254,34 @@ async fn draft(
 ) -> Outcome<UnprovenDraft> {
     let reject =
         |trace: &RedactedTrace, kind, reason: String| Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, kind, reason);
-    if shutdown.is_cancelled() {
-        return Err(reject(&trace, Kind::Interrupted, "the run was interrupted before this trace was analysed; run it again".into()));
-    }
+    let slot = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => {
+            return Err(reject(&trace, Kind::Interrupted, "the run was interrupted before this trace was analysed; run it again".into()));
+        }
+        slot = analyzer.turn() => slot,
+    };
     let trace = Arc::new(trace);
     let start = Instant::now();
-    let answer = match tokio::time::timeout(timeout, analyzer.analyze(Arc::clone(&trace), Deadline::after(timeout))).await {
-        Ok(answer) => answer,
+    let analysis = AssertUnwindSafe(analyzer.analyze(Arc::clone(&trace), Deadline::after(timeout))).catch_unwind();
+    let answer = match tokio::time::timeout(timeout, analysis).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(AnalyzeError::Defect("a defect of failsift".into())),
         Err(_) => Err(AnalyzeError::TimedOut(timeout)),
     };
     let latency = start.elapsed();
     match answer {
         Ok(mut draft) => {
-            let (excerpts, grounded) = evidence::verify(&mut draft, &trace);
-            counts.add(latency, excerpts, grounded);
+            let grounding = evidence::verify(&mut draft, &trace);
+            counts.add(latency, grounding.given, grounding.found);
+            draft.slot = slot;
             Ok(trace.unproven(draft))
         }
         Err(error) => {
             counts.add(latency, 0, 0);
+            if let AnalyzeError::Fatal(reason) = &error {
+                counts.measured().fatal = Some(reason.clone());
+            }
             Err(reject(&trace, error.kind(), error.to_string()))
         }
     }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::config::{AnalysisConfig, AnalyzerName, Overrides};
-use crate::eval::{self, Answers, Figures, Labels, Scored};
+use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
+use crate::eval::{self, Agreement, Answers, Compared, Figures, Labels, Scored};
 use crate::model::visible;
 
 #[derive(Debug, clap::Args)]
@@ -22,9 +22,9 @@ pub(super) struct Args {
     /// JSON lines with `trace_id`, `category`, `contributing_factor`, and where known `also` and `span_id`; may be given several times
     #[arg(long = "labels", value_name = "FILE", conflicts_with = "ratings")]
     labels: Vec<PathBuf>,
-    /// Who analyses the traces
-    #[arg(long, value_enum, default_value = "embedded")]
-    analyzer: AnalyzerName,
+    /// Who analyses the traces; given several times, analyzers are compared side by side
+    #[arg(long = "analyzer", value_name = "NAME", value_enum, default_value = "embedded")]
+    analyzers: Vec<AnalyzerName>,
     /// File with rules of your own beside the shipped ones; may be given several times
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
@@ -58,6 +58,8 @@ pub(super) struct Args {
     /// How the figures are printed
     #[arg(long, value_enum, default_value_t = FiguresFormat::Text)]
     format: FiguresFormat,
+    #[command(flatten)]
+    model: ModelOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -82,16 +84,10 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         [] => None,
         paths => Some(Labels::read(paths).map_err(|error| Failure::usage(error.to_string()))?),
     };
-    let given = Overrides {
-        inputs: args.inputs.clone(),
-        input_format: args.input_format.clone(),
-        analyzer: Some(args.analyzer),
-        rules: args.rules.clone(),
-        redaction_key_file: args.redaction_key_file.clone(),
-        redaction_rules: args.redaction_rules.clone(),
-        ..Overrides::default()
-    };
-    let config = AnalysisConfig::resolve(None, given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
+    if let [_, _, ..] = args.analyzers.as_slice() {
+        return compare(&args, labels.as_ref()).await;
+    }
+    let config = config(&args, args.analyzers.first().copied())?;
     let answers = eval::answers(&config, args.explain.is_some()).await?;
     if let Some(reason) = &answers.first_rejection {
         output::note(&format!("{} traces or records became no pattern; the first: {reason}", answers.rejected));
@@ -114,6 +110,83 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         }
         None => Ok(Exit::Complete),
     }
+}
+
+fn config(args: &Args, analyzer: Option<AnalyzerName>) -> Result<AnalysisConfig, Failure> {
+    let given = Overrides {
+        inputs: args.inputs.clone(),
+        input_format: args.input_format.clone(),
+        analyzer,
+        model: args.model.clone(),
+        rules: args.rules.clone(),
+        redaction_key_file: args.redaction_key_file.clone(),
+        redaction_rules: args.redaction_rules.clone(),
+        ..Overrides::default()
+    };
+    Ok(AnalysisConfig::resolve(None, given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?)
+}
+
+/// Runs each analyzer over the input and prints them side by side.
+async fn compare(args: &Args, labels: Option<&Labels>) -> Result<Exit, Failure> {
+    if args.explain.is_some() || args.review.is_some() {
+        return Err(Failure::usage("--explain and --review are about one analyzer; give --analyzer once"));
+    }
+    let mut all = Vec::new();
+    for analyzer in &args.analyzers {
+        let answers = eval::answers(&config(args, Some(*analyzer))?, false).await?;
+        if let Some(reason) = &answers.first_rejection {
+            output::note(&format!("{}: {} traces or records became no pattern; the first: {reason}", analyzer.as_str(), answers.rejected));
+        }
+        all.push((analyzer.as_str(), answers));
+    }
+    let compared: Vec<Compared> = all.iter().map(|(name, answers)| Compared::of(name, answers, labels)).collect();
+    let mut agreements = Vec::new();
+    for (index, (left, of_left)) in all.iter().enumerate() {
+        for (right, of_right) in all.iter().skip(index + 1) {
+            agreements.push(Agreement::of((left, of_left), (right, of_right)));
+        }
+    }
+    let mut stdout = std::io::stdout().lock();
+    match args.format {
+        FiguresFormat::Text => write!(stdout, "{}", side_by_side(&compared, &agreements))?,
+        FiguresFormat::Json => writeln!(stdout, "{}", serde_json::json!({"analyzers": compared, "agreement": agreements}))?,
+    }
+    let figures = || compared.iter().filter_map(|one| one.figures.as_ref());
+    let missed = args.min_accuracy.is_some_and(|least| figures().any(|figures| figures.accuracy < least))
+        || args.max_ece.is_some_and(|most| figures().any(|figures| figures.ece > most));
+    Ok(if missed { Exit::OverThreshold } else { Exit::Complete })
+}
+
+fn side_by_side(compared: &[Compared], agreements: &[Agreement]) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: &dyn Fn(&Compared) -> String| {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{name:28}");
+        for one in compared {
+            let _ = write!(out, "{:>14}", value(one));
+        }
+        out.push('\n');
+    };
+    let percent = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
+    let of_figures = |one: &Compared, of: fn(&Figures) -> f64| one.figures.as_ref().map(of);
+    line("", &|one| one.analyzer.to_owned());
+    line("patterns", &|one| one.patterns.to_string());
+    line("without a pattern", &|one| one.rejected.to_string());
+    line("category and factor right", &|one| percent(of_figures(one, |figures| figures.accuracy)));
+    line("category right", &|one| percent(of_figures(one, |figures| figures.category_accuracy)));
+    line("expected calibration error", &|one| of_figures(one, |figures| figures.ece).map_or_else(|| "-".into(), |ece| format!("{ece:.3}")));
+    line("time per trace (median)", &|one| one.latency_ms_p50.map_or_else(|| "-".into(), |ms| format!("{ms:.1} ms")));
+    line("tokens in", &|one| one.input_tokens.to_string());
+    line("tokens out", &|one| one.output_tokens.to_string());
+    line("cost in US dollars", &|one| format!("{:.4}", one.cost_usd));
+    for agreement in agreements {
+        let _ = writeln!(
+            out,
+            "\n{} and {} agree on the category of {} and on category and factor of {} of {} traces",
+            agreement.left, agreement.right, agreement.category, agreement.label, agreement.both
+        );
+    }
+    out
 }
 
 /// Labels and traces that do not belong together are the commonest mistake.

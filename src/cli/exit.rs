@@ -19,6 +19,8 @@ pub(super) enum Exit {
     Usage,
     /// Complete, but over a threshold: `--max-error-rate`, `eval`'s limits, a finding of `audit`, a missed canary.
     OverThreshold,
+    /// Stopped spending at the limit of cost.
+    CostLimit,
     /// Stopped by Ctrl-C.
     Interrupted,
     /// Stopped by SIGTERM.
@@ -32,6 +34,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::OverThreshold => 3,
+            Exit::CostLimit => 4,
             Exit::Interrupted => 130,
             Exit::Terminated => 143,
         })

@@ -1,11 +1,13 @@
 //! The command line: one verb a file. A verb parses, calls one library function, and prints.
 
+mod analysis_args;
 mod audit;
 mod eval;
 mod exit;
 mod inspect;
 mod maintain;
 mod output;
+mod plan;
 mod query;
 mod redact;
 mod rules;
@@ -33,6 +35,8 @@ struct Cli {
 enum Verb {
     /// Extract patterns from traces into tables
     Run(run::Args),
+    /// Tell what a run with a model would cost and take, before anything is spent
+    Plan(plan::Args),
     /// Ask the tables with SQL; without SQL an interactive shell
     Query(query::Args),
     /// Tell what a file or a prefix holds: format, traces, spans, unmapped fields, what would be rejected and why
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.verb {
             Verb::Run(args) => run::execute(args).await,
+            Verb::Plan(args) => plan::execute(args).await,
             Verb::Query(args) => query::execute(args).await,
             Verb::Inspect(args) => inspect::execute(args).await,
             Verb::Show(args) => show::execute(args).await,

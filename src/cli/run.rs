@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -11,8 +10,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
-use crate::config::{self, AnalyzerName, Excerpts, Overrides, RunConfig, SelectName};
+use crate::config::{self, Overrides, RunConfig};
 use crate::model::{RunStatus, RunSummary, visible};
 use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
@@ -22,62 +22,20 @@ const GRACE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Pipeline file; flags and FAILSIFT_* variables override it
-    pipeline: Option<PathBuf>,
-    /// Where traces lie: a path, a glob, file://, s3://, gs://, az://, https://; a prefix means all below it
-    #[arg(long = "input", value_name = "URL")]
-    inputs: Vec<String>,
+    #[command(flatten)]
+    analysis: AnalysisArgs,
     /// Where the tables lie or are made
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT")]
     output: Option<String>,
-    /// auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
-    #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT")]
-    input_format: Option<String>,
-    /// Which traces: failed (an error status, a sign of a failure, or a negative annotation) or all [default: all]
-    #[arg(long, value_enum, env = "FAILSIFT_SELECT")]
-    select: Option<SelectName>,
-    /// Only traces that started then or later: 2026-11-23, 2026-11-23T09:00:00Z, or how long ago: 90m, 24h, 7d
-    #[arg(long, value_name = "TIME", env = "FAILSIFT_SINCE")]
-    since: Option<String>,
-    /// Only traces that started before
-    #[arg(long, value_name = "TIME", env = "FAILSIFT_UNTIL")]
-    until: Option<String>,
-    /// Only traces of this service; may be given several times
-    #[arg(long = "service", value_name = "NAME")]
-    services: Vec<String>,
-    /// Who analyses the traces
-    #[arg(long, value_enum, env = "FAILSIFT_ANALYZER")]
-    analyzer: Option<AnalyzerName>,
-    /// File with rules of your own beside the shipped ones; may be given several times
-    #[arg(long = "rules", value_name = "FILE")]
-    rules: Vec<PathBuf>,
-    /// Time budget of one trace in seconds [default: 10]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "FAILSIFT_TRACE_TIMEOUT")]
-    trace_timeout: Option<Duration>,
-    /// Reject longer records [default: 16777216]
-    #[arg(long, value_name = "BYTES", env = "FAILSIFT_MAX_RECORD_BYTES")]
-    max_record_bytes: Option<usize>,
-    /// Memory for gathering spans before they spill to TMPDIR [default: 96]
-    #[arg(long, value_name = "MB", env = "FAILSIFT_MEMORY_LIMIT")]
-    memory_limit: Option<usize>,
-    /// File with the key that makes redaction tokens; `FAILSIFT_REDACTION_KEY` holds a key itself
-    #[arg(long, value_name = "FILE")]
-    redaction_key_file: Option<PathBuf>,
-    /// File with detectors of your own and values to leave alone; may be given several times
-    #[arg(long = "redaction-rules", value_name = "FILE")]
-    redaction_rules: Vec<PathBuf>,
-    /// What of a trace stands in the evidence: short redacted excerpts, or none [default: short]
-    #[arg(long, value_enum, env = "FAILSIFT_EXCERPTS")]
-    excerpts: Option<Excerpts>,
-    /// Plant known sensitive values into every trace, say how many redaction found, exit with 3 where it missed one
-    #[arg(long)]
-    canaries: bool,
     /// Exit with 3 where a larger share of what was received failed
     #[arg(long, value_name = "SHARE", env = "FAILSIFT_MAX_ERROR_RATE")]
     max_error_rate: Option<f64>,
     /// Do again what a killed run over the same input had finished
     #[arg(long)]
     fresh: bool,
+    /// Ask a model again about traces that have not changed since it was asked with the same settings
+    #[arg(long)]
+    force: bool,
     /// Make finished patterns visible this often, such as 10m, and not only at the end
     #[arg(long, value_name = "TIME", value_parser = config::duration_from, env = "FAILSIFT_COMMIT_EVERY")]
     commit_every: Option<Duration>,
@@ -94,34 +52,18 @@ enum SummaryFormat {
     Json,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    config::seconds_from(text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?)
-}
-
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let format = args.format;
+    let (pipeline, given) = args.analysis.into_overrides();
     let given = Overrides {
-        inputs: args.inputs,
         output: args.output,
-        input_format: args.input_format,
-        select: args.select,
-        since: args.since,
-        until: args.until,
-        services: args.services,
-        analyzer: args.analyzer,
-        rules: args.rules,
-        trace_timeout: args.trace_timeout,
-        record_bytes_max: args.max_record_bytes,
-        memory_bytes: args.memory_limit.map(|mb| mb.saturating_mul(1024 * 1024)),
-        redaction_key_file: args.redaction_key_file,
-        redaction_rules: args.redaction_rules,
-        excerpts: args.excerpts,
-        canaries: args.canaries,
         error_rate_max: args.max_error_rate,
         fresh: args.fresh,
+        force: args.force,
         commit_every: args.commit_every,
+        ..given
     };
-    let config = RunConfig::resolve(args.pipeline.as_deref(), given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
+    let config = RunConfig::resolve(pipeline.as_deref(), given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
 
     let shutdown = CancellationToken::new();
     let signal_exit = Arc::new(AtomicU8::new(0));
@@ -141,6 +83,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let over = missed || config.error_rate_max.is_some_and(|rate| report.summary.error_rate() > rate);
     Ok(match (report.summary.status, over) {
         (RunStatus::Interrupted, _) => exit_of(signal_exit.load(Ordering::Relaxed)),
+        (RunStatus::CostLimit, _) => Exit::CostLimit,
         (RunStatus::Complete, true) => Exit::OverThreshold,
         (RunStatus::Complete, false) => Exit::Complete,
     })
@@ -245,6 +188,11 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         if count > 0 || name == "stored" {
             line(format!("  {name:<20}{count:>8}"));
         }
+    }
+    if summary.input_tokens > 0 {
+        let found = summary.grounding_rate.map_or_else(String::new, |rate| format!("; {:.0} % of the quotations were found", rate * 100.0));
+        let (input, output, cost) = (summary.input_tokens, summary.output_tokens, summary.cost_usd);
+        line(format!("  asked with {input} tokens, answered with {output}, {cost:.4} US dollars{found}"));
     }
     if !labels.is_empty() {
         line(String::new());

@@ -1,8 +1,9 @@
 //! How good an analyzer is: labelled traces through the pipeline, scored.
 //!
-//! `labels` reads what is right, `figures` computes the scores, `review` writes patterns as a sheet for a person to rate and reads the
+//! `labels` reads what is right, `figures` computes the scores, `compare` puts analyzers side by side, `review` writes patterns as a sheet for a person to rate and reads the
 //! ratings back. Nothing is written to tables.
 
+mod compare;
 mod figures;
 mod labels;
 mod review;
@@ -14,11 +15,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+pub use self::compare::{Agreement, Compared};
 pub use self::figures::{CategoryFigures, Figures, Reliability, Scored};
 pub use self::labels::{LabelError, Labels, Truth};
 pub use self::review::{RatingsError, read_ratings, write_sheet};
-use crate::analyze::Deadline;
 use crate::analyze::embedded::{Embedded, Explanation};
+use crate::analyze::{Deadline, Spent};
 use crate::config::AnalysisConfig;
 use crate::model::{Label, PatternRow};
 use crate::pipeline::{self, Look, Prepared, Progress, RunError};
@@ -34,6 +36,8 @@ pub struct Answers {
     pub first_rejection: Option<String>,
     /// Median time of an analysis in milliseconds.
     pub latency_ms_p50: Option<f64>,
+    /// Tokens and money.
+    pub spent: Spent,
     /// What the embedded analyzer rests on, by trace id, where it was asked for.
     pub explanations: Vec<(String, Explanation)>,
 }
@@ -49,7 +53,8 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
     let look = if explain { Some(explainer(config, &explained)?) } else { None };
     let run_id = uuid::Uuid::now_v7().to_string();
     let prepared = Prepared::new(config, &nowhere).await?;
-    let mut analysis = prepared.analysis(&run_id, &Progress::default(), look, Arc::default(), CancellationToken::new())?;
+    let analyzer = prepared.analyzer().await?;
+    let mut analysis = prepared.analysis(analyzer, &run_id, &Progress::default(), look, Arc::default(), CancellationToken::new())?;
     let mut answers = Answers::default();
     while let Some(outcome) = analysis.outcomes.next().await {
         match outcome {
@@ -63,7 +68,11 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
     if let Some(reason) = analysis.fatal.get() {
         return Err(RunError::Gather(reason.to_owned()));
     }
+    if let Some(reason) = analysis.refusal.get() {
+        return Err(RunError::Refused(reason));
+    }
     answers.latency_ms_p50 = analysis.counts.latency_ms(0.5);
+    answers.spent = analysis.counts.spent();
     answers.patterns.sort_by(|left, right| left.trace_id.cmp(&right.trace_id));
     answers.explanations = std::mem::take(&mut *explained.lock().unwrap_or_else(PoisonError::into_inner));
     answers.explanations.sort_by(|left, right| left.0.cmp(&right.0));

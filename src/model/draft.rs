@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Label, Source};
+use super::{Label, Slot, Source};
 
 /// An analyzer's answer, together with the facts of the trace that the row needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +51,10 @@ pub struct Draft {
     pub source: Source,
     /// SHA-256 over the redacted trace, hex.
     pub content_digest: String,
+    /// Where the result is worth keeping: a digest of everything beside the trace that it depends on, hex.
+    pub settings_digest: Option<String>,
+    /// What is held until the pattern is durable.
+    pub slot: Slot,
 }
 
 impl Draft {
@@ -104,6 +108,8 @@ impl Draft {
             trace_started_at_ns: Some(1_795_424_023_443_017_575),
             source: Source { uri: "t.jsonl".into() },
             content_digest: "0".repeat(64),
+            settings_digest: None,
+            slot: Slot::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod key;
 mod pattern;
 mod rejection;
 mod run_summary;
+mod slot;
 mod text;
 mod trace;
 mod vocabulary;
@@ -17,6 +18,7 @@ pub use key::{hex, text_key};
 pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};
 pub use run_summary::{Failure, RunStatus, RunSummary};
+pub use slot::Slot;
 pub use text::{excerpt_around, visible};
 pub use trace::{
     Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace,

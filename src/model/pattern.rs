@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Evidence;
 
 /// Version of the columns of `patterns`, as in `schemas/pattern.schema.json`.
-pub const PATTERN_SCHEMA_VERSION: &str = "1.0";
+pub const PATTERN_SCHEMA_VERSION: &str = "1.1";
 
 /// One row of `patterns`; field names are the column names. `bucket` is computed by the writer.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,6 +41,7 @@ pub struct PatternRow {
     pub input_tokens: u64,
     pub output_tokens: u64,
     pub cost_usd: f64,
+    pub settings_digest: Option<String>,
 }
 
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]

@@ -69,8 +69,34 @@ pub enum Kind {
     TraceTooLarge,
     /// The analyzer took longer than the trace's time budget.
     TimedOut,
-    /// The analyzer named a label outside the vocabulary, or broke the pattern schema.
+    /// The pattern breaks its schema.
     SchemaViolation,
+    /// The model's answer ends in the middle.
+    AnswerTruncated,
+    /// The model's provider held back the question or the answer.
+    AnswerBlocked,
+    /// The model answered nothing.
+    AnswerEmpty,
+    /// The model repeated itself without end.
+    AnswerRepetitive,
+    /// The model's answer is no JSON.
+    AnswerNotJson,
+    /// The model's answer is JSON of another shape, or names a label outside the vocabulary.
+    AnswerOffSchema,
+    /// Nothing that the model's answer rests on stands in the trace.
+    AnswerUngrounded,
+    /// The model found no failure where the trace plainly shows one.
+    AnswerContradicted,
+    /// The model's provider refused this request.
+    RequestRefused,
+    /// The model's provider allows no more requests for now.
+    RateLimited,
+    /// The model's provider allows no more requests for today, or the account has no money left.
+    QuotaExhausted,
+    /// The model's provider failed or could not be reached.
+    ProviderError,
+    /// The run may not spend more.
+    CostLimit,
     /// A value that was redacted in the trace stands in its pattern all the same.
     SensitiveText,
     /// The run was interrupted before this trace was analysed.
@@ -98,10 +124,45 @@ impl Kind {
             Self::TraceTooLarge => "trace_too_large",
             Self::TimedOut => "timed_out",
             Self::SchemaViolation => "schema_violation",
+            Self::AnswerTruncated => "answer_truncated",
+            Self::AnswerBlocked => "answer_blocked",
+            Self::AnswerEmpty => "answer_empty",
+            Self::AnswerRepetitive => "answer_repetitive",
+            Self::AnswerNotJson => "answer_not_json",
+            Self::AnswerOffSchema => "answer_off_schema",
+            Self::AnswerUngrounded => "answer_ungrounded",
+            Self::AnswerContradicted => "answer_contradicted",
+            Self::RequestRefused => "request_refused",
+            Self::RateLimited => "rate_limited",
+            Self::QuotaExhausted => "quota_exhausted",
+            Self::ProviderError => "provider_error",
+            Self::CostLimit => "cost_limit",
             Self::SensitiveText => "sensitive_text",
             Self::Interrupted => "interrupted",
             Self::Internal => "internal",
         }
+    }
+}
+
+impl Kind {
+    /// Whether the same may succeed later, wherever it happened. A model answers differently each time, save what its provider refuses.
+    fn is_retryable(self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut
+                | Self::Interrupted
+                | Self::AnswerTruncated
+                | Self::AnswerEmpty
+                | Self::AnswerRepetitive
+                | Self::AnswerNotJson
+                | Self::AnswerOffSchema
+                | Self::AnswerUngrounded
+                | Self::AnswerContradicted
+                | Self::RateLimited
+                | Self::QuotaExhausted
+                | Self::ProviderError
+                | Self::CostLimit
+        )
     }
 }
 
@@ -132,7 +193,7 @@ impl Rejection {
             stage,
             kind,
             reason: reason.into(),
-            retryable: matches!(kind, Kind::Unreadable | Kind::Truncated | Kind::Interrupted),
+            retryable: kind.is_retryable() || matches!(kind, Kind::Unreadable | Kind::Truncated),
             source_uri: source_uri.to_owned(),
             is_place: true,
         }
@@ -145,7 +206,7 @@ impl Rejection {
             stage,
             kind,
             reason: reason.into(),
-            retryable: matches!(kind, Kind::NoSpans | Kind::TimedOut | Kind::Interrupted | Kind::Internal),
+            retryable: kind.is_retryable() || matches!(kind, Kind::NoSpans | Kind::Internal),
             source_uri: source_uri.to_owned(),
             is_place: false,
         }

@@ -46,6 +46,8 @@ pub enum RunStatus {
     Complete,
     /// Stopped by a signal; what was not analysed is in `errors`.
     Interrupted,
+    /// Stopped spending at the limit of cost; what was not analysed is in `errors`.
+    CostLimit,
 }
 
 impl RunStatus {
@@ -54,6 +56,7 @@ impl RunStatus {
         match self {
             Self::Complete => "complete",
             Self::Interrupted => "interrupted",
+            Self::CostLimit => "cost_limit",
         }
     }
 }

@@ -394,7 +394,7 @@ impl Span {
     ///
     /// Names are those of `schemas/trace.schema.json`: `status_message`, `exceptions[0].message`, `output[1].content`,
     /// `attributes.http.url`.
-    pub fn fields<'a>(&'a self, visit: &mut dyn FnMut(FieldName<'_>, &'a str) -> bool) -> bool {
+    pub fn fields<'a>(&'a self, visit: &mut dyn FnMut(FieldName<'a>, &'a str) -> bool) -> bool {
         let plain: [(&'static str, Option<&'a str>); 8] = [
             ("name", Some(&self.name)),
             ("status_message", self.status_message.as_deref()),

@@ -53,7 +53,8 @@ pub fn patterns_schema() -> SchemaRef {
     fields.extend([text("analyzer", false), text("model", false), text("source_uri", false), text("content_digest", false)]);
     fields.extend([text("run_id", false), time("extracted_at", false), text("schema_version", false)]);
     fields.extend([count("spans_seen"), count("spans_total"), count("input_tokens"), count("output_tokens")]);
-    fields.extend([Field::new("cost_usd", DataType::Float64, false), Field::new("bucket", DataType::Int32, false)]);
+    fields.extend([Field::new("cost_usd", DataType::Float64, false), text("settings_digest", true)]);
+    fields.push(Field::new("bucket", DataType::Int32, false));
     Arc::new(Schema::new(fields))
 }
 
@@ -142,6 +143,7 @@ pub(super) fn patterns(rows: &[PatternRow], bucket: i32) -> Result<RecordBatch, 
         count(|row| row.input_tokens),
         count(|row| row.output_tokens),
         Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.cost_usd))),
+        optional(|row| row.settings_digest.as_deref()),
         Arc::new(Int32Array::from_iter_values(rows.iter().map(|_| bucket))),
     ];
     RecordBatch::try_new(patterns_schema(), columns)

@@ -9,30 +9,33 @@ mod data_file;
 mod lease;
 mod maintain;
 mod staging;
+mod stored;
 mod table;
 mod table_writer;
 mod upsert;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use deltalake_core::DeltaTableError;
-use futures::StreamExt;
-use tokio::task::JoinSet;
+use futures::stream::Fuse;
+use futures::{FutureExt, StreamExt};
+use tokio::task::{JoinError, JoinSet};
 use url::Url;
 
 pub use self::columns::{errors_schema, patterns_schema, runs_schema};
 use self::data_file::DataFile;
 pub use self::maintain::{Maintained, MaintainedTable, maintain};
-use self::staging::{CommitRecord, Folder, StagedFile, Staging};
-pub use self::staging::{StagingError, TakenUp};
+pub use self::staging::StagingError;
+use self::staging::{CommitRecord, Folder, StagedFile, Staging, TakenUp};
+use self::stored::Stored;
 use self::table::Table;
 pub use self::table::{AsOf, TableName, open_existing, said};
 use self::table_writer::{Destination, TableWriter};
 use self::upsert::{Mark, Superseded};
 use crate::limits::{REQUESTS_IN_FLIGHT_MAX, ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX};
-use crate::model::{Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, text_key};
+use crate::model::{Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Slot, text_key};
 use crate::pool;
 use crate::validate::Pattern;
 
@@ -124,6 +127,49 @@ pub struct WriteOptions {
     pub fresh: bool,
     /// Makes finished outcomes visible this often; at the end only where it is nothing.
     pub commit_every: Option<Duration>,
+    /// The digest of settings with which a pattern in the table is as good as a new one; nothing where all are made anew.
+    pub reuse: Option<String>,
+}
+
+/// Traces that need no analysis, because their pattern is there already.
+#[derive(Debug, Default)]
+pub struct Finished {
+    /// Of a killed run of the same job; the writer commits it.
+    taken_up: Arc<TakenUp>,
+    /// In the table.
+    stored: Stored,
+}
+
+impl Finished {
+    /// Whether there is nothing to ask for.
+    pub fn is_empty(&self) -> bool {
+        self.taken_up.is_empty() && self.stored.is_empty()
+    }
+
+    /// Whether the pattern of a trace is there. `digest` is that of the redacted trace. What is asked for is counted, so each trace asks once.
+    pub fn has(&self, trace_id: &str, digest: &str) -> bool {
+        self.taken_up.has(trace_id, digest) || self.stored.has(trace_id, digest)
+    }
+}
+
+/// What a run over an output location with these settings need not analyse again. Nothing is made or changed there.
+///
+/// # Errors
+/// [`WriteError`] where the tables that are there cannot be read.
+pub async fn finished_in(output: &Url, settings_digest: &str) -> Result<Arc<Finished>, WriteError> {
+    let shown = output.to_string();
+    let mut tables = Vec::new();
+    for name in [TableName::Patterns, TableName::Errors] {
+        let found = open_existing(output, name, None).await.map_err(|error| wrong(name, &shown, &error))?;
+        tables.extend(found.map(|delta| Table { delta, name }));
+    }
+    let stored = match tables.as_slice() {
+        [patterns, errors] => {
+            Stored::find(patterns, errors, settings_digest).await.map_err(|error| wrong(TableName::Patterns, &shown, &error))?
+        }
+        _ => Stored::default(),
+    };
+    Ok(Arc::new(Finished { taken_up: Arc::default(), stored }))
 }
 
 /// How often one label was stored, with an example.
@@ -159,6 +205,10 @@ pub struct Writer {
     staging: Arc<Staging>,
     /// Rows that are being encoded and staged.
     in_flight: JoinSet<Result<(), WriteError>>,
+    finished: Arc<Finished>,
+    /// Rows of paid patterns that are staged in many small files, and these files.
+    scattered: Vec<PatternRow>,
+    scattered_files: Arc<Mutex<Vec<String>>>,
     options: WriteOptions,
     run_id: String,
     /// Commits that were made before the last one.
@@ -194,9 +244,20 @@ impl Writer {
         } else {
             staging.take_up(&same_job).await?;
         }
+        let stored = match &options.reuse {
+            Some(settings) => {
+                let found = Stored::find(&tables.patterns, &tables.errors, settings).await;
+                found.map_err(|error| wrong(TableName::Patterns, &tables.location, &error))?
+            }
+            None => Stored::default(),
+        };
+        let finished = Arc::new(Finished { taken_up: Arc::clone(&staging.taken), stored });
         Ok(Self {
             tables,
             staging: Arc::new(staging),
+            finished,
+            scattered: Vec::new(),
+            scattered_files: Arc::default(),
             in_flight: JoinSet::new(),
             options,
             run_id: run_id.to_owned(),
@@ -207,9 +268,9 @@ impl Writer {
         })
     }
 
-    /// Patterns that are there already, of a killed run of the same job.
-    pub fn taken_up(&self) -> Arc<TakenUp> {
-        Arc::clone(&self.staging.taken)
+    /// Traces whose pattern is there already.
+    pub fn finished(&self) -> Arc<Finished> {
+        Arc::clone(&self.finished)
     }
 
     /// Takes every outcome, counts it in `summary`, and stages its row. `objects` gives the keys of those that were opened so far.
@@ -218,19 +279,26 @@ impl Writer {
     /// [`WriteError`] where the store refuses; what is finished stays for the next run.
     pub async fn outcomes(
         &mut self,
-        mut outcomes: OutcomeStream<Pattern>,
+        outcomes: OutcomeStream<Pattern>,
         summary: &mut RunSummary,
         objects: impl Fn() -> HashSet<u128>,
     ) -> Result<(), WriteError> {
+        let mut outcomes = outcomes.fuse();
         let mut waiting = Waiting::default();
         let mut staged_at = Instant::now();
         let mut committed_at = Instant::now();
         loop {
             let interval = STAGE_INTERVAL.saturating_sub(staged_at.elapsed());
-            match tokio::time::timeout(interval, outcomes.next()).await {
-                Ok(Some(outcome)) => self.take(outcome, &mut waiting, summary),
-                Ok(None) => break,
-                Err(_) => {}
+            tokio::select! {
+                outcome = outcomes.next() => match outcome {
+                    Some(outcome) => self.take(outcome, &mut waiting, summary),
+                    None => break,
+                },
+                Some(staged) = self.in_flight.join_next(), if !self.in_flight.is_empty() => ended(staged)?,
+                () = tokio::time::sleep(interval) => {}
+            }
+            if !waiting.slots.is_empty() {
+                self.stage_paid(&mut waiting, &mut outcomes, summary).await?;
             }
             if waiting.len() >= STAGED_ROWS || staged_at.elapsed() >= STAGE_INTERVAL {
                 self.stage(&mut waiting).await?;
@@ -238,25 +306,69 @@ impl Writer {
             }
             if self.options.commit_every.is_some_and(|every| committed_at.elapsed() >= every) {
                 self.stage(&mut waiting).await?;
-                self.staged(0).await?;
+                self.gather().await?;
                 self.commit_staged(objects(), false).await?;
                 committed_at = Instant::now();
             }
         }
         self.stage(&mut waiting).await?;
-        self.staged(0).await
+        self.gather().await
+    }
+
+    /// Begins to stage patterns for which somebody paid at once, unless others are being staged: those that come meanwhile go together.
+    async fn stage_paid(
+        &mut self,
+        waiting: &mut Waiting,
+        outcomes: &mut Fuse<OutcomeStream<Pattern>>,
+        summary: &mut RunSummary,
+    ) -> Result<(), WriteError> {
+        if !self.in_flight.is_empty() {
+            return Ok(());
+        }
+        // What is there already goes along.
+        while let Some(Some(outcome)) = outcomes.next().now_or_never() {
+            self.take(outcome, waiting, summary);
+        }
+        let (rows, slots) = (std::mem::take(&mut waiting.patterns), std::mem::take(&mut waiting.slots));
+        self.scattered.extend(rows.iter().cloned());
+        let (staging, files, buckets) = (Arc::clone(&self.staging), Arc::clone(&self.scattered_files), self.tables.patterns.buckets());
+        self.in_flight.spawn(async move {
+            let bytes = pool::run(move || encode_patterns(rows, buckets)).await?;
+            let name = staging.put(TableName::Patterns, bytes).await?;
+            files.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            // From here on a kill costs nothing of it, so that their places are free for other traces.
+            drop(slots);
+            Ok(())
+        });
+        if self.scattered.len() >= STAGED_ROWS {
+            self.gather().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for what is being staged, and brings small files of paid patterns together into one.
+    async fn gather(&mut self) -> Result<(), WriteError> {
+        self.staged(0).await?;
+        let files = std::mem::take(&mut *self.scattered_files.lock().unwrap_or_else(PoisonError::into_inner));
+        let rows = std::mem::take(&mut self.scattered);
+        if files.len() > 1 {
+            let buckets = self.tables.patterns.buckets();
+            let bytes = pool::run(move || encode_patterns(rows, buckets)).await?;
+            self.staging.replace(TableName::Patterns, &files, bytes).await?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, outcome: Outcome<Pattern>, waiting: &mut Waiting, summary: &mut RunSummary) {
         self.outcomes += 1;
         match outcome {
             Ok(pattern) => {
-                let row = pattern.into_row();
+                let (row, slot) = pattern.into_parts();
+                if slot.is_held() {
+                    waiting.slots.push(slot);
+                }
                 summary.stored += 1;
                 summary.processed += 1;
-                summary.input_tokens += row.input_tokens;
-                summary.output_tokens += row.output_tokens;
-                summary.cost_usd += row.cost_usd;
                 let label = format!("{}/{}", row.category, row.contributing_factor);
                 LabelCount::add(&mut self.labels, &label, row.confidence, &row.title, &row.trace_id);
                 waiting.patterns.push(row);
@@ -289,7 +401,7 @@ impl Writer {
     ) -> Result<(), WriteError> {
         self.staged(STAGING_IN_FLIGHT_MAX - 1).await?;
         let staging = Arc::clone(&self.staging);
-        self.in_flight.spawn(async move { Ok(staging.put(table, pool::run(encode).await?).await?) });
+        self.in_flight.spawn(async move { Ok(staging.put(table, pool::run(encode).await?).await.map(drop)?) });
         Ok(())
     }
 
@@ -298,7 +410,7 @@ impl Writer {
         while self.in_flight.len() > left
             && let Some(staged) = self.in_flight.join_next().await
         {
-            staged.unwrap_or_else(|error| std::panic::resume_unwind(Box::new(error)))?;
+            ended(staged)?;
         }
         Ok(())
     }
@@ -320,7 +432,8 @@ impl Writer {
             total.count += count.count;
             total.confidence_sum += count.confidence_sum;
         }
-        if outcomes + summary.filtered != summary.received || summary.accounted_for() != summary.received {
+        summary.unchanged = self.finished.stored.unchanged();
+        if outcomes + summary.filtered + summary.unchanged != summary.received || summary.accounted_for() != summary.received {
             return Err(WriteError::Conservation { received: summary.received, outcomes });
         }
         let row = encode(&columns::runs(summary)?)?;
@@ -342,13 +455,18 @@ impl Writer {
 
     async fn commit_staged(&mut self, objects: HashSet<u128>, last: bool) -> Result<(), WriteError> {
         let objects: Vec<u128> = objects.into_iter().filter(|object| self.objects_replaced.insert(*object)).collect();
-        let record = CommitRecord { part: self.part, files: self.staging.files(last), objects };
+        let record = CommitRecord { part: self.part, files: self.staging.files(last), objects, settled: self.finished.stored.settled() };
         self.staging.folder.begin_commit(&record).await?;
         commit(&mut self.tables, &self.staging.folder, &record).await?;
         self.staging.folder.end_commit(&record).await?;
         self.part += 1;
         Ok(())
     }
+}
+
+/// How the staging of some rows ended.
+fn ended(staged: Result<Result<(), WriteError>, JoinError>) -> Result<(), WriteError> {
+    staged.unwrap_or_else(|error| std::panic::resume_unwind(Box::new(error)))
 }
 
 /// Ends the commit that a dead run began.
@@ -380,6 +498,9 @@ async fn commit(tables: &mut Tables, folder: &Folder, record: &CommitRecord) -> 
             while let Some(keys) = keys.next().await {
                 superseded.extend(keys.map_err(at)?);
             }
+        }
+        if name == TableName::Errors {
+            superseded.extend(&record.settled);
         }
         let table = tables.get(name);
         table.delta.update_state().await.map_err(at)?;
@@ -418,6 +539,8 @@ async fn keys_of(name: TableName, file: &StagedFile, object: &Arc<crate::store::
 struct Waiting {
     patterns: Vec<PatternRow>,
     errors: Vec<Rejection>,
+    /// What the analyses of patterns hold that somebody paid for.
+    slots: Vec<Slot>,
 }
 
 impl Waiting {

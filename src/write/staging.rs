@@ -102,6 +102,9 @@ pub(super) struct CommitRecord {
     pub(super) files: BTreeMap<String, Vec<StagedFile>>,
     /// Keys of objects that were read: errors that are keyed by a place in one of them are replaced.
     pub(super) objects: Vec<u128>,
+    /// Keys of traces that leave `errors` without a new pattern: they have one of the same content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) settled: Vec<u128>,
 }
 
 /// Where the folders of all runs over one output lie.
@@ -299,17 +302,25 @@ impl Staging {
         Ok((staging, others))
     }
 
-    /// Makes rows durable.
-    pub(super) async fn put(&self, table: TableName, bytes: Vec<u8>) -> Result<(), StagingError> {
+    /// Makes rows durable; gives the name of their file.
+    pub(super) async fn put(&self, table: TableName, bytes: Vec<u8>) -> Result<String, StagingError> {
+        self.replace(table, &[], bytes).await
+    }
+
+    /// Makes rows durable that stand in files of this run already, and removes these.
+    pub(super) async fn replace(&self, table: TableName, replaced: &[String], bytes: Vec<u8>) -> Result<String, StagingError> {
         let name = self.name(table.as_str());
         self.folder.put(&name, bytes).await?;
-        self.files
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(table.as_str().to_owned())
-            .or_default()
-            .push(StagedFile { name, dropped: Vec::new() });
-        Ok(())
+        {
+            let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+            let files = files.entry(table.as_str().to_owned()).or_default();
+            files.retain(|file| !replaced.contains(&file.name));
+            files.push(StagedFile { name: name.clone(), dropped: Vec::new() });
+        }
+        for name in replaced {
+            self.folder.delete(name).await?;
+        }
+        Ok(name)
     }
 
     fn name(&self, kind: &str) -> String {
@@ -393,7 +404,7 @@ async fn heartbeat(folder: Folder, record: Vec<u8>) {
 
 /// Patterns that dead runs of the same job left, by trace.
 #[derive(Debug, Default)]
-pub struct TakenUp {
+pub(super) struct TakenUp {
     rows: HashMap<u128, TakenRow>,
     files: Vec<TakenFile>,
     /// The labels of all rows, each with how many there are.
@@ -438,12 +449,12 @@ impl TakenFile {
 
 impl TakenUp {
     /// Whether there is nothing to ask for.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
     /// Whether the pattern of a trace is there already. What is asked for is committed with the run. `digest` is that of the redacted trace.
-    pub fn has(&self, trace_id: &str, digest: &str) -> bool {
+    pub(super) fn has(&self, trace_id: &str, digest: &str) -> bool {
         let Some(found) = self.rows.get(&text_key(trace_id)).filter(|row| row.content == text_key(digest)) else { return false };
         let Some(used) = self.files.get(found.file).and_then(|file| file.used.get(found.row)) else { return false };
         if !used.swap(true, Ordering::Relaxed) {

@@ -329,6 +329,25 @@ async fn rows_kept(name: TableName, object: &Arc<Object>, superseded: &Supersede
     Ok(kept.contains(&false).then_some(kept))
 }
 
+/// The data files of the current version.
+pub(super) async fn objects(table: &Table) -> DeltaResult<Vec<Arc<Object>>> {
+    Ok(files_of(table).await?.iter().map(|file| object_of(table, file)).collect())
+}
+
+/// Calls `visit` with some text columns of each row; not at all where the file lacks one of them.
+pub(super) async fn each_row(object: &Arc<Object>, columns: &[&str], mut visit: impl FnMut(&[Option<&str>])) -> DeltaResult<()> {
+    let mut batches = columns_of(object, columns).await?;
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        let Ok(texts) = columns.iter().map(|name| text_column(&batch, name)).collect::<DeltaResult<Vec<_>>>() else { return Ok(()) };
+        for row in 0..batch.num_rows() {
+            let values: Vec<Option<&str>> = texts.iter().map(|column| column.is_valid(row).then(|| column.value(row))).collect();
+            visit(&values);
+        }
+    }
+    Ok(())
+}
+
 /// Calls `visit` with the key of each row, and in `errors` with the object that it came from.
 pub(super) async fn each_key(name: TableName, object: &Arc<Object>, mut visit: impl FnMut(&str, Option<&str>)) -> DeltaResult<()> {
     let columns: &[&str] = if name == TableName::Errors { &["trace_ref", "source_uri"] } else { &["trace_id"] };

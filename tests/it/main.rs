@@ -10,6 +10,8 @@ mod faults;
 mod formats;
 mod input;
 mod layering;
+mod model_stub;
+mod models;
 mod properties;
 mod proxy;
 mod query;

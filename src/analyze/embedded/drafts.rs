@@ -7,17 +7,20 @@ use sha2::{Digest, Sha256};
 use super::dialogue::{Dialogue, Sightings, Signals};
 use super::incidents::Incident;
 use super::root::Root;
-use super::signals::Signal;
+use super::signals::{Signal, error_type};
 use super::tree::SpanTree;
 use super::{RULES_VERSION, Suspicion};
 use crate::limits::EVIDENCE_MAX;
-use crate::model::{Annotation, Draft, Evidence, EvidenceKind, Label, Span, Trace, excerpt_around, hex, last_segment};
+use crate::model::{Annotation, Draft, Evidence, EvidenceKind, Label, Slot, Span, Trace, excerpt_around, hex, last_segment};
 
 /// Characters of a name that is quoted in a sentence: names are the trace's, and may be of any length.
 const NAME_CHARS_MAX: usize = 60;
 
 /// Annotations that stand in the evidence of one pattern.
 const ANNOTATIONS_MAX: usize = 3;
+
+/// Signals of one trace that another analyzer is told.
+const SIGNALS_MAX: usize = 30;
 
 /// Signals of a dialogue that a pattern names.
 const REASONS_MAX: usize = 4;
@@ -219,6 +222,35 @@ fn annotations(trace: &Trace) -> impl Iterator<Item = Evidence> {
     })
 }
 
+/// Signals of the verdict, then those of everything else that went wrong, each once.
+pub(super) fn signals<'i, 't: 'i>(verdict: &Draft, incidents: impl Iterator<Item = &'i Incident<'t>>) -> Vec<Evidence> {
+    let of_verdict = verdict.evidence.iter().filter(|evidence| evidence.signal.is_some()).cloned();
+    let of_incidents = incidents.flat_map(|incident| {
+        incident.signals.iter().map(|signal| Evidence {
+            kind: EvidenceKind::Signal,
+            span_id: Some(incident.span.span_id.clone()),
+            field: signal.field.clone(),
+            signal: Some(signal.text.clone()),
+            excerpt: None,
+            verified: true,
+        })
+    });
+    let mut signals: Vec<Evidence> = Vec::new();
+    for mut signal in of_verdict.chain(of_incidents) {
+        signal.verified = true;
+        if signals.len() < SIGNALS_MAX && !signals.contains(&signal) {
+            signals.push(signal);
+        }
+    }
+    signals
+}
+
+/// A draft of another analyzer about a trace, with the facts that every row has. `span` is where it failed.
+pub(in crate::analyze) fn draft_about(trace: &Trace, label: Label, span: Option<&Span>) -> Draft {
+    let error_type = span.and_then(error_type).map(|(error_type, _)| error_type);
+    draft_of(trace, label, span, error_type.as_deref())
+}
+
 fn whole_trace_signal(signal: String) -> Evidence {
     Evidence { kind: EvidenceKind::Signal, span_id: None, field: None, signal: Some(signal), excerpt: None, verified: false }
 }
@@ -249,6 +281,8 @@ fn draft_of(trace: &Trace, label: Label, span: Option<&Span>, error_type: Option
         trace_started_at_ns: trace.started_at_ns(),
         source: trace.source.clone(),
         content_digest: trace.digest(),
+        settings_digest: None,
+        slot: Slot::default(),
     }
 }
 

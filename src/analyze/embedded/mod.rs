@@ -14,6 +14,7 @@ mod rules;
 mod signals;
 mod tree;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,13 +23,14 @@ use async_trait::async_trait;
 pub use self::confidence::Way;
 use self::confidence::{Calibration, Facts, logit};
 use self::dialogue::{Dialogue, Ranked, Sightings};
+pub(super) use self::drafts::draft_about;
 use self::incidents::{Incident, IncidentKind};
 use self::root::Root;
 pub use self::rules::RuleError;
 use self::rules::{Catalogue, Rule};
 use self::tree::SpanTree;
 use super::{AnalyzeError, Analyzer, Deadline, TimedOut};
-use crate::model::{Annotation, Draft, Label, Message, Span, SpanKind, Status, ToolUse, Trace};
+use crate::model::{Annotation, Draft, Evidence, Label, Message, Span, SpanKind, Status, ToolUse, Trace};
 use crate::pool;
 use crate::redact::RedactedTrace;
 
@@ -57,6 +59,19 @@ pub struct Explanation {
     pub is_conversation: bool,
     /// Signals of the dialogue.
     pub signals: Vec<String>,
+}
+
+/// What the rules find in a trace, for an analyzer that judges by other means.
+#[derive(Debug, Clone)]
+pub struct Findings {
+    /// What the rules make of it.
+    pub verdict: Draft,
+    /// Every signal, those of the verdict first.
+    pub signals: Vec<Evidence>,
+    /// Indexes of the spans in which something went wrong, that of the verdict first.
+    pub spans: Vec<usize>,
+    /// Whether the trace says plainly that it failed: an error or a finish reason from which the run did not recover.
+    pub plainly_failed: bool,
 }
 
 /// What the analyzer found, before it is written down.
@@ -180,23 +195,54 @@ impl Embedded {
         self.draft(trace, deadline)
     }
 
+    /// What is found in one trace, on this thread.
+    ///
+    /// # Errors
+    /// [`TimedOut`].
+    pub fn findings(&self, trace: &RedactedTrace, deadline: Deadline) -> Result<Findings, TimedOut> {
+        let tree = SpanTree::of(trace);
+        let incidents = incidents::find(trace, &tree, deadline)?;
+        let (verdict, seen) = self.verdict(trace, &tree, &incidents, deadline)?;
+        let plainly_failed =
+            matches!(&verdict, Verdict::Step(root) if matches!(root.incident.kind, IncidentKind::Error | IncidentKind::FinishReason));
+        let first = match &verdict {
+            Verdict::Step(root) => Some(root.incident.index),
+            _ => None,
+        };
+        let verdict = self.written(trace, &tree, &incidents, &verdict, &seen);
+        let (recovered, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|incident| incident.recovered);
+        let unfinished = trace.spans.iter().position(|span| span.ended_at_ns.is_none() && tree.unfinished_root);
+        let mut spans: Vec<usize> = first.into_iter().chain(open.iter().chain(&recovered).map(|incident| incident.index)).collect();
+        let named = verdict.evidence.iter().filter_map(|evidence| evidence.span_id.as_deref());
+        spans.extend(named.filter_map(|id| trace.spans.iter().position(|span| span.span_id == id)).chain(unfinished));
+        let mut known = HashSet::new();
+        spans.retain(|index| known.insert(*index));
+        let signals = drafts::signals(&verdict, open.into_iter().chain(recovered));
+        Ok(Findings { verdict, signals, spans, plainly_failed })
+    }
+
     fn draft(&self, trace: &Trace, deadline: Deadline) -> Result<Draft, TimedOut> {
         let tree = SpanTree::of(trace);
         let incidents = incidents::find(trace, &tree, deadline)?;
         let (verdict, seen) = self.verdict(trace, &tree, &incidents, deadline)?;
-        let (way, facts) = facts(trace, &tree, &incidents, &verdict, seen.as_ref().map(|(dialogue, _)| dialogue));
+        Ok(self.written(trace, &tree, &incidents, &verdict, &seen))
+    }
+
+    /// The verdict as a draft, with its confidence.
+    fn written(&self, trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], verdict: &Verdict<'_, '_, '_>, seen: &Seen<'_>) -> Draft {
+        let (way, facts) = facts(trace, tree, incidents, verdict, seen.as_ref().map(|(dialogue, _)| dialogue));
         let confidence = self.calibration.confidence(way, &facts);
         let lowered_by = self.calibration.lowered_by(way, &facts);
-        let draft = match (&verdict, &seen) {
-            (Verdict::Step(root), _) => drafts::step(trace, &tree, &incidents, root),
+        let draft = match (verdict, seen) {
+            (Verdict::Step(root), _) => drafts::step(trace, tree, incidents, root),
             (Verdict::Conversation(suspicion), Some((dialogue, Some(sightings)))) => {
                 drafts::conversation(trace, dialogue, &self.catalogue.signals, sightings, suspicion)
             }
-            (Verdict::Nothing, _) => drafts::nothing(trace, &incidents),
-            (Verdict::Unexplained | Verdict::Conversation(_), _) => drafts::unexplained(trace, &tree),
+            (Verdict::Nothing, _) => drafts::nothing(trace, incidents),
+            (Verdict::Unexplained | Verdict::Conversation(_), _) => drafts::unexplained(trace, tree),
         };
         let confidence_rationale = confidence::rationale(draft.confidence_rationale, &lowered_by, trace);
-        Ok(Draft { confidence, confidence_rationale, ..draft })
+        Draft { confidence, confidence_rationale, ..draft }
     }
 
     /// What failed, and the dialogue where it was looked at.

@@ -1,0 +1,308 @@
+//! What a model said, as a draft; or why it is none.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::api::{End, Reply};
+use super::prompt::{GAP_END, GAP_START, INSTRUCTIONS, Prompt};
+use crate::analyze::embedded::{Findings, draft_about};
+use crate::analyze::evidence::{self, Grounding};
+use crate::limits::{EVIDENCE_MAX, EXCERPT_CHARS_MAX};
+use crate::model::{Draft, Evidence, EvidenceKind, Kind, Label, Trace, vocabulary};
+use crate::redact::RedactedTrace;
+
+/// The schema of an answer, with the labels of the vocabulary, as text: models write properties in its order.
+pub(super) fn schema() -> &'static RawValue {
+    static SCHEMA: LazyLock<Box<RawValue>> = LazyLock::new(|| {
+        let labels: Vec<String> =
+            vocabulary().iter().flat_map(|(category, factors)| factors.iter().map(move |factor| format!("{category}/{factor}"))).collect();
+        let labels = Value::from(labels).to_string();
+        let text = include_str!("answer.schema.json").replacen("\"enum\": []", &format!("\"enum\": {labels}"), 1);
+        RawValue::from_string(text).unwrap_or_default()
+    });
+    &SCHEMA
+}
+
+/// Why an answer is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unusable {
+    pub(super) kind: Kind,
+    /// For a person; quotes nothing of the answer.
+    pub(super) reason: String,
+    /// What the model is told, where asking again may help.
+    pub(super) complaint: Option<&'static str>,
+    /// What became of its excerpts.
+    pub(super) grounding: Grounding,
+}
+
+impl Unusable {
+    fn new(kind: Kind, reason: impl Into<String>, complaint: Option<&'static str>) -> Self {
+        Self { kind, reason: reason.into(), complaint, grounding: Grounding::default() }
+    }
+}
+
+/// What a model writes.
+#[derive(Debug, Deserialize)]
+struct Written {
+    #[serde(default)]
+    evidence: Vec<Quotation>,
+    #[serde(default)]
+    signals: Vec<String>,
+    label: String,
+    title: String,
+    summary: String,
+    root_cause_hypothesis: String,
+    actions: Vec<String>,
+    confidence: f64,
+    #[serde(default)]
+    confidence_rationale: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Quotation {
+    #[serde(default)]
+    span: Value,
+    #[serde(default)]
+    field: String,
+    #[serde(default)]
+    excerpt: String,
+}
+
+/// The draft that an answer makes, checked against the trace, and what became of its excerpts.
+pub(super) fn draft(reply: &Reply, prompt: &Prompt, trace: &RedactedTrace, findings: &Findings) -> Result<(Draft, Grounding), Unusable> {
+    let written = written(reply)?;
+    let label = Label::parse(written.label.trim()).map_err(|_| {
+        Unusable::new(
+            Kind::AnswerOffSchema,
+            "the model named a label outside the vocabulary",
+            Some("the label is none of those that are listed, written as category/factor"),
+        )
+    })?;
+    let texts = [&written.title, &written.summary, &written.root_cause_hypothesis, &written.confidence_rationale];
+    if texts.into_iter().chain(&written.actions).any(|text| repeats_instructions(text, prompt)) {
+        return Err(Unusable::new(
+            Kind::AnswerOffSchema,
+            "the model repeated its instructions, as a text of the trace may have told it to",
+            Some("it repeated the instructions"),
+        ));
+    }
+    let quoted: Vec<Evidence> = written.evidence.iter().filter_map(|quotation| excerpt(quotation, trace)).take(EVIDENCE_MAX).collect();
+    let (signals, unknown) = signals(&written.signals, findings);
+    let span = quoted.first().and_then(|evidence| evidence.span_id.as_deref());
+    let span = span.or_else(|| signals.first().and_then(|signal| signal.span_id.as_deref()));
+    let span = span.and_then(|id| trace.spans.iter().find(|span| span.span_id == id));
+    let mut draft = Draft {
+        title: clipped(&written.title.split_whitespace().collect::<Vec<_>>().join(" "), 200),
+        summary: clipped(&written.summary, 4_000),
+        root_cause_hypothesis: clipped(&written.root_cause_hypothesis, 4_000),
+        actions: written.actions.iter().map(|action| clipped(action, 500)).filter(|action| !action.is_empty()).take(10).collect(),
+        confidence: written.confidence.clamp(0.0, CONFIDENCE_MAX),
+        confidence_rationale: rationale(&written.confidence_rationale),
+        evidence: quoted,
+        ..draft_about(trace, label, span)
+    };
+    let grounding = evidence::verify(&mut draft, trace);
+    if unknown > 0 {
+        draft.confidence *= 0.8;
+        // Writing to a string cannot fail.
+        let _ = write!(draft.confidence_rationale, " {unknown} of its signals are none that failsift found, and were dropped.");
+    }
+    draft.evidence.extend(signals);
+    check(draft, label, findings, grounding).map_err(|unusable| Unusable { grounding, ..unusable })
+}
+
+/// The most that a model's own word is worth; its confidence is not calibrated.
+const CONFIDENCE_MAX: f64 = 0.95;
+
+/// The most that it is worth against a rule that a plain error speaks for.
+const DISPUTED_MAX: f64 = 0.7;
+
+/// From here on rules are sure; their confidence is calibrated.
+const SURE_MIN: f64 = 0.85;
+
+/// Whether the draft rests on something, and does not deny what is plain.
+fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Grounding) -> Result<(Draft, Grounding), Unusable> {
+    if draft.title.is_empty() || draft.summary.is_empty() || draft.root_cause_hypothesis.is_empty() || draft.actions.is_empty() {
+        return Err(Unusable::new(
+            Kind::AnswerOffSchema,
+            "the model left the title, the summary, the hypothesis or the actions empty",
+            Some("title, summary, root_cause_hypothesis and actions must not be empty"),
+        ));
+    }
+    if label.is_healthy() && findings.plainly_failed {
+        return Err(Unusable::new(
+            Kind::AnswerContradicted,
+            "the model found no failure, and the trace plainly shows one",
+            Some("it says that nothing failed, although a step failed and no later step made up for it"),
+        ));
+    }
+    if draft.evidence.is_empty() && !label.is_healthy() {
+        return Err(Unusable::new(
+            Kind::AnswerUngrounded,
+            "nothing that the model's answer rests on stands in the trace",
+            Some("none of its excerpts stands in the trace; copy them from the trace character for character"),
+        ));
+    }
+    let by_rule = findings.verdict.label;
+    if findings.plainly_failed && findings.verdict.confidence >= SURE_MIN && by_rule != label {
+        // Rules are seldom wrong about what a trace says plainly, and no text of a trace can talk to them.
+        draft.confidence = draft.confidence.min(DISPUTED_MAX);
+        let _ = write!(draft.confidence_rationale, " failsift's own rules say {by_rule}.");
+    }
+    // What failsift knows by itself is no evidence of the model's, and helps the reader.
+    let known: Vec<Evidence> = findings.signals.iter().filter(|signal| !draft.evidence.contains(signal)).cloned().collect();
+    let room = EVIDENCE_MAX.saturating_sub(draft.evidence.len()).min(3);
+    draft.evidence.extend(known.into_iter().take(if draft.evidence.is_empty() { room.max(1) } else { room }));
+    if draft.evidence.is_empty() {
+        draft.evidence.push(Evidence {
+            kind: EvidenceKind::Signal,
+            span_id: None,
+            field: None,
+            signal: Some(format!("spans_checked={}", draft.spans_total)),
+            excerpt: None,
+            verified: true,
+        });
+    }
+    Ok((draft, grounding))
+}
+
+/// Reads the JSON of an answer.
+fn written(reply: &Reply) -> Result<Written, Unusable> {
+    let text = reply.text.trim();
+    match &reply.end {
+        End::Blocked(reason) => {
+            return Err(Unusable::new(Kind::AnswerBlocked, format!("the model's provider held the answer back: {reason}"), None));
+        }
+        _ if is_repetitive(text) => {
+            return Err(Unusable::new(
+                Kind::AnswerRepetitive,
+                "the model repeated itself without end",
+                Some("it repeated itself without end"),
+            ));
+        }
+        End::Truncated => {
+            return Err(Unusable::new(
+                Kind::AnswerTruncated,
+                "the model's answer was cut off; --output-tokens allows longer ones",
+                Some("it was too long; be brief"),
+            ));
+        }
+        End::Other(reason) if text.is_empty() => {
+            return Err(Unusable::new(Kind::AnswerEmpty, format!("the model answered nothing: {reason}"), Some("it was empty")));
+        }
+        End::Finished | End::Other(_) => {}
+    }
+    if text.is_empty() {
+        return Err(Unusable::new(Kind::AnswerEmpty, "the model answered nothing", Some("it was empty")));
+    }
+    let json = json_in(text);
+    let value: Value = serde_json::from_str(json).map_err(|error| {
+        let reason = if error.is_eof() { "ends in the middle" } else { "is none" };
+        Unusable::new(
+            Kind::AnswerNotJson,
+            format!("the model was asked for JSON, and its answer {reason} (line {}, column {})", error.line(), error.column()),
+            Some("it was no JSON; answer with one JSON object and nothing else"),
+        )
+    })?;
+    serde_json::from_value(value).map_err(|error| {
+        // The library quotes values; what it says of a missing field are our own words.
+        let said = error.to_string();
+        let field = said.strip_prefix("missing field ").and_then(|rest| rest.split('`').nth(1));
+        let what = field.map_or_else(|| "has a field of the wrong type".to_owned(), |field| format!("lacks the field {field}"));
+        Unusable::new(
+            Kind::AnswerOffSchema,
+            format!("the model's answer is JSON of another shape: it {what}"),
+            Some("it was JSON of another shape than the schema that was given"),
+        )
+    })
+}
+
+/// The object in an answer of a server that does not keep models to JSON: without a fence of Markdown and words around it.
+fn json_in(text: &str) -> &str {
+    if text.starts_with('{') {
+        return text;
+    }
+    // Words without any object stay as they are, to be called no JSON.
+    text.find('{').zip(text.rfind('}')).and_then(|(from, to)| text.get(from..=to)).unwrap_or(text)
+}
+
+/// Whether the end of a text is a short piece again and again.
+fn is_repetitive(text: &str) -> bool {
+    const TAIL_BYTES: usize = 1_200;
+    const PERIOD_MAX: usize = 200;
+    let bytes = text.as_bytes();
+    let Some(tail) = bytes.len().checked_sub(TAIL_BYTES).and_then(|from| bytes.get(from..)) else { return false };
+    (1..=PERIOD_MAX).any(|period| tail.iter().zip(tail.iter().skip(period)).all(|(left, right)| left == right))
+}
+
+/// Whether a text holds the word around the trace, or a line of the instructions.
+fn repeats_instructions(text: &str, prompt: &Prompt) -> bool {
+    /// Shorter lines, such as those that explain a label, are what an answer may well say.
+    const LINE_BYTES_MIN: usize = 80;
+    let lines = INSTRUCTIONS.lines().filter(|line| line.len() >= LINE_BYTES_MIN);
+    text.contains(&prompt.fence) || (text.len() >= LINE_BYTES_MIN && lines.into_iter().any(|line| text.contains(line)))
+}
+
+/// A quotation as evidence, to be looked up.
+fn excerpt(quotation: &Quotation, trace: &Trace) -> Option<Evidence> {
+    let number = match &quotation.span {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().trim_start_matches("span").trim().parse().ok(),
+        _ => None,
+    };
+    let index = number.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
+    let span = index.and_then(|index| trace.spans.get(index));
+    // Across a mark of left-out text nothing can be found; its longest piece can.
+    let pieces = quotation.excerpt.split(GAP_START).flat_map(|piece| piece.split(GAP_END));
+    let excerpt = pieces.map(str::trim).max_by_key(|piece| piece.len())?;
+    let excerpt: String = excerpt.chars().take(EXCERPT_CHARS_MAX).collect();
+    // A role may stand behind the name, as the trace shows it.
+    let field = quotation.field.split(" (").next().unwrap_or_default().trim().to_owned();
+    (!excerpt.is_empty()).then(|| Evidence {
+        kind: EvidenceKind::Excerpt,
+        span_id: span.map(|span| span.span_id.clone()),
+        field: Some(field),
+        signal: None,
+        excerpt: Some(excerpt.trim().to_owned()),
+        verified: false,
+    })
+}
+
+/// Those of the signals that a model names which failsift found, and how many it did not.
+fn signals(named: &[String], findings: &Findings) -> (Vec<Evidence>, usize) {
+    let mut found: Vec<Evidence> = Vec::new();
+    let mut unknown = 0;
+    for name in named.iter().take(EVIDENCE_MAX) {
+        let name = name.trim().trim_start_matches("- ").trim_matches('"');
+        // The place may stand behind it, as the trace shows it.
+        let is_named = |signal: &&Evidence| {
+            signal.signal.as_deref().is_some_and(|signal| {
+                signal == name || name.strip_prefix(signal).is_some_and(|rest| rest.trim_matches('"').starts_with(" (span"))
+            })
+        };
+        match findings.signals.iter().find(is_named) {
+            Some(signal) if found.contains(signal) => {}
+            Some(signal) => found.push(signal.clone()),
+            None => unknown += 1,
+        }
+    }
+    (found, unknown)
+}
+
+fn rationale(written: &str) -> String {
+    let written = clipped(written, 1_500);
+    if written.is_empty() { "The model gave no reason; its confidence is not calibrated.".to_owned() } else { written }
+}
+
+/// A text of at most `chars` characters; a longer one is cut, because a paid answer is not thrown away for its length.
+fn clipped(text: &str, chars: usize) -> String {
+    let text = text.trim();
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    text.chars().take(chars - 1).chain(['…']).collect()
+}

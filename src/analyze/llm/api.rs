@@ -1,0 +1,301 @@
+//! The seam between asking a model and how its provider wants to be asked: an [`Api`] makes requests and reads answers, [`Http`] carries them.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::Value;
+
+use crate::limits::ANSWER_BYTES_MAX;
+
+/// Tokens that a provider counted, or that a request can take at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Usage {
+    pub(crate) input_tokens: u64,
+    /// With those of the model's thoughts, which are paid like the answer.
+    pub(crate) output_tokens: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+    }
+}
+
+/// What a model is asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Question<'q> {
+    /// What to do and how; nothing in it comes from a trace.
+    pub(super) instructions: &'q str,
+    /// The trace.
+    pub(super) text: &'q str,
+    /// JSON Schema of the answer, with its properties in the order in which they shall be written.
+    pub(super) schema: &'q serde_json::value::RawValue,
+    /// Tokens that the answer may have, with the model's thoughts.
+    pub(super) output_tokens: u64,
+}
+
+/// What a model said.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Reply {
+    pub(super) text: String,
+    pub(super) end: End,
+    pub(super) usage: Usage,
+    /// As the provider names it.
+    pub(super) model: Option<String>,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// The model had finished.
+    Finished,
+    /// It had no tokens left.
+    Truncated,
+    /// The provider held it back, and says why.
+    Blocked(String),
+    /// The provider says something else.
+    Other(String),
+}
+
+/// Why there is no reply.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Refusal {
+    /// No request of this run can succeed: the key or the model.
+    Everything(String),
+    /// No more today, or no more money.
+    Quota(String),
+    /// Too many requests for now.
+    TooMany {
+        reason: String,
+        wait: Option<Duration>,
+        /// Requests a minute that the provider says it allows.
+        per_minute: Option<f64>,
+    },
+    /// The provider fails or cannot be reached.
+    Failing {
+        reason: String,
+        wait: Option<Duration>,
+        /// Whether it says that it has too much to do.
+        overloaded: bool,
+    },
+    /// This request cannot succeed, others may.
+    This(String),
+}
+
+/// How one kind of provider is asked.
+#[async_trait]
+pub(super) trait Api: Send + Sync {
+    /// The word in the `analyzer` column.
+    fn name(&self) -> &'static str;
+
+    /// The model, as the provider calls it.
+    fn model(&self) -> &str;
+
+    /// Where requests go.
+    fn url(&self) -> String;
+
+    /// What proves who asks.
+    ///
+    /// # Errors
+    /// What is wrong with the credentials.
+    async fn credentials(&self) -> Result<HeaderMap, String>;
+
+    /// The request's JSON; [`with_schema`] puts the schema in.
+    fn body(&self, question: &Question<'_>) -> String;
+
+    /// Reads a successful answer.
+    ///
+    /// # Errors
+    /// What it lacks.
+    fn reply(&self, body: &Value) -> Result<Reply, String>;
+
+    /// Reads a refusal. `body` is null where it is no JSON.
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &Value) -> Refusal;
+
+    /// Whether the refusal of a request was about a feature that the provider lacks and that requests will do without from now on.
+    fn simplify(&self, _request: &str, _status: StatusCode, _body: &Value) -> bool {
+        false
+    }
+}
+
+/// Carries requests.
+#[derive(Debug, Clone)]
+pub(super) struct Http {
+    client: reqwest::Client,
+}
+
+/// Why a request has no HTTP answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Broken {
+    /// It took too long.
+    TimedOut,
+    /// Anything else.
+    Failed(String),
+}
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Answer {
+    /// Null where it is no JSON.
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+impl Http {
+    /// `connections` are kept open.
+    ///
+    /// # Errors
+    /// What the TLS library says.
+    pub(super) fn new(connections: usize) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
+            .user_agent(concat!("failsift/", env!("CARGO_PKG_VERSION")))
+            // A redirect would carry the trace and the key to another place.
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(connections)
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|error| said(&error))?;
+        Ok(Self { client })
+    }
+
+    /// Sends JSON and reads the answer, all within `time`.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub(super) async fn post(&self, url: &str, mut headers: HeaderMap, body: Bytes, time: Duration) -> Result<Answer, Broken> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self::answer(self.client.post(url).headers(headers).body(body).timeout(time)).await
+    }
+
+    /// Reads what lies at a URL within `time`.
+    ///
+    /// # Errors
+    /// [`Broken`].
+    pub(super) async fn get(&self, url: &str, headers: HeaderMap, time: Duration) -> Result<Answer, Broken> {
+        Self::answer(self.client.get(url).headers(headers).timeout(time)).await
+    }
+
+    async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, Broken> {
+        let broken = |error: reqwest::Error| if error.is_timeout() { Broken::TimedOut } else { Broken::Failed(said(&error)) };
+        let mut response = request.send().await.map_err(broken)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(Broken::Failed(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body: body.freeze() })
+    }
+}
+
+/// An error with its causes and without the URL, which may hold credentials.
+fn said(error: &reqwest::Error) -> String {
+    let mut causes: Vec<String> = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        causes.push(error.to_string());
+        cause = error.source();
+    }
+    // The innermost says what happened, the others where it was noticed.
+    causes.pop().unwrap_or_else(|| "the connection failed".to_owned())
+}
+
+/// `Retry-After` in seconds or as a date, or `retry-after-ms`, which OpenAI sends beside it.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(millis / 1e3).ok();
+    }
+    let text = text("retry-after")?;
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+    Some((at.to_utc() - chrono::Utc::now()).to_std().unwrap_or_default())
+}
+
+/// A header whose value is not shown by anything that prints it.
+///
+/// # Errors
+/// That it is no header value; the value is not named.
+pub(super) fn secret(value: &str) -> Result<HeaderValue, String> {
+    let mut value = HeaderValue::from_str(value.trim()).map_err(|_| "holds characters that no key has".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Stands in a request for the schema.
+pub(super) const SCHEMA: &str = "@the schema of the answer@";
+
+/// A request in which the schema stands as it is written: models write properties in the order in which the schema has them, which a JSON
+/// object in memory forgets.
+pub(super) fn with_schema(body: &Value, schema: &serde_json::value::RawValue) -> String {
+    // Quotation marks inside of texts are escaped, so only a value that is nothing but the placeholder is found.
+    body.to_string().replacen(&format!("\"{SCHEMA}\""), schema.get(), 1)
+}
+
+/// The start of what a provider said, for a reason.
+pub(super) fn message(body: &Value, pointer: &str) -> String {
+    const CHARS_MAX: usize = 300;
+    let said = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().lines().next().unwrap_or_default().trim();
+    said.chars().take(CHARS_MAX).collect()
+}
+
+/// "HTTP 500 Internal Server Error: what the provider said".
+pub(super) fn status_and(status: StatusCode, said: &str) -> String {
+    if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") }
+}
+
+/// A base URL without the slash at its end.
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn base_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text.trim()).map_err(|error| format!("the base URL {text:?} is none: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        return Err(format!("the base URL {text:?} is none of http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the base URL holds a user name or a password; a key belongs into the variable for it".to_owned());
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_say_in_several_ways_how_long_to_wait() {
+        let headers = |name: &'static str, value: &str| HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+        assert_eq!(retry_after(&headers("retry-after", "7")), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&headers("retry-after-ms", "250")), Some(Duration::from_millis(250)));
+        let later = (chrono::Utc::now() + chrono::TimeDelta::seconds(60)).to_rfc2822();
+        assert!(retry_after(&headers("retry-after", &later)).is_some_and(|wait| wait.as_secs() > 50 && wait.as_secs() <= 60));
+        assert_eq!(retry_after(&headers("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")), Some(Duration::ZERO));
+        assert_eq!(retry_after(&headers("retry-after", "soon")), None);
+        assert_eq!(retry_after(&headers("retry-after", "-1")), None);
+    }
+
+    #[test]
+    fn a_base_url_is_checked() {
+        assert_eq!(base_url("http://127.0.0.1:8080/v1/").as_deref(), Ok("http://127.0.0.1:8080/v1"));
+        for wrong in ["127.0.0.1:8080", "ftp://host/", "http://", "https://user:pass@host/"] {
+            let error = base_url(wrong).unwrap_err();
+            assert!(!error.contains("pass@"), "{error}");
+        }
+    }
+}
