@@ -147,8 +147,8 @@ impl AnalyzeCounts {
     /// Counts what one answer took.
     fn add_usage(&self, input_tokens: u64, output_tokens: u64, cost_usd: f64) {
         let spent = &mut self.measured().spent;
-        spent.input_tokens += input_tokens;
-        spent.output_tokens += output_tokens;
+        spent.input_tokens = spent.input_tokens.saturating_add(input_tokens);
+        spent.output_tokens = spent.output_tokens.saturating_add(output_tokens);
         spent.cost_usd += cost_usd;
     }
 

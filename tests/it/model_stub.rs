@@ -41,6 +41,8 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) head: String,
     pub(crate) body: Value,
+    /// The body as it was written.
+    pub(crate) written: String,
     pub(crate) at: Instant,
 }
 
@@ -159,10 +161,11 @@ fn serve(
             send(client, 200, &json!({"access_token": "a-token-of-google", "expires_in": 3600, "token_type": "Bearer"}), None)?;
             continue;
         }
+        let written = String::from_utf8_lossy(&body).into_owned();
         let body = serde_json::from_slice(&body).unwrap_or_default();
         let request = {
             let mut asked = asked.lock().expect("no panic");
-            let request = Asked { number: asked.len(), path, head, body, at: Instant::now() };
+            let request = Asked { number: asked.len(), path, head, body, written, at: Instant::now() };
             asked.push(request.clone());
             request
         };

@@ -91,13 +91,33 @@ fn both_interfaces_make_rows_that_say_who_made_them_and_what_they_took() {
 
 #[test]
 fn models_write_evidence_before_the_verdict() {
-    let (place, stub) = (place(1), Stub::start(|_| Act::Answer));
-    run(&place, &stub, "gemini", &[]);
-    // A JSON value forgets the order, so the body is looked at as text: the schema's properties stand in the order of the file.
-    let schema = include_str!("../../src/analyze/llm/answer.schema.json");
-    let order: Vec<usize> =
-        ["\"evidence\": {", "\"signals\": {", "\"label\": {", "\"title\": {"].iter().map(|name| schema.find(name).unwrap()).collect();
-    assert!(order.is_sorted());
+    for analyzer in ["gemini", "openai"] {
+        let (place, stub) = (place(1), Stub::start(|_| Act::Answer));
+        run(&place, &stub, analyzer, &[]);
+        let written = &stub.asked()[0].written;
+        let (_, schema) = written.split_once("\"additionalProperties\": false").unwrap();
+        let order: Vec<usize> = ["\"evidence\": {", "\"signals\": {", "\"label\": {", "\"title\": {", "\"summary\": {"]
+            .iter()
+            .map(|name| schema.find(name).unwrap_or_else(|| panic!("{name} is missing: {schema}")))
+            .collect();
+        assert!(order.is_sorted(), "{analyzer}: {order:?}");
+    }
+}
+
+#[test]
+fn whatever_numbers_a_provider_says_nothing_breaks() {
+    let place = place(3);
+    let stub = Stub::start(|asked| match asked.number {
+        0 => Act::Refuse(429, quota("GenerateRequestsPerMinutePerProjectPerModel", "1e400", "99999999999999999999s"), None),
+        1 => Act::Refuse(503, Value::Null, Some("18446744073709551615")),
+        _ => Act::Answer,
+    });
+    // A pause of a day is shortened to two minutes, so only what was under way is looked at.
+    let (input, out) = (place.input(), place.output());
+    let arguments = ["run", "--format", "json", "--input", &input, "--output", &out, "--concurrency", "3", "--trace-timeout", "2"];
+    let output = asking(&stub, "gemini", &arguments).output().unwrap();
+    assert!(output.status.success() && !stderr(&output).contains("defect"), "{}", stderr(&output));
+    assert!(kinds(&place).keys().all(|kind| kind == "rate_limited" || kind == "provider_error"), "{:?}", kinds(&place));
 }
 
 /// Answers that are none, each with the kind of its error and whether a second answer is asked for.
@@ -291,7 +311,7 @@ fn a_daily_quota_stops_calling_and_the_rest_are_errors_or_go_to_the_embedded_ana
         let (output, summary) = run(&place, &stub, "gemini", more);
         assert!(output.status.success(), "{}", stderr(&output));
         assert!(stub.calls() <= 18 && begun.elapsed() < Duration::from_secs(8), "{} calls in {:?}", stub.calls(), begun.elapsed());
-        assert!(stderr(&output).contains("no more are made"), "{}", stderr(&output));
+        assert!(stderr(&output).contains("no more are made") && !stderr(&output).contains("billing"), "{}", stderr(&output));
         if fallback {
             assert_eq!(summary["stored"], 100, "{summary}");
             let rows = place.rows("SELECT analyzer, count(*) AS n, count(settings_digest) AS kept FROM patterns GROUP BY 1 ORDER BY 1");

@@ -20,8 +20,9 @@ pub(crate) struct Usage {
 
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
+        // A provider may say anything.
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
     }
 }
 
@@ -217,14 +218,19 @@ fn said(error: &reqwest::Error) -> String {
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(millis) = text("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(millis / 1e3).ok();
+        return wait_of(millis / 1e3);
     }
     let text = text("retry-after")?;
     if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
+        return wait_of(seconds);
     }
     let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
-    Some((at.to_utc() - chrono::Utc::now()).to_std().unwrap_or_default())
+    wait_of((at.to_utc() - chrono::Utc::now()).as_seconds_f64().max(0.0))
+}
+
+/// A time to wait, at most a day: a provider may say anything, and sums of times must not overflow.
+pub(super) fn wait_of(seconds: f64) -> Option<Duration> {
+    if seconds.is_nan() { None } else { Duration::try_from_secs_f64(seconds.min(86_400.0)).ok() }
 }
 
 /// A header whose value is not shown by anything that prints it.
@@ -288,6 +294,10 @@ mod tests {
         assert_eq!(retry_after(&headers("retry-after", "Wed, 21 Oct 2015 07:28:00 GMT")), Some(Duration::ZERO));
         assert_eq!(retry_after(&headers("retry-after", "soon")), None);
         assert_eq!(retry_after(&headers("retry-after", "-1")), None);
+        assert_eq!(retry_after(&headers("retry-after", "NaN")), None);
+        for endless in ["1e300", "inf", "18446744073709551615"] {
+            assert_eq!(retry_after(&headers("retry-after", endless)), Some(Duration::from_hours(24)), "{endless}");
+        }
     }
 
     #[test]

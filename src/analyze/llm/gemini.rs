@@ -10,7 +10,9 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
-use super::api::{Api, End, Question, Refusal, Reply, SCHEMA, Usage, base_url, message, retry_after, secret, status_and, with_schema};
+use super::api::{
+    Api, End, Question, Refusal, Reply, SCHEMA, Usage, base_url, message, retry_after, secret, status_and, wait_of, with_schema,
+};
 use super::{ConnectError, Settings, Thinking, variable};
 
 /// The model where none is named.
@@ -155,8 +157,8 @@ impl Api for Gemini {
     fn reply(&self, body: &Value) -> Result<Reply, String> {
         let count = |name: &str| body.pointer(&format!("/usageMetadata/{name}")).and_then(Value::as_u64).unwrap_or(0);
         let usage = Usage {
-            input_tokens: count("promptTokenCount") + count("toolUsePromptTokenCount"),
-            output_tokens: count("candidatesTokenCount") + count("thoughtsTokenCount"),
+            input_tokens: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),
+            output_tokens: count("candidatesTokenCount").saturating_add(count("thoughtsTokenCount")),
         };
         let model = body.get("modelVersion").and_then(Value::as_str).map(str::to_owned);
         if let Some(reason) = body.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
@@ -216,7 +218,7 @@ impl Api for Gemini {
 
 /// A duration as protobuf's JSON has it: `34s`, `0.3s`.
 fn seconds(text: &str) -> Option<Duration> {
-    Duration::try_from_secs_f64(text.strip_suffix('s')?.parse().ok()?).ok()
+    wait_of(text.strip_suffix('s')?.parse().ok()?)
 }
 
 #[cfg(test)]

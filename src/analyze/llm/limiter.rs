@@ -330,7 +330,7 @@ impl Pace {
                     let (passed, least) = self.passed(sent, window);
                     self.learned = Some((KEPT * as_number(passed) / window.as_secs_f64()).clamp(least.min(learned), learned));
                 } else if now - self.learned_at > second / 2 {
-                    self.learned = Some(learned * KEPT);
+                    self.learned = Some((learned * KEPT).max(RATE_MIN));
                 }
             }
         }

@@ -28,7 +28,6 @@ use self::money::{Purse, price_of};
 use self::prompt::Prompt;
 use super::embedded::{Embedded, Findings};
 use super::{AnalyzeCounts, AnalyzeError, Analyzer, Deadline, TimedOut};
-use crate::limits::{CALLS_IN_FLIGHT, CALLS_IN_FLIGHT_MAX, OUTPUT_TOKENS, PROMPT_TOKENS};
 use crate::model::{Draft, Kind, PATTERN_SCHEMA_VERSION, Slot, hex};
 use crate::pool;
 use crate::redact::RedactedTrace;
@@ -106,25 +105,6 @@ pub struct Settings {
     pub falls_back: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            model: None,
-            base_url: None,
-            thinking: None,
-            prompt_tokens: PROMPT_TOKENS,
-            output_tokens: OUTPUT_TOKENS,
-            concurrency: CALLS_IN_FLIGHT,
-            concurrency_max: CALLS_IN_FLIGHT,
-            requests_per_minute: None,
-            tokens_per_minute: None,
-            cost_max_usd: None,
-            prices: None,
-            falls_back: false,
-        }
-    }
-}
-
 /// Why a model cannot be asked at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
@@ -172,7 +152,7 @@ impl Llm {
     ) -> Result<Self, ConnectError> {
         let bounds = Bounds {
             start: settings.concurrency,
-            most: settings.concurrency_max.min(CALLS_IN_FLIGHT_MAX),
+            most: settings.concurrency_max,
             requests_per_minute: settings.requests_per_minute,
             tokens_per_minute: settings.tokens_per_minute,
         };
@@ -201,11 +181,6 @@ impl Llm {
             quota: OnceLock::new(),
             reached: AtomicBool::new(false),
         })
-    }
-
-    /// The model that is asked.
-    pub fn model(&self) -> &str {
-        self.api.model()
     }
 }
 
@@ -289,7 +264,7 @@ impl Analyzer for Llm {
     }
 
     fn in_flight_max(&self) -> usize {
-        self.settings.concurrency_max.max(self.settings.concurrency).min(CALLS_IN_FLIGHT_MAX)
+        self.settings.concurrency_max
     }
 
     fn settings_digest(&self) -> Option<&str> {
@@ -329,7 +304,7 @@ impl Analyzer for Llm {
             }
             Err(AnalyzeError::Fatal(reason)) => Err(AnalyzeError::Fatal(reason)),
             Err(error) if self.settings.falls_back => {
-                tracing::debug!(%error, "the embedded analyzer takes a trace that the model could not analyse");
+                tracing::debug!(kind = error.kind().as_str(), "the embedded analyzer takes a trace that the model could not analyse");
                 Ok(Arc::unwrap_or_clone(work.findings).verdict)
             }
             Err(error) => Err(error),
@@ -428,7 +403,8 @@ impl Llm {
             Refusal::Quota(reason) => {
                 let reason = format!("{asked} allows no more requests for now: {reason}");
                 if self.quota.set(reason.clone()).is_ok() {
-                    tracing::warn!("{reason}; no more are made");
+                    // What the provider says stands in the rejections, which are redacted; a log is not.
+                    tracing::warn!("{asked} allows no more requests for now; no more are made");
                 }
                 Err(AnalyzeError::Rejected { kind: Kind::QuotaExhausted, reason })
             }
@@ -487,7 +463,7 @@ impl Llm {
         if answer.status.is_success() {
             return match self.api.reply(&answer.json()) {
                 Ok(reply) => {
-                    self.limiter.answered(sent, reply.usage.input_tokens + reply.usage.output_tokens);
+                    self.limiter.answered(sent, reply.usage.input_tokens.saturating_add(reply.usage.output_tokens));
                     reserved.settle(reply.usage);
                     self.counts.add_usage(reply.usage.input_tokens, reply.usage.output_tokens, self.purse.cost(reply.usage));
                     Tried::Answered(reply)
