@@ -315,14 +315,16 @@ impl Writer {
         self.gather().await
     }
 
-    /// Begins to stage patterns for which somebody paid at once, unless others are being staged: those that come meanwhile go together.
+    /// Begins to stage patterns for which somebody paid at once, unless enough others are being staged: those that come meanwhile go together.
     async fn stage_paid(
         &mut self,
         waiting: &mut Waiting,
         outcomes: &mut Fuse<OutcomeStream<Pattern>>,
         summary: &mut RunSummary,
     ) -> Result<(), WriteError> {
-        if !self.in_flight.is_empty() {
+        /// The first answer of many that come at the same time is staged alone, so the others do not wait for it.
+        const AT_ONCE_MAX: usize = 2;
+        if self.in_flight.len() >= AT_ONCE_MAX {
             return Ok(());
         }
         // What is there already goes along.

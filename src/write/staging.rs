@@ -331,29 +331,42 @@ impl Staging {
     pub(super) async fn take_up(&mut self, others: &[Other]) -> Result<(), StagingError> {
         let mut taken = TakenUp::default();
         for other in others {
-            for name in other.folder.names().await? {
-                if !name.starts_with(TableName::Patterns.as_str()) && !name.starts_with(TAKEN) {
-                    continue;
-                }
-                let own = self.name(TAKEN);
-                let (from, to) = (other.folder.path.clone().join(name), self.folder.path.clone().join(own.clone()));
-                match self.folder.store.rename(&from, &to).await {
-                    // A run that started at the same moment took it.
-                    Err(object_store::Error::NotFound { .. }) => continue,
-                    Err(error) => return Err(failed(format!("cannot take up {from}"), error)),
-                    Ok(()) => {}
-                }
-                if let Some(object) = self.folder.object(&own).await? {
-                    // What cannot be read cannot be used; its traces are analysed again.
-                    if let Err(error) = taken.read(own, &object).await {
-                        tracing::warn!(%error, "work of an earlier run is lost");
-                    }
+            let names = other.folder.names().await?.into_iter();
+            let patterns = names.filter(|name| name.starts_with(TableName::Patterns.as_str()) || name.starts_with(TAKEN));
+            // A run that asked a model may have left hundreds of small files.
+            let files = futures::stream::iter(patterns.map(|name| self.take_up_file(&other.folder, name)));
+            let mut files = std::pin::pin!(files.buffered(REQUESTS_IN_FLIGHT_MAX));
+            while let Some(file) = files.next().await {
+                let Some((name, batches)) = file? else { continue };
+                // What cannot be read cannot be used; its traces are analysed again.
+                if let Err(error) = batches.and_then(|batches| taken.add(name, &batches)) {
+                    tracing::warn!(%error, "work of an earlier run is lost");
                 }
             }
             other.folder.remove().await?;
         }
         self.taken = Arc::new(taken);
         Ok(())
+    }
+
+    /// Makes a file of a dead run one of this run, and reads what is needed to know its rows again.
+    async fn take_up_file(
+        &self,
+        folder: &Folder,
+        name: String,
+    ) -> Result<Option<(String, Result<Vec<RecordBatch>, StagingError>)>, StagingError> {
+        let own = self.name(TAKEN);
+        let (from, to) = (folder.path.clone().join(name), self.folder.path.clone().join(own.clone()));
+        match self.folder.store.rename(&from, &to).await {
+            // A run that started at the same moment took it.
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(failed(format!("cannot take up {from}"), error)),
+            Ok(()) => {}
+        }
+        let Some(object) = self.folder.object(&own).await? else { return Ok(None) };
+        let batches = taken_rows(&object).await;
+        let batches = batches.map_err(|error| failed(format!("cannot read {to}, which an earlier run left"), error));
+        Ok(Some((own, batches)))
     }
 
     /// The files of the next commit: what is staged, and of what was taken up the rows of traces that came again unchanged.
@@ -424,6 +437,13 @@ struct TakenRow {
     title: Option<Box<str>>,
 }
 
+/// What is read of the rows of dead runs.
+const TAKEN_COLUMNS: [&str; 6] = ["trace_id", "content_digest", "category", "contributing_factor", "title", "confidence"];
+
+async fn taken_rows(object: &Arc<Object>) -> DeltaResult<Vec<RecordBatch>> {
+    Ok(columns_of(object, &TAKEN_COLUMNS).await?.try_collect().await?)
+}
+
 /// Rows of each label that keep their title.
 const TITLES_KEPT: u64 = 16;
 
@@ -480,15 +500,12 @@ impl TakenUp {
         (self.labels.len() - 1, 1)
     }
 
-    /// Reads what is needed to know rows again. A file that cannot be read holds nothing that could be used.
-    async fn read(&mut self, name: String, object: &Arc<Object>) -> Result<(), StagingError> {
-        const COLUMNS: [&str; 6] = ["trace_id", "content_digest", "category", "contributing_factor", "title", "confidence"];
-        let wrong = |error: &dyn std::fmt::Display| failed(format!("cannot read {}, which an earlier run left", object.path), error);
-        let mut batches = columns_of(object, &COLUMNS).await.map_err(|error| wrong(&error))?;
+    /// Rows of a file, which hold [`TAKEN_COLUMNS`].
+    fn add(&mut self, name: String, batches: &[RecordBatch]) -> Result<(), StagingError> {
         let (file, mut row) = (self.files.len(), 0);
-        while let Some(batch) = batches.next().await {
-            let batch = batch.map_err(|error| wrong(&error))?;
-            let texts = |name| text_column(&batch, name).ok_or_else(|| wrong(&format_args!("the column {name} is missing")));
+        for batch in batches {
+            let texts =
+                |column| text_column(batch, column).ok_or_else(|| failed(format!("cannot use {name}"), format!("no column {column}")));
             let (ids, digests) = (texts("trace_id")?, texts("content_digest")?);
             let (categories, factors, titles) = (texts("category")?, texts("contributing_factor")?, texts("title")?);
             let confidences = batch.column_by_name("confidence").and_then(|column| column.as_any().downcast_ref::<Float64Array>());

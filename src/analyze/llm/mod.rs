@@ -272,11 +272,7 @@ impl Analyzer for Llm {
     }
 
     async fn turn(&self) -> Slot {
-        let slot = self.limiter.slot().await;
-        if self.quota.get().is_none() && !self.purse.is_exhausted() {
-            self.limiter.pace().await;
-        }
-        slot
+        self.limiter.slot(self.quota.get().is_some() || self.purse.is_exhausted()).await
     }
 
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError> {
@@ -442,9 +438,9 @@ impl Llm {
         };
         let request = Bytes::from(self.api.body(question));
         if waits {
-            self.limiter.pace().await;
+            self.limiter.turn().await;
         }
-        let sent = self.limiter.sent();
+        let sent = self.limiter.departure().await;
         let time = deadline.left().saturating_sub(MARGIN);
         let answer = match self.http.post(&self.api.url(), headers, request.clone(), time).await {
             Ok(answer) => {
