@@ -191,8 +191,9 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
     }
     if summary.input_tokens > 0 {
         let found = summary.grounding_rate.map_or_else(String::new, |rate| format!("; {:.0} % of the quotations were found", rate * 100.0));
-        let (input, output, cost) = (summary.input_tokens, summary.output_tokens, summary.cost_usd);
-        line(format!("  asked with {input} tokens, answered with {output}, {cost:.4} US dollars{found}"));
+        let (input, output) = (summary.input_tokens, summary.output_tokens);
+        let cost = if summary.cost_usd > 0.0 { format!("{:.4} US dollars", summary.cost_usd) } else { "no price is known".into() };
+        line(format!("  asked with {input} tokens, answered with {output}, {cost}{found}"));
     }
     if !labels.is_empty() {
         line(String::new());

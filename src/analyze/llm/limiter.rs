@@ -6,6 +6,7 @@
 //! A [`Gate`] keeps that pace, also where this machine is busy and its timers are late.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ pub(super) struct Bounds {
 pub(super) struct Limiter {
     slots: Arc<Slots>,
     pace: Mutex<Pace>,
-    /// For analyses that begin and for requests that are tried again: an analysis that waits here does not use up its time.
+    /// For analyses that begin: one that waits here does not use up its time.
     turns: Gate,
     /// For requests that are ready, since preparing some takes longer than preparing others.
     departures: Gate,
@@ -60,15 +61,15 @@ impl Limiter {
         let Ok(permit) = Arc::clone(&self.slots.semaphore).acquire_owned().await else { return Slot::default() };
         let mut taken = Taken { permit: Some(permit), slots: Arc::clone(&self.slots), since: None };
         if !at_once {
-            self.turn().await;
+            self.turns.pass(&self.pace).await;
         }
         taken.since = Some(Instant::now());
         Slot::holding(taken)
     }
 
-    /// Waits until one request more may go out.
-    pub(super) async fn turn(&self) {
-        self.turns.pass(&self.pace).await;
+    /// A request is about to be tried again. It goes ahead of analyses that have not begun, since its time runs already.
+    pub(super) fn again(&self) {
+        self.turns.ahead.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits for the moment at which a request that had its turn may go out, and notes that it does.
@@ -237,11 +238,13 @@ fn as_number(count: usize) -> f64 {
 #[derive(Debug)]
 struct Gate {
     next: tokio::sync::Mutex<Instant>,
+    /// Requests that passed beside the line, each of which takes a turn from it.
+    ahead: AtomicU32,
 }
 
 impl Gate {
     fn new(now: Instant) -> Self {
-        Self { next: tokio::sync::Mutex::new(now) }
+        Self { next: tokio::sync::Mutex::new(now), ahead: AtomicU32::new(0) }
     }
 
     async fn pass(&self, pace: &Mutex<Pace>) {
@@ -250,7 +253,11 @@ impl Gate {
         const LATE_MAX: Duration = Duration::from_millis(20);
         let mut next = self.next.lock().await;
         loop {
-            let (now, at) = (Instant::now(), next.max(lock(pace).steady_from));
+            let (now, ahead) = (Instant::now(), self.ahead.swap(0, Ordering::Relaxed));
+            if ahead > 0 {
+                *next = next.max(now) + lock(pace).interval(now) * ahead;
+            }
+            let at = next.max(lock(pace).steady_from);
             if at <= now {
                 *next = at.max(now.checked_sub(LATE_MAX).unwrap_or(now)) + lock(pace).interval(now);
                 return;
@@ -511,7 +518,7 @@ mod tests {
                     *lock(&refused) += 1;
                     limiter.refused(sent, None, None);
                     tokio::time::sleep(Duration::from_millis(500)).await;
-                    limiter.turn().await;
+                    limiter.again();
                 }
             });
         }
@@ -557,6 +564,26 @@ mod tests {
         }
         assert!(begun.elapsed() < Duration::from_secs(90), "{:?}", begun.elapsed());
         assert!(limiter.limit() >= SLOTS_MIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_tried_again_goes_ahead_and_takes_a_turn() {
+        let limiter = Arc::new(Limiter::new(Bounds { requests_per_minute: Some(60), ..bounds(8, 8) }));
+        let begun = Instant::now();
+        let mut line = tokio::task::JoinSet::new();
+        for _ in 0..5 {
+            let limiter = Arc::clone(&limiter);
+            line.spawn(async move {
+                let _slot = limiter.slot(false).await;
+                limiter.departure().await;
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        limiter.again();
+        limiter.departure().await;
+        assert!(begun.elapsed() < Duration::from_millis(1_100), "{:?}", begun.elapsed());
+        while line.join_next().await.is_some() {}
+        assert!((begun.elapsed().as_secs_f64() - 5.0).abs() < 0.1, "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -361,8 +361,8 @@ impl Llm {
                 return Err(AnalyzeError::Rejected { kind: Kind::QuotaExhausted, reason: reason.clone() });
             }
             let time = work.deadline.left().saturating_sub(MARGIN);
-            let waits = std::mem::replace(&mut work.begun, true);
-            let tried = tokio::time::timeout(time, self.request(&question, most, work.deadline, waits)).await;
+            let again = std::mem::replace(&mut work.begun, true);
+            let tried = tokio::time::timeout(time, self.request(&question, most, work.deadline, again)).await;
             let refusal = match tried {
                 // What was wrong before says more than that the time ran out while waiting to try again.
                 Err(_) => return Err(last.map_or(AnalyzeError::TimedOut(work.deadline.budget()), |last| self.given_up(last))),
@@ -427,20 +427,18 @@ impl Llm {
     }
 
     /// One request.
-    async fn request(&self, question: &Question<'_>, most: Usage, deadline: Deadline, waits: bool) -> Tried {
-        let Some(reserved) = self.purse.reserve(most).await else { return Tried::TooExpensive };
+    async fn request(&self, question: &Question<'_>, most: Usage, deadline: Deadline, again: bool) -> Tried {
+        let Some(mut reserved) = self.purse.reserve(most).await else { return Tried::TooExpensive };
         let headers = match self.api.credentials().await {
             Ok(headers) => headers,
-            Err(reason) => {
-                reserved.settle(Usage::default());
-                return Tried::Refused(Refusal::Everything(format!("cannot get credentials: {reason}")));
-            }
+            Err(reason) => return Tried::Refused(Refusal::Everything(format!("cannot get credentials: {reason}"))),
         };
         let request = Bytes::from(self.api.body(question));
-        if waits {
-            self.limiter.turn().await;
+        if again {
+            self.limiter.again();
         }
         let sent = self.limiter.departure().await;
+        reserved.goes_out();
         let time = deadline.left().saturating_sub(MARGIN);
         let answer = match self.http.post(&self.api.url(), headers, request.clone(), time).await {
             Ok(answer) => {

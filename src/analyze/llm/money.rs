@@ -100,11 +100,13 @@ struct State {
     exhausted: bool,
 }
 
-/// Money that is set aside for one request. Dropped without being settled, all of it counts as spent: the provider may have worked.
+/// Money that is set aside for one request. Dropped without being settled, all of it counts as spent once the request is out: the provider may have
+/// worked.
 #[derive(Debug)]
 pub(super) struct Reserved<'p> {
     purse: &'p Purse,
     pico: u64,
+    is_out: bool,
 }
 
 impl Purse {
@@ -131,7 +133,7 @@ impl Purse {
     /// Sets the most that a request can cost aside, once it fits; nothing where it will not.
     pub(super) async fn reserve(&self, most: Usage) -> Option<Reserved<'_>> {
         let pico = self.price.map_or(0, |price| price.pico(most));
-        let Some(limit) = self.most else { return Some(Reserved { purse: self, pico: 0 }) };
+        let Some(limit) = self.most else { return Some(Reserved { purse: self, pico: 0, is_out: false }) };
         loop {
             let mut settled = std::pin::pin!(self.settled.notified());
             // From here on no settling is missed.
@@ -143,7 +145,7 @@ impl Purse {
                 }
                 if state.spent.saturating_add(state.reserved).saturating_add(pico) <= limit {
                     state.reserved += pico;
-                    return Some(Reserved { purse: self, pico });
+                    return Some(Reserved { purse: self, pico, is_out: false });
                 }
                 if state.reserved == 0 {
                     state.exhausted = true;
@@ -165,6 +167,11 @@ impl Purse {
 }
 
 impl Reserved<'_> {
+    /// The request goes out.
+    pub(super) fn goes_out(&mut self) {
+        self.is_out = true;
+    }
+
     /// What the request really took; nothing where it was refused.
     pub(super) fn settle(mut self, usage: Usage) {
         let spent = self.purse.price.map_or(0, |price| price.pico(usage));
@@ -175,7 +182,7 @@ impl Reserved<'_> {
 impl Drop for Reserved<'_> {
     fn drop(&mut self) {
         if self.pico > 0 {
-            self.purse.settle(self.pico, self.pico);
+            self.purse.settle(self.pico, if self.is_out { self.pico } else { 0 });
         }
     }
 }
@@ -210,7 +217,10 @@ mod tests {
         let second = purse.reserve(usage(4_000, 1_000)).await.unwrap();
         first.settle(usage(3_000, 0));
         // What was set aside and not used can be used by another.
-        let third = purse.reserve(usage(2_000, 0)).await.unwrap();
+        let never_sent = purse.reserve(usage(2_000, 0)).await.unwrap();
+        drop(never_sent);
+        let mut third = purse.reserve(usage(2_000, 0)).await.unwrap();
+        third.goes_out();
         // Nobody knows what became of it.
         drop(third);
         second.settle(usage(4_000, 1_000));
