@@ -583,3 +583,47 @@ fn encode(batch: &arrow::array::RecordBatch) -> Result<Vec<u8>, WriteError> {
     file.write(batch.clone()).map_err(|error| defect(&error))?;
     Ok(file.finish().map_err(|error| defect(&error))?.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::model::Draft;
+    use crate::validate::{self, PatternSchema};
+
+    /// Notes how many files of patterns are staged when it is given back.
+    struct Place {
+        output: PathBuf,
+        staged: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let runs = std::fs::read_dir(self.output.join("_staging")).into_iter().flatten().flatten();
+            let files = runs.flat_map(|run| std::fs::read_dir(run.path())).flatten().flatten();
+            let patterns = files.filter(|file| file.file_name().to_string_lossy().starts_with("patterns-")).count();
+            self.staged.lock().unwrap().push(patterns);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_free_only_once_its_pattern_is_durable() {
+        let output = tempfile::tempdir().unwrap();
+        let staged = Arc::new(Mutex::new(Vec::new()));
+        let drafts: Vec<_> = (0..6)
+            .map(|number| {
+                let place = Place { output: output.path().to_owned(), staged: Arc::clone(&staged) };
+                Ok(Draft { trace_id: format!("t{number}"), slot: Slot::holding(place), ..Draft::sample("It failed.") })
+            })
+            .collect();
+        let patterns = validate::patterns(futures::stream::iter(drafts).boxed(), PatternSchema::new("a-run").unwrap());
+        let location = crate::store::table_url(output.path().to_str().unwrap()).unwrap();
+        let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None };
+        let mut writer = Writer::begin(&location, "a-run", options).await.unwrap();
+        let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
+        writer.outcomes(patterns, &mut summary, HashSet::new).await.unwrap();
+        let staged = staged.lock().unwrap();
+        assert!(staged.len() == 6 && staged.iter().all(|files| *files > 0), "{staged:?}");
+    }
+}

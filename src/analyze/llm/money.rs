@@ -189,6 +189,8 @@ impl Drop for Reserved<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     fn usage(input_tokens: u64, output_tokens: u64) -> Usage {
@@ -232,6 +234,7 @@ mod tests {
     async fn who_does_not_fit_waits_for_what_is_set_aside() {
         let purse = Purse::new(Some(Price { input: 1.0, output: 1.0 }), Some(0.01));
         let first = purse.reserve(usage(9_000, 0)).await.unwrap();
+        assert!(purse.reserve(usage(9_000, 0)).now_or_never().is_none(), "it waits");
         let (second, ()) = tokio::join!(purse.reserve(usage(9_000, 0)), async {
             tokio::task::yield_now().await;
             first.settle(usage(1_000, 0));
