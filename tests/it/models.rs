@@ -117,11 +117,7 @@ fn whatever_numbers_a_provider_says_nothing_breaks() {
     let arguments = ["run", "--format", "json", "--input", &input, "--output", &out, "--concurrency", "3", "--trace-timeout", "2"];
     let output = asking(&stub, "gemini", &arguments).output().unwrap();
     assert!(output.status.success() && !stderr(&output).contains("defect"), "{}", stderr(&output));
-    assert!(
-        kinds(&place).keys().all(|kind| ["rate_limited", "provider_error", "timed_out"].contains(&kind.as_str())),
-        "{:?}",
-        kinds(&place)
-    );
+    assert!(kinds(&place).keys().all(|kind| kind == "rate_limited" || kind == "provider_error"), "{:?}", kinds(&place));
 }
 
 /// Answers that are none, each with the kind of its error and whether a second answer is asked for.

@@ -72,6 +72,11 @@ impl Limiter {
         self.turns.ahead.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether no request goes out for now, because the provider asked for a pause or refused too many.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.pace).steady_from > Instant::now()
+    }
+
     /// Waits for the moment at which a request that had its turn may go out, and notes that it does.
     pub(super) async fn departure(&self) -> Sent {
         self.departures.pass(&self.pace).await;

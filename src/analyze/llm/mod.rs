@@ -362,8 +362,13 @@ impl Llm {
             }
             let time = work.deadline.left().saturating_sub(MARGIN);
             let again = std::mem::replace(&mut work.begun, true);
-            let tried = tokio::time::timeout(time, self.request(&question, most, work.deadline, again)).await;
+            let is_out = AtomicBool::new(false);
+            let tried = tokio::time::timeout(time, self.request(&question, most, work.deadline, again, &is_out)).await;
             let refusal = match tried {
+                Err(_) if last.is_none() && !is_out.load(Ordering::Relaxed) && self.limiter.is_closed() => {
+                    let reason = format!("{} asked for a pause that outlasts the time of this trace", self.api.name());
+                    return Err(AnalyzeError::Rejected { kind: Kind::RateLimited, reason });
+                }
                 // What was wrong before says more than that the time ran out while waiting to try again.
                 Err(_) => return Err(last.map_or(AnalyzeError::TimedOut(work.deadline.budget()), |last| self.given_up(last))),
                 Ok(Tried::Answered(reply)) => {
@@ -426,8 +431,8 @@ impl Llm {
         }
     }
 
-    /// One request.
-    async fn request(&self, question: &Question<'_>, most: Usage, deadline: Deadline, again: bool) -> Tried {
+    /// One request; `is_out` is set once it goes out.
+    async fn request(&self, question: &Question<'_>, most: Usage, deadline: Deadline, again: bool, is_out: &AtomicBool) -> Tried {
         let Some(mut reserved) = self.purse.reserve(most).await else { return Tried::TooExpensive };
         let headers = match self.api.credentials().await {
             Ok(headers) => headers,
@@ -439,6 +444,7 @@ impl Llm {
         }
         let sent = self.limiter.departure().await;
         reserved.goes_out();
+        is_out.store(true, Ordering::Relaxed);
         let time = deadline.left().saturating_sub(MARGIN);
         let answer = match self.http.post(&self.api.url(), headers, request.clone(), time).await {
             Ok(answer) => {
