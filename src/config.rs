@@ -19,7 +19,7 @@ pub struct RunConfig {
     /// Where the tables lie.
     pub output: String,
     /// Exit with 3 where a larger share of what was received failed.
-    pub error_rate_max: Option<f64>,
+    pub error_rate_max: f64,
     /// Whether work that a killed run over the same input had finished is done again.
     pub fresh: bool,
     /// Whether what has a pattern of the same settings already is paid for again.
@@ -57,6 +57,8 @@ pub struct AnalysisConfig {
     pub redaction_rules: Vec<PathBuf>,
     /// What of a trace stands in the evidence.
     pub excerpts: Excerpts,
+    /// Whether an input without trace files is no failure.
+    pub allow_empty: bool,
     /// Whether known values are planted into every trace to measure redaction.
     pub canaries: bool,
 }
@@ -267,6 +269,7 @@ pub struct Overrides {
     pub redaction_rules: Vec<PathBuf>,
     pub excerpts: Option<Excerpts>,
     pub canaries: bool,
+    pub allow_empty: bool,
     pub error_rate_max: Option<f64>,
     pub fresh: bool,
     pub force: bool,
@@ -332,6 +335,7 @@ struct SourceSection {
     services: Vec<String>,
     max_record_bytes: Option<usize>,
     memory_limit_mb: Option<usize>,
+    allow_empty: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -368,8 +372,8 @@ impl RunConfig {
         let (output, error_rate, commit_every) = (given.output.clone(), given.error_rate_max, given.commit_every);
         let (fresh, force) = (given.fresh, given.force);
         let (analysis, write) = AnalysisConfig::resolve_with(file, given, key_in_environment)?;
-        let error_rate_max = error_rate.or(write.max_error_rate);
-        if error_rate_max.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
+        let error_rate_max = error_rate.or(write.max_error_rate).unwrap_or(limits::ERROR_RATE_MAX);
+        if !(0.0..=1.0).contains(&error_rate_max) {
             return Err(ConfigError::OutOfRange("--max-error-rate is a share between 0 and 1".into()));
         }
         let commit_every = match (commit_every, write.commit_every) {
@@ -450,6 +454,7 @@ impl AnalysisConfig {
             redaction_rules: if given.redaction_rules.is_empty() { file.redact.rules } else { given.redaction_rules },
             excerpts: given.excerpts.or(file.redact.excerpts).unwrap_or_default(),
             canaries: given.canaries || file.redact.canaries,
+            allow_empty: given.allow_empty || file.source.allow_empty,
         };
         Ok((config.check()?, file.write))
     }

@@ -165,6 +165,10 @@ pub const FILES_LOOKED_AT_MAX: usize = 8;
 /// Buckets that an upsert rewrites at once, each with a data file and a few row groups in memory.
 pub const REWRITES_IN_FLIGHT_MAX: usize = 4;
 
+/// Share of what was received that may fail before a run ends with exit code 3; `--max-error-rate` overrides it. Single broken lines
+/// are daily life, one in ten is a broken export.
+pub const ERROR_RATE_MAX: f64 = 0.10;
+
 /// How often a run says that it lives.
 pub const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
 

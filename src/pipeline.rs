@@ -12,7 +12,7 @@ use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
 use crate::analyze::llm::{ConnectError, Estimator, Llm};
 use crate::analyze::{self, AnalyzeCounts, Analyzer};
 use crate::config::{AnalysisConfig, Excerpts, KeySource, RunConfig};
-use crate::model::{OutcomeStream, PATTERN_SCHEMA_VERSION, RunStatus, RunSummary, text_key};
+use crate::model::{ExitReason, OutcomeStream, PATTERN_SCHEMA_VERSION, RunStatus, RunSummary, text_key};
 use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
@@ -58,6 +58,12 @@ pub enum RunError {
     /// Gathering failed.
     #[error("{0}")]
     Gather(String),
+    /// The inputs hold nothing that could be a trace.
+    #[error("no trace files in {0}\n  hint: check the path or prefix; --allow-empty makes an empty input end with exit code 0")]
+    NoTraceFiles(String),
+    /// Records were read and became nothing.
+    #[error("{0} records were read and are not accounted for; nothing was written\n  hint: this is a defect of failsift, please report it")]
+    RecordsLost(u64),
     /// The tables cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -142,6 +148,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let run_id = uuid::Uuid::now_v7().to_string();
     let output = store::table_url(&config.output)?;
     let prepared = Prepared::new(&config.analysis, &output).await?;
+    let shown_inputs = prepared.inputs.iter().map(Location::shown).collect::<Vec<_>>().join(", ");
     let analyzer = prepared.analyzer().await?;
     let reuse = analyzer.settings_digest().filter(|_| !config.force).map(str::to_owned);
     let options = WriteOptions { job: prepared.job(&*analyzer), fresh: config.fresh, commit_every: config.commit_every, reuse };
@@ -176,6 +183,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     summary.objects_read = read.objects.load(Ordering::Relaxed);
     summary.bytes_read = read.bytes.load(Ordering::Relaxed);
     summary.spans_read = parse.spans.load(Ordering::Relaxed);
+    count_records(&mut summary, parse)?;
     summary.grounding_rate = analysis.counts.grounding_rate();
     summary.latency_ms_p50 = analysis.counts.latency_ms(0.5);
     summary.latency_ms_p95 = analysis.counts.latency_ms(0.95);
@@ -185,8 +193,33 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     if let Some(first) = missing.first() {
         tracing::warn!(count = missing.len(), first, "a manifest names objects that are not below the inputs");
     }
+    let canary_missed = analysis.canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
+    summary.exit_reason = summary.exit_reason(config.error_rate_max).or(canary_missed.then_some(ExitReason::CanaryMissed));
+    if summary.records_read == 0 && summary.status == RunStatus::Complete && !config.analysis.allow_empty {
+        writer.leave().await;
+        return Err(RunError::NoTraceFiles(shown_inputs));
+    }
     let labels = writer.commit(&mut summary, read.object_keys()).await?;
     Ok(RunReport { summary, labels, key_made_at: analysis.key_made_at, canaries: analysis.canaries })
+}
+
+/// Says in the summary where the records went.
+///
+/// # Errors
+/// [`RunError::RecordsLost`] where some became nothing.
+fn count_records(summary: &mut RunSummary, parse: &ParseCounts) -> Result<(), RunError> {
+    // An interrupted run leaves records on their way.
+    if summary.status != RunStatus::Interrupted && parse.records_lost() > 0 {
+        return Err(RunError::RecordsLost(parse.records_lost()));
+    }
+    let records = parse.records();
+    summary.records_read = records.read;
+    summary.records_with_spans = records.spans;
+    summary.records_companion = records.companions;
+    summary.records_skipped = records.skipped;
+    summary.records_rejected = records.rejected;
+    summary.skipped_records = records.skips.iter().map(|(skip, count)| format!("{}: {count}", skip.as_str())).collect();
+    Ok(())
 }
 
 /// Somebody who looks at every redacted trace on its way to the analyzer.

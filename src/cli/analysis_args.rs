@@ -54,6 +54,9 @@ pub(super) struct AnalysisArgs {
     /// Plant known sensitive values into every trace, say how many redaction found, exit with 3 where it missed one
     #[arg(long)]
     canaries: bool,
+    /// Do not fail where an input holds no trace files
+    #[arg(long, env = "FAILSIFT_ALLOW_EMPTY")]
+    allow_empty: bool,
     #[command(flatten)]
     model: ModelOptions,
 }
@@ -82,6 +85,7 @@ impl AnalysisArgs {
             redaction_rules: self.redaction_rules,
             excerpts: self.excerpts,
             canaries: self.canaries,
+            allow_empty: self.allow_empty,
             ..Overrides::default()
         };
         (self.pipeline, given)

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use crate::config::{self, Overrides, RunConfig};
-use crate::model::{RunStatus, RunSummary, visible};
+use crate::model::{ExitReason, RunSummary, visible};
 use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
 
@@ -27,7 +27,7 @@ pub(super) struct Args {
     /// Where the tables lie or are made
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT")]
     output: Option<String>,
-    /// Exit with 3 where a larger share of what was received failed
+    /// Exit with 3 where a larger share of what was received failed [default: 0.1]
     #[arg(long, value_name = "SHARE", env = "FAILSIFT_MAX_ERROR_RATE")]
     max_error_rate: Option<f64>,
     /// Do again what a killed run over the same input had finished
@@ -79,14 +79,29 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     clear_progress();
     let report = report?;
     print(&config, &report, format)?;
-    let missed = report.canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
-    let over = missed || config.error_rate_max.is_some_and(|rate| report.summary.error_rate() > rate);
-    Ok(match (report.summary.status, over) {
-        (RunStatus::Interrupted, _) => exit_of(signal_exit.load(Ordering::Relaxed)),
-        (RunStatus::CostLimit, _) => Exit::CostLimit,
-        (RunStatus::Complete, true) => Exit::OverThreshold,
-        (RunStatus::Complete, false) => Exit::Complete,
+    if let Some(reason) = report.summary.exit_reason {
+        tracing::warn!(reason = reason.as_str(), "{}", explained(reason, &report.summary));
+    }
+    Ok(match report.summary.exit_reason {
+        None => Exit::Complete,
+        Some(ExitReason::Interrupted) => exit_of(signal_exit.load(Ordering::Relaxed)),
+        Some(ExitReason::CostLimit) => Exit::CostLimit,
+        Some(ExitReason::NothingStored | ExitReason::NoTraces | ExitReason::ErrorRate | ExitReason::CanaryMissed) => Exit::OverThreshold,
     })
+}
+
+/// Why the exit code is not 0, as a sentence.
+fn explained(reason: ExitReason, summary: &RunSummary) -> String {
+    match reason {
+        ExitReason::NothingStored => format!("none of {} traces and records received could be stored", summary.received),
+        ExitReason::NoTraces => format!("{} records were read, and none belongs to a trace", summary.records_read),
+        ExitReason::ErrorRate => {
+            format!("{:.1} % of what was received failed; --max-error-rate sets how much may", summary.error_rate() * 100.0)
+        }
+        ExitReason::CanaryMissed => "redaction missed a planted value".to_owned(),
+        ExitReason::CostLimit => "stopped by --max-cost".to_owned(),
+        ExitReason::Interrupted => "interrupted by a signal".to_owned(),
+    }
 }
 
 /// Asks the run to stop at the first signal; returns at the second, or when the grace time is over.
@@ -189,6 +204,10 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
             line(format!("  {name:<20}{count:>8}"));
         }
     }
+    line(records(summary));
+    if let Some(reason) = summary.exit_reason {
+        line(format!("  exit code not 0     {}", explained(reason, summary)));
+    }
     if summary.input_tokens > 0 {
         let found = summary.grounding_rate.map_or_else(String::new, |rate| format!("; {:.0} % of the quotations were found", rate * 100.0));
         let (input, output) = (summary.input_tokens, summary.output_tokens);
@@ -233,6 +252,20 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         config.output
     ));
     out
+}
+
+/// `  records read             120: 118 with spans, 1 skipped (other_signal: 1), 1 rejected`
+fn records(summary: &RunSummary) -> String {
+    let mut parts = vec![format!("{} with spans", summary.records_with_spans)];
+    for (count, what) in [(summary.records_companion, "companions"), (summary.records_rejected, "rejected")] {
+        if count > 0 {
+            parts.push(format!("{count} {what}"));
+        }
+    }
+    if !summary.skipped_records.is_empty() {
+        parts.push(format!("{} skipped ({})", summary.records_skipped, summary.skipped_records.join(", ")));
+    }
+    format!("  {:<20}{:>8}: {}", "records read", summary.records_read, parts.join(", "))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for reading")]

@@ -17,7 +17,7 @@ pub use draft::{Draft, Evidence, EvidenceKind};
 pub use key::{hex, text_key};
 pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};
-pub use run_summary::{Failure, RunStatus, RunSummary};
+pub use run_summary::{ExitReason, Failure, RunStatus, RunSummary};
 pub use slot::Slot;
 pub use text::{excerpt_around, visible};
 pub use trace::{

@@ -13,6 +13,7 @@ pub struct RunSummary {
     pub run_id: String,
     pub pipeline: String,
     pub status: RunStatus,
+    pub exit_reason: Option<ExitReason>,
     pub started_at: String,
     pub finished_at: String,
     pub received: u64,
@@ -27,6 +28,12 @@ pub struct RunSummary {
     pub objects_read: u64,
     pub bytes_read: u64,
     pub spans_read: u64,
+    pub records_read: u64,
+    pub records_with_spans: u64,
+    pub records_companion: u64,
+    pub records_skipped: u64,
+    pub records_rejected: u64,
+    pub skipped_records: Vec<String>,
     pub input_tokens: u64,
     pub output_tokens: u64,
     pub cost_usd: f64,
@@ -61,6 +68,38 @@ impl RunStatus {
     }
 }
 
+/// Why the exit code of a run is not 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitReason {
+    /// Traces or records were received, and none was stored, unchanged or filtered.
+    NothingStored,
+    /// Objects with content were read, and no trace came out of them.
+    NoTraces,
+    /// A larger share of what was received failed than `--max-error-rate` allows.
+    ErrorRate,
+    /// Redaction missed a value that was planted to measure it.
+    CanaryMissed,
+    /// Stopped spending at the limit of cost.
+    CostLimit,
+    /// Stopped by a signal.
+    Interrupted,
+}
+
+impl ExitReason {
+    /// The word in the `exit_reason` column.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NothingStored => "nothing_stored",
+            Self::NoTraces => "no_traces",
+            Self::ErrorRate => "error_rate",
+            Self::CanaryMissed => "canary_missed",
+            Self::CostLimit => "cost_limit",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// One failure in the summary; `errors` holds them all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
@@ -79,6 +118,7 @@ impl RunSummary {
             run_id,
             pipeline,
             status: RunStatus::Complete,
+            exit_reason: None,
             finished_at: started_at.clone(),
             started_at,
             received: 0,
@@ -93,6 +133,12 @@ impl RunSummary {
             objects_read: 0,
             bytes_read: 0,
             spans_read: 0,
+            records_read: 0,
+            records_with_spans: 0,
+            records_companion: 0,
+            records_skipped: 0,
+            records_rejected: 0,
+            skipped_records: Vec::new(),
             input_tokens: 0,
             output_tokens: 0,
             cost_usd: 0.0,
@@ -129,6 +175,19 @@ impl RunSummary {
         self.stored + self.validation_failures + self.processing_errors + self.timed_out + self.unchanged + self.filtered
     }
 
+    /// Why the run does not end with 0, for a share of failures of at most `error_rate_max`; nothing where it does.
+    pub fn exit_reason(&self, error_rate_max: f64) -> Option<ExitReason> {
+        match self.status {
+            RunStatus::Interrupted => Some(ExitReason::Interrupted),
+            RunStatus::CostLimit => Some(ExitReason::CostLimit),
+            RunStatus::Complete if self.received > 0 && self.stored + self.unchanged + self.filtered == 0 => {
+                Some(ExitReason::NothingStored)
+            }
+            RunStatus::Complete if self.received == 0 && self.records_read > 0 => Some(ExitReason::NoTraces),
+            RunStatus::Complete => (self.error_rate() > error_rate_max).then_some(ExitReason::ErrorRate),
+        }
+    }
+
     /// The share of received traces that failed, 0 where nothing was received.
     #[expect(clippy::cast_precision_loss, reason = "a share; 2^52 traces is out of reach")]
     pub fn error_rate(&self) -> f64 {
@@ -136,5 +195,28 @@ impl RunSummary {
             return 0.0;
         }
         (self.validation_failures + self.processing_errors + self.timed_out) as f64 / self.received as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(received: u64, stored: u64, failed: u64) -> RunSummary {
+        let begun = RunSummary::begun("r".into(), "p".into(), "2026-11-25T09:00:00Z".into(), "k");
+        RunSummary { received, stored, processing_errors: failed, records_read: received, ..begun }
+    }
+
+    #[test]
+    fn a_run_that_stores_nothing_does_not_end_with_0() {
+        assert_eq!(summary(24, 0, 24).exit_reason(1.0), Some(ExitReason::NothingStored));
+        assert_eq!(summary(30, 29, 1).exit_reason(0.1), None);
+        assert_eq!(summary(30, 20, 10).exit_reason(0.1), Some(ExitReason::ErrorRate));
+        assert_eq!(RunSummary { filtered: 5, ..summary(5, 0, 0) }.exit_reason(0.1), None);
+        assert_eq!(RunSummary { unchanged: 5, ..summary(5, 0, 0) }.exit_reason(0.0), None);
+        assert_eq!(RunSummary { records_read: 3, ..summary(0, 0, 0) }.exit_reason(0.1), Some(ExitReason::NoTraces));
+        assert_eq!(summary(0, 0, 0).exit_reason(0.1), None);
+        let interrupted = RunSummary { status: RunStatus::Interrupted, ..summary(5, 0, 5) };
+        assert_eq!(interrupted.exit_reason(0.1), Some(ExitReason::Interrupted));
     }
 }

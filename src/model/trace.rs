@@ -81,6 +81,10 @@ pub struct Span {
     pub annotations: Vec<Annotation>,
     /// Everything else, in source order.
     pub attributes: Vec<Attribute>,
+    /// Fields that were there and could not be read: of a wrong type, or without a key.
+    pub unread_fields: u32,
+    /// Fields whose JSON text was cut off by the exporter and is read as far as it goes.
+    pub cut_fields: u32,
 }
 
 /// What kind of step a span is.

@@ -36,7 +36,7 @@ use super::annotations::Annotations;
 use super::bodies::Bodies;
 use super::build::build;
 use super::inspect::Inspection;
-use super::{Format, Piece};
+use super::{Format, Piece, RecordCounts};
 use crate::limits::{
     BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX,
     SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
@@ -72,6 +72,9 @@ impl fmt::Debug for AssembleOptions {
 pub struct ParseCounts {
     /// Spans that came out of records, duplicates included.
     pub spans: AtomicU64,
+    /// Records that the reader handed on.
+    pub(super) records_in: AtomicU64,
+    records: Mutex<RecordCounts>,
     skipped: Mutex<BTreeSet<String>>,
     expected: Mutex<BTreeSet<String>>,
     /// What each object holds, where somebody asked.
@@ -92,6 +95,16 @@ impl ParseCounts {
     /// Objects that a manifest names, the first [`SUMMARY_SKIPPED_MAX`] of them, sorted.
     pub fn expected_objects(&self) -> Vec<String> {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Where the records went.
+    pub fn records(&self) -> RecordCounts {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records that the reader handed on and that became nothing: 0, or a defect.
+    pub fn records_lost(&self) -> u64 {
+        self.records_in.load(Ordering::Relaxed).abs_diff(self.records().accounted_for())
     }
 
     fn note(&self, skipped: Vec<String>, expected: Vec<String>) {
@@ -138,11 +151,12 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
     drop(gathered_in);
     let annotations = Arc::new(Annotations::default());
     let waiting = Arc::clone(&annotations);
-    let encoded = super::parsed(chunks, options.format, move |parsed| {
+    let encoded = super::parsed(chunks, options.format, Arc::clone(&counts), move |parsed| {
         if let Some(inspection) = &counts.inspection {
             inspection.add(&parsed);
         }
         let first = counts.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
+        counts.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
         counts.note(parsed.skipped, parsed.expected);
         waiting.add(parsed.annotations);
         (encode(&parsed.pieces, first), parsed.rejections)
@@ -395,8 +409,24 @@ impl GatheredTrace {
         }
     }
 
+    /// The trace id and the object of the first piece, which stand at its start: its first row has them however large the piece is.
+    fn identity(&self) -> (String, String) {
+        type Start = (String, Option<String>, Option<String>, crate::model::Source);
+        let first = self.rows.iter().find_map(|(_, parts, rows)| rows.clone().next().map(|row| parts.value(row)));
+        let start = first.and_then(|part| postcard::take_from_bytes::<Start>(part).ok());
+        start.map_or_else(|| ("gathered spans".into(), String::new()), |((id, _, _, source), _)| (id, source.uri))
+    }
+
     /// Decodes the pieces and builds the trace.
     fn decode(self) -> Outcome<Trace> {
+        if self.too_large {
+            let reason = format!(
+                "the trace has more than {TRACE_SPANS_MAX} spans or {} MiB, which is more than failsift looks at",
+                TRACE_BYTES_MAX / (1024 * 1024)
+            );
+            let (id, uri) = self.identity();
+            return Err(Rejection::of_trace(&id, &uri, Stage::Parse, Kind::TraceTooLarge, reason));
+        }
         let mut pieces = Vec::with_capacity(self.pieces);
         let mut joined: Vec<u8> = Vec::new();
         let mut rows =
@@ -415,32 +445,13 @@ impl GatheredTrace {
             };
             match postcard::from_bytes::<(String, Piece)>(bytes) {
                 Ok((trace_id, piece)) => pieces.push(Piece { trace_id, ..piece }),
-                // Of a trace that is too large the last kept piece may be cut.
-                Err(_) if self.too_large => {}
                 Err(error) => {
-                    let (id, uri) =
-                        pieces.first().map_or(("gathered spans", ""), |piece| (piece.trace_id.as_str(), piece.source.uri.as_str()));
+                    let (id, uri) = self.identity();
                     let reason = format!("a gathered span cannot be decoded ({error}); this is a defect of failsift");
-                    return Err(Rejection::of_trace(id, uri, Stage::Parse, Kind::Internal, reason));
+                    return Err(Rejection::of_trace(&id, &uri, Stage::Parse, Kind::Internal, reason));
                 }
             }
             joined.clear();
-        }
-        let Some(first) = pieces.first() else {
-            return Err(Rejection::at_place(
-                "gathered spans",
-                "",
-                Stage::Parse,
-                Kind::Internal,
-                "gathered spans cannot be decoded; this is a defect of failsift",
-            ));
-        };
-        if self.too_large {
-            let reason = format!(
-                "the trace has more than {TRACE_SPANS_MAX} spans or {} MiB, which is more than failsift looks at",
-                TRACE_BYTES_MAX / (1024 * 1024)
-            );
-            return Err(Rejection::of_trace(&first.trace_id, &first.source.uri, Stage::Parse, Kind::TraceTooLarge, reason));
         }
         build(pieces)
     }

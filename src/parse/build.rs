@@ -32,10 +32,14 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     if delivered > pieces.len() {
         notes.push(format!("{} spans were delivered more than once", delivered - pieces.len()));
     }
+    notes.extend(unread_notes(&pieces));
     additions.sort_by(|a, b| (a.span.started_at_ns, &a.span.span_id).cmp(&(b.span.started_at_ns, &b.span.span_id)));
     additions.dedup();
     let of_trace = additions.clone();
-    add_to_spans(&mut pieces, additions);
+    let orphaned = add_to_spans(&mut pieces, additions);
+    if orphaned > 0 {
+        notes.push(format!("{orphaned} log records belong to spans that did not come"));
+    }
     join_tool_calls(&mut pieces);
     if pieces.iter().any(|piece| piece.place_is_id) {
         notes
@@ -58,12 +62,26 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     })
 }
 
-/// Gives the messages of log records to their spans, where the spans carry none themselves.
-fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) {
+/// What the spans could not be read of.
+fn unread_notes(pieces: &[Piece]) -> Vec<String> {
+    let sum = |count: fn(&Span) -> u32| pieces.iter().map(|piece| u64::from(count(&piece.span))).sum::<u64>();
+    let (unread, cut) = (sum(|span| span.unread_fields), sum(|span| span.cut_fields));
+    let unread = (unread > 0).then(|| format!("{unread} fields of spans could not be read"));
+    let cut = (cut > 0).then(|| format!("{cut} fields of spans hold JSON that was cut off and is read as far as it goes"));
+    unread.into_iter().chain(cut).collect()
+}
+
+/// Gives the messages of log records to their spans, where the spans carry none themselves. Returns how many name a span that is not there.
+fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) -> usize {
+    let mut orphaned = 0;
     let carries_own: Vec<(bool, bool)> = pieces.iter().map(|piece| (!piece.span.input.is_empty(), !piece.span.output.is_empty())).collect();
     let by_id: HashMap<String, usize> = pieces.iter().enumerate().map(|(index, piece)| (piece.span.span_id.clone(), index)).collect();
     for addition in additions {
-        let Some(index) = by_id.get(&addition.span.span_id).copied() else { continue };
+        let Some(index) = by_id.get(&addition.span.span_id).copied() else {
+            // A record without the id of a span is about the whole trace.
+            orphaned += usize::from(!addition.span.span_id.is_empty());
+            continue;
+        };
         let (Some(piece), Some((own_input, own_output))) = (pieces.get_mut(index), carries_own.get(index)) else { continue };
         if !own_input {
             piece.span.input.extend(addition.span.input);
@@ -82,6 +100,7 @@ fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) {
             piece.span.tools_offered = addition.span.tools_offered;
         }
     }
+    orphaned
 }
 
 /// Tells the answers of tools which call they answer, where only the message that asked for it says so.

@@ -17,7 +17,7 @@
 
 use super::record::{self, Record};
 use super::value::Value;
-use super::{Format, Parsed, Place, Position, has_keys, messages};
+use super::{Accounted, Format, Parsed, Place, Position, Skip, has_keys, messages};
 use crate::model::{Kind, Rejection, Span, SpanKind, Stage, ToolUse};
 
 /// See the module.
@@ -36,13 +36,13 @@ impl Format for Chat {
         message || LISTS.iter().any(|list| has_keys(keys, &[list]))
     }
 
-    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         if record.has("role") { message(record, place, out) } else { run(&mut record, place, out) }
     }
 }
 
 /// A message that stands alone: part of the list in which it stands, or of the object of which every line is a message.
-fn message(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+fn message(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     let (trace_id, index) = match place.position {
         Position::Item(line, item) => (format!("{}#L{line}", place.uri), item.saturating_sub(1) as u64),
         Position::Line(line) => (place.uri.to_owned(), line.saturating_sub(1)),
@@ -52,10 +52,10 @@ fn message(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     let span = span(&record.into_value(), index, time.unwrap_or(place.modified_at_ns));
     let mut piece = record::piece(trace_id, span, place);
     piece.place_is_id = true;
-    out.pieces.push(piece);
+    out.span(piece)
 }
 
-fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     let own_id = ["trace_id", "run_id", "id", "conversation_id"].iter().find_map(|key| record.take(key).as_id());
     let own_time = ["started_at", "timestamp", "created_at", "start_time"].iter().find_map(|key| record.take(key).as_time());
     let place_is_id = own_id.is_none();
@@ -70,15 +70,17 @@ fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     };
     if items.is_empty() {
         let reason = format!("cannot read {place}: the run has no messages");
-        return out.rejections.push(Rejection::of_trace(&trace_id, place.uri, Stage::Parse, Kind::NoSpans, reason));
+        return out.reject_as(Rejection::of_trace(&trace_id, place.uri, Stage::Parse, Kind::NoSpans, reason));
     }
     let (service, environment) = (record.take_text("service"), record.take_text("environment"));
     let mut rest = Span::default();
     std::mem::take(record).keep_rest(&mut rest);
+    let mut all = None;
     for (item, index) in items.iter().zip(0u64..) {
         if !matches!(item, Value::Map(_)) {
             let place = place.span(usize::try_from(index).unwrap_or(usize::MAX).saturating_add(1));
-            out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: a message is no JSON object"));
+            let rejected = out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: the message is not a JSON object"));
+            all = Accounted::of_parts(all.into_iter().chain([rejected]));
             continue;
         }
         let mut span = span(item, index, own_time.unwrap_or(place.modified_at_ns));
@@ -86,8 +88,9 @@ fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) {
         let mut piece = record::piece(trace_id.clone(), span, place);
         (piece.service, piece.environment) = (service.clone(), environment.clone());
         piece.place_is_id = place_is_id;
-        out.pieces.push(piece);
+        all = Accounted::of_parts(all.into_iter().chain([out.span(piece)]));
     }
+    all.unwrap_or_else(|| out.skip(Skip::Empty, place))
 }
 
 /// One message as a step of the run: what an agent says is an answer of a model, what a tool says its result.

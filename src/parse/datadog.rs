@@ -20,7 +20,7 @@ use std::borrow::Cow;
 
 use super::record::{self, Record};
 use super::value::Value;
-use super::{Format, Parsed, Place, conventions, has_keys, messages};
+use super::{Accounted, Format, Parsed, Place, Skip, conventions, has_keys, messages};
 use crate::model::{Annotation, Exception, Kind, Span, SpanKind, TokenUsage, ToolUse};
 
 /// See the module.
@@ -39,53 +39,75 @@ impl Format for Datadog {
         event || resource || page || request
     }
 
-    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         if record.has("start_ns") || record.has("span_id") {
             return event(record, place, out);
         }
         if record.has("attributes") {
             return resource(record, place, out);
         }
-        let spans: Vec<Value<'_>> = match (record.take("body"), record.take("data"), record.take("spans")) {
-            (Value::List(envelopes), _, _) => envelopes.into_iter().flat_map(spans_of).collect(),
-            (body @ Value::Map(_), _, _) => spans_of(body),
-            (_, Value::List(resources), _) => return record::each(resources, place, out, resource),
-            (_, _, Value::List(spans)) => spans,
+        match (record.take("body"), record.take("data"), record.take("spans")) {
+            (Value::List(envelopes), _, _) => request(envelopes, place, out),
+            (body @ Value::Map(_), _, _) => request(vec![body], place, out),
+            (_, Value::List(resources), _) => record::each(resources, place, out, resource),
+            (_, _, Value::List(spans)) => record::each(spans, place, out, event),
             _ => {
                 let reason = format!("cannot read {place}: it is JSON, but no spans stand under body[].spans[] or data[]");
-                return out.reject(place, Kind::MalformedRecord, reason);
+                out.reject(place, Kind::MalformedRecord, reason)
             }
-        };
-        record::each(spans, place, out, event);
+        }
     }
 }
 
-/// The spans of an envelope; one of other events has none. What is no envelope stands for itself, and is rejected as no span.
-fn spans_of(envelope: Value<'_>) -> Vec<Value<'_>> {
-    match envelope {
-        Value::Map(fields) => match fields.into_iter().find(|(key, _)| key == "spans") {
-            Some((_, Value::List(spans))) => spans,
-            Some((_, other)) => vec![other],
-            None => Vec::new(),
-        },
-        other => vec![other],
+/// The spans of a request's envelopes. One of other events has none; what is no envelope stands for itself, and is rejected as no span.
+fn request(envelopes: Vec<Value<'_>>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let mut spans = Vec::new();
+    let mut other_events = None;
+    for mut envelope in envelopes {
+        match &mut envelope {
+            Value::Map(fields) => match fields.iter().position(|(key, _)| key == "spans") {
+                Some(index) => match fields.swap_remove(index).1 {
+                    Value::List(mut items) => spans.append(&mut items),
+                    _ => spans.push(Value::Null),
+                },
+                None if is_other_event(fields) => other_events = Some(out.skip(Skip::OtherEvent, place)),
+                None => spans.push(Value::Null),
+            },
+            _ => spans.push(envelope),
+        }
     }
+    match other_events {
+        Some(skipped) if spans.is_empty() => skipped,
+        Some(skipped) => skipped.and(record::each(spans, place, out, event)),
+        None => record::each(spans, place, out, event),
+    }
+}
+
+/// Whether an envelope says that it holds events of another kind, such as evaluations.
+fn is_other_event(fields: &[(Cow<'_, str>, Value<'_>)]) -> bool {
+    let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    field("event_type").and_then(Value::as_str).is_some_and(|kind| kind != "span") || field("data").is_some() || field("metrics").is_some()
 }
 
 /// A resource of the export API; what is no span (an evaluation, say) is no part of a trace.
-fn resource(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
-    if record.take("type").as_str().is_some_and(|kind| kind != "span") {
-        return;
-    }
-    match Record::of_value(record.take("attributes")) {
-        Some(attributes) => event(attributes, place, out),
-        None => out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: the resource has no attributes")),
+fn resource(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let kind = record.take("type");
+    match (Record::of_value(record.take("attributes")), kind.as_str()) {
+        (Some(_), Some(kind)) if kind != "span" => out.skip(Skip::OtherEvent, place),
+        (Some(attributes), _) => event(attributes, place, out),
+        (None, _) => out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: the resource has no attributes")),
     }
 }
 
-fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
-    let Some((trace_id, span_id)) = record.take_ids("trace_id", "span_id", place, out) else { return };
-    let Some(started_at_ns) = record.take_start("start_ns", place, out) else { return };
+fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let (trace_id, span_id) = match record.take_ids("trace_id", "span_id", place, out) {
+        Ok(ids) => ids,
+        Err(rejected) => return rejected,
+    };
+    let started_at_ns = match record.take_start("start_ns", place, out) {
+        Ok(time) => time,
+        Err(rejected) => return rejected,
+    };
     // The SDK keeps under `meta` what the export API has beside the ids.
     let mut record = Record::of_value(record.take("meta")).unwrap_or_default().before(record);
     let kind_word = [record.take("span").text_at("kind"), record.take("span.kind").into_text(), record.take("span_kind").into_text()];
@@ -120,7 +142,7 @@ fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     record.keep_rest(&mut span);
     let mut piece = record::piece(trace_id, conventions::settled(span), place);
     (piece.service, piece.environment) = (service, environment);
-    out.pieces.push(piece);
+    out.span(piece)
 }
 
 fn kind(word: &str) -> SpanKind {

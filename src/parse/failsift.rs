@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::json::{self, Text, json_object};
 use super::value::Value;
-use super::{Format, Parsed, Piece, Place, Record, conventions, has_keys, messages, record};
+use super::{Accounted, Format, Parsed, Piece, Place, Record, Skip, conventions, has_keys, messages, record};
 use crate::model::{Annotation, Attribute, Document, Exception, Kind, Message, Rejection, Span, SpanKind, Stage, TokenUsage, ToolUse};
 
 /// See the module.
@@ -31,61 +31,52 @@ impl Format for Failsift {
         has_keys(keys, &["trace_id", "spans"])
     }
 
-    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         let spans = record.take_tree("spans");
         record.set("spans", spans);
-        self.parse_json(&record.into_value().to_text(), place, out);
+        let json = record.into_value().to_text();
+        self.parse_json(&json, place, out).unwrap_or_else(|error| out.reject_json(place, &error))
     }
 
-    fn parse_json(&self, line: &str, place: &Place<'_>, out: &mut Parsed) {
-        let record = match json::parse::<Run<'_>>(line) {
-            Ok(record) => record,
-            Err(error) if error.is_data() => {
-                out.reject(
-                    place,
-                    Kind::MalformedRecord,
-                    format!(
-                        "cannot read {place}: a field is missing or has the wrong type, before column {}; see schemas/trace.schema.json",
-                        error.column()
-                    ),
+    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+        match json::parse::<Run<'_>>(json) {
+            Ok(run) => Ok(self::run(run, place, out)),
+            Err(error) if error.is_data() && json.starts_with('{') => {
+                let reason = format!(
+                    "cannot read {place}: a field is missing or has the wrong type, before column {}\n  hint: `failsift schema trace` describes the format",
+                    error.column()
                 );
-                return;
+                Ok(out.reject(place, Kind::MalformedRecord, reason))
             }
-            Err(_) => {
-                out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line)));
-                return;
-            }
-        };
-        if record.trace_id.is_empty() {
-            out.reject(place, Kind::MissingId, format!("cannot read {place}: the trace has no trace_id"));
-            return;
+            Err(error) => Err(error),
         }
-        if let Some(index) = record.spans.iter().position(|span| span.span_id.is_empty()) {
-            let place = place.span(index + 1);
-            out.reject(&place, Kind::MissingId, format!("cannot read {place}: the span has no span_id"));
-            return;
-        }
-        let of_trace = |kind, reason: String| Rejection::of_trace(&record.trace_id, place.uri, Stage::Parse, kind, reason);
-        if record.spans.is_empty() {
-            out.rejections.push(of_trace(Kind::NoSpans, format!("cannot read {place}: the trace has no spans")));
-            return;
-        }
-        let trace_start = nanoseconds(&record.started_at);
-        if trace_start.is_none() && record.spans.iter().all(|span| nanoseconds(&span.started_at).is_none()) {
-            out.rejections.push(of_trace(
-                Kind::MissingTime,
-                format!("cannot read {place}: neither the trace nor a span of it has a started_at that is a time"),
-            ));
-            return;
-        }
-        let pieces = record.spans.into_iter().map(|span| Piece {
-            trace_id: record.trace_id.clone(),
-            service: record.service.clone(),
-            environment: record.environment.clone(),
-            ..record::piece(String::new(), span.into_span(trace_start), place)
-        });
-        out.pieces.extend(pieces);
     }
+}
+
+fn run(run: Run<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    if run.trace_id.is_empty() {
+        return out.reject(place, Kind::MissingId, format!("cannot read {place}: the trace has no trace_id"));
+    }
+    if let Some(index) = run.spans.iter().position(|span| span.span_id.is_empty()) {
+        let place = place.span(index + 1);
+        return out.reject(&place, Kind::MissingId, format!("cannot read {place}: the span has no span_id"));
+    }
+    let of_trace = |kind, reason: String| Rejection::of_trace(&run.trace_id, place.uri, Stage::Parse, kind, reason);
+    if run.spans.is_empty() {
+        return out.reject_as(of_trace(Kind::NoSpans, format!("cannot read {place}: the trace has no spans")));
+    }
+    let trace_start = nanoseconds(&run.started_at);
+    if trace_start.is_none() && run.spans.iter().all(|span| nanoseconds(&span.started_at).is_none()) {
+        let reason = format!("cannot read {place}: neither the trace nor a span of it has a started_at that is a time");
+        return out.reject_as(of_trace(Kind::MissingTime, reason));
+    }
+    let pieces = run.spans.into_iter().map(|span| Piece {
+        trace_id: run.trace_id.clone(),
+        service: run.service.clone(),
+        environment: run.environment.clone(),
+        ..record::piece(String::new(), span.into_span(trace_start), place)
+    });
+    Accounted::of_parts(pieces.map(|piece| out.span(piece)).collect::<Vec<_>>()).unwrap_or_else(|| out.skip(Skip::Empty, place))
 }
 
 json_object! {
@@ -229,6 +220,8 @@ impl RecordSpan<'_> {
                 .into_iter()
                 .map(|(key, value)| Attribute { key: key.into_owned(), value: value.to_text() })
                 .collect(),
+            unread_fields: 0,
+            cut_fields: 0,
         }
     }
 }

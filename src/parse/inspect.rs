@@ -56,7 +56,7 @@ impl Inspection {
         if let Some((object, format)) = &parsed.object {
             facts_of(&object.uri, &mut |facts| {
                 facts.format = facts.format.or(*format);
-                facts.records += parsed.records;
+                facts.records += parsed.records.read;
                 facts.annotations += parsed.annotations.len() as u64;
                 for piece in &parsed.pieces {
                     if piece.addition {

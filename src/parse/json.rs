@@ -17,12 +17,16 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_js
 
 /// A struct that is read from a JSON object: each field with its names there. Null is as good as nothing, for every field, which is why
 /// these are not derived; what has no field is skipped.
+///
+/// With `_ => field` the name of the first key that has no field, and is none of those in brackets, is kept: where nothing else was found,
+/// it tells what was written instead.
 macro_rules! json_object {
-    ($(#[$meta:meta])* struct $name:ident<'a> { $($($key:literal)|+ => $field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* struct $name:ident<'a> { $($($key:literal)|+ => $field:ident: $type:ty,)* $([$($known:literal),*] _ => $other:ident,)? }) => {
         $(#[$meta])*
         #[derive(Default)]
         struct $name<'a> {
             $($field: $type,)*
+            $($other: Option<std::borrow::Cow<'a, str>>,)?
         }
 
         impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
@@ -42,7 +46,11 @@ macro_rules! json_object {
                                         object.$field = value;
                                     }
                                 })*
+                                $($($known => {
+                                    map.next_value::<serde::de::IgnoredAny>()?;
+                                })*)?
                                 _ => {
+                                    $(object.$other.get_or_insert(key.0);)?
                                     map.next_value::<serde::de::IgnoredAny>()?;
                                 }
                             }
@@ -57,17 +65,22 @@ macro_rules! json_object {
 }
 pub(super) use json_object;
 
-/// What went wrong, without the text of the record: it may hold what must not reach an error.
-pub(super) fn describe(line: &str) -> String {
-    match serde_json::from_str::<IgnoredAny>(line) {
-        Ok(_) => "it is JSON, but nests too deep or has a field of another type than the format says".to_owned(),
-        Err(error) if error.is_eof() => format!("the JSON ends in the middle, at column {}", error.column()),
-        Err(error) => format!("it is no JSON from column {} on", error.column()),
+/// What the parser says of a text that it refused, without any of the text: it may hold what must not reach an error.
+pub(super) fn describe(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return format!("the JSON ends inside a value, at column {}", error.column());
     }
+    if error.is_data() {
+        return "not a JSON object".to_owned();
+    }
+    let said = error.to_string();
+    // Of the grammar serde_json speaks in fixed phrases: "expected value at line 1 column 2".
+    let said = said.split(" at line ").next().unwrap_or_default();
+    format!("invalid JSON at column {}: {said}", error.column())
 }
 
-/// The keys of a line that is a JSON object; nothing where it is broken or something else.
-pub(super) fn top_level_keys(line: &[u8]) -> Option<Vec<String>> {
+/// The keys of a text that is a JSON object; nothing where it is broken or something else.
+pub(super) fn top_level_keys(text: &str) -> Option<Vec<String>> {
     struct Keys(Vec<String>);
     impl<'de> Deserialize<'de> for Keys {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -89,8 +102,45 @@ pub(super) fn top_level_keys(line: &[u8]) -> Option<Vec<String>> {
             deserializer.deserialize_map(KeysVisitor)
         }
     }
-    let line = std::str::from_utf8(line).ok()?;
-    serde_json::from_str::<Keys>(line).ok().map(|keys| keys.0)
+    serde_json::from_str::<Keys>(text).ok().map(|keys| keys.0)
+}
+
+/// The JSON values of a text that holds several, with nothing, white space, commas, byte order marks or record separators (RFC 7464) between
+/// them. Only brackets and strings are looked at, so what comes out may be no JSON; the last value may be cut.
+pub(super) fn values_in(text: &str) -> Vec<&str> {
+    let is_separator = |character: char| character.is_whitespace() || matches!(character, ',' | '\u{feff}' | '\u{1e}');
+    let mut values = Vec::new();
+    let mut rest = text.trim_matches(is_separator);
+    while !rest.is_empty() {
+        let (value, behind) = rest.split_at(value_end(rest));
+        values.push(value.trim_end());
+        rest = behind.trim_start_matches(is_separator);
+    }
+    values
+}
+
+/// Where the first value of a text ends, which is never at its start.
+fn value_end(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut depth, mut in_string, mut at) = (0_usize, false, 0);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match byte {
+            b'\\' if in_string => at += 1,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            // A bare word or number ends where the next value begins.
+            _ if depth == 0 && bytes.get(at).is_none_or(|next| matches!(next, b'{' | b'[' | b',')) => return at,
+            _ => continue,
+        }
+        if depth == 0 && !in_string {
+            break;
+        }
+    }
+    // An escape at the very end leads behind it.
+    at.min(bytes.len())
 }
 
 /// A string that borrows from the line unless it holds escapes.
@@ -177,9 +227,25 @@ mod tests {
     }
 
     #[test]
+    fn values_of_a_text_are_told_apart_by_brackets() {
+        for (text, expected) in [
+            ("{\"a\":\"}{\"}{\"b\":1}", vec!["{\"a\":\"}{\"}", "{\"b\":1}"]),
+            ("[1] , {}\u{1e}\u{feff}{\"c\": [{}]}", vec!["[1]", "{}", "{\"c\": [{}]}"]),
+            ("{\"a\": \"\\\"}\"} {\"cut\": ", vec!["{\"a\": \"\\\"}\"}", "{\"cut\":"]),
+            ("7,true{}", vec!["7", "true", "{}"]),
+            ("plain text", vec!["plain text"]),
+            ("", vec![]),
+        ] {
+            assert_eq!(values_in(text), expected, "{text}");
+        }
+        assert_eq!(values_in(&"{\\".repeat(1_000)).len(), 1);
+    }
+
+    #[test]
     fn nesting_is_bounded_in_what_is_skipped_and_in_what_is_kept() {
         assert!(parse::<Thing<'_>>(&"{\"other\":[".repeat(1_000_000)).is_err());
         assert!(parse::<Thing<'_>>(&"{\"parts\":[".repeat(1_000_000)).is_err());
-        assert!(describe(&"{\"a\":[".repeat(100_000)).contains("ends in the middle"));
+        let error = parse::<Thing<'_>>("{\"a\": \"secret\" oops}").err().unwrap();
+        assert_eq!(describe(&error), "invalid JSON at column 16: expected `,` or `}`");
     }
 }

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 
 use super::record::{self, Record};
 use super::value::Value;
-use super::{AnnotationTarget, Format, Parsed, Place, conventions, error_text, has_keys};
+use super::{Accounted, AnnotationTarget, Format, Parsed, Place, Skip, conventions, error_text, has_keys};
 use crate::model::{Annotation, Kind, Span, SpanKind, Status, TokenUsage, ToolCall};
 
 /// See the module.
@@ -44,22 +44,22 @@ impl Format for Langfuse {
         &OF_NO_USE
     }
 
-    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
-        row(record, place, out);
+    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+        row(record, place, out)
     }
 }
 
-fn row(record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+fn row(record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     if record.has("files") && record.has("projectId") {
-        manifest(record, place, out);
+        manifest(record, place, out)
     } else if record.has("start_time") || record.has("parent_observation_id") {
-        observation(record, place, out);
+        observation(record, place, out)
     } else if record.has("value") || record.has("data_type") {
-        score(record, place, out);
+        score(record, place, out)
     } else if record.has("timestamp") {
-        trace(record, place, out);
+        trace(record, place, out)
     } else {
-        observation(record, place, out);
+        observation(record, place, out)
     }
 }
 
@@ -89,9 +89,15 @@ const OF_NO_USE: [&str; 22] = [
     "usage_pricing_tier_name",
 ];
 
-fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
-    let Some((trace_id, span_id)) = record.take_ids("trace_id", "id", place, out) else { return };
-    let Some(started_at_ns) = record.take_start("start_time", place, out) else { return };
+fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let (trace_id, span_id) = match record.take_ids("trace_id", "id", place, out) {
+        Ok(ids) => ids,
+        Err(rejected) => return rejected,
+    };
+    let started_at_ns = match record.take_start("start_time", place, out) {
+        Ok(time) => time,
+        Err(rejected) => return rejected,
+    };
     let mut span = Span {
         span_id,
         parent_span_id: record.take("parent_observation_id").as_id(),
@@ -129,7 +135,7 @@ fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     record.keep_rest(&mut span);
     let mut piece = record::piece(trace_id, conventions::settled(span), place);
     (piece.service, piece.environment) = (service, environment);
-    out.pieces.push(piece);
+    out.span(piece)
 }
 
 /// The calls of an answer from the columns that Langfuse extracts: `["{\"id\", \"arguments\"}"]` and `["name"]`.
@@ -159,7 +165,7 @@ fn set_metadata(span: &mut Span, metadata: &Value<'_>) -> Option<String> {
 }
 
 /// A row of the older `traces`: what it says of the whole trace is added to it; it is no span.
-fn trace(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+fn trace(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     let Some(trace_id) = record.take("id").as_id() else {
         return out.reject(place, Kind::MissingId, format!("cannot read {place}: id is missing or empty"));
     };
@@ -167,42 +173,37 @@ fn trace(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     let service = set_metadata(&mut span, &record.take_tree("metadata"));
     let mut piece = record::piece(trace_id, Span { started_at_ns: span.started_at_ns, ..Span::default() }, place);
     (piece.service, piece.environment) = (service, record.take_text("environment"));
-    piece.addition = true;
-    out.pieces.push(piece);
+    out.addition(piece)
 }
 
-fn score(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+fn score(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     let of_span = record.take("observation_id").as_id().map(AnnotationTarget::Span);
     let of_trace = record.take("trace_id").as_id().map(AnnotationTarget::Trace);
     // A score of a session belongs to no trace.
-    let Some(target) = of_span.or(of_trace) else { return out.skip(place) };
+    let Some(target) = of_span.or(of_trace) else { return out.skip(Skip::SessionScore, place) };
     let label = record.take_text("string_value");
     let categorical = record.take("data_type").as_str() == Some("CATEGORICAL");
-    out.annotations.push((
-        target,
-        Annotation {
-            name: record.take_text("name").unwrap_or_default(),
-            // The number of a category is only its place in a list.
-            score: record.take("value").as_f64().filter(|_| !categorical || label.is_none()),
-            label,
-            comment: record.take_text("comment"),
-        },
-    ));
-    out.skip(place);
+    let annotation = Annotation {
+        name: record.take_text("name").unwrap_or_default(),
+        // The number of a category is only its place in a list.
+        score: record.take("value").as_f64().filter(|_| !categorical || label.is_none()),
+        label,
+        comment: record.take_text("comment"),
+    };
+    out.annotation(target, annotation, place)
 }
 
 /// The last file of an export: says which files belong to it.
-fn manifest(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+fn manifest(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     // `<base>/<project>/manifests/<time>.json` names `<prefix><project>/<table>/<file>`.
     let folder = place.uri.rsplitn(3, '/').nth(2).unwrap_or_default();
-    for file in record.take("files").items() {
+    let files = record.take("files");
+    let object = |file: &Value<'_>| {
         let key = file.text_at("key").unwrap_or_default();
         let mut parts = key.rsplitn(3, '/');
-        if let (Some(name), Some(table)) = (parts.next(), parts.next()) {
-            out.expected.push(format!("{folder}/{table}/{name}"));
-        }
-    }
-    out.skip(place);
+        parts.next().zip(parts.next()).map(|(name, table)| format!("{folder}/{table}/{name}"))
+    };
+    out.manifest(files.items().iter().filter_map(object), place)
 }
 
 #[cfg(test)]

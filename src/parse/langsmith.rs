@@ -21,7 +21,7 @@ use std::borrow::Cow;
 
 use super::record::{self, Record};
 use super::value::Value;
-use super::{Format, Parsed, Place, conventions, error_text, has_keys};
+use super::{Accounted, Format, Parsed, Place, conventions, error_text, has_keys};
 use crate::model::{Annotation, Span, SpanKind, Status, TokenUsage, ToolUse};
 
 /// See the module.
@@ -42,12 +42,12 @@ impl Format for LangSmith {
         &OF_NO_USE
     }
 
-    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         // A whole answer of the API.
         if let Value::List(runs) = record.take("runs") {
             return record::each(runs, place, out, run);
         }
-        run(record, place, out);
+        run(record, place, out)
     }
 }
 
@@ -77,14 +77,20 @@ const OF_NO_USE: [&str; 22] = [
     "ttl_seconds",
 ];
 
-fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
-    let Some((trace_id, span_id)) = record.take_ids("trace_id", "id", place, out) else { return };
+fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let (trace_id, span_id) = match record.take_ids("trace_id", "id", place, out) {
+        Ok(ids) => ids,
+        Err(rejected) => return rejected,
+    };
     let order = record.take_text("dotted_order").unwrap_or_default();
     let order = Order(&order);
     if !record.has("start_time") {
         record.set("start_time", order.started_at().map_or(Value::Null, |time| Value::Text(Cow::Owned(time))));
     }
-    let Some(started_at_ns) = record.take_start("start_time", place, out) else { return };
+    let started_at_ns = match record.take_start("start_time", place, out) {
+        Ok(time) => time,
+        Err(rejected) => return rejected,
+    };
     let kind = kind(&record.take_text("run_type").unwrap_or_default());
     let mut span = Span {
         parent_span_id: parent(&mut record, order.parent()).filter(|parent| *parent != span_id),
@@ -113,7 +119,7 @@ fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     record.keep_rest(&mut span);
     let mut piece = record::piece(trace_id, conventions::settled(span), place);
     piece.service = service;
-    out.pieces.push(piece);
+    out.span(piece)
 }
 
 fn kind(word: &str) -> SpanKind {

@@ -20,14 +20,18 @@ mod langfuse;
 mod langsmith;
 mod messages;
 mod otlp;
+mod parsed;
 mod phoenix;
 mod python;
 mod record;
+mod repair;
 mod spill;
+mod text;
 mod value;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -36,9 +40,10 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 pub use self::assemble::{AssembleOptions, Fatal, ParseCounts, traces};
+pub use self::parsed::{Accounted, AnnotationTarget, Parsed, RecordCounts, Skip};
 pub use self::spill::SpillFolder;
 use crate::limits::TASKS_IN_FLIGHT_MAX;
-use crate::model::{Annotation, Kind, OutcomeStream, Rejection, Source, Span, Stage};
+use crate::model::{Kind, OutcomeStream, Rejection, Source, Span, Stage};
 use crate::pool;
 use crate::read::{Chunk, ReadCounts, Records, Rows};
 use crate::store::Object;
@@ -68,29 +73,29 @@ pub trait Format: Send + Sync {
     }
 
     /// Reads one record, a JSON object or a row, field by field.
-    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         drop(record);
-        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: {} is not written so", self.name()));
+        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: {} is not written so", self.name()))
     }
 
     /// Reads one JSON text.
-    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) {
-        if let Some(record) = Record::of_json(json, self.skips(), place, out) {
-            self.parse_record(record, place, out);
-        }
+    ///
+    /// # Errors
+    /// What the parser says of a text that is no JSON, or no JSON object. Nothing was taken from it then, and it is looked at again.
+    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+        let record = Record::of_json(json, self.skips())?;
+        Ok(self.parse_record(record, place, out))
     }
 
-    /// Reads one batch of rows.
-    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) {
-        for (record, place) in Record::rows(batch, self.skips(), place) {
-            self.parse_record(record, &place, out);
-        }
+    /// Reads one batch of rows; one answer for each.
+    fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) -> Vec<Accounted> {
+        Record::rows(batch, self.skips(), place).map(|(record, place)| self.parse_record(record, &place, out)).collect()
     }
 
     /// Reads one binary message.
-    fn parse_message(&self, message: &[u8], place: &Place<'_>, out: &mut Parsed) {
+    fn parse_message(&self, message: &[u8], place: &Place<'_>, out: &mut Parsed) -> Accounted {
         let _ = message;
-        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: it is binary, and {} is not", self.name()));
+        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: it is binary, and {} is not", self.name()))
     }
 }
 
@@ -120,48 +125,6 @@ pub struct Piece {
     pub addition: bool,
     /// The record has neither id nor time of its own and took those of its place.
     pub place_is_id: bool,
-}
-
-/// What an annotation is about, where the record names only that.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum AnnotationTarget {
-    /// The span of this id.
-    Span(String),
-    /// The trace of this id.
-    Trace(String),
-}
-
-/// What the records of a chunk became.
-#[derive(Debug, Default)]
-pub struct Parsed {
-    /// The object that the chunk is of, and the format that it is read with.
-    pub object: Option<(Arc<Object>, Option<&'static str>)>,
-    /// Records of the chunk.
-    pub records: u64,
-    /// Parts of traces.
-    pub pieces: Vec<Piece>,
-    /// Records that could not be put into a trace.
-    pub rejections: Vec<Rejection>,
-    /// Objects that hold no traces, or something else beside them.
-    pub skipped: Vec<String>,
-    /// Annotations that stand apart from their span.
-    pub annotations: Vec<(AnnotationTarget, Annotation)>,
-    /// URIs of objects that should lie beside this one, as a manifest says.
-    pub expected: Vec<String>,
-}
-
-impl Parsed {
-    /// Records that something at `place` could not be read.
-    pub fn reject(&mut self, place: &Place<'_>, kind: Kind, reason: impl Into<String>) {
-        self.rejections.push(Rejection::at_place(place, place.uri, Stage::Parse, kind, reason));
-    }
-
-    /// Records that the object at `place` holds something known that is no trace.
-    fn skip(&mut self, place: &Place<'_>) {
-        if self.skipped.last().is_none_or(|last| last != place.uri) {
-            self.skipped.push(place.uri.to_owned());
-        }
-    }
 }
 
 /// Where a record stands: rendered as `URI#L4`, `URI#L4.s2`, `URI#msg=3`, `URI#row=17`.
@@ -223,13 +186,18 @@ pub fn missing_objects(parsed: &ParseCounts, read: &ReadCounts) -> Vec<String> {
 fn parsed<T: Send + 'static>(
     chunks: OutcomeStream<Chunk>,
     forced: Option<&'static dyn Format>,
+    counts: Arc<ParseCounts>,
     then: impl Fn(Parsed) -> T + Clone + Send + Sync + 'static,
 ) -> BoxStream<'static, T> {
     let mut formats = RecentObjects::default();
     chunks
+        .inspect(move |chunk| {
+            let records = chunk.as_ref().map_or(1, records_of);
+            counts.records_in.fetch_add(records, Ordering::Relaxed);
+        })
         .map(move |chunk| match chunk {
             Ok(chunk) => Task::new(chunk, forced, &mut formats),
-            Err(rejection) => Task::Done(Parsed { rejections: vec![rejection], ..Parsed::default() }),
+            Err(rejection) => Task::Done(unreadable(rejection)),
         })
         .map(move |task| {
             let then = then.clone();
@@ -237,9 +205,13 @@ fn parsed<T: Send + 'static>(
                 match task {
                     Task::Done(parsed) => then(parsed),
                     Task::Records(format, records) => {
-                        pool::run(move || then(guarded(&records.object, || parse_records(format, &records)))).await
+                        let count = records.iter().count() as u64;
+                        pool::run(move || then(guarded(&records.object, count, || parse_records(format, &records)))).await
                     }
-                    Task::Rows(format, rows) => pool::run(move || then(guarded(&rows.object, || parse_rows(format, &rows)))).await,
+                    Task::Rows(format, rows) => {
+                        let count = rows.batch.num_rows() as u64;
+                        pool::run(move || then(guarded(&rows.object, count, || parse_rows(format, &rows)))).await
+                    }
                 }
             }
         })
@@ -247,19 +219,40 @@ fn parsed<T: Send + 'static>(
         .boxed()
 }
 
+fn records_of(chunk: &Chunk) -> u64 {
+    match chunk {
+        Chunk::Records(records) => records.iter().count() as u64,
+        Chunk::Rows(rows) => rows.batch.num_rows() as u64,
+        Chunk::Skipped(_) => 0,
+    }
+}
+
 /// A defect that a chunk meets costs that chunk and not the run.
-fn guarded(object: &Object, parse: impl FnOnce() -> Parsed) -> Parsed {
+fn guarded(object: &Object, records: u64, parse: impl FnOnce() -> Parsed) -> Parsed {
     pool::guarded(parse).unwrap_or_else(|defect| {
         let reason = format!("cannot read a part of {}: {defect}; please report it", object.uri);
         let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, Kind::Internal, reason);
-        Parsed { rejections: vec![rejection], ..Parsed::default() }
+        let mut out = Parsed::default();
+        out.records.add_rejected(records);
+        // The records of the chunk have no places any more; the one rejection stands for all.
+        let _counted_above = out.reject_as(rejection);
+        out
     })
 }
 
-/// What the first chunk said of an object.
+/// A record, or the rest of an object, that could not be read.
+fn unreadable(rejection: Rejection) -> Parsed {
+    let mut out = Parsed::default();
+    let accounted = out.reject_as(rejection);
+    out.records.add(accounted);
+    out
+}
+
+/// What the chunks of an object have said so far.
 #[derive(Clone, Copy)]
 enum Detected {
     Format(&'static dyn Format),
+    /// No record was recognised; the next chunk may hold one.
     Unknown,
 }
 
@@ -270,11 +263,13 @@ struct RecentObjects(VecDeque<(String, Detected)>);
 impl RecentObjects {
     const LEN_MAX: usize = 64;
 
-    fn get_or_insert(&mut self, uri: &str, detect: impl FnOnce() -> Detected) -> Detected {
+    fn detect(&mut self, uri: &str, detect: impl FnOnce() -> Detected) -> Detected {
         let known = self.0.iter().position(|(known, _)| known == uri).and_then(|index| self.0.remove(index));
-        let entry = known.unwrap_or_else(|| (uri.to_owned(), detect()));
-        let detected = entry.1;
-        self.0.push_back(entry);
+        let detected = match known {
+            Some((_, Detected::Format(format))) => Detected::Format(format),
+            _ => detect(),
+        };
+        self.0.push_back((uri.to_owned(), detected));
         if self.0.len() > Self::LEN_MAX {
             self.0.pop_front();
         }
@@ -289,7 +284,8 @@ enum Task {
 }
 
 impl Task {
-    /// Decides with which format a chunk is read. Chunks of one object arrive in order, so the first one decides for all.
+    /// Decides with which format a chunk is read. Chunks of one object arrive in order, so the first one of which a record is recognised
+    /// decides for those behind it.
     fn new(chunk: Chunk, forced: Option<&'static dyn Format>, formats: &mut RecentObjects) -> Self {
         let (object, first) = match &chunk {
             Chunk::Records(records) => (&records.object, records.first),
@@ -298,12 +294,12 @@ impl Task {
         };
         let detected = match forced {
             Some(format) => Detected::Format(format),
-            None => formats.get_or_insert(&object.uri, || detect(&chunk)),
+            None => formats.detect(&object.uri, || detect(&chunk)),
         };
         match (detected, chunk) {
             (Detected::Format(format), Chunk::Records(records)) => Self::Records(format, records),
             (Detected::Format(format), Chunk::Rows(rows)) => Self::Rows(format, rows),
-            (_, chunk) => Self::Done(if first { unrecognised(&chunk) } else { Parsed::default() }),
+            (_, chunk) => Self::Done(unrecognised(&chunk, first)),
         }
     }
 }
@@ -314,7 +310,7 @@ fn detect(chunk: &Chunk) -> Detected {
             Some(&otlp::Otlp as &'static dyn Format)
         }
         Chunk::Records(records) => records.iter().find_map(|(_, record)| {
-            let keys = json::top_level_keys(record)?;
+            let keys = text::keys(record)?;
             FORMATS.into_iter().find(|format| format.recognises_keys(&keys))
         }),
         Chunk::Rows(rows) => FORMATS.into_iter().find(|format| format.recognises_columns(rows.batch.schema_ref())),
@@ -328,11 +324,11 @@ fn is_binary(message: &[u8]) -> bool {
     !message.starts_with(b"{")
 }
 
-/// One rejection for an object in no known format, which says what was seen.
-fn unrecognised(chunk: &Chunk) -> Parsed {
-    let (object, seen): (&Arc<Object>, String) = match chunk {
+/// One rejection for an object in no known format, which says what was seen. What comes behind its first chunk is only counted.
+fn unrecognised(chunk: &Chunk, first: bool) -> Parsed {
+    let (object, records, seen): (&Arc<Object>, u64, String) = match chunk {
         Chunk::Records(records) => {
-            let keys = records.iter().find_map(|(_, record)| json::top_level_keys(record));
+            let keys = records.iter().find_map(|(_, record)| text::keys(record));
             let seen = keys.map_or_else(
                 || "it holds no JSON object".to_owned(),
                 |keys| {
@@ -340,55 +336,57 @@ fn unrecognised(chunk: &Chunk) -> Parsed {
                     format!("its JSON objects have the keys {}", shown.join(", "))
                 },
             );
-            (&records.object, seen)
+            (&records.object, records.iter().count() as u64, seen)
         }
         Chunk::Rows(rows) => {
             let schema = rows.batch.schema();
             let columns: Vec<_> = schema.fields().iter().take(8).map(|field| field.name().clone()).collect();
-            (&rows.object, format!("its columns are {}", columns.join(", ")))
+            (&rows.object, rows.batch.num_rows() as u64, format!("its columns are {}", columns.join(", ")))
         }
-        Chunk::Skipped(object) => (object, String::new()),
+        Chunk::Skipped(object) => (object, 0, String::new()),
     };
-    let names = FORMATS.map(Format::name).join(", ");
-    let reason =
-        format!("cannot read {}: it is in no known trace format; {seen}; known are {names} (--input-format forces one)", object.uri);
-    let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, Kind::UnrecognisedFormat, reason);
-    Parsed { object: Some((Arc::clone(object), None)), rejections: vec![rejection], ..Parsed::default() }
+    let mut out = Parsed { object: Some((Arc::clone(object), None)), ..Parsed::default() };
+    out.records.add_rejected(records);
+    if first {
+        let names = FORMATS.map(Format::name).join(", ");
+        let reason = format!(
+            "cannot read {}: unknown trace format; {seen}; known formats: {names}\n  hint: --input-format NAME reads it as one of them",
+            object.uri
+        );
+        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, Kind::UnrecognisedFormat, reason);
+        // Its records are counted above; the one rejection stands for all.
+        let _counted_above = out.reject_as(rejection);
+    }
+    out
 }
 
 fn parse_records(format: &dyn Format, records: &Records) -> Parsed {
     let mut out = Parsed { object: Some((Arc::clone(&records.object), Some(format.name()))), ..Parsed::default() };
     for (position, record) in records.iter() {
-        out.records += 1;
         let place = Place::of(&records.object, position);
-        if records.binary && is_binary(record) {
-            format.parse_message(record, &place, &mut out);
-            continue;
-        }
-        match std::str::from_utf8(record) {
-            Ok(record) => format.parse_json(record, &place, &mut out),
-            Err(error) => {
-                let reason = format!("cannot read {place}: byte {} is no UTF-8; write the file again as UTF-8", error.valid_up_to() + 1);
-                out.reject(&place, Kind::InvalidUtf8, reason);
-            }
-        }
+        let accounted = if records.binary && is_binary(record) {
+            format.parse_message(record, &place, &mut out)
+        } else {
+            text::parse(format, record, &place, &mut out)
+        };
+        out.records.add(accounted);
     }
     out
 }
 
 fn parse_rows(format: &dyn Format, rows: &Rows) -> Parsed {
-    let mut out = Parsed {
-        object: Some((Arc::clone(&rows.object), Some(format.name()))),
-        records: rows.batch.num_rows() as u64,
-        ..Parsed::default()
-    };
+    let mut out = Parsed { object: Some((Arc::clone(&rows.object), Some(format.name()))), ..Parsed::default() };
     let place = Place::of(&rows.object, Position::Row(rows.first_row));
-    format.parse_rows(&rows.batch, &place, &mut out);
+    for accounted in format.parse_rows(&rows.batch, &place, &mut out) {
+        out.records.add(accounted);
+    }
     out
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     pub(crate) fn place() -> Place<'static> {
@@ -402,8 +400,112 @@ pub(crate) mod tests {
 
     /// What a format makes of one record at `position`.
     pub(crate) fn parse_at(format: &dyn Format, record: &str, position: Position) -> Parsed {
+        parse_bytes(format, record.as_bytes(), position)
+    }
+
+    fn parse_bytes(format: &dyn Format, record: &[u8], position: Position) -> Parsed {
         let mut out = Parsed::default();
-        format.parse_json(record, &Place { position, ..place() }, &mut out);
+        let accounted = text::parse(format, record, &Place { position, ..place() }, &mut out);
+        out.records.add(accounted);
         out
+    }
+
+    /// Names that formats look for, so that generated records get past their first checks.
+    const NAMES: [&str; 40] = [
+        "resourceSpans",
+        "resourceLogs",
+        "resourceMetrics",
+        "resource",
+        "scopeSpans",
+        "scopeLogs",
+        "spans",
+        "logRecords",
+        "traceId",
+        "spanId",
+        "trace_id",
+        "span_id",
+        "id",
+        "name",
+        "startTimeUnixNano",
+        "start_time",
+        "start_ns",
+        "attributes",
+        "key",
+        "value",
+        "stringValue",
+        "events",
+        "status",
+        "data",
+        "meta",
+        "links",
+        "body",
+        "path",
+        "headers",
+        "type",
+        "runs",
+        "cursors",
+        "messages",
+        "role",
+        "content",
+        "context",
+        "annotator_kind",
+        "files",
+        "projectId",
+        "timestamp",
+    ];
+
+    fn json() -> impl Strategy<Value = String> {
+        let text = prop_oneof!["[a-z0-9]{0,8}", Just("5b8efff798038103d269b633813fc60c".to_owned()), Just("eee19b7ec3c1b174".to_owned())];
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("NaN".to_owned()),
+            Just("1795424023443017575".to_owned()),
+            Just("\"2026-11-23T09:00:00Z\"".to_owned()),
+            any::<bool>().prop_map(|value| value.to_string()),
+            text.prop_map(|text| format!("{text:?}")),
+        ];
+        let key = prop_oneof![9 => prop::sample::select(NAMES.as_slice()).prop_map(str::to_owned), 1 => "[a-z]{1,4}"];
+        leaf.prop_recursive(6, 40, 5, move |inner| {
+            let fields = prop::collection::vec((key.clone(), inner.clone()), 0..5);
+            let object = fields.prop_map(|fields| {
+                let fields: Vec<_> = fields.into_iter().map(|(key, value)| format!("{key:?}:{value}")).collect();
+                format!("{{{}}}", fields.join(","))
+            });
+            prop_oneof![2 => prop::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(","))), 3 => object]
+        })
+    }
+
+    /// Whatever came in went to exactly one place, and that place is not empty.
+    fn assert_accounted(out: &Parsed, input: &str) {
+        let records = &out.records;
+        assert_eq!((records.read, records.accounted_for()), (1, 1), "{input}");
+        let spans = out.pieces.iter().filter(|piece| !piece.addition).count();
+        let companions = out.pieces.len() - spans + out.annotations.len() + out.expected.len();
+        assert_eq!(records.spans > 0, spans > 0, "{input}");
+        assert!(records.companions == 0 || companions > 0 || !out.skipped.is_empty(), "{input}");
+        assert!(records.rejected == 0 || !out.rejections.is_empty(), "{input}");
+        assert!(records.skipped == 0 || !records.skips.is_empty(), "{input}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_format_accounts_for_arbitrary_json(record in json()) {
+            for format in FORMATS {
+                assert_accounted(&parse_line(format, &record), &record);
+            }
+        }
+
+        #[test]
+        fn every_format_accounts_for_arbitrary_bytes(record in prop::collection::vec(any::<u8>(), 0..60)) {
+            for format in FORMATS {
+                assert_accounted(&parse_bytes(format, &record, Position::Line(1)), &String::from_utf8_lossy(&record));
+                let mut out = Parsed::default();
+                let accounted = format.parse_message(&record, &place(), &mut out);
+                out.records.add(accounted);
+                assert_accounted(&out, &String::from_utf8_lossy(&record));
+            }
+        }
     }
 }

@@ -16,8 +16,8 @@ use std::borrow::Cow;
 use super::conventions::{self, SpanAttributes};
 use super::record::{self, Record};
 use super::value::Value;
-use super::{AnnotationTarget, Format, Parsed, Place, has_keys, otlp, python};
-use crate::model::{Annotation, Exception, Span};
+use super::{Accounted, AnnotationTarget, Format, Parsed, Place, Skip, has_keys, otlp, python};
+use crate::model::{Annotation, Exception, Kind, Span};
 
 /// See the module.
 pub(super) struct Phoenix;
@@ -38,40 +38,37 @@ impl Format for Phoenix {
         span || otlp_span || trace || annotation || answer
     }
 
-    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
-        self::record(record, place, out);
+    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+        self::record(record, place, out)
     }
 
-    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) {
+    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
         if json.contains("\"start_time_unix_nano\"") {
             return otlp::parse_span(json, place, out);
         }
-        if let Some(record) = Record::of_json(json, self.skips(), place, out) {
-            self::record(record, place, out);
-        }
+        Ok(self::record(Record::of_json(json, self.skips())?, place, out))
     }
 }
 
-fn record(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
+fn record(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     if record.has("annotator_kind") {
-        annotation(record, place, out);
+        annotation(record, place, out)
     } else if let Value::List(items) = record.take("data") {
         // A whole answer of the API.
-        record::each(items, place, out, self::record);
+        record::each(items, place, out, self::record)
     } else if record.has("spans") {
         let trace_id = record.take("trace_id");
-        let Value::List(spans) = record.take("spans") else { return out.skip(place) };
-        for (span, index) in spans.into_iter().zip(1..) {
-            if let Some(record) = Record::of_value(span) {
-                self::span(record, &trace_id, &place.span(index), out);
-            }
+        let Value::List(spans) = record.take("spans") else { return out.skip(Skip::TraceWithoutSpans, place) };
+        if spans.is_empty() {
+            return out.skip(Skip::TraceWithoutSpans, place);
         }
+        record::each(spans, place, out, |record, place, out| span(record, &trace_id, place, out))
     } else {
-        span(record, &Value::Null, place, out);
+        span(record, &Value::Null, place, out)
     }
 }
 
-fn span(mut record: Record<'_>, trace_id: &Value<'_>, place: &Place<'_>, out: &mut Parsed) {
+fn span(mut record: Record<'_>, trace_id: &Value<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     // In JSON the ids stand in an object, in Parquet in columns of a dotted name.
     match Record::of_value(record.take("context")) {
         Some(mut context) => {
@@ -85,8 +82,14 @@ fn span(mut record: Record<'_>, trace_id: &Value<'_>, place: &Place<'_>, out: &m
         }
         None => {}
     }
-    let Some((trace_id, span_id)) = record.take_ids("context.trace_id", "context.span_id", place, out) else { return };
-    let Some(started_at_ns) = record.take_start("start_time", place, out) else { return };
+    let (trace_id, span_id) = match record.take_ids("context.trace_id", "context.span_id", place, out) {
+        Ok(ids) => ids,
+        Err(rejected) => return rejected,
+    };
+    let started_at_ns = match record.take_start("start_time", place, out) {
+        Ok(time) => time,
+        Err(rejected) => return rejected,
+    };
     let mut text = |key: &str| record.take_text(key).filter(|text| !is_missing(text));
     let mut span = SpanAttributes::new(Span {
         span_id,
@@ -110,7 +113,7 @@ fn span(mut record: Record<'_>, trace_id: &Value<'_>, place: &Place<'_>, out: &m
             set_flat(&mut span, Cow::Borrowed(key), from_repr(key, value));
         }
     }
-    out.pieces.push(record::piece(trace_id.to_ascii_lowercase(), span.finish(), place));
+    out.span(record::piece(trace_id.to_ascii_lowercase(), span.finish(), place))
 }
 
 /// What a data frame of texts holds of a nested value; other texts are the user's own.
@@ -161,8 +164,10 @@ fn is_missing(text: &str) -> bool {
 }
 
 /// A row of the annotations, from which the trace is not known: it finds its span when that is read.
-fn annotation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
-    let Some(span_id) = record.take("span_id").as_id() else { return out.skip(place) };
+fn annotation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let Some(span_id) = record.take("span_id").as_id() else {
+        return out.reject(place, Kind::MissingId, format!("cannot read {place}: the annotation has no span_id"));
+    };
     let result = record.take("result");
     let mut part = |name: &str| {
         let nested = result.get(name).clone();
@@ -170,8 +175,7 @@ fn annotation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) {
     };
     let (label, score, comment) = (part("label").into_text(), part("score").as_f64(), part("explanation").into_text());
     let name = record.take_text("annotation_name").or_else(|| record.take_text("name")).unwrap_or_default();
-    out.annotations.push((AnnotationTarget::Span(span_id), Annotation { name, label, score, comment }));
-    out.skip(place);
+    out.annotation(AnnotationTarget::Span(span_id), Annotation { name, label, score, comment }, place)
 }
 
 #[cfg(test)]

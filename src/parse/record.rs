@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::cell::cell;
 use super::json::Text;
 use super::value::Value;
-use super::{Parsed, Piece, Place, Position, json};
+use super::{Accounted, Parsed, Piece, Place, Position, Skip};
 use crate::model::{Attribute, Kind, Source, Span};
 
 /// See the module.
@@ -20,14 +20,15 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// A JSON object without the fields in `skipped`, which is sorted; a line that is none is rejected at `place`.
-    pub(super) fn of_json(line: &'a str, skipped: &[&str], place: &Place<'_>, out: &mut Parsed) -> Option<Self> {
+    /// A JSON object without the fields in `skipped`, which is sorted.
+    ///
+    /// # Errors
+    /// What the parser says of a text that is none.
+    pub(super) fn of_json(line: &'a str, skipped: &[&str]) -> Result<Self, serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(line);
-        let fields = Without(skipped).deserialize(&mut deserializer).ok().filter(|_| deserializer.end().is_ok());
-        if fields.is_none() {
-            out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line)));
-        }
-        fields.map(|fields| Self { fields })
+        let fields = Without(skipped).deserialize(&mut deserializer)?;
+        deserializer.end()?;
+        Ok(Self { fields })
     }
 
     /// A JSON object that stands inside another.
@@ -106,25 +107,33 @@ impl<'a> Record<'a> {
         self.fields.retain(|(name, _)| !keys.contains(&name.as_ref()));
     }
 
-    /// The ids without which a record is no part of any trace; rejects it at `place` where one is missing.
-    pub(super) fn take_ids(&mut self, trace_key: &str, span_key: &str, place: &Place<'_>, out: &mut Parsed) -> Option<(String, String)> {
+    /// The ids without which a record is no part of any trace.
+    ///
+    /// # Errors
+    /// The rejection of the record, where one is missing.
+    pub(super) fn take_ids(
+        &mut self,
+        trace_key: &str,
+        span_key: &str,
+        place: &Place<'_>,
+        out: &mut Parsed,
+    ) -> Result<(String, String), Accounted> {
         let (trace_id, span_id) = (self.take(trace_key).as_id(), self.take(span_key).as_id());
         let missing = match (&trace_id, &span_id) {
             (None, _) => trace_key,
             (_, None) => span_key,
-            _ => return trace_id.zip(span_id),
+            (Some(trace_id), Some(span_id)) => return Ok((trace_id.clone(), span_id.clone())),
         };
-        out.reject(place, Kind::MissingId, format!("cannot read {place}: {missing} is missing or empty"));
-        None
+        Err(out.reject(place, Kind::MissingId, format!("cannot read {place}: {missing} is missing or empty")))
     }
 
-    /// Takes the start time; rejects the record at `place` where it is none.
-    pub(super) fn take_start(&mut self, key: &str, place: &Place<'_>, out: &mut Parsed) -> Option<i64> {
+    /// Takes the start time.
+    ///
+    /// # Errors
+    /// The rejection of the record, where it is none.
+    pub(super) fn take_start(&mut self, key: &str, place: &Place<'_>, out: &mut Parsed) -> Result<i64, Accounted> {
         let time = self.take(key).as_time();
-        if time.is_none() {
-            out.reject(place, Kind::MissingTime, format!("cannot read {place}: {key} is missing or no time"));
-        }
-        time
+        time.ok_or_else(|| out.reject(place, Kind::MissingTime, format!("cannot read {place}: {key} is missing or not a time")))
     }
 
     /// Keeps what is left as attributes: nested values flattened to dotted keys as far as they are maps.
@@ -177,15 +186,23 @@ pub(super) fn keep(span: &mut Span, key: Cow<'_, str>, value: Value<'_>, depth: 
     }
 }
 
-/// Reads each item of a list that stands in a record; one that is no object is rejected.
-pub(super) fn each(items: Vec<Value<'_>>, place: &Place<'_>, out: &mut Parsed, read: fn(Record<'_>, &Place<'_>, &mut Parsed)) {
+/// Reads each item of a list that stands in a record; one that is no object is rejected, and an empty list is skipped.
+pub(super) fn each(
+    items: Vec<Value<'_>>,
+    place: &Place<'_>,
+    out: &mut Parsed,
+    mut read: impl FnMut(Record<'_>, &Place<'_>, &mut Parsed) -> Accounted,
+) -> Accounted {
+    let mut all = None;
     for (item, index) in items.into_iter().zip(1..) {
         let place = place.span(index);
-        match Record::of_value(item) {
+        let accounted = match Record::of_value(item) {
             Some(record) => read(record, &place, out),
-            None => out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: it is no JSON object")),
-        }
+            None => out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: not a JSON object")),
+        };
+        all = Accounted::of_parts(all.into_iter().chain([accounted]));
     }
+    all.unwrap_or_else(|| out.skip(Skip::Empty, place))
 }
 
 /// A span of a trace, read at `place`.

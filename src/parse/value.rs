@@ -8,6 +8,7 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::json::Text;
+use super::repair::{self, Cut};
 
 /// What a field or an attribute can hold.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -24,13 +25,27 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// Parses text that may be a JSON object or list, may be cut, and may be plain text.
+    /// Parses text that is a JSON object or list, perhaps with values that JSON does not have, such as `NaN`; nothing for plain text.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let start = text.trim_start().as_bytes().first()?;
         if !matches!(start, b'{' | b'[') {
             return None;
         }
-        serde_json::from_str(text).ok()
+        serde_json::from_str(text).ok().or_else(|| Self::repaired(text, Cut::Refuse))
+    }
+
+    /// Parses the beginning of a JSON object or list that was cut off at the end, as attribute length limits of SDKs do; nothing for plain
+    /// text, and for text that is whole.
+    pub(super) fn parse_cut(text: &str) -> Option<Value<'static>> {
+        if !text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+            return None;
+        }
+        Value::repaired(text, Cut::Close)
+    }
+
+    fn repaired<'b>(text: &str, cut: Cut) -> Option<Value<'b>> {
+        let repaired = repair::repair(text, cut).filter(|repaired| repaired.was_cut == (cut == Cut::Close))?;
+        serde_json::from_str::<Value<'_>>(&repaired.json).ok().map(Value::into_owned)
     }
 
     /// This value where it is a list or a map, or what its text holds as JSON.
@@ -136,6 +151,18 @@ impl<'a> Value<'a> {
             _ => None,
         }
         .filter(|number| number.is_finite())
+    }
+
+    /// What JSON calls a value of this type.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Int(_) | Self::Double(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Map(_) => "an object",
+        }
     }
 
     /// An id: a text that is not empty, or a number.

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
 use super::upsert::bucket;
-use crate::model::{PatternRow, Rejection, RunSummary};
+use crate::model::{ExitReason, PatternRow, Rejection, RunSummary};
 
 fn text(name: &str, nullable: bool) -> Field {
     Field::new(name, DataType::Utf8, nullable)
@@ -69,12 +69,16 @@ pub fn errors_schema() -> SchemaRef {
 /// Columns of `runs`.
 pub fn runs_schema() -> SchemaRef {
     let mut fields =
-        vec![text("run_id", false), text("pipeline", false), text("status", false), time("started_at", false), time("finished_at", false)];
+        vec![text("run_id", false), text("pipeline", false), text("status", false), text("exit_reason", true), time("started_at", false)];
+    fields.push(time("finished_at", false));
     fields.extend(
         ["received", "processed", "stored", "validation_failures", "processing_errors", "timed_out", "unchanged", "filtered"].map(count),
     );
     fields.push(list("skipped_objects", DataType::Utf8));
-    fields.extend(["objects_read", "bytes_read", "spans_read", "input_tokens", "output_tokens"].map(count));
+    fields.extend(["objects_read", "bytes_read", "spans_read"].map(count));
+    fields.extend(["records_read", "records_with_spans", "records_companion", "records_skipped", "records_rejected"].map(count));
+    fields.push(list("skipped_records", DataType::Utf8));
+    fields.extend(["input_tokens", "output_tokens"].map(count));
     fields.push(Field::new("cost_usd", DataType::Float64, false));
     fields.push(Field::new("grounding_rate", DataType::Float64, true));
     fields.push(text("redaction_key_id", false));
@@ -208,6 +212,7 @@ pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
         one(&summary.run_id),
         one(&summary.pipeline),
         one(summary.status.as_str()),
+        optional_texts(std::iter::once(summary.exit_reason.map(ExitReason::as_str))),
         time(&summary.started_at),
         time(&summary.finished_at),
         number(summary.received),
@@ -222,6 +227,12 @@ pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
         number(summary.objects_read),
         number(summary.bytes_read),
         number(summary.spans_read),
+        number(summary.records_read),
+        number(summary.records_with_spans),
+        number(summary.records_companion),
+        number(summary.records_skipped),
+        number(summary.records_rejected),
+        text_lists(std::iter::once(summary.skipped_records.as_slice())),
         number(summary.input_tokens),
         number(summary.output_tokens),
         optional(Some(summary.cost_usd)),

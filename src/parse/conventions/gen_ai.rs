@@ -1,7 +1,7 @@
 //! OpenTelemetry's `GenAI` conventions: attributes, events on the span, events as log records; and the indexed keys that `OpenLLMetry` had
 //! before 0.50.
 
-use super::{SpanAttributes, documents, indexed, item, set_message_part};
+use super::{SpanAttributes, indexed, item, set_message_part};
 use crate::model::{Message, Span, SpanKind};
 use crate::parse::messages;
 use crate::parse::value::Value;
@@ -27,7 +27,8 @@ impl SpanAttributes {
             "gen_ai.tool.call.arguments" => self.tool().arguments = value.into_text().unwrap_or_default(),
             "gen_ai.tool.call.result" => self.tool().result = value.into_text(),
             "gen_ai.input.messages" | "gen_ai.output.messages" => {
-                let Some((found, reasons)) = value.tree().and_then(|tree| messages::from_tree(&tree)) else { return Some(value) };
+                let Some((found, reasons)) = self.tree(&value).and_then(|tree| messages::from_tree(&tree)) else { return Some(value) };
+                let span = &mut self.span;
                 if key == "gen_ai.input.messages" {
                     span.input = found;
                 } else {
@@ -38,12 +39,12 @@ impl SpanAttributes {
                 }
             }
             "gen_ai.tool.definitions" => {
-                span.tools_offered =
-                    value.tree().map(|tree| tree.items().iter().filter_map(messages::tool_name).collect()).unwrap_or_default();
+                let Some(names) = self.tree(&value).map(|tree| tree.items().iter().filter_map(messages::tool_name).collect()) else {
+                    return Some(value);
+                };
+                self.span.tools_offered = names;
             }
-            "gen_ai.retrieval.documents" => {
-                span.documents = Some(value.tree().map(|tree| documents(&tree)).unwrap_or_default());
-            }
+            "gen_ai.retrieval.documents" => return self.set_documents(value),
             "gen_ai.retrieval.query.text" => span.input_text = value.into_text(),
             _ => return self.set_gen_ai_item(key, value),
         }

@@ -114,8 +114,31 @@ impl SpanAttributes {
         None
     }
 
+    /// The list or map of an attribute, also of JSON text that was cut off; the span notes that then.
+    fn tree<'v>(&mut self, value: &'v Value<'_>) -> Option<Cow<'v, Value<'v>>> {
+        value.tree().or_else(|| {
+            let tree = value.as_str().and_then(Value::parse_cut)?;
+            self.span.cut_fields += 1;
+            Some(Cow::Owned(tree))
+        })
+    }
+
     fn tool(&mut self) -> &mut ToolUse {
         self.span.tool.get_or_insert_default()
+    }
+
+    /// Takes the documents of a retrieval. What is no list of documents is not understood, which is not the same as nothing found.
+    fn set_documents<'v>(&mut self, value: Value<'v>) -> Option<Value<'v>> {
+        let found = self.tree(&value).filter(|tree| matches!(**tree, Value::List(_))).map(|tree| documents(&tree));
+        match found {
+            Some(found) => self.span.documents = Some(found),
+            None if value.is_empty() => self.span.documents = Some(Vec::new()),
+            None => {
+                self.span.unread_fields += 1;
+                return Some(value);
+            }
+        }
+        None
     }
 
     fn set_model(&mut self, rank: u8, value: Value<'_>) {
@@ -174,10 +197,22 @@ impl SpanAttributes {
     }
 }
 
+/// The messages that a model call got or gave, also of JSON text that was cut off; the span notes that then.
+fn conversation(span: &mut Span, value: &Value<'_>) -> Option<messages::Conversation> {
+    if span.kind != SpanKind::Llm {
+        return None;
+    }
+    if let Some(tree) = value.tree() {
+        return messages::conversation(&tree);
+    }
+    let found = value.as_str().and_then(Value::parse_cut).and_then(|tree| messages::conversation(&tree));
+    span.cut_fields += u32::from(found.is_some());
+    found
+}
+
 /// Takes what went in: of a model call messages, with the tools that were offered; else, or where there are none, one text.
 pub(in crate::parse) fn set_input(span: &mut Span, value: Value<'_>) {
-    let found = if span.kind == SpanKind::Llm { value.tree().and_then(|tree| messages::conversation(&tree)) } else { None };
-    match found {
+    match conversation(span, &value) {
         Some(found) => {
             span.input = found.messages;
             span.tools_offered.extend(found.tools);
@@ -188,8 +223,7 @@ pub(in crate::parse) fn set_input(span: &mut Span, value: Value<'_>) {
 
 /// Takes what came out: of a model call messages, with the reason why they end; else, or where there are none, one text.
 pub(in crate::parse) fn set_output(span: &mut Span, value: Value<'_>) {
-    let found = if span.kind == SpanKind::Llm { value.tree().and_then(|tree| messages::conversation(&tree)) } else { None };
-    match found {
+    match conversation(span, &value) {
         Some(found) => {
             span.output = found.messages;
             span.finish_reasons.extend(found.finish_reasons);

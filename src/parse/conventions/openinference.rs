@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{SpanAttributes, documents, indexed, item, set_message_part};
+use super::{SpanAttributes, indexed, item, set_message_part};
 use crate::model::SpanKind;
 use crate::parse::messages;
 use crate::parse::value::Value;
@@ -47,8 +47,8 @@ impl SpanAttributes {
                 return set_message_part(item(list, index)?, rest.strip_prefix("message.").unwrap_or(rest), value);
             }
             if key.strip_prefix(prefix.trim_end_matches('.')).is_some_and(str::is_empty) {
-                let Some(tree) = value.tree() else { return Some(value) };
-                let (found, reasons) = messages::from_tree(&without_message_prefix(&tree))?;
+                let found = self.tree(&value).and_then(|tree| messages::from_tree(&without_message_prefix(&tree)));
+                let Some((found, reasons)) = found else { return Some(value) };
                 if is_input {
                     self.span.input = found;
                 } else {
@@ -69,8 +69,7 @@ impl SpanAttributes {
             return None;
         }
         if key == "retrieval.documents" {
-            self.span.documents = Some(value.tree().map(|tree| documents(&tree)).unwrap_or_default());
-            return None;
+            return self.set_documents(value);
         }
         if let Some((_, "tool.json_schema")) = key.strip_prefix("llm.tools.").and_then(indexed) {
             self.span.tools_offered.extend(value.tree().and_then(|tree| messages::tool_name(&tree)));

@@ -8,75 +8,38 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{RawEvent, RawLog, RawSpan, ResourceFacts, not_zero};
-use crate::model::{Kind, Status};
+use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts, lenient, not_zero};
+use crate::model::Status;
 use crate::parse::conventions;
 use crate::parse::json::{self, Integer, Text, json_object};
 use crate::parse::value::Value;
-use crate::parse::{Parsed, Piece, Place};
+use crate::parse::{Accounted, Parsed, Place};
 
 /// Reads one export request.
-pub(super) fn parse(line: &str, place: &Place<'_>, out: &mut Parsed) {
+///
+/// # Errors
+/// What the parser says of a text that is no JSON object.
+pub(super) fn parse(line: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
     match json::parse::<Request<'_>>(line) {
-        Ok(Request { other_signal: Some(_), .. }) => out.skip(place),
-        Ok(request) => request.into_pieces(place, out),
-        // One odd field must not cost the other spans of the line their lives.
-        Err(_) => match serde_json::from_str::<serde_json::Value>(line) {
-            Ok(tree) => parse_each_span(&tree, place, out),
-            Err(_) => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
-        },
+        Ok(request) => Ok(request.into_pieces(place, out)),
+        // One odd field must not cost what stands beside it.
+        Err(error) if error.is_data() && line.starts_with('{') => Ok(lenient::request(json::parse(line)?, place, out)),
+        Err(error) => Err(error),
     }
 }
 
 /// Reads one span that stands alone in a line, as Phoenix' REST API returns them.
-pub(in crate::parse) fn parse_span(line: &str, place: &Place<'_>, out: &mut Parsed) {
+///
+/// # Errors
+/// What the parser says of a text that is no JSON object.
+pub(in crate::parse) fn parse_span(line: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
     match json::parse::<OtlpSpan<'_>>(line) {
-        Ok(span) => span.into_piece(&ResourceFacts::default(), place, out),
-        Err(error) if error.is_data() => {
-            let reason = format!("cannot read {place}: a field of the span has the wrong type ({})", type_error(&error));
-            out.reject(place, Kind::MalformedRecord, reason);
+        Ok(span) => Ok(span.into_piece(&ResourceFacts::default(), place, out)),
+        Err(error) if error.is_data() && line.starts_with('{') => {
+            Ok(lenient::span(json::parse(line)?, &ResourceFacts::default(), place, out))
         }
-        Err(_) => out.reject(place, Kind::MalformedJson, format!("cannot read {place}: {}", json::describe(line))),
+        Err(error) => Err(error),
     }
-}
-
-/// Reads a line in which some span is odd: each span by itself, the odd ones rejected.
-fn parse_each_span(tree: &serde_json::Value, place: &Place<'_>, out: &mut Parsed) {
-    let list = |value: &'_ serde_json::Value, names: [&str; 2]| -> Vec<serde_json::Value> {
-        names.iter().find_map(|name| value.get(*name)).and_then(serde_json::Value::as_array).cloned().unwrap_or_default()
-    };
-    let mut index = 0;
-    for group in list(tree, ["resourceSpans", "resource_spans"]) {
-        let resource = group.get("resource").and_then(|resource| Resource::deserialize(resource).ok()).unwrap_or_default().facts();
-        for scope in list(&group, ["scopeSpans", "scope_spans"]) {
-            for span in list(&scope, ["spans", "spans"]) {
-                index += 1;
-                let place = place.span(index);
-                match OtlpSpan::deserialize(&span) {
-                    Ok(span) => span.into_piece(&resource, &place, out),
-                    Err(error) => {
-                        let reason = format!("cannot read {place}: a field of the span has the wrong type ({})", type_error(&error));
-                        out.reject(&place, Kind::MalformedRecord, reason);
-                    }
-                }
-            }
-        }
-    }
-    if index == 0 {
-        out.reject(
-            place,
-            Kind::MalformedRecord,
-            format!("cannot read {place}: it is JSON, but no spans stand under resourceSpans[].scopeSpans[].spans[]"),
-        );
-    }
-}
-
-/// serde's words without the value that it found: `invalid type: integer, expected a string`.
-fn type_error(error: &serde_json::Error) -> String {
-    let said = error.to_string();
-    let expected = said.split_once("expected ").map_or("another type", |(_, expected)| expected);
-    let found = said.strip_prefix("invalid type: ").and_then(|rest| rest.split([' ', ',']).next()).unwrap_or("something else");
-    format!("found {found}, expected {expected}")
 }
 
 json_object! {
@@ -85,13 +48,20 @@ json_object! {
         "resourceLogs" | "resource_logs" => resource_logs: Vec<ResourceLogs<'a>>,
         // The other signals, which a bucket may hold beside traces.
         "resourceMetrics" | "resource_metrics" | "resourceProfiles" | "resource_profiles" => other_signal: Option<IgnoredAny>,
+        // What some programs write around the request.
+        "ExportTraceServiceRequest" | "exportTraceServiceRequest" | "export_trace_service_request" => wrapped: Option<Box<Request<'a>>>,
+        [] _ => other,
     }
 }
 
 json_object! {
     struct ResourceSpans<'a> {
         "resource" => resource: Resource<'a>,
-        "scopeSpans" | "scope_spans" => scope_spans: Vec<ScopeSpans<'a>>,
+        // Before version 0.15 of the protocol a scope was an instrumentation library.
+        "scopeSpans" | "scope_spans" | "instrumentationLibrarySpans" | "instrumentation_library_spans" => scope_spans: Vec<ScopeSpans<'a>>,
+        // One level too high: without their scope.
+        "spans" => spans: Vec<OtlpSpan<'a>>,
+        ["schemaUrl", "schema_url"] _ => other,
     }
 }
 
@@ -104,6 +74,7 @@ json_object! {
 json_object! {
     struct ScopeSpans<'a> {
         "spans" => spans: Vec<OtlpSpan<'a>>,
+        ["scope", "schemaUrl", "schema_url", "instrumentationLibrary", "instrumentation_library"] _ => other,
     }
 }
 
@@ -145,13 +116,16 @@ json_object! {
 json_object! {
     struct ResourceLogs<'a> {
         "resource" => resource: Resource<'a>,
-        "scopeLogs" | "scope_logs" => scope_logs: Vec<ScopeLogs<'a>>,
+        "scopeLogs" | "scope_logs" | "instrumentationLibraryLogs" | "instrumentation_library_logs" => scope_logs: Vec<ScopeLogs<'a>>,
+        "logRecords" | "log_records" => log_records: Vec<LogRecord<'a>>,
+        ["schemaUrl", "schema_url"] _ => other,
     }
 }
 
 json_object! {
     struct ScopeLogs<'a> {
-        "logRecords" | "log_records" => log_records: Vec<LogRecord<'a>>,
+        "logRecords" | "log_records" | "logs" => log_records: Vec<LogRecord<'a>>,
+        ["scope", "schemaUrl", "schema_url", "instrumentationLibrary", "instrumentation_library"] _ => other,
     }
 }
 
@@ -178,26 +152,47 @@ fn pairs(attributes: Vec<KeyValue<'_>>) -> impl Iterator<Item = (Cow<'_, str>, V
 }
 
 impl Request<'_> {
-    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) {
-        let mut index = 0;
+    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+        let mut batch = Batch::new(*place);
         for group in self.resource_spans {
             let resource = group.resource.facts();
-            for span in group.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                index += 1;
-                span.into_piece(&resource, &place.span(index), out);
+            batch.check_keys("resourceSpans[]", group.other.as_deref(), group.scope_spans.is_empty() && group.spans.is_empty(), out);
+            for scope in group.scope_spans {
+                batch.check_keys("resourceSpans[].scopeSpans[]", scope.other.as_deref(), scope.spans.is_empty(), out);
+                for span in scope.spans {
+                    let place = batch.next_span();
+                    batch.add(span.into_piece(&resource, &place, out));
+                }
+            }
+            for span in group.spans {
+                let place = batch.next_span();
+                batch.add(span.into_piece(&resource, &place, out));
             }
         }
         for group in self.resource_logs {
             let resource = group.resource.facts();
-            for record in group.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-                out.pieces.extend(record.into_piece(&resource, place));
+            batch.check_keys("resourceLogs[]", group.other.as_deref(), group.scope_logs.is_empty() && group.log_records.is_empty(), out);
+            for scope in group.scope_logs {
+                batch.check_keys("resourceLogs[].scopeLogs[]", scope.other.as_deref(), scope.log_records.is_empty(), out);
+                for record in scope.log_records {
+                    let place = batch.next_log();
+                    batch.add(record.into_piece(&resource, &place, out));
+                }
+            }
+            for record in group.log_records {
+                let place = batch.next_log();
+                batch.add(record.into_piece(&resource, &place, out));
             }
         }
+        if let Some(request) = self.wrapped {
+            batch.add(request.into_pieces(place, out));
+        }
+        batch.finish(self.other_signal.is_some(), self.other.as_deref(), out)
     }
 }
 
 impl OtlpSpan<'_> {
-    fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) {
+    fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         let raw = RawSpan {
             trace_id: id(&self.trace_id.0, 16),
             span_id: id(&self.span_id.0, 8),
@@ -213,27 +208,34 @@ impl OtlpSpan<'_> {
                 .map(|event| RawEvent { name: event.name.0, attributes: pairs(event.attributes).collect() })
                 .collect(),
             attributes: pairs(self.attributes).collect(),
+            unread_fields: 0,
         };
-        raw.into_piece(resource, place, out);
+        raw.into_piece(resource, place, out)
     }
 }
 
 impl LogRecord<'_> {
-    fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>) -> Option<Piece> {
+    fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         let raw = RawLog {
-            trace_id: id(&self.trace_id.0, 16),
+            trace_id: LogTrace::of(&self.trace_id.0),
             span_id: id(&self.span_id.0, 8),
             event_name: self.event_name.0.into_owned(),
             at_ns: if self.time_unix_nano.0 > 0 { self.time_unix_nano.0 } else { self.observed_time_unix_nano.0 },
             body: self.body.0,
             attributes: pairs(self.attributes).collect(),
         };
-        raw.into_piece(resource, place)
+        raw.into_piece(resource, place, out)
+    }
+}
+
+impl LogTrace {
+    fn of(text: &str) -> Self {
+        if text.bytes().all(|byte| matches!(byte, b'0' | b' ')) { Self::None } else { id(text, 16).map_or(Self::Unusable, Self::Id) }
     }
 }
 
 /// An id of `bytes` bytes as lower-case hex, from hex or from base64; nothing where it is neither, empty, or all zero.
-fn id(text: &str, bytes: usize) -> Option<String> {
+pub(super) fn id(text: &str, bytes: usize) -> Option<String> {
     let hex = if text.len() == bytes * 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         text.to_ascii_lowercase()
     } else {
@@ -394,6 +396,7 @@ impl<'de> Deserialize<'de> for Double {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Kind;
     use crate::parse::otlp::Otlp;
 
     fn parse(line: &str) -> Parsed {
@@ -430,22 +433,90 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_span_costs_only_itself_and_its_text_is_not_quoted() {
-        let out = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}},{{{IDS},"startTimeUnixNano":"5","name":{{"secret":1}}}}"#)));
-        assert_eq!((out.pieces.len(), out.rejections.len()), (1, 1));
-        assert_eq!(out.rejections[0].kind, Kind::MalformedRecord);
-        assert!(
-            out.rejections[0].reason.contains("expected a string") && !out.rejections[0].reason.contains("secret"),
-            "{}",
-            out.rejections[0].reason
+    fn one_odd_field_costs_only_itself() {
+        let odd = format!(
+            r#"{{{IDS},"startTimeUnixNano":"5"}},
+            {{{IDS},"startTimeUnixNano":"2026-11-23T09:00:00Z","name":{{"a":1}},"status":"ERROR","attributes":[7,{{"key":"k","value":{{"stringValue":7}}}},{{"value":1}}]}},
+            {{{IDS},"startTimeUnixNano":5,"attributes":{{"plain":"map","n":{{"intValue":"3"}}}},"events":[{{"name":"exception","attributes":[{{"key":"exception.type","value":{{"stringValue":"E"}}}}]}},"odd"]}},
+            "secret",
+            {{{IDS},"startTimeUnixNano":{{}}}}"#
         );
+        let out = parse(&line(&odd));
+        assert_eq!((out.pieces.len(), out.rejections.len(), out.records.spans), (3, 2, 1), "{:?}", out.rejections);
+        let spans: Vec<_> = out.pieces.iter().map(|piece| &piece.span).collect();
+        assert_eq!((spans[1].attribute("k"), spans[1].status, spans[1].unread_fields), (Some("7"), Status::Error, 3));
+        assert_eq!(spans[1].started_at_ns, Some(1_795_424_400_000_000_000));
+        assert_eq!((spans[2].attribute("plain"), spans[2].attribute("n"), spans[2].unread_fields), (Some("map"), Some("3"), 1));
+        assert_eq!(spans[2].exceptions[0].kind, "E");
+        assert_eq!(out.pieces[1].service.as_deref(), Some("acme"));
+        let places: Vec<_> = out.rejections.iter().map(|rejection| (rejection.trace_ref.as_str(), rejection.kind)).collect();
+        assert_eq!(places, [("t.jsonl#L4.s4", Kind::MalformedRecord), ("t.jsonl#L4.s5", Kind::MissingTime)]);
+        assert!(!out.rejections[0].reason.contains("secret"), "{}", out.rejections[0].reason);
+    }
+
+    #[test]
+    fn an_odd_log_record_costs_itself_and_is_counted() {
+        let both = |record: &str| {
+            format!(
+                r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{IDS},"startTimeUnixNano":"5"}}]}}]}}],"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{record}]}}]}}]}}"#
+            )
+        };
+        for (record, rejected, skipped, additions) in [
+            ("7", 1, 0, 0),
+            (r#"{"traceId":"short"}"#, 1, 0, 0),
+            (r#"{"traceId":7}"#, 1, 0, 0),
+            (r#"{"body":{"stringValue":"untraced"}}"#, 0, 1, 0),
+            (r#"{"traceId":"00000000000000000000000000000000"}"#, 0, 1, 0),
+            (r#"{"traceId":"5B8EFFF798038103D269B633813FC60C","timeUnixNano":"soon"}"#, 0, 0, 1),
+        ] {
+            let out = parse(&both(record));
+            let found = out.pieces.iter().filter(|piece| piece.addition).count();
+            assert_eq!(
+                (out.pieces.len() - found, out.rejections.len(), out.skipped.len(), found),
+                (1, rejected, skipped, additions),
+                "{record}"
+            );
+        }
+    }
+
+    #[test]
+    fn older_and_misplaced_groups_are_read_and_unknown_ones_are_rejected() {
+        let span = format!(r#"{{{IDS},"startTimeUnixNano":"5"}}"#);
+        for read in [
+            format!(
+                r#"{{"resourceSpans":[{{"instrumentationLibrarySpans":[{{"instrumentationLibrary":{{"name":"x"}},"spans":[{span}]}}]}}]}}"#
+            ),
+            format!(r#"{{"resourceSpans":[{{"resource":{{}},"spans":[{span}]}}]}}"#),
+            format!(r#"{{"ExportTraceServiceRequest":{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}}}"#),
+            format!(r#"{{"resource_spans":{{"scope_spans":{{"spans":{span}}}}}}}"#),
+            format!(r#"{{"resourceMetrics":[{{}}],"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#),
+        ] {
+            let out = parse(&read);
+            assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len()), (1, 0, 0), "{read} {:?}", out.rejections);
+        }
+        for (rejected, key) in [
+            (format!(r#"{{"resourceSpans":[{{"scopeSpan":[{{"spans":[{span}]}}]}}]}}"#), "scopeSpan"),
+            (format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"span":[{span}]}}]}}]}}"#), "span"),
+            (r#"{"batches":[]}"#.to_owned(), "batches"),
+            (format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}},{{"ScopeSpans":[]}}]}}"#), "ScopeSpans"),
+        ] {
+            let out = parse(&rejected);
+            assert_eq!(out.rejections.len(), 1, "{rejected}");
+            assert!(out.rejections[0].reason.contains(&format!("{key:?}")), "{}", out.rejections[0].reason);
+        }
+        for empty in
+            ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#, r#"{"resourceSpans":[{"resource":{},"scopeSpans":[]}]}"#]
+        {
+            let out = parse(empty);
+            assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len(), out.records.skipped), (0, 0, 1, 1), "{empty}");
+        }
     }
 
     #[test]
     fn a_broken_line_says_where() {
         let out = parse(r#"{"resourceSpans": ["#);
         assert_eq!(out.rejections[0].kind, Kind::MalformedJson);
-        assert!(out.rejections[0].reason.contains("ends in the middle"), "{}", out.rejections[0].reason);
+        assert!(out.rejections[0].reason.contains("ends inside a value"), "{}", out.rejections[0].reason);
     }
 
     #[test]

@@ -8,29 +8,35 @@ use std::borrow::Cow;
 
 use prost::Message;
 
-use super::{RawEvent, RawLog, RawSpan, ResourceFacts, not_zero};
+use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts, not_zero};
 use crate::model::{Kind, hex};
 use crate::parse::value::Value;
-use crate::parse::{Parsed, Place, conventions};
+use crate::parse::{Accounted, Parsed, Place, Skip, conventions};
 
 /// Reads one export request.
-pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) {
-    let traces = ExportTraces::decode(message);
-    let has_ids = |request: &ExportTraces| request.spans().any(|span| span.trace_id.len() == 16);
-    match traces {
-        Ok(request) if has_ids(&request) => request.into_pieces(place, out),
-        traces => match (ExportLogs::decode(message), traces) {
-            (Ok(request), _) if request.records().any(|record| record.trace_id.len() == 16) => request.into_pieces(place, out),
-            // Log records of a program that traces nothing.
-            (Ok(request), Err(_)) if request.records().next().is_some() => {}
-            (_, Ok(request)) => request.into_pieces(place, out),
-            (_, Err(error)) => {
-                let reason = format!("cannot read {place}: it is no OTLP message ({error}); is the file cut?");
-                out.reject(place, Kind::MalformedRecord, reason);
-            }
-        },
+pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let traces = match ExportTraces::decode(message) {
+        Ok(request) if request.spans().any(|span| span.trace_id.len() == TRACE_ID_BYTES) => return request.into_pieces(place, out),
+        traces => traces,
+    };
+    match (ExportLogs::decode(message), traces) {
+        (Ok(request), _) if request.records().any(|record| record.trace_id.len() == TRACE_ID_BYTES) => request.into_pieces(place, out),
+        // Log records of a program that traces nothing.
+        (Ok(request), Err(_)) if request.records().next().is_some() => out.skip(Skip::LogWithoutTrace, place),
+        (_, Ok(request)) if request.spans().next().is_none() => out.skip(Skip::Empty, place),
+        (_, Ok(_)) => {
+            let reason = format!(
+                "cannot read {place}: no span of the message has a trace id of {TRACE_ID_BYTES} bytes; is it a message of metrics or of another protocol?"
+            );
+            out.reject(place, Kind::MissingId, reason)
+        }
+        (_, Err(error)) => {
+            out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: not an OTLP message ({error}); is the file cut?"))
+        }
     }
 }
+
+const TRACE_ID_BYTES: usize = 16;
 
 #[derive(Clone, PartialEq, Message)]
 struct ExportTraces {
@@ -184,15 +190,16 @@ impl ExportTraces {
         self.resource_spans.iter().flat_map(|group| &group.scope_spans).flat_map(|scope| &scope.spans)
     }
 
-    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) {
-        let mut index = 0;
+    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+        let mut batch = Batch::new(*place);
         for group in self.resource_spans {
             let resource = ResourceFacts::of(pairs(group.resource.unwrap_or_default().attributes));
             for span in group.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                index += 1;
-                span.into_raw().into_piece(&resource, &place.span(index), out);
+                let place = batch.next_span();
+                batch.add(span.into_raw().into_piece(&resource, &place, out));
             }
         }
+        batch.finish(false, None, out)
     }
 }
 
@@ -201,13 +208,16 @@ impl ExportLogs {
         self.resource_logs.iter().flat_map(|group| &group.scope_logs).flat_map(|scope| &scope.log_records)
     }
 
-    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) {
+    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+        let mut batch = Batch::new(*place);
         for group in self.resource_logs {
             let resource = ResourceFacts::of(pairs(group.resource.unwrap_or_default().attributes));
             for record in group.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-                out.pieces.extend(record.into_raw().into_piece(&resource, place));
+                let place = batch.next_log();
+                batch.add(record.into_raw().into_piece(&resource, &place, out));
             }
         }
+        batch.finish(false, None, out)
     }
 }
 
@@ -229,6 +239,7 @@ impl Span {
                 .map(|event| RawEvent { name: Cow::Owned(text(event.name)), attributes: pairs(event.attributes).collect() })
                 .collect(),
             attributes: pairs(self.attributes).collect(),
+            unread_fields: 0,
         }
     }
 }
@@ -237,7 +248,7 @@ impl LogRecord {
     fn into_raw(self) -> RawLog<'static> {
         let time = if self.time_unix_nano > 0 { self.time_unix_nano } else { self.observed_time_unix_nano };
         RawLog {
-            trace_id: id(&self.trace_id, 16),
+            trace_id: log_trace(&self.trace_id),
             span_id: id(&self.span_id, 8),
             event_name: text(self.event_name),
             at_ns: nanoseconds(time),
@@ -274,6 +285,10 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
+fn log_trace(id: &[u8]) -> LogTrace {
+    if id.iter().all(|byte| *byte == 0) { LogTrace::None } else { self::id(id, TRACE_ID_BYTES).map_or(LogTrace::Unusable, LogTrace::Id) }
+}
+
 fn id(bytes: &[u8], length: usize) -> Option<String> {
     if bytes.len() == length { not_zero(hex(bytes)) } else { None }
 }
@@ -293,7 +308,8 @@ mod tests {
 
     fn parsed(bytes: &[u8]) -> Parsed {
         let mut out = Parsed::default();
-        parse(bytes, &place(), &mut out);
+        let accounted = parse(bytes, &place(), &mut out);
+        out.records.add(accounted);
         out
     }
 

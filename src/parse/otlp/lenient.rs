@@ -1,0 +1,358 @@
+//! OTLP as JSON in which some field has another type than the protocol says: read field by field from a tree, so that what cannot be read
+//! costs itself. Only called where the strict reader refused.
+
+use std::borrow::Cow;
+
+use super::json::id;
+use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts};
+use crate::model::{Kind, Status};
+use crate::parse::value::Value;
+use crate::parse::{Accounted, Parsed, Place, conventions};
+
+/// Reads one export request.
+pub(super) fn request(tree: Value<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let mut batch = Batch::new(*place);
+    let mut fields = Fields::of(tree);
+    let has_other_signal =
+        ["resourceMetrics", "resource_metrics", "resourceProfiles", "resource_profiles"].iter().any(|key| fields.has(key));
+    for group in list(fields.take(&["resourceSpans", "resource_spans"])) {
+        spans_of_resource(group, &mut batch, out);
+    }
+    for group in list(fields.take(&["resourceLogs", "resource_logs"])) {
+        logs_of_resource(group, &mut batch, out);
+    }
+    if let wrapped @ Value::Map(_) =
+        fields.take(&["ExportTraceServiceRequest", "exportTraceServiceRequest", "export_trace_service_request"])
+    {
+        batch.add(request(wrapped, place, out));
+    }
+    batch.finish(has_other_signal, fields.first_key(), out)
+}
+
+fn spans_of_resource(group: Value<'_>, batch: &mut Batch<'_>, out: &mut Parsed) {
+    let mut group = match Fields::of_map(group) {
+        Ok(group) => group,
+        Err(_) => return reject(batch, "resourceSpans[]", out),
+    };
+    let resource = resource(group.take(&["resource"]));
+    let scopes = list(group.take(&["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"]));
+    let direct = list(group.take(&["spans"]));
+    batch.check_keys("resourceSpans[]", group.first_unknown_key(), scopes.is_empty() && direct.is_empty(), out);
+    for scope in scopes {
+        let mut scope = match Fields::of_map(scope) {
+            Ok(scope) => scope,
+            Err(_) => {
+                reject(batch, "resourceSpans[].scopeSpans[]", out);
+                continue;
+            }
+        };
+        let spans = list(scope.take(&["spans"]));
+        batch.check_keys("resourceSpans[].scopeSpans[]", scope.first_unknown_key(), spans.is_empty(), out);
+        for span in spans {
+            let place = batch.next_span();
+            batch.add(self::span(span, &resource, &place, out));
+        }
+    }
+    for span in direct {
+        let place = batch.next_span();
+        batch.add(self::span(span, &resource, &place, out));
+    }
+}
+
+fn logs_of_resource(group: Value<'_>, batch: &mut Batch<'_>, out: &mut Parsed) {
+    let mut group = match Fields::of_map(group) {
+        Ok(group) => group,
+        Err(_) => return reject(batch, "resourceLogs[]", out),
+    };
+    let resource = resource(group.take(&["resource"]));
+    let scopes = list(group.take(&["scopeLogs", "scope_logs", "instrumentationLibraryLogs", "instrumentation_library_logs"]));
+    let mut records = list(group.take(&["logRecords", "log_records"]));
+    batch.check_keys("resourceLogs[]", group.first_unknown_key(), scopes.is_empty() && records.is_empty(), out);
+    for scope in scopes {
+        let mut scope = match Fields::of_map(scope) {
+            Ok(scope) => scope,
+            Err(_) => {
+                reject(batch, "resourceLogs[].scopeLogs[]", out);
+                continue;
+            }
+        };
+        let found = list(scope.take(&["logRecords", "log_records", "logs"]));
+        batch.check_keys("resourceLogs[].scopeLogs[]", scope.first_unknown_key(), found.is_empty(), out);
+        records.extend(found);
+    }
+    for record in records {
+        let place = batch.next_log();
+        batch.add(log(record, &resource, &place, out));
+    }
+}
+
+fn reject(batch: &mut Batch<'_>, group: &str, out: &mut Parsed) {
+    let place = batch.next_span();
+    batch.add(out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: {group} is not a JSON object")));
+}
+
+/// Reads one span.
+pub(super) fn span(span: Value<'_>, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let mut fields = match Fields::of_map(span) {
+        Ok(fields) => fields,
+        Err(found) => return not_an_object("span", &found, place, out),
+    };
+    let trace_id = fields.id(&["traceId", "trace_id"], 16);
+    let span_id = fields.id(&["spanId", "span_id"], 8);
+    let parent_span_id = fields.id(&["parentSpanId", "parent_span_id"], 8);
+    let name = fields.text(&["name"]);
+    let started_at_ns = fields.time(&["startTimeUnixNano", "start_time_unix_nano"]);
+    let ended_at_ns = fields.time(&["endTimeUnixNano", "end_time_unix_nano"]);
+    let (status, status_message) = fields.status();
+    let events = fields.take(&["events"]);
+    let events: Vec<_> = fields.items(events);
+    let events = events.into_iter().filter_map(|event| fields.event(event)).collect();
+    let attributes = fields.take(&["attributes"]);
+    let attributes = fields.attributes(attributes);
+    let raw = RawSpan {
+        trace_id,
+        span_id,
+        parent_span_id,
+        name,
+        started_at_ns,
+        ended_at_ns,
+        status,
+        status_message,
+        events,
+        attributes,
+        unread_fields: fields.unread,
+    };
+    raw.into_piece(resource, place, out)
+}
+
+fn log(record: Value<'_>, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let mut fields = match Fields::of_map(record) {
+        Ok(fields) => fields,
+        Err(found) => return not_an_object("log record", &found, place, out),
+    };
+    let trace_id = match fields.take(&["traceId", "trace_id"]) {
+        Value::Null => LogTrace::None,
+        Value::Text(text) if text.bytes().all(|byte| matches!(byte, b'0' | b' ')) => LogTrace::None,
+        value => value.as_str().and_then(|text| id(text, 16)).map_or(LogTrace::Unusable, LogTrace::Id),
+    };
+    let span_id = fields.id(&["spanId", "span_id"], 8);
+    let event_name = fields.text(&["eventName", "event_name"]);
+    let at_ns = match fields.time(&["timeUnixNano", "time_unix_nano"]) {
+        0 => fields.time(&["observedTimeUnixNano", "observed_time_unix_nano"]),
+        time => time,
+    };
+    let body = any_value(fields.take(&["body"]));
+    let attributes = fields.take(&["attributes"]);
+    let attributes = fields.attributes(attributes);
+    RawLog { trace_id, span_id, event_name, at_ns, body, attributes }.into_piece(resource, place, out)
+}
+
+fn not_an_object(what: &str, found: &Value<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    let found = found.type_name();
+    out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: the {what} is {found} and not a JSON object"))
+}
+
+fn resource(resource: Value<'_>) -> ResourceFacts {
+    let mut fields = Fields::of(resource);
+    let attributes = fields.take(&["attributes"]);
+    ResourceFacts::of(fields.attributes(attributes))
+}
+
+/// The items of a list; one object stands for a list of itself.
+fn list(value: Value<'_>) -> Vec<Value<'_>> {
+    match value {
+        Value::List(items) => items,
+        Value::Null => Vec::new(),
+        other => vec![other],
+    }
+}
+
+/// The fields of an object, taken one by one, with the number of those that could not be read.
+struct Fields<'a> {
+    fields: Vec<(Cow<'a, str>, Value<'a>)>,
+    unread: u32,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a map; none of anything else.
+    fn of(value: Value<'a>) -> Self {
+        Self::of_map(value).unwrap_or_else(|_| Self { fields: Vec::new(), unread: 0 })
+    }
+
+    fn of_map(value: Value<'a>) -> Result<Self, Value<'a>> {
+        match value {
+            Value::Map(fields) => Ok(Self { fields, unread: 0 }),
+            other => Err(other),
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.fields.iter().any(|(name, _)| name == key)
+    }
+
+    /// Takes the first of the fields `keys` that is there and not null.
+    fn take(&mut self, keys: &[&str]) -> Value<'a> {
+        let found = self.fields.iter().position(|(name, value)| keys.contains(&name.as_ref()) && !value.is_null());
+        found.map_or(Value::Null, |index| self.fields.swap_remove(index).1)
+    }
+
+    fn first_key(&self) -> Option<&str> {
+        self.fields.first().map(|(key, _)| key.as_ref())
+    }
+
+    /// A key that is left and none of those that a group may have beside its spans.
+    fn first_unknown_key(&self) -> Option<&str> {
+        const KNOWN: [&str; 6] = ["scope", "schemaUrl", "schema_url", "instrumentationLibrary", "instrumentation_library", "resource"];
+        self.fields.iter().map(|(key, _)| key.as_ref()).find(|key| !KNOWN.contains(key))
+    }
+
+    fn id(&mut self, keys: &[&str], bytes: usize) -> Option<String> {
+        self.take(keys).as_str().and_then(|text| id(text, bytes))
+    }
+
+    /// A text, also where a number or a truth value stands in its place.
+    fn text(&mut self, keys: &[&str]) -> String {
+        match self.take(keys) {
+            Value::List(_) | Value::Map(_) => {
+                self.unread += 1;
+                String::new()
+            }
+            other => other.into_text().unwrap_or_default(),
+        }
+    }
+
+    /// Nanoseconds since 1970; 0 where there is no time. Besides numbers and digits, RFC 3339 is read.
+    fn time(&mut self, keys: &[&str]) -> i64 {
+        let value = self.take(keys);
+        let is_absent = value.is_empty();
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, and times that large are nonsense anyway")]
+        let time = match value {
+            Value::Int(number) => Some(number),
+            Value::Double(number) => Some(number as i64),
+            Value::Text(text) => text.trim().parse().ok().or_else(|| crate::parse::value::time_from_text(text.trim())),
+            _ => None,
+        };
+        self.unread += u32::from(time.is_none() && !is_absent);
+        time.unwrap_or_default()
+    }
+
+    fn status(&mut self) -> (Status, String) {
+        match self.take(&["status"]) {
+            value @ Value::Map(_) => {
+                let mut status = Fields::of(value);
+                let code = conventions::status(&status.text(&["code"]));
+                let message = status.text(&["message"]);
+                self.unread += status.unread;
+                (code, message)
+            }
+            Value::List(_) => {
+                self.unread += 1;
+                (Status::Unset, String::new())
+            }
+            other => (conventions::status(&other.to_text()), String::new()),
+        }
+    }
+
+    /// The items of a list that stands in a field; anything else could not be read.
+    fn items(&mut self, value: Value<'a>) -> Vec<Value<'a>> {
+        match value {
+            Value::List(items) => items,
+            Value::Null => Vec::new(),
+            _ => {
+                self.unread += 1;
+                Vec::new()
+            }
+        }
+    }
+
+    fn event(&mut self, event: Value<'a>) -> Option<RawEvent<'a>> {
+        let Ok(mut event) = Fields::of_map(event) else {
+            self.unread += 1;
+            return None;
+        };
+        let name = Cow::Owned(event.text(&["name"]));
+        let attributes = event.take(&["attributes"]);
+        let attributes = event.attributes(attributes);
+        self.unread += event.unread;
+        Some(RawEvent { name, attributes })
+    }
+
+    /// Attributes as the protocol writes them, `[{"key": …, "value": {…}}]`, or as a plain object.
+    fn attributes(&mut self, value: Value<'a>) -> Vec<(Cow<'a, str>, Value<'a>)> {
+        match value {
+            Value::Map(fields) => fields.into_iter().map(|(key, value)| (key, any_value(value))).collect(),
+            other => {
+                let items = self.items(other);
+                let found: Vec<_> = items.into_iter().map(|item| key_value(item, 0)).collect();
+                self.unread += u32::try_from(found.iter().filter(|found| found.is_none()).count()).unwrap_or(u32::MAX);
+                found.into_iter().flatten().collect()
+            }
+        }
+    }
+}
+
+/// The deepest values are this many levels below their attribute; what is deeper is kept as it stands.
+const DEPTH_MAX: usize = 32;
+
+/// `{"stringValue": …}` and its like, also with a value of another type inside, or a plain value.
+fn any_value(value: Value<'_>) -> Value<'_> {
+    any_value_at(value, 0)
+}
+
+fn any_value_at(value: Value<'_>, depth: usize) -> Value<'_> {
+    if depth >= DEPTH_MAX {
+        return value;
+    }
+    let Value::Map(mut fields) = value else { return value };
+    let is_kind = |(key, value): &(Cow<'_, str>, Value<'_>)| KINDS.contains(&key.as_ref()) && !value.is_null();
+    let Some(index) = fields.iter().position(is_kind) else {
+        // Phoenix writes every kind, with null for those that are not set.
+        let says_nothing = fields.iter().all(|(key, _)| KINDS.contains(&key.as_ref()));
+        return if says_nothing { Value::Null } else { Value::Map(fields) };
+    };
+    let (key, inner) = fields.swap_remove(index);
+    match key.as_ref() {
+        "arrayValue" | "array_value" => Value::List(values(inner).into_iter().map(|item| any_value_at(item, depth + 1)).collect()),
+        "kvlistValue" | "kvlist_value" => Value::Map(values(inner).into_iter().filter_map(|entry| key_value(entry, depth + 1)).collect()),
+        "intValue" | "int_value" => match inner {
+            Value::Text(text) => text.parse().map_or(Value::Text(text), Value::Int),
+            other => other,
+        },
+        _ => inner,
+    }
+}
+
+/// `{"key": …, "value": {…}}`; nothing where there is no key.
+fn key_value(entry: Value<'_>, depth: usize) -> Option<(Cow<'_, str>, Value<'_>)> {
+    let mut entry = Fields::of(entry);
+    match entry.take(&["key"]) {
+        Value::Text(key) => Some((key, any_value_at(entry.take(&["value"]), depth))),
+        _ => None,
+    }
+}
+
+/// Names of the kinds of a value in the protocol.
+const KINDS: [&str; 14] = [
+    "stringValue",
+    "string_value",
+    "bytesValue",
+    "bytes_value",
+    "intValue",
+    "int_value",
+    "doubleValue",
+    "double_value",
+    "boolValue",
+    "bool_value",
+    "arrayValue",
+    "array_value",
+    "kvlistValue",
+    "kvlist_value",
+];
+
+/// `{"values": […]}`, or a bare list.
+fn values(value: Value<'_>) -> Vec<Value<'_>> {
+    match value {
+        Value::Map(_) => list(Fields::of(value).take(&["values"])),
+        other => list(other),
+    }
+}
