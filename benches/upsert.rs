@@ -240,7 +240,7 @@ async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pa
     let mut summary = RunSummary::begun(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
     writer.outcomes(outcomes, &mut summary, Default::default).await.expect("staged");
     summary.received = summary.stored;
-    writer.commit(&mut summary, std::collections::HashSet::new()).await.expect("committed");
+    writer.commit(&mut summary, std::collections::HashSet::new(), |_| None).await.expect("committed");
 }
 
 /// A pattern of some 1.4 KB whose texts do not repeat.

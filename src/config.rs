@@ -251,6 +251,7 @@ impl KeySource {
 /// What can be given on the command line or in the environment; what is absent comes from the file or the defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of RunConfig")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line, each on its own")]
 pub struct Overrides {
     pub inputs: Vec<String>,
     pub output: Option<String>,

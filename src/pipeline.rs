@@ -193,13 +193,17 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     if let Some(first) = missing.first() {
         tracing::warn!(count = missing.len(), first, "a manifest names objects that are not below the inputs");
     }
+    if summary.status == RunStatus::Complete && parse.annotations_unused() > 0 {
+        tracing::warn!(count = parse.annotations_unused(), "annotations or scores name spans or traces that are not in the input");
+    }
     let canary_missed = analysis.canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
-    summary.exit_reason = summary.exit_reason(config.error_rate_max).or(canary_missed.then_some(ExitReason::CanaryMissed));
     if summary.records_read == 0 && summary.status == RunStatus::Complete && !config.analysis.allow_empty {
         writer.leave().await;
         return Err(RunError::NoTraceFiles(shown_inputs));
     }
-    let labels = writer.commit(&mut summary, read.object_keys()).await?;
+    let exit_reason =
+        |summary: &RunSummary| summary.exit_reason(config.error_rate_max).or(canary_missed.then_some(ExitReason::CanaryMissed));
+    let labels = writer.commit(&mut summary, read.object_keys(), exit_reason).await?;
     Ok(RunReport { summary, labels, key_made_at: analysis.key_made_at, canaries: analysis.canaries })
 }
 

@@ -17,7 +17,7 @@ pub(super) enum Exit {
     Failed,
     /// Usage or configuration.
     Usage,
-    /// Complete, but over a threshold: `--max-error-rate`, `eval`'s limits, a finding of `audit`, a missed canary.
+    /// Complete, but nothing was stored, or over a threshold: `--max-error-rate`, `eval`'s limits, a finding of `audit`, a missed canary.
     OverThreshold,
     /// Stopped spending at the limit of cost.
     CostLimit,

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use crate::config::{self, Overrides, RunConfig};
-use crate::model::{ExitReason, RunSummary, visible};
+use crate::model::{ExitReason, RunStatus, RunSummary, visible};
 use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
 
@@ -205,8 +205,9 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         }
     }
     line(records(summary));
-    if let Some(reason) = summary.exit_reason {
-        line(format!("  exit code not 0     {}", explained(reason, summary)));
+    // How a run was stopped is in its status.
+    if let Some(reason) = summary.exit_reason.filter(|_| summary.status == RunStatus::Complete) {
+        line(format!("  exit code 3: {}", explained(reason, summary)));
     }
     if summary.input_tokens > 0 {
         let found = summary.grounding_rate.map_or_else(String::new, |rate| format!("; {:.0} % of the quotations were found", rate * 100.0));

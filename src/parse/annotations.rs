@@ -40,6 +40,12 @@ impl Annotations {
         }
     }
 
+    /// Annotations whose span or trace did not come, and those that did not fit, once every trace is gathered.
+    pub(super) fn unused(&self) -> u64 {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.by_target.values().map(|left| left.len() as u64).sum::<u64>() + waiting.left_out
+    }
+
     /// Gives the annotations of a trace to its spans; those of the whole trace to its root.
     pub(super) fn attach(&self, trace: &mut Trace) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);

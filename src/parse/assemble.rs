@@ -75,6 +75,7 @@ pub struct ParseCounts {
     /// Records that the reader handed on.
     pub(super) records_in: AtomicU64,
     records: Mutex<RecordCounts>,
+    annotations: Annotations,
     skipped: Mutex<BTreeSet<String>>,
     expected: Mutex<BTreeSet<String>>,
     /// What each object holds, where somebody asked.
@@ -105,6 +106,11 @@ impl ParseCounts {
     /// Records that the reader handed on and that became nothing: 0, or a defect.
     pub fn records_lost(&self) -> u64 {
         self.records_in.load(Ordering::Relaxed).abs_diff(self.records().accounted_for())
+    }
+
+    /// Annotations whose span or trace is not in the input, once every trace is gathered.
+    pub fn annotations_unused(&self) -> u64 {
+        self.annotations.unused()
     }
 
     fn note(&self, skipped: Vec<String>, expected: Vec<String>) {
@@ -149,8 +155,7 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
         }
     }
     drop(gathered_in);
-    let annotations = Arc::new(Annotations::default());
-    let waiting = Arc::clone(&annotations);
+    let gathered_counts = Arc::clone(&counts);
     let encoded = super::parsed(chunks, options.format, Arc::clone(&counts), move |parsed| {
         if let Some(inspection) = &counts.inspection {
             inspection.add(&parsed);
@@ -158,14 +163,14 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
         let first = counts.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
         counts.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
         counts.note(parsed.skipped, parsed.expected);
-        waiting.add(parsed.annotations);
+        counts.annotations.add(parsed.annotations);
         (encode(&parsed.pieces, first), parsed.rejections)
     });
     tasks.spawn(split(encoded, partitions, rejections_in, fatal.clone()));
     let rejections = channel_stream(rejections_out).map(Err);
     let traces = pool::stage(channel_stream(gathered_out).map(Ok).boxed(), move |gathered| {
         let mut trace = GatheredTrace::decode(gathered)?;
-        annotations.attach(&mut trace);
+        gathered_counts.annotations.attach(&mut trace);
         Ok(trace)
     });
     let bodies = options.bodies.clone();

@@ -16,7 +16,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_js
 }
 
 /// A struct that is read from a JSON object: each field with its names there. Null is as good as nothing, for every field, which is why
-/// these are not derived; what has no field is skipped.
+/// these are not derived; what has no field is skipped. A field that stands there twice is an error: neither of the two may get lost.
 ///
 /// With `_ => field` the name of the first key that has no field, and is none of those in brackets, is kept: where nothing else was found,
 /// it tells what was written instead.
@@ -39,10 +39,14 @@ macro_rules! json_object {
                     }
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name<'a>, A::Error> {
                         let mut object = $name::default();
+                        $(let mut $field = false;)*
                         while let Some(key) = map.next_key::<$crate::parse::json::Text<'de>>()? {
                             match key.0.as_ref() {
                                 $($($key)|+ => {
                                     if let Some(value) = map.next_value::<Option<$type>>()? {
+                                        if std::mem::replace(&mut $field, true) {
+                                            return Err(serde::de::Error::duplicate_field(stringify!($field)));
+                                        }
                                         object.$field = value;
                                     }
                                 })*
@@ -105,10 +109,10 @@ pub(super) fn top_level_keys(text: &str) -> Option<Vec<String>> {
     serde_json::from_str::<Keys>(text).ok().map(|keys| keys.0)
 }
 
-/// The JSON values of a text that holds several, with nothing, white space, commas, byte order marks or record separators (RFC 7464) between
-/// them. Only brackets and strings are looked at, so what comes out may be no JSON; the last value may be cut.
+/// The JSON values of a text that holds several, with nothing, white space, commas, byte order marks, record separators (RFC 7464) or NUL (where
+/// a log was cut while it was written) between them. Only brackets and strings are looked at, so what comes out may be no JSON; the last value may be cut.
 pub(super) fn values_in(text: &str) -> Vec<&str> {
-    let is_separator = |character: char| character.is_whitespace() || matches!(character, ',' | '\u{feff}' | '\u{1e}');
+    let is_separator = |character: char| character.is_whitespace() || matches!(character, ',' | '\u{feff}' | '\u{1e}' | '\0');
     let mut values = Vec::new();
     let mut rest = text.trim_matches(is_separator);
     while !rest.is_empty() {

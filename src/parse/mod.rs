@@ -292,6 +292,11 @@ impl Task {
             Chunk::Rows(rows) => (&rows.object, rows.first_row == 0),
             Chunk::Skipped(object) => return Self::Done(Parsed { skipped: vec![object.uri.clone()], ..Parsed::default() }),
         };
+        if let Chunk::Rows(rows) = &chunk
+            && is_own_table(rows.batch.schema_ref())
+        {
+            return Self::Done(own_table(rows));
+        }
         let detected = match forced {
             Some(format) => Detected::Format(format),
             None => formats.detect(&object.uri, || detect(&chunk)),
@@ -302,6 +307,22 @@ impl Task {
             (_, chunk) => Self::Done(unrecognised(&chunk, first)),
         }
     }
+}
+
+/// Whether a table with these columns is one that failsift wrote: tables of other runs lie below many an input.
+fn is_own_table(columns: &Schema) -> bool {
+    let own: [&[&str]; 3] = [
+        &["trace_id", "category", "contributing_factor", "fingerprint", "confidence_rationale"],
+        &["trace_ref", "stage", "kind", "reason", "retryable", "source_uri"],
+        &["run_id", "pipeline", "status", "received", "stored", "redaction_key_id"],
+    ];
+    own.iter().any(|names| names.iter().all(|name| columns.column_with_name(name).is_some()))
+}
+
+fn own_table(rows: &Rows) -> Parsed {
+    let mut out = Parsed { skipped: vec![rows.object.uri.clone()], ..Parsed::default() };
+    out.records.add_skipped(Skip::OwnTable, rows.batch.num_rows() as u64);
+    out
 }
 
 fn detect(chunk: &Chunk) -> Detected {

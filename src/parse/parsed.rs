@@ -32,6 +32,8 @@ pub enum Skip {
     SessionScore,
     /// A row about a trace that was exported without its spans.
     TraceWithoutSpans,
+    /// A row of a table that failsift wrote.
+    OwnTable,
     /// An event of another kind beside spans, such as an evaluation.
     OtherEvent,
 }
@@ -45,6 +47,7 @@ impl Skip {
             Self::Empty => "empty",
             Self::SessionScore => "session_score",
             Self::TraceWithoutSpans => "trace_without_spans",
+            Self::OwnTable => "own_table",
             Self::OtherEvent => "other_event",
         }
     }
@@ -117,6 +120,13 @@ impl RecordCounts {
     pub(super) fn add_rejected(&mut self, records: u64) {
         self.read += records;
         self.rejected += records;
+    }
+
+    /// Counts records that are skipped with their whole object.
+    pub(super) fn add_skipped(&mut self, skip: Skip, records: u64) {
+        self.read += records;
+        self.skipped += records;
+        *self.skips.entry(skip).or_default() += records;
     }
 
     pub(super) fn merge(&mut self, other: &Self) {

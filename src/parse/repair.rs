@@ -15,6 +15,8 @@
 //!
 //! Everything else that is no JSON stays refused, so plain text that starts with a bracket is not taken for data.
 
+use std::fmt::Write;
+
 /// Containers nested deeper than this become null: the JSON reader refuses 128 levels, with the whole record.
 const DEPTH_MAX: usize = 100;
 
@@ -217,20 +219,18 @@ impl Repairer<'_> {
                 Ok(_) => word,
                 // A number beyond a double, or one that is cut; another word is no JSON.
                 Err(_) if unsigned.starts_with(|first: char| first.is_ascii_digit()) && is_number_like(unsigned) => "null",
-                Err(_) if self.at >= self.bytes.len() && is_cut_literal(word) => return self.cut_word(),
+                // The text ends inside a literal such as `tru`: nobody knows its value.
+                Err(_) if self.at >= self.bytes.len() && is_cut_literal(word) => {
+                    self.out.push_str("null");
+                    self.after_value();
+                    return Some(false);
+                }
                 Err(_) => return None,
             },
         };
         self.out.push_str(json);
         self.after_value();
         Some(true)
-    }
-
-    /// The text ends inside a literal such as `tru`: nobody knows its value.
-    fn cut_word(&mut self) -> Option<bool> {
-        self.out.push_str("null");
-        self.after_value();
-        Some(false)
     }
 
     /// Copies a string; false where the text ends inside it.
@@ -255,8 +255,7 @@ impl Repairer<'_> {
                 Some(b'\\') => self.escape(),
                 Some(control) => {
                     self.at += 1;
-                    // Two hex digits are enough below 0x20.
-                    self.out.push_str(&format!("\\u{:04x}", u32::from(control)));
+                    let _infallible = write!(self.out, "\\u{:04x}", u32::from(control));
                 }
             }
         }
@@ -440,7 +439,7 @@ mod tests {
             let text = value.to_string();
             prop_assert_eq!(self::value(&text), Some(value));
             let end = text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(cut).unwrap_or(text.len());
-            let _parses_or_is_refused = cut_value(&text[..end]);
+            let _parses_or_is_refused = cut_value(text.get(..end).unwrap());
         }
 
         #[test]

@@ -35,7 +35,7 @@ pub use self::table::{AsOf, TableName, open_existing, said};
 use self::table_writer::{Destination, TableWriter};
 use self::upsert::{Mark, Superseded};
 use crate::limits::{REQUESTS_IN_FLIGHT_MAX, ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX};
-use crate::model::{Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Slot, text_key};
+use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Slot, text_key};
 use crate::pool;
 use crate::validate::Pattern;
 
@@ -421,10 +421,16 @@ impl Writer {
     ///
     /// `summary.received` is what the parser counted: where it differs from the outcomes that came here, something was lost, and nothing is
     /// committed. `objects` are the keys of those that were read: errors that are keyed by a place in one of them are replaced.
+    /// `exit_reason` is asked once all counts are known.
     ///
     /// # Errors
     /// [`WriteError`]; a table is then as it was before or wholly updated.
-    pub async fn commit(mut self, summary: &mut RunSummary, objects: HashSet<u128>) -> Result<BTreeMap<String, LabelCount>, WriteError> {
+    pub async fn commit(
+        mut self,
+        summary: &mut RunSummary,
+        objects: HashSet<u128>,
+        exit_reason: impl FnOnce(&RunSummary) -> Option<ExitReason>,
+    ) -> Result<BTreeMap<String, LabelCount>, WriteError> {
         let mut outcomes = self.outcomes;
         for (label, count) in self.staging.taken.used() {
             outcomes += count.count;
@@ -438,6 +444,7 @@ impl Writer {
         if outcomes + summary.filtered + summary.unchanged != summary.received || summary.accounted_for() != summary.received {
             return Err(WriteError::Conservation { received: summary.received, outcomes });
         }
+        summary.exit_reason = exit_reason(summary);
         let row = encode(&columns::runs(summary)?)?;
         self.staging.put(TableName::Runs, row).await?;
         self.commit_staged(objects, true).await?;

@@ -29,11 +29,13 @@ fn broken_lines_are_rejected_at_their_place_and_their_neighbours_live() {
     place.put("bad.jsonl", "{\"resourceSpans\": [\nnot json at all\n{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"name\":\"no ids\"}]}]}]}\n{\"resourceSpans\":[]}\n");
     place.put("good.jsonl", trace("t-1", "boom"));
     let mut mixed = trace("t-2", "boom").into_bytes();
-    mixed.extend(b"{\"trace_id\": \"\xff\", \"spans\": []}\n");
+    mixed.extend(b"{\"trace_id\": \"\xff\", \"spans\": [\n");
+    mixed.extend(trace("t-4", "bo@m").bytes().map(|byte| if byte == b'@' { 0xff } else { byte }));
     mixed.extend(trace("t-3", "boom").into_bytes());
     place.put("mixed.jsonl", mixed);
     let summary = place.run(&[]);
-    assert_eq!((summary["stored"].as_u64(), summary["processing_errors"].as_u64()), (Some(3), Some(4)));
+    assert_eq!((summary["stored"].as_u64(), summary["processing_errors"].as_u64()), (Some(4), Some(4)));
+    assert_eq!(place.rows("select count(*) n from patterns where trace_id = 't-4'")[0]["n"], 1, "a byte that is no UTF-8 costs no trace");
     let expected = [
         ("malformed_json", "bad.jsonl#L1"),
         ("malformed_json", "bad.jsonl#L2"),
@@ -165,6 +167,7 @@ fn nothing_panics_on_nonsense() {
     place.put("deep.jsonl", "[".repeat(1_000_000));
     place.put("deep-otlp.jsonl", format!("{{\"resourceSpans\":{}", "[".repeat(1_000_000)));
     let output = call(&["run", "--input", &place.input(), "--output", &place.output()]);
-    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing_stored"), "{}", stderr(&output));
     assert!(!stderr(&output).contains("defect"), "{}", stderr(&output));
 }

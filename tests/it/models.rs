@@ -116,7 +116,7 @@ fn whatever_numbers_a_provider_says_nothing_breaks() {
     let (input, out) = (place.input(), place.output());
     let arguments = ["run", "--format", "json", "--input", &input, "--output", &out, "--concurrency", "3", "--trace-timeout", "2"];
     let output = asking(&stub, "gemini", &arguments).output().unwrap();
-    assert!(output.status.success() && !stderr(&output).contains("defect"), "{}", stderr(&output));
+    assert!(output.status.code() == Some(3) && !stderr(&output).contains("defect"), "{}", stderr(&output));
     assert!(kinds(&place).keys().all(|kind| kind == "rate_limited" || kind == "provider_error"), "{:?}", kinds(&place));
 }
 
@@ -155,7 +155,7 @@ fn an_answer_that_is_none_is_an_error_of_its_kind_and_never_a_pattern() {
             let (place, said) = (place(1), act.clone());
             let stub = Stub::start(move |_| said.clone());
             let (output, summary) = run(&place, &stub, analyzer, &[]);
-            assert!(output.status.success(), "{analyzer} {act:?}: {}", stderr(&output));
+            assert_eq!((output.status.code(), &summary["exit_reason"]), (Some(3), &"nothing_stored".into()), "{analyzer} {act:?}");
             assert_eq!(kinds(&place), one_kind(kind, 1), "{analyzer} {act:?}: {summary}");
             assert_eq!(stub.calls(), if asks_again { 2 } else { 1 }, "{analyzer} {act:?}");
             assert!(place.rows("SELECT 1 FROM patterns").is_empty());
@@ -235,7 +235,7 @@ fn hanging(most: Duration) {
         let stub = Stub::start(move |_| act.clone());
         let begun = Instant::now();
         let (output, summary) = run(&place, &stub, "gemini", &["--concurrency", "8", "--trace-timeout", "1"]);
-        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        assert_eq!(output.status.code(), Some(3), "{name}: {}", stderr(&output));
         assert_eq!((summary["timed_out"].as_u64(), stub.calls(), stub.most_open() >= 8), (Some(24), 24, true), "{name}: {summary}");
         assert!(summary["latency_ms_max"].as_f64().unwrap() < most.as_secs_f64() * 1e3, "{name}: {summary}");
         // Three rounds of eight: time-outs of our own are no reason to ask less at once.
@@ -314,7 +314,7 @@ fn a_daily_quota_stops_calling_and_the_rest_are_errors_or_go_to_the_embedded_ana
         let begun = Instant::now();
         let more: &[&str] = if fallback { &["--fallback", "embedded"] } else { &[] };
         let (output, summary) = run(&place, &stub, "gemini", more);
-        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(output.status.code(), Some(if fallback { 0 } else { 3 }), "{}", stderr(&output));
         assert!(stub.calls() <= 18 && begun.elapsed() < Duration::from_secs(8), "{} calls in {:?}", stub.calls(), begun.elapsed());
         assert!(stderr(&output).contains("no more are made") && !stderr(&output).contains("billing"), "{}", stderr(&output));
         if fallback {

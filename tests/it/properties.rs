@@ -87,14 +87,14 @@ proptest! {
         for (index, lines) in files.iter().enumerate() {
             place.put(&format!("{index}.jsonl"), lines.join("\n"));
         }
-        let summary = place.run(&[]);
+        let summary = place.run(&["--allow-empty"]);
         let count = |sql: &str| place.rows(sql)[0]["n"].as_u64();
         prop_assert_eq!(count("select count(*) n from patterns"), summary["stored"].as_u64());
         prop_assert_eq!(count("select count(distinct trace_id) n from patterns"), summary["stored"].as_u64());
         prop_assert_eq!(count("select count(*) n from errors"), summary["processing_errors"].as_u64());
         let rows = |place: &Place| -> Vec<Value> { place.rows("select trace_id, summary, content_digest from patterns order by 1") };
         let before = rows(&place);
-        place.run(&[]);
+        place.run(&["--allow-empty"]);
         prop_assert_eq!(rows(&place), before);
         prop_assert_eq!(count("select count(*) n from errors"), summary["processing_errors"].as_u64());
     }
@@ -138,7 +138,7 @@ proptest! {
         use std::collections::{BTreeMap, BTreeSet};
         let place = Place::new();
         place.put("none.jsonl", "");
-        place.run(&[]);
+        place.run(&["--allow-empty"]);
         let apply = |(mut patterns, mut errors): (BTreeMap<u8, u8>, BTreeSet<u8>), input: &BTreeMap<u8, Delivered>| {
             for (id, delivered) in input {
                 match delivered {
@@ -166,7 +166,7 @@ proptest! {
             match step {
                 Step::Run(input) => {
                     put(input);
-                    place.run(&[]);
+                    place.run(&["--allow-empty"]);
                     allowed.push(apply(expected.clone(), input));
                 }
                 Step::Killed(input, millis) => {

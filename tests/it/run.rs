@@ -11,7 +11,7 @@ fn the_summary_for_people_reads_well() {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "HTTP 429 Too Many Requests") + "{\"trace_id\": \"cut\n");
     let output = call(&["run", "--input", &place.input(), "--output", &place.output()]);
-    assert!(output.status.success());
+    assert_eq!(output.status.code(), Some(3));
     let place_name = place.path().display().to_string();
     insta::with_settings!({filters => vec![
         (place_name.as_str(), "[place]"),
@@ -20,7 +20,7 @@ fn the_summary_for_people_reads_well() {
     ]}, {
         insta::assert_snapshot!(stdout(&output));
     });
-    assert_eq!(stderr(&output), "");
+    assert!(stderr(&output).contains("50.0 % of what was received failed"), "{}", stderr(&output));
 }
 
 #[test]
@@ -66,6 +66,52 @@ fn too_many_errors_exit_with_3() {
     let code = |rate: &str| call(&["run", "--input", &input, "--output", &out, "--max-error-rate", rate]).status.code();
     assert_eq!(code("0.1"), Some(3));
     assert_eq!(code("0.5"), Some(0));
+    let reasons = place.rows("select exit_reason from runs order by started_at");
+    assert_eq!((&reasons[0]["exit_reason"], &reasons[1]["exit_reason"]), (&"error_rate".into(), &serde_json::Value::Null));
+}
+
+/// Whatever ends with nothing stored says so by its exit code, and why.
+#[test]
+fn a_run_that_stores_nothing_exits_with_3() {
+    let broken = "not json\n".repeat(24);
+    let metrics = "{\"resourceMetrics\":[{}]}\n".repeat(3);
+    for (name, text, reason, received) in [
+        ("broken.jsonl", "{\"trace_id\": \"cut\n".repeat(24), "nothing_stored", 24),
+        ("no-json.jsonl", broken, "nothing_stored", 1),
+        ("metrics.jsonl", metrics, "no_traces", 0),
+        ("empty-batches.jsonl", "{\"resourceSpans\":[]}\n".to_owned(), "no_traces", 0),
+    ] {
+        let place = Place::new();
+        // A trace without spans makes the format known where all lines are broken.
+        let known = if name == "broken.jsonl" { "{\"trace_id\": \"t\", \"spans\": []}\n" } else { "" };
+        place.put(name, text + known);
+        let summary = place.run(&["--max-error-rate", "1"]);
+        assert_eq!(summary["exit_reason"], reason, "{name}: {summary}");
+        assert_eq!(summary["received"], received + u64::from(!known.is_empty()), "{name}: {summary}");
+        assert_eq!(summary["status"], "complete");
+    }
+}
+
+/// An input that holds nothing that could be a trace is a failure unless it may be empty, however it is empty.
+#[test]
+fn an_input_without_trace_files_fails_unless_it_may_be_empty() {
+    for files in [vec![], vec![("README.md", "# traces\n"), ("_SUCCESS", "")], vec![("a.jsonl", "")], vec![("b.jsonl", "\n \n")]] {
+        let place = Place::new();
+        for (name, text) in &files {
+            place.put(name, text);
+        }
+        let (input, out) = (place.input(), place.output());
+        let output = call(&["run", "--input", &input, "--output", &out]);
+        assert_eq!(output.status.code(), Some(1), "{files:?}: {}", stderr(&output));
+        let said = stderr(&output);
+        assert!(said.contains(&format!("no trace files in {input}")) && said.contains("--allow-empty"), "{files:?}: {said}");
+        let summary = place.run(&["--allow-empty"]);
+        assert_eq!((&summary["received"], &summary["status"]), (&0.into(), &"complete".into()), "{files:?}: {summary}");
+        for table in ["patterns", "errors"] {
+            assert_eq!(place.rows(&format!("select count(*) n from {table}"))[0]["n"], 0);
+        }
+        assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 1, "{files:?}");
+    }
 }
 
 #[test]

@@ -66,18 +66,28 @@ impl Place {
         path
     }
 
-    /// Runs over the input; returns the summary, which has to conserve every record.
+    /// Runs over the input; returns the summary, which has to conserve every record and to tell the exit code.
     pub(crate) fn run(&self, more: &[&str]) -> Value {
         let (input, out) = (self.input(), self.output());
         let mut arguments = vec!["run", "--format", "json", "--input", &input, "--output", &out];
         arguments.extend(more);
         let output = call(&arguments);
-        assert!(output.status.success(), "{:?}: {}", output.status, stderr(&output));
-        let summary: Value = serde_json::from_slice(&output.stdout).expect("the summary is JSON");
+        let summary: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{:?}: {error}: {}", output.status, stderr(&output)));
+        let code = match summary["exit_reason"].as_str() {
+            None => 0,
+            Some("cost_limit") => 4,
+            Some("interrupted") => 130,
+            Some(_) => 3,
+        };
+        assert_eq!(output.status.code(), Some(code), "{summary}: {}", stderr(&output));
         let count = |key: &str| summary[key].as_u64().unwrap_or_else(|| panic!("{key} is a count"));
         let sum: u64 =
             ["stored", "validation_failures", "processing_errors", "timed_out", "unchanged", "filtered"].iter().map(|key| count(key)).sum();
         assert_eq!(count("received"), sum, "{summary}");
+        let records: u64 =
+            ["records_with_spans", "records_companion", "records_skipped", "records_rejected"].iter().map(|key| count(key)).sum();
+        assert_eq!(count("records_read"), records, "{summary}");
         summary
     }
 

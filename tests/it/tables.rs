@@ -51,7 +51,7 @@ fn errors_of_a_place_are_replaced_when_its_object_is_read_again_and_others_stay(
 fn all_three_tables_exist_after_an_empty_run() {
     let place = Place::new();
     place.put("empty.jsonl", "");
-    let summary = place.run(&[]);
+    let summary = place.run(&["--allow-empty"]);
     assert_eq!(summary["received"], 0);
     for (table, rows) in [("patterns", 0), ("errors", 0), ("runs", 1)] {
         assert_eq!(place.rows(&format!("select count(*) n from {table}"))[0]["n"], rows, "{table}");

@@ -489,6 +489,8 @@ mod tests {
             format!(r#"{{"resourceSpans":[{{"resource":{{}},"spans":[{span}]}}]}}"#),
             format!(r#"{{"ExportTraceServiceRequest":{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}}}"#),
             format!(r#"{{"resource_spans":{{"scope_spans":{{"spans":{span}}}}}}}"#),
+            format!(r#"{{"resourceSpans":[],"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}],"spans":[]}}]}}]}}"#),
+            format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}],"scope_spans":null}}],"resource_spans":[]}}"#),
             format!(r#"{{"resourceMetrics":[{{}}],"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#),
         ] {
             let out = parse(&read);

@@ -30,21 +30,15 @@ pub(super) fn request(tree: Value<'_>, place: &Place<'_>, out: &mut Parsed) -> A
 }
 
 fn spans_of_resource(group: Value<'_>, batch: &mut Batch<'_>, out: &mut Parsed) {
-    let mut group = match Fields::of_map(group) {
-        Ok(group) => group,
-        Err(_) => return reject(batch, "resourceSpans[]", out),
-    };
+    let Ok(mut group) = Fields::of_map(group) else { return reject(batch, "resourceSpans[]", out) };
     let resource = resource(group.take(&["resource"]));
     let scopes = list(group.take(&["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"]));
     let direct = list(group.take(&["spans"]));
     batch.check_keys("resourceSpans[]", group.first_unknown_key(), scopes.is_empty() && direct.is_empty(), out);
     for scope in scopes {
-        let mut scope = match Fields::of_map(scope) {
-            Ok(scope) => scope,
-            Err(_) => {
-                reject(batch, "resourceSpans[].scopeSpans[]", out);
-                continue;
-            }
+        let Ok(mut scope) = Fields::of_map(scope) else {
+            reject(batch, "resourceSpans[].scopeSpans[]", out);
+            continue;
         };
         let spans = list(scope.take(&["spans"]));
         batch.check_keys("resourceSpans[].scopeSpans[]", scope.first_unknown_key(), spans.is_empty(), out);
@@ -60,21 +54,15 @@ fn spans_of_resource(group: Value<'_>, batch: &mut Batch<'_>, out: &mut Parsed) 
 }
 
 fn logs_of_resource(group: Value<'_>, batch: &mut Batch<'_>, out: &mut Parsed) {
-    let mut group = match Fields::of_map(group) {
-        Ok(group) => group,
-        Err(_) => return reject(batch, "resourceLogs[]", out),
-    };
+    let Ok(mut group) = Fields::of_map(group) else { return reject(batch, "resourceLogs[]", out) };
     let resource = resource(group.take(&["resource"]));
     let scopes = list(group.take(&["scopeLogs", "scope_logs", "instrumentationLibraryLogs", "instrumentation_library_logs"]));
     let mut records = list(group.take(&["logRecords", "log_records"]));
     batch.check_keys("resourceLogs[]", group.first_unknown_key(), scopes.is_empty() && records.is_empty(), out);
     for scope in scopes {
-        let mut scope = match Fields::of_map(scope) {
-            Ok(scope) => scope,
-            Err(_) => {
-                reject(batch, "resourceLogs[].scopeLogs[]", out);
-                continue;
-            }
+        let Ok(mut scope) = Fields::of_map(scope) else {
+            reject(batch, "resourceLogs[].scopeLogs[]", out);
+            continue;
         };
         let found = list(scope.take(&["logRecords", "log_records", "logs"]));
         batch.check_keys("resourceLogs[].scopeLogs[]", scope.first_unknown_key(), found.is_empty(), out);
@@ -190,10 +178,24 @@ impl<'a> Fields<'a> {
         self.fields.iter().any(|(name, _)| name == key)
     }
 
-    /// Takes the first of the fields `keys` that is there and not null.
+    /// Takes what stands in the fields `keys`. Lists that stand there more than once are one list; of other values the last counts.
     fn take(&mut self, keys: &[&str]) -> Value<'a> {
-        let found = self.fields.iter().position(|(name, value)| keys.contains(&name.as_ref()) && !value.is_null());
-        found.map_or(Value::Null, |index| self.fields.swap_remove(index).1)
+        let mut taken = Value::Null;
+        for (_, value) in self.fields.extract_if(.., |(name, value)| keys.contains(&name.as_ref()) || value.is_null()) {
+            taken = match (taken, value) {
+                (taken, Value::Null) => taken,
+                (Value::List(mut items), Value::List(more)) => {
+                    items.extend(more);
+                    Value::List(items)
+                }
+                (Value::Null, value) => value,
+                (_, value) => {
+                    self.unread += 1;
+                    value
+                }
+            };
+        }
+        taken
     }
 
     fn first_key(&self) -> Option<&str> {
