@@ -166,6 +166,16 @@ pub struct Parsed {
 }
 
 impl Parsed {
+    /// Spans, log records and rows about whole traces.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// What could not be read.
+    pub fn rejections(&self) -> &[Rejection] {
+        &self.rejections
+    }
+
     /// Takes a span.
     pub fn span(&mut self, piece: Piece) -> Accounted {
         self.pieces.push(piece);
