@@ -91,7 +91,8 @@ fn values_of(text: &str) -> Option<Vec<Cow<'_, str>>> {
         return Some(items.into_iter().map(|item| Cow::Borrowed(item.get())).collect());
     }
     let values = json::values_in(text);
-    (values.len() > 1).then(|| values.into_iter().map(Cow::Borrowed).collect())
+    let is_other = values.len() > 1 || values.first().is_some_and(|value| value.len() < text.len());
+    is_other.then(|| values.into_iter().map(Cow::Borrowed).collect())
 }
 
 /// The keys of the first JSON object of a record, by which its format is told; nothing where it holds none.
@@ -146,6 +147,8 @@ mod tests {
             (format!("[{twice}]"), 1),
             (format!("{MESSAGE}{MESSAGE} {MESSAGE}"), 3),
             (format!("{MESSAGE},{MESSAGE}"), 2),
+            (format!("\u{feff}{MESSAGE},"), 1),
+            (format!("\u{1e}{MESSAGE}"), 1),
         ] {
             assert_eq!(contents(record.as_bytes()), vec!["hi"; count], "{record}");
             assert!(keys(record.as_bytes()).unwrap().contains(&"role".to_owned()), "{record}");

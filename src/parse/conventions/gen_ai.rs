@@ -1,7 +1,7 @@
 //! OpenTelemetry's `GenAI` conventions: attributes, events on the span, events as log records; and the indexed keys that `OpenLLMetry` had
 //! before 0.50.
 
-use super::{SpanAttributes, indexed, item, set_message_part};
+use super::{SpanAttributes, indexed, set_message_part};
 use crate::model::{Message, Span, SpanKind};
 use crate::parse::messages;
 use crate::parse::value::Value;
@@ -54,14 +54,14 @@ impl SpanAttributes {
     /// The indexed keys of `OpenLLMetry` before 0.50: `gen_ai.completion.0.tool_calls.0.name`.
     fn set_gen_ai_item<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
         if let Some((index, rest)) = key.strip_prefix("gen_ai.prompt.").and_then(indexed) {
-            return set_message_part(item(&mut self.prompts, index)?, rest, value);
+            return set_message_part(self.prompts.at(index), rest, value);
         }
         if let Some((index, rest)) = key.strip_prefix("gen_ai.completion.").and_then(indexed) {
             if rest == "finish_reason" {
                 self.span.finish_reasons.extend(value.into_text());
                 return None;
             }
-            return set_message_part(item(&mut self.completions, index)?, rest, value);
+            return set_message_part(self.completions.at(index), rest, value);
         }
         Some(value)
     }

@@ -13,6 +13,7 @@
 mod gen_ai;
 mod openinference;
 mod settle;
+mod sparse;
 
 use std::borrow::Cow;
 
@@ -20,19 +21,20 @@ pub(super) use self::gen_ai::add_event;
 use self::gen_ai::add_span_event;
 pub(super) use self::openinference::openinference_kind;
 pub(super) use self::settle::settled;
+use self::sparse::{MessageParts, Sparse};
 use super::messages;
 use super::value::Value;
-use crate::model::{Attribute, Document, Exception, Message, Span, SpanKind, Status, ToolUse};
-
-/// Indexes beyond this are kept as plain attributes: a hostile index must not size a list.
-const INDEX_MAX: usize = 10_000;
+use crate::model::{Attribute, Document, Exception, Span, SpanKind, Status, ToolUse};
 
 /// Puts attributes into the fields of a span, one at a time, then settles what only all of them together tell.
 pub(in crate::parse) struct SpanAttributes {
     span: Span,
-    documents: Vec<Document>,
-    prompts: Vec<Message>,
-    completions: Vec<Message>,
+    /// Lists of which each attribute names one item by its index.
+    input_items: Sparse<MessageParts>,
+    output_items: Sparse<MessageParts>,
+    documents: Sparse<Document>,
+    prompts: Sparse<MessageParts>,
+    completions: Sparse<MessageParts>,
     /// How much what stands in `model` and `provider` is worth: attributes come in any order, and several name them.
     model_rank: u8,
     provider_rank: u8,
@@ -48,9 +50,11 @@ impl SpanAttributes {
     pub(in crate::parse) fn new(span: Span) -> Self {
         Self {
             span,
-            documents: Vec::new(),
-            prompts: Vec::new(),
-            completions: Vec::new(),
+            input_items: Sparse::default(),
+            output_items: Sparse::default(),
+            documents: Sparse::default(),
+            prompts: Sparse::default(),
+            completions: Sparse::default(),
             model_rank: 0,
             provider_rank: 0,
             said: None,
@@ -166,14 +170,14 @@ impl SpanAttributes {
 
     /// The span, once all attributes are in.
     pub(in crate::parse) fn finish(mut self) -> Span {
-        if !self.prompts.is_empty() {
-            self.span.input = self.prompts;
+        for items in [self.input_items, self.prompts].into_iter().filter(|items| !items.is_empty()) {
+            self.span.input = items.into_messages();
         }
-        if !self.completions.is_empty() {
-            self.span.output = self.completions;
+        for items in [self.output_items, self.completions].into_iter().filter(|items| !items.is_empty()) {
+            self.span.output = items.into_messages();
         }
         if !self.documents.is_empty() {
-            self.span.documents = Some(self.documents);
+            self.span.documents = Some(self.documents.into_items().collect());
         }
         if let Some(said) = self.said {
             let span = &mut self.span;
@@ -269,7 +273,8 @@ fn traceloop_kind(word: &str) -> Option<SpanKind> {
     }
 }
 
-fn set_message_part<'v>(message: &mut Message, part: &str, value: Value<'v>) -> Option<Value<'v>> {
+fn set_message_part<'v>(parts: &mut MessageParts, part: &str, value: Value<'v>) -> Option<Value<'v>> {
+    let message = &mut parts.message;
     match part {
         "role" => message.role = value.into_text().unwrap_or_default(),
         "content" => message.content = value.into_text().unwrap_or_default(),
@@ -289,7 +294,7 @@ fn set_message_part<'v>(message: &mut Message, part: &str, value: Value<'v>) -> 
                 return Some(value);
             }
             let Some((index, rest)) = part.strip_prefix("tool_calls.").and_then(indexed) else { return Some(value) };
-            let call = item(&mut message.tool_calls, index)?;
+            let call = parts.tool_calls.at(index);
             match rest.strip_prefix("tool_call.").unwrap_or(rest) {
                 "id" => call.id = value.into_text(),
                 "function.name" | "name" => call.name = value.into_text().unwrap_or_default(),
@@ -299,17 +304,6 @@ fn set_message_part<'v>(message: &mut Message, part: &str, value: Value<'v>) -> 
         }
     }
     None
-}
-
-/// The list item at `index`, with the list grown to it; nothing for a hostile index.
-fn item<T: Default>(list: &mut Vec<T>, index: usize) -> Option<&mut T> {
-    if index >= INDEX_MAX {
-        return None;
-    }
-    if list.len() <= index {
-        list.resize_with(index + 1, T::default);
-    }
-    list.get_mut(index)
 }
 
 /// Splits `3.message.role` into `(3, "message.role")`.

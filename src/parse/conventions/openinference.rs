@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{SpanAttributes, indexed, item, set_message_part};
+use super::{SpanAttributes, indexed, set_message_part};
 use crate::model::SpanKind;
 use crate::parse::messages;
 use crate::parse::value::Value;
@@ -43,8 +43,8 @@ impl SpanAttributes {
     fn set_openinference_item<'v>(&mut self, key: &str, value: Value<'v>) -> Option<Value<'v>> {
         for (prefix, is_input) in [("llm.input_messages.", true), ("llm.output_messages.", false)] {
             if let Some((index, rest)) = key.strip_prefix(prefix).and_then(indexed) {
-                let list = if is_input { &mut self.span.input } else { &mut self.span.output };
-                return set_message_part(item(list, index)?, rest.strip_prefix("message.").unwrap_or(rest), value);
+                let items = if is_input { &mut self.input_items } else { &mut self.output_items };
+                return set_message_part(items.at(index), rest.strip_prefix("message.").unwrap_or(rest), value);
             }
             if key.strip_prefix(prefix.trim_end_matches('.')).is_some_and(str::is_empty) {
                 let found = self.tree(&value).and_then(|tree| messages::from_tree(&without_message_prefix(&tree)));
@@ -59,7 +59,7 @@ impl SpanAttributes {
             }
         }
         if let Some((index, rest)) = key.strip_prefix("retrieval.documents.").and_then(indexed) {
-            let document = item(&mut self.documents, index)?;
+            let document = self.documents.at(index);
             match rest.strip_prefix("document.").unwrap_or(rest) {
                 "content" => document.content = value.into_text().unwrap_or_default(),
                 "id" => document.id = value.into_text(),
@@ -132,7 +132,7 @@ mod tests {
             ("user.id", "u"),
         ]);
         assert_eq!(span.kind, SpanKind::Llm);
-        assert_eq!(span.output.len(), 1);
+        assert_eq!(span.output.iter().map(|message| message.role.as_str()).collect::<Vec<_>>(), ["assistant", "hostile"]);
         assert_eq!(span.output[0].tool_calls[0].arguments, "{\"x\"");
         assert_eq!(span.attribute("user.id"), Some("u"));
     }
