@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
@@ -17,7 +16,7 @@ use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, Sp
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
 use crate::select;
-use crate::store::{self, Location, Object, StoreError};
+use crate::store::{self, Listing, Location, StoreError};
 use crate::validate::{self, Pattern, PatternSchema, SchemaError};
 use crate::write::{Finished, LabelCount, WriteError, WriteOptions, Writer};
 
@@ -231,7 +230,7 @@ pub struct Prepared {
     config: AnalysisConfig,
     format: Option<&'static dyn Format>,
     inputs: Vec<Location>,
-    objects: BoxStream<'static, Result<Object, StoreError>>,
+    objects: Listing,
     rules: Vec<(String, String)>,
     embedded: Embedded,
     redactor: Arc<Redactor>,
@@ -250,7 +249,7 @@ impl Prepared {
         let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
         let rules = rule_files(&config.rules)?;
         let embedded = Embedded::with_rules(&rules)?;
-        let objects = store::objects(&inputs, output).await?;
+        let objects = store::objects(&inputs, output, false).await?;
         let key = redaction_key(&config.redaction_key)?;
         let key_made_at = key.made_at().map(std::path::Path::to_owned);
         let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
@@ -344,7 +343,7 @@ impl Prepared {
             bodies: Bodies::new(self.inputs, config.record_bytes_max),
         };
 
-        let records = read::records(self.objects, reading, read_counts, shutdown);
+        let records = read::records(self.objects, reading, read_counts, &fatal, shutdown);
         let traces = parse::traces(records, &gathering, parse_counts, &fatal);
         let traces = counted(traces, &progress.received);
         let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
