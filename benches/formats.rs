@@ -27,9 +27,10 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use failsift::limits::RECORD_BYTES_MAX;
+use failsift::model::Fatal;
 use failsift::parse::{FORMATS, Format, Parsed, Place, Position};
 use failsift::read::{self, Chunk, ReadCounts, ReadOptions};
-use failsift::store::Location;
+use failsift::store::{self, Location};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -116,9 +117,11 @@ fn fastest(mut work: impl FnMut()) -> Duration {
 
 /// Reads and parses an object; returns how many spans came out.
 async fn parse(format: &dyn Format, path: &Path) -> u64 {
-    let objects = Location::parse(&path.display().to_string()).expect("a location").objects().await.expect("the input");
+    let location = Location::parse(&path.display().to_string()).expect("a location");
+    let nowhere = store::table_url("failsift-out").expect("a location");
+    let objects = store::objects(&[location], &nowhere, false).await.expect("the input");
     let options = ReadOptions { record_bytes_max: RECORD_BYTES_MAX };
-    let mut chunks = read::records(objects, options, Arc::new(ReadCounts::default()), CancellationToken::new());
+    let mut chunks = read::records(objects, options, Arc::new(ReadCounts::default()), &Fatal::default(), CancellationToken::new());
     let mut spans = 0;
     while let Some(chunk) = chunks.next().await {
         let mut out = Parsed::default();

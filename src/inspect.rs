@@ -42,7 +42,7 @@ pub async fn inspect(location: Location, format: Option<&'static dyn Format>) ->
     let key = RedactionKey::from_text(&uuid::Uuid::new_v4().to_string())?;
     let redactor = Arc::new(Redactor::new(key));
     let nowhere = store::table_url("failsift-out")?;
-    let objects = store::objects(std::slice::from_ref(&location), &nowhere).await?;
+    let objects = store::objects(std::slice::from_ref(&location), &nowhere, false).await?;
     let temporary = std::env::temp_dir();
     let spill = SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
     let options = AssembleOptions {
@@ -55,7 +55,7 @@ pub async fn inspect(location: Location, format: Option<&'static dyn Format>) ->
     let parse_counts = Arc::new(ParseCounts::inspecting());
     let fatal = Fatal::default();
     let reading = ReadOptions { record_bytes_max: RECORD_BYTES_MAX };
-    let records = read::records(objects, reading, Arc::clone(&read_counts), CancellationToken::new());
+    let records = read::records(objects, reading, Arc::clone(&read_counts), &fatal, CancellationToken::new());
     let traces = parse::traces(records, &options, Arc::clone(&parse_counts), &fatal);
     let mut traces = redact::reasons(traces, &redactor);
     let mut found = Found::default();

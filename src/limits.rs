@@ -14,6 +14,12 @@ pub const CHUNKS_QUEUED_MAX: usize = 2;
 /// Objects that are read at the same time.
 pub const OBJECTS_IN_FLIGHT_MAX: usize = 4;
 
+/// Names that wait between the listing of a local folder and the reader: a listing is much faster, and a folder may hold millions.
+pub const LISTED_QUEUED_MAX: usize = 256;
+
+/// Keys that a page of a bucket's listing has: what S3 gives at most.
+pub const LISTED_PAGE_KEYS_MAX: usize = 1_000;
+
 /// How far an object may grow when decompressed, as a factor, once it has passed [`DECOMPRESSED_BYTES_FREE`]. JSON logs shrink by
 /// 10 to 50; a bomb by 1,000 and more.
 pub const DECOMPRESSION_RATIO_MAX: u64 = 500;
@@ -23,6 +29,19 @@ pub const DECOMPRESSED_BYTES_FREE: u64 = 256 * 1024 * 1024;
 
 /// Window of a zstd frame as a power of two: what `zstd --long` uses, and at most 128 MiB for one object.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Memory for unpacking an xz file: `xz -9` needs 65 MiB.
+pub const XZ_MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Layers that are taken off an object: packed, packed again by what uploaded it, and one of an encoding.
+pub const PACKED_LAYERS_MAX: usize = 3;
+
+/// Bytes of a Parquet file that comes through a pipe, from a web server or packed, for which a temporary file is needed. Files of traces
+/// have some hundred megabytes.
+pub const SPOOLED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Bytes at the end of a Parquet file that are read at once; most footers are within.
+pub const PARQUET_FOOTER_BYTES: usize = 64 * 1024;
 
 /// Rows of a Parquet batch: spans of a hundred kilobytes then still make batches of some MiB.
 pub const PARQUET_BATCH_ROWS: usize = 64;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
@@ -17,7 +16,7 @@ use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, Sp
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
 use crate::select;
-use crate::store::{self, Location, Object, StoreError};
+use crate::store::{self, Listing, Location, StoreError};
 use crate::validate::{self, Pattern, PatternSchema, SchemaError};
 use crate::write::{Finished, LabelCount, WriteError, WriteOptions, Writer};
 
@@ -59,8 +58,18 @@ pub enum RunError {
     #[error("{0}")]
     Gather(String),
     /// The inputs hold nothing that could be a trace.
-    #[error("no trace files in {0}\n  hint: check the path or prefix; --allow-empty makes an empty input end with exit code 0")]
-    NoTraceFiles(String),
+    #[error(
+        "cannot read {location}: {reason}\n  hint: check the path; names that start with _ or . and failsift's own tables are no input; --allow-empty makes an empty input end with exit code 0"
+    )]
+    NoTraceFiles {
+        /// The inputs, without credentials.
+        location: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// An input is the place of the tables.
+    #[error("cannot read {0}: it is the output, or one of its tables\n  hint: --input names traces, --output another place for the tables")]
+    InputIsOutput(String),
     /// Records were read and became nothing.
     #[error("{0} records were read and are not accounted for; nothing was written\n  hint: this is a defect of failsift, please report it")]
     RecordsLost(u64),
@@ -88,6 +97,7 @@ impl RunError {
                 | Self::RulesUnreadable { .. }
                 | Self::Detectors(_)
                 | Self::Model(_)
+                | Self::InputIsOutput(_)
                 | Self::Store(StoreError::Location { .. })
                 | Self::Key(KeyError::TooShort(_))
         )
@@ -199,7 +209,8 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let canary_missed = analysis.canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
     if summary.records_read == 0 && summary.status == RunStatus::Complete && !config.analysis.allow_empty {
         writer.leave().await;
-        return Err(RunError::NoTraceFiles(shown_inputs));
+        let reason = "no trace files, or only empty ones".to_owned();
+        return Err(RunError::NoTraceFiles { location: shown_inputs, reason });
     }
     let exit_reason =
         |summary: &RunSummary| summary.exit_reason(config.error_rate_max).or(canary_missed.then_some(ExitReason::CanaryMissed));
@@ -268,7 +279,7 @@ pub struct Prepared {
     config: AnalysisConfig,
     format: Option<&'static dyn Format>,
     inputs: Vec<Location>,
-    objects: BoxStream<'static, Result<Object, StoreError>>,
+    objects: Listing,
     rules: Vec<(String, String)>,
     embedded: Embedded,
     redactor: Arc<Redactor>,
@@ -287,7 +298,13 @@ impl Prepared {
         let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
         let rules = rule_files(&config.rules)?;
         let embedded = Embedded::with_rules(&rules)?;
-        let objects = store::objects(&inputs, output).await?;
+        if let Some(input) = inputs.iter().find(|input| store::same_place(input, output)) {
+            return Err(RunError::InputIsOutput(input.shown().to_owned()));
+        }
+        let objects = store::objects(&inputs, output, config.allow_empty).await.map_err(|error| match error {
+            StoreError::Empty { location, reason } => RunError::NoTraceFiles { location, reason },
+            other => RunError::Store(other),
+        })?;
         let key = redaction_key(&config.redaction_key)?;
         let key_made_at = key.made_at().map(std::path::Path::to_owned);
         let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
@@ -381,7 +398,7 @@ impl Prepared {
             bodies: Bodies::new(self.inputs, config.record_bytes_max),
         };
 
-        let records = read::records(self.objects, reading, read_counts, shutdown);
+        let records = read::records(self.objects, reading, read_counts, &fatal, shutdown);
         let traces = parse::traces(records, &gathering, parse_counts, &fatal);
         let traces = counted(traces, &progress.received);
         let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);

@@ -107,7 +107,7 @@ type Batches = stream::BoxStream<'static, Result<RecordBatch, DataFusionError>>;
 /// Starts reading; rows come as traces are gathered.
 async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, DataFusionError> {
     let failed = |error: &dyn std::fmt::Display| DataFusionError::External(error.to_string().into());
-    let objects = store::objects(&input.locations, &input.tables).await.map_err(|error| failed(&error))?;
+    let objects = store::objects(&input.locations, &input.tables, false).await.map_err(|error| failed(&error))?;
     let temporary = std::env::temp_dir();
     let spill = SpillFolder::create(&temporary)
         .map_err(|error| failed(&format!("cannot make a folder for spilling below {}: {error}", temporary.display())))?;
@@ -119,7 +119,7 @@ async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, Data
     };
     let fatal = Fatal::default();
     let reading = ReadOptions { record_bytes_max: input.record_bytes_max };
-    let records = read::records(objects, reading, Arc::new(ReadCounts::default()), CancellationToken::new());
+    let records = read::records(objects, reading, Arc::new(ReadCounts::default()), &fatal, CancellationToken::new());
     let traces = parse::traces(records, &options, Arc::new(ParseCounts::default()), &fatal);
     let redacted = redact::reasons(redact::traces(traces, &input.redactor), &input.redactor);
     let rows = redacted

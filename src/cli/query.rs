@@ -78,10 +78,8 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failu
         memory_bytes: limits::GATHER_MEMORY_BYTES,
         redactor: Arc::new(Redactor::new(pipeline::redaction_key(&source)?).with_own(Own::read(&args.redaction_rules)?)),
     };
-    for location in &input.locations {
-        // What does not exist is said before the SQL is looked at.
-        drop(location.objects().await?);
-    }
+    // What does not exist is said before the SQL is looked at.
+    drop(store::objects(&input.locations, &input.tables, false).await?);
     let (table, unread) = spans::table(input).map_err(QueryError::from)?;
     Ok((TablesSession::open_with_spans(&args.tables, args.as_of, table).await?, Some(unread)))
 }

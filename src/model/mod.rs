@@ -4,6 +4,7 @@
 //! out of every stage, and [`RunSummary`] counts what became of everything.
 
 mod draft;
+mod fatal;
 mod key;
 mod pattern;
 mod rejection;
@@ -14,6 +15,7 @@ mod trace;
 mod vocabulary;
 
 pub use draft::{Draft, Evidence, EvidenceKind};
+pub use fatal::Fatal;
 pub use key::{hex, text_key};
 pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};

@@ -10,7 +10,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, BinaryArray, BinaryBuilder, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -41,7 +41,7 @@ use crate::limits::{
     BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX,
     SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
 };
-use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Stage, Trace};
+use crate::model::{Fatal, Kind, Outcome, OutcomeStream, Rejection, Stage, Trace};
 use crate::pool;
 use crate::read::Chunk;
 
@@ -119,22 +119,6 @@ impl ParseCounts {
             let room = SUMMARY_SKIPPED_MAX.saturating_sub(list.len());
             list.extend(objects.into_iter().take(room));
         }
-    }
-}
-
-/// What ends a run rather than a trace: the disk that gathering spills to is full. Filled at most once.
-#[derive(Debug, Clone, Default)]
-pub struct Fatal(Arc<OnceLock<String>>);
-
-impl Fatal {
-    /// The failure, if there was one.
-    pub fn get(&self) -> Option<&str> {
-        self.0.get().map(String::as_str)
-    }
-
-    fn set(&self, reason: String) {
-        // The first reason is the one that counts.
-        let _ = self.0.set(reason);
     }
 }
 

@@ -20,6 +20,10 @@ pub(super) fn cell(column: &ArrayRef, row: usize) -> Value<'_> {
         DataType::Utf8 => Value::Text(Cow::Borrowed(column.as_string::<i32>().value(row))),
         DataType::LargeUtf8 => Value::Text(Cow::Borrowed(column.as_string::<i64>().value(row))),
         DataType::Utf8View => Value::Text(Cow::Borrowed(column.as_string_view().value(row))),
+        DataType::Binary => bytes(column, row, column.as_binary::<i32>().value(row)),
+        DataType::LargeBinary => bytes(column, row, column.as_binary::<i64>().value(row)),
+        DataType::BinaryView => bytes(column, row, column.as_binary_view().value(row)),
+        DataType::FixedSizeBinary(_) => bytes(column, row, column.as_fixed_size_binary().value(row)),
         DataType::Boolean => Value::Bool(column.as_boolean().value(row)),
         DataType::Int8 => Value::Int(column.as_primitive::<Int8Type>().value(row).into()),
         DataType::Int16 => Value::Int(column.as_primitive::<Int16Type>().value(row).into()),
@@ -52,12 +56,28 @@ pub(super) fn cell(column: &ArrayRef, row: usize) -> Value<'_> {
             Value::Map((0..entries.len()).map(pair).collect())
         }
         DataType::Dictionary(_, _) => {
-            let Ok(values) = arrow::compute::cast(&column.slice(row, 1), &DataType::Utf8) else { return Value::Null };
-            cell(&values, 0).into_owned()
+            let key = column.slice(row, 1).as_any_dictionary_opt().and_then(|one| one.normalized_keys().first().copied());
+            match (column.as_any_dictionary_opt(), key) {
+                (Some(column), Some(key)) if key < column.values().len() => cell(column.values(), key),
+                _ => Value::Null,
+            }
         }
-        _ => ArrayFormatter::try_new(column, &FormatOptions::default())
-            .map_or(Value::Null, |formatter| Value::Text(Cow::Owned(formatter.value(row).to_string()))),
+        _ => formatted(column, row),
     }
+}
+
+/// Bytes that some writers leave without saying that they are text. What is none, such as a binary id, is shown in hexadecimal.
+fn bytes<'a>(column: &ArrayRef, row: usize, value: &'a [u8]) -> Value<'a> {
+    let is_control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t' | 0x1b);
+    match std::str::from_utf8(value) {
+        Ok(text) if !value.iter().any(is_control) => Value::Text(Cow::Borrowed(text)),
+        _ => formatted(column, row),
+    }
+}
+
+fn formatted<'a>(column: &ArrayRef, row: usize) -> Value<'a> {
+    ArrayFormatter::try_new(column, &FormatOptions::default())
+        .map_or(Value::Null, |formatter| Value::Text(Cow::Owned(formatter.value(row).to_string())))
 }
 
 fn list<'a>(items: &ArrayRef) -> Value<'a> {
@@ -73,4 +93,51 @@ fn timestamp<'a>(column: &ArrayRef, unit: TimeUnit, row: usize) -> Value<'a> {
         TimeUnit::Nanosecond => (column.as_primitive::<TimestampNanosecondType>().value(row), 1),
     };
     value.checked_mul(factor).map_or(Value::Null, Value::Int)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{BinaryArray, FixedSizeBinaryArray, LargeBinaryArray, LargeStringArray, StringArray, StringViewArray};
+    use arrow::compute::cast;
+
+    use super::*;
+
+    fn text(text: &str) -> Value<'_> {
+        Value::Text(Cow::Borrowed(text))
+    }
+
+    #[test]
+    fn text_is_text_however_a_column_is_typed() {
+        let values = [Some("ünï"), None, Some("{\"a\": 1}\n")];
+        let bytes: Vec<Option<&[u8]>> = values.iter().map(|value| value.map(str::as_bytes)).collect();
+        let dictionary = |values: DataType| DataType::Dictionary(Box::new(DataType::Int16), Box::new(values));
+        let strings: ArrayRef = Arc::new(StringArray::from(values.to_vec()));
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(LargeStringArray::from(values.to_vec())),
+            Arc::new(StringViewArray::from(values.to_vec())),
+            Arc::new(BinaryArray::from(bytes.clone())),
+            Arc::new(LargeBinaryArray::from(bytes.clone())),
+            cast(&strings, &DataType::BinaryView).unwrap(),
+            cast(&strings, &dictionary(DataType::Utf8)).unwrap(),
+            cast(&strings, &dictionary(DataType::LargeUtf8)).unwrap(),
+            cast(&strings, &dictionary(DataType::Binary)).unwrap(),
+            strings,
+        ];
+        for column in columns {
+            let found: Vec<Value<'_>> = (0..3).map(|row| cell(&column, row)).collect();
+            assert_eq!(found, [text("ünï"), Value::Null, text("{\"a\": 1}\n")], "{}", column.data_type());
+            // A part of a column counts its rows from its own start.
+            assert_eq!(cell(&column.slice(2, 1), 0), text("{\"a\": 1}\n"), "{}", column.data_type());
+        }
+    }
+
+    #[test]
+    fn fixed_bytes_are_text_or_an_id() {
+        let ids: [&[u8]; 2] = [b"4bf92f3577b34da6", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff]];
+        let column: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter(ids.into_iter()).unwrap());
+        assert_eq!(cell(&column, 0), text("4bf92f3577b34da6"));
+        assert_eq!(cell(&column, 1), text("000102030405060708090a0b0c0d0eff"));
+    }
 }

@@ -109,44 +109,6 @@ pub(super) fn top_level_keys(text: &str) -> Option<Vec<String>> {
     serde_json::from_str::<Keys>(text).ok().map(|keys| keys.0)
 }
 
-/// The JSON values of a text that holds several, with nothing, white space, commas, byte order marks, record separators (RFC 7464) or NUL (where
-/// a log was cut while it was written) between them. Only brackets and strings are looked at, so what comes out may be no JSON; the last value may be cut.
-pub(super) fn values_in(text: &str) -> Vec<&str> {
-    let is_separator = |character: char| character.is_whitespace() || matches!(character, ',' | '\u{feff}' | '\u{1e}' | '\0');
-    let mut values = Vec::new();
-    let mut rest = text.trim_matches(is_separator);
-    while !rest.is_empty() {
-        let (value, behind) = rest.split_at(value_end(rest));
-        values.push(value.trim_end());
-        rest = behind.trim_start_matches(is_separator);
-    }
-    values
-}
-
-/// Where the first value of a text ends, which is never at its start.
-fn value_end(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let (mut depth, mut in_string, mut at) = (0_usize, false, 0);
-    while let Some(byte) = bytes.get(at) {
-        at += 1;
-        match byte {
-            b'\\' if in_string => at += 1,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            // A bare word or number ends where the next value begins.
-            _ if depth == 0 && bytes.get(at).is_none_or(|next| matches!(next, b'{' | b'[' | b',')) => return at,
-            _ => continue,
-        }
-        if depth == 0 && !in_string {
-            break;
-        }
-    }
-    // An escape at the very end leads behind it.
-    at.min(bytes.len())
-}
-
 /// A string that borrows from the line unless it holds escapes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
@@ -228,21 +190,6 @@ mod tests {
         let thing: Thing<'_> = parse(r#"{"other":{"a":[1,true,null,-2,0.5,"x"]},"title":"t","parts":[{"name":null}]}"#).unwrap();
         assert_eq!((thing.name.0.as_ref(), thing.parts.len()), ("t", 1));
         assert!(parse::<Thing<'_>>(r#"{"name": 7}"#).is_err() && parse::<Thing<'_>>("[]").is_err());
-    }
-
-    #[test]
-    fn values_of_a_text_are_told_apart_by_brackets() {
-        for (text, expected) in [
-            ("{\"a\":\"}{\"}{\"b\":1}", vec!["{\"a\":\"}{\"}", "{\"b\":1}"]),
-            ("[1] , {}\u{1e}\u{feff}{\"c\": [{}]}", vec!["[1]", "{}", "{\"c\": [{}]}"]),
-            ("{\"a\": \"\\\"}\"} {\"cut\": ", vec!["{\"a\": \"\\\"}\"}", "{\"cut\":"]),
-            ("7,true{}", vec!["7", "true", "{}"]),
-            ("plain text", vec!["plain text"]),
-            ("", vec![]),
-        ] {
-            assert_eq!(values_in(text), expected, "{text}");
-        }
-        assert_eq!(values_in(&"{\\".repeat(1_000)).len(), 1);
     }
 
     #[test]

@@ -39,7 +39,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-pub use self::assemble::{AssembleOptions, Fatal, ParseCounts, traces};
+pub use self::assemble::{AssembleOptions, ParseCounts, traces};
 pub use self::parsed::{Accounted, AnnotationTarget, Parsed, RecordCounts, Skip};
 pub use self::spill::SpillFolder;
 use crate::limits::TASKS_IN_FLIGHT_MAX;
@@ -51,6 +51,7 @@ use crate::store::Object;
 pub use self::bodies::Bodies;
 pub use self::inspect::{Inspection, ObjectFacts};
 pub use self::record::Record;
+pub use crate::model::Fatal;
 pub use crate::read::Position;
 
 /// A trace format: everything that is known about one way of writing traces down.

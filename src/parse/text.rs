@@ -11,6 +11,7 @@ use super::parsed::{Accounted, Parsed, Skip};
 use super::repair::{self, Cut};
 use super::{Format, Place, Position, json};
 use crate::model::Kind;
+use crate::read::values_in;
 
 /// Lists and strings around a record that are opened: a list of strings that hold JSON is three deep.
 const WRAPPERS_MAX: usize = 3;
@@ -90,9 +91,9 @@ fn values_of(text: &str) -> Option<Vec<Cow<'_, str>>> {
     {
         return Some(items.into_iter().map(|item| Cow::Borrowed(item.get())).collect());
     }
-    let values = json::values_in(text);
+    let values = values_in(text.as_bytes());
     let is_other = values.len() > 1 || values.first().is_some_and(|value| value.len() < text.len());
-    is_other.then(|| values.into_iter().map(Cow::Borrowed).collect())
+    is_other.then(|| values.into_iter().filter_map(|range| text.get(range)).map(Cow::Borrowed).collect())
 }
 
 /// The keys of the first JSON object of a record, by which its format is told; nothing where it holds none.

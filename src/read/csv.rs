@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, Position, ReadOptions, Rows, failed_at, rejected};
+use super::{Chunk, End, Position, ReadOptions, Rows, failed_at, rejected};
 use crate::limits::{CHUNK_BYTES, PARQUET_BATCH_ROWS};
 use crate::model::{Kind, Outcome, Rejection, Stage};
 use crate::store::Object;
@@ -33,7 +33,7 @@ pub(super) fn split(
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) {
+) -> End {
     let budget = Arc::new(AtomicU64::new(0));
     let refill = || budget.store(options.record_bytes_max as u64 + READ_AHEAD_BYTES, Ordering::Relaxed);
     refill();
@@ -41,8 +41,10 @@ pub(super) fn split(
     let schema = match reader.byte_headers() {
         Ok(names) => schema(names),
         Err(error) => {
-            emit(Err(failed(object, 1, error, options)));
-            return;
+            if !shutdown.is_cancelled() {
+                emit(Err(failed(object, 1, error, options)));
+            }
+            return End::Cut;
         }
     };
     let mut rows = Columns::new(schema);
@@ -50,7 +52,7 @@ pub(super) fn split(
     let mut next_row: u64 = 0;
     loop {
         if shutdown.is_cancelled() {
-            return;
+            return End::Cut;
         }
         refill();
         match reader.read_byte_record(&mut record) {
@@ -59,24 +61,22 @@ pub(super) fn split(
                 // Rows are numbered as they stand, so what is before the odd one goes first.
                 let odd = next_row + rows.len as u64;
                 if !rows.flush(object, &mut next_row, emit) || !emit(Err(ragged(object, odd, record.len(), rows.builders.len()))) {
-                    return;
+                    return End::Cut;
                 }
                 next_row += 1;
             }
-            Ok(false) => {
-                rows.flush(object, &mut next_row, emit);
-                return;
-            }
+            Ok(false) => return End::whole_if(rows.flush(object, &mut next_row, emit)),
             Err(error) => {
                 let line = error.position().map_or_else(|| reader.position().line(), csv::Position::line);
-                rows.flush(object, &mut next_row, emit);
-                emit(Err(failed(object, line, error, options)));
-                return;
+                if rows.flush(object, &mut next_row, emit) && !shutdown.is_cancelled() {
+                    emit(Err(failed(object, line, error, options)));
+                }
+                return End::Cut;
             }
         }
         let full = rows.len >= PARQUET_BATCH_ROWS || rows.bytes >= CHUNK_BYTES;
         if full && !rows.flush(object, &mut next_row, emit) {
-            return;
+            return End::Cut;
         }
     }
 }

@@ -1,60 +1,262 @@
-//! gzip and zstd, told by their first bytes, with a cap on how far an object may grow.
+//! Packed bytes -> bytes, told by their first ones, with a cap on how far an object may grow.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, ErrorKind, Read};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use crate::limits::{DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, ZSTD_WINDOW_LOG_MAX};
+use crate::limits::{DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, XZ_MEMORY_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
 
 /// How the bytes of an object are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
-    None,
     Gzip,
     Zstd,
+    Lz4,
+    Snappy,
+    Bzip2,
+    Xz,
+    /// A frame of zstd or LZ4 without data of its own.
+    Skippable,
 }
 
 impl Compression {
-    /// Reads the magic number: RFC 1952 for gzip, RFC 8878 for zstd.
-    pub(super) fn of(head: &[u8]) -> Self {
-        match head {
+    /// Reads the magic number: RFC 1952 for gzip, RFC 8878 for zstd, the frame formats of LZ4 and Snappy, and those of bzip2 and xz.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        Some(match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            _ => Self::None,
+            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Skippable,
+            [0xff, 0x06, 0x00, 0x00, b's', b'N', b'a', b'P', b'p', b'Y', ..] => Self::Snappy,
+            [b'B', b'Z', b'h', b'1'..=b'9', 0x31 | 0x17, 0x41 | 0x72, 0x59 | 0x45, ..] => Self::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0x00, ..] => Self::Xz,
+            _ => return None,
+        })
+    }
+}
+
+/// Bytes by which a member is told.
+const MAGIC_BYTES: usize = 10;
+
+/// What is noted when an object was unpacked: bytes behind the last member that are none.
+pub(super) type Trailing = Arc<OnceLock<()>>;
+
+/// Wraps `source`, which starts with a member, so that it yields unpacked bytes. Several members or frames one after the other are one
+/// text; zeros and line ends between and behind them are padding. `packed_bytes` counts what was read of the object so far.
+pub(super) fn reader(source: Box<dyn Read + Send>, packed_bytes: &Arc<AtomicU64>, trailing: &Trailing) -> Box<dyn Read + Send> {
+    let source = Peekable { source, buffer: Vec::new(), start: 0, is_at_end: false };
+    let members = Members { state: State::Between(source), trailing: Arc::clone(trailing), is_first: true };
+    Box::new(Capped { source: members, packed_bytes: Arc::clone(packed_bytes), grown: 0 })
+}
+
+/// Members one after the other.
+struct Members {
+    state: State,
+    trailing: Trailing,
+    is_first: bool,
+}
+
+enum State {
+    Between(Peekable),
+    Inside(Decoder),
+    Ended,
+}
+
+enum Decoder {
+    Gzip(flate2::bufread::GzDecoder<Peekable>),
+    Zstd(zstd::stream::read::Decoder<'static, Peekable>),
+    Lz4(lz4_flex::frame::FrameDecoder<Peekable>),
+    Snappy(snap::read::FrameDecoder<Peekable>),
+    Bzip2(bzip2::bufread::BzDecoder<Peekable>),
+    Xz(liblzma::bufread::XzDecoder<Peekable>),
+}
+
+impl Decoder {
+    fn new(compression: Compression, source: Peekable) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::Gzip => Self::Gzip(flate2::bufread::GzDecoder::new(source)),
+            Compression::Zstd | Compression::Skippable => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(source)?.single_frame();
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                Self::Zstd(decoder)
+            }
+            Compression::Lz4 => Self::Lz4(lz4_flex::frame::FrameDecoder::new(source)),
+            Compression::Snappy => Self::Snappy(snap::read::FrameDecoder::new(source)),
+            Compression::Bzip2 => Self::Bzip2(bzip2::bufread::BzDecoder::new(source)),
+            Compression::Xz => {
+                let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES_MAX, 0)?;
+                Self::Xz(liblzma::bufread::XzDecoder::new_stream(source, stream))
+            }
+        })
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Gzip(decoder) => decoder.read(buffer),
+            Self::Zstd(decoder) => decoder.read(buffer),
+            Self::Lz4(decoder) => decoder.read(buffer),
+            Self::Snappy(decoder) => decoder.read(buffer),
+            Self::Bzip2(decoder) => decoder.read(buffer),
+            Self::Xz(decoder) => decoder.read(buffer),
+        }
+    }
+
+    /// What stands behind the member. The decoder of LZ4 takes the end of the source for the end of a frame.
+    fn ended(self) -> io::Result<Peekable> {
+        let is_cut = matches!(&self, Self::Lz4(decoder) if decoder.get_ref().is_at_end);
+        if is_cut {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        Ok(match self {
+            Self::Gzip(decoder) => decoder.into_inner(),
+            Self::Zstd(decoder) => decoder.finish(),
+            Self::Lz4(decoder) => decoder.into_inner(),
+            Self::Snappy(decoder) => decoder.into_inner(),
+            Self::Bzip2(decoder) => decoder.into_inner(),
+            Self::Xz(decoder) => decoder.into_inner(),
+        })
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.state = match std::mem::replace(&mut self.state, State::Ended) {
+                State::Ended => return Ok(0),
+                State::Between(source) => self.next_member(source)?,
+                State::Inside(mut decoder) => match decoder.read(buffer) {
+                    Ok(0) => State::Between(decoder.ended()?),
+                    Ok(read) => {
+                        self.state = State::Inside(decoder);
+                        return Ok(read);
+                    }
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {
+                        self.state = State::Inside(decoder);
+                        return Err(error);
+                    }
+                    Err(error) => return Err(of_decoder(error)),
+                },
+            };
         }
     }
 }
 
-/// Wraps `source` so that it yields decompressed bytes. Several gzip members or zstd frames one after the other are one text.
-pub(super) fn reader(source: Box<dyn Read + Send>, compression: Compression, compressed_bytes: u64) -> Box<dyn Read + Send> {
-    let decompressed: Box<dyn Read + Send> = match compression {
-        Compression::None => return source,
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(io::BufReader::with_capacity(128 * 1024, source))),
-        Compression::Zstd => match zstd::stream::read::Decoder::new(source) {
-            Ok(mut decoder) => match decoder.window_log_max(ZSTD_WINDOW_LOG_MAX) {
-                Ok(()) => Box::new(decoder),
-                Err(error) => return Box::new(Failed(Some(error))),
-            },
-            Err(error) => return Box::new(Failed(Some(error))),
-        },
-    };
-    let allowed = compressed_bytes.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSED_BYTES_FREE);
-    Box::new(Capped { source: decompressed, left: allowed })
+impl Members {
+    fn next_member(&mut self, mut source: Peekable) -> io::Result<State> {
+        loop {
+            let head = source.peek(MAGIC_BYTES)?;
+            let is_first = std::mem::replace(&mut self.is_first, false);
+            match head {
+                [] => return Ok(State::Ended),
+                [0 | b'\n' | b'\r' | b' ' | b'\t', ..] if !is_first => {
+                    let padding = source.fill_buf()?.iter().take_while(|byte| matches!(byte, 0 | b'\n' | b'\r' | b' ' | b'\t')).count();
+                    source.consume(padding);
+                }
+                head => match Compression::of(head) {
+                    Some(Compression::Skippable) => skip_frame(&mut source)?,
+                    Some(compression) => {
+                        source.is_at_end = false;
+                        return Decoder::new(compression, source).map(State::Inside);
+                    }
+                    None => {
+                        let _ = self.trailing.set(());
+                        return Ok(State::Ended);
+                    }
+                },
+            }
+        }
+    }
+}
+
+/// A frame of four bytes of magic, four of length (little-endian), and so many bytes.
+fn skip_frame(source: &mut Peekable) -> io::Result<()> {
+    let mut header = [0; 8];
+    source.read_exact(&mut header)?;
+    let [_, _, _, _, length @ ..] = header;
+    let length = u64::from(u32::from_le_bytes(length));
+    let skipped = io::copy(&mut source.take(length), &mut io::sink())?;
+    if skipped == length { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
+}
+
+/// Decoders call corrupt data by many names; failures of the source have a number of the system, or kinds of their own.
+fn of_decoder(error: io::Error) -> io::Error {
+    let is_of_data = matches!(error.kind(), ErrorKind::Other | ErrorKind::InvalidInput | ErrorKind::InvalidData);
+    if is_of_data && error.raw_os_error().is_none() { io::Error::new(ErrorKind::InvalidData, error) } else { error }
+}
+
+/// A buffered reader that can look some bytes ahead.
+struct Peekable {
+    source: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    start: usize,
+    /// Somebody asked for more than there is.
+    is_at_end: bool,
+}
+
+impl Peekable {
+    const BUFFER_BYTES: usize = 128 * 1024;
+
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    /// The next `count` bytes, fewer only at the end.
+    fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
+        while self.rest().len() < count && self.read_more()? > 0 {}
+        Ok(self.rest())
+    }
+
+    fn read_more(&mut self) -> io::Result<usize> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let end = self.buffer.len();
+        self.buffer.resize(end + Self::BUFFER_BYTES, 0);
+        let read = loop {
+            match self.source.read(self.buffer.get_mut(end..).unwrap_or_default()) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.buffer.truncate(end + *read.as_ref().unwrap_or(&0));
+        self.is_at_end = matches!(read, Ok(0));
+        read
+    }
+}
+
+impl BufRead for Peekable {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.peek(1)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start = self.buffer.len().min(self.start + count);
+    }
+}
+
+impl Read for Peekable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
+    }
 }
 
 /// Stops a decompression bomb.
 struct Capped {
-    source: Box<dyn Read + Send>,
-    left: u64,
+    source: Members,
+    packed_bytes: Arc<AtomicU64>,
+    grown: u64,
 }
 
 impl Read for Capped {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("it grows more than {DECOMPRESSION_RATIO_MAX} times when decompressed (a bomb?)"),
-            )
-        })?;
+        self.grown = self.grown.saturating_add(read as u64);
+        let packed = self.packed_bytes.load(Ordering::Relaxed);
+        if self.grown > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSED_BYTES_FREE) {
+            let what = format!("it grows more than {DECOMPRESSION_RATIO_MAX} times when decompressed (a bomb?)");
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        }
         Ok(read)
     }
 }
@@ -69,45 +271,114 @@ impl Read for Failed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::read::tests::Steps;
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn read_all(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-        let compression = Compression::of(&bytes);
-        let size = bytes.len() as u64;
-        let mut out = Vec::new();
-        reader(Box::new(io::Cursor::new(bytes)), compression, size).read_to_end(&mut out)?;
-        Ok(out)
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::encode_all(bytes, 1).unwrap()
+    }
+
+    fn lz4(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn snappy(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = snap::write::FrameEncoder::new(Vec::new());
+        encoder.write_all(bytes).unwrap();
+        encoder.into_inner().unwrap()
+    }
+
+    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn xz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 1);
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    type Pack = fn(&[u8]) -> Vec<u8>;
+
+    const ALL: [(&str, Pack); 6] = [("gzip", gzip), ("zstd", zstd), ("lz4", lz4), ("snappy", snappy), ("bzip2", bzip2), ("xz", xz)];
+
+    /// What comes out, and whether something stood behind the members.
+    fn read_all(bytes: Vec<u8>, step: usize) -> io::Result<(Vec<u8>, bool)> {
+        let packed = Arc::new(AtomicU64::new(bytes.len() as u64));
+        let (trailing, mut out) = (Trailing::default(), Vec::new());
+        reader(Box::new(Steps(bytes, step)), &packed, &trailing).read_to_end(&mut out)?;
+        Ok((out, trailing.get().is_some()))
     }
 
     #[test]
-    fn members_and_frames_in_a_row_are_one_text() {
-        assert_eq!(read_all([gzip(b"one"), gzip(b"two")].concat()).unwrap(), b"onetwo");
-        let frame = |text: &[u8]| zstd::encode_all(text, 1).unwrap();
-        assert_eq!(read_all([frame(b"one"), frame(b"two")].concat()).unwrap(), b"onetwo");
+    fn members_in_a_row_are_one_text_and_padding_is_nothing() {
+        for (name, pack) in ALL {
+            for step in [1, 7, 1_000_000] {
+                let whole = [pack(b"one"), pack(b"two")].concat();
+                assert_eq!(read_all(whole.clone(), step).unwrap(), (b"onetwo".to_vec(), false), "{name}");
+                if name == "snappy" {
+                    continue;
+                }
+                for padding in [&b"\n"[..], b"\r\n\n", &[0; 700]] {
+                    let padded = [&pack(b"one"), padding, &pack(b"two"), padding].concat();
+                    assert_eq!(read_all(padded, step).unwrap(), (b"onetwo".to_vec(), false), "{name}");
+                }
+                let garbage = [&whole[..], b"\nplain text"].concat();
+                assert_eq!(read_all(garbage, step).unwrap(), (b"onetwo".to_vec(), true), "{name}");
+            }
+        }
+        let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &zstd(b"one")[..]].concat();
+        assert_eq!(read_all(skippable, 5).unwrap(), (b"one".to_vec(), false));
+        assert_eq!(read_all(gzip(b""), 5).unwrap(), (vec![], false));
     }
 
     #[test]
     fn a_cut_file_is_an_error_and_not_an_end() {
-        let whole = gzip(&[b'x'; 10_000]);
-        assert_eq!(read_all(whole[..whole.len() - 12].to_vec()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
-        let whole = zstd::encode_all(&b"some text that is long enough"[..], 1).unwrap();
-        assert_eq!(read_all(whole[..whole.len() - 3].to_vec()).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let text: Vec<u8> = (0..40_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        for (name, pack) in ALL {
+            let whole = pack(&text);
+            for cut in [3, 12, whole.len() / 2] {
+                let read = read_all(whole[..whole.len() - cut].to_vec(), 1_000).map(drop);
+                assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::UnexpectedEof), "{name} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn corrupt_data_is_told_from_a_failing_source() {
+        let text: Vec<u8> = (0..40_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+        // Frames of LZ4 and zstd as a rule have no checksum.
+        for (name, pack) in ALL.into_iter().filter(|(name, _)| !matches!(*name, "lz4" | "zstd")) {
+            let mut whole = pack(&text);
+            let middle = whole.len() / 2;
+            whole[middle..middle + 40].fill(0x55);
+            let read = read_all(whole, 1_000).map(drop);
+            assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::InvalidData), "{name}");
+        }
+        let source = io::Cursor::new(gzip(&text)[..1_000].to_vec()).chain(Failed(Some(io::Error::from_raw_os_error(5))));
+        let mut reader = reader(Box::new(source), &Arc::new(AtomicU64::new(1_000)), &Trailing::default());
+        assert_eq!(io::copy(&mut reader, &mut io::sink()).unwrap_err().raw_os_error(), Some(5));
     }
 
     #[test]
     fn a_bomb_is_stopped() {
         let bomb = zstd::encode_all(io::repeat(0).take(600 * 1024 * 1024), 1).unwrap();
-        let mut reader = reader(Box::new(io::Cursor::new(bomb.clone())), Compression::Zstd, bomb.len() as u64);
+        let packed = Arc::new(AtomicU64::new(bomb.len() as u64));
+        let mut reader = reader(Box::new(io::Cursor::new(bomb)), &packed, &Trailing::default());
         let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, Position, ReadOptions, Records, failed_at, fill, over, rejected};
+use super::{Chunk, End, Position, ReadOptions, Records, failed_at, fill, over, rejected};
 use crate::limits::CHUNK_BYTES;
 use crate::model::{Kind, Outcome, Rejection};
 use crate::store::Object;
@@ -18,7 +18,7 @@ pub(super) fn split(
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) {
+) -> End {
     let mut splitter = Splitter {
         object,
         record_bytes_max: options.record_bytes_max,
@@ -29,24 +29,21 @@ pub(super) fn split(
     };
     loop {
         if shutdown.is_cancelled() {
-            return;
+            return End::Cut;
         }
         match fill(&mut splitter.buffer, &mut source) {
-            Ok(0) => {
-                splitter.finish(emit);
-                return;
-            }
+            Ok(0) => return End::whole_if(splitter.finish(emit)),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => {
-                if splitter.flush(emit) {
+                if splitter.flush(emit) && !shutdown.is_cancelled() {
                     emit(Err(failed_at(object, splitter.line, &error)));
                 }
-                return;
+                return End::Cut;
             }
         }
         if splitter.buffer.len() >= CHUNK_BYTES && !splitter.flush(emit) {
-            return;
+            return End::Cut;
         }
     }
 }
@@ -77,6 +74,11 @@ impl Splitter<'_> {
         }
         let Some(end) = memchr::memrchr(b'\n', &self.buffer) else {
             if self.buffer.len() > self.record_bytes_max {
+                if self.buffer.iter().all(|byte| *byte == 0) {
+                    // A file that was made large before it was written, and not cut.
+                    self.buffer.clear();
+                    return true;
+                }
                 self.buffer.clear();
                 self.skipping = true;
                 return emit(Err(self.oversize(self.line)));
@@ -90,12 +92,15 @@ impl Splitter<'_> {
         self.emit_lines(whole, emit)
     }
 
-    fn finish(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) {
-        if !self.flush(emit) || self.skipping || self.buffer.is_empty() {
-            return;
+    fn finish(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
+        if !self.flush(emit) {
+            return false;
+        }
+        if self.skipping || self.buffer.is_empty() {
+            return true;
         }
         let rest = std::mem::take(&mut self.buffer);
-        self.emit_lines(rest, emit);
+        self.emit_lines(rest, emit)
     }
 
     fn emit_lines(&mut self, bytes: Vec<u8>, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
@@ -104,7 +109,7 @@ impl Splitter<'_> {
         let mut start = 0;
         let ends = memchr::memchr_iter(b'\n', &bytes).chain((bytes.last() != Some(&b'\n')).then_some(bytes.len()));
         for end in ends {
-            let range = trim(&bytes, start..end, self.line == 1);
+            let range = trim(&bytes, start..end);
             if range.len() > self.record_bytes_max {
                 oversize.push(self.line);
             } else if !range.is_empty() {
@@ -124,16 +129,30 @@ impl Splitter<'_> {
     }
 }
 
-/// Cuts white space, and a byte order mark at the start of the object.
-fn trim(bytes: &[u8], mut range: Range<usize>, first_line: bool) -> Range<usize> {
-    let line = bytes.get(range.clone()).unwrap_or_default();
-    if first_line && line.starts_with(b"\xef\xbb\xbf") {
-        range.start += 3;
+/// Cuts what may stand around a record: white space, commas of a list, zeros of padding, record separators, and the byte order mark that
+/// the start of a file leaves in the middle of another.
+fn trim(bytes: &[u8], range: Range<usize>) -> Range<usize> {
+    let mut line = bytes.get(range.clone()).unwrap_or_default();
+    let mut start = range.start;
+    loop {
+        let rest = match line {
+            [first, rest @ ..] if is_around(*first) => rest,
+            [0xef, 0xbb, 0xbf, rest @ ..] => rest,
+            _ => break,
+        };
+        start += line.len() - rest.len();
+        line = rest;
     }
-    let line = bytes.get(range.clone()).unwrap_or_default();
-    let leading = line.len() - line.trim_ascii_start().len();
-    let length = line.trim_ascii().len();
-    range.start + leading..range.start + leading + length
+    while let [rest @ .., last] = line
+        && is_around(*last)
+    {
+        line = rest;
+    }
+    start..start + line.len()
+}
+
+fn is_around(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b',' | super::RECORD_SEPARATOR | 0)
 }
 
 #[cfg(test)]
@@ -176,6 +195,17 @@ mod tests {
             assert_eq!(lines, [(1, "one"), (4, "four"), (5, "five")]);
             assert_eq!(rejected, ["a#L2"]);
         }
+    }
+
+    #[test]
+    fn what_stands_around_a_record_is_no_part_of_it() {
+        let text = "\u{feff}{1}\n\u{feff}\u{feff} {2},\r\n\u{1e}{3}\n,{4}\n\0\0\n{5}\0\0\0";
+        let (lines, rejected) = split_all(text.as_bytes(), 1_000, 1_000);
+        let lines: Vec<_> = lines.iter().map(|(number, line)| (*number, std::str::from_utf8(line).unwrap())).collect();
+        assert_eq!(lines, [(1, "{1}"), (2, "{2}"), (3, "{3}"), (4, "{4}"), (6, "{5}")]);
+        assert!(rejected.is_empty());
+        let padded = [b"{1}\n".to_vec(), vec![0; CHUNK_BYTES * 3]].concat();
+        assert_eq!(split_all(&padded, 100_000, 1_000), (vec![(1, b"{1}".to_vec())], vec![]));
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::decompress::Compression;
-use super::{Chunk, Position, ReadOptions, Records, over, rejected};
+use super::{Chunk, End, Position, ReadOptions, Records, over, rejected};
 use crate::limits::{CHUNK_BYTES, ZSTD_WINDOW_LOG_MAX};
 use crate::model::{Kind, Outcome};
 use crate::store::Object;
@@ -21,14 +21,14 @@ pub(super) fn split(
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) {
+) -> End {
     let mut batch = Batch { object, bytes: Vec::new(), ranges: Vec::new(), first: true };
     let mut number = 0;
     while !shutdown.is_cancelled() {
         number += 1;
         let position = Position::Message(number);
         let alive = match message(&mut source, options.record_bytes_max) {
-            Ok(Message::End) => break,
+            Ok(Message::End) => return End::whole_if(batch.flush(emit)),
             Ok(Message::Whole(bytes)) => {
                 batch.add(position, &bytes);
                 batch.bytes.len() < CHUNK_BYTES || batch.flush(emit)
@@ -42,6 +42,7 @@ pub(super) fn split(
                 let what = format!("the compressed data is corrupt: {error}");
                 batch.flush(emit) && emit(Err(rejected(object, position, Kind::CorruptCompression, &what)))
             }
+            Err(_) if shutdown.is_cancelled() => break,
             Err(error) => {
                 batch.flush(emit);
                 let (kind, what) = match error.kind() {
@@ -49,14 +50,15 @@ pub(super) fn split(
                     _ => (Kind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
                 };
                 emit(Err(rejected(object, position, kind, &what)));
-                return;
+                return End::Cut;
             }
         };
         if !alive {
-            return;
+            return End::Cut;
         }
     }
     batch.flush(emit);
+    End::Cut
 }
 
 /// Reads an object that is one message.
@@ -64,9 +66,9 @@ pub(super) fn single(
     source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
-    _: &CancellationToken,
+    shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) {
+) -> End {
     let mut bytes = Vec::new();
     let limit = options.record_bytes_max as u64;
     let position = Position::Message(1);
@@ -74,14 +76,18 @@ pub(super) fn single(
         Ok(read) if read as u64 > limit => {
             let what = over(options.record_bytes_max);
             emit(Err(rejected(object, position, Kind::Oversize, &what)));
+            End::Cut
         }
         Ok(_) => {
             let mut batch = Batch { object, bytes: Vec::new(), ranges: Vec::new(), first: true };
             batch.add(position, &bytes);
-            batch.flush(emit);
+            End::whole_if(batch.flush(emit))
         }
         Err(error) => {
-            emit(Err(super::failed_at(object, 1, &error)));
+            if !shutdown.is_cancelled() {
+                emit(Err(super::failed_at(object, 1, &error)));
+            }
+            End::Cut
         }
     }
 }
@@ -109,7 +115,7 @@ fn message(source: &mut impl Read, bytes_max: usize) -> io::Result<Message> {
     if (bytes.len() as u64) < length {
         return Err(ErrorKind::UnexpectedEof.into());
     }
-    if Compression::of(&bytes) != Compression::Zstd {
+    if Compression::of(&bytes) != Some(Compression::Zstd) {
         return Ok(Message::Whole(bytes));
     }
     Ok(match unpack(&bytes, bytes_max) {

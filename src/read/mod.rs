@@ -1,34 +1,38 @@
 //! Objects -> records. Knows bytes, lines and rows; nothing of trace formats.
 //!
 //! What an object is, its first bytes say, not its name: a gzip file named `.jsonl` is read, a text named `.parquet` is rejected.
-//! At most [`OBJECTS_IN_FLIGHT_MAX`] objects are open, each with [`CHUNKS_QUEUED_MAX`] chunks in its queue.
+//! At most [`OBJECTS_IN_FLIGHT_MAX`] objects are open, each with [`CHUNKS_QUEUED_MAX`] chunks in its queue. Each object is accounted for:
+//! one of which nothing comes out is named as skipped.
 
+mod content;
 mod csv;
 mod decompress;
 mod lines;
 mod messages;
 mod parquet;
+mod scan;
 mod shape;
+mod text;
+mod unpack;
 mod values;
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek};
+use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use futures::stream::{self, BoxStream, StreamExt};
-use object_store::{GetOptions, GetResultPayload, ObjectStore};
 use tokio::sync::mpsc;
-use tokio_util::io::{StreamReader, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
+pub use self::scan::values_in;
 use self::shape::Shape;
+use self::unpack::{Unpacked, unpacked};
 use crate::limits::{CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX};
-use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Stage, text_key};
-use crate::store::{Object, StoreError};
+use crate::model::{Fatal, Kind, Outcome, OutcomeStream, Rejection, Stage, text_key};
+use crate::store::{Listed, Object, StoreError};
 
 /// What the reader hands on: some lines or some rows of one object.
 #[derive(Debug)]
@@ -37,7 +41,7 @@ pub enum Chunk {
     Records(Records),
     /// Rows of a table.
     Rows(Rows),
-    /// An object that holds no traces by its name: a licence, a notice.
+    /// An object that holds no traces: a licence, a notice, bookkeeping of a table, or nothing at all.
     Skipped(Arc<Object>),
 }
 
@@ -108,84 +112,222 @@ pub struct ReadOptions {
 pub struct ReadCounts {
     /// Objects opened.
     pub objects: AtomicU64,
-    /// Their bytes before decompression.
+    /// Bytes that were read of them, before decompression.
     pub bytes: AtomicU64,
-    keys: Mutex<HashSet<u128>>,
+    opened: Mutex<HashSet<u128>>,
+    read_whole: Mutex<HashSet<u128>>,
 }
 
 impl ReadCounts {
-    /// The keys of the URIs of the objects that were opened.
+    /// The keys of the URIs of the objects that were read to their end: whatever is wrong with them was found.
     pub fn object_keys(&self) -> HashSet<u128> {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read_whole.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether an object of this URI was opened.
     pub fn has_opened(&self, uri: &str) -> bool {
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).contains(&text_key(uri))
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(&text_key(uri))
     }
 
     fn opened(&self, object: &Object) {
         self.objects.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(object.size, Ordering::Relaxed);
-        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(text_key(&object.uri));
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(text_key(&object.uri));
+    }
+
+    fn read_whole(&self, object: &Object) {
+        self.read_whole.lock().unwrap_or_else(PoisonError::into_inner).insert(text_key(&object.uri));
     }
 }
 
-/// Reads every object of `objects`; stops opening new ones and ends early once `shutdown` is cancelled.
+/// Reads every object that is listed; stops opening new ones and ends early once `shutdown` is cancelled. A listing that cannot be
+/// completed is `fatal`: nobody knows what it would have named.
 pub fn records(
-    objects: BoxStream<'static, Result<Object, StoreError>>,
+    listed: BoxStream<'static, Result<Listed, StoreError>>,
     options: ReadOptions,
     counts: Arc<ReadCounts>,
+    fatal: &Fatal,
     shutdown: CancellationToken,
 ) -> OutcomeStream<Chunk> {
-    objects
+    let fatal = fatal.clone();
+    listed
         .take_until(shutdown.clone().cancelled_owned())
-        .map(move |object| match object {
-            Ok(object) => chunks(Arc::new(object), options.clone(), Arc::clone(&counts), shutdown.clone()),
-            Err(error) => {
-                let location = match &error {
-                    StoreError::Location { location, .. } | StoreError::Unreadable { location, .. } => location.clone(),
-                };
-                let rejection = Rejection::at_place(&location, &location, Stage::Read, Kind::Unreadable, error.to_string());
-                stream::once(async { Err(rejection) }).boxed()
-            }
+        .scan((), move |(), listed| {
+            let listed = listed.map_err(|error| fatal.set(error.to_string())).ok();
+            std::future::ready(listed)
+        })
+        .map(move |listed| match listed {
+            Listed::Object(object) => chunks(Arc::new(object), options.clone(), Arc::clone(&counts), shutdown.clone()),
+            Listed::Skipped(object) => stream::once(async { Ok(Chunk::Skipped(Arc::new(object))) }).boxed(),
+            Listed::Unreadable { uri, reason } => stream::once(async move { Err(never_readable(&uri, &reason)) }).boxed(),
         })
         .flatten_unordered(OBJECTS_IN_FLIGHT_MAX)
         .boxed()
 }
 
-/// The chunks of one object.
+fn never_readable(uri: &str, reason: &str) -> Rejection {
+    let rejection = Rejection::at_place(uri, uri, Stage::Read, Kind::Unreadable, format!("cannot read {uri}: {reason}"));
+    Rejection { retryable: false, ..rejection }
+}
+
+/// The chunks of one object, or that there are none.
 fn chunks(object: Arc<Object>, options: ReadOptions, counts: Arc<ReadCounts>, shutdown: CancellationToken) -> OutcomeStream<Chunk> {
-    if holds_no_traces(object.name()) {
+    if is_message_body(&object.name().to_ascii_lowercase()) {
         return stream::once(async { Ok(Chunk::Skipped(object)) }).boxed();
     }
-    stream::once(async move {
-        tracing::debug!(uri = object.uri, size = object.size, "reading");
-        counts.opened(&object);
-        match open(&object).await {
-            Ok(Opened::Empty) => stream::empty().boxed(),
-            Ok(Opened::Parquet) => parquet::rows(object),
-            Ok(Opened::Text(source, compression)) => text(object, source, compression, options, shutdown),
-            Err(rejection) => stream::once(async { Err(rejection) }).boxed(),
+    tracing::debug!(uri = object.uri, "reading");
+    counts.opened(&object);
+    let is_whole = Arc::new(AtomicBool::new(false));
+    let source = Opening { object: Arc::clone(&object), options, counts: Arc::clone(&counts), shutdown, is_whole: Arc::clone(&is_whole) };
+    let mut chunks = stream::once(opened(source)).flatten().boxed();
+    async_stream::stream! {
+        let mut is_empty = true;
+        while let Some(chunk) = chunks.next().await {
+            is_empty = false;
+            yield chunk;
         }
-    })
-    .flatten()
+        if is_whole.load(Ordering::Acquire) {
+            counts.read_whole(&object);
+            if is_empty {
+                yield Ok(Chunk::Skipped(object));
+            }
+        }
+    }
     .boxed()
 }
 
-/// Names that people leave beside traces, and those of message bodies, which are read when a span refers to them. Hidden files and `_SUCCESS` markers are skipped as every Hadoop reader does.
-fn holds_no_traces(name: &str) -> bool {
+/// What reading an object takes.
+struct Opening {
+    object: Arc<Object>,
+    options: ReadOptions,
+    counts: Arc<ReadCounts>,
+    shutdown: CancellationToken,
+    /// Set once the object was read to its end.
+    is_whole: Arc<AtomicBool>,
+}
+
+/// Opens an object, and tells by its first bytes whether it is read in parts or from its start to its end.
+async fn opened(opening: Opening) -> OutcomeStream<Chunk> {
+    let object = Arc::clone(&opening.object);
+    let rejected = move |error: &dyn std::fmt::Display| {
+        let rejection = unreadable(&object, error);
+        stream::once(async { Err(rejection) }).boxed()
+    };
+    let source = match opening.object.open(opening.shutdown.clone()).await {
+        Ok(source) => source,
+        Err(_) if opening.shutdown.is_cancelled() => return stream::empty().boxed(),
+        Err(error) => return rejected(&error),
+    };
+    let packed_bytes = Arc::new(AtomicU64::new(0));
+    let mut source = Counting { source, of_object: Arc::clone(&packed_bytes), counts: Arc::clone(&opening.counts) };
+    let begun = tokio::task::spawn_blocking(move || {
+        let begin = begin_of(&mut source, parquet::MAGIC.len());
+        (begin, source)
+    });
+    let ((begin, failure), source) = match begun.await {
+        Ok(begun) => begun,
+        Err(error) => return rejected(&error),
+    };
+    if begin == parquet::MAGIC && opening.object.has_ranges() {
+        return parquet::rows(opening);
+    }
+    let source = io::Cursor::new(begin).chain(decompress::Failed(failure)).chain(source);
+    from_start(opening, Box::new(source), packed_bytes)
+}
+
+/// Counts what is read of an object.
+struct Counting {
+    source: Box<dyn Read + Send>,
+    of_object: Arc<AtomicU64>,
+    counts: Arc<ReadCounts>,
+}
+
+impl Read for Counting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.of_object.fetch_add(read as u64, Ordering::Relaxed);
+        self.counts.bytes.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Whether a source was read to its end and everything in it handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Whole,
+    /// It failed, the run ends, or nobody listens any more.
+    Cut,
+}
+
+impl End {
+    fn whole_if(is_whole: bool) -> Self {
+        if is_whole { Self::Whole } else { Self::Cut }
+    }
+}
+
+/// Records of an object that is read, unpacked and decoded from its start, on a thread that may block.
+fn from_start(opening: Opening, source: Box<dyn Read + Send>, packed_bytes: Arc<AtomicU64>) -> OutcomeStream<Chunk> {
+    let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
+    tokio::task::spawn_blocking(move || {
+        let emit = &mut |item| sender.blocking_send(item).is_ok();
+        if split(&opening, source, &packed_bytes, emit) == End::Whole {
+            opening.is_whole.store(true, Ordering::Release);
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
+}
+
+fn split(opening: &Opening, source: Box<dyn Read + Send>, packed_bytes: &Arc<AtomicU64>, emit: Emit<'_>) -> End {
+    let Opening { object, options, shutdown, .. } = opening;
+    let trailing = decompress::Trailing::default();
+    let (head, source) = match unpacked(source, object.name(), packed_bytes, &trailing) {
+        Unpacked::Records { head, source } => (head, source),
+        Unpacked::Parquet(source) => return parquet::spooled(source, object, shutdown, emit),
+        Unpacked::Other { what, hint } => return End::whole_if(emit(Err(unusable(object, what, hint)))),
+    };
+    if head.is_empty() || !object.name().to_ascii_lowercase().ends_with(".parquet") {
+        let shape = Shape::of(&head);
+        if is_notice(object.name()) && !shape::begins_with_json(&head) && matches!(shape, Shape::Lines | Shape::Csv) {
+            // A failure to read more of it changes nothing.
+            return End::whole_if(emit(Ok(Chunk::Skipped(Arc::clone(object)))));
+        }
+        let split: Split = match shape {
+            Shape::Lines => lines::split,
+            Shape::OneLine => values::split_within_lines,
+            Shape::Values => values::split,
+            Shape::Csv => csv::split,
+            Shape::Messages => messages::split,
+            Shape::Message => messages::single,
+        };
+        let end = split(source, object, options, shutdown, emit);
+        if trailing.get().is_some() {
+            emit(Err(trailing_bytes(object)));
+            return End::Cut;
+        }
+        return end;
+    }
+    let reason = format!("cannot read {}: it is named .parquet but does not start with PAR1, so it is no Parquet file", object.uri);
+    End::whole_if(emit(Err(Rejection::at_place(&object.uri, &object.uri, Stage::Read, Kind::CorruptParquet, reason))))
+}
+
+/// Takes what comes out of an object; says whether anybody listens.
+type Emit<'a> = &'a mut dyn FnMut(Outcome<Chunk>) -> bool;
+
+/// Cuts a source into chunks.
+type Split = fn(Box<dyn Read + Send>, &Arc<Object>, &ReadOptions, &CancellationToken, Emit<'_>) -> End;
+
+/// The byte before each text of a sequence of JSON texts (RFC 7464).
+const RECORD_SEPARATOR: u8 = 0x1e;
+
+/// Names that people leave beside traces. They are skipped where they hold what they say, which is no JSON.
+fn is_notice(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
     let extension = lower.rsplit('.').next().unwrap_or_default();
-    lower.starts_with(['.', '_'])
-        || is_message_body(&lower)
-        || matches!(extension, "txt" | "md")
-        || matches!(stem, "license" | "licence" | "notice" | "readme" | "copying")
+    matches!(extension, "txt" | "md") || matches!(stem, "license" | "licence" | "notice" | "readme" | "copying")
 }
 
-/// Whether an object of this name is a message body that an instrumentation uploaded: a UUID or a SHA-256 and what it holds. Names are
-/// those of OpenTelemetry's `GenAI` utilities.
+/// Whether an object of this name is a message body that an instrumentation uploaded, which is read when a span refers to it: a UUID or a
+/// SHA-256 and what it holds. Names are those of OpenTelemetry's `GenAI` utilities.
 fn is_message_body(name: &str) -> bool {
     let stem = name.strip_suffix(".jsonl").or_else(|| name.strip_suffix(".json")).unwrap_or_default();
     let suffixes = ["_inputs", "_outputs", "_system_instruction", "_system.instructions", "_system_instructions", "_tool.definitions"];
@@ -195,98 +337,11 @@ fn is_message_body(name: &str) -> bool {
         .any(|id| matches!(id.len(), 32 | 36 | 64) && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'))
 }
 
-/// An object that was opened once, and what its first bytes say.
-enum Opened {
-    Empty,
-    Parquet,
-    Text(Box<dyn io::Read + Send>, decompress::Compression),
-}
-
-/// Opens an object with one request: plain web servers know no ranges, and buckets bill requests.
-async fn open(object: &Object) -> Outcome<Opened> {
-    if object.size == 0 {
-        return Ok(Opened::Empty);
-    }
-    let result = object.store.get_opts(&object.path, GetOptions::default()).await.map_err(|error| unreadable(object, &error))?;
-    let (head, source): (Vec<u8>, Box<dyn io::Read + Send>) = match result.payload {
-        GetResultPayload::File(mut file, _) => {
-            let head = head_of_file(&mut file).map_err(|error| unreadable(object, &error))?;
-            (head, Box::new(file))
-        }
-        GetResultPayload::Stream(mut body) => {
-            let mut head = Vec::new();
-            while head.len() < MAGIC_BYTES
-                && let Some(part) = body.next().await
-            {
-                head.extend_from_slice(&part.map_err(|error| unreadable(object, &error))?);
-            }
-            let first = stream::once(std::future::ready(Ok(bytes::Bytes::from(head.clone()))));
-            let rest = body.map(|part| part.map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error)));
-            (head, Box::new(SyncIoBridge::new(StreamReader::new(first.chain(rest)))))
-        }
-    };
-    if head.starts_with(b"PAR1") {
-        return Ok(Opened::Parquet);
-    }
-    if object.name().to_ascii_lowercase().ends_with(".parquet") {
-        let reason = format!("cannot read {}: it is named .parquet but does not start with PAR1, so it is no Parquet file", object.uri);
-        return Err(Rejection::at_place(&object.uri, &object.uri, Stage::Read, Kind::CorruptParquet, reason));
-    }
-    Ok(Opened::Text(source, decompress::Compression::of(&head)))
-}
-
-/// Bytes by which an object's kind is told.
-const MAGIC_BYTES: usize = 4;
-
-fn head_of_file(file: &mut File) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    file.take(MAGIC_BYTES as u64).read_to_end(&mut head)?;
-    file.rewind()?;
-    Ok(head)
-}
-
-/// Lines of a text object, read and decompressed on a thread that may block.
-fn text(
-    object: Arc<Object>,
-    source: Box<dyn io::Read + Send>,
-    compression: decompress::Compression,
-    options: ReadOptions,
-    shutdown: CancellationToken,
-) -> OutcomeStream<Chunk> {
-    let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
-    tokio::task::spawn_blocking(move || {
-        let mut source = decompress::reader(source, compression, object.size);
-        let emit = &mut |item| sender.blocking_send(item).is_ok();
-        let (head, failure) = head_of(&mut source);
-        let split: Split = match Shape::of(&head) {
-            Shape::Lines => lines::split,
-            Shape::Values => values::split,
-            Shape::Csv => csv::split,
-            Shape::Messages => messages::split,
-            Shape::Message => messages::single,
-        };
-        let source = io::Cursor::new(head).chain(decompress::Failed(failure)).chain(source);
-        split(Box::new(source), &object, &options, &shutdown, emit);
-    });
-    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
-}
-
-/// Cuts a source into chunks.
-type Split = fn(Box<dyn Read + Send>, &Arc<Object>, &ReadOptions, &CancellationToken, &mut dyn FnMut(Outcome<Chunk>) -> bool);
-
-/// The first bytes of a source, and why there are no more where it failed.
-fn head_of(source: &mut dyn Read) -> (Vec<u8>, Option<io::Error>) {
-    let mut head = Vec::new();
-    let mut buffer = [0; 8 * 1024];
-    while head.len() < shape::HEAD_BYTES {
-        match source.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => head.extend_from_slice(buffer.get(..read).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (head, Some(error)),
-        }
-    }
-    (head, None)
+/// The first bytes of a source, at most `bytes_max`, and why there are no more where it failed.
+fn begin_of(source: &mut dyn Read, bytes_max: usize) -> (Vec<u8>, Option<io::Error>) {
+    let mut begin = Vec::new();
+    let failure = source.take(bytes_max as u64).read_to_end(&mut begin).err();
+    (begin, failure)
 }
 
 /// Reads some bytes more to the end of `buffer`; 0 at the end of the source.
@@ -297,6 +352,19 @@ fn fill(buffer: &mut Vec<u8>, source: &mut dyn Read) -> io::Result<usize> {
     let read = source.read(buffer.get_mut(start..).unwrap_or_default());
     buffer.truncate(start + *read.as_ref().unwrap_or(&0));
     read
+}
+
+/// An object that is known to be something else.
+fn unusable(object: &Object, what: &str, hint: &str) -> Rejection {
+    let reason = format!("cannot read {}: it is {what}; {hint}", object.uri);
+    Rejection::at_place(&object.uri, &object.uri, Stage::Read, Kind::UnrecognisedFormat, reason)
+}
+
+/// What stands behind packed data and is none.
+fn trailing_bytes(object: &Object) -> Rejection {
+    let uri = &object.uri;
+    let reason = format!("cannot read the end of {uri}: bytes follow the compressed data that are none; what stands before them was read");
+    Rejection::at_place(uri, uri, Stage::Read, Kind::CorruptCompression, reason)
 }
 
 /// A record that could not be read.
@@ -318,10 +386,6 @@ fn failed_at(object: &Object, line: u64, error: &io::Error) -> Rejection {
     let (kind, what) = match error.kind() {
         ErrorKind::UnexpectedEof => (Kind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned()),
         ErrorKind::InvalidData | ErrorKind::InvalidInput => (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}")),
-        // zstd reports a corrupt frame with the kind `Other`.
-        ErrorKind::Other if error.to_string().contains("frame") || error.to_string().contains("orrupt") => {
-            (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}"))
-        }
         _ => (Kind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
     };
     let reason = format!("cannot read {uri} from line {line} on: {what}");
@@ -369,16 +433,16 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn object() -> Arc<Object> {
-        Arc::new(Object { store: Arc::new(InMemory::new()), path: "a".into(), uri: "a".into(), size: 0, modified_at_ns: 0 })
+        Arc::new(Object::in_store(Arc::new(InMemory::new()), "a".into(), "a".into(), 0, 0))
     }
 
     #[test]
     fn notices_are_skipped_and_traces_are_not() {
-        for name in ["LICENSE.AgentRx.txt", "NOTICE", "readme.md", "DEPRECATION_NOTICE.txt", "_SUCCESS", ".DS_Store"] {
-            assert!(holds_no_traces(name), "{name}");
+        for name in ["LICENSE.AgentRx.txt", "NOTICE", "readme.md", "DEPRECATION_NOTICE.txt"] {
+            assert!(is_notice(name), "{name}");
         }
         for name in ["traces.jsonl", "license_agent.jsonl", "a.parquet", "data"] {
-            assert!(!holds_no_traces(name), "{name}");
+            assert!(!is_notice(name), "{name}");
         }
     }
 

@@ -7,6 +7,8 @@ use super::csv;
 pub(super) enum Shape {
     /// One JSON record a line.
     Lines,
+    /// JSON values without a line feed, as far as the first bytes show: one of them, or many one behind another.
+    OneLine,
     /// JSON values that may go over lines, and lists of them.
     Values,
     /// Comma-separated values under a header.
@@ -27,6 +29,10 @@ const MESSAGE_BYTES_MAX: u32 = 0x0800_0000;
 const FIRST_FIELD: u8 = 0x0a;
 
 impl Shape {
+    pub(super) fn is_binary(self) -> bool {
+        matches!(self, Self::Messages | Self::Message)
+    }
+
     pub(super) fn of(head: &[u8]) -> Self {
         if let [a, b, c, d, rest @ ..] = head {
             let length = u32::from_be_bytes([*a, *b, *c, *d]);
@@ -40,15 +46,33 @@ impl Shape {
         if head.first() == Some(&FIRST_FIELD) && head.iter().take(512).any(is_control) {
             return Self::Message;
         }
-        let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+        let text = without_separators(head);
         match text {
             [b'[', rest @ ..] if matches!(rest.trim_ascii_start(), [b'{' | b'[' | b']', ..]) => Self::Values,
             [b'{', ..] if goes_over_lines(text) => Self::Values,
+            [b'{' | b'[', ..] if memchr::memchr(b'\n', text).is_none() => Self::OneLine,
             [b'{' | b'[', ..] => Self::Lines,
             _ if csv::has_header(text) => Self::Csv,
             _ => Self::Lines,
         }
     }
+}
+
+/// Whether the first bytes are those of JSON and not of prose: `{` or a list.
+pub(super) fn begins_with_json(head: &[u8]) -> bool {
+    match without_separators(head) {
+        [b'{', rest @ ..] => matches!(rest.trim_ascii_start(), [b'"' | b'}', ..]),
+        [b'[', rest @ ..] => matches!(rest.trim_ascii_start(), [b'{' | b'[' | b']', ..]),
+        _ => false,
+    }
+}
+
+/// A text from its first value on.
+fn without_separators(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r' | b',' | super::RECORD_SEPARATOR | 0, rest @ ..] | [0xef, 0xbb, 0xbf, rest @ ..] = text {
+        text = rest;
+    }
+    text
 }
 
 /// Whether an object is written over several lines: its first line ends where no record ends, and the second one goes on inside it.
@@ -68,7 +92,9 @@ mod tests {
     fn shapes_are_told_by_their_first_bytes() {
         for (head, shape) in [
             (&b"{\"a\": 1}\n{\"a\": 2}\n"[..], Shape::Lines),
-            (b"\xef\xbb\xbf{\"a\": 1}", Shape::Lines),
+            (b"\xef\xbb\xbf{\"a\": 1}", Shape::OneLine),
+            (b"\x1e{\"a\": 1}\n\x1e{\"a\": 2}\n", Shape::Lines),
+            (b"{\"a\": 1}{\"a\": 2}", Shape::OneLine),
             (b"broken\n{\"a\": 2}\n", Shape::Lines),
             (b"[2026-11-23] INFO, started, well\n{\"a\": 2}\n", Shape::Lines),
             (b"", Shape::Lines),
@@ -82,7 +108,7 @@ mod tests {
             (b"\x00\x00\x4b\xbd\x0a\xb9\x97\x01", Shape::Messages),
             (b"\x00\x00\x0f\x6a\x28\xb5\x2f\xfd\x60", Shape::Messages),
             (b"\x0a\xb9\x97\x01\x0a\xc6\x02", Shape::Message),
-            (b"\n\n\n{\"a\": 1}", Shape::Lines),
+            (b"\n\n\n{\"a\": 1}", Shape::OneLine),
         ] {
             assert_eq!(Shape::of(head), shape, "{:?}", String::from_utf8_lossy(head));
         }

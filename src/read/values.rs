@@ -1,7 +1,9 @@
-//! JSON that goes over lines -> records: the values of a document one after the other, and the items of a list each for itself, so
-//! that an export of a gigabyte in one list is never held.
+//! JSON that does not stand one value a line -> records: the values of a document one after the other, whatever stands between them (nothing,
+//! blanks, commas, byte order marks, the record separators of RFC 7464), and the items of a list each for itself, so that an export of a
+//! gigabyte in one list is never held.
 //!
-//! A value that ends where it must not costs itself; reading goes on at the next line that starts with `{` or `[`.
+//! A value that ends where it must not costs itself; reading goes on at the next line that starts with `{` or `[`. What stands between
+//! values and is none is a rejection too.
 
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
@@ -9,7 +11,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, Position, ReadOptions, Records, failed_at, fill, over, rejected};
+use super::{Chunk, End, Position, ReadOptions, Records, failed_at, fill, over, rejected};
 use crate::limits::CHUNK_BYTES;
 use crate::model::{Kind, Outcome, Rejection};
 use crate::store::Object;
@@ -21,14 +23,34 @@ pub(super) fn split(
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) {
-    let mut splitter = Splitter::new(object, options.record_bytes_max);
+) -> End {
+    let splitter = Splitter::new(object, options.record_bytes_max);
+    run(splitter, &mut source, shutdown, emit)
+}
+
+/// The same for values that never go over lines: a line feed inside of one says that it was cut.
+pub(super) fn split_within_lines(
+    mut source: Box<dyn Read + Send>,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) -> End {
+    let splitter = Splitter { within_lines: true, ..Splitter::new(object, options.record_bytes_max) };
+    run(splitter, &mut source, shutdown, emit)
+}
+
+fn run(
+    mut splitter: Splitter<'_>,
+    source: &mut dyn Read,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) -> End {
     while !shutdown.is_cancelled() {
-        let alive = match fill(&mut splitter.buffer, &mut source) {
+        let alive = match fill(&mut splitter.buffer, source) {
             Ok(0) => {
                 splitter.finish();
-                splitter.flush(emit);
-                return;
+                return End::whole_if(splitter.flush(emit));
             }
             Ok(_) => {
                 splitter.scan();
@@ -36,15 +58,17 @@ pub(super) fn split(
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => {
-                splitter.flush(emit);
-                emit(Err(failed_at(object, splitter.line, &error)));
-                return;
+                if splitter.flush(emit) && !shutdown.is_cancelled() {
+                    emit(Err(failed_at(splitter.object, splitter.line, &error)));
+                }
+                return End::Cut;
             }
         };
         if !alive {
-            return;
+            break;
         }
     }
+    End::Cut
 }
 
 /// Where the scanner is.
@@ -58,8 +82,17 @@ enum State {
     Text(u32),
     /// Inside a text, behind a backslash.
     Escaped(u32),
+    /// Between values, behind so many bytes of a byte order mark.
+    Mark(usize),
     /// After a broken value, until a line starts with a bracket.
     Lost,
+    /// After something that is no value, until a bracket or the end of the line.
+    Stray,
+}
+
+/// What may stand between values, except for byte order marks.
+fn is_separator(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b',' | super::RECORD_SEPARATOR | 0)
 }
 
 struct Splitter<'a> {
@@ -74,6 +107,10 @@ struct Splitter<'a> {
     at_line_start: bool,
     /// The line of the list that is open, and how many of its items began.
     list: Option<(u64, usize)>,
+    /// A line on which a value began, and how many.
+    began: (u64, usize),
+    /// No value goes over a line feed.
+    within_lines: bool,
     /// Start and position of the value that is open.
     open: Option<(usize, Position)>,
     /// The value that is open is over the limit and thrown away.
@@ -94,6 +131,8 @@ impl<'a> Splitter<'a> {
             line: 1,
             at_line_start: true,
             list: None,
+            began: (0, 0),
+            within_lines: false,
             open: None,
             oversize: false,
             records: Vec::new(),
@@ -146,20 +185,39 @@ impl<'a> Splitter<'a> {
             (State::Lost, b'{' | b'[') if self.at_line_start => {
                 self.state = State::Between;
                 self.list = None;
-                self.step(byte, at);
+                self.step_again(byte, at);
                 return;
             }
             (State::Escaped(depth), b'\n') => {
                 self.state = State::Text(depth);
                 self.broken("a line ends inside a text");
             }
-            (State::Between, b'[') if self.list.is_none() => self.list = Some((self.line, 0)),
+            (State::Stray, b'{' | b'[') => {
+                self.state = State::Between;
+                self.step_again(byte, at);
+                return;
+            }
+            (State::Stray, b'\n') => self.state = State::Between,
+            (State::Inside(depth), b'\n') if self.within_lines && depth > 0 => {
+                self.line -= 1;
+                self.broken("the line ends inside it");
+                self.line += 1;
+            }
+            (State::Between, b'[') if self.list.is_none() && !self.within_lines => self.list = Some((self.line, 0)),
             (State::Between, b']') if self.list.is_some() => self.list = None,
-            (State::Between, b',') if self.list.is_some() => {}
-            (State::Between, byte) if byte.is_ascii_whitespace() || byte == 0xef || byte == 0xbb || byte == 0xbf => {}
-            (State::Between, b']' | b'}' | b',' | b':') => {
+            (State::Between, byte) if is_separator(byte) => {}
+            (State::Between, 0xef) => self.state = State::Mark(1),
+            (State::Mark(1), 0xbb) => self.state = State::Mark(2),
+            (State::Mark(2), 0xbf) => self.state = State::Between,
+            (State::Mark(seen), _) => {
+                self.begin(at.saturating_sub(seen));
+                self.state = State::Inside(0);
+                self.step_again(byte, at);
+                return;
+            }
+            (State::Between, b']' | b'}' | b':') => {
                 self.begin(at);
-                self.broken("a bracket or a comma stands where a value should begin");
+                self.stray("a bracket or a colon stands where a value should begin");
             }
             (State::Between, byte) => {
                 self.begin(at);
@@ -170,20 +228,32 @@ impl<'a> Splitter<'a> {
                 };
             }
             (State::Escaped(depth), _) | (State::Inside(depth), b'"') => self.state = State::Text(depth),
+            // A word that a value follows.
+            (State::Inside(0), b'{' | b'[') => {
+                self.close(at);
+                self.step_again(byte, at);
+                return;
+            }
             (State::Inside(depth), b'{' | b'[') => self.state = State::Inside(depth.saturating_add(1)),
             (State::Inside(0), b',' | b']' | b'}' | b'\n') => {
                 self.close(at);
                 // The byte belongs to what is around the word.
                 if byte != b'\n' {
-                    self.step(byte, at);
+                    self.step_again(byte, at);
                     return;
                 }
             }
             (State::Inside(1), b'}' | b']') => self.close(at + 1),
             (State::Inside(depth), b'}' | b']') => self.state = State::Inside(depth.saturating_sub(1)),
-            (State::Inside(_) | State::Text(_) | State::Lost, _) => {}
+            (State::Inside(_) | State::Text(_) | State::Lost | State::Stray, _) => {}
         }
         self.at_line_start = byte == b'\n';
+    }
+
+    /// The same byte in another state; its line was counted.
+    fn step_again(&mut self, byte: u8, at: usize) {
+        self.line -= u64::from(byte == b'\n');
+        self.step(byte, at);
     }
 
     fn begin(&mut self, at: usize) {
@@ -192,7 +262,11 @@ impl<'a> Splitter<'a> {
                 *items += 1;
                 Position::Item(*line, *items)
             }
-            None => Position::Line(self.line),
+            None => {
+                let number = if self.began.0 == self.line { self.began.1 + 1 } else { 1 };
+                self.began = (self.line, number);
+                if number == 1 { Position::Line(self.line) } else { Position::Item(self.line, number) }
+            }
         };
         self.open = Some((at, position));
     }
@@ -206,11 +280,24 @@ impl<'a> Splitter<'a> {
         }
     }
 
+    /// A value breaks off. Where values go over lines, only the start of a line tells where the next one begins.
     fn broken(&mut self, what: &str) {
-        self.state = State::Lost;
+        let (state, next) =
+            if self.within_lines { (State::Between, "the next line") } else { (State::Lost, "the next line that starts with a bracket") };
+        self.reject(what, next);
+        self.state = state;
+    }
+
+    /// Something stands between values.
+    fn stray(&mut self, what: &str) {
+        self.reject(what, "the next bracket or line");
+        self.state = State::Stray;
+    }
+
+    fn reject(&mut self, what: &str, next: &str) {
         let position = self.open.take().map_or(Position::Line(self.line), |(_, position)| position);
         if !std::mem::take(&mut self.oversize) {
-            let what = format!("{what} (line {}); reading goes on at the next line that starts with a bracket", self.line);
+            let what = format!("{what} (line {}); reading goes on at {next}", self.line);
             self.rejections.push(rejected(self.object, position, Kind::MalformedJson, &what));
         }
     }
@@ -295,6 +382,42 @@ mod tests {
                 ]
             );
             assert!(rejected.is_empty(), "{rejected:?}");
+        }
+    }
+
+    #[test]
+    fn values_one_behind_another_are_records_whatever_separates_them() {
+        let (a, b, c) = ("{\"a\": \"}{\"}", "{\"b\": {}}", "{\"c\": 1}");
+        let expected = [format!("L1 {a}"), format!("L1.s2 {b}"), format!("L1.s3 {c}")];
+        for separator in ["", " ", ",", ", ", "\u{feff}", "\u{1e}", "\0\0", "\r"] {
+            let text = format!("{separator}{a}{separator}{b}{separator}{c}{separator}");
+            for step in [1, 2, 1_000] {
+                for split in [split as crate::read::Split, split_within_lines] {
+                    assert_eq!(collect(split, text.as_bytes(), step, 1_000), (expected.to_vec(), vec![]), "{separator:?} {step}");
+                }
+            }
+        }
+        let pretty = format!("{{\n  \"x\": 1\n}}\n\u{1e}{{\n}},\n\u{feff}{b}\n");
+        assert_eq!(split_all(&pretty, 3, 1_000), (vec!["L1 {\n  \"x\": 1\n}".into(), "L4 {\n}".into(), format!("L6 {b}")], vec![]));
+    }
+
+    #[test]
+    fn what_is_no_value_is_rejected_and_values_around_it_live() {
+        let text = "{\"a\": 1}}{\"b\": 1}: nonsense {\"c\": 1}\nword{\"d\": 1}\u{feff}x\n";
+        for step in [1, 1_000] {
+            let (found, rejected) = split_all(text, step, 1_000);
+            assert_eq!(found, ["L1 {\"a\": 1}", "L1.s3 {\"b\": 1}", "L1.s5 {\"c\": 1}", "L2 word", "L2.s2 {\"d\": 1}", "L2.s3 x"]);
+            assert_eq!(rejected, ["a#L1.s2 malformed_json", "a#L1.s4 malformed_json"]);
+        }
+    }
+
+    #[test]
+    fn where_values_stay_within_lines_a_cut_one_costs_its_line() {
+        let text = "{\"a\": {\n{\"b\": 1}{\"c\": \"cut\n [{\"d\": 1}]\n{\"e\": \"\\\n{\"f\": 1}";
+        for step in [1, 1_000] {
+            let (found, rejected) = collect(split_within_lines, text.as_bytes(), step, 1_000);
+            assert_eq!(found, ["L2 {\"b\": 1}", "L3 [{\"d\": 1}]", "L5 {\"f\": 1}"]);
+            assert_eq!(rejected, ["a#L1 malformed_json", "a#L2.s2 malformed_json", "a#L4 malformed_json"]);
         }
     }
 

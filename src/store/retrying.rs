@@ -60,11 +60,11 @@ impl Retrying {
 
 /// How often an answer was cut off.
 #[derive(Default)]
-struct Attempts(u32);
+pub(super) struct Attempts(u32);
 
 impl Attempts {
     /// Waits before the next attempt; the error where it would not help.
-    async fn wait(&mut self, error: Error) -> Result<()> {
+    pub(super) async fn wait(&mut self, error: Error) -> Result<()> {
         self.0 += 1;
         if self.0 > ANSWERS_CUT_OFF_MAX || !was_cut_off(&error) {
             return Err(error);

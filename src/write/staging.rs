@@ -179,7 +179,7 @@ impl Folder {
         match self.store.head(&path).await {
             Ok(meta) => {
                 let uri = path.to_string();
-                Ok(Some(Arc::new(Object { store: Arc::clone(&self.store), path, uri, size: meta.size, modified_at_ns: 0 })))
+                Ok(Some(Arc::new(Object::in_store(Arc::clone(&self.store), path, uri, meta.size, 0))))
             }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(format!("cannot read {path}"), error)),

@@ -303,13 +303,14 @@ fn is_below(file: &LogicalFileView, bytes: usize) -> bool {
 }
 
 fn unreadable(table: TableName, object: &Object, error: &DeltaTableError) -> DeltaTableError {
-    DeltaTableError::Generic(format!("the data file {}/{} cannot be rewritten: {}", table.as_str(), object.path, said(error)))
+    DeltaTableError::Generic(format!("the data file {}/{} cannot be rewritten: {}", table.as_str(), object.uri, said(error)))
 }
 
 fn object_of(table: &Table, file: &LogicalFileView) -> Arc<Object> {
     let path: Path = file.object_store_path();
     let size = u64::try_from(file.size()).unwrap_or(0);
-    Arc::new(Object { store: table.delta.object_store(), uri: path.to_string(), size, path, modified_at_ns: 0 })
+    let uri = path.to_string();
+    Arc::new(Object::in_store(table.delta.object_store(), path, uri, size, 0))
 }
 
 /// For each row whether it stays; nothing where all do. Reads the key columns only.
@@ -400,7 +401,7 @@ mod tests {
         let bytes = encode_patterns(rows, table.buckets()).unwrap();
         let size = bytes.len() as u64;
         staged.put(&path, bytes.into()).await.unwrap();
-        let object = Arc::new(Object { store: staged, uri: path.to_string(), path, size, modified_at_ns: 0 });
+        let object = Arc::new(Object::in_store(staged, path.clone(), path.to_string(), size, 0));
         let mut writer = TableWriter::new(table);
         writer.bring(&object, None, Destination::Column).await.unwrap();
         let new = writer.finish().await.unwrap();

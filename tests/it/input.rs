@@ -2,7 +2,11 @@
 
 use std::io::Write;
 
-use crate::support::{Place, call, sample, stderr, trace};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::support::{Place, call, failsift, sample, stderr, stdout, trace};
 
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -21,6 +25,221 @@ fn errors(place: &Place) -> Vec<(String, String)> {
             (text("kind"), text("trace_ref").replace(&folder, ""))
         })
         .collect()
+}
+
+/// What was skipped, without the folder.
+fn skipped(place: &Place, summary: &Value) -> Vec<String> {
+    let folder = format!("{}/", place.input());
+    let objects = summary["skipped_objects"].as_array().unwrap();
+    objects.iter().map(|uri| uri.as_str().unwrap().replace(&folder, "")).collect()
+}
+
+/// The ids of all traces with a pattern.
+fn ids(place: &Place) -> Vec<String> {
+    place.rows("select trace_id from patterns order by trace_id").iter().map(|row| row["trace_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A trace on one line without its end.
+fn one(id: &str) -> String {
+    trace(id, "boom").trim_end().to_owned()
+}
+
+/// Runs over `input`, to whose standard input `bytes` are written; returns the summary.
+fn run_on_stdin(place: &Place, input: &str, bytes: &[u8]) -> Value {
+    let mut command = failsift(&["run", "--input", input, "--output", &place.output(), "--format", "json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bytes).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{input}: {}", stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn standard_input_and_pipes_are_read_to_their_end() {
+    let place = Place::new();
+    let packed = gzip(&(one("t-1") + &one("t-2")));
+    let parquet = std::fs::read("data/samples/phoenix/langchain.spans_dataframe.parquet").unwrap();
+    for input in ["-", "/dev/stdin", "/dev/fd/0"] {
+        assert_eq!(run_on_stdin(&place, input, format!("{}broken\n", trace("t-1", "boom")).as_bytes())["processing_errors"], 1, "{input}");
+        assert_eq!(run_on_stdin(&place, input, &packed)["received"], 2, "{input}");
+        assert_eq!(run_on_stdin(&place, input, &parquet)["received"], 11, "{input}");
+    }
+    let summary = run_on_stdin(&place, "-", &packed);
+    assert_eq!(summary["bytes_read"], packed.len());
+    let sources = place.rows("select distinct source_uri from patterns where trace_id = 't-1'");
+    assert_eq!(sources[0]["source_uri"], "stdin");
+
+    let path = place.path().join("pipe");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for verb in [&["inspect", "--format", "json"][..], &["query", "select count(*) n from spans", "--format", "json", "--input"]] {
+        let (to, bytes) = (path.clone(), packed.clone());
+        let writer = std::thread::spawn(move || std::fs::write(to, bytes).unwrap());
+        let mut arguments = verb.to_vec();
+        arguments.push(path.to_str().unwrap());
+        let output = call(&arguments);
+        writer.join().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stdout(&output).contains("\"n\":4") || stdout(&output).contains("\"traces\":2"), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn a_run_that_waits_for_a_pipe_can_be_stopped() {
+    let place = Place::new();
+    let mut command = failsift(&["run", "--input", "-", "--output", &place.output(), "--format", "json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all((trace("t-1", "boom") + &trace("t-2", "boom")).as_bytes()).unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().try_into().unwrap()), nix::sys::signal::Signal::SIGTERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
+    drop(stdin);
+}
+
+#[test]
+fn a_file_that_claims_to_be_empty_is_read_all_the_same() {
+    let place = Place::new();
+    // Files of the system have a size of 0 until they are read.
+    let summary = Place::new();
+    let output = call(&["run", "--input", "/proc/self/status", "--output", &summary.output(), "--format", "json"]);
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&summary["received"], &summary["failures"][0]["kind"]), (&1.into(), &"unrecognised_format".into()), "{summary}");
+    drop(place);
+}
+
+#[test]
+fn values_are_told_apart_however_they_are_framed() {
+    let utf16 = |text: &str, mark: &[u8], unit: fn(u16) -> [u8; 2]| {
+        mark.iter().copied().chain(text.encode_utf16().flat_map(unit)).collect::<Vec<u8>>()
+    };
+    let pretty = |id: &str| serde_json::to_string_pretty(&serde_json::from_str::<Value>(&one(id)).unwrap()).unwrap();
+    let (a, b) = (one("t-1"), one("t-2"));
+    let long = one("t-1").replace("boom", &"long ".repeat(40_000));
+    let framings: Vec<(&str, Vec<u8>)> = vec![
+        ("nothing between", format!("{a}{b}").into()),
+        ("long, and nothing between", format!("{long}{b}").into()),
+        ("commas", format!("{a},{b},").into()),
+        ("commas at the ends of lines", format!("{a},\n{b},\n").into()),
+        ("blanks", format!(" {a} {b} ").into()),
+        ("marks", format!("\u{feff}{a}\u{feff}{b}").into()),
+        ("marks on each line", format!("\u{feff}{a}\n\u{feff}{b}\n").into()),
+        ("a sequence of JSON texts", format!("\u{1e}{a}\n\u{1e}{b}\n").into()),
+        ("a sequence without line feeds", format!("\u{1e}{a}\u{1e}{b}").into()),
+        ("returns", format!("{a}\r{b}\r").into()),
+        ("returns and line feeds", format!("{a}\r\n{b}\r\n").into()),
+        ("pretty", format!("{}\n{}\n", pretty("t-1"), pretty("t-2")).into()),
+        ("pretty, with commas", format!("{},\n{}", pretty("t-1"), pretty("t-2")).into()),
+        ("pretty, with nothing between", format!("{}{}", pretty("t-1"), pretty("t-2")).into()),
+        ("a list", format!("[{a},{b}]").into()),
+        ("lists", format!("[{a}][{b}]").into()),
+        ("zeros at the end", format!("{a}\n{b}\n{}", "\0".repeat(5_000)).into()),
+        ("UTF-16, little-endian", utf16(&format!("{a}\r\n{b}"), &[0xff, 0xfe], u16::to_le_bytes)),
+        ("UTF-16, big-endian", utf16(&format!("{a}\n{b}"), &[0xfe, 0xff], u16::to_be_bytes)),
+        ("UTF-16 without a mark", utf16(&format!("{a}{b}"), &[], u16::to_le_bytes)),
+        ("members with line ends between them", [gzip(&trace("t-1", "x")), b"\n".to_vec(), gzip(&b), b"\r\n".to_vec()].concat()),
+        ("members with zeros behind them", [gzip(&a), gzip(&b), vec![0; 3_000]].concat()),
+        ("gzip in gzip", {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(&gzip(&format!("{a}\n{b}\n"))).unwrap();
+            encoder.finish().unwrap()
+        }),
+    ];
+    for (framing, bytes) in framings {
+        let place = Place::new();
+        place.put("part-0", bytes);
+        let summary = place.run(&[]);
+        assert_eq!((&summary["received"], ids(&place)), (&2.into(), vec!["t-1".to_owned(), "t-2".to_owned()]), "{framing}: {summary}");
+    }
+}
+
+#[test]
+fn what_stands_behind_packed_data_is_said_and_the_data_is_kept() {
+    let place = Place::new();
+    place.put("a.jsonl.gz", [gzip(&one("t-1")), b"garbage".to_vec()].concat());
+    let summary = place.run(&[]);
+    assert_eq!((&summary["received"], ids(&place)), (&2.into(), vec!["t-1".to_owned()]));
+    assert_eq!(errors(&place), [("corrupt_compression".to_owned(), "a.jsonl.gz".to_owned())]);
+}
+
+#[test]
+fn names_do_not_decide_and_what_cannot_be_read_is_called_by_its_name() {
+    let place = Place::new();
+    place.put("traces.txt", trace("txt", "boom"));
+    place.put("README.md", gzip(&trace("md", "boom")));
+    place.put("readme.txt", "{braces} are no JSON");
+    place.put("export.dat", trace("dat", "boom"));
+    place.put("no-suffix", trace("none", "boom"));
+    for (name, bytes) in [
+        ("a.jsonl", &b"PK\x03\x04 and so on"[..]),
+        ("b.jsonl", b"Obj\x01avro.schema"),
+        ("c.json", b"SQLite format 3\0"),
+        ("d.json.gz", b"\x78\x9c\x00\x01"),
+        ("e", b"%PDF-1.7"),
+    ] {
+        place.put(name, bytes);
+    }
+    let summary = place.run(&[]);
+    assert_eq!(ids(&place), ["dat", "md", "none", "txt"]);
+    assert_eq!(skipped(&place, &summary), ["readme.txt"]);
+    let reasons = place.rows("select reason from errors order by trace_ref");
+    for (row, said) in reasons.iter().zip(["a zip archive; unpack it", "an Avro file", "an SQLite database", "zlib", "a PDF document"]) {
+        assert!(row["reason"].as_str().unwrap().contains(said), "{row}");
+    }
+    assert_eq!(reasons.len(), 5);
+}
+
+#[test]
+fn what_cannot_be_listed_is_named_and_everything_else_is_read() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let input = std::path::PathBuf::from(place.input());
+    std::fs::create_dir_all(input.join("sub/_delta_log")).unwrap();
+    for name in ["team#1", "q?.jsonl", "p%20q.jsonl", "sub/[x]*.jsonl", "ünï code.jsonl"] {
+        place.put(name, trace(name, "boom"));
+    }
+    place.put("sub/_delta_log/0.json", "{\"commitInfo\": {}}");
+    place.put("sub/_SUCCESS", "");
+    std::fs::write(input.join(std::ffi::OsStr::from_bytes(b"latin-\xe9.jsonl")), trace("never", "boom")).unwrap();
+    std::os::unix::fs::symlink(input.join("gone"), input.join("link.jsonl")).unwrap();
+    std::os::unix::fs::symlink(&input, input.join("sub/round")).unwrap();
+    let summary = place.run(&[]);
+    assert_eq!((&summary["received"], ids(&place).len()), (&7.into(), 5), "{summary}");
+    assert_eq!(skipped(&place, &summary), ["sub/_SUCCESS", "sub/_delta_log/", "sub/round"]);
+    let named = errors(&place);
+    let expected = [("unreadable", "latin-\u{fffd}.jsonl"), ("unreadable", "link.jsonl")];
+    assert_eq!(named, expected.map(|(kind, reference)| (kind.to_owned(), reference.to_owned())));
+    assert_eq!(place.rows("select count(*) n from errors where retryable")[0]["n"], 0);
+
+    // Whatever is printed as a name can be given as one.
+    let found = call(&["inspect", &place.input(), "--format", "json"]);
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let objects = found["objects"].as_array().unwrap();
+    assert_eq!(objects.len(), 5, "{found}");
+    for object in objects {
+        let uri = object["uri"].as_str().unwrap();
+        let again = call(&["inspect", uri, "--format", "json"]);
+        let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+        assert_eq!((&again["traces"], &again["objects"][0]["uri"]), (&1.into(), &uri.into()), "{uri}");
+    }
+}
+
+#[test]
+fn errors_of_an_object_stay_until_it_is_read_to_its_end() {
+    let place = Place::new();
+    let lines: String = (0..300).map(|index| trace(&format!("t-{index}"), &format!("boom {index}"))).collect();
+    let whole = gzip(&format!("broken\n{lines}"));
+    place.put("a.jsonl.gz", &whole);
+    place.run(&[]);
+    assert_eq!(errors(&place), [("malformed_json".to_owned(), "a.jsonl.gz#L1".to_owned())]);
+    // Cut before its first line is whole.
+    place.put("a.jsonl.gz", &whole[..12]);
+    place.run(&[]);
+    let kinds: Vec<String> = errors(&place).into_iter().map(|(kind, _)| kind).collect();
+    assert!(kinds.contains(&"truncated".to_owned()), "{kinds:?}");
+    place.put("a.jsonl.gz", gzip(&lines));
+    place.run(&[]);
+    assert_eq!(errors(&place), []);
 }
 
 #[test]
@@ -58,6 +277,9 @@ fn objects_that_are_not_what_they_say_are_rejected_and_the_rest_goes_on() {
     place.put("empty.jsonl", "");
     place.put("LICENSE.txt", "free");
     place.put("misnamed.txt.jsonl", gzip(&trace("gz-1", "boom")));
+    place.put("blank.jsonl", " \n\n");
+    place.put("empty.json", "[]");
+    place.put("empty.jsonl.gz", gzip(""));
     let summary = place.run(&[]);
     let kinds: Vec<_> = errors(&place);
     let kind = |name: &str| kinds.iter().find(|(_, reference)| reference.starts_with(name)).map(|(kind, _)| kind.as_str());
@@ -67,7 +289,7 @@ fn objects_that_are_not_what_they_say_are_rejected_and_the_rest_goes_on() {
     assert_eq!(kind("cut.parquet"), Some("corrupt_parquet"));
     assert_eq!(kind("notes.jsonl"), Some("unrecognised_format"));
     assert_eq!(kinds.len(), 5, "{kinds:?}");
-    assert_eq!(summary["skipped_objects"].as_array().unwrap().len(), 1);
+    assert_eq!(skipped(&place, &summary), ["LICENSE.txt", "blank.jsonl", "empty.json", "empty.jsonl", "empty.jsonl.gz"]);
     let stored = summary["stored"].as_u64().unwrap();
     assert!(stored > 1_000, "the lines before the cut are kept: {stored}");
     assert_eq!(place.rows("select count(*) n from patterns where trace_id = 'gz-1'")[0]["n"], 1);

@@ -104,7 +104,7 @@ fn an_input_without_trace_files_fails_unless_it_may_be_empty() {
         let output = call(&["run", "--input", &input, "--output", &out]);
         assert_eq!(output.status.code(), Some(1), "{files:?}: {}", stderr(&output));
         let said = stderr(&output);
-        assert!(said.contains(&format!("no trace files in {input}")) && said.contains("--allow-empty"), "{files:?}: {said}");
+        assert!(said.contains(&input) && said.contains("no trace files") && said.contains("--allow-empty"), "{files:?}: {said}");
         let summary = place.run(&["--allow-empty"]);
         assert_eq!((&summary["received"], &summary["status"]), (&0.into(), &"complete".into()), "{files:?}: {summary}");
         for table in ["patterns", "errors"] {
