@@ -238,7 +238,7 @@ async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pa
     let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None, reuse: None };
     let mut writer = Writer::begin(&location, &run_id, options).await.expect("a writer");
     let mut summary = RunSummary::begun(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
-    writer.outcomes(outcomes, &mut summary, Default::default).await.expect("staged");
+    writer.outcomes(outcomes, &mut summary).await.expect("staged");
     summary.received = summary.stored;
     writer.commit(&mut summary, std::collections::HashSet::new()).await.expect("committed");
 }

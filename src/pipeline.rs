@@ -156,7 +156,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
 
     let mut summary = RunSummary::begun(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
     let (read, parse) = (&progress.read, &progress.parse);
-    let written = writer.outcomes(analysis.outcomes, &mut summary, || read.object_keys()).await.map_err(RunError::from);
+    let written = writer.outcomes(analysis.outcomes, &mut summary).await.map_err(RunError::from);
     let gathered = written.and_then(|()| analysis.fatal.get().map_or(Ok(()), |reason| Err(RunError::Gather(reason.to_owned()))));
     let analysed = gathered.and_then(|()| analysis.refusal.get().map_or(Ok(()), |reason| Err(RunError::Refused(reason))));
     if let Err(error) = analysed {
@@ -371,7 +371,8 @@ fn without_finished(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished
     let done = Arc::clone(done);
     traces
         .filter(move |trace| {
-            let is_finished = trace.as_ref().is_ok_and(|trace| finished.has(&trace.trace_id, &trace.digest()));
+            let is_there = |trace: &RedactedTrace| finished.has(&trace.trace_id, &trace.digest(), trace.spans.len(), &trace.source.uri);
+            let is_finished = trace.as_ref().is_ok_and(is_there);
             done.fetch_add(u64::from(is_finished), Ordering::Relaxed);
             std::future::ready(!is_finished)
         })

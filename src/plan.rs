@@ -73,7 +73,7 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
     let (timeout, looking) = (config.trace_timeout, estimator.clone());
     let traces = std::mem::replace(traces, futures::stream::empty().boxed());
     let mut looked_at = pool::stage(traces, move |trace| {
-        if finished.has(&trace.trace_id, &trace.digest()) {
+        if finished.has(&trace.trace_id, &trace.digest(), trace.spans.len(), &trace.source.uri) {
             return Ok(Seen::Unchanged);
         }
         let estimate = pool::guarded(|| looking.of(&trace, Deadline::after(timeout))).ok().flatten();
