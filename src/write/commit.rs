@@ -254,7 +254,7 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::model::{Draft, Kind, Rejection, RunSummary, Source, Stage};
+    use crate::model::{Draft, Kind, Rejection, RunSummary, Source, Stage, Stop};
     use crate::validate::{self, PatternSchema};
     use crate::write::{WriteOptions, Writer};
 
@@ -284,11 +284,11 @@ mod tests {
             });
             let items: Vec<_> = drafts.chain(broken).collect();
             let options = WriteOptions { job: self.job.into(), fresh: false, commit_every: None, reuse: None };
-            let mut writer = Writer::begin(output, self.id, options).await.unwrap();
+            let mut writer = Writer::begin(output, self.id, options, Arc::default()).await.unwrap();
             let mut summary = RunSummary::begun(self.id.into(), self.job.into(), "2026-11-25T09:00:00Z".into(), "");
             summary.received = items.len() as u64;
             let outcomes = validate::patterns(futures::stream::iter(items).boxed(), PatternSchema::new(self.id).unwrap());
-            writer.outcomes(outcomes, &mut summary).await.unwrap();
+            writer.outcomes(outcomes, &mut summary, &Stop::default()).await.unwrap();
             (writer, summary)
         }
 
@@ -383,7 +383,7 @@ mod tests {
         let before = staged();
         for (id, fresh) in [("again", false), ("fresh", true)] {
             let options = WriteOptions { job: "a".into(), fresh, commit_every: None, reuse: None };
-            let writer = Writer::begin(&output, id, options).await.unwrap();
+            let writer = Writer::begin(&output, id, options, Arc::default()).await.unwrap();
             assert!(writer.finished().is_empty(), "nothing of it is taken up");
             writer.leave().await;
             assert_eq!(staged(), before);
@@ -479,12 +479,37 @@ mod tests {
         let rejection = Rejection::of_trace("t0", "hour=10", Stage::Analyze, Kind::TimedOut, "too long");
         let outcomes = futures::stream::iter([Err(rejection)]).boxed();
         summary.received = 1;
-        writer.outcomes(outcomes, &mut summary).await.unwrap();
+        writer.outcomes(outcomes, &mut summary, &Stop::default()).await.unwrap();
         writer.commit(&mut summary, HashSet::new()).await.unwrap();
         assert_eq!(rows(&output, TableName::Errors, ["trace_ref", "kind"]).await.len(), 1);
         let later = Run { id: "later", job: "b", traces: traces(0..1, 1, "hour=10"), ..Run::default() }.run(&output).await;
         assert_eq!((later.stored, later.kept_fuller), (0, 1));
         assert_eq!(rows(&output, TableName::Errors, ["trace_ref", "kind"]).await, []);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_finished_is_committed_at_once_when_a_stop_is_requested() {
+        let (_folder, output) = place();
+        let (mut writer, mut summary) = Run { id: "stopped", job: "a", ..Run::default() }.written(&output).await;
+        let drafts = (0..3).map(|number| Ok(Draft { trace_id: format!("t{number}"), ..Draft::sample("It failed.") }));
+        let patterns = validate::patterns(futures::stream::iter(drafts).boxed(), PatternSchema::new("stopped").unwrap());
+        let tables = output.clone();
+        // Comes only once something is visible.
+        let interrupted = futures::stream::once(async move {
+            while rows(&tables, TableName::Patterns, ["trace_id", "run_id"]).await.is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            Err(Rejection::interrupted("t3", "a", Stage::Parse))
+        });
+        let stop = Stop::default();
+        let asked = stop.clone();
+        let patterns = patterns.inspect(move |_| asked.requested().cancel()).chain(interrupted).boxed();
+        summary.received = 4;
+        writer.outcomes(patterns, &mut summary, &stop).await.unwrap();
+        writer.commit(&mut summary, HashSet::new()).await.unwrap();
+        assert_eq!((summary.stored, summary.processing_errors), (3, 1));
+        assert_eq!(rows(&output, TableName::Errors, ["trace_ref", "kind"]).await, pairs([("t3", "interrupted")]));
+        assert_eq!(rows(&output, TableName::Runs, ["run_id", "status"]).await.len(), 1);
     }
 
     /// A part is no place to say which objects were read: what is wrong with them may still be under way when the run is killed.

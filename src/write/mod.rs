@@ -9,6 +9,7 @@ mod commit;
 mod data_file;
 mod lease;
 mod maintain;
+mod progress;
 mod staging;
 mod stored;
 mod table;
@@ -29,14 +30,15 @@ pub use self::columns::{errors_schema, patterns_schema, runs_schema};
 use self::commit::{Decided, commit, decide, roll_forward};
 use self::data_file::DataFile;
 pub use self::maintain::{Maintained, MaintainedTable, maintain};
+pub use self::progress::WriteProgress;
 pub use self::staging::StagingError;
 use self::staging::{CommitRecord, Other, Staging, TakenUp};
 use self::stored::Stored;
 use self::table::Table;
 pub use self::table::{AsOf, TableName, open_existing, said};
 use self::upsert::Extent;
-use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX};
-use crate::model::{Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Slot};
+use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX, STOPPING};
+use crate::model::{Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Slot, Stop};
 use crate::pool;
 use crate::validate::Pattern;
 
@@ -219,8 +221,11 @@ pub struct Writer {
     run_id: String,
     /// Commits that were made before the last one.
     part: i64,
-    /// Patterns that were left out of commits because the table has fuller ones.
+    /// Patterns that came, and that were taken up.
+    patterns: u64,
+    /// Those of them that were left out of commits because the table has fuller ones.
     kept_fuller: u64,
+    progress: Arc<WriteProgress>,
     /// What was stored, by category and factor.
     labels: BTreeMap<String, LabelCount>,
     outcomes: u64,
@@ -232,10 +237,10 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError`] where the output cannot be used.
-    pub async fn begin(output: &Url, run_id: &str, options: WriteOptions) -> Result<Self, WriteError> {
+    pub async fn begin(output: &Url, run_id: &str, options: WriteOptions, progress: Arc<WriteProgress>) -> Result<Self, WriteError> {
         let mut tables = Tables::open(output).await?;
         let (mut staging, others) = Staging::begin(output, run_id, &options.job).await?;
-        let same_job = recover(&mut tables, others, &options.job).await;
+        let same_job = recover(&mut tables, others, &options.job, &progress).await;
         if options.fresh {
             for other in same_job {
                 other.folder.remove().await?;
@@ -261,7 +266,9 @@ impl Writer {
             options,
             run_id: run_id.to_owned(),
             part: 0,
+            patterns: 0,
             kept_fuller: 0,
+            progress,
             labels: BTreeMap::new(),
             outcomes: 0,
         })
@@ -272,24 +279,32 @@ impl Writer {
         Arc::clone(&self.finished)
     }
 
-    /// Takes every outcome, counts it in `summary`, and stages its row.
+    /// Takes every outcome, counts it in `summary`, and stages its row. When a stop is requested, what is finished is committed at once, because
+    /// the run may not come to its end; then the others have [`STOPPING`] until the stop is over.
     ///
     /// # Errors
     /// [`WriteError`] where the store refuses; what is finished stays for the next run.
-    pub async fn outcomes(&mut self, outcomes: OutcomeStream<Pattern>, summary: &mut RunSummary) -> Result<(), WriteError> {
+    pub async fn outcomes(&mut self, outcomes: OutcomeStream<Pattern>, summary: &mut RunSummary, stop: &Stop) -> Result<(), WriteError> {
         let mut outcomes = outcomes.fuse();
         let mut waiting = Waiting::default();
         let mut staged_at = Instant::now();
         let mut committed_at = Instant::now();
+        let mut stopping_at: Option<Instant> = None;
         loop {
             let interval = STAGE_INTERVAL.saturating_sub(staged_at.elapsed());
+            let interval = stopping_at.map_or(interval, |since| interval.min(STOPPING.saturating_sub(since.elapsed())));
             tokio::select! {
                 outcome = outcomes.next() => match outcome {
                     Some(outcome) => self.take(outcome, &mut waiting, summary),
                     None => break,
                 },
                 Some(staged) = self.in_flight.join_next(), if !self.in_flight.is_empty() => ended(staged)?,
-                () = tokio::time::sleep(interval) => {}
+                () = stop.requested().cancelled(), if stopping_at.is_none() => {}
+                () = tokio::time::sleep(interval), if !stop.is_over() => {}
+            }
+            let commits_now = stop.is_requested() && stopping_at.is_none();
+            if stopping_at.is_some_and(|since| since.elapsed() >= STOPPING) {
+                stop.over().cancel();
             }
             if !waiting.slots.is_empty() {
                 self.stage_paid(&mut waiting, &mut outcomes, summary).await?;
@@ -298,11 +313,12 @@ impl Writer {
                 self.stage(&mut waiting).await?;
                 staged_at = Instant::now();
             }
-            if self.options.commit_every.is_some_and(|every| committed_at.elapsed() >= every) {
+            if commits_now || self.options.commit_every.is_some_and(|every| committed_at.elapsed() >= every) {
                 self.stage(&mut waiting).await?;
                 self.gather().await?;
                 self.commit_staged(None).await?;
                 committed_at = Instant::now();
+                stopping_at = commits_now.then_some(committed_at).or(stopping_at);
             }
         }
         self.stage(&mut waiting).await?;
@@ -363,6 +379,7 @@ impl Writer {
                 if slot.is_held() {
                     waiting.slots.push(slot);
                 }
+                self.patterns += 1;
                 summary.stored += 1;
                 summary.processed += 1;
                 let label = format!("{}/{}", row.category, row.contributing_factor);
@@ -422,6 +439,7 @@ impl Writer {
         let mut outcomes = self.outcomes;
         for (label, count) in self.staging.taken.used() {
             outcomes += count.count;
+            self.patterns += count.count;
             summary.stored += count.count;
             summary.processed += count.count;
             let total = self.labels.entry(label).or_insert_with(|| LabelCount { count: 0, confidence_sum: 0.0, ..count.clone() });
@@ -449,6 +467,10 @@ impl Writer {
 
     /// Commits what is staged; with the summary and the objects that were read comes the last commit of the run.
     async fn commit_staged(&mut self, last: Option<(&mut RunSummary, HashSet<u128>)>) -> Result<(), WriteError> {
+        let is_last = last.is_some();
+        if !is_last && self.staging.is_empty() {
+            return Ok(());
+        }
         let (record, decided) = self.begin_commit(last).await?;
         let committed = commit(&mut self.tables, &self.staging.folder, &record, Some(decided)).await;
         if matches!(committed, Err(WriteError::TakenOver { .. })) {
@@ -456,6 +478,7 @@ impl Writer {
             let _ = self.staging.folder.give_up_commit().await;
         }
         committed?;
+        self.progress.ended(self.patterns.saturating_sub(self.kept_fuller), is_last);
         self.staging.folder.end_commit(&record).await?;
         self.part += 1;
         Ok(())
@@ -479,6 +502,7 @@ impl Writer {
             objects_read.extend(objects);
         }
         let record = CommitRecord { part: self.part, files, objects: objects_read, settled: self.finished.stored.settled() };
+        self.progress.begun();
         self.staging.folder.begin_commit(&record).await?;
         Ok((record, decided))
     }
@@ -505,9 +529,10 @@ fn ended(staged: Result<Result<(), WriteError>, JoinError>) -> Result<(), WriteE
 ///
 /// A dead run whose commit cannot be ended now is left wholly alone: its rows stand nowhere else. What stands in its way may be nothing to
 /// this run, which otherwise meets it itself.
-async fn recover(tables: &mut Tables, others: Vec<Other>, job: &str) -> Vec<Other> {
+async fn recover(tables: &mut Tables, others: Vec<Other>, job: &str, progress: &WriteProgress) -> Vec<Other> {
     let mut same_job = Vec::new();
     for other in others.into_iter().filter(|other| other.dead) {
+        progress.recovering();
         match roll_forward(tables, &other.folder).await {
             Ok(_) if other.job == job => same_job.push(other),
             Ok(_) => {}
@@ -519,6 +544,7 @@ async fn recover(tables: &mut Tables, others: Vec<Other>, job: &str) -> Vec<Othe
             }
         }
     }
+    progress.recovered();
     same_job
 }
 
@@ -606,9 +632,9 @@ mod tests {
         let patterns = validate::patterns(futures::stream::iter(drafts).boxed(), PatternSchema::new("a-run").unwrap());
         let location = crate::store::table_url(output.path().to_str().unwrap()).unwrap();
         let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None };
-        let mut writer = Writer::begin(&location, "a-run", options).await.unwrap();
+        let mut writer = Writer::begin(&location, "a-run", options, Arc::default()).await.unwrap();
         let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
-        writer.outcomes(patterns, &mut summary).await.unwrap();
+        writer.outcomes(patterns, &mut summary, &Stop::default()).await.unwrap();
         let staged = staged.lock().unwrap();
         assert!(staged.len() == 6 && staged.iter().all(|files| *files > 0), "{staged:?}");
     }

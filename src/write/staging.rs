@@ -398,6 +398,11 @@ impl Staging {
         Ok(Some((own, batches)))
     }
 
+    /// Whether nothing is staged that is not committed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// The files of the next commit: what is staged, and of what was taken up the rows of traces that came again unchanged.
     pub(super) fn files(&self, with_taken: bool) -> BTreeMap<String, Vec<StagedFile>> {
         let mut files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
