@@ -18,11 +18,12 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
-use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Slot, Source};
+use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Slot, Source, Stop};
 use failsift::store;
 use failsift::validate::{self, Pattern, PatternSchema};
 use failsift::write::{TableName, WriteOptions, Writer, open_existing};
@@ -236,11 +237,11 @@ async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pa
     let location = store::table_url(place).expect("a place");
     let run_id = uuid::Uuid::now_v7().to_string();
     let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None, reuse: None };
-    let mut writer = Writer::begin(&location, &run_id, options).await.expect("a writer");
+    let mut writer = Writer::begin(&location, &run_id, options, Arc::default()).await.expect("a writer");
     let mut summary = RunSummary::begun(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
-    writer.outcomes(outcomes, &mut summary, Default::default).await.expect("staged");
+    writer.outcomes(outcomes, &mut summary, &Stop::default()).await.expect("staged");
     summary.received = summary.stored;
-    writer.commit(&mut summary, std::collections::HashSet::new(), |_| None).await.expect("committed");
+    writer.commit(&mut summary, std::collections::HashSet::new(), &|_| None).await.expect("committed");
 }
 
 /// A pattern of some 1.4 KB whose texts do not repeat.

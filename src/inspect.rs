@@ -7,7 +7,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{GATHER_MEMORY_BYTES, RECORD_BYTES_MAX, SUMMARY_FAILURES_MAX};
-use crate::model::Rejection;
+use crate::model::{Rejection, Stop};
 use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, Inspection, ObjectFacts, ParseCounts, SpillFolder};
 use crate::pipeline::RunError;
 use crate::read::{self, ReadCounts, ReadOptions};
@@ -50,6 +50,8 @@ pub async fn inspect(location: Location, format: Option<&'static dyn Format>) ->
         memory_bytes: GATHER_MEMORY_BYTES,
         spill_folder: spill.path().to_owned(),
         bodies: Bodies::new(vec![location], RECORD_BYTES_MAX),
+        stop: Stop::default(),
+        names_interrupted: true,
     };
     let read_counts = Arc::new(ReadCounts::default());
     let parse_counts = Arc::new(ParseCounts::inspecting());

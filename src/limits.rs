@@ -154,6 +154,10 @@ pub const STAGING_IN_FLIGHT_MAX: usize = 2;
 /// Time that a finished row waits at most until it is staged: what a kill can cost of an analysis that is cheap.
 pub const STAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// Time that analyses under way and the naming of traces that are not analysed may take once a run was asked to stop and has committed what
+/// was finished: a quarter of what schedulers grant between SIGTERM and SIGKILL at the most, and the last commit needs some too.
+pub const STOPPING: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// Rows of a row group of a table. An upsert decodes the row groups that hold a superseded row, so they are small.
 pub const ROW_GROUP_ROWS: usize = 1_024;
 

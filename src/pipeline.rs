@@ -1,6 +1,6 @@
 //! One run: joins the six stages into one bounded stream, and counts at both ends, so that the conservation check can fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,14 +11,14 @@ use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
 use crate::analyze::llm::{ConnectError, Estimator, Llm};
 use crate::analyze::{self, AnalyzeCounts, Analyzer};
 use crate::config::{AnalysisConfig, Excerpts, KeySource, RunConfig};
-use crate::model::{ExitReason, OutcomeStream, PATTERN_SCHEMA_VERSION, RunStatus, RunSummary, text_key};
-use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, SpillFolder};
+use crate::model::{ExitReason, Fatal, OutcomeStream, PATTERN_SCHEMA_VERSION, RunStatus, RunSummary, Stop, text_key};
+use crate::parse::{self, AssembleOptions, Bodies, Format, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
-use crate::select;
+use crate::select::{self, Selection};
 use crate::store::{self, Listing, Location, StoreError};
 use crate::validate::{self, Pattern, PatternSchema, SchemaError};
-use crate::write::{Finished, LabelCount, WriteError, WriteOptions, Writer};
+use crate::write::{Finished, LabelCount, WriteError, WriteOptions, WriteProgress, Writer};
 
 /// Why a run failed; nothing of it is visible then.
 #[derive(Debug, thiserror::Error)]
@@ -125,9 +125,15 @@ pub struct Progress {
     received: Arc<AtomicU64>,
     filtered: Arc<AtomicU64>,
     done: Arc<AtomicU64>,
+    write: Arc<WriteProgress>,
 }
 
 impl Progress {
+    /// What is in the tables of a run that is stopped at once, for a person.
+    pub fn if_stopped_now(&self) -> String {
+        self.write.if_stopped_now()
+    }
+
     /// Traces that were left out by the selection.
     pub fn filtered(&self) -> u64 {
         self.filtered.load(Ordering::Relaxed)
@@ -148,8 +154,8 @@ impl std::fmt::Display for Progress {
     }
 }
 
-/// Runs the whole pipeline once. When `shutdown` is cancelled, reading stops, what is not analysed yet is rejected as interrupted, and
-/// what was finished is committed.
+/// Runs the whole pipeline once. When `shutdown` is cancelled, reading stops, what was finished is committed, and what is not analysed yet is
+/// rejected as interrupted, one by one as far as there is time.
 ///
 /// # Errors
 /// [`RunError`]; the tables are then unchanged, or one after the other wholly updated, and what was finished is kept for the next run.
@@ -162,8 +168,9 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let analyzer = prepared.analyzer().await?;
     let reuse = analyzer.settings_digest().filter(|_| !config.force).map(str::to_owned);
     let options = WriteOptions { job: prepared.job(&*analyzer), fresh: config.fresh, commit_every: config.commit_every, reuse };
-    let mut writer = Writer::begin(&output, &run_id, options).await?;
-    let analysis = match prepared.analysis(analyzer, &run_id, progress, None, writer.finished(), shutdown.clone()) {
+    let stop = Stop::on(shutdown);
+    let mut writer = Writer::begin(&output, &run_id, options, Arc::clone(&progress.write)).await?;
+    let analysis = match prepared.analysis(analyzer, &run_id, progress, None, writer.finished(), &stop) {
         Ok(analysis) => analysis,
         Err(error) => {
             writer.leave().await;
@@ -173,7 +180,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
 
     let mut summary = RunSummary::begun(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
     let (read, parse) = (&progress.read, &progress.parse);
-    let written = writer.outcomes(analysis.outcomes, &mut summary, || read.object_keys()).await.map_err(RunError::from);
+    let written = writer.outcomes(analysis.outcomes, &mut summary, &stop).await.map_err(RunError::from);
     let gathered = written.and_then(|()| analysis.fatal.get().map_or(Ok(()), |reason| Err(RunError::Gather(reason.to_owned()))));
     let analysed = gathered.and_then(|()| analysis.refusal.get().map_or(Ok(()), |reason| Err(RunError::Refused(reason))));
     if let Err(error) = analysed {
@@ -183,7 +190,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     summary.received = progress.received.load(Ordering::Relaxed);
     summary.filtered = progress.filtered.load(Ordering::Relaxed);
     summary.status = match () {
-        () if shutdown.is_cancelled() => RunStatus::Interrupted,
+        () if stop.is_requested() => RunStatus::Interrupted,
         () if analysis.counts.is_cost_limited() => RunStatus::CostLimit,
         () => RunStatus::Complete,
     };
@@ -214,7 +221,9 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     }
     let exit_reason =
         |summary: &RunSummary| summary.exit_reason(config.error_rate_max).or(canary_missed.then_some(ExitReason::CanaryMissed));
-    let labels = writer.commit(&mut summary, read.object_keys(), exit_reason).await?;
+    // Where not all rejections of what was read came, older errors stay.
+    let objects = if parse.is_cut_short() { HashSet::new() } else { read.object_keys() };
+    let labels = writer.commit(&mut summary, objects, &exit_reason).await?;
     Ok(RunReport { summary, labels, key_made_at: analysis.key_made_at, canaries: analysis.canaries })
 }
 
@@ -361,14 +370,14 @@ impl Prepared {
         progress: &Progress,
         look: Option<Look>,
         finished: Arc<Finished>,
-        shutdown: CancellationToken,
+        stop: &Stop,
     ) -> Result<Analysis, RunError> {
         let schema = PatternSchema::new(run_id)?;
         let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
         let (canaries, key_made_at) = (self.canaries.clone(), self.key_made_at.clone());
-        let Traces { traces, fatal, spill } = self.traces(progress, look, shutdown.clone())?;
+        let Traces { traces, fatal, spill } = self.traces(progress, look, stop)?;
         let unfinished = without_finished(traces, finished, &progress.done);
-        let drafts = analyze::drafts(unfinished, analyzer, timeout, Arc::clone(&counts), shutdown);
+        let drafts = analyze::drafts(unfinished, analyzer, timeout, Arc::clone(&counts), stop.clone());
         let drafts = redact::drafts(drafts, &redactor);
         let patterns = validate::patterns(drafts, schema);
         let outcomes = redact::reasons(patterns, &redactor);
@@ -382,7 +391,7 @@ impl Prepared {
     ///
     /// # Errors
     /// [`RunError`].
-    pub fn traces(self, progress: &Progress, look: Option<Look>, shutdown: CancellationToken) -> Result<Traces, RunError> {
+    pub fn traces(self, progress: &Progress, look: Option<Look>, stop: &Stop) -> Result<Traces, RunError> {
         let (config, embedded, redactor) = (self.config, self.embedded, self.redactor);
         let temporary = std::env::temp_dir();
         let spill =
@@ -396,13 +405,15 @@ impl Prepared {
             memory_bytes: config.memory_bytes,
             spill_folder: spill.path().to_owned(),
             bodies: Bodies::new(self.inputs, config.record_bytes_max),
+            stop: stop.clone(),
+            names_interrupted: config.selection == Selection::default(),
         };
 
-        let records = read::records(self.objects, reading, read_counts, &fatal, shutdown);
+        let records = read::records(self.objects, reading, read_counts, &fatal, stop.requested().clone());
         let traces = parse::traces(records, &gathering, parse_counts, &fatal);
         let traces = counted(traces, &progress.received);
         let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
-        let redacted = redact::traces(selected, &redactor);
+        let redacted = redact::traces(selected, &redactor, stop);
         let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
         Ok(Traces { traces: looked_at(failed, look), fatal, spill })
     }
@@ -425,7 +436,8 @@ fn without_finished(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished
     let done = Arc::clone(done);
     traces
         .filter(move |trace| {
-            let is_finished = trace.as_ref().is_ok_and(|trace| finished.has(&trace.trace_id, &trace.digest()));
+            let is_there = |trace: &RedactedTrace| finished.has(&trace.trace_id, &trace.digest(), trace.spans.len(), &trace.source.uri);
+            let is_finished = trace.as_ref().is_ok_and(is_there);
             done.fetch_add(u64::from(is_finished), Ordering::Relaxed);
             std::future::ready(!is_finished)
         })

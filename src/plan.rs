@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
 
 use crate::analyze::Deadline;
 use crate::analyze::llm::{Estimate, Estimator};
 use crate::config::AnalysisConfig;
+use crate::model::Stop;
 use crate::pipeline::{Prepared, Progress, RunError, Traces};
 use crate::{pool, store, write};
 
@@ -69,11 +69,11 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
         _ => Arc::default(),
     };
     let progress = Progress::default();
-    let Traces { traces, fatal, .. } = &mut prepared.traces(&progress, None, CancellationToken::new())?;
+    let Traces { traces, fatal, .. } = &mut prepared.traces(&progress, None, &Stop::default())?;
     let (timeout, looking) = (config.trace_timeout, estimator.clone());
     let traces = std::mem::replace(traces, futures::stream::empty().boxed());
     let mut looked_at = pool::stage(traces, move |trace| {
-        if finished.has(&trace.trace_id, &trace.digest()) {
+        if finished.has(&trace.trace_id, &trace.digest(), trace.spans.len(), &trace.source.uri) {
             return Ok(Seen::Unchanged);
         }
         let estimate = pool::guarded(|| looking.of(&trace, Deadline::after(timeout))).ok().flatten();

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use futures::StreamExt;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 
 use crate::limits::{TASKS_IN_FLIGHT_MAX, TRACES_PER_TASK};
 use crate::model::{Outcome, OutcomeStream};
@@ -33,7 +34,20 @@ pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
     match receiver.await {
         Ok(Ok(value)) => value,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
-        Err(_) => std::panic::resume_unwind(Box::new("the task was dropped by the pool")),
+        // The pool drops a task only where the process ends.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// What a task gave; nothing where it was stopped together with the run, which is no defect.
+///
+/// # Panics
+/// Where the task panicked.
+pub(crate) fn joined<T>(ended: Result<T, JoinError>) -> Option<T> {
+    match ended.map_err(JoinError::try_into_panic) {
+        Ok(value) => Some(value),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(_stopped)) => None,
     }
 }
 

@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 pub use self::budget::{Deadline, TimedOut};
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
-use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage};
+use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage, Stop};
+use crate::pool;
 use crate::redact::{RedactedTrace, UnprovenDraft};
 
 /// Extracts one pattern from one trace.
@@ -207,8 +207,8 @@ impl AnalyzeCounts {
     }
 }
 
-/// The stage after redact. Once `shutdown` is cancelled, what was not analysed yet is rejected as interrupted. Where no trace can be analysed
-/// any more, the stream ends early, and `counts` says why.
+/// The stage after redact. Once a stop is requested, what was not analysed yet is rejected as interrupted, and once it is over, what is being
+/// analysed too. Where no trace can be analysed any more, the stream ends early, and `counts` says why.
 ///
 /// Analyses are tasks of their own, so that they go on while what they gave is being written.
 pub fn drafts(
@@ -216,21 +216,21 @@ pub fn drafts(
     analyzer: Arc<dyn Analyzer>,
     timeout: Duration,
     counts: Arc<AnalyzeCounts>,
-    shutdown: CancellationToken,
+    stop: Stop,
 ) -> OutcomeStream<UnprovenDraft> {
     let stream = async_stream::stream! {
         let mut tasks = JoinSet::new();
         let mut more = true;
         loop {
             tokio::select! {
-                Some(done) = tasks.join_next(), if !tasks.is_empty() => match done {
-                    Ok(outcome) => yield outcome,
-                    Err(error) => std::panic::resume_unwind(Box::new(error)),
+                Some(done) = tasks.join_next(), if !tasks.is_empty() => match pool::joined(done) {
+                    Some(outcome) => yield outcome,
+                    None => break,
                 },
                 next = traces.next(), if more && tasks.len() < analyzer.in_flight_max() => match next {
                     Some(Ok(trace)) => {
-                        let (analyzer, counts, shutdown) = (Arc::clone(&analyzer), Arc::clone(&counts), shutdown.clone());
-                        tasks.spawn(async move { draft(trace, &*analyzer, timeout, &counts, &shutdown).await });
+                        let (analyzer, counts, stop) = (Arc::clone(&analyzer), Arc::clone(&counts), stop.clone());
+                        tasks.spawn(async move { draft(trace, &*analyzer, timeout, &counts, &stop).await });
                     }
                     Some(Err(rejection)) => yield Err(rejection),
                     None => more = false,
@@ -250,21 +250,23 @@ async fn draft(
     analyzer: &dyn Analyzer,
     timeout: Duration,
     counts: &AnalyzeCounts,
-    shutdown: &CancellationToken,
+    stop: &Stop,
 ) -> Outcome<UnprovenDraft> {
     let reject =
         |trace: &RedactedTrace, kind, reason: String| Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, kind, reason);
     let slot = tokio::select! {
         biased;
-        () = shutdown.cancelled() => {
-            return Err(reject(&trace, Kind::Interrupted, "the run was interrupted before this trace was analysed; run it again".into()));
-        }
+        () = stop.requested().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
         slot = analyzer.turn() => slot,
     };
     let trace = Arc::new(trace);
     let start = Instant::now();
     let analysis = AssertUnwindSafe(analyzer.analyze(Arc::clone(&trace), Deadline::after(timeout))).catch_unwind();
-    let answer = match tokio::time::timeout(timeout, analysis).await {
+    let answer = tokio::select! {
+        answer = tokio::time::timeout(timeout, analysis) => answer,
+        () = stop.over().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
+    };
+    let answer = match answer {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(AnalyzeError::Defect("a defect of failsift".into())),
         Err(_) => Err(AnalyzeError::TimedOut(timeout)),
@@ -326,7 +328,7 @@ mod tests {
         let trace = redactor.trace(Trace { trace_id: "t1".into(), ..Trace::default() });
         let stream = futures::stream::iter([Ok(trace)]).boxed();
         let timeout = Duration::from_millis(20);
-        let drafts: Vec<_> = drafts(stream, Arc::new(Stuck), timeout, Arc::default(), CancellationToken::new()).collect().await;
+        let drafts: Vec<_> = drafts(stream, Arc::new(Stuck), timeout, Arc::default(), Stop::default()).collect().await;
         let rejection = drafts[0].as_ref().unwrap_err();
         assert_eq!((rejection.trace_ref.as_str(), rejection.kind, rejection.retryable), ("t1", Kind::TimedOut, true));
     }

@@ -17,6 +17,7 @@ mod show;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -104,9 +105,20 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Whether the process is about to end because its user wants it to.
+static STOPPED: AtomicBool = AtomicBool::new(false);
+
+/// From here on panics are not shown: the process ends, and threads that still work lose what they work with.
+fn show_no_panics() {
+    STOPPED.store(true, Ordering::Relaxed);
+}
+
 /// The text of a panic may quote a trace, so only its place is shown.
 fn hide_panics() {
     std::panic::set_hook(Box::new(|panic| {
+        if STOPPED.load(Ordering::Relaxed) {
+            return;
+        }
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
         output::error(&format!("a defect of failsift at {place}; please report it"));
     }));

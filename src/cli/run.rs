@@ -73,7 +73,8 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         never = show(&progress) => match never {},
         () = signalled(shutdown.clone(), Arc::clone(&signal_exit)) => {
             let exit = exit_of(signal_exit.load(Ordering::Relaxed));
-            return Err(Failure { exit, message: "stopped before the work in flight was finished; the tables are as they were".into() });
+            clear_progress();
+            return Err(Failure { exit, message: progress.if_stopped_now() });
         }
     };
     clear_progress();
@@ -121,6 +122,8 @@ async fn signalled(shutdown: CancellationToken, which: Arc<AtomicU8>) {
         _ = terminate.recv() => {}
         () = tokio::time::sleep(GRACE) => {}
     }
+    // Threads that are in the middle of something meet a run that is gone, which is no defect.
+    super::show_no_panics();
 }
 
 /// Shows on a terminal how far the run is, once it takes longer than a moment.
@@ -198,6 +201,7 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         ("processing errors", summary.processing_errors),
         ("timed out", summary.timed_out),
         ("unchanged", summary.unchanged),
+        ("  of them fuller", summary.kept_fuller),
         ("filtered", summary.filtered),
     ] {
         if count > 0 || name == "stored" {

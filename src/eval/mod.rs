@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
 
 pub use self::compare::{Agreement, Compared};
 pub use self::figures::{CategoryFigures, Figures, Reliability, Scored};
@@ -22,7 +21,7 @@ pub use self::review::{RatingsError, read_ratings, write_sheet};
 use crate::analyze::embedded::{Embedded, Explanation};
 use crate::analyze::{Deadline, Spent};
 use crate::config::AnalysisConfig;
-use crate::model::{Label, PatternRow};
+use crate::model::{Label, PatternRow, Stop};
 use crate::pipeline::{self, Look, Prepared, Progress, RunError};
 
 /// What an analyzer said of the input.
@@ -54,7 +53,7 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
     let run_id = uuid::Uuid::now_v7().to_string();
     let prepared = Prepared::new(config, &nowhere).await?;
     let analyzer = prepared.analyzer().await?;
-    let mut analysis = prepared.analysis(analyzer, &run_id, &Progress::default(), look, Arc::default(), CancellationToken::new())?;
+    let mut analysis = prepared.analysis(analyzer, &run_id, &Progress::default(), look, Arc::default(), &Stop::default())?;
     let mut answers = Answers::default();
     while let Some(outcome) = analysis.outcomes.next().await {
         match outcome {

@@ -10,6 +10,7 @@ mod pattern;
 mod rejection;
 mod run_summary;
 mod slot;
+mod stop;
 mod text;
 mod trace;
 mod vocabulary;
@@ -21,6 +22,7 @@ pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};
 pub use run_summary::{ExitReason, Failure, RunStatus, RunSummary};
 pub use slot::Slot;
+pub use stop::Stop;
 pub use text::{excerpt_around, visible};
 pub use trace::{
     Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace,

@@ -211,4 +211,15 @@ impl Rejection {
             is_place: false,
         }
     }
+
+    /// A trace that was read and not analysed because the run was asked to stop.
+    pub fn interrupted(trace_id: &str, source_uri: &str, stage: Stage) -> Self {
+        Self::of_trace(
+            trace_id,
+            source_uri,
+            stage,
+            Kind::Interrupted,
+            "the run was interrupted before this trace was analysed; run it again",
+        )
+    }
 }

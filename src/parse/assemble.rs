@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, BinaryArray, BinaryBuilder, RecordBatch};
@@ -31,6 +31,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::annotations::Annotations;
 use super::bodies::Bodies;
@@ -41,7 +42,7 @@ use crate::limits::{
     BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX,
     SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
 };
-use crate::model::{Fatal, Kind, Outcome, OutcomeStream, Rejection, Stage, Trace};
+use crate::model::{Fatal, Kind, Outcome, OutcomeStream, Rejection, Source as TraceSource, Stage, Stop, Trace};
 use crate::pool;
 use crate::read::Chunk;
 
@@ -56,6 +57,18 @@ pub struct AssembleOptions {
     pub spill_folder: PathBuf,
     /// Where message bodies lie that were uploaded apart from their spans.
     pub bodies: Bodies,
+    /// When gathering ends early.
+    pub stop: Stop,
+    /// Whether traces that are whole once a stop is requested are rejected one by one, as long as it is not over. Where a selection may leave
+    /// some of them out, they are not: nobody would take their rejections back.
+    pub names_interrupted: bool,
+}
+
+impl AssembleOptions {
+    /// Cancelled once gathering ends early.
+    fn given_up(&self) -> &CancellationToken {
+        if self.names_interrupted { self.stop.over() } else { self.stop.requested() }
+    }
 }
 
 impl fmt::Debug for AssembleOptions {
@@ -80,6 +93,12 @@ pub struct ParseCounts {
     expected: Mutex<BTreeSet<String>>,
     /// What each object holds, where somebody asked.
     pub inspection: Option<Inspection>,
+    /// Spans of traces that came out whole.
+    gathered: AtomicU64,
+    /// The object that the last spans came from.
+    last_object: Mutex<String>,
+    /// Whether a stop was over before everything was parsed that had been read.
+    cut_short: AtomicBool,
 }
 
 impl ParseCounts {
@@ -113,6 +132,26 @@ impl ParseCounts {
         self.annotations.unused()
     }
 
+    /// Whether something that was read was not parsed any more, so that its rejections are missing.
+    pub fn is_cut_short(&self) -> bool {
+        self.cut_short.load(Ordering::Relaxed)
+    }
+
+    /// One rejection for all spans that were read and not gathered when a stop ended it. It stands for an object that some of them came from,
+    /// so that it goes when that one is read again.
+    fn not_gathered(&self) -> Option<Rejection> {
+        let spans = self.spans.load(Ordering::Relaxed).saturating_sub(self.gathered.load(Ordering::Relaxed));
+        let uri = self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let reason = format!("{spans} spans were read and not gathered into traces when the run was interrupted; run it again");
+        (spans > 0).then(|| Rejection::at_place(&uri, &uri, Stage::Parse, Kind::Interrupted, reason))
+    }
+
+    fn note_source(&self, pieces: &[Piece]) {
+        if let Some(last) = pieces.last() {
+            self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&last.source.uri);
+        }
+    }
+
     fn note(&self, skipped: Vec<String>, expected: Vec<String>) {
         for (list, objects) in [(&self.skipped, skipped), (&self.expected, expected)] {
             let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,6 +162,9 @@ impl ParseCounts {
 }
 
 /// Parses chunks and gathers what belongs to one trace.
+///
+/// Once a stop is requested, traces that come out of the sorts are rejected as interrupted without being decoded; once gathering is given up,
+/// the sorts are abandoned, and one rejection says how many spans were in them.
 pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: Arc<ParseCounts>, fatal: &Fatal) -> OutcomeStream<Trace> {
     let (rejections_in, rejections_out) = mpsc::channel(64);
     let (gathered_in, gathered_out) = mpsc::channel(GATHERED_QUEUED_MAX);
@@ -133,44 +175,58 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
         partitions.push(rows_in);
         match sorted(rows_out, options) {
             Ok(rows) => {
-                tasks.spawn(forward(gathered(rows, fatal.clone()), gathered_in.clone()));
+                let given_up = options.given_up().clone();
+                tasks.spawn(forward(gathered(rows, fatal.clone()), gathered_in.clone(), Arc::clone(&counts), given_up));
             }
             Err(error) => fatal.set(format!("cannot gather spans: {error}")),
         }
     }
     drop(gathered_in);
-    let gathered_counts = Arc::clone(&counts);
+    let (gathered_counts, counted) = (Arc::clone(&counts), Arc::clone(&counts));
     let encoded = super::parsed(chunks, options.format, Arc::clone(&counts), move |parsed| {
-        if let Some(inspection) = &counts.inspection {
+        if let Some(inspection) = &counted.inspection {
             inspection.add(&parsed);
         }
-        let first = counts.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
-        counts.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
-        counts.note(parsed.skipped, parsed.expected);
-        counts.annotations.add(parsed.annotations);
+        let first = counted.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
+        counted.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
+        counted.note_source(&parsed.pieces);
+        counted.note(parsed.skipped, parsed.expected);
+        counted.annotations.add(parsed.annotations);
         (encode(&parsed.pieces, first), parsed.rejections)
     });
-    tasks.spawn(split(encoded, partitions, rejections_in, fatal.clone()));
+    let rows = Rows { partitions, given_up: options.given_up().clone() };
+    tasks.spawn(split(encoded, rows, rejections_in, fatal.clone(), options.stop.clone(), Arc::clone(&counts)));
     let rejections = channel_stream(rejections_out).map(Err);
-    let traces = pool::stage(channel_stream(gathered_out).map(Ok).boxed(), move |gathered| {
-        let mut trace = GatheredTrace::decode(gathered)?;
+    let (stop, names_interrupted) = (options.stop.clone(), options.names_interrupted);
+    let traces = pool::stage(channel_stream(gathered_out).map(Ok).boxed(), move |gathered: GatheredTrace| {
+        if names_interrupted && stop.is_requested() {
+            return Err(gathered.interrupted());
+        }
+        let mut trace = gathered.decode()?;
         gathered_counts.annotations.attach(&mut trace);
         Ok(trace)
     });
-    let bodies = options.bodies.clone();
+    let (bodies, over) = (options.bodies.clone(), options.stop.over().clone());
     let traces = traces
         .map(move |trace| {
-            let bodies = bodies.clone();
+            let (bodies, over) = (bodies.clone(), over.clone());
             async move {
-                match trace {
-                    Ok(trace) => Ok(bodies.fill(trace).await),
-                    Err(rejection) => Err(rejection),
+                let trace = trace?;
+                let interrupted = Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Parse);
+                tokio::select! {
+                    biased;
+                    trace = bodies.fill(trace) => Ok(trace),
+                    () = over.cancelled() => Err(interrupted),
                 }
             }
         })
         .buffer_unordered(BODIES_IN_FLIGHT_MAX);
+    let given_up = options.given_up().clone();
+    let not_gathered = stream::once(async move { if given_up.is_cancelled() { counts.not_gathered() } else { None } });
+    let not_gathered = not_gathered.filter_map(|rejection| std::future::ready(rejection.map(Err)));
     // The tasks live as long as the stream, so dropping the stream ends them.
     stream::select(rejections, traces)
+        .chain(not_gathered)
         .map(move |item| {
             let _owned_by_the_stream = &tasks;
             item
@@ -178,12 +234,26 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
         .boxed()
 }
 
-/// Moves gathered traces into the channel that all sorts share.
-async fn forward(mut gathered: BoxStream<'static, GatheredTrace>, channel: mpsc::Sender<GatheredTrace>) {
-    while let Some(trace) = gathered.next().await {
+/// Moves gathered traces into the channel that all sorts share. Returning abandons the sort.
+async fn forward(
+    mut gathered: BoxStream<'static, GatheredTrace>,
+    channel: mpsc::Sender<GatheredTrace>,
+    counts: Arc<ParseCounts>,
+    given_up: CancellationToken,
+) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            // A merge of many spill files may take long before it gives the first trace.
+            () = given_up.cancelled() => return,
+            next = gathered.next() => next,
+        };
+        let Some(trace) = next else { return };
+        let spans = trace.spans;
         if channel.send(trace).await.is_err() {
             return;
         }
+        counts.gathered.fetch_add(spans, Ordering::Relaxed);
     }
 }
 
@@ -194,33 +264,59 @@ fn channel_stream<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> BoxStream<'
 /// What a chunk of records became: rows for each sort, and what goes around them.
 type Encoded = (Result<Vec<Vec<RecordBatch>>, String>, Vec<Rejection>);
 
+/// Where rows go to.
+struct Rows {
+    partitions: Vec<mpsc::Sender<RecordBatch>>,
+    given_up: CancellationToken,
+}
+
+impl Rows {
+    /// Sends the rows of each sort to it; says whether anybody still wants to know of what is parsed.
+    async fn send(&self, batches: Vec<Vec<RecordBatch>>) -> bool {
+        for (batches, rows) in batches.into_iter().zip(&self.partitions) {
+            for batch in batches {
+                if rows.send(batch).await.is_err() {
+                    // Of sorts that were abandoned the spans are counted, and the rejections of what was read still go their way.
+                    return self.given_up.is_cancelled();
+                }
+            }
+        }
+        true
+    }
+}
+
 /// Sends rows to the sort, and everything that is no part of a trace around it.
 async fn split(
     mut encoded: BoxStream<'static, Encoded>,
-    partitions: Vec<mpsc::Sender<RecordBatch>>,
+    rows: Rows,
     rejections: mpsc::Sender<Rejection>,
     fatal: Fatal,
+    stop: Stop,
+    counts: Arc<ParseCounts>,
 ) {
-    while let Some((batch, rejected)) = encoded.next().await {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = encoded.next() => next,
+            // A source that hangs does not see that reading has ended.
+            () = stop.over().cancelled() => {
+                counts.cut_short.store(true, Ordering::Relaxed);
+                return;
+            }
+        };
+        let Some((batches, rejected)) = next else { return };
         for rejection in rejected {
             if rejections.send(rejection).await.is_err() {
                 return;
             }
         }
-        match batch {
+        match batches {
             Ok(batches) => {
-                for (batches, rows) in batches.into_iter().zip(&partitions) {
-                    for batch in batches {
-                        if rows.send(batch).await.is_err() {
-                            return;
-                        }
-                    }
+                if !rows.send(batches).await {
+                    return;
                 }
             }
-            Err(error) => {
-                fatal.set(format!("cannot gather spans: {error}"));
-                return;
-            }
+            Err(error) => return fatal.set(format!("cannot gather spans: {error}")),
         }
     }
 }
@@ -329,6 +425,8 @@ struct GatheredTrace {
     rows: Vec<(BinaryArray, BinaryArray, Range<usize>)>,
     bytes: usize,
     pieces: usize,
+    /// Pieces that begin in the rows, of which one may take several.
+    spans: u64,
     too_large: bool,
 }
 
@@ -389,6 +487,8 @@ impl GatheredTrace {
     fn add(&mut self, keys: &BinaryArray, parts: &BinaryArray, rows: Range<usize>) {
         self.bytes += rows.clone().map(|row| parts.value(row).len()).sum::<usize>();
         self.pieces += rows.len();
+        let begins = |row: &usize| keys.value(*row).get(PIECE_KEY_BYTES..).is_some_and(|part| part.iter().all(|byte| *byte == 0));
+        self.spans += rows.clone().filter(begins).count() as u64;
         // The first rows are kept, for the id in the rejection.
         self.too_large |= self.bytes > TRACE_BYTES_MAX || self.pieces > TRACE_SPANS_MAX;
         if !self.too_large || self.rows.is_empty() {
@@ -400,10 +500,16 @@ impl GatheredTrace {
 
     /// The trace id and the object of the first piece, which stand at its start: its first row has them however large the piece is.
     fn identity(&self) -> (String, String) {
-        type Start = (String, Option<String>, Option<String>, crate::model::Source);
+        type Start = (String, Option<String>, Option<String>, TraceSource);
         let first = self.rows.iter().find_map(|(_, parts, rows)| rows.clone().next().map(|row| parts.value(row)));
         let start = first.and_then(|part| postcard::take_from_bytes::<Start>(part).ok());
         start.map_or_else(|| ("gathered spans".into(), String::new()), |((id, _, _, source), _)| (id, source.uri))
+    }
+
+    /// Names the trace without decoding more than its id and the object that its first piece came from.
+    fn interrupted(self) -> Rejection {
+        let (trace_id, uri) = self.identity();
+        Rejection::interrupted(&trace_id, &uri, Stage::Parse)
     }
 
     /// Decodes the pieces and builds the trace.
@@ -449,7 +555,7 @@ impl GatheredTrace {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::{Source as TraceSource, Span};
+    use crate::model::Span;
 
     pub(in crate::parse) fn piece(trace: usize, span: usize, text: &str) -> Piece {
         Piece {
@@ -474,7 +580,14 @@ pub(super) mod tests {
 
     async fn gather(batches: Vec<Vec<Piece>>, memory_bytes: usize) -> (Vec<Outcome<Trace>>, usize) {
         let folder = tempfile::tempdir().unwrap();
-        let options = AssembleOptions { format: None, memory_bytes, spill_folder: folder.path().to_owned(), bodies: Bodies::default() };
+        let options = AssembleOptions {
+            format: None,
+            memory_bytes,
+            spill_folder: folder.path().to_owned(),
+            bodies: Bodies::default(),
+            stop: Stop::default(),
+            names_interrupted: true,
+        };
         let (sender, receiver) = mpsc::channel(1);
         let rows = sorted(receiver, &options).unwrap();
         let fatal = Fatal::default();
@@ -550,5 +663,62 @@ pub(super) mod tests {
         let rejection = traces[0].as_ref().unwrap_err();
         assert_eq!((rejection.trace_ref.as_str(), rejection.kind), ("trace-0", Kind::TraceTooLarge));
         assert_eq!(traces[1].as_ref().unwrap().trace_id, "trace-1");
+    }
+
+    #[test]
+    fn an_interrupted_trace_is_named_without_being_built_and_its_spans_are_counted() {
+        let long = "y".repeat(3 * PIECE_BYTES_MAX);
+        let batches = encode(&[piece(0, 1, &long), piece(0, 2, "short"), piece(0, 3, &long)], 7).unwrap();
+        let mut open = None;
+        for batch in batches.iter().flatten() {
+            assert_eq!(cut(batch, &mut open).len(), 0);
+        }
+        let (_, trace) = open.unwrap();
+        assert_eq!((trace.spans, trace.pieces > 3), (3, true), "a span takes several rows and counts once");
+        let rejection = trace.interrupted();
+        assert_eq!((rejection.trace_ref.as_str(), rejection.source_uri.as_str()), ("trace-0", "u"));
+        assert_eq!((rejection.kind, rejection.retryable, rejection.is_place), (Kind::Interrupted, true, false));
+        // The head of the first piece is longer than a row.
+        let endless = Piece { service: Some(long), ..piece(1, 1, "") };
+        let mut open = None;
+        encode(&[endless], 0).unwrap().iter().flatten().for_each(|batch| assert_eq!(cut(batch, &mut open).len(), 0));
+        assert_eq!(open.unwrap().1.interrupted().trace_ref, "trace-1");
+    }
+
+    #[test]
+    fn what_was_read_and_not_gathered_is_one_rejection_of_an_object() {
+        let counts = ParseCounts::default();
+        assert_eq!(counts.not_gathered(), None);
+        counts.spans.store(10, Ordering::Relaxed);
+        counts.gathered.store(4, Ordering::Relaxed);
+        counts.note_source(&[piece(0, 1, "")]);
+        let rejection = counts.not_gathered().unwrap();
+        assert_eq!((rejection.trace_ref.as_str(), rejection.is_place, rejection.retryable), ("u", true, true));
+        assert!(rejection.reason.starts_with("6 spans were read and not gathered"), "{}", rejection.reason);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_sort_that_is_given_up_ends_at_once_and_what_is_parsed_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = AssembleOptions {
+            format: None,
+            memory_bytes: 32 * 1024 * 1024,
+            spill_folder: folder.path().to_owned(),
+            bodies: Bodies::default(),
+            stop: Stop::default(),
+            names_interrupted: false,
+        };
+        let (rows_in, rows_out) = mpsc::channel(1);
+        let rows = sorted(rows_out, &options).unwrap();
+        let (gathered_in, mut gathered_out) = mpsc::channel(1);
+        let counts = Arc::new(ParseCounts::default());
+        let forwarding = forward(gathered(rows, Fatal::default()), gathered_in, Arc::clone(&counts), options.given_up().clone());
+        // It waits for more rows, and would for ever.
+        options.stop.requested().cancel();
+        forwarding.await;
+        assert!(gathered_out.recv().await.is_none());
+        let rows = Rows { partitions: vec![rows_in], given_up: options.given_up().clone() };
+        let batches = encode(&[piece(0, 1, "")], 0).unwrap().into_iter().flatten().collect();
+        assert!(rows.send(vec![batches]).await, "rejections behind it still come through");
     }
 }

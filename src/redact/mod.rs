@@ -21,7 +21,7 @@ pub use self::detect::{Own, OwnError};
 pub use self::key::{KeyError, RedactionKey};
 use self::texts::Texts;
 use crate::limits::EXCERPT_CHARS_MAX;
-use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Stage, Trace, excerpt_around};
+use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Stage, Stop, Trace, excerpt_around};
 use crate::pool;
 
 /// Replaces sensitive text by keyed tokens.
@@ -251,10 +251,13 @@ impl Redactor {
     }
 }
 
-/// The stage after parse.
-pub fn traces(traces: OutcomeStream<Trace>, redactor: &Arc<Redactor>) -> OutcomeStream<RedactedTrace> {
-    let redactor = Arc::clone(redactor);
+/// The stage after parse. Traces that come when a stop is over are rejected as interrupted.
+pub fn traces(traces: OutcomeStream<Trace>, redactor: &Arc<Redactor>, stop: &Stop) -> OutcomeStream<RedactedTrace> {
+    let (redactor, stop) = (Arc::clone(redactor), stop.clone());
     pool::stage(traces, move |trace: Trace| {
+        if stop.is_over() {
+            return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Redact));
+        }
         let (id, uri) = (trace.trace_id.clone(), trace.source.uri.clone());
         pool::guarded(|| redactor.trace(trace)).map_err(|defect| Rejection::of_trace(&id, &uri, Stage::Redact, Kind::Internal, defect))
     })
@@ -269,11 +272,19 @@ pub fn drafts(drafts: OutcomeStream<UnprovenDraft>, redactor: &Arc<Redactor>) ->
 /// And so is every error text.
 pub fn reasons<T: Send + 'static>(items: OutcomeStream<T>, redactor: &Arc<Redactor>) -> OutcomeStream<T> {
     let redactor = Arc::clone(redactor);
+    // Rejections of one object come one after the other, and of an interrupted run there are many.
+    let mut last = (String::new(), String::new());
     items
         .map(move |item| {
             item.map_err(|mut rejection| {
-                rejection.reason = redactor.reason(&rejection.reason, &rejection.source_uri);
-                rejection.source_uri = redactor.place(&rejection.source_uri);
+                // What is said of an interrupted trace is the same for all, and no text of it.
+                if rejection.kind != Kind::Interrupted {
+                    rejection.reason = redactor.reason(&rejection.reason, &rejection.source_uri);
+                }
+                if last.0 != rejection.source_uri {
+                    last = (rejection.source_uri.clone(), redactor.place(&rejection.source_uri));
+                }
+                rejection.source_uri.clone_from(&last.1);
                 rejection.trace_ref = redactor.place(&rejection.trace_ref);
                 rejection
             })

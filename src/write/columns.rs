@@ -74,6 +74,7 @@ pub fn runs_schema() -> SchemaRef {
     fields.extend(
         ["received", "processed", "stored", "validation_failures", "processing_errors", "timed_out", "unchanged", "filtered"].map(count),
     );
+    fields.push(count("kept_fuller"));
     fields.push(list("skipped_objects", DataType::Utf8));
     fields.extend(["objects_read", "bytes_read", "spans_read"].map(count));
     fields.extend(["records_read", "records_with_spans", "records_companion", "records_skipped", "records_rejected"].map(count));
@@ -223,6 +224,7 @@ pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
         number(summary.timed_out),
         number(summary.unchanged),
         number(summary.filtered),
+        number(summary.kept_fuller),
         text_lists(std::iter::once(summary.skipped_objects.as_slice())),
         number(summary.objects_read),
         number(summary.bytes_read),

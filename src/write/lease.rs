@@ -27,6 +27,12 @@ impl Process {
         Some(Self { boot, namespace, id, started: started(id)? })
     }
 
+    /// One of this machine that has ended.
+    #[cfg(test)]
+    pub(super) fn ended() -> Option<Self> {
+        Self::this().map(|this| Self { started: this.started + 1, ..this })
+    }
+
     /// Whether it runs; nothing where it is of another machine or another container.
     fn lives(&self) -> Option<bool> {
         let this = Self::this()?;

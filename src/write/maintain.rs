@@ -8,7 +8,7 @@ use deltalake_core::{DeltaResult, DeltaTableError};
 use serde::Serialize;
 use url::Url;
 
-use super::staging::{self, Place};
+use super::staging::{self, Folder, Place};
 use super::table::{Table, TableName, open_existing};
 use super::{Tables, WriteError, roll_forward, upsert, wrong};
 use crate::store;
@@ -66,13 +66,15 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
     }
     let mut done = Maintained { tables: Vec::new(), commits_ended: 0, staging_removed: 0, staging_kept: 0, unfinished_removed: 0, dry_run };
     for other in staging::others(&Place::below(location)?, "", chrono::Utc::now()).await?.into_iter().filter(|other| other.dead) {
-        if other.folder.commit_record().await?.is_some() {
-            done.commits_ended += 1;
-            if !dry_run {
-                roll_forward(&mut Tables::open(location).await?, &other.folder).await?;
-            }
+        let ended = end_commit(location, &other.folder, dry_run).await;
+        if let Err(error) = &ended {
+            let run_id = &other.folder.run_id;
+            tracing::warn!("the commit that run {run_id} was killed in cannot be ended now; _staging/{run_id} stays as it is: {error}");
         }
-        if other.silence < retention {
+        done.commits_ended += usize::from(*ended.as_ref().unwrap_or(&false));
+        // Of a commit whose files are gone nothing can be had any more.
+        let is_waiting = matches!(ended, Err(ref error) if !matches!(error, WriteError::TakenOver { .. }));
+        if other.silence < retention || is_waiting {
             done.staging_kept += 1;
             continue;
         }
@@ -91,6 +93,17 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
         done.unfinished_removed = removed.map_err(|error| staging::failed(format!("cannot look through {location}"), error))?;
     }
     Ok(Some(done))
+}
+
+/// Ends the commit that a dead run began; says whether there was, or with `dry_run` is, one.
+async fn end_commit(location: &Url, folder: &Folder, dry_run: bool) -> Result<bool, WriteError> {
+    if folder.commit_record().await?.is_none() {
+        return Ok(false);
+    }
+    if dry_run {
+        return Ok(true);
+    }
+    roll_forward(&mut Tables::open(location).await?, folder).await
 }
 
 async fn look_after(mut table: Table, retention: Duration, dry_run: bool) -> DeltaResult<MaintainedTable> {

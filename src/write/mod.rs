@@ -5,9 +5,11 @@
 //! not grow with the number of traces, a reader sees a run wholly or not, and what a killed run had finished is there for the next one.
 
 mod columns;
+mod commit;
 mod data_file;
 mod lease;
 mod maintain;
+mod progress;
 mod staging;
 mod stored;
 mod table;
@@ -25,17 +27,18 @@ use tokio::task::{JoinError, JoinSet};
 use url::Url;
 
 pub use self::columns::{errors_schema, patterns_schema, runs_schema};
+use self::commit::{Decided, commit, decide, roll_forward};
 use self::data_file::DataFile;
 pub use self::maintain::{Maintained, MaintainedTable, maintain};
+pub use self::progress::WriteProgress;
 pub use self::staging::StagingError;
-use self::staging::{CommitRecord, Folder, StagedFile, Staging, TakenUp};
+use self::staging::{CommitRecord, Other, Staging, TakenUp};
 use self::stored::Stored;
 use self::table::Table;
 pub use self::table::{AsOf, TableName, open_existing, said};
-use self::table_writer::{Destination, TableWriter};
-use self::upsert::{Mark, Superseded};
-use crate::limits::{REQUESTS_IN_FLIGHT_MAX, ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX};
-use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Slot, text_key};
+use self::upsert::Extent;
+use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX, STOPPING};
+use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Slot, Stop};
 use crate::pool;
 use crate::validate::Pattern;
 
@@ -68,6 +71,9 @@ pub enum WriteError {
         /// The output location.
         location: String,
     },
+    /// The run was stopped while rows were staged.
+    #[error("cannot keep finished work: the run was stopped\n  hint: run it again")]
+    Stopped,
     /// Something was lost or doubled on the way: nothing is committed.
     #[error(
         "{received} traces came in and {outcomes} outcomes came out; nothing was written\n  hint: this is a defect of failsift, please report it"
@@ -147,8 +153,10 @@ impl Finished {
     }
 
     /// Whether the pattern of a trace is there. `digest` is that of the redacted trace. What is asked for is counted, so each trace asks once.
-    pub fn has(&self, trace_id: &str, digest: &str) -> bool {
-        self.taken_up.has(trace_id, digest) || self.stored.has(trace_id, digest)
+    ///
+    /// Also where it is that of a fuller piece of the trace, read from another object than `source_uri`: a smaller one would not replace it.
+    pub fn has(&self, trace_id: &str, digest: &str, spans: usize, source_uri: &str) -> bool {
+        self.taken_up.has(trace_id, digest) || self.stored.has(trace_id, digest, Extent::new(spans as u64, source_uri))
     }
 }
 
@@ -198,6 +206,17 @@ impl LabelCount {
     }
 }
 
+/// Tells of a summary with all its counts why the exit code is not 0.
+pub type ExitReasonOf<'a> = dyn Fn(&RunSummary) -> Option<ExitReason> + Send + Sync + 'a;
+
+/// What the last commit of a run brings beside its rows.
+struct LastCommit<'a> {
+    summary: &'a mut RunSummary,
+    /// Keys of the objects that were read to their end.
+    objects: HashSet<u128>,
+    exit_reason: &'a ExitReasonOf<'a>,
+}
+
 /// The writer of one run.
 #[derive(Debug)]
 pub struct Writer {
@@ -213,8 +232,11 @@ pub struct Writer {
     run_id: String,
     /// Commits that were made before the last one.
     part: i64,
-    /// Objects whose old errors are replaced already.
-    objects_replaced: HashSet<u128>,
+    /// Patterns that came, and that were taken up.
+    patterns: u64,
+    /// Those of them that were left out of commits because the table has fuller ones.
+    kept_fuller: u64,
+    progress: Arc<WriteProgress>,
     /// What was stored, by category and factor.
     labels: BTreeMap<String, LabelCount>,
     outcomes: u64,
@@ -226,17 +248,10 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError`] where the output cannot be used.
-    pub async fn begin(output: &Url, run_id: &str, options: WriteOptions) -> Result<Self, WriteError> {
+    pub async fn begin(output: &Url, run_id: &str, options: WriteOptions, progress: Arc<WriteProgress>) -> Result<Self, WriteError> {
         let mut tables = Tables::open(output).await?;
         let (mut staging, others) = Staging::begin(output, run_id, &options.job).await?;
-        let dead: Vec<_> = others.into_iter().filter(|other| other.dead).collect();
-        for other in &dead {
-            // What stands in its way may be nothing to this run, which otherwise meets it itself.
-            if let Err(error) = roll_forward(&mut tables, &other.folder).await {
-                tracing::warn!(run_id = other.folder.run_id, %error, "the commit of a run that was killed in it cannot be ended now");
-            }
-        }
-        let same_job: Vec<_> = dead.into_iter().filter(|other| other.job == options.job).collect();
+        let same_job = recover(&mut tables, others, &options.job, &progress).await;
         if options.fresh {
             for other in same_job {
                 other.folder.remove().await?;
@@ -262,7 +277,9 @@ impl Writer {
             options,
             run_id: run_id.to_owned(),
             part: 0,
-            objects_replaced: HashSet::new(),
+            patterns: 0,
+            kept_fuller: 0,
+            progress,
             labels: BTreeMap::new(),
             outcomes: 0,
         })
@@ -273,29 +290,32 @@ impl Writer {
         Arc::clone(&self.finished)
     }
 
-    /// Takes every outcome, counts it in `summary`, and stages its row. `objects` gives the keys of those that were opened so far.
+    /// Takes every outcome, counts it in `summary`, and stages its row. When a stop is requested, what is finished is committed at once, because
+    /// the run may not come to its end; then the others have [`STOPPING`] until the stop is over.
     ///
     /// # Errors
     /// [`WriteError`] where the store refuses; what is finished stays for the next run.
-    pub async fn outcomes(
-        &mut self,
-        outcomes: OutcomeStream<Pattern>,
-        summary: &mut RunSummary,
-        objects: impl Fn() -> HashSet<u128>,
-    ) -> Result<(), WriteError> {
+    pub async fn outcomes(&mut self, outcomes: OutcomeStream<Pattern>, summary: &mut RunSummary, stop: &Stop) -> Result<(), WriteError> {
         let mut outcomes = outcomes.fuse();
         let mut waiting = Waiting::default();
         let mut staged_at = Instant::now();
         let mut committed_at = Instant::now();
+        let mut stopping_at: Option<Instant> = None;
         loop {
             let interval = STAGE_INTERVAL.saturating_sub(staged_at.elapsed());
+            let interval = stopping_at.map_or(interval, |since| interval.min(STOPPING.saturating_sub(since.elapsed())));
             tokio::select! {
                 outcome = outcomes.next() => match outcome {
                     Some(outcome) => self.take(outcome, &mut waiting, summary),
                     None => break,
                 },
                 Some(staged) = self.in_flight.join_next(), if !self.in_flight.is_empty() => ended(staged)?,
-                () = tokio::time::sleep(interval) => {}
+                () = stop.requested().cancelled(), if stopping_at.is_none() => {}
+                () = tokio::time::sleep(interval), if !stop.is_over() => {}
+            }
+            let commits_now = stop.is_requested() && stopping_at.is_none();
+            if stopping_at.is_some_and(|since| since.elapsed() >= STOPPING) {
+                stop.over().cancel();
             }
             if !waiting.slots.is_empty() {
                 self.stage_paid(&mut waiting, &mut outcomes, summary).await?;
@@ -304,11 +324,12 @@ impl Writer {
                 self.stage(&mut waiting).await?;
                 staged_at = Instant::now();
             }
-            if self.options.commit_every.is_some_and(|every| committed_at.elapsed() >= every) {
+            if commits_now || self.options.commit_every.is_some_and(|every| committed_at.elapsed() >= every) {
                 self.stage(&mut waiting).await?;
                 self.gather().await?;
-                self.commit_staged(objects(), false).await?;
+                self.commit_staged(None).await?;
                 committed_at = Instant::now();
+                stopping_at = commits_now.then_some(committed_at).or(stopping_at);
             }
         }
         self.stage(&mut waiting).await?;
@@ -369,6 +390,7 @@ impl Writer {
                 if slot.is_held() {
                     waiting.slots.push(slot);
                 }
+                self.patterns += 1;
                 summary.stored += 1;
                 summary.processed += 1;
                 let label = format!("{}/{}", row.category, row.contributing_factor);
@@ -420,7 +442,7 @@ impl Writer {
     /// Makes a run visible: `patterns` first, then `errors`, then `runs`, each in one commit. Gives what was stored, by label.
     ///
     /// `summary.received` is what the parser counted: where it differs from the outcomes that came here, something was lost, and nothing is
-    /// committed. `objects` are the keys of those that were read: errors that are keyed by a place in one of them are replaced.
+    /// committed. `objects` are the keys of those that were read to their end: older errors that are keyed by a place in one of them go.
     /// `exit_reason` is asked once all counts are known.
     ///
     /// # Errors
@@ -429,25 +451,23 @@ impl Writer {
         mut self,
         summary: &mut RunSummary,
         objects: HashSet<u128>,
-        exit_reason: impl FnOnce(&RunSummary) -> Option<ExitReason>,
+        exit_reason: &ExitReasonOf<'_>,
     ) -> Result<BTreeMap<String, LabelCount>, WriteError> {
         let mut outcomes = self.outcomes;
         for (label, count) in self.staging.taken.used() {
             outcomes += count.count;
+            self.patterns += count.count;
             summary.stored += count.count;
             summary.processed += count.count;
             let total = self.labels.entry(label).or_insert_with(|| LabelCount { count: 0, confidence_sum: 0.0, ..count.clone() });
             total.count += count.count;
             total.confidence_sum += count.confidence_sum;
         }
-        summary.unchanged = self.finished.stored.unchanged();
-        if outcomes + summary.filtered + summary.unchanged != summary.received || summary.accounted_for() != summary.received {
+        let unchanged = self.finished.stored.unchanged();
+        if outcomes + summary.filtered + unchanged != summary.received {
             return Err(WriteError::Conservation { received: summary.received, outcomes });
         }
-        summary.exit_reason = exit_reason(summary);
-        let row = encode(&columns::runs(summary)?)?;
-        self.staging.put(TableName::Runs, row).await?;
-        self.commit_staged(objects, true).await?;
+        self.commit_staged(Some(LastCommit { summary: &mut *summary, objects, exit_reason })).await?;
         // The run is committed; what cannot be removed now is removed by `maintain`.
         if let Err(error) = self.staging.finish(summary.status == RunStatus::Complete).await {
             tracing::warn!(%error, "the run is committed, and its staged work stays behind");
@@ -462,85 +482,88 @@ impl Writer {
         self.staging.leave().await;
     }
 
-    async fn commit_staged(&mut self, objects: HashSet<u128>, last: bool) -> Result<(), WriteError> {
-        let objects: Vec<u128> = objects.into_iter().filter(|object| self.objects_replaced.insert(*object)).collect();
-        let record = CommitRecord { part: self.part, files: self.staging.files(last), objects, settled: self.finished.stored.settled() };
-        self.staging.folder.begin_commit(&record).await?;
-        commit(&mut self.tables, &self.staging.folder, &record).await?;
+    /// Commits what is staged; with the summary and the objects that were read comes the last commit of the run.
+    async fn commit_staged(&mut self, last: Option<LastCommit<'_>>) -> Result<(), WriteError> {
+        let is_last = last.is_some();
+        if !is_last && self.staging.is_empty() {
+            return Ok(());
+        }
+        let (record, decided) = self.begin_commit(last).await?;
+        let committed = commit(&mut self.tables, &self.staging.folder, &record, Some(decided)).await;
+        if matches!(committed, Err(WriteError::TakenOver { .. })) {
+            // Why the run fails is said; the record would be in the way of others for ever.
+            let _ = self.staging.folder.give_up_commit().await;
+        }
+        committed?;
+        self.progress.ended(self.patterns.saturating_sub(self.kept_fuller), is_last);
         self.staging.folder.end_commit(&record).await?;
         self.part += 1;
+        Ok(())
+    }
+
+    /// Decides what comes in and says so durably: from here on it does, whatever becomes of this run.
+    ///
+    /// Only with the last commit go older errors of the objects that were read. Before, what the run has to say about them may still be under
+    /// way, and it may be killed.
+    async fn begin_commit(&mut self, last: Option<LastCommit<'_>>) -> Result<(CommitRecord, Decided), WriteError> {
+        let mut files = self.staging.files(last.is_some());
+        let patterns = files.entry(TableName::Patterns.as_str().to_owned()).or_default();
+        let (decided, kept) = decide(&mut self.tables.patterns, &self.staging.folder, patterns, &self.tables.location).await?;
+        self.kept_fuller += kept.count;
+        kept.take_out_of(&mut self.labels);
+        let mut objects_read = Vec::new();
+        if let Some(LastCommit { summary, objects, exit_reason }) = last {
+            self.settle(summary)?;
+            summary.exit_reason = exit_reason(summary);
+            self.staging.put(TableName::Runs, encode(&columns::runs(summary)?)?).await?;
+            files.extend(self.staging.files(false));
+            objects_read.extend(objects);
+        }
+        let record = CommitRecord { part: self.part, files, objects: objects_read, settled: self.finished.stored.settled() };
+        self.progress.begun();
+        self.staging.folder.begin_commit(&record).await?;
+        Ok((record, decided))
+    }
+
+    /// Counts patterns of which the table has a fuller one as unchanged, and checks that everything has its outcome.
+    fn settle(&self, summary: &mut RunSummary) -> Result<(), WriteError> {
+        let before_analysis = &self.finished.stored;
+        summary.stored = summary.stored.saturating_sub(self.kept_fuller);
+        summary.unchanged = before_analysis.unchanged() + self.kept_fuller;
+        summary.kept_fuller = before_analysis.kept_fuller() + self.kept_fuller;
+        if summary.accounted_for() != summary.received {
+            return Err(WriteError::Conservation { received: summary.received, outcomes: summary.accounted_for() });
+        }
         Ok(())
     }
 }
 
 /// How the staging of some rows ended.
 fn ended(staged: Result<Result<(), WriteError>, JoinError>) -> Result<(), WriteError> {
-    staged.unwrap_or_else(|error| std::panic::resume_unwind(Box::new(error)))
+    pool::joined(staged).unwrap_or(Err(WriteError::Stopped))
 }
 
-/// Ends the commit that a dead run began.
-async fn roll_forward(tables: &mut Tables, folder: &Folder) -> Result<(), WriteError> {
-    let Some(record) = folder.commit_record().await? else { return Ok(()) };
-    tracing::info!(run_id = folder.run_id, "ending the commit of a run that was killed in it");
-    match commit(tables, folder, &record).await {
-        // A run that started at the same moment has done it.
-        Err(WriteError::TakenOver { .. }) => {}
-        ended => ended?,
-    }
-    folder.end_commit(&record).await?;
-    Ok(())
-}
-
-/// Brings the staged files of a commit into the tables. What is in a table already is not repeated.
-async fn commit(tables: &mut Tables, folder: &Folder, record: &CommitRecord) -> Result<(), WriteError> {
-    let location = tables.location.clone();
-    let mark = Mark { run_id: folder.run_id.clone(), part: record.part };
-    let files = |name: TableName| record.files.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-    let mut superseded: HashSet<u128> = HashSet::new();
-    for name in TableName::ALL {
-        let at = |error: DeltaTableError| wrong(name, &location, &error);
-        let sources = folder.objects(files(name)).await?.ok_or_else(|| WriteError::TakenOver { location: location.clone() })?;
-        if name != TableName::Runs {
-            // A trace that now succeeds leaves `errors` too; one that fails replaces its row there and keeps its last good pattern.
-            let keys = futures::stream::iter(&sources).map(|(file, object)| keys_of(name, file, object));
-            let mut keys = std::pin::pin!(keys.buffer_unordered(REQUESTS_IN_FLIGHT_MAX));
-            while let Some(keys) = keys.next().await {
-                superseded.extend(keys.map_err(at)?);
+/// Ends the commits that dead runs began, and gives those of this job, whose work can be taken up.
+///
+/// A dead run whose commit cannot be ended now is left wholly alone: its rows stand nowhere else. What stands in its way may be nothing to
+/// this run, which otherwise meets it itself.
+async fn recover(tables: &mut Tables, others: Vec<Other>, job: &str, progress: &WriteProgress) -> Vec<Other> {
+    let mut same_job = Vec::new();
+    for other in others.into_iter().filter(|other| other.dead) {
+        progress.recovering();
+        match roll_forward(tables, &other.folder).await {
+            Ok(_) if other.job == job => same_job.push(other),
+            Ok(_) => {}
+            Err(error) => {
+                let run_id = other.folder.run_id;
+                tracing::warn!(
+                    "the commit that run {run_id} was killed in cannot be ended now; its finished work stays in _staging/{run_id}, and the next run or `failsift maintain` tries again: {error}"
+                );
             }
         }
-        if name == TableName::Errors {
-            superseded.extend(&record.settled);
-        }
-        let table = tables.get(name);
-        table.delta.update_state().await.map_err(at)?;
-        if mark.is_in(table).await.map_err(at)? {
-            continue;
-        }
-        let mut writer = TableWriter::new(table);
-        for (file, object) in &sources {
-            let kept = file.kept(object).await.map_err(at)?;
-            let to = if name == TableName::Runs { Destination::Bucket(None) } else { Destination::Column };
-            writer.bring(object, kept.as_deref(), to).await.map_err(at)?;
-        }
-        let new = writer.finish().await.map_err(at)?;
-        let replaced = Arc::new(match name {
-            TableName::Patterns => Superseded { keys: std::mem::take(&mut superseded), objects: HashSet::new() },
-            TableName::Errors => Superseded { keys: std::mem::take(&mut superseded), objects: record.objects.iter().copied().collect() },
-            TableName::Runs => Superseded::default(),
-        });
-        upsert::commit(table, new, &replaced, &mark).await.map_err(at)?;
-        // The keys are many, so they are handed on and not copied.
-        superseded = Arc::try_unwrap(replaced).map_or_else(|shared| shared.keys.clone(), |replaced| replaced.keys);
     }
-    Ok(())
-}
-
-async fn keys_of(name: TableName, file: &StagedFile, object: &Arc<crate::store::Object>) -> Result<Vec<u128>, DeltaTableError> {
-    let mut keys = Vec::new();
-    upsert::each_key(name, object, |reference, _| keys.push(text_key(reference))).await?;
-    let mut dropped = file.dropped.iter().copied().peekable();
-    let numbered = keys.into_iter().enumerate();
-    Ok(numbered.filter(|(row, _)| dropped.next_if_eq(row).is_none()).map(|(_, key)| key).collect())
+    progress.recovered();
+    same_job
 }
 
 /// Outcomes that are not staged yet.
@@ -627,9 +650,9 @@ mod tests {
         let patterns = validate::patterns(futures::stream::iter(drafts).boxed(), PatternSchema::new("a-run").unwrap());
         let location = crate::store::table_url(output.path().to_str().unwrap()).unwrap();
         let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None };
-        let mut writer = Writer::begin(&location, "a-run", options).await.unwrap();
+        let mut writer = Writer::begin(&location, "a-run", options, Arc::default()).await.unwrap();
         let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
-        writer.outcomes(patterns, &mut summary, HashSet::new).await.unwrap();
+        writer.outcomes(patterns, &mut summary, &Stop::default()).await.unwrap();
         let staged = staged.lock().unwrap();
         assert!(staged.len() == 6 && staged.iter().all(|files| *files > 0), "{staged:?}");
     }

@@ -68,23 +68,30 @@ struct Record {
 }
 
 /// One staged file of a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StagedFile {
     pub(super) name: String,
     /// Numbers of rows that are not committed, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) dropped: Vec<usize>,
+    /// Numbers of rows that are not committed because the table has a pattern of a fuller piece of their trace, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) smaller: Vec<usize>,
 }
 
 impl StagedFile {
+    fn whole(name: String) -> Self {
+        Self { name, ..Self::default() }
+    }
+
     /// For each row whether it is committed; nothing where all are.
     pub(super) async fn kept(&self, object: &Arc<Object>) -> DeltaResult<Option<Vec<bool>>> {
-        if self.dropped.is_empty() {
+        if self.dropped.is_empty() && self.smaller.is_empty() {
             return Ok(None);
         }
         let metadata = ObjectReader::new(Arc::clone(object)).get_metadata(None).await?;
         let mut kept = vec![true; usize::try_from(metadata.file_metadata().num_rows()).unwrap_or(0)];
-        for row in &self.dropped {
+        for row in self.dropped.iter().chain(&self.smaller) {
             if let Some(kept) = kept.get_mut(*row) {
                 *kept = false;
             }
@@ -105,6 +112,13 @@ pub(super) struct CommitRecord {
     /// Keys of traces that leave `errors` without a new pattern: they have one of the same content.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) settled: Vec<u128>,
+}
+
+impl CommitRecord {
+    /// The staged files of a table.
+    pub(super) fn files_of(&self, name: TableName) -> &[StagedFile] {
+        self.files.get(name.as_str()).map(Vec::as_slice).unwrap_or_default()
+    }
 }
 
 /// Where the folders of all runs over one output lie.
@@ -191,8 +205,21 @@ impl Folder {
         Ok(self.get(RECORD).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
+    /// The commit that the run began and nobody ended.
     pub(super) async fn commit_record(&self) -> Result<Option<CommitRecord>, StagingError> {
-        Ok(self.get(COMMIT).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+        let Some(bytes) = self.get(COMMIT).await? else { return Ok(None) };
+        let path = self.path.clone().join(COMMIT);
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| failed(format!("cannot read {path}"), error))
+    }
+
+    /// Whether nobody has ended this commit yet.
+    pub(super) async fn is_committing(&self, record: &CommitRecord) -> Result<bool, StagingError> {
+        Ok(self.commit_record().await?.is_some_and(|found| found.part == record.part))
+    }
+
+    /// Gives up a commit that cannot be ended, because its files are gone.
+    pub(super) async fn give_up_commit(&self) -> Result<(), StagingError> {
+        self.delete(COMMIT).await
     }
 
     /// Says that a commit has begun. From here on it happens, by this run or by a later one.
@@ -201,9 +228,11 @@ impl Folder {
         self.put(COMMIT, bytes).await
     }
 
-    /// Forgets what was committed.
+    /// Forgets what was committed. The record goes first: what it names must be there as long as anybody may read it.
     pub(super) async fn end_commit(&self, record: &CommitRecord) -> Result<(), StagingError> {
-        self.delete(COMMIT).await?;
+        if self.is_committing(record).await? {
+            self.delete(COMMIT).await?;
+        }
         for file in record.files.values().flatten().filter(|file| file.dropped.is_empty()) {
             self.delete(&file.name).await?;
         }
@@ -315,7 +344,7 @@ impl Staging {
             let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
             let files = files.entry(table.as_str().to_owned()).or_default();
             files.retain(|file| !replaced.contains(&file.name));
-            files.push(StagedFile { name: name.clone(), dropped: Vec::new() });
+            files.push(StagedFile::whole(name.clone()));
         }
         for name in replaced {
             self.folder.delete(name).await?;
@@ -369,6 +398,11 @@ impl Staging {
         Ok(Some((own, batches)))
     }
 
+    /// Whether nothing is staged that is not committed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// The files of the next commit: what is staged, and of what was taken up the rows of traces that came again unchanged.
     pub(super) fn files(&self, with_taken: bool) -> BTreeMap<String, Vec<StagedFile>> {
         let mut files = std::mem::take(&mut *self.files.lock().unwrap_or_else(PoisonError::into_inner));
@@ -393,6 +427,14 @@ impl Staging {
             }
         }
         Ok(())
+    }
+
+    /// Leaves everything as a kill does.
+    #[cfg(test)]
+    pub(super) async fn die(&self, job: &str) {
+        self.heartbeat.abort();
+        let record = Record { run_id: self.folder.run_id.clone(), job: job.to_owned(), process: Process::ended() };
+        self.folder.put(RECORD, serde_json::to_vec(&record).unwrap()).await.unwrap();
     }
 
     /// The end of a run that failed: what it finished stays for the next one, and nothing stays of nothing.
@@ -463,7 +505,7 @@ impl TakenFile {
     fn staged(&self) -> Option<StagedFile> {
         let unused = |(row, used): (usize, &AtomicBool)| (!used.load(Ordering::Relaxed)).then_some(row);
         let dropped: Vec<usize> = self.used.iter().enumerate().filter_map(unused).collect();
-        (dropped.len() < self.used.len()).then(|| StagedFile { name: self.name.clone(), dropped })
+        (dropped.len() < self.used.len()).then(|| StagedFile { dropped, ..StagedFile::whole(self.name.clone()) })
     }
 }
 
@@ -528,6 +570,7 @@ impl TakenUp {
     }
 }
 
-fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
+/// A column of texts.
+pub(super) fn text_column<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a StringArray> {
     batch.column_by_name(name)?.as_any().downcast_ref()
 }

@@ -1,76 +1,78 @@
-//! Patterns that are in the table already, made of the same trace with the same settings: nobody pays for them again.
+//! Patterns that are in the table already, made of the same trace with the same settings: nobody pays for them again. Nor for a smaller
+//! piece of a trace than the one that its pattern was made of.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use deltalake_core::{DeltaResult, DeltaTableError};
-use futures::{StreamExt, TryStreamExt};
+use deltalake_core::DeltaResult;
+use futures::StreamExt;
 
 use super::table::{Table, TableName};
-use super::upsert;
+use super::upsert::{self, Extent};
 use crate::limits::FILES_LOOKED_AT_MAX;
 use crate::model::text_key;
+use crate::store::Object;
 
-/// See the module. Holds 16 bytes for each such pattern.
+/// See the module. Holds 48 bytes for each pattern of the table.
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     /// Of trace and content.
     patterns: HashSet<u128>,
+    /// How much of its trace each pattern was made of, by trace.
+    extents: HashMap<u128, Extent>,
     /// Of traces whose last run failed.
     failed: HashSet<u128>,
     unchanged: AtomicU64,
+    kept_fuller: AtomicU64,
     /// Those of `failed` that came again as their pattern knows them.
     settled: Mutex<HashSet<u128>>,
 }
 
 impl Stored {
-    /// Finds the patterns that were made with `settings_digest`.
+    /// Finds the patterns that were made with `settings_digest`, and how much of its trace each was made of.
     pub(super) async fn find(patterns: &Table, errors: &Table, settings_digest: &str) -> DeltaResult<Self> {
-        const COLUMNS: [&str; 3] = ["trace_id", "content_digest", "settings_digest"];
         let files = futures::stream::iter(upsert::objects(patterns).await?);
-        let found = files.map(async |object| {
-            let mut keys = Vec::new();
-            // A file of an older version has no settings, so nothing in it can be known to be the same.
-            upsert::each_row(&object, &COLUMNS, |row| {
-                if let [Some(trace_id), Some(content), Some(settings)] = row
-                    && *settings == settings_digest
-                {
-                    keys.push(key(trace_id, content));
-                }
-            })
-            .await?;
-            Ok::<_, DeltaTableError>(keys)
-        });
-        let found: Vec<Vec<u128>> = found.buffer_unordered(FILES_LOOKED_AT_MAX).try_collect().await?;
-        let patterns: HashSet<u128> = found.into_iter().flatten().collect();
-        let mut failed = HashSet::new();
-        if !patterns.is_empty() {
+        let mut read = std::pin::pin!(files.map(|object| of_file(object, settings_digest)).buffer_unordered(FILES_LOOKED_AT_MAX));
+        let mut found = Self::default();
+        while let Some(of_file) = read.next().await {
+            let (patterns, extents) = of_file?;
+            found.patterns.extend(patterns);
+            found.extents.extend(extents);
+        }
+        if !found.is_empty() {
             for object in upsert::objects(errors).await? {
-                upsert::each_key(TableName::Errors, &object, |reference, _| {
-                    failed.insert(text_key(reference));
+                upsert::each_key(TableName::Errors, &object, |row| {
+                    found.failed.insert(text_key(row.reference));
                 })
                 .await?;
             }
         }
-        Ok(Self { patterns, failed, ..Self::default() })
+        Ok(found)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.patterns.is_empty()
+        self.patterns.is_empty() && self.extents.is_empty()
     }
 
-    /// Whether the pattern of a trace is there; then it is counted as unchanged.
-    pub(super) fn has(&self, trace_id: &str, digest: &str) -> bool {
-        let found = self.patterns.contains(&key(trace_id, digest));
-        if found {
+    /// Whether the pattern of a trace is there, or one of a fuller piece of it; then it is counted as unchanged.
+    pub(super) fn has(&self, trace_id: &str, digest: &str, extent: Extent) -> bool {
+        let trace = text_key(trace_id);
+        let is_same = self.patterns.contains(&key(trace_id, digest));
+        let is_fuller = !is_same && self.extents.get(&trace).is_some_and(|stored| !extent.replaces(*stored));
+        if is_same || is_fuller {
             self.unchanged.fetch_add(1, Ordering::Relaxed);
-            let trace = text_key(trace_id);
+            self.kept_fuller.fetch_add(u64::from(is_fuller), Ordering::Relaxed);
             if self.failed.contains(&trace) {
                 self.settled.lock().unwrap_or_else(PoisonError::into_inner).insert(trace);
             }
         }
-        found
+        is_same || is_fuller
+    }
+
+    /// Traces whose pattern is one of a fuller piece of them; they are `unchanged` too.
+    pub(super) fn kept_fuller(&self) -> u64 {
+        self.kept_fuller.load(Ordering::Relaxed)
     }
 
     pub(super) fn unchanged(&self) -> u64 {
@@ -81,6 +83,24 @@ impl Stored {
     pub(super) fn settled(&self) -> Vec<u128> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
+}
+
+/// Keys of the patterns of a data file that were made with `settings_digest`, and the extents of all.
+async fn of_file(object: Arc<Object>, settings_digest: &str) -> DeltaResult<(Vec<u128>, Vec<(u128, Extent)>)> {
+    const COLUMNS: [&str; 3] = ["trace_id", "content_digest", "settings_digest"];
+    let (mut patterns, mut extents) = (Vec::new(), Vec::new());
+    // A file of an older version has no settings, so nothing in it can be known to be the same.
+    upsert::each_row(&object, &COLUMNS, |row| {
+        if let [Some(trace_id), Some(content), Some(settings)] = row
+            && *settings == settings_digest
+        {
+            patterns.push(key(trace_id, content));
+        }
+    })
+    .await?;
+    upsert::each_key(TableName::Patterns, &object, |row| extents.extend(row.extent().map(|extent| (text_key(row.reference), extent))))
+        .await?;
+    Ok((patterns, extents))
 }
 
 fn key(trace_id: &str, digest: &str) -> u128 {

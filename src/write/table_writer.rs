@@ -1,6 +1,6 @@
 //! New data files of a table, by bucket; no reader sees them until a commit names them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, new_null_array};
@@ -18,8 +18,11 @@ use parquet::file::statistics::Statistics;
 use serde_json::{Map, Value, json};
 
 use super::data_file::{DataFile, row_group_range};
-use super::table::Table;
+use super::staging::StagedFile;
+use super::table::{Table, TableName};
+use super::upsert;
 use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES, REQUESTS_IN_FLIGHT_MAX};
+use crate::model::text_key;
 use crate::store::{Object, ObjectReader};
 
 /// The bucket of a data file; `runs` has none.
@@ -32,6 +35,46 @@ pub(super) enum Destination {
     Bucket(Bucket),
     /// Where the column `bucket` says: the source is a staged file.
     Column,
+}
+
+/// Staged rows that come into a table.
+pub(super) struct Incoming<'a> {
+    files: Vec<(&'a StagedFile, Arc<Object>)>,
+    to: Destination,
+}
+
+impl<'a> Incoming<'a> {
+    pub(super) fn new(name: TableName, files: Vec<(&'a StagedFile, Arc<Object>)>) -> Self {
+        let to = if name == TableName::Runs { Destination::Bucket(None) } else { Destination::Column };
+        Self { files, to }
+    }
+
+    /// The staged files.
+    pub(super) fn files(&self) -> &[(&'a StagedFile, Arc<Object>)] {
+        &self.files
+    }
+
+    /// New data files of the rows, without those whose keys are `left_out`; no version names them yet.
+    pub(super) async fn write(&self, table: &Table, left_out: &HashSet<u128>) -> DeltaResult<Vec<Add>> {
+        let mut writer = TableWriter::new(table);
+        for (file, object) in &self.files {
+            let kept = file.kept(object).await?;
+            let kept = if left_out.is_empty() { kept } else { Some(without(table.name, object, kept, left_out).await?) };
+            writer.bring(object, kept.as_deref(), self.to).await?;
+        }
+        writer.finish().await
+    }
+}
+
+/// Of the rows that are kept those with other keys.
+async fn without(name: TableName, object: &Arc<Object>, kept: Option<Vec<bool>>, left_out: &HashSet<u128>) -> DeltaResult<Vec<bool>> {
+    let mut stays = Vec::new();
+    upsert::each_key(name, object, |row| {
+        let kept = kept.as_ref().is_none_or(|kept| kept.get(stays.len()).copied().unwrap_or(false));
+        stays.push(kept && !left_out.contains(&text_key(row.reference)));
+    })
+    .await?;
+    Ok(stays)
 }
 
 /// Builds data files.

@@ -3,12 +3,15 @@
 //! The key column alone is read to find them, and of a file only the row groups that hold one are encoded again, so an upsert costs what it
 //! changes. Each attempt plans against one version and commits only on top of that version; the loser of a race plans again. A reader
 //! sees the version before or the version after.
+//!
+//! In `patterns` a row that is there stays where the new one is of a smaller piece of the same trace ([`Extent`]). That too is decided anew
+//! by each attempt, so that it holds whoever commits meanwhile.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StringViewArray};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TransactionError};
@@ -20,22 +23,60 @@ use object_store::ObjectStoreExt;
 use tokio::task::{JoinError, JoinSet};
 
 use super::table::{Table, TableName, said};
-use super::table_writer::{Bucket, Destination, TableWriter, columns_of};
+use super::table_writer::{Bucket, Destination, Incoming, TableWriter, columns_of};
 use crate::limits::{
     COMMIT_ATTEMPTS_MAX, COMMIT_FAILURES_MAX, DATA_FILE_BYTES, FILES_LOOKED_AT_MAX, REWRITES_IN_FLIGHT_MAX, SMALL_FILE_BYTES,
     SMALL_FILES_MAX,
 };
 use crate::model::text_key;
+use crate::pool;
 use crate::store::Object;
+
+/// How much of a trace a pattern was made of, and from where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    spans: u64,
+    /// A hash of the URI.
+    source: u64,
+}
+
+impl Extent {
+    /// That of a row which every other one may replace, and which replaces every other one.
+    pub(super) const ANY: Self = Self { spans: u64::MAX, source: 0 };
+
+    pub(super) fn new(spans: u64, source_uri: &str) -> Self {
+        // The lower half of a hash that is even in all its bits.
+        let source = u64::try_from(text_key(source_uri) & u128::from(u64::MAX)).unwrap_or(0);
+        Self { spans, source }
+    }
+
+    /// Whether a new row of this extent replaces a stored one: it has as many spans, or was read from the same object, of which a corrected
+    /// export may have fewer. A later window that holds one late span of a trace does not replace the pattern of the whole.
+    pub(super) fn replaces(self, stored: Self) -> bool {
+        self.spans >= stored.spans || self.source == stored.source
+    }
+}
 
 /// Which rows are replaced.
 #[derive(Debug, Default)]
 pub(super) struct Superseded {
-    /// Keys of trace ids and references.
-    pub(super) keys: HashSet<u128>,
+    /// Keys of trace ids and references; in `patterns` with the extent of the new row, which has to be large enough.
+    pub(super) keys: HashMap<u128, Extent>,
     /// Keys of objects that were read again: rows that are keyed by a place in them go.
     pub(super) objects: HashSet<u128>,
+    /// Rows of this run do not go with their object: an earlier commit of it brought them.
+    pub(super) run_id: String,
 }
+
+impl Superseded {
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.objects.is_empty()
+    }
+}
+
+/// Data files that stay as they are, and for each the keys of rows in it that are fuller than the new ones. Data files never change, so that
+/// they are looked at once, however often a commit is planned.
+pub(super) type LookedAt = HashMap<String, Vec<u128>>;
 
 /// By what a writer knows its commit again when it was not told how it ended.
 #[derive(Debug, Clone)]
@@ -66,20 +107,36 @@ fn bucket_of_key(key: u128, buckets: i32) -> i32 {
     i32::try_from(key % u128::from(buckets.unsigned_abs().max(1))).unwrap_or(0)
 }
 
-/// Commits `new` files and removes the superseded rows, all or nothing, once: a commit that is in the table already is not repeated.
-pub(super) async fn commit(table: &mut Table, new: Vec<Add>, superseded: &Arc<Superseded>, mark: &Mark) -> DeltaResult<()> {
+/// Commits the incoming rows and removes those that they supersede, all or nothing, once: a commit that is in the table already is not
+/// repeated, whoever made it. Incoming rows of which a fuller one is there are left out.
+pub(super) async fn commit(
+    table: &mut Table,
+    incoming: &Incoming<'_>,
+    superseded: &Arc<Superseded>,
+    mark: &Mark,
+    looked_at: &mut LookedAt,
+) -> DeltaResult<()> {
     let mut attempts = Attempts::default();
+    let mut new = New::default();
     loop {
         table.delta.update_state().await?;
-        if attempts.begun() && mark.is_in(table).await? {
+        // Also at first: several runs may be ending the same commit of a dead one.
+        if mark.is_in(table).await? {
             return Ok(());
         }
-        let changes = rewrites(table, superseded, &new).await?;
-        if new.is_empty() && changes.removed.is_empty() {
+        if !attempts.begun() {
+            new.adds = incoming.write(table, &new.left_out).await?;
+        }
+        let (changes, fuller) = rewrites(table, superseded, &new.adds, looked_at).await?;
+        if new.left_out != fuller {
+            forget(table, &new.adds).await;
+            new = New { adds: incoming.write(table, &fuller).await?, left_out: fuller };
+        }
+        if new.adds.is_empty() && changes.removed.is_empty() {
             return Ok(());
         }
         let rewritten = changes.added.clone();
-        let adds = new.iter().cloned().chain(changes.added).map(Action::Add);
+        let adds = new.adds.iter().cloned().chain(changes.added).map(Action::Add);
         let actions: Vec<Action> = adds.chain(changes.removed.into_iter().map(Action::Remove)).collect();
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: table.partition_by(), predicate: None };
         let properties =
@@ -92,6 +149,34 @@ pub(super) async fn commit(table: &mut Table, new: Vec<Add>, superseded: &Arc<Su
         }
         forget(table, &rewritten).await;
     }
+}
+
+/// New data files, and the keys of the incoming rows that are not in them.
+#[derive(Default)]
+struct New {
+    adds: Vec<Add>,
+    left_out: HashSet<u128>,
+}
+
+/// Of the rows that would come in, the keys of those of which a fuller one is in the current version.
+pub(super) async fn fuller(table: &Table, superseded: &Superseded, looked_at: &mut LookedAt) -> DeltaResult<HashSet<u128>> {
+    let buckets = table.buckets();
+    let wanted: HashSet<Bucket> = superseded.keys.keys().map(|key| Some(bucket_of_key(*key, buckets))).collect();
+    let files = files_by_bucket(table).await?.into_iter().filter(|(bucket, _)| wanted.contains(bucket)).flat_map(|(_, files)| files);
+    let looks = futures::stream::iter(files).map(|file| async move {
+        let look = look_at(table, &file, superseded, None).await?;
+        Ok::<_, DeltaTableError>((file.path().into_owned(), look))
+    });
+    let mut looks = std::pin::pin!(looks.buffer_unordered(FILES_LOOKED_AT_MAX));
+    let mut found = HashSet::new();
+    while let Some(look) = looks.next().await {
+        let (path, look) = look?;
+        found.extend(look.fuller.iter().copied());
+        if look.kept.is_none() {
+            looked_at.insert(path, look.fuller);
+        }
+    }
+    Ok(found)
 }
 
 /// Files of the current version and their bytes.
@@ -212,68 +297,94 @@ async fn files_by_bucket(table: &Table) -> DeltaResult<BTreeMap<Bucket, Vec<Logi
 }
 
 /// For each bucket that changes: the removal of files that hold a superseded row, and of small ones where there are too many, and new
-/// files with the rows that stay.
-async fn rewrites(table: &Table, superseded: &Arc<Superseded>, new: &[Add]) -> DeltaResult<Changes> {
+/// files with the rows that stay. Also the keys of incoming rows of which a fuller one is there.
+async fn rewrites(
+    table: &Table,
+    superseded: &Arc<Superseded>,
+    new: &[Add],
+    looked_at: &mut LookedAt,
+) -> DeltaResult<(Changes, HashSet<u128>)> {
     let buckets = table.buckets();
     let mut wanted: HashSet<Bucket> =
-        superseded.keys.iter().chain(&superseded.objects).map(|key| Some(bucket_of_key(*key, buckets))).collect();
+        superseded.keys.keys().chain(&superseded.objects).map(|key| Some(bucket_of_key(*key, buckets))).collect();
     wanted.extend(new.iter().map(|add| add.partition_values.get("bucket").cloned().flatten().and_then(|bucket| bucket.parse().ok())));
     let files = files_by_bucket(table).await?.into_iter().filter(|(bucket, _)| wanted.contains(bucket));
     // Tasks of their own, because decoding and encoding keep a core busy.
     let shared = Arc::new(table.clone());
     let mut tasks = JoinSet::new();
-    let mut all = Changes::default();
-    let mut take = |changes: Result<DeltaResult<Changes>, JoinError>| -> DeltaResult<()> {
-        let changes = changes.unwrap_or_else(|error| std::panic::resume_unwind(Box::new(error)))?;
-        all.removed.extend(changes.removed);
-        all.added.extend(changes.added);
+    let (mut all, mut fuller) = (Changes::default(), HashSet::new());
+    let mut take = |rewritten: Result<DeltaResult<Rewritten>, JoinError>, looked_at: &mut LookedAt| -> DeltaResult<()> {
+        let rewritten = pool::joined(rewritten).ok_or_else(stopped)??;
+        all.removed.extend(rewritten.changes.removed);
+        all.added.extend(rewritten.changes.added);
+        for (path, keys) in rewritten.looked_at {
+            fuller.extend(keys.iter().copied());
+            looked_at.insert(path, keys);
+        }
+        fuller.extend(rewritten.fuller);
         Ok(())
     };
     for (bucket, files) in files {
         if tasks.len() >= REWRITES_IN_FLIGHT_MAX
-            && let Some(changes) = tasks.join_next().await
+            && let Some(rewritten) = tasks.join_next().await
         {
-            take(changes)?;
+            take(rewritten, looked_at)?;
         }
+        let files = files.into_iter().map(|file| (looked_at.get(&*file.path()).cloned(), file)).collect();
         tasks.spawn(rewrite_bucket(Arc::clone(&shared), bucket, files, Arc::clone(superseded)));
     }
-    while let Some(changes) = tasks.join_next().await {
-        take(changes)?;
+    while let Some(rewritten) = tasks.join_next().await {
+        take(rewritten, looked_at)?;
     }
-    Ok(all)
+    Ok((all, fuller))
+}
+
+fn stopped() -> DeltaTableError {
+    DeltaTableError::Generic("the run was stopped".into())
+}
+
+/// What becomes of a bucket.
+#[derive(Default)]
+struct Rewritten {
+    changes: Changes,
+    /// Files that stay as they are.
+    looked_at: LookedAt,
+    /// Keys of fuller rows in the other files.
+    fuller: Vec<u128>,
 }
 
 async fn rewrite_bucket(
     table: Arc<Table>,
     bucket: Bucket,
-    files: Vec<LogicalFileView>,
+    files: Vec<(Option<Vec<u128>>, LogicalFileView)>,
     superseded: Arc<Superseded>,
-) -> DeltaResult<Changes> {
-    let small = files.iter().filter(|file| is_below(file, SMALL_FILE_BYTES)).count();
+) -> DeltaResult<Rewritten> {
+    let small = files.iter().filter(|(_, file)| is_below(file, SMALL_FILE_BYTES)).count();
     let merge = small >= SMALL_FILES_MAX;
-    let table_name = table.name;
-    let mut changes = Changes::default();
+    let mut done = Rewritten::default();
     let mut writer = TableWriter::new(&table);
-    let looked_at = futures::stream::iter(files).map(|file| {
-        let object = object_of(&table, &file);
-        let superseded = &superseded;
+    let looked_at = futures::stream::iter(files).map(|(known, file)| {
+        let (table, superseded) = (&table, &superseded);
         async move {
-            let kept = rows_kept(table_name, &object, superseded).await;
-            (file, kept.map_err(|error| unreadable(table_name, &object, &error)), object)
+            let look = look_at(table, &file, superseded, known).await;
+            (file, look)
         }
     });
     let mut looked_at = std::pin::pin!(looked_at.buffered(FILES_LOOKED_AT_MAX));
-    while let Some((file, kept, object)) = looked_at.next().await {
-        let kept = kept?;
-        if kept.is_none() && !(merge && is_below(&file, SMALL_FILE_BYTES)) {
+    while let Some((file, look)) = looked_at.next().await {
+        let look = look?;
+        if look.kept.is_none() && !(merge && is_below(&file, SMALL_FILE_BYTES)) {
+            done.looked_at.insert(file.path().into_owned(), look.fuller);
             continue;
         }
-        changes.removed.push(file.remove_action(true));
-        let brought = writer.bring(&object, kept.as_deref(), Destination::Bucket(bucket)).await;
-        brought.map_err(|error| unreadable(table_name, &object, &error))?;
+        done.fuller.extend(look.fuller);
+        done.changes.removed.push(file.remove_action(true));
+        let object = object_of(&table, &file);
+        let brought = writer.bring(&object, look.kept.as_deref(), Destination::Bucket(bucket)).await;
+        brought.map_err(|error| unreadable(table.name, &object, &error))?;
     }
-    changes.added = writer.finish().await?;
-    Ok(changes)
+    done.changes.added = writer.finish().await?;
+    Ok(done)
 }
 
 /// For each bucket: its files that are worth merging, merged.
@@ -313,21 +424,41 @@ fn object_of(table: &Table, file: &LogicalFileView) -> Arc<Object> {
     Arc::new(Object::in_store(table.delta.object_store(), path, uri, size, 0))
 }
 
-/// For each row whether it stays; nothing where all do. Reads the key columns only.
-async fn rows_kept(name: TableName, object: &Arc<Object>, superseded: &Superseded) -> DeltaResult<Option<Vec<bool>>> {
-    if superseded.keys.is_empty() && superseded.objects.is_empty() {
-        return Ok(None);
+/// What a commit means for the rows of a data file.
+#[derive(Debug, Default)]
+struct Look {
+    /// For each row whether it stays; nothing where all do.
+    kept: Option<Vec<bool>>,
+    /// Keys of rows that stay because they are fuller than the new ones.
+    fuller: Vec<u128>,
+}
+
+/// Looks at the key columns of a data file, unless it is known that it stays as it is, with these fuller rows.
+async fn look_at(table: &Table, file: &LogicalFileView, superseded: &Superseded, known: Option<Vec<u128>>) -> DeltaResult<Look> {
+    if let Some(fuller) = known {
+        return Ok(Look { kept: None, fuller });
     }
-    let mut kept = Vec::new();
-    each_key(name, object, |reference, source| {
-        let of_object = source.is_some_and(|uri| {
-            let is_place = reference.strip_prefix(uri).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
-            is_place && superseded.objects.contains(&text_key(uri))
-        });
-        kept.push(!of_object && !superseded.keys.contains(&text_key(reference)));
-    })
-    .await?;
-    Ok(kept.contains(&false).then_some(kept))
+    if superseded.is_empty() {
+        return Ok(Look::default());
+    }
+    let object = object_of(table, file);
+    let name = table.name;
+    let (mut kept, mut fuller) = (Vec::new(), Vec::new());
+    let looked = each_key(name, &object, |row| {
+        let key = text_key(row.reference);
+        let stays = match superseded.keys.get(&key) {
+            Some(new) if name == TableName::Patterns => {
+                let stays = row.extent().is_some_and(|stored| !new.replaces(stored));
+                fuller.extend(stays.then_some(key));
+                stays
+            }
+            Some(_) => false,
+            None => !row.is_of(superseded),
+        };
+        kept.push(stays);
+    });
+    looked.await.map_err(|error| unreadable(name, &object, &error))?;
+    Ok(Look { kept: kept.contains(&false).then_some(kept), fuller })
 }
 
 /// The data files of the current version.
@@ -349,15 +480,51 @@ pub(super) async fn each_row(object: &Arc<Object>, columns: &[&str], mut visit: 
     Ok(())
 }
 
-/// Calls `visit` with the key of each row, and in `errors` with the object that it came from.
-pub(super) async fn each_key(name: TableName, object: &Arc<Object>, mut visit: impl FnMut(&str, Option<&str>)) -> DeltaResult<()> {
-    let columns: &[&str] = if name == TableName::Errors { &["trace_ref", "source_uri"] } else { &["trace_id"] };
+/// What identifies a row, and what decides whether it is replaced.
+pub(super) struct KeyRow<'a> {
+    /// The trace id, or the place.
+    pub(super) reference: &'a str,
+    /// The object that it came from.
+    source: Option<&'a str>,
+    run_id: Option<&'a str>,
+    spans: Option<u64>,
+}
+
+impl KeyRow<'_> {
+    /// How much of its trace a pattern was made of; nothing where an older failsift wrote the row.
+    pub(super) fn extent(&self) -> Option<Extent> {
+        Some(Extent::new(self.spans?, self.source.unwrap_or_default()))
+    }
+
+    /// Whether it is keyed by a place in one of the objects, and an earlier run brought it.
+    fn is_of(&self, superseded: &Superseded) -> bool {
+        self.source.is_some_and(|uri| {
+            let is_place = self.reference.strip_prefix(uri).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
+            is_place && self.run_id != Some(&superseded.run_id) && superseded.objects.contains(&text_key(uri))
+        })
+    }
+}
+
+/// Calls `visit` with what identifies each row of `patterns` or `errors`.
+pub(super) async fn each_key(name: TableName, object: &Arc<Object>, mut visit: impl FnMut(&KeyRow<'_>)) -> DeltaResult<()> {
+    let (key, columns): (&str, &[&str]) = match name {
+        TableName::Errors => ("trace_ref", &["trace_ref", "source_uri", "run_id"]),
+        TableName::Patterns | TableName::Runs => ("trace_id", &["trace_id", "source_uri", "spans_total"]),
+    };
     let mut batches = columns_of(object, columns).await?;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
-        let texts = columns.iter().map(|name| text_column(&batch, name)).collect::<DeltaResult<Vec<_>>>()?;
+        let references = text_column(&batch, key)?;
+        // Files of older versions may lack the others.
+        let (sources, runs) = (text_column(&batch, "source_uri").ok(), text_column(&batch, "run_id").ok());
+        let spans = batch.column_by_name("spans_total").and_then(|column| column.as_any().downcast_ref::<Int64Array>());
         for row in 0..batch.num_rows() {
-            visit(texts.first().map_or("", |column| column.value(row)), texts.get(1).map(|column| column.value(row)));
+            visit(&KeyRow {
+                reference: references.value(row),
+                source: sources.as_ref().map(|column| column.value(row)),
+                run_id: runs.as_ref().map(|column| column.value(row)),
+                spans: spans.filter(|column| column.is_valid(row)).and_then(|column| u64::try_from(column.value(row)).ok()),
+            });
         }
     }
     Ok(())
@@ -380,6 +547,7 @@ mod tests {
     use super::*;
     use crate::model::PatternRow;
     use crate::validate::PatternSchema;
+    use crate::write::staging::StagedFile;
     use crate::write::{columns, encode_patterns};
 
     async fn row(trace_id: &str, summary: &str) -> PatternRow {
@@ -393,19 +561,24 @@ mod tests {
         range.map(|number| PatternRow { trace_id: format!("t-{number}"), ..one.clone() }).collect()
     }
 
-    /// Upserts rows as a run does: staged, brought into data files, committed.
-    async fn upsert(table: &mut Table, rows: Vec<PatternRow>, mark: &Mark) {
-        let keys = rows.iter().map(|row| text_key(&row.trace_id)).collect();
+    /// Stages rows, and gives what a run knows of them.
+    async fn staged(table: &Table, rows: Vec<PatternRow>) -> (Arc<Superseded>, Arc<Object>) {
+        let keys = rows.iter().map(|row| (text_key(&row.trace_id), Extent::new(row.spans_total, &row.source_uri))).collect();
         let staged = table.delta.object_store();
-        let path = Path::from("staged.parquet");
+        let path = Path::from(format!("staged-{}.parquet", uuid::Uuid::now_v7()));
         let bytes = encode_patterns(rows, table.buckets()).unwrap();
         let size = bytes.len() as u64;
         staged.put(&path, bytes.into()).await.unwrap();
         let object = Arc::new(Object::in_store(staged, path.clone(), path.to_string(), size, 0));
-        let mut writer = TableWriter::new(table);
-        writer.bring(&object, None, Destination::Column).await.unwrap();
-        let new = writer.finish().await.unwrap();
-        commit(table, new, &Arc::new(Superseded { keys, objects: HashSet::new() }), mark).await.unwrap();
+        (Arc::new(Superseded { keys, ..Superseded::default() }), object)
+    }
+
+    /// Upserts rows as a run does: staged, brought into data files, committed.
+    async fn upsert(table: &mut Table, rows: Vec<PatternRow>, mark: &Mark) {
+        let (superseded, object) = staged(table, rows).await;
+        let file = StagedFile::default();
+        let incoming = Incoming::new(TableName::Patterns, vec![(&file, object)]);
+        commit(table, &incoming, &superseded, mark, &mut LookedAt::new()).await.unwrap();
         table.delta.update_state().await.unwrap();
     }
 

@@ -44,14 +44,14 @@ fn an_output_that_cannot_be_written_is_an_error_before_anything_is_done() {
     assert_eq!(place.rows("select * from patterns order by trace_id"), before);
 }
 
-/// A data file of `patterns`.
-fn data_file(place: &Place) -> std::path::PathBuf {
+/// A data file of a table.
+fn data_file(place: &Place, table: &str) -> std::path::PathBuf {
     fn find(folder: &Path) -> Option<std::path::PathBuf> {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).find_map(|path| {
             if path.is_dir() { find(&path) } else { path.extension().is_some_and(|extension| extension == "parquet").then_some(path) }
         })
     }
-    find(&place.path().join("out/patterns")).unwrap()
+    find(&place.path().join("out").join(table)).unwrap()
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_damaged_data_file_is_named_and_nothing_is_committed() {
     let place = Place::new();
     traces(&place, 20, "boom");
     place.run(&[]);
-    let file = data_file(&place);
+    let file = data_file(&place, "patterns");
     let bytes = std::fs::read(&file).unwrap();
     let states = [
         // Cut, garbage in the footer, garbage in the data, empty, gone.
@@ -92,11 +92,22 @@ fn a_damaged_data_file_is_named_and_nothing_is_committed() {
 fn a_commit_that_cannot_be_ended_now_holds_up_nobody_else() {
     let place = Place::new();
     traces(&place, 20, "boom");
+    place.put("broken.jsonl", "broken\n".to_owned() + &trace("t-20", "boom"));
     place.run(&[]);
-    let file = data_file(&place);
+    // A run decides by `patterns` what it commits; `errors` it meets in the middle of its commit.
+    let file = data_file(&place, "errors");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     assert_eq!(call(&["run", "--input", &place.input(), "--output", &place.output()]).status.code(), Some(1));
+    let staging = place.path().join("out/_staging");
+    let left = || std::fs::read_dir(&staging).unwrap().flat_map(|run| std::fs::read_dir(run.unwrap().path()).unwrap()).count();
+    let before = left();
+    // Runs over the same input do not take from it what stands nowhere else.
+    for more in [&[][..], &["--fresh"]] {
+        let run = call(&[&["run", "--input", &place.input(), "--output", &place.output()], more].concat());
+        assert!(run.status.code() == Some(1) && stderr(&run).contains("cannot be ended now"), "{}", stderr(&run));
+        assert!(left() > before, "they wait beside it");
+    }
     // Runs over other traces, few of which share a bucket with the damaged file.
     let other = Place::new();
     let passed = (0..5).filter(|number| {
@@ -110,9 +121,10 @@ fn a_commit_that_cannot_be_ended_now_holds_up_nobody_else() {
     std::fs::write(&file, &bytes).unwrap();
     let maintained = call(&["maintain", "--tables", &place.output(), "--format", "json"]);
     let report: serde_json::Value = serde_json::from_slice(&maintained.stdout).unwrap();
-    assert_eq!(report["commits_ended"], 6 - passed, "{report}");
-    assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 7);
-    assert_eq!(place.rows("select count(distinct trace_id) n from patterns")[0]["n"], 25);
+    assert_eq!(report["commits_ended"], 8 - passed, "{report}");
+    assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 9);
+    assert_eq!(place.rows("select count(distinct trace_id) n from patterns")[0]["n"], 26);
+    assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 1);
 }
 
 #[test]

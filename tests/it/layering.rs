@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("spans", &["model", "limits", "store", "read", "parse", "redact"]),
     ("inspect", &["model", "limits", "store", "read", "parse", "redact", "pipeline"]),
     ("eval", &["model", "limits", "analyze", "config", "pipeline", "eval"]),
-    ("plan", &["analyze", "config", "pipeline", "pool", "store", "write"]),
+    ("plan", &["model", "analyze", "config", "pipeline", "pool", "store", "write"]),
     ("config", &["limits", "analyze", "select", "config"]),
 ];
 

@@ -186,3 +186,67 @@ fn a_trace_that_takes_too_long_is_timed_out() {
     assert_eq!(summary["timed_out"], 1, "{summary}");
     assert_eq!(place.rows("select kind from errors")[0]["kind"], "timed_out");
 }
+
+/// Starts a run over an input that takes seconds, and sends a signal in the middle.
+fn interrupted(place: &Place, more: &[&str], signals: usize) -> (std::process::Output, Duration) {
+    let many: String = (0..60_000).map(|index| trace(&format!("t-{index}"), "HTTP 429 Too Many Requests")).collect();
+    place.put("a.jsonl", many);
+    let (input, out) = (place.input(), place.output());
+    let mut arguments = vec!["run", "--format", "json", "--input", &input, "--output", &out];
+    arguments.extend(more);
+    let child = failsift(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start failsift");
+    let begun = place.path().join("out/runs/_delta_log");
+    let end = Instant::now() + Duration::from_mins(1);
+    while !begun.exists() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let sent = Instant::now();
+    for _ in 0..signals {
+        // It may have ended after the first one.
+        let _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (child.wait_with_output().unwrap(), sent.elapsed())
+}
+
+#[test]
+fn a_run_with_a_selection_that_is_stopped_leaves_one_error_that_the_next_run_takes_back() {
+    let place = Place::new();
+    let (output, took) = interrupted(&place, &["--service", "shop"], 1);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a summary");
+    if summary["status"] == "complete" {
+        // A machine that is done within the time has nothing to interrupt.
+        return;
+    }
+    assert!(output.status.code() == Some(130) && took < Duration::from_secs(45), "{took:?} {}", stderr(&output));
+    let not_gathered = place.rows("select trace_ref, retryable from errors where reason like '%not gathered into traces%'");
+    assert_eq!(not_gathered.len(), 1, "{summary}");
+    let named = place.rows("select count(*) n from errors")[0]["n"].as_u64().unwrap();
+    assert!(named < 1_000, "traces that the selection may leave out are not named: {named}");
+    let counted = ["stored", "processing_errors", "filtered"].iter().map(|key| summary[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(summary["received"], counted);
+    assert_eq!(place.run(&["--service", "shop"])["stored"], 60_000);
+    assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 0);
+}
+
+#[test]
+fn a_second_signal_ends_the_run_at_once_and_is_no_defect() {
+    let place = Place::new();
+    let (output, took) = interrupted(&place, &[], 2);
+    assert!(!stderr(&output).contains("defect"), "{}", stderr(&output));
+    if output.status.success() {
+        return;
+    }
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    if output.stdout.is_empty() {
+        assert!(took < Duration::from_secs(20), "{took:?}");
+        assert!(
+            stderr(&output).contains("stopped before the work in flight was finished; the tables are unchanged"),
+            "{}",
+            stderr(&output)
+        );
+        assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 0);
+    }
+}

@@ -147,3 +147,97 @@ fn planted_secrets_come_out_nowhere() {
     }
     assert!(hay.contains("<EMAIL:"), "the excerpts show tokens");
 }
+
+/// Spans of one trace that arrive over two hourly windows: the second one holds a late span only.
+fn windows(place: &Place) {
+    let record = |spans: serde_json::Value| {
+        let resource = serde_json::json!({"attributes": [{"key": "service.name", "value": {"stringValue": "acme-bot"}}]});
+        serde_json::json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "test"}, "spans": spans}]}]})
+            .to_string()
+    };
+    let span = |id: &str, parent: Option<&str>, code: u8, message: &str| {
+        let attributes = serde_json::json!([{"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}}]);
+        let mut span = serde_json::json!({
+            "traceId": "00000000000000000000000000000001", "spanId": id, "name": "chat", "kind": 1,
+            "startTimeUnixNano": "1795600000000000000", "endTimeUnixNano": "1795600001000000000",
+            "attributes": attributes, "status": {"code": code, "message": message},
+        });
+        if let Some(parent) = parent {
+            span["parentSpanId"] = parent.into();
+        }
+        span
+    };
+    let failed = "Error code: 429 - Rate limit reached for gpt-4o-mini on requests per min";
+    std::fs::create_dir_all(place.path().join("in/hour=09")).unwrap();
+    std::fs::create_dir_all(place.path().join("in/hour=10")).unwrap();
+    let root = span("000000000000000a", None, 2, "429");
+    let child = |id: &str| span(id, Some("000000000000000a"), 2, failed);
+    place.put("hour=09/a.jsonl", record(serde_json::json!([root, child("000000000000000b"), child("000000000000000c")])));
+    place.put("hour=10/b.jsonl", record(serde_json::json!([span("0000000000000011", Some("000000000000000a"), 0, "")])));
+}
+
+/// Runs over one window; the summary's `stored`, `unchanged` and `kept_fuller`, and what the table then holds.
+fn run_over(place: &Place, window: &str, more: &[&str]) -> ([u64; 3], serde_json::Value) {
+    let (input, output) = (format!("{}{window}", place.input()), place.output());
+    let mut arguments = vec!["run", "--format", "json", "--input", &input, "--output", &output];
+    arguments.extend(more);
+    let run = call(&arguments);
+    assert!(run.status.success(), "{}", stderr(&run));
+    let summary: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    let counts = ["stored", "unchanged", "kept_fuller"].map(|key| summary[key].as_u64().unwrap());
+    assert_eq!(counts[0] + counts[1], summary["received"], "{summary}");
+    (counts, place.rows("select category, spans_total from patterns").remove(0))
+}
+
+#[test]
+fn a_later_window_with_one_late_span_does_not_replace_the_pattern_of_the_whole_trace() {
+    let place = Place::new();
+    windows(&place);
+    let (counts, whole) = run_over(&place, "/hour=09", &[]);
+    assert_eq!((counts, whole["spans_total"].as_u64()), ([1, 0, 0], Some(3)));
+    assert_ne!(whole["category"], "unclassified");
+    let (counts, after) = run_over(&place, "/hour=10", &[]);
+    assert_eq!((counts, &after), ([0, 1, 1], &whole), "the late span says less than what is there");
+    // As many spans of another object, and fewer of the same one, replace.
+    place.put("hour=10/c.jsonl", std::fs::read(place.path().join("in/hour=09/a.jsonl")).unwrap());
+    std::fs::remove_file(place.path().join("in/hour=10/b.jsonl")).unwrap();
+    assert_eq!(run_over(&place, "/hour=10", &[]).0, [1, 0, 0]);
+    let text = std::fs::read_to_string(place.path().join("in/hour=10/c.jsonl")).unwrap().replace("000000000000000c", "000000000000000b");
+    place.put("hour=10/c.jsonl", text);
+    let (counts, corrected) = run_over(&place, "/hour=10", &[]);
+    assert_eq!((counts, corrected["spans_total"].as_u64()), ([1, 0, 0], Some(2)));
+    assert_eq!(place.rows("select sum(kept_fuller) n from runs")[0]["n"], 1);
+}
+
+#[test]
+fn windows_in_the_other_order_and_both_together_give_the_whole() {
+    let place = Place::new();
+    windows(&place);
+    let (counts, late) = run_over(&place, "/hour=10", &[]);
+    assert_eq!((counts, late["spans_total"].as_u64()), ([1, 0, 0], Some(1)));
+    assert_eq!(run_over(&place, "/hour=09", &[]).1["spans_total"], 3);
+    assert_eq!(run_over(&place, "", &[]).1["spans_total"], 4, "gathered over both windows");
+    let text = call(&["run", "--input", &format!("{}/hour=10", place.input()), "--output", &place.output()]);
+    let text = crate::support::stdout(&text);
+    assert!(text.contains("unchanged") && text.contains("fuller") && !text.contains("no_failure_found"), "{text}");
+}
+
+#[test]
+fn errors_of_an_object_are_not_touched_by_a_run_that_was_stopped_before_it_was_read() {
+    let place = Place::new();
+    place.put("z.jsonl", "broken\n".to_owned() + &trace("t-1", "boom"));
+    place.run(&[]);
+    assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 1);
+    // Stopped at once: the larger object that comes first is being read.
+    place.put("a.jsonl", (0..60_000).map(|number| trace(&format!("a-{number}"), "boom")).collect::<String>());
+    let child = crate::support::failsift(&["run", "--input", &place.input(), "--output", &place.output()])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), nix::sys::signal::Signal::SIGINT).unwrap();
+    child.wait_with_output().unwrap();
+    let left = place.rows("select count(*) n from errors where kind = 'malformed_json'");
+    assert_eq!(left[0]["n"], 1, "read again or not, the line is broken");
+}
