@@ -286,7 +286,7 @@ fn split(opening: &Opening, source: Box<dyn Read + Send>, packed_bytes: &Arc<Ato
     };
     if head.is_empty() || !object.name().to_ascii_lowercase().ends_with(".parquet") {
         let shape = Shape::of(&head);
-        if is_notice(object.name()) && !shape::begins_with_json(&head) && matches!(shape, Shape::Lines | Shape::Csv) {
+        if is_notice(object.name()) && !shape::begins_with_json(&head) && !shape.is_binary() {
             // A failure to read more of it changes nothing.
             return End::whole_if(emit(Ok(Chunk::Skipped(Arc::clone(object)))));
         }

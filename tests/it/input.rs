@@ -101,11 +101,9 @@ fn a_run_that_waits_for_a_pipe_can_be_stopped() {
 fn a_file_that_claims_to_be_empty_is_read_all_the_same() {
     let place = Place::new();
     // Files of the system have a size of 0 until they are read.
-    let summary = Place::new();
-    let output = call(&["run", "--input", "/proc/self/status", "--output", &summary.output(), "--format", "json"]);
+    let output = call(&["run", "--input", "/proc/self/status", "--output", &place.output(), "--format", "json"]);
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&summary["received"], &summary["failures"][0]["kind"]), (&1.into(), &"unrecognised_format".into()), "{summary}");
-    drop(place);
 }
 
 #[test]
@@ -214,7 +212,7 @@ fn what_cannot_be_listed_is_named_and_everything_else_is_read() {
     // Whatever is printed as a name can be given as one.
     let found = call(&["inspect", &place.input(), "--format", "json"]);
     let found: Value = serde_json::from_slice(&found.stdout).unwrap();
-    let objects = found["objects"].as_array().unwrap();
+    let objects: Vec<&Value> = found["objects"].as_array().unwrap().iter().filter(|object| object["traces"] == 1).collect();
     assert_eq!(objects.len(), 5, "{found}");
     for object in objects {
         let uri = object["uri"].as_str().unwrap();

@@ -323,6 +323,117 @@ fn an_object_on_a_web_server() {
     assert_eq!((&row["trace_id"], &row["source_uri"]), (&"t-1".into(), &url.as_str().into()));
 }
 
+/// A server of one object that allows nothing but a signed GET, and cuts its first whole answer off in the middle.
+const SIGNED_OBJECT: &str = "import http.server, sys
+body = open(sys.argv[2], 'rb').read()
+class Handler(http.server.BaseHTTPRequestHandler):
+    whole = 0
+    def log_message(self, *_): pass
+    def do_HEAD(self): self.send_error(403)
+    def do_GET(self):
+        if self.path != '/a%20b/c.jsonl?sv=1&sig=secret%2Fsignature': return self.send_error(403)
+        asked = self.headers.get('Range')
+        start, end = (asked or 'bytes=0-')[6:].split('-')
+        part = body[int(start):int(end) + 1 if end else len(body)]
+        self.send_response(206 if asked else 200)
+        self.send_header('ETag', '\"1\"')
+        self.send_header('Content-Length', str(len(part)))
+        self.end_headers()
+        Handler.whole += not asked
+        self.wfile.write(part[:len(part) // 2] if not asked and Handler.whole == 1 else part)
+http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()";
+
+#[test]
+#[ignore = "needs Python; tests/run prepares it"]
+fn a_signed_address_is_read_and_its_signature_shown_nowhere() {
+    let place = Place::new();
+    let object = place.put("c.jsonl", (0..200).map(|number| trace(&format!("t-{number}"), "boom")).collect::<String>() + "broken\n");
+    let port = free_port();
+    let mut command = Command::new(python());
+    command.args(["-c", SIGNED_OBJECT, &port.to_string()]).arg(object);
+    let server = start(command, port);
+    let shown = format!("{}/a%20b/c.jsonl", server.url);
+    let signed = format!("{shown}?sv=1&sig=secret%2Fsignature");
+    let run = failsift(&["run", "--input", &signed, "--output", &place.output(), "--format", "json"]).env("RUST_LOG", "debug").output();
+    let run = run.unwrap();
+    assert!(run.status.success(), "{}", stderr(&run));
+    let summary: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!((&summary["stored"], &summary["processing_errors"]), (&200.into(), &1.into()), "{summary}");
+    let refused = failsift(&["run", "--input", &format!("{shown}?sig=secret"), "--output", &place.output()]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+    let rows = place.rows("select distinct source_uri, trace_ref, reason from errors");
+    assert_eq!(rows[0]["trace_ref"], format!("{shown}#L201"));
+    let patterns = place.rows("select distinct source_uri from patterns");
+    let said = format!("{} {summary} {} {rows:?} {patterns:?}", stderr(&run), stderr(&refused));
+    assert!(!said.contains("secret"), "{said}");
+}
+
+#[test]
+#[ignore = "needs an S3 server; tests/run prepares it"]
+fn every_key_of_a_bucket_is_read_or_named() {
+    let s3 = S3::start();
+    let script = "import boto3, sys
+s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
+s3.create_bucket(Bucket='odd')
+for key in ('a.jsonl', 'x//b.jsonl', 'hash/team#1/x.jsonl', 'q?/y.jsonl', 'p%20q/z.jsonl', '[b]*/c d.jsonl', 'z/e.jsonl', 'z/_SUCCESS'):
+    body = sys.argv[2].replace('t-1', key) if not key.endswith('_SUCCESS') else ''
+    s3.put_object(Bucket='odd', Key=key, Body=body.encode())
+s3.put_object(Bucket='odd', Key='empty/', Body=b'')";
+    let prepared = Command::new(python()).args(["-c", script, &s3.server.url, &trace("t-1", "boom")]).status().unwrap();
+    assert!(prepared.success());
+    let environment = S3::environment(&s3.server.url);
+    for (number, root) in ["s3://odd", "s3://odd/"].into_iter().enumerate() {
+        let place = Place::new();
+        let summary = run_on(&environment, root, &format!("s3://odd/out-{number}"));
+        assert_eq!((&summary["stored"], &summary["processing_errors"]), (&6.into(), &1.into()), "{summary}");
+        assert_eq!(summary["failures"][0]["trace_ref"], "s3://odd/x//b.jsonl");
+        assert_eq!(summary["skipped_objects"], serde_json::json!(["s3://odd/z/_SUCCESS"]));
+        let found = query_on(&environment, &format!("s3://odd/out-{number}"), "select source_uri as uri from patterns");
+        for row in serde_json::from_str::<Vec<serde_json::Value>>(&found).unwrap() {
+            let summary = run_on(&environment, row["uri"].as_str().unwrap(), &place.output());
+            assert_eq!(summary["stored"], 1, "{row}");
+        }
+        let removed = format!(
+            "import boto3, sys
+s3 = boto3.resource('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
+s3.Bucket('odd').objects.filter(Prefix='out-{number}').delete()"
+        );
+        assert!(Command::new(python()).args(["-c", &removed, &s3.server.url]).status().unwrap().success());
+    }
+    assert_eq!(run_on(&environment, "s3://odd/*.jsonl", "s3://odd/out")["stored"], 6);
+    for empty in ["s3://odd/empty", "s3://odd/empty/", "s3://odd/no/such", "s3://odd/no*"] {
+        let run = failsift(&["run", "--input", empty, "--output", "s3://odd/out"]).envs(environment.clone()).output().unwrap();
+        assert_eq!(run.status.code(), Some(1), "{empty}: {}", stderr(&run));
+        assert!(stderr(&run).contains(empty), "{}", stderr(&run));
+    }
+}
+
+#[test]
+#[ignore = "needs an S3 server; tests/run prepares it"]
+fn a_listing_that_ends_in_the_middle_fails_the_run() {
+    let s3 = S3::start();
+    let script = "import boto3, sys
+s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
+s3.create_bucket(Bucket='many')
+for number in range(1001): s3.put_object(Bucket='many', Key=f'{number:05}.jsonl', Body=b'{}')";
+    assert!(Command::new(python()).args(["-c", script, &s3.server.url]).status().unwrap().success());
+    let proxy = Proxy::start(s3.port, &[], |asked| {
+        if asked.path.contains("continuation-token") { Fault::Status(403, "AccessDenied") } else { Fault::None }
+    });
+    let environment = S3::environment(&proxy.url);
+    let place = Place::new();
+    for arguments in [
+        &["run", "--output", &place.output(), "--input", "s3://many/"][..],
+        &["inspect", "s3://many/"],
+        &["query", "select count(*) from spans", "--input", "s3://many/"],
+    ] {
+        let run = failsift(arguments).envs(environment.clone()).output().unwrap();
+        assert_eq!(run.status.code(), Some(1), "{arguments:?}: {}", stderr(&run));
+        assert!(stderr(&run).contains("the listing cannot be completed"), "{arguments:?}: {}", stderr(&run));
+    }
+    assert_eq!(place.rows("select (select count(*) from patterns) p, (select count(*) from runs) r")[0].to_string(), r#"{"p":0,"r":0}"#);
+}
+
 #[test]
 #[ignore = "needs deltalake, Polars, pandas and DuckDB from PyPI; tests/run prepares them"]
 fn other_engines_read_the_tables_alike() {
