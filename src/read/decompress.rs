@@ -56,6 +56,7 @@ struct Members {
     is_first: bool,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one for each object that is open, and moved only between its members")]
 enum State {
     Between(Peekable),
     Inside(Decoder),

@@ -219,12 +219,12 @@ async fn opened(opening: Opening) -> OutcomeStream<Chunk> {
     };
     let packed_bytes = Arc::new(AtomicU64::new(0));
     let mut source = Counting { source, of_object: Arc::clone(&packed_bytes), counts: Arc::clone(&opening.counts) };
-    let begun = tokio::task::spawn_blocking(move || {
+    let first_read = tokio::task::spawn_blocking(move || {
         let begin = begin_of(&mut source, parquet::MAGIC.len());
         (begin, source)
     });
-    let ((begin, failure), source) = match begun.await {
-        Ok(begun) => begun,
+    let ((begin, failure), source) = match first_read.await {
+        Ok(read) => read,
         Err(error) => return rejected(&error),
     };
     if begin == parquet::MAGIC && opening.object.has_ranges() {

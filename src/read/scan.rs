@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<&str> {
-        values_in(text.as_bytes()).into_iter().map(|range| &text[range]).collect()
+        values_in(text.as_bytes()).into_iter().map(|range| text.get(range).unwrap()).collect()
     }
 
     #[test]

@@ -96,7 +96,7 @@ mod tests {
                 assert_eq!(io::read_to_string(Utf16::new(Steps(bytes, step), endian)).unwrap(), text, "{step}");
             }
         }
-        let broken = [&[0x00, 0xd8, b'a', 0][..], &[0x00, 0xd8], &[b'x']].concat();
+        let broken = [&[0x00, 0xd8, b'a', 0][..], &[0x00, 0xd8], b"x"].concat();
         assert_eq!(io::read_to_string(Utf16::new(Steps(broken, 3), Endian::Little)).unwrap(), "\u{fffd}a\u{fffd}\u{fffd}");
     }
 }

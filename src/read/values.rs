@@ -95,6 +95,7 @@ fn is_separator(byte: u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, b',' | super::RECORD_SEPARATOR | 0)
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "a scanner of bytes, whose facts are independent of each other")]
 struct Splitter<'a> {
     object: &'a Arc<Object>,
     record_bytes_max: usize,
@@ -197,7 +198,7 @@ impl<'a> Splitter<'a> {
                 self.step_again(byte, at);
                 return;
             }
-            (State::Stray, b'\n') => self.state = State::Between,
+            (State::Stray, b'\n') | (State::Mark(2), 0xbf) => self.state = State::Between,
             (State::Inside(depth), b'\n') if self.within_lines && depth > 0 => {
                 self.line -= 1;
                 self.broken("the line ends inside it");
@@ -208,7 +209,6 @@ impl<'a> Splitter<'a> {
             (State::Between, byte) if is_separator(byte) => {}
             (State::Between, 0xef) => self.state = State::Mark(1),
             (State::Mark(1), 0xbb) => self.state = State::Mark(2),
-            (State::Mark(2), 0xbf) => self.state = State::Between,
             (State::Mark(seen), _) => {
                 self.begin(at.saturating_sub(seen));
                 self.state = State::Inside(0);
@@ -257,16 +257,13 @@ impl<'a> Splitter<'a> {
     }
 
     fn begin(&mut self, at: usize) {
-        let position = match &mut self.list {
-            Some((line, items)) => {
-                *items += 1;
-                Position::Item(*line, *items)
-            }
-            None => {
-                let number = if self.began.0 == self.line { self.began.1 + 1 } else { 1 };
-                self.began = (self.line, number);
-                if number == 1 { Position::Line(self.line) } else { Position::Item(self.line, number) }
-            }
+        let position = if let Some((line, items)) = &mut self.list {
+            *items += 1;
+            Position::Item(*line, *items)
+        } else {
+            let number = if self.began.0 == self.line { self.began.1 + 1 } else { 1 };
+            self.began = (self.line, number);
+            if number == 1 { Position::Line(self.line) } else { Position::Item(self.line, number) }
         };
         self.open = Some((at, position));
     }

@@ -453,7 +453,7 @@ mod tests {
             let behind: Vec<&String> =
                 self.keys.iter().filter(|key| key.starts_with(prefix.unwrap_or_default()) && **key > after).collect();
             let page = &behind[..behind.len().min(options.max_keys.unwrap())];
-            let page_token = (page.len() < behind.len()).then(|| page.last().unwrap().to_string());
+            let page_token = (page.len() < behind.len()).then(|| (*page.last().unwrap()).clone());
             let meta = |key: &&String| -> object_store::Result<ObjectMeta> {
                 let size = u64::from(!key.ends_with('/'));
                 Ok(ObjectMeta { location: Path::parse(key)?, last_modified: chrono::Utc::now(), size, e_tag: None, version: None })

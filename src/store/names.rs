@@ -19,7 +19,9 @@ pub(super) fn bookkeeping<'a>(below: &'a str, meant: &[String]) -> Option<&'a st
 
 /// Hadoop's rule, as Spark's `InMemoryFileIndex` follows it: `_delta_log`, `_SUCCESS`, `_temporary`, `.x.crc`; but `_day=1` is a partition.
 pub(super) fn is_bookkeeping(name: &str) -> bool {
-    name.starts_with('.') || (name.starts_with('_') && !name.contains('=')) || name.ends_with(".crc") || name.ends_with("._COPYING_")
+    let is_hidden = name.starts_with('.') || (name.starts_with('_') && !name.contains('='));
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    is_hidden || matches!(extension, "crc" | "_COPYING_")
 }
 
 /// Whether a path below the location of the tables, without a slash in front, is that of the location itself or of a table.

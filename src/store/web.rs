@@ -17,7 +17,7 @@ use crate::limits::ANSWERS_CUT_OFF_MAX;
 
 /// How long a server may take to accept a connection, and to send the next part of an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// An address, with what stands in its query.
 #[derive(Clone)]
@@ -98,12 +98,11 @@ impl WebObject {
                     Err(error) => aborted(&first_line(&error.without_url())),
                 };
                 cuts += 1;
-                match this.rest(read, version.as_ref(), cuts).await {
-                    Some(rest) => answer = rest,
-                    None => {
-                        yield Err(error);
-                        return;
-                    }
+                if let Some(rest) = this.rest(read, version.as_ref(), cuts).await {
+                    answer = rest;
+                } else {
+                    yield Err(error);
+                    return;
                 }
             }
         };
