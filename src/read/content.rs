@@ -26,7 +26,7 @@ const CONVERT: &str = "write it as JSON lines or Parquet";
 const NO_TRACES: &str = "it holds no traces; leave it out";
 
 /// First bytes of what is told from text, and what it is.
-const OTHERS: [(&[u8], &str, &str); 29] = [
+const OTHERS: [(&[u8], &str, &str); 30] = [
     (b"PK\x03\x04", "a zip archive", UNPACK),
     (b"PK\x05\x06", "an empty zip archive", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
@@ -34,6 +34,7 @@ const OTHERS: [(&[u8], &str, &str); 29] = [
     (b"!<arch>\n", "an ar archive", UNPACK),
     (b"\x02\x21\x4c\x18", "compressed with LZ4 in its legacy format", "compress it with lz4, gzip or zstd again"),
     (b"\x89LZO\0\r\n\x1a\n", "compressed with LZO", "compress it with gzip or zstd"),
+    (b"\x5d\0\0", "compressed with LZMA in the format before xz", "compress it with xz, gzip or zstd"),
     (b"\x1f\x9d", "compressed with compress (.Z)", "compress it with gzip or zstd"),
     (b"\x78\x01", "compressed with zlib, without the header of gzip", "compress it with gzip or zstd"),
     (b"\x78\x9c", "compressed with zlib, without the header of gzip", "compress it with gzip or zstd"),

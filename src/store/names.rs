@@ -21,7 +21,9 @@ pub(super) fn bookkeeping<'a>(below: &'a str, meant: &[String]) -> Option<&'a st
 pub(super) fn is_bookkeeping(name: &str) -> bool {
     let is_hidden = name.starts_with('.') || (name.starts_with('_') && !name.contains('='));
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    is_hidden || matches!(extension, "crc" | "_COPYING_")
+    // What desktops leave in folders.
+    let is_of_desktop = matches!(name, "Thumbs.db" | "desktop.ini" | "Desktop.ini");
+    is_hidden || is_of_desktop || matches!(extension, "crc" | "_COPYING_")
 }
 
 /// Whether a path below the location of the tables, without a slash in front, is that of the location itself or of a table.

@@ -4,6 +4,7 @@
 
 mod accuracy;
 mod captures;
+mod cases;
 mod docs;
 mod eval;
 mod faults;
