@@ -23,10 +23,11 @@ pub(crate) enum Fault {
     Slow(Duration),
 }
 
-/// A request's method and path, without the query.
+/// A request's method, path and query.
 pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
     /// How many requests came before.
     pub(crate) number: usize,
 }
@@ -101,8 +102,8 @@ fn serve(
     let first = head.lines().next().unwrap_or_default().to_owned();
     let mut words = first.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let path = target.split('?').next().unwrap_or_default();
-    let fault = fault(&Asked { method, path, number: counter.fetch_add(1, Ordering::Relaxed) });
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let fault = fault(&Asked { method, path, query, number: counter.fetch_add(1, Ordering::Relaxed) });
     match fault {
         Fault::Status(status, code) => {
             let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>");

@@ -418,7 +418,7 @@ s3.create_bucket(Bucket='many')
 for number in range(1001): s3.put_object(Bucket='many', Key=f'{number:05}.jsonl', Body=b'{}')";
     assert!(Command::new(python()).args(["-c", script, &s3.server.url]).status().unwrap().success());
     let proxy = Proxy::start(s3.port, &[], |asked| {
-        if asked.path.contains("continuation-token") { Fault::Status(403, "AccessDenied") } else { Fault::None }
+        if asked.query.contains("continuation-token") { Fault::Status(403, "AccessDenied") } else { Fault::None }
     });
     let environment = S3::environment(&proxy.url);
     let place = Place::new();
