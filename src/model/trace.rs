@@ -81,9 +81,12 @@ pub struct Span {
     pub annotations: Vec<Annotation>,
     /// Everything else, in source order.
     pub attributes: Vec<Attribute>,
-    /// Fields that were there and could not be read: of a wrong type, or without a key.
+    /// Fields that were there and could not be read: of a wrong type, or without a key. Gathered beside the span, so that it is no part of
+    /// the digest of its trace.
+    #[serde(skip)]
     pub unread_fields: u32,
-    /// Fields whose JSON text was cut off by the exporter and is read as far as it goes.
+    /// Fields whose JSON text was cut off by the exporter and is read as far as it goes. Gathered beside the span too.
+    #[serde(skip)]
     pub cut_fields: u32,
 }
 

@@ -498,12 +498,20 @@ impl GatheredTrace {
         }
     }
 
-    /// The trace id and the object of the first piece, which stand at its start: its first row has them however large the piece is.
+    /// The trace id and the object of the first piece, which stand at its start: as a rule in its first row, however large the piece is.
     fn identity(&self) -> (String, String) {
         type Start = (String, Option<String>, Option<String>, TraceSource);
-        let first = self.rows.iter().find_map(|(_, parts, rows)| rows.clone().next().map(|row| parts.value(row)));
-        let start = first.and_then(|part| postcard::take_from_bytes::<Start>(part).ok());
-        start.map_or_else(|| ("gathered spans".into(), String::new()), |((id, _, _, source), _)| (id, source.uri))
+        let mut begin: Vec<u8> = Vec::new();
+        for (_, parts, rows) in &self.rows {
+            for row in rows.clone() {
+                begin.extend_from_slice(parts.value(row));
+                if let Ok(((id, _, _, source), _)) = postcard::take_from_bytes::<Start>(&begin) {
+                    return (id, source.uri);
+                }
+            }
+        }
+        let id = postcard::take_from_bytes::<String>(&begin).map_or_else(|_| "gathered spans".into(), |(id, _)| id);
+        (id, String::new())
     }
 
     /// Names the trace without decoding more than its id and the object that its first piece came from.

@@ -64,8 +64,8 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
 
 /// What the spans could not be read of.
 fn unread_notes(pieces: &[Piece]) -> Vec<String> {
-    let sum = |count: fn(&Span) -> u32| pieces.iter().map(|piece| u64::from(count(&piece.span))).sum::<u64>();
-    let (unread, cut) = (sum(|span| span.unread_fields), sum(|span| span.cut_fields));
+    let sum = |count: fn(&Piece) -> u32| pieces.iter().map(|piece| u64::from(count(piece))).sum::<u64>();
+    let (unread, cut) = (sum(|piece| piece.unread_fields), sum(|piece| piece.cut_fields));
     let unread = (unread > 0).then(|| format!("{unread} fields of spans could not be read"));
     let cut = (cut > 0).then(|| format!("{cut} fields of spans hold JSON that was cut off and is read as far as it goes"));
     unread.into_iter().chain(cut).collect()
@@ -157,6 +157,18 @@ mod tests {
             rotated.rotate_left(rotation);
             assert_eq!(build(rotated).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn what_was_not_read_is_noted() {
+        let odd = Piece { unread_fields: 2, cut_fields: 1, ..piece(0, 1, "a") };
+        let mut orphan = piece(0, 9, "");
+        orphan.addition = true;
+        let trace = build(vec![odd, piece(0, 2, "b"), orphan]).unwrap();
+        let said =
+            ["2 fields of spans could not be read", "1 fields of spans hold JSON", "1 log records belong to spans that did not come"];
+        assert!(said.iter().zip(&trace.notes).all(|(said, note)| note.starts_with(said)), "{:?}", trace.notes);
+        assert_eq!(trace.notes.len(), said.len());
     }
 
     #[test]

@@ -124,6 +124,10 @@ pub struct Piece {
     pub span: Span,
     /// No span itself, but a log record or a row about the whole trace, which adds to the span of that id or to the trace.
     pub addition: bool,
+    /// [`Span::unread_fields`] and [`Span::cut_fields`], which are not encoded with the span.
+    pub unread_fields: u32,
+    /// See above.
+    pub cut_fields: u32,
     /// The record has neither id nor time of its own and took those of its place.
     pub place_is_id: bool,
 }

@@ -178,7 +178,8 @@ impl Parsed {
 
     /// Takes a span.
     pub fn span(&mut self, piece: Piece) -> Accounted {
-        self.pieces.push(piece);
+        let (unread_fields, cut_fields) = (piece.span.unread_fields, piece.span.cut_fields);
+        self.pieces.push(Piece { unread_fields, cut_fields, ..piece });
         Accounted::SPANS
     }
 
