@@ -46,7 +46,7 @@ fn one(id: &str) -> String {
 
 /// Runs over `input`, to whose standard input `bytes` are written; returns the summary.
 fn run_on_stdin(place: &Place, input: &str, bytes: &[u8]) -> Value {
-    let mut command = failsift(&["run", "--input", input, "--output", &place.output(), "--format", "json"]);
+    let mut command = failsift(&["run", "--input", input, "--output", &place.output(), "--format", "json", "--max-error-rate", "0.5"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(bytes).unwrap();
     let output = child.wait_with_output().unwrap();
