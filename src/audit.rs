@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
+use arrow::util::display::array_value_to_string;
 use futures::StreamExt;
 
 use crate::query::{QueryError, TablesSession};
@@ -27,33 +28,17 @@ pub struct Finding {
     pub table: &'static str,
     /// The column.
     pub column: String,
-    /// The trace id, the place or the run id.
+    /// The trace id, the place or the run id, with the kind instead of each value that is found in it.
     pub key: String,
     /// What was found, by kind.
     pub kinds: BTreeMap<&'static str, u64>,
 }
 
-/// Each table with the column that names a row, and the columns that are places, ids or fixed words and no text of a trace.
-const TABLES: [(&str, &str, &[&str]); 3] = [
-    (
-        "patterns",
-        "trace_id",
-        &[
-            "trace_id",
-            "category",
-            "contributing_factor",
-            "fingerprint",
-            "analyzer",
-            "source_uri",
-            "content_digest",
-            "run_id",
-            "schema_version",
-            "bucket",
-        ],
-    ),
-    ("errors", "trace_ref", &["trace_ref", "stage", "kind", "source_uri", "run_id", "bucket"]),
-    ("runs", "run_id", &["run_id", "status", "skipped_objects", "redaction_key_id", "bucket"]),
-];
+/// Each table with the column that names a row.
+const TABLES: [(&str, &str); 3] = [("patterns", "trace_id"), ("errors", "trace_ref"), ("runs", "run_id")];
+
+/// Columns that hold places of objects, which people name as they like: the user's name in a path of a home folder is no finding there.
+const PLACES: [&str; 6] = ["source_uri", "trace_ref", "reason", "failures", "skipped_objects", "pipeline"];
 
 /// Looks through the tables: all rows, or `sample` of each table, spread over it.
 ///
@@ -61,7 +46,7 @@ const TABLES: [(&str, &str, &[&str]); 3] = [
 /// [`QueryError`].
 pub async fn audit(session: &TablesSession, sample: Option<u64>, own: &Own) -> Result<Audit, QueryError> {
     let mut audit = Audit::default();
-    for (table, key, skipped) in TABLES {
+    for (table, key) in TABLES {
         let limit = match sample {
             // Ids are random, so their order is none.
             Some(sample) => format!(" ORDER BY {key} LIMIT {sample}"),
@@ -69,28 +54,25 @@ pub async fn audit(session: &TablesSession, sample: Option<u64>, own: &Own) -> R
         };
         let mut rows = session.stream(&format!("SELECT * FROM {table}{limit}")).await?;
         while let Some(batch) = rows.next().await {
-            look_at(&batch.map_err(QueryError::from)?, table, key, skipped, own, &mut audit);
+            look_at(&batch.map_err(QueryError::from)?, table, key, own, &mut audit);
         }
     }
     Ok(audit)
 }
 
-fn look_at(batch: &RecordBatch, table: &'static str, key: &str, skipped: &[&str], own: &Own, audit: &mut Audit) {
+fn look_at(batch: &RecordBatch, table: &'static str, key: &str, own: &Own, audit: &mut Audit) {
     audit.rows += batch.num_rows() as u64;
     let schema = batch.schema();
     let keys = batch.column_by_name(key);
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        if skipped.contains(&field.name().as_str()) {
-            continue;
-        }
+        let names_places = PLACES.contains(&field.name().as_str());
         for row in 0..batch.num_rows() {
             let mut texts = Vec::new();
             texts_of(column.as_ref(), row, &mut texts);
             let mut kinds = BTreeMap::new();
             for text in texts {
                 audit.texts += 1;
-                // Errors name the place of an object, and a place is no text of a trace.
-                let is_place = |kind: &str| table != "patterns" && kind == "username_path";
+                let is_place = |kind: &str| names_places && kind == "username_path";
                 for kind in redact::kinds_in(&text, own).into_iter().filter(|kind| !is_place(kind)) {
                     *kinds.entry(kind).or_default() += 1;
                 }
@@ -100,7 +82,8 @@ fn look_at(batch: &RecordBatch, table: &'static str, key: &str, skipped: &[&str]
                 if let Some(keys) = keys {
                     texts_of(keys.as_ref(), row, &mut key);
                 }
-                audit.findings.push(Finding { table, column: field.name().clone(), key: key.concat(), kinds });
+                let key = redact::without_values(&key.concat(), own);
+                audit.findings.push(Finding { table, column: field.name().clone(), key, kinds });
             }
         }
     }
@@ -128,6 +111,9 @@ fn texts_of(column: &dyn Array, row: usize, texts: &mut Vec<String>) {
                 texts_of(field.as_ref(), row, texts);
             }
         }
-        _ => {}
+        DataType::Boolean | DataType::Timestamp(..) | DataType::Null => {}
+        numeric if numeric.is_numeric() => {}
+        // What failsift itself does not write.
+        _ => texts.extend(array_value_to_string(column, row).ok()),
     }
 }

@@ -46,6 +46,12 @@ pub const PARQUET_FOOTER_BYTES: usize = 64 * 1024;
 /// Rows of a Parquet batch: spans of a hundred kilobytes then still make batches of some MiB.
 pub const PARQUET_BATCH_ROWS: usize = 64;
 
+/// Exceptions of one span that are looked at, half of them its first and half its last: a retry loop may record thousands.
+pub const EXCEPTIONS_READ_MAX: usize = 32;
+
+/// Characters of the `model` column: what a server says it is.
+pub const MODEL_NAME_CHARS_MAX: usize = 200;
+
 /// Spans of one trace. Longer ones are rejected: nobody reads them, and a loop of 50,000 steps is better found by its instrumentation.
 pub const TRACE_SPANS_MAX: usize = 50_000;
 

@@ -413,7 +413,7 @@ impl Prepared {
         let traces = parse::traces(records, &gathering, parse_counts, &fatal);
         let traces = counted(traces, &progress.received);
         let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
-        let redacted = redact::traces(selected, &redactor, stop);
+        let redacted = redact::traces(selected, &redactor, config.trace_timeout, stop);
         let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
         Ok(Traces { traces: looked_at(failed, look), fatal, spill })
     }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::limits::SPAN_BATCH_ROWS;
+use crate::limits::{SPAN_BATCH_ROWS, TRACE_TIMEOUT};
 use crate::model::{Annotation, Document, Exception, Message, Rejection, Span, Status, Stop, ToolCall, Trace};
 use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
@@ -123,7 +123,7 @@ async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, Data
     let reading = ReadOptions { record_bytes_max: input.record_bytes_max };
     let records = read::records(objects, reading, Arc::new(ReadCounts::default()), &fatal, CancellationToken::new());
     let traces = parse::traces(records, &options, Arc::new(ParseCounts::default()), &fatal);
-    let redacted = redact::reasons(redact::traces(traces, &input.redactor, &options.stop), &input.redactor);
+    let redacted = redact::reasons(redact::traces(traces, &input.redactor, TRACE_TIMEOUT, &options.stop), &input.redactor);
     let rows = redacted
         .filter_map(move |trace| {
             let trace = trace.map_err(|rejection| unread.add(rejection)).ok();

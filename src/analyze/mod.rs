@@ -3,7 +3,6 @@
 //! [`Analyzer`] is the seam: a redacted trace in, a [`Draft`] out, within the trace's time budget. What an analyzer claims to quote is
 //! looked up again by `evidence`, whoever wrote it.
 
-mod budget;
 pub mod embedded;
 mod evidence;
 pub mod llm;
@@ -16,8 +15,8 @@ use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 
-pub use self::budget::{Deadline, TimedOut};
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
+pub use crate::model::{Deadline, TimedOut};
 use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage, Stop};
 use crate::pool;
 use crate::redact::{RedactedTrace, UnprovenDraft};
@@ -261,9 +260,10 @@ async fn draft(
     };
     let trace = Arc::new(trace);
     let start = Instant::now();
-    let analysis = AssertUnwindSafe(analyzer.analyze(Arc::clone(&trace), Deadline::after(timeout))).catch_unwind();
+    let deadline = Deadline::after_spending(trace.redaction_time(), timeout);
+    let analysis = AssertUnwindSafe(analyzer.analyze(Arc::clone(&trace), deadline)).catch_unwind();
     let answer = tokio::select! {
-        answer = tokio::time::timeout(timeout, analysis) => answer,
+        answer = tokio::time::timeout(deadline.left(), analysis) => answer,
         () = stop.over().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
     };
     let answer = match answer {
@@ -325,7 +325,8 @@ mod tests {
         use crate::model::Trace;
         use crate::redact::{RedactionKey, Redactor};
         let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());
-        let trace = redactor.trace(Trace { trace_id: "t1".into(), ..Trace::default() });
+        let trace = Trace { trace_id: "t1".into(), ..Trace::default() };
+        let trace = redactor.trace(trace, Deadline::after(Duration::from_mins(1))).unwrap();
         let stream = futures::stream::iter([Ok(trace)]).boxed();
         let timeout = Duration::from_millis(20);
         let drafts: Vec<_> = drafts(stream, Arc::new(Stuck), timeout, Arc::default(), Stop::default()).collect().await;

@@ -58,8 +58,9 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Every text that an analyzer wrote, for redaction. Labels and digests are checked elsewhere.
+    /// Every text that an analyzer or a model's server wrote, for redaction. Labels and digests are checked elsewhere.
     pub fn texts_mut(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        visit(&mut self.model);
         visit(&mut self.title);
         visit(&mut self.summary);
         visit(&mut self.root_cause_hypothesis);

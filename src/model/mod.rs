@@ -3,6 +3,7 @@
 //! A [`Trace`] comes out of `parse`, a [`Draft`] out of `analyze`, a [`Pattern`] out of `validate`; a [`Rejection`] can come
 //! out of every stage, and [`RunSummary`] counts what became of everything.
 
+mod deadline;
 mod draft;
 mod fatal;
 mod key;
@@ -15,6 +16,7 @@ mod text;
 mod trace;
 mod vocabulary;
 
+pub use deadline::{Deadline, TimedOut};
 pub use draft::{Draft, Evidence, EvidenceKind};
 pub use fatal::Fatal;
 pub use key::{hex, text_key};

@@ -326,12 +326,26 @@ impl Trace {
 
     /// Calls `visit` with every text that came from the trace and may hold what a user typed, so that it can be replaced.
     ///
-    /// Ids are left out: they join rows and are no free text. With the value of an attribute comes the attribute's name.
+    /// Ids are visited by [`Self::ids_mut`]. With the value of an attribute comes the attribute's name.
     pub fn texts_mut(&mut self, visit: &mut dyn FnMut(Option<&str>, &mut String)) {
         self.service.iter_mut().for_each(|text| visit(None, text));
         self.environment.iter_mut().for_each(|text| visit(None, text));
         for span in &mut self.spans {
             span.texts_mut(visit);
+        }
+    }
+
+    /// Calls `visit` with every id: of the trace, its spans, and its tool calls. In some formats they are whatever a program wrote there.
+    pub fn ids_mut(&mut self, visit: &mut dyn FnMut(&mut String)) {
+        visit(&mut self.trace_id);
+        for span in &mut self.spans {
+            visit(&mut span.span_id);
+            span.parent_span_id.iter_mut().for_each(&mut *visit);
+            for message in span.input.iter_mut().chain(&mut span.output) {
+                message.tool_call_id.iter_mut().for_each(&mut *visit);
+                message.tool_calls.iter_mut().filter_map(|call| call.id.as_mut()).for_each(&mut *visit);
+            }
+            span.tool.iter_mut().filter_map(|tool| tool.call_id.as_mut()).for_each(&mut *visit);
         }
     }
 }

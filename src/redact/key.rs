@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
+use super::detect::{SUFFIX_DIGITS, UNNUMBERED_KINDS};
 use crate::model::hex;
 
 /// Shorter keys can be guessed, and then values can be tried against tokens.
@@ -97,10 +98,8 @@ impl RedactionKey {
     /// none: who holds many tokens could tell which PINs are equal, and there are few.
     pub(super) fn token(&self, kind: &str, value: &str) -> String {
         const SECRET_BYTES_MIN: usize = 8;
-        let is_secret =
-            matches!(kind, "password" | "generic_secret" | "basic_auth" | "url_credentials" | "connection_string" | "session_cookie");
         let upper = kind.to_ascii_uppercase();
-        if is_secret && value.len() < SECRET_BYTES_MIN {
+        if UNNUMBERED_KINDS.contains(&kind) && value.len() < SECRET_BYTES_MIN {
             return format!("<{upper}>");
         }
         let mut mac = self.mac.clone();
@@ -109,7 +108,7 @@ impl RedactionKey {
         for byte in value.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'(' | b')')) {
             mac.update(&[byte.to_ascii_lowercase()]);
         }
-        format!("<{upper}:{}>", short_hex(&mac.finalize().into_bytes(), 3))
+        format!("<{upper}:{}>", short_hex(&mac.finalize().into_bytes(), SUFFIX_DIGITS / 2))
     }
 }
 

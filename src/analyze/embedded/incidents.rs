@@ -6,9 +6,11 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::recovery::mark_recovered;
 use super::signals::{self, Signal, expression};
 use super::tree::SpanTree;
 use crate::analyze::{Deadline, TimedOut};
+use crate::limits::EXCEPTIONS_READ_MAX;
 use crate::model::{Message, Span, SpanKind, Trace};
 
 /// How an incident shows.
@@ -148,7 +150,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
         let by_inner = tree.children(incident.index).iter().any(|child| tells_more(*child, true));
         !by_inner && !tree.parent(incident.index).is_some_and(|parent| tells_more(parent, false))
     });
-    settle_recovered(trace, tree, &mut found, deadline)?;
+    mark_recovered(trace, tree, &mut found, deadline)?;
     if found.iter().all(|incident| incident.recovered) {
         found.extend(repeated_calls(trace));
     }
@@ -161,7 +163,9 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     if let Some(message) = span.status_message.as_deref().filter(|message| !message.trim().is_empty()) {
         incident.texts.push(("status_message".into(), message));
     }
-    for (number, exception) in span.exceptions.iter().enumerate() {
+    let last = span.exceptions.len().saturating_sub(EXCEPTIONS_READ_MAX / 2);
+    let read = |number: usize| number < EXCEPTIONS_READ_MAX / 2 || number >= last;
+    for (number, exception) in span.exceptions.iter().enumerate().filter(|(number, _)| read(*number)) {
         if !exception.message.trim().is_empty() && incident.texts.iter().all(|(_, known)| !known.contains(exception.message.as_str())) {
             incident.texts.push((format!("exceptions[{number}].message"), &exception.message));
         }
@@ -319,9 +323,12 @@ fn failed_tool_message<'t>(trace: &'t Trace, index: usize, answered: &mut HashSe
 fn unknown_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
     let span = incident.span;
-    let offered = |name: &str| span.tools_offered.is_empty() || span.tools_offered.iter().any(|offered| offered == name);
+    if span.tools_offered.is_empty() {
+        return None;
+    }
+    let offered: HashSet<&str> = span.tools_offered.iter().map(String::as_str).collect();
     let (number, call) = span.output.iter().enumerate().find_map(|(number, message)| {
-        let call = message.tool_calls.iter().find(|call| !call.name.is_empty() && !offered(&call.name))?;
+        let call = message.tool_calls.iter().find(|call| !call.name.is_empty() && !offered.contains(call.name.as_str()))?;
         Some((number, call))
     })?;
     let field = format!("output[{number}].tool_calls.name");
@@ -406,81 +413,6 @@ fn repeated_calls(trace: &Trace) -> Option<Incident<'_>> {
         incident.texts.push(("tool.arguments".into(), &tool.arguments));
     }
     Some(incident)
-}
-
-/// An incident is recovered from where the same work was done well later: by the span itself again, or by a span that encloses it.
-fn settle_recovered(trace: &Trace, tree: &SpanTree, incidents: &mut [Incident<'_>], deadline: Deadline) -> Result<(), TimedOut> {
-    let mut bad = vec![false; trace.spans.len()];
-    for incident in incidents.iter() {
-        if let Some(mark) = bad.get_mut(incident.index) {
-            *mark = true;
-        }
-    }
-    let root_failed = trace.spans.iter().enumerate().any(|(index, span)| tree.parent(index).is_none() && span.failed());
-    for incident in incidents.iter_mut() {
-        deadline.check()?;
-        incident.recovered = tree
-            .self_and_ancestors(incident.index)
-            .take_while(|above| *above == incident.index || bad.get(*above) == Some(&true))
-            .any(|above| tree.parent(above).is_some() && done_well_later(trace, tree, above, incident, &bad))
-            || (!root_failed && other_tool_worked(trace, incident, &bad));
-    }
-    Ok(())
-}
-
-fn done_well_later(trace: &Trace, tree: &SpanTree, index: usize, incident: &Incident<'_>, bad: &[bool]) -> bool {
-    let Some(span) = trace.spans.get(index) else { return false };
-    let tool = |span: &Span| span.tool.as_ref().map(|tool| tool.name.clone());
-    let same_work = |other: &Span| match (incident.kind, span.kind) {
-        (IncidentKind::ToolResult, SpanKind::Llm) => other.kind == SpanKind::Tool && tool(other) == incident.tool,
-        (_, SpanKind::Llm | SpanKind::Retriever) => other.kind == span.kind,
-        (_, SpanKind::Tool) => other.kind == SpanKind::Tool && tool(other) == tool(span),
-        _ => other.name == span.name,
-    };
-    // Frameworks put each turn into a node of its own (`tools`, `model`), so cousins below nodes of one name count as siblings.
-    let near: Vec<usize> = match tree.parent(index).map(|parent| (parent, tree.siblings(parent))) {
-        Some((parent, uncles)) => {
-            let name = trace.spans.get(parent).map(|span| span.name.as_str());
-            let alike = uncles.into_iter().filter(|uncle| {
-                *uncle == parent || (tree.parent(parent).is_some() && trace.spans.get(*uncle).map(|span| span.name.as_str()) == name)
-            });
-            alike.flat_map(|uncle| tree.children(uncle).to_vec()).collect()
-        }
-        None => tree.siblings(index),
-    };
-    near.into_iter().any(|other| {
-        let Some(candidate) = trace.spans.get(other) else { return false };
-        other != index
-            && bad.get(other) == Some(&false)
-            && candidate.started_at_ns >= span.ended_at_ns.or(span.started_at_ns)
-            && same_work(candidate)
-    })
-}
-
-/// Another tool did it instead, and the answer does not apologise.
-fn other_tool_worked(trace: &Trace, incident: &Incident<'_>, bad: &[bool]) -> bool {
-    static APOLOGY: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(
-            r"(?i)(?-u:\b)(?:sorry|apologi[sz]e|unfortunately|unable to|not able to|could ?n[o']t|can ?not|can't|failed to|was not possible|try again later)(?-u:\b)",
-        )
-    });
-    if incident.span_kind() != SpanKind::Tool || incident.kind == IncidentKind::RepeatedCalls {
-        return false;
-    }
-    let later_tool = trace.spans.iter().enumerate().any(|(index, span)| {
-        span.kind == SpanKind::Tool
-            && bad.get(index) == Some(&false)
-            && span.started_at_ns >= incident.span.ended_at_ns.or(incident.span.started_at_ns)
-    });
-    let answer = trace
-        .spans
-        .iter()
-        .rev()
-        .filter(|span| span.kind == SpanKind::Llm)
-        .find_map(|span| span.output.last())
-        .map(|message| message.content.as_str());
-    let apologises = |answer: &str| APOLOGY.as_ref().is_some_and(|apology| apology.is_match(signals::clip(answer)));
-    later_tool && answer.is_some_and(|answer| !answer.trim().is_empty() && !apologises(answer))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod confidence;
 mod dialogue;
 mod drafts;
 mod incidents;
+mod recovery;
 mod root;
 mod rules;
 mod signals;

@@ -50,14 +50,6 @@ impl SpanTree {
         self.children.get(index).map_or(&[], Vec::as_slice)
     }
 
-    /// The spans below the same parent; for roots all roots.
-    pub(super) fn siblings(&self, index: usize) -> Vec<usize> {
-        match self.parent(index) {
-            Some(parent) => self.children(parent).to_vec(),
-            None => (0..self.parents.len()).filter(|other| self.parent(*other).is_none()).collect(),
-        }
-    }
-
     /// The span and everything that encloses it, innermost first.
     pub(super) fn self_and_ancestors(&self, index: usize) -> impl Iterator<Item = usize> {
         std::iter::successors(Some(index), |index| self.parent(*index))

@@ -421,7 +421,8 @@ mod tests {
             ..Span::default()
         };
         let trace = Trace { trace_id: "t".into(), spans: (0..steps).map(span).collect(), ..Trace::default() };
-        Redactor::new(RedactionKey::from_text("a key for tests only").unwrap()).trace(trace)
+        let deadline = Deadline::after(std::time::Duration::from_mins(1));
+        Redactor::new(RedactionKey::from_text("a key for tests only").unwrap()).trace(trace, deadline).unwrap()
     }
 
     fn rendered(trace: &RedactedTrace, tokens: usize) -> Prompt {

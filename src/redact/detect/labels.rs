@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use super::text::{Text, is_cjk};
+use super::tokens::token_end;
 use super::view::View;
 
 /// How the value of a label looks.
@@ -128,7 +129,7 @@ pub(super) fn label_at(text: Text<'_>, hit: Range<usize>, shape: Shape) -> Optio
     }
     let identifier_start = text.skip_back(start, 64, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     // The kind in a token of an earlier redaction names no value.
-    if text.before(identifier_start) == b'<' && super::token_end(text, identifier_start - 1).is_some() {
+    if text.before(identifier_start) == b'<' && token_end(text, identifier_start - 1, None).is_some() {
         return None;
     }
     let mut identifier_end = end;

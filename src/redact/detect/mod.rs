@@ -20,10 +20,12 @@ mod secrets;
 mod shapes;
 mod tables;
 mod text;
+mod tokens;
 mod values;
 mod view;
 mod words;
 
+use std::cell::Cell;
 use std::ops::Range;
 
 use self::labels::{Label, label_at};
@@ -31,10 +33,12 @@ use self::literals::{LabelKind, Literals, Role, literals};
 use self::names::Verdict;
 pub use self::own::{Own, OwnError};
 pub(super) use self::repeats::Values;
+pub(super) use self::tokens::{SUFFIX_DIGITS, UNNUMBERED_KINDS};
 use self::repeats::unite;
 use self::tables::Tables;
 use self::text::{Text, is_cjk};
 use self::view::View;
+use crate::model::Deadline;
 
 /// Encodings inside encodings are followed this deep.
 const DEPTH_MAX: usize = 4;
@@ -63,53 +67,88 @@ struct Found {
     why: &'static str,
 }
 
-/// Every hit, in order and without overlaps.
-pub(super) fn find(text: &str, own: &Own) -> Vec<Hit> {
-    find_deep(text, own, 0)
+/// How texts are looked through.
+#[derive(Debug)]
+pub(super) struct Search<'s> {
+    own: &'s Own,
+    deadline: Option<Deadline>,
+    /// Questions about the time since the clock was read.
+    asked: Cell<u32>,
+    is_over: Cell<bool>,
 }
 
-/// Every hit, and every other place in the same text where one of the values stands.
-pub(super) fn find_all(raw: &str, own: &Own) -> Vec<Hit> {
-    let view = View::new(raw);
-    let mut hits = find_in(&view, own, 0);
-    if let Some(values) = Values::new(&hits) {
-        let found = values.found_in(Text(view.text()));
-        if !found.is_empty() {
-            hits.extend(in_original(&view, found));
-            unite(&mut hits);
-        }
+impl<'s> Search<'s> {
+    /// However long it takes.
+    pub(super) fn new(own: &'s Own) -> Self {
+        Self { own, deadline: None, asked: Cell::new(0), is_over: Cell::new(false) }
     }
-    hits
+
+    /// Up to `deadline`: what is found is not everything once [`Self::is_over`] is true.
+    pub(super) fn until(own: &'s Own, deadline: Deadline) -> Self {
+        Self { deadline: Some(deadline), ..Self::new(own) }
+    }
+
+    /// Whether the time is up. Cheap enough for inner loops: most calls only count.
+    pub(super) fn is_over(&self) -> bool {
+        const CALLS_PER_LOOK: u32 = 64;
+        let Some(deadline) = self.deadline else { return false };
+        let asked = self.asked.get().wrapping_add(1);
+        self.asked.set(asked);
+        if asked.is_multiple_of(CALLS_PER_LOOK) && deadline.check().is_err() {
+            self.is_over.set(true);
+        }
+        self.is_over.get()
+    }
+
+    /// Every hit, in order and without overlaps.
+    pub(super) fn find(&self, text: &str) -> Vec<Hit> {
+        self.find_deep(text, 0)
+    }
+
+    /// Every hit, and every other place in the same text where one of the values stands.
+    pub(super) fn find_all(&self, raw: &str) -> Vec<Hit> {
+        let view = View::new(raw);
+        let mut hits = self.find_in(&view, 0);
+        if let Some(values) = Values::new(&hits) {
+            let found = values.found_in(Text(view.text()), self);
+            if !found.is_empty() {
+                hits.extend(in_original(&view, found));
+                unite(&mut hits);
+            }
+        }
+        hits
+    }
+
+    fn find_deep(&self, raw: &str, depth: usize) -> Vec<Hit> {
+        self.find_in(&View::new(raw), depth)
+    }
+
+    fn find_in(&self, view: &View<'_>, depth: usize) -> Vec<Hit> {
+        let mut found = find_in_view(view, self, depth);
+        self.own.find(view.text(), &mut found);
+        let text = Text(view.text());
+        // Redacting twice changes nothing.
+        let is_in_token = |range: &Range<usize>| tokens::token_around(text, range.start, self.own).is_some_and(|token| token.end >= range.end);
+        found.retain(|hit| !self.own.allows(text.slice(hit.range.clone())) && !is_in_token(&hit.range));
+        in_original(view, found)
+    }
 }
 
-fn find_deep(raw: &str, own: &Own, depth: usize) -> Vec<Hit> {
-    find_in(&View::new(raw), own, depth)
+/// Every hit, however long it takes.
+#[cfg(test)]
+fn find(text: &str, own: &Own) -> Vec<Hit> {
+    Search::new(own).find(text)
 }
 
-fn find_in(view: &View<'_>, own: &Own, depth: usize) -> Vec<Hit> {
-    let mut found = find_in_view(view, own, depth);
-    own.find(view.text(), &mut found);
-    let text = Text(view.text());
-    found.retain(|hit| !own.allows(text.slice(hit.range.clone())) && !is_in_token(text, &hit.range));
-    in_original(view, found)
-}
-
-/// Whether a range lies inside a token of an earlier redaction, `<EMAIL:1a2b3c>`, so that redacting twice changes nothing.
-fn is_in_token(text: Text<'_>, range: &Range<usize>) -> bool {
-    let from =
-        text.skip_back(range.start, 40, |byte| byte.is_ascii_uppercase() || byte == b'_' || byte == b':' || byte.is_ascii_hexdigit());
-    let open = if text.at(range.start) == b'<' { range.start } else { from.wrapping_sub(1) };
-    text.at(open) == b'<' && token_end(text, open).is_some_and(|end| end >= range.end)
-}
-
-/// Where the token that opens at `open` ends.
-fn token_end(text: Text<'_>, open: usize) -> Option<usize> {
-    let kind_end = text.skip(open + 1, 40, |byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit());
-    let end = match text.at(kind_end) {
-        b':' => text.skip(kind_end + 1, 6, |byte| byte.is_ascii_hexdigit()),
-        _ => kind_end,
-    };
-    (kind_end > open + 2 && text.at(end) == b'>').then_some(end + 1)
+/// The kinds of what is found in a text that was redacted. Only tokens are left out, and by other means than where values are taken out, so
+/// that a defect of the one is seen by the other.
+pub(super) fn kinds_left_in(text: &str, own: &Own) -> Vec<&'static str> {
+    let view = View::new(text);
+    let left = tokens::without_tokens(view.text(), own);
+    let mut found = find_in_view(&View::new(&left), &Search::new(own), 0);
+    own.find(&left, &mut found);
+    found.retain(|hit| !own.allows(left.get(hit.range.clone()).unwrap_or_default()));
+    merged(found).into_iter().map(|found| found.kind).collect()
 }
 
 /// Bytes of the view to bytes of the original.
@@ -157,7 +196,7 @@ fn specificity(kind: &str) -> u8 {
     }
 }
 
-fn find_in_view(view: &View<'_>, own: &Own, depth: usize) -> Vec<Found> {
+fn find_in_view(view: &View<'_>, search: &Search<'_>, depth: usize) -> Vec<Found> {
     let Some(literals) = literals() else { return Vec::new() };
     let text = Text(view.text());
     if text.len() < VALUE_BYTES_MIN {
@@ -166,11 +205,14 @@ fn find_in_view(view: &View<'_>, own: &Own, depth: usize) -> Vec<Found> {
     let mut hits = Vec::new();
     shapes::at_signs(text, &mut hits);
     let mails = mail_names(text, &hits);
-    let labels = by_literals(literals, text, &mut hits);
+    let labels = by_literals(literals, text, search, &mut hits);
     let mut verdicts = Vec::new();
-    words::by_words(text, own, depth, &mails, &mut hits, &mut verdicts);
+    words::by_words(text, search, depth, &mails, &mut hits, &mut verdicts);
     let mut tables = Tables::default();
     for (label, kind) in &labels {
+        if search.is_over() {
+            return hits;
+        }
         values::of_label(view, label, *kind, &mut hits, &mut verdicts);
         tables.of_label(literals, text, label, &mut hits);
     }
@@ -190,13 +232,22 @@ fn mail_names(text: Text<'_>, hits: &[Found]) -> Vec<String> {
 }
 
 /// Credentials by their format, user names in paths, and the labels with their identifiers.
-fn by_literals(literals: &Literals, text: Text<'_>, hits: &mut Vec<Found>) -> Vec<(Label, LabelKind)> {
+fn by_literals(literals: &Literals, text: Text<'_>, search: &Search<'_>, hits: &mut Vec<Found>) -> Vec<(Label, LabelKind)> {
     let mut labels = Vec::new();
+    // Where the last value of each format ends: what begins inside it is a part of it.
+    let mut secret_ends = vec![0; literals.secrets.len()];
     literals.scan(text.0, &mut |hit, role| match role {
+        _ if search.is_over() => true,
         Role::Secret(index) => {
-            let Some(rule) = literals.secrets.get(index) else { return false };
+            let (Some(rule), Some(last_end)) = (literals.secrets.get(index), secret_ends.get_mut(index)) else { return false };
+            if hit.start < *last_end {
+                return true;
+            }
             let found = rule.find(text, hit.start);
-            hits.extend(found.clone().map(|range| Found { range, kind: rule.kind, why: rule.name }));
+            if let Some(range) = &found {
+                *last_end = range.end;
+                hits.push(Found { range: range.clone(), kind: rule.kind, why: rule.name });
+            }
             found.is_some()
         }
         Role::Label(index) => {
@@ -257,6 +308,14 @@ fn settle(text: Text<'_>, verdicts: Vec<Verdict>, hits: &mut Vec<Found>) {
             }
         }
     }
+}
+
+/// One literal of each entry of the tables, for tests.
+#[cfg(test)]
+pub(super) fn tables_of_literals() -> Vec<String> {
+    let labels = labels::table().into_iter().flat_map(|table| table.label).filter_map(|entry| entry.words.first().cloned());
+    let secrets = secrets::table().into_iter().flat_map(|table| table.secret).filter_map(|entry| entry.prefixes.first().cloned());
+    labels.chain(secrets).collect()
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use aho_corasick::AhoCorasick;
-use regex::{Regex, RegexSet};
+use regex::Regex;
 use serde::Deserialize;
 
 use super::secrets::leak;
 use super::text::Text;
-use super::{Found, Hit, find_deep};
+use super::tokens::KIND_BYTES_MAX;
+use super::{Found, Hit, Search};
 
 /// A file of the user, ready to be used. The default adds nothing.
 #[derive(Debug, Default)]
@@ -17,7 +18,8 @@ pub struct Own {
     organisations: Option<AhoCorasick>,
     /// In lower case.
     allowed: HashSet<String>,
-    allowed_expressions: RegexSet,
+    /// Each matches a whole value.
+    allowed_expressions: Vec<Regex>,
 }
 
 /// Why a file of detectors cannot be used.
@@ -108,7 +110,7 @@ impl Own {
     /// [`OwnError`].
     pub fn new(files: &[(String, String)]) -> Result<Self, OwnError> {
         let mut own = Self::default();
-        let (mut allowed_expressions, mut organisations, mut samples) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut organisations, mut samples) = (Vec::new(), Vec::new());
         for (file, text) in files {
             let parsed: File = toml::from_str(text)
                 .map_err(|error| OwnError::Malformed { file: file.clone(), reason: error.to_string().trim_end().to_owned() })?;
@@ -121,12 +123,17 @@ impl Own {
             };
             for expression in &parsed.allow_expressions {
                 compiled("allow_expressions", expression)?;
-                allowed_expressions.push(format!(r"\A(?:{expression})\z"));
+                let whole = format!(r"\A(?:{expression})\z");
+                // A comment in verbose mode at the end of the expression needs a line feed behind it.
+                let ended = || compiled("allow_expressions", &format!("\\A(?:{expression}\n)\\z"));
+                own.allowed_expressions.push(compiled("allow_expressions", &whole).or_else(|_| ended())?);
             }
             for detector in parsed.detector {
-                let is_word = !detector.kind.is_empty() && detector.kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                let is_word = (1..=KIND_BYTES_MAX).contains(&detector.kind.len())
+                    && detector.kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
                 if !is_word {
-                    let reason = format!("the kind {:?} is not made of small letters and _", detector.kind);
+                    let reason =
+                        format!("the kind {:?} is not made of small letters and _, {KIND_BYTES_MAX} of them at most", detector.kind);
                     return Err(OwnError::Malformed { file: file.clone(), reason });
                 }
                 own.detectors.push((leak(&detector.kind), compiled(&detector.kind, &detector.expression)?));
@@ -135,7 +142,7 @@ impl Own {
             own.allowed.extend(parsed.allow.iter().map(|value| value.to_lowercase()));
             organisations.extend(parsed.organisations);
         }
-        own.allowed_expressions = RegexSet::new(&allowed_expressions).unwrap_or_default();
+
         if !organisations.is_empty() {
             own.organisations = AhoCorasick::builder().ascii_case_insensitive(true).build(&organisations).ok();
         }
@@ -146,7 +153,7 @@ impl Own {
     }
 
     fn check(&self, file: &str, detector: &Detector) -> Result<(), OwnError> {
-        let finds = |text: &str| find_deep(text, self, 0).iter().any(|hit: &Hit| hit.kind == detector.kind);
+        let finds = |text: &str| Search::new(self).find(text).iter().any(|hit: &Hit| hit.kind == detector.kind);
         let complaint =
             |what: &'static str, number: String| OwnError::Sample { file: file.to_owned(), kind: detector.kind.clone(), what, number };
         if let Some(index) = detector.examples.iter().position(|text| !finds(text)) {
@@ -177,10 +184,15 @@ impl Own {
         }
     }
 
+    /// Whether a detector of the user finds values of this kind, given in capitals.
+    pub(super) fn has_kind(&self, kind: &str) -> bool {
+        self.detectors.iter().any(|(own, _)| own.eq_ignore_ascii_case(kind))
+    }
+
     /// Whether a value is never taken out.
     pub(super) fn allows(&self, value: &str) -> bool {
         (!self.allowed.is_empty() && self.allowed.contains(&value.to_lowercase()))
-            || (!self.allowed_expressions.is_empty() && self.allowed_expressions.is_match(value))
+            || self.allowed_expressions.iter().any(|expression| expression.is_match(value))
     }
 }
 
@@ -200,7 +212,7 @@ mod tests {
         )
         .unwrap();
         let text = "badge EMP-654321 of Vandelay Industries: support@acme.example, x1@bots.example, ann@mail.example";
-        let found: Vec<_> = find_deep(text, &own, 0).into_iter().map(|hit| (hit.kind, hit.value)).collect();
+        let found: Vec<_> = Search::new(&own).find(text).into_iter().map(|hit| (hit.kind, hit.value)).collect();
         assert_eq!(
             found,
             [
@@ -212,11 +224,20 @@ mod tests {
     }
 
     #[test]
+    fn expressions_in_verbose_mode_allow_whole_values() {
+        let own = own("allow_expressions = ['''(?x) [a-z]+ @ bots\\.example # our bots''', 'a|ann@mail\\.example']").unwrap();
+        let allows = |value: &str| own.allows(value);
+        assert!(allows("x@bots.example") && allows("ann@mail.example"));
+        assert!(!allows("x@bots.example.org") && !allows("ann@mail.example, bob@mail.example"));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_file_is_said() {
         for (text, expected) in [
             ("alow = []", "alow"),
             ("[[detector]]\nkind = \"x_y\"\nexpression = '('", "the expression of x_y does not compile"),
             ("[[detector]]\nkind = \"X\"\nexpression = 'a'", "small letters"),
+            ("allow_expressions = ['(?x) a ( # comment']", "the expression of allow_expressions does not compile"),
             ("[[detector]]\nkind = \"x_y\"\nexpression = 'abcdef'\nexamples = ['nothing here']", "does not find its sample example 1"),
             (
                 "[[detector]]\nkind = \"x_y\"\nexpression = 'abcdef'\ncounterexamples = ['in abcdef']",

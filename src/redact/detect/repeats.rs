@@ -7,24 +7,24 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::text::{Text, is_cjk};
 use super::view::View;
-use super::{Found, Hit, in_original, lexicon};
+use super::{Found, Hit, Own, Search, in_original, lexicon};
 
 /// A shorter value is not looked for elsewhere: it is too likely to be something else.
 const REPEATED_BYTES_MIN: usize = 6;
 
-/// A longer one is a block such as a key file, which is found by its shape wherever it stands.
-const REPEATED_BYTES_MAX: usize = 512;
+/// Of a longer value this much is searched for, and the rest compared: an automaton over long values would need much memory.
+const SEARCHED_BYTES_MAX: usize = 512;
 
 /// Values that were found somewhere, to be found wherever else they stand.
 #[derive(Debug)]
 pub(in crate::redact) struct Values {
-    search: Search,
-    /// Each value with its kind, in the order of the search.
-    values: Vec<(String, &'static str)>,
+    automaton: Automaton,
+    /// What follows each beginning that is searched for, and the kind of the value; in the order of the search, longest first.
+    ends: Vec<Vec<(String, &'static str)>>,
 }
 
 #[derive(Debug)]
-enum Search {
+enum Automaton {
     /// A few values, one after the other: nothing has to be built that costs more than the search.
     Each(Vec<memchr::memmem::Finder<'static>>),
     /// Many, in one pass.
@@ -47,7 +47,7 @@ impl Values {
                         values.insert(part, hit.kind);
                     }
                 }
-            } else if (REPEATED_BYTES_MIN..=REPEATED_BYTES_MAX).contains(&value.len()) && hit.range.len() >= value.len() {
+            } else if value.len() >= REPEATED_BYTES_MIN && hit.range.len() >= value.len() {
                 values.insert(value, hit.kind);
             }
         }
@@ -55,45 +55,52 @@ impl Values {
         if values.is_empty() {
             return None;
         }
-        let search = if values.len() <= EACH_MAX {
-            Search::Each(values.keys().map(|value| memchr::memmem::Finder::new(value.as_bytes()).into_owned()).collect())
+        let mut by_beginning: BTreeMap<&str, Vec<(String, &'static str)>> = BTreeMap::new();
+        // In reverse order, a value comes before those that it begins with.
+        for (value, kind) in values.into_iter().rev() {
+            let (beginning, end) = value.split_at(value.floor_char_boundary(SEARCHED_BYTES_MAX));
+            by_beginning.entry(beginning).or_default().push((end.to_owned(), kind));
+        }
+        let automaton = if by_beginning.len() <= EACH_MAX {
+            Automaton::Each(by_beginning.keys().map(|value| memchr::memmem::Finder::new(value.as_bytes()).into_owned()).collect())
         } else {
             // Building costs more than searching: no automaton that takes long to make.
-            Search::Together(AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(values.keys()).ok()?)
+            Automaton::Together(AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(by_beginning.keys()).ok()?)
         };
-        Some(Self { search, values: values.into_iter().map(|(value, kind)| (value.to_owned(), kind)).collect() })
+        Some(Self { automaton, ends: by_beginning.into_values().collect() })
     }
 
     /// Whether one of the values stands in `raw`, as whole words.
-    pub(in crate::redact) fn stands_in(&self, raw: &str) -> Option<&'static str> {
+    pub(in crate::redact) fn stands_in(&self, raw: &str, own: &Own) -> Option<&'static str> {
         let view = View::new(raw);
-        self.found_in(Text(view.text())).into_iter().find(|found| found.range.len() >= REPEATED_BYTES_MIN).map(|found| found.kind)
+        self.found_in(Text(view.text()), &Search::new(own)).into_iter().find(|found| found.range.len() >= REPEATED_BYTES_MIN).map(|found| found.kind)
     }
 
     /// Adds what stands elsewhere in `raw` to its hits.
-    pub(in crate::redact) fn repeat(&self, raw: &str, hits: &mut Vec<Hit>) {
+    pub(in crate::redact) fn repeat(&self, raw: &str, search: &Search<'_>, hits: &mut Vec<Hit>) {
         let view = View::new(raw);
-        let found = self.found_in(Text(view.text()));
+        let found = self.found_in(Text(view.text()), search);
         if !found.is_empty() {
             hits.extend(in_original(&view, found));
             unite(hits);
         }
     }
 
-    pub(super) fn found_in(&self, text: Text<'_>) -> Vec<Found> {
+    pub(super) fn found_in(&self, text: Text<'_>, search: &Search<'_>) -> Vec<Found> {
         let mut found = Vec::new();
-        match &self.search {
-            Search::Each(finders) => {
-                for (finder, (_, kind)) in finders.iter().zip(&self.values) {
+        match &self.automaton {
+            Automaton::Each(finders) => {
+                for (finder, ends) in finders.iter().zip(&self.ends) {
                     let len = finder.needle().len();
-                    found.extend(finder.find_iter(text.bytes()).filter_map(|at| repeated(text, at..at + len, kind)));
+                    let places = finder.find_iter(text.bytes()).take_while(|_| !search.is_over());
+                    found.extend(places.filter_map(|at| ends.iter().find_map(|end| repeated(text, at..at + len, end))));
                 }
             }
-            Search::Together(automaton) => {
+            Automaton::Together(automaton) => {
                 // Values overlap where one is a part of another.
-                for hit in automaton.find_overlapping_iter(text.0) {
-                    let kind = self.values.get(hit.pattern().as_usize()).map_or("", |(_, kind)| kind);
-                    found.extend(repeated(text, hit.range(), kind));
+                for hit in automaton.find_overlapping_iter(text.0).take_while(|_| !search.is_over()) {
+                    let mut ends = self.ends.get(hit.pattern().as_usize()).into_iter().flatten();
+                    found.extend(ends.find_map(|end| repeated(text, hit.range(), end)));
                 }
             }
         }
@@ -101,13 +108,17 @@ impl Values {
     }
 }
 
-/// A place of a value that was found elsewhere, where it stands as a whole word.
-fn repeated(text: Text<'_>, range: Range<usize>, kind: &'static str) -> Option<Found> {
+/// A place of a value that was found elsewhere, where it stands as a whole word: its beginning is in `beginning`, and `end` follows.
+fn repeated(text: Text<'_>, beginning: Range<usize>, (end, kind): &(String, &'static str)) -> Option<Found> {
+    if !text.rest(beginning.end).starts_with(end.as_str()) {
+        return None;
+    }
+    let range = beginning.start..beginning.end + end.len();
     let starts = text.starts_word(range.start) || text.char_at(range.start).is_some_and(is_cjk);
     let ends = text.ends_word(range.end) || text.char_before(range.end).is_some_and(is_cjk);
     // A name inside an identifier, a path of code or a token is none.
     let is_code = matches!(text.before(range.start), b'<' | b'_' | b'$') || (text.at(range.end) == b':' && text.at(range.end + 1) == b':');
-    (starts && ends && !(is_code && kind == "person")).then_some(Found { range, kind, why: "found elsewhere too" })
+    (starts && ends && !(is_code && *kind == "person")).then_some(Found { range, kind, why: "found elsewhere too" })
 }
 
 /// Puts hits in order; those that overlap become one.
@@ -136,7 +147,8 @@ mod tests {
             let values = Values::new(&hits).unwrap();
             let mut found = Vec::new();
             let text = "so alpha beta7 gamma, filler-001 and filler-0012";
-            values.repeat(text, &mut found);
+            let own = Own::default();
+            values.repeat(text, &Search::new(&own), &mut found);
             let shown: Vec<&str> = found.iter().filter_map(|hit| text.get(hit.range.clone())).collect();
             assert_eq!(shown, ["alpha beta7 gamma", "filler-001"], "{count} values");
         }

@@ -11,6 +11,9 @@ use super::text::Text;
 /// No secret is looked for past this many bytes, so that a hostile text cannot make one rule read all of it again and again.
 const SECRET_BYTES_MAX: usize = 8192;
 
+/// The end of a block of several lines is looked for this far: the key file of an RSA key of 16,384 bits has 13 KB.
+const BLOCK_BYTES_MAX: usize = 32 * 1024;
+
 /// The file: formats of credentials.
 #[derive(Debug, Deserialize)]
 pub(super) struct SecretTable {
@@ -30,6 +33,9 @@ pub(super) struct SecretEntry {
     #[serde(default)]
     pub(super) before: Option<String>,
     pub(super) expression: String,
+    /// For a block of several lines of which `expression` is the first: the text that ends it.
+    #[serde(default)]
+    pub(super) block_end: Option<String>,
     /// The prefix stands at the start of a word.
     #[serde(default = "yes")]
     pub(super) word: bool,
@@ -58,6 +64,9 @@ pub(super) struct SecretRule {
     prefixes: Vec<String>,
     before: Option<LazyRegex>,
     expression: LazyRegex,
+    /// Whether a group of the expression narrows what is taken.
+    has_group: bool,
+    block_end: Option<LazyRegex>,
     word: bool,
     random: bool,
 }
@@ -91,6 +100,8 @@ impl SecretRule {
             prefixes: entry.prefixes.clone(),
             before: entry.before.as_ref().map(|before| LazyRegex::new(format!(r"(?:{before})\z"))),
             expression: LazyRegex::new(format!(r"\A(?:{})", entry.expression)),
+            has_group: entry.expression.contains("(?<value>"),
+            block_end: entry.block_end.clone().map(LazyRegex::new),
             word: entry.word,
             random: entry.random,
         }
@@ -118,8 +129,14 @@ impl SecretRule {
             None => start,
         };
         let window = text.window(start, SECRET_BYTES_MAX);
+        if let Some(block_end) = &self.block_end {
+            let first_line = self.value(window)?;
+            return Some(from..Self::end_of_block(text, start + first_line.end, block_end.get()?));
+        }
         if let Some(found) = self.value(window) {
             let range = if found.start == 0 { from..start + found.end } else { start + found.start..start + found.end };
+            let is_cut = found.end == window.len();
+            let range = if is_cut { range.start..end_of_run(text, range.end) } else { range };
             return (!self.random || looks_random(text.slice(range.clone()))).then_some(range);
         }
         let joined = Joined::new(window)?;
@@ -128,11 +145,29 @@ impl SecretRule {
         Some(if found.start == 0 { from..start + range.end } else { start + range.start..start + range.end })
     }
 
+    /// Where a block ends whose first line ends at `from`: behind its last line, or where no line of a key file can go on.
+    fn end_of_block(text: Text<'_>, from: usize, block_end: &Regex) -> usize {
+        match block_end.find(text.window(from, BLOCK_BYTES_MAX)) {
+            Some(found) => from + found.end(),
+            None => text.skip(from, usize::MAX, |byte| {
+                byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/=\\:,.-".contains(&byte)
+            }),
+        }
+    }
+
     /// What the expression finds at the start of `window`: its group `value`, or all of it.
     fn value(&self, window: &str) -> Option<Range<usize>> {
+        if !self.has_group {
+            return self.expression.get()?.find(window).map(|found| found.range());
+        }
         let captures = self.expression.get()?.captures(window)?;
         captures.name("value").or_else(|| captures.get(0)).map(|found| found.range())
     }
+}
+
+/// Where the run of signs ends that goes on at `from`: the rest of a value that is longer than what is looked through.
+fn end_of_run(text: Text<'_>, from: usize) -> usize {
+    text.skip(from, usize::MAX, |byte| !byte.is_ascii_whitespace() && !b"\"'<>,;|`".contains(&byte))
 }
 
 /// Values of tables live as long as the process.

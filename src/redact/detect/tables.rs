@@ -12,6 +12,8 @@ use super::{Found, numbers};
 /// Rows past this are not read as a table any more, so that work stays bounded.
 const ROWS_MAX: usize = 20_000;
 const COLUMNS_MAX: usize = 64;
+/// A longer line is no header.
+const HEADER_BYTES_MAX: usize = 2000;
 
 /// What is known of the tables of one text while its labels are gone through.
 #[derive(Debug, Default)]
@@ -42,17 +44,22 @@ impl Tables {
     }
 
     fn lines(&mut self, literals: &Literals, text: Text<'_>, at: usize, hits: &mut Vec<Found>) {
-        let left = text.skip_back(at, 1000, |byte| byte != b'\n' && byte != b'(');
+        let left = text.left_of(at, 1000, [b'\n', b'(']);
         if text.before(left) == b'(' {
             self.insert(literals, text, left, hits);
             return;
         }
-        let (line, end) = (text.line_start(at), text.line_end(at));
-        if end - line > 2000 || at < self.no_header_before {
+        if at < self.no_header_before {
+            return;
+        }
+        let line = text.left_of(at, HEADER_BYTES_MAX, [b'\n', b'\n']);
+        let end = text.find_within(at, HEADER_BYTES_MAX, b'\n');
+        // Whatever else stands in this line.
+        self.no_header_before = end;
+        if end - line >= HEADER_BYTES_MAX {
             return;
         }
         let header = text.slice(line..end);
-        self.no_header_before = end;
         let separator = ['|', '\t', ';', ','].into_iter().find(|sign| header.contains(*sign)).unwrap_or(',');
         let next = text.slice(end + 1..text.line_end((end + 1).min(text.len())).max(end + 1).min(text.len()));
         let is_ruled = next.len() > 2 && next.bytes().all(|byte| matches!(byte, b'-' | b'|' | b'+' | b':' | b' ' | b'=' | b'\r'));
@@ -97,7 +104,7 @@ impl Tables {
             return;
         }
         self.no_insert_at = Some(open);
-        let close = text.skip(open, 2000, |byte| byte != b')');
+        let close = text.find_within(open, 2000, b')');
         let rest = text.window(close, 40);
         let Some(values) = rest.to_ascii_lowercase().find("values") else {
             return;

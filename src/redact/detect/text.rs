@@ -76,16 +76,24 @@ impl<'t> Text<'t> {
         index - left.iter().rev().take(max).take_while(|byte| accept(**byte)).count()
     }
 
+    /// Up to `max` bytes to the left of `index`, cut behind the last of them that is one of `stops`; the start of what is left.
+    pub(super) fn left_of(self, index: usize, max: usize, stops: [u8; 2]) -> usize {
+        let from = index.saturating_sub(max);
+        let left = self.bytes().get(from..index).unwrap_or_default();
+        memchr::memrchr2(stops[0], stops[1], left).map_or(from, |at| from + at + 1)
+    }
+
+    /// The first `stop` from `index` on, or the end of the `max` bytes in which none stands.
+    pub(super) fn find_within(self, index: usize, max: usize, stop: u8) -> usize {
+        let end = self.len().min(index.saturating_add(max));
+        let right = self.bytes().get(index..end).unwrap_or_default();
+        index + memchr::memchr(stop, right).unwrap_or(right.len())
+    }
+
     /// Where the line that holds `index` ends.
     pub(super) fn line_end(self, index: usize) -> usize {
         let rest = self.bytes().get(index..).unwrap_or_default();
         index + memchr::memchr(b'\n', rest).unwrap_or(rest.len())
-    }
-
-    /// Where the line that holds `index` starts.
-    pub(super) fn line_start(self, index: usize) -> usize {
-        let left = self.bytes().get(..index).unwrap_or_default();
-        memchr::memrchr(b'\n', left).map_or(0, |at| at + 1)
     }
 }
 

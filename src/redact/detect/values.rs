@@ -193,7 +193,7 @@ impl Reader<'_, '_> {
     }
 
     fn said_secret_after(&self, place: Place, first: usize, accept: fn(&str) -> bool, hits: &mut Vec<Found>) {
-        let window = self.text.window(place.start, SAID_BYTES_MAX + 4096);
+        let window = self.sentence_window(place.start);
         let mut sentence = window.get(..window.find(['\n', ';', '{', '|']).unwrap_or(window.len())).unwrap_or(window);
         // The quote that ends the field in which the sentence stands.
         let closing = sentence.match_indices('"').find(|(at, _)| {
@@ -237,11 +237,21 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// The text behind a label in which a value may be said: as far as one may stand from it, and to the end of the last word.
+    fn sentence_window(&self, start: usize) -> &str {
+        const WORD_BYTES_MAX: usize = 4096;
+        let near_end = start + self.text.window(start, SAID_BYTES_MAX).len();
+        let end = self.text.skip(near_end, WORD_BYTES_MAX, |byte| !matches!(byte, b' ' | b'\n' | b';' | b'{' | b'|'));
+        self.text.window(start, end.saturating_sub(start))
+    }
+
     /// `connect("…")  # airtable token`: the label stands in a comment behind the value.
     fn commented(&self, hits: &mut Vec<Found>) {
-        let line = self.text.line_start(self.label.identifier.start);
-        let left = self.text.slice(line..self.label.identifier.start);
-        if left.len() > 400 {
+        const CODE_BYTES_MAX: usize = 400;
+        let label = self.label.identifier.start;
+        let line = self.text.left_of(label, CODE_BYTES_MAX + 1, [b'\n', b'\n']);
+        let left = self.text.slice(line..label);
+        if left.len() > CODE_BYTES_MAX {
             return;
         }
         let Some(comment) = left.rfind(['#', '/']).filter(|at| left.get(*at..).is_some_and(|tail| tail.len() < 40)) else { return };
@@ -362,7 +372,11 @@ impl Reader<'_, '_> {
     fn id(&self, place: Place, hits: &mut Vec<Found>) {
         let is_account = self.kind.shape == Shape::Account;
         if place.tie != Tie::Said {
-            let range = self.cell(place);
+            let mut range = self.cell(place);
+            // `?account=4482910 HTTP/1.1" 200`, `mrn=8392011 200`: such a value holds no blanks.
+            if place.quote == 0 && self.text.before(place.start) == b'=' {
+                range.end = self.text.skip(range.start, range.len(), |byte| !byte.is_ascii_whitespace());
+            }
             if let Some(found) = id_run(self.text, range.start, range.end) {
                 let digits = count_digits(self.text.slice(found.clone()));
                 let rest = self.text.slice(found.end..range.end);
@@ -535,8 +549,8 @@ fn id_run(text: Text<'_>, from: usize, limit: usize) -> Option<Range<usize>> {
             break;
         }
         at = group_end + 1;
-        // ` / ` between the parts
-        if separator == b' ' && matches!(text.at(at), b'/' | b'-') && text.at(at + 1) == b' ' {
+        // ` / ` between the parts; a hyphen between blanks stands for a field that is empty, as in access logs.
+        if separator == b' ' && text.at(at) == b'/' && text.at(at + 1) == b' ' {
             at += 2;
         }
     }

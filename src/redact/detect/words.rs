@@ -1,15 +1,21 @@
 //! One pass over the words of a text.
 
 use super::names::{self, Verdict};
-use super::own::Own;
 use super::text::{Class, Text};
-use super::{DEPTH_MAX, Found, addresses, encoded, find_deep, numbers, shapes};
+use super::{DEPTH_MAX, Found, Search, addresses, encoded, numbers, shapes};
 
 /// One pass over the words: numbers, capitalised names, and long runs that may be encoded.
-pub(super) fn by_words(text: Text<'_>, own: &Own, depth: usize, mails: &[String], hits: &mut Vec<Found>, verdicts: &mut Vec<Verdict>) {
+pub(super) fn by_words(
+    text: Text<'_>,
+    search: &Search<'_>,
+    depth: usize,
+    mails: &[String],
+    hits: &mut Vec<Found>,
+    verdicts: &mut Vec<Verdict>,
+) {
     let (mut at, mut run_end) = (0, 0);
     let mut words = Vec::with_capacity(8);
-    while at < text.len() {
+    while at < text.len() && !search.is_over() {
         let byte = text.at(at);
         let class = Class::of(byte);
         if class == Class::Other {
@@ -20,7 +26,7 @@ pub(super) fn by_words(text: Text<'_>, own: &Own, depth: usize, mails: &[String]
         if at >= run_end && !matches!(class, Class::Wide | Class::Cjk) {
             run_end = text.skip(at, usize::MAX, encoded::is_run);
             if run_end - at >= encoded::RUN_MIN
-                && let Some(found) = long_run(text, own, at, run_end, depth)
+                && let Some(found) = long_run(text, search, at, run_end, depth)
             {
                 at = found.range.end;
                 hits.push(found);
@@ -78,7 +84,7 @@ pub(super) fn by_words(text: Text<'_>, own: &Own, depth: usize, mails: &[String]
 }
 
 /// Wallets, tokens without a prefix, and encoded text in a run of letters and digits.
-fn long_run(text: Text<'_>, own: &Own, start: usize, end: usize, depth: usize) -> Option<Found> {
+fn long_run(text: Text<'_>, search: &Search<'_>, start: usize, end: usize, depth: usize) -> Option<Found> {
     if !text.starts_word(start) {
         return None;
     }
@@ -95,7 +101,7 @@ fn long_run(text: Text<'_>, own: &Own, start: usize, end: usize, depth: usize) -
     }
     let run = encoded::run_at(text, start);
     let decoded = encoded::decoded(text.slice(run.clone()))?;
-    let inner = find_deep(&decoded, own, depth + 1);
+    let inner = search.find_deep(&decoded, depth + 1);
     let kind = inner.iter().max_by_key(|hit| hit.range.len())?.kind;
     Some(Found { range: run, kind, why: "inside an encoded text" })
 }

@@ -1,8 +1,8 @@
-//! The time that one trace may take.
+//! The time that one trace may take, from redaction to its draft.
 
 use std::time::{Duration, Instant};
 
-/// The moment by which an analysis has to end, for CPU work that cannot be stopped from outside.
+/// The moment by which work on a trace has to end, for CPU work that cannot be stopped from outside.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     at: Instant,
@@ -17,6 +17,11 @@ impl Deadline {
     /// `budget` from now on.
     pub fn after(budget: Duration) -> Self {
         Self { at: Instant::now() + budget, budget }
+    }
+
+    /// What is left of `budget` after `spent`, from now on.
+    pub fn after_spending(spent: Duration, budget: Duration) -> Self {
+        Self { at: Instant::now() + budget.saturating_sub(spent), budget }
     }
 
     /// What is left of the time.
