@@ -117,3 +117,51 @@ fn texts_of(column: &dyn Array, row: usize, texts: &mut Vec<String>) {
         _ => texts.extend(array_value_to_string(column, row).ok()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
+    use arrow::datatypes::{Field, Schema};
+
+    use super::*;
+
+    /// What is found where `value` stands in one column of a row and harmless words in all others.
+    fn findings(columns: &[&str], column: &str, value: &str) -> Vec<Finding> {
+        let text = |name: &&str| -> ArrayRef { Arc::new(StringArray::from(vec![if *name == column { value } else { "abc" }])) };
+        let fields: Vec<Field> = columns.iter().map(|name| Field::new(*name, DataType::Utf8, false)).collect();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.iter().map(text).collect()).unwrap();
+        let mut audit = Audit::default();
+        look_at(&batch, "patterns", "trace_id", &Own::default(), &mut audit);
+        audit.findings
+    }
+
+    #[test]
+    fn every_column_is_looked_at_and_no_value_is_shown() {
+        let columns =
+            ["trace_id", "category", "fingerprint", "model", "source_uri", "content_digest", "run_id", "schema_version", "unknown"];
+        for column in columns {
+            for value in ["<DE89370400440532013000>", "run of ada@example.com", "4111111111111111"] {
+                let found = findings(&columns, column, value);
+                assert_eq!(found.len(), 1, "{value} in {column}");
+                let shown = format!("{found:?}");
+                assert!(!shown.contains("DE89") && !shown.contains("ada@") && !shown.contains("4111"), "{shown}");
+            }
+            for harmless in ["019ab0c8-1c2d-7e3f-8a9b-0c1d2e3f4a5b", "43993eadc22e5ed0f9a1cc2e01626425", "chat of <EMAIL:1a2b3c>", "1.1"] {
+                assert!(findings(&columns, column, harmless).is_empty(), "{harmless} in {column}");
+            }
+        }
+        assert!(findings(&columns, "source_uri", "file:///home/nora/traces/a.jsonl").is_empty());
+        assert_eq!(findings(&columns, "model", "file:///home/nora/traces/a.jsonl").len(), 1);
+    }
+
+    #[test]
+    fn columns_of_other_types_are_looked_at_too() {
+        let column: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![b"ada@example.com".as_slice()]));
+        let batch = RecordBatch::try_from_iter([("unknown", column)]).unwrap();
+        let mut audit = Audit::default();
+        look_at(&batch, "runs", "run_id", &Own::default(), &mut audit);
+        assert_eq!(audit.findings.len(), 1);
+    }
+}

@@ -16,12 +16,7 @@ use crate::model::{Span, SpanKind, Trace};
 ///
 /// # Errors
 /// [`TimedOut`].
-pub(super) fn mark_recovered(
-    trace: &Trace,
-    tree: &SpanTree,
-    incidents: &mut [Incident<'_>],
-    deadline: Deadline,
-) -> Result<(), TimedOut> {
+pub(super) fn mark_recovered(trace: &Trace, tree: &SpanTree, incidents: &mut [Incident<'_>], deadline: Deadline) -> Result<(), TimedOut> {
     let recovered = Recovery::new(trace, tree, incidents).of_all(incidents, deadline)?;
     for (incident, recovered) in incidents.iter_mut().zip(recovered) {
         incident.recovered = recovered;

@@ -323,10 +323,13 @@ fn after_tags(text: Text<'_>, mut at: usize) -> usize {
     at
 }
 
-/// The value at a place: up to the quote that closes it, or to the sign that ends a value of its kind.
+/// A longer value in quotes is cut here.
+const QUOTED_BYTES_MAX: usize = 8192;
+
+/// The value at a place: up to the quote that closes it, or to the sign that ends a value of its kind, `max` bytes at most.
 pub(super) fn value_at(view: &View<'_>, text: Text<'_>, place: Place, max: usize, ends: impl Fn(u8) -> bool) -> Range<usize> {
     if place.quote != 0 {
-        let window = text.bytes().get(place.start..text.len().min(place.start + max)).unwrap_or_default();
+        let window = text.bytes().get(place.start..text.len().min(place.start + QUOTED_BYTES_MAX)).unwrap_or_default();
         // A quote of a deeper level is written with more backslashes and belongs to the value.
         for distance in memchr::memchr_iter(place.quote, window) {
             let at = place.start + distance;

@@ -26,6 +26,24 @@ pub(super) enum Role {
     Home,
 }
 
+/// Where a scan goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// With the other literals and roles of the same place.
+    SamePlace,
+    /// Behind the literal.
+    NextPlace,
+    /// Nowhere.
+    Stop,
+}
+
+impl Next {
+    /// Behind the literal where it is taken.
+    pub(super) fn after(taken: bool) -> Self {
+        if taken { Self::NextPlace } else { Self::SamePlace }
+    }
+}
+
 /// A label's entry without its words.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LabelKind {
@@ -180,21 +198,26 @@ impl Automaton {
         Some(Self { automaton, roles })
     }
 
-    fn scan(&self, text: &str, visit: &mut dyn FnMut(Range<usize>, Role) -> bool) {
+    fn scan(&self, text: &str, visit: &mut dyn FnMut(Range<usize>, Role) -> Next) -> Next {
         for hit in self.automaton.find_iter(text) {
             for (role, len) in self.roles.get(hit.pattern().as_usize()).into_iter().flatten() {
-                if visit(hit.start()..hit.start() + len, *role) {
-                    break;
+                match visit(hit.start()..hit.start() + len, *role) {
+                    Next::SamePlace => {}
+                    Next::NextPlace => break,
+                    Next::Stop => return Next::Stop,
                 }
             }
         }
+        Next::NextPlace
     }
 }
 
 impl Literals {
-    /// Calls `visit` with every literal and its roles, at one place the longest first, until it returns `true` for that place.
-    pub(super) fn scan(&self, text: &str, visit: &mut dyn FnMut(Range<usize>, Role) -> bool) {
-        self.signs.scan(text, visit);
+    /// Calls `visit` with every literal and its roles, at one place the longest first; it says where to go on.
+    pub(super) fn scan(&self, text: &str, visit: &mut dyn FnMut(Range<usize>, Role) -> Next) {
+        if self.signs.scan(text, visit) == Next::Stop {
+            return;
+        }
         let bytes = text.as_bytes();
         let (mut before, mut skip_until) = (Class::Other, 0);
         for (at, byte) in bytes.iter().enumerate() {
@@ -213,10 +236,14 @@ impl Literals {
             let head = head_of(rest);
             'literals: for literal in literals.iter().filter(|literal| literal.is_at(rest, head)) {
                 for role in &literal.roles {
-                    if visit(at..at + literal.text.len(), *role) {
-                        // `date of birth` is one label, not `birth` besides.
-                        skip_until = at + literal.text.len();
-                        break 'literals;
+                    match visit(at..at + literal.text.len(), *role) {
+                        Next::SamePlace => {}
+                        Next::NextPlace => {
+                            // `date of birth` is one label, not `birth` besides.
+                            skip_until = at + literal.text.len();
+                            break 'literals;
+                        }
+                        Next::Stop => return,
                     }
                 }
             }

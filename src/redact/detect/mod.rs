@@ -29,14 +29,14 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use self::labels::{Label, label_at};
-use self::literals::{LabelKind, Literals, Role, literals};
+use self::literals::{LabelKind, Literals, Next, Role, literals};
 use self::names::Verdict;
 pub use self::own::{Own, OwnError};
 pub(super) use self::repeats::Values;
-pub(super) use self::tokens::{SUFFIX_DIGITS, UNNUMBERED_KINDS};
 use self::repeats::unite;
 use self::tables::Tables;
 use self::text::{Text, is_cjk};
+pub(super) use self::tokens::{SUFFIX_DIGITS, UNNUMBERED_KINDS};
 use self::view::View;
 use crate::model::Deadline;
 
@@ -128,7 +128,8 @@ impl<'s> Search<'s> {
         self.own.find(view.text(), &mut found);
         let text = Text(view.text());
         // Redacting twice changes nothing.
-        let is_in_token = |range: &Range<usize>| tokens::token_around(text, range.start, self.own).is_some_and(|token| token.end >= range.end);
+        let is_in_token =
+            |range: &Range<usize>| tokens::token_around(text, range.start, self.own).is_some_and(|token| token.end >= range.end);
         found.retain(|hit| !self.own.allows(text.slice(hit.range.clone())) && !is_in_token(&hit.range));
         in_original(view, found)
     }
@@ -209,11 +210,19 @@ fn find_in_view(view: &View<'_>, search: &Search<'_>, depth: usize) -> Vec<Found
     let mut verdicts = Vec::new();
     words::by_words(text, search, depth, &mails, &mut hits, &mut verdicts);
     let mut tables = Tables::default();
+    // Where a long value ends: labels well inside it, whose own values are a part of it, are not read.
+    let mut long_value_end = 0;
     for (label, kind) in &labels {
         if search.is_over() {
             return hits;
         }
+        if label.identifier.end + values::TOKEN_BYTES_MAX < long_value_end {
+            continue;
+        }
         values::of_label(view, label, *kind, &mut hits, &mut verdicts);
+        if let Some(last) = hits.last().filter(|last| last.range.len() >= values::TOKEN_BYTES_MAX) {
+            long_value_end = long_value_end.max(last.range.end);
+        }
         tables.of_label(literals, text, label, &mut hits);
     }
     if !text.0.is_ascii() && text.0.chars().any(is_cjk) {
@@ -237,31 +246,31 @@ fn by_literals(literals: &Literals, text: Text<'_>, search: &Search<'_>, hits: &
     // Where the last value of each format ends: what begins inside it is a part of it.
     let mut secret_ends = vec![0; literals.secrets.len()];
     literals.scan(text.0, &mut |hit, role| match role {
-        _ if search.is_over() => true,
+        _ if search.is_over() => Next::Stop,
         Role::Secret(index) => {
-            let (Some(rule), Some(last_end)) = (literals.secrets.get(index), secret_ends.get_mut(index)) else { return false };
+            let (Some(rule), Some(last_end)) = (literals.secrets.get(index), secret_ends.get_mut(index)) else { return Next::SamePlace };
             if hit.start < *last_end {
-                return true;
+                return Next::NextPlace;
             }
             let found = rule.find(text, hit.start);
             if let Some(range) = &found {
                 *last_end = range.end;
                 hits.push(Found { range: range.clone(), kind: rule.kind, why: rule.name });
             }
-            found.is_some()
+            Next::after(found.is_some())
         }
         Role::Label(index) => {
-            let Some(kind) = literals.labels.get(index).copied() else { return false };
+            let Some(kind) = literals.labels.get(index).copied() else { return Next::SamePlace };
             // A whole word that is no label here has no labels inside it: the `key` of `create_api_key`.
             let is_whole = text.ends_word(hit.end);
             let label = label_at(text, hit, kind.shape);
             let found = label.is_some();
             labels.extend(label.map(|label| (label, kind)));
-            found || is_whole
+            Next::after(found || is_whole)
         }
         Role::Home => {
             hits.extend(shapes::user_of_path(text, hit.start, hit.end));
-            false
+            Next::SamePlace
         }
     });
     labels
@@ -312,7 +321,7 @@ fn settle(text: Text<'_>, verdicts: Vec<Verdict>, hits: &mut Vec<Found>) {
 
 /// One literal of each entry of the tables, for tests.
 #[cfg(test)]
-pub(super) fn tables_of_literals() -> Vec<String> {
+pub(super) fn literals_of_tables() -> Vec<String> {
     let labels = labels::table().into_iter().flat_map(|table| table.label).filter_map(|entry| entry.words.first().cloned());
     let secrets = secrets::table().into_iter().flat_map(|table| table.secret).filter_map(|entry| entry.prefixes.first().cloned());
     labels.chain(secrets).collect()

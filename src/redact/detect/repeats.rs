@@ -73,7 +73,10 @@ impl Values {
     /// Whether one of the values stands in `raw`, as whole words.
     pub(in crate::redact) fn stands_in(&self, raw: &str, own: &Own) -> Option<&'static str> {
         let view = View::new(raw);
-        self.found_in(Text(view.text()), &Search::new(own)).into_iter().find(|found| found.range.len() >= REPEATED_BYTES_MIN).map(|found| found.kind)
+        self.found_in(Text(view.text()), &Search::new(own))
+            .into_iter()
+            .find(|found| found.range.len() >= REPEATED_BYTES_MIN)
+            .map(|found| found.kind)
     }
 
     /// Adds what stands elsewhere in `raw` to its hits.

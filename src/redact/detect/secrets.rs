@@ -149,9 +149,8 @@ impl SecretRule {
     fn end_of_block(text: Text<'_>, from: usize, block_end: &Regex) -> usize {
         match block_end.find(text.window(from, BLOCK_BYTES_MAX)) {
             Some(found) => from + found.end(),
-            None => text.skip(from, usize::MAX, |byte| {
-                byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/=\\:,.-".contains(&byte)
-            }),
+            None => text
+                .skip(from, usize::MAX, |byte| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/=\\:,.-".contains(&byte)),
         }
     }
 
@@ -166,14 +165,25 @@ impl SecretRule {
 }
 
 /// Where the run of signs ends that goes on at `from`: the rest of a value that is longer than what is looked through.
-fn end_of_run(text: Text<'_>, from: usize) -> usize {
+pub(super) fn end_of_run(text: Text<'_>, from: usize) -> usize {
     text.skip(from, usize::MAX, |byte| !byte.is_ascii_whitespace() && !b"\"'<>,;|`".contains(&byte))
+}
+
+/// As much of a value as is looked at to tell what it is.
+pub(super) fn beginning(value: &str) -> &str {
+    const JUDGED_BYTES_MAX: usize = 512;
+    value.get(..value.floor_char_boundary(JUDGED_BYTES_MAX)).unwrap_or(value)
 }
 
 /// Values of tables live as long as the process.
 pub(super) fn leak(text: &str) -> &'static str {
     Box::leak(text.to_owned().into_boxed_str())
 }
+
+/// Lines of a wrapped value: how long the first may be, how many follow, and how long those are that others follow.
+const LINE_BYTES_MAX: usize = 512;
+const LINES_MAX: usize = 128;
+const PART_BYTES_MIN: usize = 12;
 
 /// A value that was wrapped over lines, put together again.
 #[derive(Debug)]
@@ -186,6 +196,9 @@ pub(super) struct Joined {
 impl Joined {
     /// The first word of `window` with the lines that go on with it; `None` where it is not wrapped.
     pub(super) fn new(window: &str) -> Option<Self> {
+        // What is wrapped is wrapped at the width of a terminal or a mail.
+        let head = window.as_bytes().get(..window.len().min(LINE_BYTES_MAX))?;
+        memchr::memchr(b'\n', head)?;
         let mut lines = window.split_inclusive('\n');
         let first = lines.next()?;
         let content = |line: &str| -> (usize, usize) {
@@ -201,7 +214,7 @@ impl Joined {
         let mut joined = Self { text: first.get(..first_end)?.to_owned(), lines: vec![(0, 0)] };
         let mut at = first.len();
         let mut longest = first_end;
-        for line in lines.take(200) {
+        for line in lines.take(LINES_MAX) {
             let (start, end) = content(line);
             let part = line.get(start..end)?;
             let body = part.trim_end_matches('=');
@@ -215,7 +228,7 @@ impl Joined {
             }
             joined.lines.push((joined.text.len(), at + start));
             joined.text.push_str(part);
-            let is_last = joined.lines.len() > 2 && part.len() < longest;
+            let is_last = part.len() < PART_BYTES_MIN || (joined.lines.len() > 2 && part.len() < longest);
             longest = part.len();
             at += line.len();
             if is_last || !line.ends_with('\n') {
@@ -237,6 +250,8 @@ impl Joined {
 
 /// Whether a value stands for a secret without being one: `${TOKEN}`, `<your-api-key>`, `os.environ[…]`, `********`.
 pub(super) fn is_placeholder(value: &str) -> bool {
+    // What the beginning does not betray is none.
+    let value = beginning(value);
     const CODE: [&str; 14] = [
         "os.environ",
         "os.getenv",
@@ -310,10 +325,11 @@ pub(super) fn is_placeholder(value: &str) -> bool {
 
 /// Whether a value looks like a generated secret: long enough, of several kinds of signs, and no word, path, date or number.
 pub(super) fn looks_random(value: &str) -> bool {
-    let bytes = value.as_bytes();
-    if bytes.len() < 16 || bytes.len() > SECRET_BYTES_MAX {
+    if !(16..=SECRET_BYTES_MAX).contains(&value.len()) {
         return false;
     }
+    let value = beginning(value);
+    let bytes = value.as_bytes();
     let (mut lower, mut upper, mut digits, mut other, mut changes, mut last) = (0, 0, 0, 0, 0, 0);
     let mut distinct = [false; 256];
     let mut count = 0;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::labels::{Label, Shape, label_at};
-use super::literals::{LabelKind, Literals, Role};
+use super::literals::{LabelKind, Literals, Next, Role};
 use super::names::{self, Verdict};
 use super::secrets::is_placeholder;
 use super::text::Text;
@@ -231,14 +231,14 @@ fn column_of(literals: &Literals, name: &str) -> Option<LabelKind> {
     let text = Text(name);
     let mut best: Option<(usize, LabelKind)> = None;
     literals.scan(name, &mut |hit, role| {
-        let Role::Label(index) = role else { return false };
-        let Some(kind) = literals.labels.get(index).copied() else { return false };
+        let Role::Label(index) = role else { return Next::SamePlace };
+        let Some(kind) = literals.labels.get(index).copied() else { return Next::SamePlace };
         let len = hit.len();
         let fits = label_at(text, hit, kind.shape).is_some();
         if fits && best.is_none_or(|(longest, _)| len > longest) {
             best = Some((len, kind));
         }
-        fits
+        Next::after(fits)
     });
     best.map(|(_, kind)| kind)
 }

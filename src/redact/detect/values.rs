@@ -8,7 +8,7 @@ use regex::Regex;
 use super::labels::{Label, Place, Shape, Tie, ends_cell, ends_token, place_after, value_at};
 use super::literals::LabelKind;
 use super::names::Verdict;
-use super::secrets::{Joined, is_placeholder, looks_chosen, looks_random};
+use super::secrets::{Joined, beginning, end_of_run, is_placeholder, looks_chosen, looks_random};
 use super::text::{Text, is_cjk};
 use super::view::View;
 use super::{Found, addresses, names, numbers};
@@ -22,6 +22,9 @@ const DULL: &str = "\
 
 /// Words between a label and its value: `the password for the box is …`.
 const JOINTS: [&str; 16] = ["is", "was", "are", "to", "ist", "lautet", "est", "es", "é", "è", "jest", "är", "er", "as", "use", "with"];
+
+/// Of a longer value without quotes this much tells what it is.
+pub(super) const TOKEN_BYTES_MAX: usize = 1024;
 
 /// How far from its label a value may stand in a sentence, in bytes.
 const SAID_BYTES_MAX: usize = 90;
@@ -80,14 +83,17 @@ struct Reader<'r, 't> {
 }
 
 impl Reader<'_, '_> {
-    fn push(&self, range: Range<usize>, hits: &mut Vec<Found>) {
+    fn push(&self, mut range: Range<usize>, hits: &mut Vec<Found>) {
+        if range.len() >= TOKEN_BYTES_MAX {
+            range.end = end_of_run(self.text, range.end);
+        }
         if !range.is_empty() {
             hits.push(Found { range, kind: self.kind.kind, why: "the label beside it" });
         }
     }
 
     fn token(&self, place: Place) -> Range<usize> {
-        value_at(self.view, self.text, place, 4096, ends_token)
+        value_at(self.view, self.text, place, TOKEN_BYTES_MAX, ends_token)
     }
 
     fn cell(&self, place: Place) -> Range<usize> {
@@ -102,15 +108,16 @@ impl Reader<'_, '_> {
             self.said_secret(place, looks_chosen, hits);
             return;
         }
-        let mut range = self.token(place);
-        // A password may hold signs that end other values.
-        if place.quote == 0 {
-            range.end = self
-                .text
-                .skip(place.start, 256, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'' | b'<' | b'|' | b'&' | b'`'));
-            let trimmed = self.text.slice(range.clone()).trim_end_matches([',', ';', ')', '}', ']', '.']);
-            range.end = range.start + trimmed.len();
-        }
+        let range = match place.quote {
+            // A password may hold signs that end other values.
+            0 => {
+                let is_sign = |byte: u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'' | b'<' | b'|' | b'&' | b'`');
+                let end = self.text.skip(place.start, 256, is_sign);
+                let trimmed = self.text.slice(place.start..end).trim_end_matches([',', ';', ')', '}', ']', '.']);
+                place.start..place.start + trimmed.len()
+            }
+            _ => self.token(place),
+        };
         let value = self.text.slice(range.clone());
         let is_env = self.text.before(place.start) == b'=' || (place.quote != 0 && self.text.before(place.start - 1) == b'=');
         let dull = is_dull(value);
@@ -152,7 +159,7 @@ impl Reader<'_, '_> {
             }
         }
         let value = self.text.slice(range.clone());
-        if is_placeholder(value) || value.contains("://") {
+        if is_placeholder(value) || beginning(value).contains("://") {
             return;
         }
         let is_cookie = self.kind.kind == "session_cookie" && value.len() >= 16;
@@ -168,10 +175,13 @@ impl Reader<'_, '_> {
 
     /// What a name such as `api_key` makes a secret, although it does not look random by itself.
     fn is_short_secret(&self, value: &str) -> bool {
+        let value = beginning(value);
+        if self.kind.shape == Shape::Key || value.len() < 8 {
+            return false;
+        }
         let has_letters = value.bytes().any(|byte| byte.is_ascii_alphabetic());
         let has_digits = value.bytes().any(|byte| byte.is_ascii_digit());
-        let is_bare = self.kind.shape == Shape::Key;
-        !is_bare && value.len() >= 8 && has_letters && has_digits && !value.contains([' ', '(', '/']) && !is_dull(value) && !is_slug(value)
+        has_letters && has_digits && !value.contains([' ', '(', '/']) && !is_dull(value) && !is_slug(value)
     }
 
     /// Where a value ends that goes on in the next lines.
@@ -227,7 +237,10 @@ impl Reader<'_, '_> {
             }
             let fits = count >= first && (count <= 1 || is_joined) && accept(stripped) && !is_placeholder(stripped) && !is_dull(stripped);
             if fits {
-                let range = from..from + stripped.len();
+                let mut range = from..from + stripped.len();
+                if range.end == place.start + window.len() {
+                    range.end = end_of_run(self.text, range.end);
+                }
                 let end = self.wrapped_end(range.clone());
                 self.push(range.start..end, hits);
                 return;
@@ -239,7 +252,8 @@ impl Reader<'_, '_> {
 
     /// The text behind a label in which a value may be said: as far as one may stand from it, and to the end of the last word.
     fn sentence_window(&self, start: usize) -> &str {
-        const WORD_BYTES_MAX: usize = 4096;
+        // Of a longer word this is enough to tell what it is.
+        const WORD_BYTES_MAX: usize = 512;
         let near_end = start + self.text.window(start, SAID_BYTES_MAX).len();
         let end = self.text.skip(near_end, WORD_BYTES_MAX, |byte| !matches!(byte, b' ' | b'\n' | b';' | b'{' | b'|'));
         self.text.window(start, end.saturating_sub(start))
@@ -299,14 +313,18 @@ impl Reader<'_, '_> {
 
     /// `Authorization: Bearer …`: all but the scheme.
     fn authorization(&self, place: Place, hits: &mut Vec<Found>) {
+        const SCHEME_BYTES_MAX: usize = 20;
         if place.tie == Tie::Said {
             return;
         }
-        let range =
-            value_at(self.view, self.text, place, 4096, |byte| matches!(byte, b'\n' | b'\r' | b'"' | b'\'' | b',' | b'}' | b'<' | b'`'));
+        let range = value_at(self.view, self.text, place, TOKEN_BYTES_MAX, |byte| {
+            matches!(byte, b'\n' | b'\r' | b'"' | b'\'' | b',' | b'}' | b'<' | b'`')
+        });
         let value = self.text.slice(range.clone());
         let (scheme, secret) = match value.split_once(' ') {
-            Some((scheme, secret)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && scheme.len() < 20 => {
+            Some((scheme, secret))
+                if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') && scheme.len() < SCHEME_BYTES_MAX =>
+            {
                 (scheme, secret.trim_start())
             }
             _ => ("", value),
@@ -320,7 +338,9 @@ impl Reader<'_, '_> {
             && !is_placeholder(secret)
             && (looks_random(secret) || (is_scheme && (looks_chosen(secret) || kind == "basic_auth")))
         {
-            hits.push(Found { range: start..start + secret.len(), kind, why: "authorization header" });
+            let is_cut = secret.len() >= TOKEN_BYTES_MAX - SCHEME_BYTES_MAX;
+            let end = if is_cut { end_of_run(self.text, start + secret.len()) } else { start + secret.len() };
+            hits.push(Found { range: start..end, kind, why: "authorization header" });
         }
     }
 
