@@ -27,7 +27,7 @@ pub use slot::Slot;
 pub use stop::Stop;
 pub use text::{excerpt_around, visible};
 pub use trace::{
-    Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace,
-    last_segment,
+    Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TextKind, TokenUsage, ToolCall,
+    ToolUse, Trace, last_segment,
 };
 pub use vocabulary::{Label, UnknownLabel, vocabulary};

@@ -288,6 +288,17 @@ pub struct Attribute {
     pub value: String,
 }
 
+/// What a text of a trace is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TextKind<'n> {
+    /// Words of people, models and programs.
+    Text,
+    /// The dotted name of an attribute.
+    Key,
+    /// The value of the attribute of this name.
+    ValueOf(&'n str),
+}
+
 /// Tokens of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TokenUsage {
@@ -326,10 +337,10 @@ impl Trace {
 
     /// Calls `visit` with every text that came from the trace and may hold what a user typed, so that it can be replaced.
     ///
-    /// Ids are visited by [`Self::ids_mut`]. With the value of an attribute comes the attribute's name.
-    pub fn texts_mut(&mut self, visit: &mut dyn FnMut(Option<&str>, &mut String)) {
-        self.service.iter_mut().for_each(|text| visit(None, text));
-        self.environment.iter_mut().for_each(|text| visit(None, text));
+    /// Ids are visited by [`Self::ids_mut`].
+    pub fn texts_mut(&mut self, visit: &mut dyn FnMut(TextKind<'_>, &mut String)) {
+        self.service.iter_mut().for_each(|text| visit(TextKind::Text, text));
+        self.environment.iter_mut().for_each(|text| visit(TextKind::Text, text));
         for span in &mut self.spans {
             span.texts_mut(visit);
         }
@@ -362,8 +373,8 @@ impl Span {
     }
 
     /// Every text of the span for replacing; the same texts as [`Span::fields`].
-    pub fn texts_mut(&mut self, visit_named: &mut dyn FnMut(Option<&str>, &mut String)) {
-        let mut visit = |text: &mut String| visit_named(None, text);
+    pub fn texts_mut(&mut self, visit_kind: &mut dyn FnMut(TextKind<'_>, &mut String)) {
+        let mut visit = |text: &mut String| visit_kind(TextKind::Text, text);
         visit(&mut self.name);
         for text in [
             &mut self.status_message,
@@ -406,8 +417,8 @@ impl Span {
             annotation.comment.iter_mut().for_each(&mut visit);
         }
         for attribute in &mut self.attributes {
-            visit_named(None, &mut attribute.key);
-            visit_named(Some(&attribute.key), &mut attribute.value);
+            visit_kind(TextKind::Key, &mut attribute.key);
+            visit_kind(TextKind::ValueOf(&attribute.key), &mut attribute.value);
         }
     }
 

@@ -350,6 +350,13 @@ fn is_binary(message: &[u8]) -> bool {
     !message.starts_with(b"{")
 }
 
+/// A key as a reason shows it. What is no name is not cut: of a half value redaction would not know what it was.
+fn shown_key(key: &str) -> String {
+    const SHOWN_BYTES_MAX: usize = 40;
+    let is_name = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$'));
+    if is_name && key.len() <= SHOWN_BYTES_MAX { key.to_owned() } else { format!("one of {} bytes", key.len()) }
+}
+
 /// One rejection for an object in no known format, which says what was seen. What comes behind its first chunk is only counted.
 fn unrecognised(chunk: &Chunk, first: bool) -> Parsed {
     let (object, records, seen): (&Arc<Object>, u64, String) = match chunk {
@@ -358,7 +365,7 @@ fn unrecognised(chunk: &Chunk, first: bool) -> Parsed {
             let seen = keys.map_or_else(
                 || "it holds no JSON object".to_owned(),
                 |keys| {
-                    let shown: Vec<_> = keys.iter().take(8).map(|key| key.chars().take(40).collect::<String>()).collect();
+                    let shown: Vec<_> = keys.iter().take(8).map(|key| shown_key(key)).collect();
                     format!("its JSON objects have the keys {}", shown.join(", "))
                 },
             );
@@ -366,7 +373,7 @@ fn unrecognised(chunk: &Chunk, first: bool) -> Parsed {
         }
         Chunk::Rows(rows) => {
             let schema = rows.batch.schema();
-            let columns: Vec<_> = schema.fields().iter().take(8).map(|field| field.name().clone()).collect();
+            let columns: Vec<_> = schema.fields().iter().take(8).map(|field| shown_key(field.name())).collect();
             (&rows.object, rows.batch.num_rows() as u64, format!("its columns are {}", columns.join(", ")))
         }
         Chunk::Skipped(object) => (object, 0, String::new()),

@@ -23,7 +23,7 @@ pub use self::detect::{Own, OwnError};
 pub use self::key::{KeyError, RedactionKey};
 use self::texts::Texts;
 use crate::limits::{EXCERPT_CHARS_MAX, MODEL_NAME_CHARS_MAX};
-use crate::model::{Deadline, Draft, Kind, Outcome, OutcomeStream, Rejection, Stage, Stop, TimedOut, Trace, excerpt_around};
+use crate::model::{Deadline, Draft, Kind, Outcome, OutcomeStream, Rejection, Stage, Stop, TextKind, TimedOut, Trace, excerpt_around};
 use crate::pool;
 
 /// Replaces sensitive text by keyed tokens.
@@ -156,7 +156,7 @@ impl Redactor {
         let search = Search::until(&self.own, deadline);
         let planted = self.canaries.as_ref().and_then(|_| canaries::plant(&mut trace));
         let mut texts = Texts::default();
-        trace.texts_mut(&mut |name, text| texts.look_at(name, text, |name, text| Self::find_named(&search, name, text)));
+        trace.texts_mut(&mut |kind, text| texts.look_at(kind, text, |kind, text| Self::find_in_text(&search, kind, text)));
         deadline.check()?;
         let values = Values::new(texts.found.iter().flatten()).map(Arc::new);
         let redacted = texts.redacted(|text, mut hits| {
@@ -197,13 +197,34 @@ impl Redactor {
         self.replace(id, hits);
     }
 
-    /// What is found in a text whose attribute's name says what it is: `enduser.email`, `db.password`.
-    fn find_named(search: &Search<'_>, name: Option<&str>, text: &str) -> Vec<Hit> {
+    fn find_in_text(search: &Search<'_>, kind: TextKind<'_>, text: &str) -> Vec<Hit> {
         const NAMED_BYTES_MAX: usize = 1024;
-        if search.is_over() {
-            return Vec::new();
+        match kind {
+            _ if search.is_over() => Vec::new(),
+            TextKind::ValueOf(name) if text.len() <= NAMED_BYTES_MAX => Self::find_named(search, name, text),
+            TextKind::Text | TextKind::ValueOf(_) => search.find(text),
+            TextKind::Key => Self::find_in_key(search, text),
         }
-        let Some(name) = name.filter(|_| text.len() <= NAMED_BYTES_MAX) else { return search.find(text) };
+    }
+
+    /// What is found in the name of an attribute, and in each of its parts: nested names are joined by dots, which hide a value from its
+    /// detector.
+    fn find_in_key(search: &Search<'_>, key: &str) -> Vec<Hit> {
+        let mut hits = search.find(key);
+        let is_plain = key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_'));
+        if hits.is_empty() && !is_plain {
+            let mut start = 0;
+            for part in key.split('.') {
+                let inner = search.find(part).into_iter();
+                hits.extend(inner.map(|hit| Hit { range: hit.range.start + start..hit.range.end + start, ..hit }));
+                start += part.len() + 1;
+            }
+        }
+        hits
+    }
+
+    /// What is found in a text whose attribute's name says what it is: `enduser.email`, `db.password`.
+    fn find_named(search: &Search<'_>, name: &str, text: &str) -> Vec<Hit> {
         // In quotes where it has none of its own, so that a value of several words stays together.
         let is_quotable = !text.contains(['"', '\\', '\n']);
         let (named, prefix) =
@@ -549,8 +570,8 @@ mod tests {
     #[test]
     fn a_long_value_goes_wherever_it_stands() {
         let value = format!("{}{}", "k7Qx9Zm2".repeat(90), "end5");
-        let text = redacted(&format!("token = '{value}' then '{value}' and not '{}'", value.replace("end5", "and more")));
-        assert_eq!(text.matches("<GENERIC_SECRET:").count(), 2, "{text}");
+        let text = redacted(&format!("token = '{value}' then '{value}' and most of '{}'", value.replace("end5", "and more")));
+        assert!(text.matches("<GENERIC_SECRET:").count() == 3 && !text.contains("k7Qx"), "{text}");
         let key = format!(
             "-----BEGIN RSA PRIVATE KEY-----\n{}",
             "MIIEpAIBAAKCAQEA7Qx9Zm2k7Qx9Zm2k7Qx9Zm2k7Qx9Zm2k7Qx9Zm2k7Qx9Zm2k\n".repeat(300)
@@ -586,6 +607,27 @@ mod tests {
             trace.spans
         );
         assert_eq!(redactor().reference("chat/ada@example.com", false), trace.trace_id);
+    }
+
+    #[test]
+    fn values_in_nested_names_go() {
+        let attribute = |key: &str| Attribute { key: key.into(), value: "x".into() };
+        let keys = ["metadata.4111111111111111.name", "meta.DE89370400440532013000", "tags.ada@example.com.count", "gen_ai.request.model"];
+        let span = Span { attributes: keys.iter().map(|key| attribute(key)).collect(), ..Span::default() };
+        let trace = redactor().trace(Trace { spans: vec![span], ..Trace::default() }, soon()).unwrap();
+        let shown: Vec<&str> = trace.spans[0].attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        for (key, raw) in shown.iter().zip(["4111", "DE89", "ada@"]) {
+            assert!(!key.contains(raw), "{key}");
+        }
+        assert!(shown[0].starts_with("metadata.<CREDIT_CARD:") && shown[0].ends_with(">.name") && shown[3] == keys[3], "{shown:?}");
+    }
+
+    #[test]
+    fn a_piece_of_a_long_value_goes() {
+        let value: String = (0..90).map(|number| format!("{:x}Z", number * 7919 % 65_521)).collect();
+        let text = redacted(&format!("password: '{value}' was cut in the log: {}… twice {}", &value[40..160], &value[10..240]));
+        assert!(!text.contains(&value[60..120]), "{text}");
+        assert_eq!(text.matches("<PASSWORD:").count() + text.matches("<GENERIC_SECRET:").count(), 3, "{text}");
     }
 
     #[test]
@@ -660,6 +702,10 @@ mod tests {
             "<EMAIL:",
             "(phone,",
             "name</th>",
+            "<table><tr><td>password",
+            "name,card,",
+            "AAAAAAAAAAAAAAAAAAAAAAA/",
+            "aGVsbG8gd29ybGQgYW5kIGFsbCB0aGUgcmVzdCBvZiBpdCwgd2hpY2ggZ29lcyBvbiBhbmQgb24g\n",
             "-----BEGIN PRIVATE KEY-----",
             "eyJ",
             "\\\\",
@@ -711,10 +757,11 @@ mod tests {
             // Expressions are compiled when their literals are first met.
             time(&literal, 1_000);
             for part in SIGNS.map(|sign| format!("{literal}{sign}")) {
-                slow.push((time(&part, 4_000), time(&part, 32_000), part));
+                slow.push((time(&part, 16_000), time(&part, 128_000), part));
             }
         }
-        slow.retain(|(short, long, _)| *long > 0.01 + 16.0 * short);
+        // The clock of threads ticks every few milliseconds.
+        slow.retain(|(short, long, _)| *long > 0.1 + 16.0 * short);
         assert!(slow.is_empty(), "seconds for a text, for eight times the text: {slow:?}");
     }
 

@@ -8,6 +8,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::text::{Class, Text};
 
+/// Lines that are decoded together, some 64 KB. A multiple of four, so that what follows begins with a whole group of base64.
+const LINES_MAX: usize = 832;
+
 /// A shorter run holds no value worth hiding.
 pub(super) const RUN_MIN: usize = 16;
 
@@ -25,8 +28,10 @@ pub(super) fn run_at(text: Text<'_>, start: usize) -> Range<usize> {
     let mut end = text.skip(start, usize::MAX, is_run);
     // MIME and PEM wrap at 64 or 76: full lines that belong together.
     let first_line = end - start;
+    let mut lines = 1;
     if matches!(first_line, 60..=76) {
-        while matches!(text.at(end), b'\n' | b'\r') {
+        while matches!(text.at(end), b'\n' | b'\r') && lines < LINES_MAX {
+            lines += 1;
             let from = text.skip(end, 4, |byte| byte.is_ascii_whitespace());
             let to = text.skip(from, 80, is_run);
             if to == from || to - from > first_line {

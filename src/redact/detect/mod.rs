@@ -15,6 +15,7 @@ mod literals;
 mod names;
 mod numbers;
 mod own;
+mod pieces;
 mod repeats;
 mod secrets;
 mod shapes;

@@ -20,7 +20,9 @@ pub(super) fn at_digit(text: Text<'_>, start: usize) -> Option<Found> {
     let (digits, after) = (end - start, text.at(end));
     match after {
         b'.' => found(ip(text, start), "ip").or_else(|| found(mac(text, start), "mac")).or_else(|| found(card(text, start), "credit_card")),
-        b':' => found(mac(text, start), "mac").or_else(|| found(ipv6(text, start), "ip")),
+        b':' => {
+            found(mac(text, start), "mac").or_else(|| found(ipv6(text, start), "ip")).or_else(|| found(card(text, start), "credit_card"))
+        }
         b'-' => {
             found(ssn(text, start), "ssn").or_else(|| found(mac(text, start), "mac")).or_else(|| found(card(text, start), "credit_card"))
         }

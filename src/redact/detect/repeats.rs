@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
+use super::pieces::{LONG_BYTES_MIN, Pieces};
 use super::text::{Text, is_cjk};
 use super::view::View;
 use super::{Found, Hit, Own, Search, in_original, lexicon};
@@ -12,15 +13,13 @@ use super::{Found, Hit, Own, Search, in_original, lexicon};
 /// A shorter value is not looked for elsewhere: it is too likely to be something else.
 const REPEATED_BYTES_MIN: usize = 6;
 
-/// Of a longer value this much is searched for, and the rest compared: an automaton over long values would need much memory.
-const SEARCHED_BYTES_MAX: usize = 512;
-
 /// Values that were found somewhere, to be found wherever else they stand.
 #[derive(Debug)]
 pub(in crate::redact) struct Values {
     automaton: Automaton,
-    /// What follows each beginning that is searched for, and the kind of the value; in the order of the search, longest first.
-    ends: Vec<Vec<(String, &'static str)>>,
+    /// The kind of each value, in the order of the search.
+    kinds: Vec<&'static str>,
+    pieces: Option<Pieces>,
 }
 
 #[derive(Debug)]
@@ -55,19 +54,16 @@ impl Values {
         if values.is_empty() {
             return None;
         }
-        let mut by_beginning: BTreeMap<&str, Vec<(String, &'static str)>> = BTreeMap::new();
-        // In reverse order, a value comes before those that it begins with.
-        for (value, kind) in values.into_iter().rev() {
-            let (beginning, end) = value.split_at(value.floor_char_boundary(SEARCHED_BYTES_MAX));
-            by_beginning.entry(beginning).or_default().push((end.to_owned(), kind));
-        }
-        let automaton = if by_beginning.len() <= EACH_MAX {
-            Automaton::Each(by_beginning.keys().map(|value| memchr::memmem::Finder::new(value.as_bytes()).into_owned()).collect())
+        let (long, short): (BTreeMap<&str, _>, BTreeMap<&str, _>) =
+            values.into_iter().partition(|(value, _)| value.len() >= LONG_BYTES_MIN);
+        let automaton = if short.len() <= EACH_MAX {
+            Automaton::Each(short.keys().map(|value| memchr::memmem::Finder::new(value.as_bytes()).into_owned()).collect())
         } else {
             // Building costs more than searching: no automaton that takes long to make.
-            Automaton::Together(AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(by_beginning.keys()).ok()?)
+            Automaton::Together(AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(short.keys()).ok()?)
         };
-        Some(Self { automaton, ends: by_beginning.into_values().collect() })
+        let pieces = Pieces::new(long.into_iter().map(|(value, kind)| (value.to_owned(), kind)).collect());
+        Some(Self { automaton, kinds: short.into_values().collect(), pieces })
     }
 
     /// Whether one of the values stands in `raw`, as whole words.
@@ -93,35 +89,34 @@ impl Values {
         let mut found = Vec::new();
         match &self.automaton {
             Automaton::Each(finders) => {
-                for (finder, ends) in finders.iter().zip(&self.ends) {
+                for (finder, kind) in finders.iter().zip(&self.kinds) {
                     let len = finder.needle().len();
                     let places = finder.find_iter(text.bytes()).take_while(|_| !search.is_over());
-                    found.extend(places.filter_map(|at| ends.iter().find_map(|end| repeated(text, at..at + len, end))));
+                    found.extend(places.filter_map(|at| repeated(text, at..at + len, kind)));
                 }
             }
             Automaton::Together(automaton) => {
                 // Values overlap where one is a part of another.
                 for hit in automaton.find_overlapping_iter(text.0).take_while(|_| !search.is_over()) {
-                    let mut ends = self.ends.get(hit.pattern().as_usize()).into_iter().flatten();
-                    found.extend(ends.find_map(|end| repeated(text, hit.range(), end)));
+                    let kind = self.kinds.get(hit.pattern().as_usize()).copied().unwrap_or_default();
+                    found.extend(repeated(text, hit.range(), kind));
                 }
             }
+        }
+        if let Some(pieces) = &self.pieces {
+            pieces.find(text, search, &mut found);
         }
         found
     }
 }
 
-/// A place of a value that was found elsewhere, where it stands as a whole word: its beginning is in `beginning`, and `end` follows.
-fn repeated(text: Text<'_>, beginning: Range<usize>, (end, kind): &(String, &'static str)) -> Option<Found> {
-    if !text.rest(beginning.end).starts_with(end.as_str()) {
-        return None;
-    }
-    let range = beginning.start..beginning.end + end.len();
+/// A place of a value that was found elsewhere, where it stands as a whole word.
+fn repeated(text: Text<'_>, range: Range<usize>, kind: &'static str) -> Option<Found> {
     let starts = text.starts_word(range.start) || text.char_at(range.start).is_some_and(is_cjk);
     let ends = text.ends_word(range.end) || text.char_before(range.end).is_some_and(is_cjk);
     // A name inside an identifier, a path of code or a token is none.
     let is_code = matches!(text.before(range.start), b'<' | b'_' | b'$') || (text.at(range.end) == b':' && text.at(range.end + 1) == b':');
-    (starts && ends && !(is_code && *kind == "person")).then_some(Found { range, kind, why: "found elsewhere too" })
+    (starts && ends && !(is_code && kind == "person")).then_some(Found { range, kind, why: "found elsewhere too" })
 }
 
 /// Puts hits in order; those that overlap become one.

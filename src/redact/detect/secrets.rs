@@ -135,9 +135,11 @@ impl SecretRule {
         }
         if let Some(found) = self.value(window) {
             let range = if found.start == 0 { from..start + found.end } else { start + found.start..start + found.end };
+            if self.random && !looks_random(text.slice(range.clone())) {
+                return None;
+            }
             let is_cut = found.end == window.len();
-            let range = if is_cut { range.start..end_of_run(text, range.end) } else { range };
-            return (!self.random || looks_random(text.slice(range.clone()))).then_some(range);
+            return Some(if is_cut { range.start..end_of_run(text, range.end) } else { range });
         }
         let joined = Joined::new(window)?;
         let found = self.value(&joined.text)?;

@@ -168,6 +168,8 @@ fn decoded_at(bytes: &[u8], at: usize, is_mail: bool, left: &str) -> Option<Deco
                     let plain = char::from_u32(u32::from(sign) - 0xfee0)?;
                     Some(Decoded { raw_len: sign.len_utf8(), sign: Some(plain) })
                 }
+                // Quotes of print.
+                '\u{201c}'..='\u{201f}' | '«' | '»' => Some(Decoded { raw_len: sign.len_utf8(), sign: Some('"') }),
                 '\u{2010}' | '\u{2011}' | '\u{2212}' => Some(Decoded { raw_len: sign.len_utf8(), sign: Some('-') }),
                 _ => is_invisible(sign).then(|| Decoded { raw_len: sign.len_utf8(), sign: None }),
             }
@@ -318,6 +320,7 @@ mod tests {
             ("Th%C3%A9r%C3%A8se%20L", "Thérèse L"),
             ("t%2540x.de", "t@x.de"),
             ("a&#64;b&amp;c", "a@b&c"),
+            ("“a” «b» „c“ it’s", "\"a\" \"b\" \"c\" it’s"),
             ("py\u{200b}pi\u{2060}-A", "pypi-A"),
             ("\u{1b}[31mred\u{1b}[0m", "red"),
             ("quoted-printable mail=40x.de and=\n more", "quoted-printable mail@x.de and more"),

@@ -25,12 +25,17 @@ pub(super) fn by_words(
         }
         if at >= run_end && !matches!(class, Class::Wide | Class::Cjk) {
             run_end = text.skip(at, usize::MAX, encoded::is_run);
-            if run_end - at >= encoded::RUN_MIN
-                && let Some(found) = long_run(text, search, at, run_end, depth)
-            {
-                at = found.range.end;
-                hits.push(found);
-                continue;
+            if run_end - at >= encoded::RUN_MIN {
+                match long_run(text, search, at, run_end, depth) {
+                    Run::Sensitive(found) => {
+                        at = found.range.end;
+                        hits.push(found);
+                        continue;
+                    }
+                    // The lines that it goes on over were looked through too.
+                    Run::Harmless(end) => run_end = run_end.max(end),
+                    Run::Unknown => {}
+                }
             }
         }
         match class {
@@ -83,10 +88,19 @@ pub(super) fn by_words(
     }
 }
 
+/// What a long run of letters and digits is.
+enum Run {
+    Sensitive(Found),
+    /// Encoded text up to this place without anything sensitive.
+    Harmless(usize),
+    /// Nothing that is known.
+    Unknown,
+}
+
 /// Wallets, tokens without a prefix, and encoded text in a run of letters and digits.
-fn long_run(text: Text<'_>, search: &Search<'_>, start: usize, end: usize, depth: usize) -> Option<Found> {
+fn long_run(text: Text<'_>, search: &Search<'_>, start: usize, end: usize, depth: usize) -> Run {
     if !text.starts_word(start) {
-        return None;
+        return Run::Unknown;
     }
     let word_end = text.skip(start, 128, |byte| byte.is_ascii_alphanumeric());
     if text.ends_word(word_end)
@@ -94,14 +108,16 @@ fn long_run(text: Text<'_>, search: &Search<'_>, start: usize, end: usize, depth
             .or_else(|| shapes::twilio_key(text, start..word_end))
             .or_else(|| shapes::discord_token(text, start, end))
     {
-        return Some(found);
+        return Run::Sensitive(found);
     }
     if depth >= DEPTH_MAX {
-        return None;
+        return Run::Unknown;
     }
     let run = encoded::run_at(text, start);
-    let decoded = encoded::decoded(text.slice(run.clone()))?;
+    let Some(decoded) = encoded::decoded(text.slice(run.clone())) else { return Run::Unknown };
     let inner = search.find_deep(&decoded, depth + 1);
-    let kind = inner.iter().max_by_key(|hit| hit.range.len())?.kind;
-    Some(Found { range: run, kind, why: "inside an encoded text" })
+    match inner.iter().max_by_key(|hit| hit.range.len()) {
+        Some(hit) => Run::Sensitive(Found { range: run, kind: hit.kind, why: "inside an encoded text" }),
+        None => Run::Harmless(run.end),
+    }
 }
