@@ -390,10 +390,12 @@ impl Prepared {
         let schema = PatternSchema::new(run_id)?;
         let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
         let (canaries, key_made_at) = (self.canaries.clone(), self.key_made_at.clone());
+        let embedded = self.embedded.clone();
         let Traces { traces, fatal, spill } = self.traces(progress, look, stop)?;
         let candidates = candidates(traces, finished, &progress.done);
         let drafts = analyze::drafts(candidates, analyzer, timeout, Arc::clone(&counts), stop.clone());
         let drafts = redact::drafts(drafts, &redactor);
+        let drafts = analyze::disarmed(drafts, embedded);
         let patterns = validate::patterns(drafts, schema);
         let outcomes = redact::reasons(patterns, &redactor);
         let outcomes = counted(outcomes, &progress.done);

@@ -5,6 +5,7 @@
 
 mod budget;
 mod counts;
+mod disarm;
 pub mod embedded;
 mod evidence;
 pub mod llm;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 
 pub use self::budget::{Deadline, TimedOut};
 pub use self::counts::{AnalyzeCounts, Spent};
+pub use self::disarm::disarmed;
 use self::evidence::Grounding;
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
 use crate::model::{Answered, Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage, Stop, UnusableAnswer};
