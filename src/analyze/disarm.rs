@@ -86,9 +86,10 @@ fn replaced<'t>(text: &'t str, places: &[Range<usize>], is_own: &dyn Fn(&str) ->
     Cow::Owned(out)
 }
 
-/// An expression of this module; one that does not compile finds nothing, which a test rules out.
+/// An expression of this module; one that does not compile finds nothing, which a test rules out. Boundaries of words are those of ASCII:
+/// Unicode's leave the fast automaton at the first character that is none.
 fn expression(text: &str) -> Option<Regex> {
-    Regex::new(text).ok()
+    Regex::new(&text.replace(r"\b", r"(?-u:\b)")).ok()
 }
 
 /// Addresses: with a scheme, with `www.`, or a host of a common domain.
@@ -150,21 +151,7 @@ fn defanged(address: &str) -> String {
 /// Commands: in code, behind a prompt, or in a sentence with arguments that no sentence has.
 fn commands_in(text: &str) -> Vec<Range<usize>> {
     static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"```[^`]*```|`[^`\n]+`"));
-    static BEGINNING: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(concat!(
-            // Behind a prompt, whatever it is.
-            r"(?m)^[ \t]*(?:\$|PS[^>\n]{0,40}>|[A-Z]:\\[^>\n]{0,40}>)[ \t]+\S",
-            // With a flag, a path, a redirection, a quotation.
-            r"|\b(?:sudo|doas|curl|wget|ba?sh|zsh|ksh|powershell|pwsh|cmd(?:\.exe)?|iex|iwr|Invoke-[A-Z]\w+|Start-Process|ssh|scp|sftp|rsync|nc|ncat|netcat|telnet|python[23]?|node|deno|perl|ruby|php|osascript|rm|mv|cp|dd|chmod|chown|chattr|kill|pkill|killall|crontab|iptables|eval|exec|source|xargs|openssl|base64|certutil|bitsadmin|mshta|rundll32|regsvr32|schtasks|psql|mysql|redis-cli|sqlite3|pip3?|pipx|uvx?|npm|npx|pnpm|yarn|bunx?|git|docker|podman|kubectl|helm|aws|gcloud|gsutil)[ \t]+(?:--?[A-Za-z]|[~./$<>|&\x22'(]|\S*[/=$|&;~\\]|https?:)",
-            // With the word of a tool that installs, starts or removes something.
-            r"|\b(?:sudo[ \t]+)?(?:pip3?|pipx|uv|npm|pnpm|yarn|brew|conda|apt|apt-get|yum|dnf|apk|gem|cargo|snap|choco|winget)[ \t]+(?:-\S+[ \t]+)*(?:install|add|remove|uninstall|upgrade|update|exec|i)[ \t]+[\w@.\[-]",
-            r"|\b(?:npx|uvx|bunx|pipx[ \t]+run)[ \t]+[@\w][\w./@-]+",
-            r"|\b(?:docker|podman)[ \t]+(?:run|exec|pull|rm|rmi|kill)[ \t]+\S|\bkubectl[ \t]+(?:apply|delete|exec|create|patch|scale|drain|edit|run)[ \t]+\S|\bgit[ \t]+(?:clone|push|reset|checkout|clean|rm|apply|config)[ \t]+\S|\bterraform[ \t]+(?:apply|destroy)\b|\bsystemctl[ \t]+(?:start|stop|restart|enable|disable|mask)[ \t]+\S|\bgo[ \t]+(?:get|install|run)[ \t]+\S*[./]|\bchmod[ \t]+[0-7+ugoa]",
-            // Into a shell.
-            r"|\|[ \t]*(?:sudo[ \t]+)?(?:ba|z|k|da)?sh\b|\|[ \t]*(?:iex|python3?|perl|node)\b|\$\([^)\n]+\)",
-            r"|\brm[ \t]+-[rf]+|:\(\)[ \t]*\{",
-        ))
-    });
+    static BEGINNING: LazyLock<Option<Regex>> = LazyLock::new(|| expression(&BEGINNINGS.join("|")));
     let (Some(code), Some(beginning)) = (&*CODE, &*BEGINNING) else { return Vec::new() };
     let mut found: Vec<Range<usize>> = Vec::new();
     if text.contains('`') {
@@ -181,112 +168,59 @@ fn commands_in(text: &str) -> Vec<Range<usize>> {
     found
 }
 
+/// How commands begin in a sentence.
+const BEGINNINGS: [&str; 8] = [
+    // Behind a prompt, whatever it is.
+    r"(?m)^[ \t]*(?:\$|PS[^>\n]{0,40}>|[A-Z]:\\[^>\n]{0,40}>)[ \t]+\S",
+    // With a flag, a path, a redirection, a quotation.
+    concat!(
+        r"\b(?:sudo|doas|curl|wget|ba?sh|zsh|ksh|powershell|pwsh|cmd(?:\.exe)?|iex|iwr|Invoke-[A-Z]\w+|Start-Process|ssh|scp|sftp|rsync|nc|ncat",
+        r"|netcat|telnet|python[23]?|node|deno|perl|ruby|php|osascript|rm|mv|cp|dd|chmod|chown|chattr|kill|pkill|killall|crontab|iptables|eval",
+        r"|exec|source|xargs|openssl|base64|certutil|bitsadmin|mshta|rundll32|regsvr32|schtasks|psql|mysql|redis-cli|sqlite3|pip3?|pipx|uvx?",
+        r"|npm|npx|pnpm|yarn|bunx?|git|docker|podman|kubectl|helm|aws|gcloud|gsutil)[ \t]+",
+        r"(?:--?[A-Za-z]|[~./$<>|&\x22'(]|\S*[/=$|&;~\\]|https?:)",
+    ),
+    // With the word of a tool that installs, starts or removes something.
+    concat!(
+        r"\b(?:pip3?|pipx|uv|npm|pnpm|yarn|brew|conda|apt|apt-get|yum|dnf|apk|gem|cargo|snap|choco|winget)[ \t]+(?:-\S+[ \t]+)*",
+        r"(?:install|add|remove|uninstall|upgrade|update|exec|i)[ \t]+[\w@.\[-]",
+    ),
+    r"\b(?:npx|uvx|bunx|pipx[ \t]+run)[ \t]+[@\w][\w./@-]+",
+    concat!(
+        r"\b(?:docker|podman)[ \t]+(?:run|exec|pull|rm|rmi|kill)[ \t]+\S",
+        r"|\bkubectl[ \t]+(?:apply|delete|exec|create|patch|scale|drain|edit|run)[ \t]+\S",
+        r"|\bgit[ \t]+(?:clone|push|reset|checkout|clean|rm|apply|config)[ \t]+\S",
+        r"|\bterraform[ \t]+(?:apply|destroy)\b|\bsystemctl[ \t]+(?:start|stop|restart|enable|disable|mask)[ \t]+\S",
+    ),
+    r"\bgo[ \t]+(?:get|install|run)[ \t]+\S*[./]|\bchmod[ \t]+[0-7+ugoa]",
+    // Into a shell.
+    r"\|[ \t]*(?:sudo[ \t]+)?(?:ba|z|k|da)?sh\b|\|[ \t]*(?:iex|python3?|perl|node)\b|\$\([^)\n]+\)",
+    r"\brm[ \t]+-[rf]+|:\(\)[ \t]*\{",
+];
+
+/// Programs that run something, install something or talk to something.
+const PROGRAMS: &str = "\
+    sudo doas curl wget bash sh zsh ksh powershell pwsh cmd cmd.exe iex iwr ssh scp sftp rsync nc ncat netcat telnet python \
+    python2 python3 node deno bun bunx perl ruby php osascript rm mv cp dd mkfs chmod chown chattr ln kill pkill killall \
+    systemctl service launchctl crontab iptables ufw eval exec source export env xargs tee echo cat openssl base64 certutil \
+    bitsadmin mshta rundll32 regsvr32 reg schtasks psql mysql redis-cli mongo mongosh sqlite3 make open xdg-open start \
+    terraform ansible helm aws gcloud gsutil pip pip3 pipx uv uvx npm npx pnpm yarn brew conda apt apt-get yum dnf apk \
+    pacman snap gem cargo go git gh docker podman kubectl choco winget";
+
 /// Whether code is something to run: its first word is a program's. Most code in a sentence is a name or a value.
 fn is_command(code: &str) -> bool {
-    const PROGRAMS: [&str; 85] = [
-        "sudo",
-        "doas",
-        "curl",
-        "wget",
-        "bash",
-        "sh",
-        "zsh",
-        "ksh",
-        "powershell",
-        "pwsh",
-        "cmd",
-        "cmd.exe",
-        "iex",
-        "iwr",
-        "ssh",
-        "scp",
-        "sftp",
-        "rsync",
-        "nc",
-        "ncat",
-        "netcat",
-        "telnet",
-        "python",
-        "python2",
-        "python3",
-        "node",
-        "deno",
-        "bun",
-        "bunx",
-        "perl",
-        "ruby",
-        "php",
-        "osascript",
-        "rm",
-        "mv",
-        "cp",
-        "dd",
-        "mkfs",
-        "chmod",
-        "chown",
-        "chattr",
-        "ln",
-        "kill",
-        "pkill",
-        "killall",
-        "systemctl",
-        "service",
-        "launchctl",
-        "crontab",
-        "iptables",
-        "ufw",
-        "eval",
-        "exec",
-        "source",
-        "export",
-        "env",
-        "xargs",
-        "tee",
-        "echo",
-        "cat",
-        "openssl",
-        "base64",
-        "certutil",
-        "bitsadmin",
-        "mshta",
-        "rundll32",
-        "regsvr32",
-        "reg",
-        "schtasks",
-        "psql",
-        "mysql",
-        "redis-cli",
-        "mongo",
-        "mongosh",
-        "sqlite3",
-        "make",
-        "open",
-        "xdg-open",
-        "start",
-        "terraform",
-        "ansible",
-        "helm",
-        "aws",
-        "gcloud",
-        "gsutil",
-    ];
-    const TOOLS: [&str; 28] = [
-        "pip", "pip3", "pipx", "uv", "uvx", "npm", "npx", "pnpm", "yarn", "brew", "conda", "apt", "apt-get", "yum", "dnf", "apk", "pacman",
-        "snap", "gem", "cargo", "go", "git", "gh", "docker", "podman", "kubectl", "choco", "winget",
-    ];
+    const SHELLS: [&str; 7] = ["bash", "sh", "shell", "zsh", "console", "powershell", "cmd"];
     let code = code.trim_matches('`').trim();
     // A fence names its language.
-    let languages = ["bash", "sh", "shell", "zsh", "console", "powershell", "cmd"];
-    if languages.iter().any(|language| code.strip_prefix(language).is_some_and(|rest| rest.starts_with('\n'))) {
+    if SHELLS.iter().any(|shell| code.strip_prefix(shell).is_some_and(|rest| rest.starts_with('\n'))) {
         return true;
     }
     code.lines().any(|line| {
         let mut words = line.trim().trim_start_matches(['$', '>', '%', '#']).split_whitespace();
         let first = words.next().unwrap_or_default();
         let first = first.rsplit(['/', '\\']).next().unwrap_or_default();
-        let has_arguments = words.next().is_some();
-        let runs = has_arguments && (PROGRAMS.contains(&first) || TOOLS.contains(&first) || first.starts_with("Invoke-"));
-        runs || line.contains("| sh") || line.contains("| bash") || line.contains("$(")
+        let is_program = PROGRAMS.split(' ').any(|program| program == first) || first.starts_with("Invoke-");
+        (is_program && words.next().is_some()) || line.contains("| sh") || line.contains("| bash") || line.contains("$(")
     })
 }
 

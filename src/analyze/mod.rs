@@ -237,7 +237,8 @@ async fn rejection(trace: &Arc<RedactedTrace>, error: &AnalyzeError, settings_di
     let Some(settings_digest) = settings_digest.filter(|_| error.kind().is_of_answer()) else { return rejection };
     let of = Arc::clone(trace);
     let content_digest = pool::run(move || of.digest()).await;
-    Rejection { answered: Some(Answered { content_digest, settings_digest: settings_digest.to_owned() }), ..rejection }
+    let answered = Answered { content_digest, settings_digest: settings_digest.to_owned() };
+    Rejection { answered: Some(Box::new(answered)), ..rejection }
 }
 
 #[cfg(test)]

@@ -228,7 +228,7 @@ pub struct Rejection {
     /// True where `trace_ref` is a place and no trace id.
     pub is_place: bool,
     /// Where there was an answer, which was paid for and could not be used.
-    pub answered: Option<Answered>,
+    pub answered: Option<Box<Answered>>,
 }
 
 impl Rejection {

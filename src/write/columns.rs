@@ -197,7 +197,7 @@ fn evidence(rows: &[PatternRow]) -> ArrayRef {
 /// touches one bucket.
 pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<RecordBatch, ArrowError> {
     let now = chrono::Utc::now().timestamp_micros();
-    let answered = |of: fn(&Answered) -> &str| optional_texts(rows.iter().map(|row| row.answered.as_ref().map(of)));
+    let answered = |of: fn(&Answered) -> &str| optional_texts(rows.iter().map(|row| row.answered.as_deref().map(of)));
     let columns = vec![
         texts(rows.iter().map(|row| row.trace_ref.as_str())),
         texts(rows.iter().map(|row| row.stage.as_str())),

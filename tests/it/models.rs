@@ -789,14 +789,16 @@ fn a_refused_region_costs_one_request() {
     }
 }
 
+/// Where a server puts an answer, as a message.
+type AnswerAt = (&'static str, fn(String) -> Value);
+
 #[test]
 fn answers_in_unusual_places_are_read() {
     let said = |message: Value| {
         json!({"choices": [{"message": message, "finish_reason": "stop"}], "model": "m",
         "usage": {"prompt_tokens": TOKENS.0, "completion_tokens": TOKENS.1}})
     };
-    type Place = (&'static str, fn(String) -> Value);
-    let places: [Place; 4] = [
+    let places: [AnswerAt; 4] = [
         ("reasoning_content", |answer| json!({"content": null, "reasoning_content": answer})),
         (
             "parts",

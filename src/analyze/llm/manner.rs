@@ -1,7 +1,7 @@
 //! How a question is put: which parameters go with it. What a provider or a model refuses is renamed or left out, once, and that is remembered
 //! for the run.
 //!
-//! The words are those with which OpenAI, Azure, vLLM, llama.cpp, Ollama, LiteLLM, Mistral, Groq, DeepSeek, OpenRouter and Gemini refuse.
+//! The words are those with which `OpenAI`, Azure, vLLM, llama.cpp, Ollama, `LiteLLM`, Mistral, Groq, `DeepSeek`, `OpenRouter` and Gemini refuse.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -132,7 +132,7 @@ impl Manner {
         let feature = Feature::ALL.into_iter().find(|feature| feature.words().iter().any(|word| name.contains(word)));
         match feature {
             Some(feature) => self.without(feature, said, tokens),
-            None if name.ends_with(".role") => self.without(Feature::System, said, tokens),
+            None if name.rsplit('.').next() == Some("role") => self.without(Feature::System, said, tokens),
             None => self,
         }
     }

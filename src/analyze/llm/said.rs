@@ -1,4 +1,4 @@
-//! What a provider says when it refuses, in whatever shape: OpenAI's `error`, the problem lists of FastAPI (vLLM, Mistral), Ollama's bare text.
+//! What a provider says when it refuses, in whatever shape: OpenAI's `error`, the problem lists of `FastAPI` (vLLM, Mistral), Ollama's bare text.
 
 use reqwest::StatusCode;
 use serde_json::Value;
