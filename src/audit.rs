@@ -46,12 +46,13 @@ const TABLES: [(&str, &str, &[&str]); 3] = [
             "analyzer",
             "source_uri",
             "content_digest",
+            "settings_digest",
             "run_id",
             "schema_version",
             "bucket",
         ],
     ),
-    ("errors", "trace_ref", &["trace_ref", "stage", "kind", "source_uri", "run_id", "bucket"]),
+    ("errors", "trace_ref", &["trace_ref", "stage", "kind", "source_uri", "run_id", "content_digest", "settings_digest", "bucket"]),
     ("runs", "run_id", &["run_id", "status", "skipped_objects", "redaction_key_id", "bucket"]),
 ];
 

@@ -650,6 +650,44 @@ mod tests {
         assert!(staged.len() == 6 && staged.iter().all(|files| *files > 0), "{staged:?}");
     }
 
+    /// What is known of the answer for a trace by a run of this job that looks for those of these settings in the table.
+    async fn unusable(output: &Url, run_id: &str, reuse: Option<&str>) -> Option<UnusableAnswer> {
+        let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: reuse.map(str::to_owned) };
+        let writer = Writer::begin(output, run_id, options, Arc::default()).await.unwrap();
+        let finished = writer.finished();
+        assert_eq!(finished.unusable("t1", "another content"), None);
+        let found = finished.unusable("t1", "content");
+        writer.staging.die("another-job").await;
+        found
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_could_not_be_used_is_known_after_a_commit_and_after_a_kill() {
+        use crate::model::{Answered, Kind, Stage};
+        for killed in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let output = Url::from_directory_path(folder.path()).unwrap();
+            let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: None };
+            let mut writer = Writer::begin(&output, "a-run", options, Arc::default()).await.unwrap();
+            let answered = Answered { content_digest: "content".into(), settings_digest: "settings".into() };
+            let rejection = Rejection::of_trace("t1", "a.jsonl", Stage::Analyze, Kind::AnswerOffSchema, "title must be a string");
+            let rejection = Rejection { answered: Some(Box::new(answered)), ..rejection };
+            let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
+            summary.received = 1;
+            writer.outcomes(futures::stream::iter([Err(rejection)]).boxed(), &mut summary, &Stop::default()).await.unwrap();
+            if killed {
+                writer.staging.die("a-job").await;
+            } else {
+                writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
+            }
+            let wanted = Some(UnusableAnswer { kind: Kind::AnswerOffSchema, reason: "title must be a string".into() });
+            if !killed {
+                assert_eq!(unusable(&output, "b-run", Some("other settings")).await, None);
+            }
+            assert_eq!(unusable(&output, "c-run", Some("settings")).await, wanted, "killed: {killed}");
+        }
+    }
+
     #[tokio::test]
     async fn a_place_stays_taken_whichever_way_its_pattern_is_staged() {
         let output = tempfile::tempdir().unwrap();

@@ -56,7 +56,7 @@ impl Asked {
         let pointers = ["/contents/0/parts/1/text", "/contents/0/parts/0/text", "/messages/1/content", "/messages/0/content"];
         let text = pointers.iter().find_map(|pointer| self.body.pointer(pointer)?.as_str()).unwrap_or_default();
         // Behind the instructions, where they do not stand apart.
-        text.rfind("The random word is ").and_then(|at| text.get(at..)).unwrap_or(text)
+        text.find("The random word is ").and_then(|at| text.get(at..)).unwrap_or(text)
     }
 
     pub(crate) fn schema(&self) -> &Value {
