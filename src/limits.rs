@@ -121,6 +121,23 @@ pub const TRACE_SPANS_SHOWN_MAX: usize = 400;
 /// Bytes of a provider's answer.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of an answer that are read as JSON without the pool: a tenth of a millisecond.
+pub const ANSWER_BYTES_PARSED_AT_ONCE_MAX: usize = 32 * 1024;
+
+/// Tokens that a provider can have counted for one request: the largest context windows have two million. Higher counts are a defect of the
+/// provider, and are estimated instead.
+pub const TOKENS_COUNTED_MAX: u64 = 4_000_000;
+
+/// Time between two requests to a model, whatever limits and counts say, so that a run never stands still.
+pub const REQUEST_INTERVAL_MAX: std::time::Duration = std::time::Duration::from_mins(10);
+
+/// Traces in a row without a usable answer after which a model is not asked any more in a run. Of a small model that fails at three of ten
+/// traces, ten in a row are met once in 200,000.
+pub const ANSWERS_USELESS_IN_A_ROW_MAX: u32 = 10;
+
+/// Traces in a row without a usable answer after which unusable ones are not asked for a second time.
+pub const ANSWERS_REPAIRED_IN_A_ROW_MAX: u32 = 3;
+
 /// Time that one trace may take in the analyzer; `--trace-timeout` overrides it.
 pub const TRACE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -141,6 +158,9 @@ pub const DIALOGUE_TURNS_MAX: usize = 2_000;
 
 /// Bytes of a dialogue in which signals are looked for: a few milliseconds of work.
 pub const DIALOGUE_TEXT_BYTES: usize = 1024 * 1024;
+
+/// Different reasons for falling back that the run summary names; what comes after is counted by kind.
+pub const REASONS_MAX: usize = 50;
 
 /// Failures that the run summary names; all of them stand in `errors`.
 pub const SUMMARY_FAILURES_MAX: usize = 10_000;

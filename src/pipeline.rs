@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
 use crate::analyze::llm::{ConnectError, Estimator, Llm};
-use crate::analyze::{self, AnalyzeCounts, Analyzer};
+use crate::analyze::{self, AnalyzeCounts, Analyzer, Candidate};
 use crate::config::{AnalysisConfig, Excerpts, KeySource, RunConfig};
-use crate::model::{ExitReason, Fatal, OutcomeStream, PATTERN_SCHEMA_VERSION, RunStatus, RunSummary, Stop, text_key};
+use crate::model::{ExitReason, Fatal, OutcomeStream, PATTERN_SCHEMA_VERSION, ReasonCount, RunStatus, RunSummary, Stop, text_key};
 use crate::parse::{self, AssembleOptions, Bodies, Format, ParseCounts, SpillFolder};
+use crate::pool;
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
 use crate::select::{self, Selection};
@@ -196,6 +197,9 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     };
     let spent = analysis.counts.spent();
     (summary.input_tokens, summary.output_tokens, summary.cost_usd) = (spent.input_tokens, spent.output_tokens, spent.cost_usd);
+    summary.answers_estimated = analysis.counts.answers_estimated();
+    summary.analyzers = analysis.counts.analyzers();
+    summary.fallbacks = analysis.refusal.redacted(analysis.counts.fallbacks());
     summary.skipped_objects = parse.skipped_objects();
     summary.objects_read = read.objects.load(Ordering::Relaxed);
     summary.bytes_read = read.bytes.load(Ordering::Relaxed);
@@ -212,6 +216,10 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     }
     if summary.status == RunStatus::Complete && parse.annotations_unused() > 0 {
         tracing::warn!(count = parse.annotations_unused(), "annotations or scores name spans or traces that are not in the input");
+    }
+    if !summary.fallbacks.is_empty() && summary.analyzers.iter().all(|count| count.analyzer == "embedded") {
+        let traces: u64 = summary.fallbacks.iter().map(|count| count.traces).sum();
+        tracing::warn!("the model answered none of {traces} traces; the embedded analyzer took them, and the summary says why");
     }
     let canary_missed = analysis.canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
     if summary.records_read == 0 && summary.status == RunStatus::Complete && !config.analysis.allow_empty {
@@ -280,6 +288,13 @@ impl Refusal {
         let mut reason = self.counts.fatal()?;
         self.redactor.redact(&mut reason);
         Some(reason)
+    }
+
+    fn redacted(&self, mut counts: Vec<ReasonCount>) -> Vec<ReasonCount> {
+        for count in &mut counts {
+            self.redactor.redact(&mut count.reason);
+        }
+        counts
     }
 }
 
@@ -375,10 +390,12 @@ impl Prepared {
         let schema = PatternSchema::new(run_id)?;
         let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
         let (canaries, key_made_at) = (self.canaries.clone(), self.key_made_at.clone());
+        let embedded = self.embedded.clone();
         let Traces { traces, fatal, spill } = self.traces(progress, look, stop)?;
-        let unfinished = without_finished(traces, finished, &progress.done);
-        let drafts = analyze::drafts(unfinished, analyzer, timeout, Arc::clone(&counts), stop.clone());
+        let candidates = candidates(traces, finished, &progress.done);
+        let drafts = analyze::drafts(candidates, analyzer, timeout, Arc::clone(&counts), stop.clone());
         let drafts = redact::drafts(drafts, &redactor);
+        let drafts = analyze::disarmed(drafts, embedded);
         let patterns = validate::patterns(drafts, schema);
         let outcomes = redact::reasons(patterns, &redactor);
         let outcomes = counted(outcomes, &progress.done);
@@ -428,20 +445,23 @@ pub struct Traces {
     spill: SpillFolder,
 }
 
-/// Leaves out traces whose pattern is there already.
-fn without_finished(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, done: &Arc<AtomicU64>) -> OutcomeStream<RedactedTrace> {
+/// Leaves out traces whose pattern is there already, and notes of the others what was wrong with an answer that was paid for.
+fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, done: &Arc<AtomicU64>) -> OutcomeStream<Candidate> {
     if finished.is_empty() {
-        return traces;
+        return traces.map(|trace| trace.map(Candidate::from)).boxed();
     }
     let done = Arc::clone(done);
-    traces
-        .filter(move |trace| {
-            let is_there = |trace: &RedactedTrace| finished.has(&trace.trace_id, &trace.digest(), trace.spans.len(), &trace.source.uri);
-            let is_finished = trace.as_ref().is_ok_and(is_there);
-            done.fetch_add(u64::from(is_finished), Ordering::Relaxed);
-            std::future::ready(!is_finished)
-        })
-        .boxed()
+    // The digest of a long trace takes a while.
+    let looked_up = pool::stage(traces, move |trace: RedactedTrace| {
+        let digest = trace.digest();
+        if finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri) {
+            done.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let earlier = finished.unusable(&trace.trace_id, &digest);
+        Ok(Some(Candidate { trace, earlier }))
+    });
+    looked_up.filter_map(|candidate| std::future::ready(candidate.transpose())).boxed()
 }
 
 /// What stands in files of detectors, which were read already.

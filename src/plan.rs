@@ -19,7 +19,7 @@ pub struct Plan {
     pub model: Option<String>,
     /// Traces about which it would be asked.
     pub traces: u64,
-    /// Traces whose pattern is there already.
+    /// Traces whose pattern is there already, or whose answer was paid for and could not be used.
     pub unchanged: u64,
     /// Traces that the selection leaves out.
     pub filtered: u64,
@@ -73,7 +73,9 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
     let (timeout, looking) = (config.trace_timeout, estimator.clone());
     let traces = std::mem::replace(traces, futures::stream::empty().boxed());
     let mut looked_at = pool::stage(traces, move |trace| {
-        if finished.has(&trace.trace_id, &trace.digest(), trace.spans.len(), &trace.source.uri) {
+        let digest = trace.digest();
+        let is_there = finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri);
+        if is_there || finished.unusable(&trace.trace_id, &digest).is_some() {
             return Ok(Seen::Unchanged);
         }
         let estimate = pool::guarded(|| looking.of(&trace, Deadline::after(timeout))).ok().flatten();

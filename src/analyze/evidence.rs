@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::{Deadline, TimedOut};
 use crate::model::{Draft, Evidence, EvidenceKind, Span, Trace, excerpt_around};
 
 /// What became of the excerpts of a draft.
@@ -14,20 +15,26 @@ pub(super) struct Grounding {
 }
 
 /// Marks what was found, corrects where it stands, drops excerpts that stand nowhere, and lowers the confidence for each of these.
-pub(super) fn verify(draft: &mut Draft, trace: &Trace) -> Grounding {
+///
+/// # Errors
+/// [`TimedOut`]; a long trace takes a while to search.
+pub(super) fn verify(draft: &mut Draft, trace: &Trace, deadline: Deadline) -> Result<Grounding, TimedOut> {
     /// What one invented quotation takes from the confidence.
     const PENALTY: f64 = 0.7;
     let mut grounding = Grounding::default();
-    draft.evidence.retain_mut(|evidence| {
+    for mut evidence in std::mem::take(&mut draft.evidence) {
         if evidence.excerpt.is_none() {
             evidence.verified = evidence.kind == EvidenceKind::Signal;
-            return true;
+            draft.evidence.push(evidence);
+            continue;
         }
         grounding.given += 1;
-        evidence.verified = ground(evidence, trace);
-        grounding.found += u64::from(evidence.verified);
-        evidence.verified
-    });
+        evidence.verified = ground(&mut evidence, trace, deadline)?;
+        if evidence.verified {
+            grounding.found += 1;
+            draft.evidence.push(evidence);
+        }
+    }
     let invented = grounding.given - grounding.found;
     if invented > 0 {
         for _ in 0..invented {
@@ -37,27 +44,32 @@ pub(super) fn verify(draft: &mut Draft, trace: &Trace) -> Grounding {
         // Writing to a string cannot fail.
         let _ = write!(draft.confidence_rationale, " {invented} of {given} quotations stand nowhere in the trace and were dropped.");
     }
-    grounding
+    Ok(grounding)
 }
 
 /// Whether an excerpt stands in the trace. Where it stands elsewhere than it says, or in other white space or escapes, it is corrected.
-fn ground(evidence: &mut Evidence, trace: &Trace) -> bool {
+fn ground(evidence: &mut Evidence, trace: &Trace, deadline: Deadline) -> Result<bool, TimedOut> {
     /// Shorter words stand anywhere; they count only at the place that they name.
     const CHARS_MIN_ELSEWHERE: usize = 12;
-    let Some(excerpt) = evidence.excerpt.take() else { return false };
+    let Some(excerpt) = evidence.excerpt.take() else { return Ok(false) };
     let named = evidence.span_id.as_deref().and_then(|id| trace.spans.iter().find(|span| span.span_id == id));
     let field = evidence.field.as_deref().unwrap_or_default();
-    let at_place = named.and_then(|span| find_in(span, Some(field), &excerpt));
-    let long = excerpt.chars().count() >= CHARS_MIN_ELSEWHERE;
-    let elsewhere = || {
-        let others = trace.spans.iter().filter(|span| named.is_none_or(|named| !std::ptr::eq(*span, named)));
-        named.into_iter().chain(others).filter(|_| long).find_map(|span| find_in(span, None, &excerpt))
+    let mut found = match named {
+        Some(span) => find_in(span, Some(field), &excerpt, deadline)?,
+        None => None,
     };
-    let Some(found) = at_place.or_else(elsewhere) else { return false };
+    if excerpt.chars().count() >= CHARS_MIN_ELSEWHERE {
+        let others = trace.spans.iter().filter(|span| named.is_none_or(|named| !std::ptr::eq(*span, named)));
+        let mut spans = named.into_iter().chain(others);
+        while let (None, Some(span)) = (&found, spans.next()) {
+            found = find_in(span, None, &excerpt, deadline)?;
+        }
+    }
+    let Some(found) = found else { return Ok(false) };
     evidence.span_id = Some(found.span_id.to_owned());
     evidence.field = Some(found.field);
     evidence.excerpt = Some(found.text.to_owned());
-    !found.text.is_empty()
+    Ok(!found.text.is_empty())
 }
 
 struct Found<'t> {
@@ -67,17 +79,22 @@ struct Found<'t> {
 }
 
 /// Looks for an excerpt in one field of a span, or in all: as it stands, then with other white space and escapes.
-fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str) -> Option<Found<'t>> {
+fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str, deadline: Deadline) -> Result<Option<Found<'t>>, TimedOut> {
     let mut found = None;
     for exact in [true, false] {
         let loose = if exact { String::new() } else { Loose::of(excerpt).text };
         if !exact && loose.is_empty() {
             continue;
         }
+        let mut in_time = deadline.check();
         span.fields(&mut |name, text| {
             let name = name.to_string();
             if field.is_some_and(|field| field != name) {
                 return false;
+            }
+            in_time = deadline.check();
+            if in_time.is_err() {
+                return true;
             }
             let range = if exact {
                 text.find(excerpt).map(|at| at..at + excerpt.len())
@@ -92,11 +109,12 @@ fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str) -> Option<Fou
             });
             found.is_some()
         });
+        in_time?;
         if found.is_some() {
-            return found;
+            break;
         }
     }
-    None
+    Ok(found)
 }
 
 /// A text without white space and escapes, and where each byte of it came from.
@@ -183,7 +201,7 @@ mod tests {
             excerpt: Some(excerpt.into()),
             verified: false,
         };
-        let grounding = verify(&mut draft, &trace());
+        let grounding = verify(&mut draft, &trace(), Deadline::after(std::time::Duration::from_mins(1))).unwrap();
         assert_eq!((grounding.given, grounding.found), (1, draft.evidence.len() as u64));
         assert_eq!(draft.confidence < 0.5, draft.evidence.is_empty());
         let evidence = draft.evidence.pop()?;
@@ -215,6 +233,14 @@ mod tests {
         assert_eq!(quote("b", "status_message", "quota of\\n  \\\"tools\\\" used"), expected);
         assert_eq!(quote("b", "output_text", "\"path\": \"C:\\x\""), found("b", "output_text", "\"path\": \"C:\\\\x\""));
         assert_eq!(quote("b", "output_text", "\"ü\":1}"), found("b", "output_text", "\"ü\": 1}"));
+    }
+
+    #[test]
+    fn looking_up_ends_with_the_time_of_the_trace() {
+        let mut draft = Draft::sample("s");
+        draft.evidence[1].excerpt = Some("the first message".into());
+        let over = Deadline::after(std::time::Duration::ZERO);
+        assert_eq!(verify(&mut draft, &trace(), over), Err(TimedOut(std::time::Duration::ZERO)));
     }
 
     #[test]

@@ -3,21 +3,26 @@
 //! [`Analyzer`] is the seam: a redacted trace in, a [`Draft`] out, within the trace's time budget. What an analyzer claims to quote is
 //! looked up again by `evidence`, whoever wrote it.
 
+mod counts;
+mod disarm;
 pub mod embedded;
 mod evidence;
 pub mod llm;
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 
+pub use self::counts::{AnalyzeCounts, Spent};
+pub use self::disarm::disarmed;
+use self::evidence::Grounding;
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
 pub use crate::model::{Deadline, TimedOut};
-use crate::model::{Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage, Stop};
+use crate::model::{Answered, Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage, Stop, UnusableAnswer};
 use crate::pool;
 use crate::redact::{RedactedTrace, UnprovenDraft};
 
@@ -51,6 +56,34 @@ pub trait Analyzer: Send + Sync {
     /// # Errors
     /// [`AnalyzeError`], which becomes the trace's rejection.
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError>;
+
+    /// Analyses a trace for which an earlier run paid, with the same settings, and got an answer that could not be used. Nobody pays again.
+    ///
+    /// # Errors
+    /// [`AnalyzeError`], which becomes the trace's rejection.
+    async fn analyze_without_paying(
+        &self,
+        _trace: Arc<RedactedTrace>,
+        _deadline: Deadline,
+        earlier: UnusableAnswer,
+    ) -> Result<Draft, AnalyzeError> {
+        Err(AnalyzeError::Rejected { kind: earlier.kind, reason: earlier.reason })
+    }
+}
+
+/// A trace that is to be analysed.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The trace.
+    pub trace: RedactedTrace,
+    /// What was wrong with the answer that an earlier run paid for, where nothing has changed since.
+    pub earlier: Option<UnusableAnswer>,
+}
+
+impl From<RedactedTrace> for Candidate {
+    fn from(trace: RedactedTrace) -> Self {
+        Self { trace, earlier: None }
+    }
 }
 
 /// Why there is no draft.
@@ -87,122 +120,9 @@ impl AnalyzeError {
     }
 }
 
-/// What the stage measured: how long each analysis took, how many excerpts stand in their trace, and what it took.
-#[derive(Debug, Default)]
-pub struct AnalyzeCounts(Mutex<Measured>);
-
-#[derive(Debug, Default)]
-struct Measured {
-    /// Counts of latencies in buckets that grow by 10 %, so that memory does not grow with the traces.
-    latencies: Vec<u64>,
-    latency_max: Duration,
-    excerpts: u64,
-    grounded: u64,
-    spent: Spent,
-    cost_limited: bool,
-    fatal: Option<String>,
-}
-
-/// Tokens and money that analyses took, those of answers that could not be used included.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Spent {
-    /// Tokens of questions.
-    pub input_tokens: u64,
-    /// Tokens of answers.
-    pub output_tokens: u64,
-    /// US dollars.
-    pub cost_usd: f64,
-}
-
-const LATENCY_FIRST_US: f64 = 1.0;
-const LATENCY_GROWTH: f64 = 1.1;
-
-impl AnalyzeCounts {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bucket number between 0 and a few hundred")]
-    fn add(&self, latency: Duration, excerpts: u64, grounded: u64) {
-        let micros = (latency.as_secs_f64() * 1e6 / LATENCY_FIRST_US).max(1.0);
-        let bucket = (micros.ln() / LATENCY_GROWTH.ln()) as usize;
-        let mut measured = self.measured();
-        if measured.latencies.len() <= bucket {
-            measured.latencies.resize(bucket + 1, 0);
-        }
-        if let Some(count) = measured.latencies.get_mut(bucket) {
-            *count += 1;
-        }
-        measured.latency_max = measured.latency_max.max(latency);
-        measured.excerpts += excerpts;
-        measured.grounded += grounded;
-    }
-
-    fn measured(&self) -> MutexGuard<'_, Measured> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts excerpts that stand nowhere and came no further.
-    fn add_dropped(&self, excerpts: u64) {
-        self.measured().excerpts += excerpts;
-    }
-
-    /// Counts what one answer took.
-    fn add_usage(&self, input_tokens: u64, output_tokens: u64, cost_usd: f64) {
-        let spent = &mut self.measured().spent;
-        spent.input_tokens = spent.input_tokens.saturating_add(input_tokens);
-        spent.output_tokens = spent.output_tokens.saturating_add(output_tokens);
-        spent.cost_usd += cost_usd;
-    }
-
-    /// Notes that a trace was not analysed because of the limit of cost.
-    fn limit_cost(&self) {
-        self.measured().cost_limited = true;
-    }
-
-    /// Tokens and money that were spent.
-    pub fn spent(&self) -> Spent {
-        self.measured().spent
-    }
-
-    /// Whether a trace was not analysed because of the limit of cost.
-    pub fn is_cost_limited(&self) -> bool {
-        self.measured().cost_limited
-    }
-
-    /// Why no trace could be analysed any more.
-    pub fn fatal(&self) -> Option<String> {
-        self.measured().fatal.clone()
-    }
-
-    /// The latency below which `share` of the analyses stayed, in milliseconds, exact to 10 %.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_possible_wrap,
-        reason = "counts of traces"
-    )]
-    pub fn latency_ms(&self, share: f64) -> Option<f64> {
-        let measured = self.measured();
-        let total: u64 = measured.latencies.iter().sum();
-        let wanted = (total as f64 * share).ceil() as u64;
-        // A bucket ends above what lies in it.
-        let longest = measured.latency_max.as_secs_f64() * 1e3;
-        let mut seen = 0;
-        measured.latencies.iter().enumerate().find_map(|(bucket, count)| {
-            seen += count;
-            (total > 0 && seen >= wanted).then(|| (LATENCY_FIRST_US * LATENCY_GROWTH.powi(bucket as i32 + 1) / 1e3).min(longest))
-        })
-    }
-
-    /// The longest analysis in milliseconds.
-    pub fn latency_ms_max(&self) -> Option<f64> {
-        let measured = self.measured();
-        (!measured.latencies.is_empty()).then_some(measured.latency_max.as_secs_f64() * 1e3)
-    }
-
-    /// The share of excerpts that were found where they claim to stand.
-    #[expect(clippy::cast_precision_loss, reason = "counts of excerpts")]
-    pub fn grounding_rate(&self) -> Option<f64> {
-        let measured = self.measured();
-        (measured.excerpts > 0).then(|| measured.grounded as f64 / measured.excerpts as f64)
+impl From<TimedOut> for AnalyzeError {
+    fn from(TimedOut(budget): TimedOut) -> Self {
+        Self::TimedOut(budget)
     }
 }
 
@@ -211,7 +131,7 @@ impl AnalyzeCounts {
 ///
 /// Analyses are tasks of their own, so that they go on while what they gave is being written.
 pub fn drafts(
-    mut traces: OutcomeStream<RedactedTrace>,
+    mut candidates: OutcomeStream<Candidate>,
     analyzer: Arc<dyn Analyzer>,
     timeout: Duration,
     counts: Arc<AnalyzeCounts>,
@@ -226,10 +146,10 @@ pub fn drafts(
                     Some(outcome) => yield outcome,
                     None => break,
                 },
-                next = traces.next(), if more && tasks.len() < analyzer.in_flight_max() => match next {
-                    Some(Ok(trace)) => {
+                next = candidates.next(), if more && tasks.len() < analyzer.in_flight_max() => match next {
+                    Some(Ok(candidate)) => {
                         let (analyzer, counts, stop) = (Arc::clone(&analyzer), Arc::clone(&counts), stop.clone());
-                        tasks.spawn(async move { draft(trace, &*analyzer, timeout, &counts, &stop).await });
+                        tasks.spawn(async move { draft(candidate, &*analyzer, timeout, &counts, &stop).await });
                     }
                     Some(Err(rejection)) => yield Err(rejection),
                     None => more = false,
@@ -245,23 +165,24 @@ pub fn drafts(
 }
 
 async fn draft(
-    trace: RedactedTrace,
+    Candidate { trace, earlier }: Candidate,
     analyzer: &dyn Analyzer,
     timeout: Duration,
     counts: &AnalyzeCounts,
     stop: &Stop,
 ) -> Outcome<UnprovenDraft> {
-    let reject =
-        |trace: &RedactedTrace, kind, reason: String| Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, kind, reason);
+    let asks = earlier.is_none();
+    // What nobody is asked about takes no place of those that are.
+    let turn = async { if asks { analyzer.turn().await } else { Slot::default() } };
     let slot = tokio::select! {
         biased;
         () = stop.requested().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
-        slot = analyzer.turn() => slot,
+        slot = turn => slot,
     };
     let trace = Arc::new(trace);
     let start = Instant::now();
     let deadline = Deadline::after_spending(trace.redaction_time(), timeout);
-    let analysis = AssertUnwindSafe(analyzer.analyze(Arc::clone(&trace), deadline)).catch_unwind();
+    let analysis = AssertUnwindSafe(analysed(Arc::clone(&trace), earlier, analyzer, deadline)).catch_unwind();
     let answer = tokio::select! {
         answer = tokio::time::timeout(deadline.left(), analysis) => answer,
         () = stop.over().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
@@ -271,41 +192,58 @@ async fn draft(
         Ok(Err(_)) => Err(AnalyzeError::Defect("a defect of failsift".into())),
         Err(_) => Err(AnalyzeError::TimedOut(timeout)),
     };
-    let latency = start.elapsed();
+    let grounding = answer.as_ref().map_or_else(|_| Grounding::default(), |(_, grounding)| *grounding);
+    if asks {
+        counts.add(start.elapsed(), grounding.given, grounding.found);
+    }
     match answer {
-        Ok(mut draft) => {
-            let grounding = evidence::verify(&mut draft, &trace);
-            counts.add(latency, grounding.given, grounding.found);
-            draft.slot = slot;
-            Ok(trace.unproven(draft))
+        Ok((draft, _)) => {
+            counts.add_answered(&draft.analyzer);
+            Ok(trace.unproven(Draft { slot, ..draft }))
         }
         Err(error) => {
-            counts.add(latency, 0, 0);
             if let AnalyzeError::Fatal(reason) = &error {
-                counts.measured().fatal = Some(reason.clone());
+                counts.set_fatal(reason);
             }
-            Err(reject(&trace, error.kind(), error.to_string()))
+            Err(rejection(&trace, &error, analyzer.settings_digest()).await)
         }
     }
+}
+
+/// Analyses a trace and looks up what the draft quotes, all within its time.
+async fn analysed(
+    trace: Arc<RedactedTrace>,
+    earlier: Option<UnusableAnswer>,
+    analyzer: &dyn Analyzer,
+    deadline: Deadline,
+) -> Result<(Draft, Grounding), AnalyzeError> {
+    let of = Arc::clone(&trace);
+    let mut draft = match earlier {
+        None => analyzer.analyze(of, deadline).await?,
+        Some(earlier) => analyzer.analyze_without_paying(of, deadline, earlier).await?,
+    };
+    let verified = pool::run(move || {
+        pool::guarded(|| {
+            let grounding = evidence::verify(&mut draft, &trace, deadline)?;
+            Ok::<_, TimedOut>((draft, grounding))
+        })
+    });
+    Ok(verified.await.map_err(AnalyzeError::Defect)??)
+}
+
+/// Why a trace has no draft; where somebody paid for that, with what it takes not to pay again.
+async fn rejection(trace: &Arc<RedactedTrace>, error: &AnalyzeError, settings_digest: Option<&str>) -> Rejection {
+    let rejection = Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, error.kind(), error.to_string());
+    let Some(settings_digest) = settings_digest.filter(|_| error.kind().is_of_answer()) else { return rejection };
+    let of = Arc::clone(trace);
+    let content_digest = pool::run(move || of.digest()).await;
+    let answered = Answered { content_digest, settings_digest: settings_digest.to_owned() };
+    Rejection { answered: Some(Box::new(answered)), ..rejection }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn latencies_are_exact_to_ten_percent_in_constant_memory() {
-        let counts = AnalyzeCounts::default();
-        for millis in 1..=1_000 {
-            counts.add(Duration::from_millis(millis), 2, 1);
-        }
-        for (share, expected) in [(0.5, 500.0), (0.95, 950.0)] {
-            let found = counts.latency_ms(share).unwrap();
-            assert!((found / expected - 1.0).abs() < 0.12, "{found} for {expected}");
-        }
-        assert!((counts.latency_ms_max().unwrap() - 1_000.0).abs() < 1e-6);
-        assert!((counts.grounding_rate().unwrap() - 0.5).abs() < 1e-9);
-    }
 
     /// An analyzer that never answers and one that works without end.
     struct Stuck;
@@ -327,7 +265,7 @@ mod tests {
         let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());
         let trace = Trace { trace_id: "t1".into(), ..Trace::default() };
         let trace = redactor.trace(trace, Deadline::after(Duration::from_mins(1))).unwrap();
-        let stream = futures::stream::iter([Ok(trace)]).boxed();
+        let stream = futures::stream::iter([Ok(trace.into())]).boxed();
         let timeout = Duration::from_millis(20);
         let drafts: Vec<_> = drafts(stream, Arc::new(Stuck), timeout, Arc::default(), Stop::default()).collect().await;
         let rejection = drafts[0].as_ref().unwrap_err();

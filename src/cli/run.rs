@@ -1,6 +1,6 @@
 //! `failsift run`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use crate::config::{self, Overrides, RunConfig};
-use crate::model::{ExitReason, RunStatus, RunSummary, visible};
+use crate::model::{self, ExitReason, RunStatus, RunSummary, alike, visible};
 use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
 
@@ -217,8 +217,13 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         let found = summary.grounding_rate.map_or_else(String::new, |rate| format!("; {:.0} % of the quotations were found", rate * 100.0));
         let (input, output) = (summary.input_tokens, summary.output_tokens);
         let cost = if summary.cost_usd > 0.0 { format!("{:.4} US dollars", summary.cost_usd) } else { "no price is known".into() };
-        line(format!("  asked with {input} tokens, answered with {output}, {cost}{found}"));
+        let estimated = match summary.answers_estimated {
+            0 => String::new(),
+            answers => format!(" (estimated for {answers} answers)"),
+        };
+        line(format!("  asked with {input} tokens, answered with {output}{estimated}, {cost}{found}"));
     }
+    analyzers(summary).into_iter().for_each(&mut line);
     if !labels.is_empty() {
         line(String::new());
         line(format!("{:>6}  {:<10}  {:<44}  {}", "traces", "confidence", "category/contributing_factor", "for example"));
@@ -232,10 +237,12 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
     if !summary.failures.is_empty() {
         line(String::new());
         line("not processed:".to_owned());
-        for failure in summary.failures.iter().take(FAILURES_SHOWN) {
-            line(format!("  {}  {}\n      {}", failure.trace_ref, failure.kind, failure.reason.replace('\n', " ")));
+        let groups = grouped(&summary.failures);
+        for Alike { first, traces } in groups.iter().take(FAILURES_SHOWN) {
+            let others = if *traces > 1 { format!("  (and {} more like it)", traces - 1) } else { String::new() };
+            line(format!("  {}  {}{others}\n      {}", first.trace_ref, first.kind, first.reason.replace('\n', " ")));
         }
-        let more = summary.failures.len().saturating_sub(FAILURES_SHOWN);
+        let more: usize = groups.iter().skip(FAILURES_SHOWN).map(|group| group.traces).sum();
         if more > 0 {
             line(format!("  … and {more} more in the table errors"));
         }
@@ -257,6 +264,45 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         config.output
     ));
     out
+}
+
+/// Who answered, where a model was asked, and why another did in its place.
+fn analyzers(summary: &RunSummary) -> Vec<String> {
+    const REASONS_SHOWN: usize = 5;
+    if summary.fallbacks.is_empty() && summary.analyzers.iter().all(|count| count.analyzer == "embedded") {
+        return Vec::new();
+    }
+    let counts: Vec<String> = summary.analyzers.iter().map(|count| format!("{} {}", count.analyzer, count.traces)).collect();
+    let mut lines = vec![format!("  {:<20}{}", "answered by", counts.join(", "))];
+    let fallen_back: u64 = summary.fallbacks.iter().map(|count| count.traces).sum();
+    if fallen_back > 0 {
+        lines.push(format!("  {:<20}{fallen_back:>8}", "fell back"));
+    }
+    for count in summary.fallbacks.iter().take(REASONS_SHOWN) {
+        lines.push(format!("    {:<18}{:>8}: {}", count.kind, count.traces, count.reason.replace('\n', " ")));
+    }
+    lines
+}
+
+/// Failures that are alike.
+struct Alike<'s> {
+    first: &'s model::Failure,
+    traces: usize,
+}
+
+/// Failures for one reason together, the most frequent first.
+fn grouped(failures: &[model::Failure]) -> Vec<Alike<'_>> {
+    let mut places: HashMap<(&str, String), usize> = HashMap::new();
+    let mut groups: Vec<Alike<'_>> = Vec::new();
+    for failure in failures {
+        let place = *places.entry((&failure.kind, alike(&failure.reason))).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.traces += 1,
+            None => groups.push(Alike { first: failure, traces: 1 }),
+        }
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(group.traces));
+    groups
 }
 
 /// `  records read             120: 118 with spans, 1 skipped (other_signal: 1), 1 rejected`

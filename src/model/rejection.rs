@@ -95,6 +95,8 @@ pub enum Kind {
     QuotaExhausted,
     /// The model's provider failed or could not be reached.
     ProviderError,
+    /// Too many answers of the model in a row could not be used, so that it was not asked.
+    CircuitOpen,
     /// The run may not spend more.
     CostLimit,
     /// A value that was redacted in the trace stands in its pattern all the same.
@@ -136,6 +138,7 @@ impl Kind {
             Self::RateLimited => "rate_limited",
             Self::QuotaExhausted => "quota_exhausted",
             Self::ProviderError => "provider_error",
+            Self::CircuitOpen => "circuit_open",
             Self::CostLimit => "cost_limit",
             Self::SensitiveText => "sensitive_text",
             Self::Interrupted => "interrupted",
@@ -161,9 +164,50 @@ impl Kind {
                 | Self::RateLimited
                 | Self::QuotaExhausted
                 | Self::ProviderError
+                | Self::CircuitOpen
                 | Self::CostLimit
         )
     }
+
+    /// What can be wrong with the answer of a model.
+    const OF_ANSWERS: [Self; 8] = [
+        Self::AnswerTruncated,
+        Self::AnswerBlocked,
+        Self::AnswerEmpty,
+        Self::AnswerRepetitive,
+        Self::AnswerNotJson,
+        Self::AnswerOffSchema,
+        Self::AnswerUngrounded,
+        Self::AnswerContradicted,
+    ];
+
+    /// Whether there was an answer, which was paid for and could not be used.
+    pub fn is_of_answer(self) -> bool {
+        Self::OF_ANSWERS.contains(&self)
+    }
+
+    /// The kind of an unusable answer that has this word in the `kind` column.
+    pub fn of_answer(word: &str) -> Option<Self> {
+        Self::OF_ANSWERS.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// By what an answer that could not be used is known again, so that nobody pays for another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// SHA-256 over the redacted trace, hex.
+    pub content_digest: String,
+    /// Digest of everything beside the trace that the answer depends on, hex.
+    pub settings_digest: String,
+}
+
+/// What was wrong with the answer that an earlier run paid for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusableAnswer {
+    /// One of the kinds of answers.
+    pub kind: Kind,
+    /// A sentence for a person, redacted.
+    pub reason: String,
 }
 
 /// One record or trace that could not be processed: a row of the `errors` table.
@@ -183,6 +227,8 @@ pub struct Rejection {
     pub source_uri: String,
     /// True where `trace_ref` is a place and no trace id.
     pub is_place: bool,
+    /// Where there was an answer, which was paid for and could not be used.
+    pub answered: Option<Box<Answered>>,
 }
 
 impl Rejection {
@@ -196,6 +242,7 @@ impl Rejection {
             retryable: kind.is_retryable() || matches!(kind, Kind::Unreadable | Kind::Truncated),
             source_uri: source_uri.to_owned(),
             is_place: true,
+            answered: None,
         }
     }
 
@@ -209,6 +256,7 @@ impl Rejection {
             retryable: kind.is_retryable() || matches!(kind, Kind::NoSpans | Kind::Internal),
             source_uri: source_uri.to_owned(),
             is_place: false,
+            answered: None,
         }
     }
 

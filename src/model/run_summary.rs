@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Kind, Rejection, Stage};
+use super::{Kind, ReasonCount, Rejection, Stage};
 
 /// The row of `runs`; `--format json` prints it as it is.
 ///
@@ -38,6 +38,9 @@ pub struct RunSummary {
     pub input_tokens: u64,
     pub output_tokens: u64,
     pub cost_usd: f64,
+    pub answers_estimated: u64,
+    pub analyzers: Vec<AnalyzerCount>,
+    pub fallbacks: Vec<ReasonCount>,
     pub grounding_rate: Option<f64>,
     pub redaction_key_id: String,
     pub latency_ms_p50: Option<f64>,
@@ -101,6 +104,15 @@ impl ExitReason {
     }
 }
 
+/// How many traces one analyzer answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AnalyzerCount {
+    /// The word in the `analyzer` column of `patterns`.
+    pub analyzer: String,
+    /// Traces of which it made a draft.
+    pub traces: u64,
+}
+
 /// One failure in the summary; `errors` holds them all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
@@ -144,6 +156,9 @@ impl RunSummary {
             input_tokens: 0,
             output_tokens: 0,
             cost_usd: 0.0,
+            answers_estimated: 0,
+            analyzers: Vec::new(),
+            fallbacks: Vec::new(),
             grounding_rate: None,
             redaction_key_id: redaction_key_id.to_owned(),
             latency_ms_p50: None,

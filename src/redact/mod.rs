@@ -375,7 +375,7 @@ pub fn without_values(text: &str, own: &Own) -> String {
     let mut done = 0;
     for hit in Search::new(own).find(text) {
         left.push_str(text.get(done..hit.range.start).unwrap_or_default());
-        left.push_str(&format!("<{}>", hit.kind));
+        left.extend(["<", hit.kind, ">"]);
         done = hit.range.end;
     }
     left.push_str(text.get(done..).unwrap_or_default());

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
 use super::upsert::bucket;
-use crate::model::{ExitReason, PatternRow, Rejection, RunSummary};
+use crate::model::{Answered, ExitReason, PatternRow, Rejection, RunSummary};
 
 fn text(name: &str, nullable: bool) -> Field {
     Field::new(name, DataType::Utf8, nullable)
@@ -43,6 +43,14 @@ fn failure_fields() -> Fields {
     Fields::from(vec![text("trace_ref", true), text("kind", true), text("reason", true)])
 }
 
+fn analyzer_fields() -> Fields {
+    Fields::from(vec![text("analyzer", true), Field::new("traces", DataType::Int64, true)])
+}
+
+fn fallback_fields() -> Fields {
+    Fields::from(vec![text("kind", true), text("reason", true), Field::new("traces", DataType::Int64, true)])
+}
+
 /// Columns of `patterns`.
 pub fn patterns_schema() -> SchemaRef {
     let mut fields = vec![text("trace_id", false), text("title", false), text("category", false), text("contributing_factor", false)];
@@ -62,7 +70,8 @@ pub fn patterns_schema() -> SchemaRef {
 pub fn errors_schema() -> SchemaRef {
     let mut fields = vec![text("trace_ref", false), text("stage", false), text("kind", false), text("reason", false)];
     fields.extend([Field::new("retryable", DataType::Boolean, false), text("source_uri", false), text("run_id", false)]);
-    fields.extend([time("occurred_at", false), Field::new("bucket", DataType::Int32, false)]);
+    fields.extend([time("occurred_at", false), text("content_digest", true), text("settings_digest", true)]);
+    fields.extend([Field::new("bucket", DataType::Int32, false)]);
     Arc::new(Schema::new(fields))
 }
 
@@ -80,7 +89,8 @@ pub fn runs_schema() -> SchemaRef {
     fields.extend(["records_read", "records_with_spans", "records_companion", "records_skipped", "records_rejected"].map(count));
     fields.push(list("skipped_records", DataType::Utf8));
     fields.extend(["input_tokens", "output_tokens"].map(count));
-    fields.push(Field::new("cost_usd", DataType::Float64, false));
+    fields.extend([Field::new("cost_usd", DataType::Float64, false), count("answers_estimated")]);
+    fields.extend([list("analyzers", DataType::Struct(analyzer_fields())), list("fallbacks", DataType::Struct(fallback_fields()))]);
     fields.push(Field::new("grounding_rate", DataType::Float64, true));
     fields.push(text("redaction_key_id", false));
     fields.extend(["latency_ms_p50", "latency_ms_p95", "latency_ms_max"].map(|name| Field::new(name, DataType::Float64, true)));
@@ -187,6 +197,7 @@ fn evidence(rows: &[PatternRow]) -> ArrayRef {
 /// touches one bucket.
 pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<RecordBatch, ArrowError> {
     let now = chrono::Utc::now().timestamp_micros();
+    let answered = |of: fn(&Answered) -> &str| optional_texts(rows.iter().map(|row| row.answered.as_deref().map(of)));
     let columns = vec![
         texts(rows.iter().map(|row| row.trace_ref.as_str())),
         texts(rows.iter().map(|row| row.stage.as_str())),
@@ -196,6 +207,8 @@ pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<R
         texts(rows.iter().map(|row| row.source_uri.as_str())),
         texts(rows.iter().map(|_| run_id)),
         times(rows.iter().map(|_| Some(now))),
+        answered(|answered| &answered.content_digest),
+        answered(|answered| &answered.settings_digest),
         Arc::new(Int32Array::from_iter_values(
             rows.iter().map(|row| bucket(if row.is_place { &row.source_uri } else { &row.trace_ref }, buckets)),
         )),
@@ -238,6 +251,9 @@ pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
         number(summary.input_tokens),
         number(summary.output_tokens),
         optional(Some(summary.cost_usd)),
+        number(summary.answers_estimated),
+        analyzers(summary)?,
+        fallbacks(summary)?,
         optional(summary.grounding_rate),
         one(&summary.redaction_key_id),
         optional(summary.latency_ms_p50),
@@ -254,8 +270,30 @@ fn failures(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
         texts(summary.failures.iter().map(|failure| failure.kind.as_str())),
         texts(summary.failures.iter().map(|failure| failure.reason.as_str())),
     ];
-    let items = StructArray::try_new(failure_fields(), columns, None)?;
-    let offsets = arrow::buffer::OffsetBuffer::from_lengths([summary.failures.len()]);
-    let field = Arc::new(Field::new("element", DataType::Struct(failure_fields()), true));
+    one_list(failure_fields(), columns, summary.failures.len())
+}
+
+fn analyzers(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
+    let columns = vec![
+        texts(summary.analyzers.iter().map(|count| count.analyzer.as_str())),
+        counts(summary.analyzers.iter().map(|count| count.traces)),
+    ];
+    one_list(analyzer_fields(), columns, summary.analyzers.len())
+}
+
+fn fallbacks(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
+    let columns = vec![
+        texts(summary.fallbacks.iter().map(|count| count.kind.as_str())),
+        texts(summary.fallbacks.iter().map(|count| count.reason.as_str())),
+        counts(summary.fallbacks.iter().map(|count| count.traces)),
+    ];
+    one_list(fallback_fields(), columns, summary.fallbacks.len())
+}
+
+/// A column of one row, which is a list of structs.
+fn one_list(fields: Fields, columns: Vec<ArrayRef>, length: usize) -> Result<ArrayRef, ArrowError> {
+    let items = StructArray::try_new(fields.clone(), columns, None)?;
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths([length]);
+    let field = Arc::new(Field::new("element", DataType::Struct(fields), true));
     Ok(Arc::new(arrow::array::ListArray::try_new(field, offsets, Arc::new(items), None)?))
 }

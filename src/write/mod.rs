@@ -14,6 +14,7 @@ mod staging;
 mod stored;
 mod table;
 mod table_writer;
+mod unsaved;
 mod upsert;
 
 use std::collections::{BTreeMap, HashSet};
@@ -36,9 +37,10 @@ use self::staging::{CommitRecord, Other, Staging, TakenUp};
 use self::stored::Stored;
 use self::table::Table;
 pub use self::table::{AsOf, TableName, open_existing, said};
+use self::unsaved::Unsaved;
 use self::upsert::Extent;
 use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX, STOPPING};
-use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Slot, Stop};
+use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Stop, UnusableAnswer};
 use crate::pool;
 use crate::validate::Pattern;
 
@@ -157,6 +159,11 @@ impl Finished {
     /// Also where it is that of a fuller piece of the trace, read from another object than `source_uri`: a smaller one would not replace it.
     pub fn has(&self, trace_id: &str, digest: &str, spans: usize, source_uri: &str) -> bool {
         self.taken_up.has(trace_id, digest) || self.stored.has(trace_id, digest, Extent::new(spans as u64, source_uri))
+    }
+
+    /// What was wrong with the answer that was paid for this trace with the same settings; asking again would cost the same and give no more.
+    pub fn unusable(&self, trace_id: &str, digest: &str) -> Option<UnusableAnswer> {
+        self.taken_up.unusable(trace_id, digest).or_else(|| self.stored.unusable(trace_id, digest))
     }
 }
 
@@ -317,7 +324,7 @@ impl Writer {
             if stopping_at.is_some_and(|since| since.elapsed() >= STOPPING) {
                 stop.over().cancel();
             }
-            if !waiting.slots.is_empty() {
+            if waiting.patterns.is_paid() {
                 self.stage_paid(&mut waiting, &mut outcomes, summary).await?;
             }
             if waiting.len() >= STAGED_ROWS || staged_at.elapsed() >= STAGE_INTERVAL {
@@ -352,15 +359,12 @@ impl Writer {
         while let Some(Some(outcome)) = outcomes.next().now_or_never() {
             self.take(outcome, waiting, summary);
         }
-        let (rows, slots) = (std::mem::take(&mut waiting.patterns), std::mem::take(&mut waiting.slots));
-        self.scattered.extend(rows.iter().cloned());
+        let patterns = std::mem::take(&mut waiting.patterns);
+        self.scattered.extend(patterns.rows().iter().cloned());
         let (staging, files, buckets) = (Arc::clone(&self.staging), Arc::clone(&self.scattered_files), self.tables.patterns.buckets());
         self.in_flight.spawn(async move {
-            let bytes = pool::run(move || encode_patterns(rows, buckets)).await?;
-            let name = staging.put(TableName::Patterns, bytes).await?;
+            let name = patterns.save(&staging, buckets).await?;
             files.lock().unwrap_or_else(PoisonError::into_inner).push(name);
-            // From here on a kill costs nothing of it, so that their places are free for other traces.
-            drop(slots);
             Ok(())
         });
         if self.scattered.len() >= STAGED_ROWS {
@@ -386,16 +390,12 @@ impl Writer {
         self.outcomes += 1;
         match outcome {
             Ok(pattern) => {
-                let (row, slot) = pattern.into_parts();
-                if slot.is_held() {
-                    waiting.slots.push(slot);
-                }
+                let row = waiting.patterns.push(pattern);
                 self.patterns += 1;
                 summary.stored += 1;
                 summary.processed += 1;
                 let label = format!("{}/{}", row.category, row.contributing_factor);
                 LabelCount::add(&mut self.labels, &label, row.confidence, &row.title, &row.trace_id);
-                waiting.patterns.push(row);
             }
             Err(rejection) => {
                 summary.count_rejection(&rejection);
@@ -407,25 +407,20 @@ impl Writer {
     /// Begins to stage what waits, as soon as there is room.
     async fn stage(&mut self, waiting: &mut Waiting) -> Result<(), WriteError> {
         if !waiting.patterns.is_empty() {
-            let (rows, buckets) = (std::mem::take(&mut waiting.patterns), self.tables.patterns.buckets());
-            self.stage_encoded(TableName::Patterns, move || encode_patterns(rows, buckets)).await?;
+            self.staged(STAGING_IN_FLIGHT_MAX - 1).await?;
+            let (patterns, staging) = (std::mem::take(&mut waiting.patterns), Arc::clone(&self.staging));
+            let buckets = self.tables.patterns.buckets();
+            self.in_flight.spawn(async move { patterns.save(&staging, buckets).await.map(drop) });
         }
         if !waiting.errors.is_empty() {
             let (rows, buckets) = (std::mem::take(&mut waiting.errors), self.tables.errors.buckets());
-            let run_id = self.run_id.clone();
-            self.stage_encoded(TableName::Errors, move || encode(&columns::errors(&rows, &run_id, buckets)?)).await?;
+            let (run_id, staging) = (self.run_id.clone(), Arc::clone(&self.staging));
+            self.staged(STAGING_IN_FLIGHT_MAX - 1).await?;
+            self.in_flight.spawn(async move {
+                let bytes = pool::run(move || encode(&columns::errors(&rows, &run_id, buckets)?)).await?;
+                Ok(staging.put(TableName::Errors, bytes).await.map(drop)?)
+            });
         }
-        Ok(())
-    }
-
-    async fn stage_encoded(
-        &mut self,
-        table: TableName,
-        encode: impl FnOnce() -> Result<Vec<u8>, WriteError> + Send + 'static,
-    ) -> Result<(), WriteError> {
-        self.staged(STAGING_IN_FLIGHT_MAX - 1).await?;
-        let staging = Arc::clone(&self.staging);
-        self.in_flight.spawn(async move { Ok(staging.put(table, pool::run(encode).await?).await.map(drop)?) });
         Ok(())
     }
 
@@ -569,10 +564,8 @@ async fn recover(tables: &mut Tables, others: Vec<Other>, job: &str, progress: &
 /// Outcomes that are not staged yet.
 #[derive(Debug, Default)]
 struct Waiting {
-    patterns: Vec<PatternRow>,
+    patterns: Unsaved,
     errors: Vec<Rejection>,
-    /// What the analyses of patterns hold that somebody paid for.
-    slots: Vec<Slot>,
 }
 
 impl Waiting {
@@ -619,7 +612,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::model::Draft;
+    use crate::model::{Draft, Slot};
     use crate::validate::{self, PatternSchema};
 
     /// Notes how many files of patterns are staged when it is given back.
@@ -655,5 +648,64 @@ mod tests {
         writer.outcomes(patterns, &mut summary, &Stop::default()).await.unwrap();
         let staged = staged.lock().unwrap();
         assert!(staged.len() == 6 && staged.iter().all(|files| *files > 0), "{staged:?}");
+    }
+
+    /// What is known of the answer for a trace by a run of this job that looks for those of these settings in the table.
+    async fn unusable(output: &Url, run_id: &str, reuse: Option<&str>) -> Option<UnusableAnswer> {
+        let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: reuse.map(str::to_owned) };
+        let writer = Writer::begin(output, run_id, options, Arc::default()).await.unwrap();
+        let finished = writer.finished();
+        assert_eq!(finished.unusable("t1", "another content"), None);
+        let found = finished.unusable("t1", "content");
+        writer.staging.die("another-job").await;
+        found
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_could_not_be_used_is_known_after_a_commit_and_after_a_kill() {
+        use crate::model::{Answered, Kind, Stage};
+        for killed in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let output = Url::from_directory_path(folder.path()).unwrap();
+            let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: None };
+            let mut writer = Writer::begin(&output, "a-run", options, Arc::default()).await.unwrap();
+            let answered = Answered { content_digest: "content".into(), settings_digest: "settings".into() };
+            let rejection = Rejection::of_trace("t1", "a.jsonl", Stage::Analyze, Kind::AnswerOffSchema, "title must be a string");
+            let rejection = Rejection { answered: Some(Box::new(answered)), ..rejection };
+            let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
+            summary.received = 1;
+            writer.outcomes(futures::stream::iter([Err(rejection)]).boxed(), &mut summary, &Stop::default()).await.unwrap();
+            if killed {
+                writer.staging.die("a-job").await;
+            } else {
+                writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
+            }
+            let wanted = Some(UnusableAnswer { kind: Kind::AnswerOffSchema, reason: "title must be a string".into() });
+            if !killed {
+                assert_eq!(unusable(&output, "b-run", Some("other settings")).await, None);
+            }
+            assert_eq!(unusable(&output, "c-run", Some("settings")).await, wanted, "killed: {killed}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_stays_taken_whichever_way_its_pattern_is_staged() {
+        let output = tempfile::tempdir().unwrap();
+        let staged = Arc::new(Mutex::new(Vec::new()));
+        let place = Place { output: output.path().to_owned(), staged: Arc::clone(&staged) };
+        let draft = Draft { slot: Slot::holding(place), ..Draft::sample("It failed.") };
+        let mut patterns = validate::patterns(futures::stream::iter([Ok(draft)]).boxed(), PatternSchema::new("a-run").unwrap());
+        let location = crate::store::table_url(output.path().to_str().unwrap()).unwrap();
+        let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None };
+        let mut writer = Writer::begin(&location, "a-run", options, Arc::default()).await.unwrap();
+        let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
+        let mut waiting = Waiting::default();
+        writer.take(patterns.next().await.unwrap(), &mut waiting, &mut summary);
+        // As after an interval or before a commit, and not because somebody paid.
+        writer.stage(&mut waiting).await.unwrap();
+        drop(waiting);
+        assert!(staged.lock().unwrap().is_empty(), "nothing is durable yet");
+        writer.staged(0).await.unwrap();
+        assert_eq!(*staged.lock().unwrap(), [1]);
     }
 }

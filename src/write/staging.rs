@@ -26,10 +26,11 @@ use url::Url;
 
 use super::LabelCount;
 use super::lease::{self, Process};
+use super::stored::UnusableAnswers;
 use super::table::TableName;
 use super::table_writer::columns_of;
 use crate::limits::{HEARTBEAT, REQUESTS_IN_FLIGHT_MAX};
-use crate::model::text_key;
+use crate::model::{UnusableAnswer, text_key};
 use crate::store::{self, Object, ObjectReader, StoreError};
 
 /// The folder below an output location.
@@ -360,8 +361,14 @@ impl Staging {
     pub(super) async fn take_up(&mut self, others: &[Other]) -> Result<(), StagingError> {
         let mut taken = TakenUp::default();
         for other in others {
-            let names = other.folder.names().await?.into_iter();
-            let patterns = names.filter(|name| name.starts_with(TableName::Patterns.as_str()) || name.starts_with(TAKEN));
+            let names = other.folder.names().await?;
+            for name in names.iter().filter(|name| name.starts_with(TableName::Errors.as_str())) {
+                let Some(object) = other.folder.object(name).await? else { continue };
+                if let Err(error) = taken.unusable.add(&object, None).await {
+                    tracing::warn!(%error, "what an earlier run knew of unusable answers is lost");
+                }
+            }
+            let patterns = names.into_iter().filter(|name| name.starts_with(TableName::Patterns.as_str()) || name.starts_with(TAKEN));
             // A run that asked a model may have left hundreds of small files.
             let files = futures::stream::iter(patterns.map(|name| self.take_up_file(&other.folder, name)));
             let mut files = std::pin::pin!(files.buffered(REQUESTS_IN_FLIGHT_MAX));
@@ -462,6 +469,8 @@ async fn heartbeat(folder: Folder, record: Vec<u8>) {
 pub(super) struct TakenUp {
     rows: HashMap<u128, TakenRow>,
     files: Vec<TakenFile>,
+    /// Answers that the dead runs paid for and could not use; each is staged again once its trace comes.
+    unusable: UnusableAnswers,
     /// The labels of all rows, each with how many there are.
     labels: Vec<(String, u64)>,
     used: Mutex<BTreeMap<String, LabelCount>>,
@@ -512,7 +521,12 @@ impl TakenFile {
 impl TakenUp {
     /// Whether there is nothing to ask for.
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.unusable.is_empty()
+    }
+
+    /// What was wrong with the answer that a dead run paid for a trace of this content.
+    pub(super) fn unusable(&self, trace_id: &str, digest: &str) -> Option<UnusableAnswer> {
+        self.unusable.get(trace_id, digest)
     }
 
     /// Whether the pattern of a trace is there already. What is asked for is committed with the run. `digest` is that of the redacted trace.

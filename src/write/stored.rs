@@ -1,5 +1,5 @@
 //! Patterns that are in the table already, made of the same trace with the same settings: nobody pays for them again. Nor for a smaller
-//! piece of a trace than the one that its pattern was made of.
+//! piece of a trace than the one that its pattern was made of, nor for an answer that could not be used.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use futures::StreamExt;
 use super::table::{Table, TableName};
 use super::upsert::{self, Extent};
 use crate::limits::FILES_LOOKED_AT_MAX;
-use crate::model::text_key;
+use crate::model::{Kind, UnusableAnswer, text_key};
 use crate::store::Object;
 
 /// See the module. Holds 48 bytes for each pattern of the table.
@@ -23,6 +23,8 @@ pub(super) struct Stored {
     extents: HashMap<u128, Extent>,
     /// Of traces whose last run failed.
     failed: HashSet<u128>,
+    /// Answers that could not be used.
+    unusable: UnusableAnswers,
     unchanged: AtomicU64,
     kept_fuller: AtomicU64,
     /// Those of `failed` that came again as their pattern knows them.
@@ -40,19 +42,23 @@ impl Stored {
             found.patterns.extend(patterns);
             found.extents.extend(extents);
         }
-        if !found.is_empty() {
-            for object in upsert::objects(errors).await? {
-                upsert::each_key(TableName::Errors, &object, |row| {
-                    found.failed.insert(text_key(row.reference));
-                })
-                .await?;
-            }
+        for object in upsert::objects(errors).await? {
+            upsert::each_key(TableName::Errors, &object, |row| {
+                found.failed.insert(text_key(row.reference));
+            })
+            .await?;
+            found.unusable.add(&object, Some(settings_digest)).await?;
         }
         Ok(found)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.patterns.is_empty() && self.extents.is_empty()
+        self.patterns.is_empty() && self.extents.is_empty() && self.unusable.is_empty()
+    }
+
+    /// What was wrong with the answer that was paid for a trace of this content.
+    pub(super) fn unusable(&self, trace_id: &str, digest: &str) -> Option<UnusableAnswer> {
+        self.unusable.get(trace_id, digest)
     }
 
     /// Whether the pattern of a trace is there, or one of a fuller piece of it; then it is counted as unchanged.
@@ -82,6 +88,35 @@ impl Stored {
     /// Traces that leave `errors`, because what they are has its pattern.
     pub(super) fn settled(&self) -> Vec<u128> {
         self.settled.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+}
+
+/// Answers that were paid for and could not be used, by trace and content.
+#[derive(Debug, Default)]
+pub(super) struct UnusableAnswers(HashMap<u128, UnusableAnswer>);
+
+impl UnusableAnswers {
+    /// Reads rows of `errors`; of those that were bought with `settings_digest`, or of all.
+    pub(super) async fn add(&mut self, errors: &Arc<Object>, settings_digest: Option<&str>) -> DeltaResult<()> {
+        const COLUMNS: [&str; 5] = ["trace_ref", "content_digest", "settings_digest", "kind", "reason"];
+        // A file of an older version has no digests, so nobody was told what was bought.
+        upsert::each_row(errors, &COLUMNS, |row| {
+            if let [Some(trace_id), Some(content), Some(settings), Some(kind), Some(reason)] = row
+                && settings_digest.is_none_or(|wanted| wanted == *settings)
+                && let Some(kind) = Kind::of_answer(kind)
+            {
+                self.0.insert(key(trace_id, content), UnusableAnswer { kind, reason: (*reason).to_owned() });
+            }
+        })
+        .await
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn get(&self, trace_id: &str, digest: &str) -> Option<UnusableAnswer> {
+        self.0.get(&key(trace_id, digest)).cloned()
     }
 }
 

@@ -53,8 +53,10 @@ impl Asked {
 
     /// The question about the trace.
     pub(crate) fn text(&self) -> &str {
-        let pointer = if self.is_gemini() { "/contents/0/parts/0/text" } else { "/messages/1/content" };
-        self.body.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+        let pointers = ["/contents/0/parts/1/text", "/contents/0/parts/0/text", "/messages/1/content", "/messages/0/content"];
+        let text = pointers.iter().find_map(|pointer| self.body.pointer(pointer)?.as_str()).unwrap_or_default();
+        // Behind the instructions, where they do not stand apart.
+        text.find("The random word is ").and_then(|at| text.get(at..)).unwrap_or(text)
     }
 
     pub(crate) fn schema(&self) -> &Value {

@@ -188,6 +188,11 @@ impl Embedded {
         })
     }
 
+    /// Whether a piece of text stands in what a rule writes, of failsift or of the user: then no trace and no model brought it.
+    pub fn wrote(&self, piece: &str) -> bool {
+        self.catalogue.writes(piece)
+    }
+
     /// The draft of one trace, on this thread.
     ///
     /// # Errors

@@ -42,15 +42,28 @@ enum Work<'t> {
     Named(&'t str),
 }
 
+/// What an incident is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Subject<'t> {
+    /// The work of its span.
+    Span,
+    /// A tool, whose answer stands in the span.
+    Tool(Option<&'t str>),
+}
+
+/// When a span started, where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Start(Option<i64>);
+
 struct Recovery<'t> {
     trace: &'t Trace,
     tree: &'t SpanTree,
     /// Spans with an incident.
     bad: Vec<bool>,
     /// When work of each kind was last begun well, by place.
-    last_done_well: HashMap<(Place<'t>, Work<'t>), Option<i64>>,
+    last_done_well: HashMap<(Place<'t>, Work<'t>), Start>,
     /// When a tool was last called well, if the run then answered without an apology.
-    other_tool: Option<Option<i64>>,
+    other_tool: Option<Start>,
 }
 
 impl<'t> Recovery<'t> {
@@ -66,8 +79,8 @@ impl<'t> Recovery<'t> {
             let Some(place) = place(trace, tree, index) else { continue };
             let tool = (span.kind == SpanKind::Tool).then_some(Work::OfTool(tool_name(span)));
             for work in [Work::OfKind(span.kind), Work::Named(&span.name)].into_iter().chain(tool) {
-                let last = this.last_done_well.entry((place, work)).or_insert(span.started_at_ns);
-                *last = (*last).max(span.started_at_ns);
+                let last = this.last_done_well.entry((place, work)).or_insert(Start(span.started_at_ns));
+                *last = (*last).max(Start(span.started_at_ns));
             }
         }
         this.other_tool = this.last_tool_that_helped();
@@ -88,50 +101,51 @@ impl<'t> Recovery<'t> {
     fn was_repeated(
         &self,
         incident: &'t Incident<'_>,
-        known: &mut HashMap<(usize, Option<Option<&'t str>>), bool>,
+        known: &mut HashMap<(usize, Subject<'t>), bool>,
         deadline: Deadline,
     ) -> Result<bool, TimedOut> {
-        let tool = (incident.kind == IncidentKind::ToolResult).then_some(incident.tool.as_deref());
+        let subject =
+            if incident.kind == IncidentKind::ToolResult { Subject::Tool(incident.tool.as_deref()) } else { Subject::Span };
         let mut path = Vec::new();
         let mut at = Some(incident.index);
         let mut repeated = false;
         while let Some(index) = at {
             deadline.check()?;
-            if let Some(found) = known.get(&(index, tool)) {
+            if let Some(found) = known.get(&(index, subject)) {
                 repeated = *found;
                 break;
             }
             path.push(index);
-            if self.was_done_well_later(index, tool) {
+            if self.was_done_well_later(index, subject) {
                 repeated = true;
                 break;
             }
             at = self.tree.parent(index).filter(|parent| self.bad.get(*parent) == Some(&true));
         }
-        known.extend(path.into_iter().map(|index| ((index, tool), repeated)));
+        known.extend(path.into_iter().map(|index| ((index, subject), repeated)));
         Ok(repeated)
     }
 
-    fn was_done_well_later(&self, index: usize, incident_tool: Option<Option<&'t str>>) -> bool {
+    fn was_done_well_later(&self, index: usize, subject: Subject<'t>) -> bool {
         let Some(span) = self.trace.spans.get(index) else { return false };
         let Some(place) = place(self.trace, self.tree, index) else { return false };
-        let work = match (span.kind, incident_tool) {
-            (SpanKind::Llm, Some(tool)) => Work::OfTool(tool),
+        let work = match (span.kind, subject) {
+            (SpanKind::Llm, Subject::Tool(tool)) => Work::OfTool(tool),
             (SpanKind::Llm | SpanKind::Retriever, _) => Work::OfKind(span.kind),
             (SpanKind::Tool, _) => Work::OfTool(tool_name(span)),
             _ => Work::Named(&span.name),
         };
-        self.last_done_well.get(&(place, work)).is_some_and(|last| *last >= span.ended_at_ns.or(span.started_at_ns))
+        self.last_done_well.get(&(place, work)).is_some_and(|last| last.0 >= span.ended_at_ns.or(span.started_at_ns))
     }
 
     /// Another tool did it instead, and the answer does not apologise.
     fn other_tool_worked(&self, incident: &Incident<'_>) -> bool {
         incident.span_kind() == SpanKind::Tool
             && incident.kind != IncidentKind::RepeatedCalls
-            && self.other_tool.is_some_and(|last| last >= incident.span.ended_at_ns.or(incident.span.started_at_ns))
+            && self.other_tool.is_some_and(|last| last.0 >= incident.span.ended_at_ns.or(incident.span.started_at_ns))
     }
 
-    fn last_tool_that_helped(&self) -> Option<Option<i64>> {
+    fn last_tool_that_helped(&self) -> Option<Start> {
         static APOLOGY: LazyLock<Option<Regex>> = LazyLock::new(|| {
             expression(
                 r"(?i)(?-u:\b)(?:sorry|apologi[sz]e|unfortunately|unable to|not able to|could ?n[o']t|can ?not|can't|failed to|was not possible|try again later)(?-u:\b)",
@@ -147,7 +161,7 @@ impl<'t> Recovery<'t> {
             return None;
         }
         let good = spans.iter().zip(&self.bad).filter(|(span, bad)| span.kind == SpanKind::Tool && !**bad);
-        good.map(|(span, _)| span.started_at_ns).max()
+        good.map(|(span, _)| Start(span.started_at_ns)).max()
     }
 }
 

@@ -197,6 +197,12 @@ impl Catalogue {
         Self::with(&[])
     }
 
+    /// Whether a piece of text stands in the title, hypothesis or actions of a rule.
+    pub(super) fn writes(&self, piece: &str) -> bool {
+        let texts = |rule: &'_ Rule| rule.title.contains(piece) || rule.hypothesis.contains(piece);
+        self.rules.iter().any(|rule| texts(rule) || rule.actions.iter().any(|action| action.contains(piece)))
+    }
+
     /// The rules that failsift ships, with those of `(name, text)` files of the user: a rule or signal of a known id replaces it, others
     /// are added and come before shipped ones of equal standing.
     pub(super) fn with(files: &[(String, String)]) -> Result<Self, RuleError> {

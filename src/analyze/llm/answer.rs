@@ -3,14 +3,15 @@
 use std::fmt::Write;
 use std::sync::LazyLock;
 
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::api::{End, Reply};
 use super::prompt::{GAP_END, GAP_START, INSTRUCTIONS, Prompt};
+use super::written::{Quotation, Written};
 use crate::analyze::embedded::{Findings, draft_about};
 use crate::analyze::evidence::{self, Grounding};
+use crate::analyze::{Deadline, TimedOut};
 use crate::limits::{EVIDENCE_MAX, EXCERPT_CHARS_MAX};
 use crate::model::{Draft, Evidence, EvidenceKind, Kind, Label, Trace, vocabulary};
 use crate::redact::RedactedTrace;
@@ -34,51 +35,55 @@ pub(super) struct Unusable {
     /// For a person; quotes nothing of the answer.
     pub(super) reason: String,
     /// What the model is told, where asking again may help.
-    pub(super) complaint: Option<&'static str>,
+    pub(super) complaint: Option<String>,
     /// What became of its excerpts.
     pub(super) grounding: Grounding,
 }
 
 impl Unusable {
-    fn new(kind: Kind, reason: impl Into<String>, complaint: Option<&'static str>) -> Self {
-        Self { kind, reason: reason.into(), complaint, grounding: Grounding::default() }
+    fn new(kind: Kind, reason: impl Into<String>, complaint: Option<&str>) -> Self {
+        Self { kind, reason: reason.into(), complaint: complaint.map(str::to_owned), grounding: Grounding::default() }
+    }
+
+    /// JSON of another shape than was asked for; `what` names the field.
+    fn off_schema(what: &str) -> Self {
+        Self::new(Kind::AnswerOffSchema, format!("the model's answer is not of the shape that was asked for: {what}"), Some(what))
     }
 }
 
-/// What a model writes.
-#[derive(Debug, Deserialize)]
-struct Written {
-    #[serde(default)]
-    evidence: Vec<Quotation>,
-    #[serde(default)]
-    signals: Vec<String>,
-    label: String,
-    title: String,
-    summary: String,
-    root_cause_hypothesis: String,
-    actions: Vec<String>,
-    confidence: f64,
-    #[serde(default)]
-    confidence_rationale: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Quotation {
-    #[serde(default)]
-    span: Value,
-    #[serde(default)]
-    field: String,
-    #[serde(default)]
-    excerpt: String,
-}
-
 /// The draft that an answer makes, checked against the trace, and what became of its excerpts.
-pub(super) fn draft(reply: &Reply, prompt: &Prompt, trace: &RedactedTrace, findings: &Findings) -> Result<(Draft, Grounding), Unusable> {
+///
+/// # Errors
+/// [`TimedOut`], where there is no time to look up what it quotes.
+pub(super) fn draft(
+    reply: &Reply,
+    prompt: &Prompt,
+    trace: &RedactedTrace,
+    findings: &Findings,
+    deadline: Deadline,
+) -> Result<Result<(Draft, Grounding), Unusable>, TimedOut> {
+    let (mut draft, label, signals) = match claimed(reply, prompt, trace, findings) {
+        Ok(claimed) => claimed,
+        Err(unusable) => return Ok(Err(unusable)),
+    };
+    let grounding = evidence::verify(&mut draft, trace, deadline)?;
+    let Signals { found, unknown } = signals;
+    if unknown > 0 {
+        draft.confidence *= 0.8;
+        // Writing to a string cannot fail.
+        let _ = write!(draft.confidence_rationale, " {unknown} of its signals are none that failsift found, and were dropped.");
+    }
+    draft.evidence.extend(found);
+    Ok(check(draft, label, findings, grounding).map_err(|unusable| Unusable { grounding, ..unusable }))
+}
+
+/// What an answer claims, before it is looked up.
+fn claimed(reply: &Reply, prompt: &Prompt, trace: &RedactedTrace, findings: &Findings) -> Result<(Draft, Label, Signals), Unusable> {
     let written = written(reply)?;
     let label = Label::parse(written.label.trim()).map_err(|_| {
         Unusable::new(
             Kind::AnswerOffSchema,
-            "the model named a label outside the vocabulary",
+            "the model's answer is not of the shape that was asked for: label is outside the vocabulary",
             Some("the label is none of those that are listed, written as category/factor"),
         )
     })?;
@@ -91,11 +96,11 @@ pub(super) fn draft(reply: &Reply, prompt: &Prompt, trace: &RedactedTrace, findi
         ));
     }
     let quoted: Vec<Evidence> = written.evidence.iter().filter_map(|quotation| excerpt(quotation, trace)).take(EVIDENCE_MAX).collect();
-    let (signals, unknown) = signals(&written.signals, findings);
+    let signals = signals(&written.signals, findings);
     let span = quoted.first().and_then(|evidence| evidence.span_id.as_deref());
-    let span = span.or_else(|| signals.first().and_then(|signal| signal.span_id.as_deref()));
+    let span = span.or_else(|| signals.found.first().and_then(|signal| signal.span_id.as_deref()));
     let span = span.and_then(|id| trace.spans.iter().find(|span| span.span_id == id));
-    let mut draft = Draft {
+    let draft = Draft {
         title: clipped(&written.title.split_whitespace().collect::<Vec<_>>().join(" "), 200),
         summary: clipped(&written.summary, 4_000),
         root_cause_hypothesis: clipped(&written.root_cause_hypothesis, 4_000),
@@ -105,14 +110,7 @@ pub(super) fn draft(reply: &Reply, prompt: &Prompt, trace: &RedactedTrace, findi
         evidence: quoted,
         ..draft_about(trace, label, span)
     };
-    let grounding = evidence::verify(&mut draft, trace);
-    if unknown > 0 {
-        draft.confidence *= 0.8;
-        // Writing to a string cannot fail.
-        let _ = write!(draft.confidence_rationale, " {unknown} of its signals are none that failsift found, and were dropped.");
-    }
-    draft.evidence.extend(signals);
-    check(draft, label, findings, grounding).map_err(|unusable| Unusable { grounding, ..unusable })
+    Ok((draft, label, signals))
 }
 
 /// The most that a model's own word is worth; its confidence is not calibrated.
@@ -126,12 +124,10 @@ const SURE_MIN: f64 = 0.85;
 
 /// Whether the draft rests on something, and does not deny what is plain.
 fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Grounding) -> Result<(Draft, Grounding), Unusable> {
-    if draft.title.is_empty() || draft.summary.is_empty() || draft.root_cause_hypothesis.is_empty() || draft.actions.is_empty() {
-        return Err(Unusable::new(
-            Kind::AnswerOffSchema,
-            "the model left the title, the summary, the hypothesis or the actions empty",
-            Some("title, summary, root_cause_hypothesis and actions must not be empty"),
-        ));
+    let texts = [("title", &draft.title), ("summary", &draft.summary), ("root_cause_hypothesis", &draft.root_cause_hypothesis)];
+    let empty = texts.into_iter().find(|(_, text)| text.is_empty()).map(|(name, _)| name);
+    if let Some(name) = empty.or_else(|| draft.actions.is_empty().then_some("actions")) {
+        return Err(Unusable::off_schema(&format!("{name} must not be empty")));
     }
     if label.is_healthy() && findings.plainly_failed {
         return Err(Unusable::new(
@@ -199,8 +195,7 @@ fn written(reply: &Reply) -> Result<Written, Unusable> {
     if text.is_empty() {
         return Err(Unusable::new(Kind::AnswerEmpty, "the model answered nothing", Some("it was empty")));
     }
-    let json = json_in(text);
-    let value: Value = serde_json::from_str(json).map_err(|error| {
+    let value = json_in(text).map_err(|error| {
         let reason = if error.is_eof() { "ends in the middle" } else { "is none" };
         Unusable::new(
             Kind::AnswerNotJson,
@@ -208,26 +203,29 @@ fn written(reply: &Reply) -> Result<Written, Unusable> {
             Some("it was no JSON; answer with one JSON object and nothing else"),
         )
     })?;
-    serde_json::from_value(value).map_err(|error| {
-        // The library quotes values; what it says of a missing field are our own words.
-        let said = error.to_string();
-        let field = said.strip_prefix("missing field ").and_then(|rest| rest.split('`').nth(1));
-        let what = field.map_or_else(|| "has a field of the wrong type".to_owned(), |field| format!("lacks the field {field}"));
-        Unusable::new(
-            Kind::AnswerOffSchema,
-            format!("the model's answer is JSON of another shape: it {what}"),
-            Some("it was JSON of another shape than the schema that was given"),
-        )
-    })
+    Written::of(&value).map_err(|what| Unusable::off_schema(&what))
 }
 
-/// The object in an answer of a server that does not keep models to JSON: without a fence of Markdown and words around it.
-fn json_in(text: &str) -> &str {
-    if text.starts_with('{') {
-        return text;
+/// The object in an answer of a server that does not keep models to JSON: without thoughts, a fence of Markdown and words around it.
+fn json_in(text: &str) -> Result<Value, serde_json::Error> {
+    /// Braces in words before the answer; more are no answer.
+    const STARTS_MAX: usize = 64;
+    // A thought that was begun in the question's template ends without a beginning.
+    let is_thought = |before: &str| before.starts_with("<think") || !before.contains('{');
+    let said = text.split_once("</think>").filter(|(thought, said)| is_thought(thought) && said.contains('{'));
+    let said = said.map_or(text, |(_, said)| said.trim());
+    let whole = serde_json::from_str(said);
+    if whole.is_ok() {
+        return whole;
     }
-    // Words without any object stay as they are, to be called no JSON.
-    text.find('{').zip(text.rfind('}')).and_then(|(from, to)| text.get(from..=to)).unwrap_or(text)
+    let starts = said.match_indices('{').take(STARTS_MAX).filter_map(|(at, _)| said.get(at..));
+    let mut objects = starts.filter_map(|rest| serde_json::Deserializer::from_str(rest).into_iter::<Value>().next()?.ok());
+    if let Some(found) = objects.find(|object| object.get("label").is_some()) {
+        return Ok(found);
+    }
+    // What is wrong is said of the longest piece that might have been it; words without any object are called no JSON.
+    let piece = said.find('{').zip(said.rfind('}')).and_then(|(from, to)| said.get(from..=to));
+    serde_json::from_str(if said.starts_with('{') { said } else { piece.unwrap_or(said) })
 }
 
 /// Whether the end of a text is a short piece again and again.
@@ -249,12 +247,7 @@ fn repeats_instructions(text: &str, prompt: &Prompt) -> bool {
 
 /// A quotation as evidence, to be looked up.
 fn excerpt(quotation: &Quotation, trace: &Trace) -> Option<Evidence> {
-    let number = match &quotation.span {
-        Value::Number(number) => number.as_u64(),
-        Value::String(text) => text.trim().trim_start_matches("span").trim().parse().ok(),
-        _ => None,
-    };
-    let index = number.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
+    let index = quotation.span.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
     let span = index.and_then(|index| trace.spans.get(index));
     // Across a mark of left-out text nothing can be found; its longest piece can.
     let pieces = quotation.excerpt.split(GAP_START).flat_map(|piece| piece.split(GAP_END));
@@ -272,8 +265,15 @@ fn excerpt(quotation: &Quotation, trace: &Trace) -> Option<Evidence> {
     })
 }
 
-/// Those of the signals that a model names which failsift found, and how many it did not.
-fn signals(named: &[String], findings: &Findings) -> (Vec<Evidence>, usize) {
+/// The signals that a model names.
+struct Signals {
+    /// Those that failsift found.
+    found: Vec<Evidence>,
+    /// How many it did not find.
+    unknown: usize,
+}
+
+fn signals(named: &[String], findings: &Findings) -> Signals {
     let mut found: Vec<Evidence> = Vec::new();
     let mut unknown = 0;
     for name in named.iter().take(EVIDENCE_MAX) {
@@ -290,7 +290,7 @@ fn signals(named: &[String], findings: &Findings) -> (Vec<Evidence>, usize) {
             None => unknown += 1,
         }
     }
-    (found, unknown)
+    Signals { found, unknown }
 }
 
 fn rationale(written: &str) -> String {
@@ -305,4 +305,27 @@ fn clipped(text: &str, chars: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(chars - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_object_is_found_among_thoughts_fences_and_words() {
+        let object = json!({"label": "a/b", "title": "</think> {x}"});
+        for text in [
+            object.to_string(),
+            format!("<think>\nIs it {{\"label\"}}? No: {{1}}.\n</think>\n\n{object}"),
+            format!("It began before. </think>{object}"),
+            format!("Here you are:\n```json\n{object}\n```\nAnything {{else}}?"),
+            format!("I used {{shelf}} and {{}} before.\n{object}"),
+        ] {
+            assert_eq!(json_in(&text).unwrap(), object, "{text}");
+        }
+        assert!(json_in("{\"label\": \"a/b\"").unwrap_err().is_eof());
+        assert!(json_in("<think>{\"label\": 1").is_err() && json_in("no").is_err());
+    }
 }

@@ -1,5 +1,7 @@
 //! The seam between asking a model and how its provider wants to be asked: an [`Api`] makes requests and reads answers, [`Http`] carries them.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +10,11 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use crate::limits::ANSWER_BYTES_MAX;
+use super::manner::Manner;
+use super::prompt::Prompt;
+use super::said::Said;
+use crate::limits::{ANSWER_BYTES_MAX, ANSWER_BYTES_PARSED_AT_ONCE_MAX, TOKENS_COUNTED_MAX};
+use crate::pool;
 
 /// Tokens that a provider counted, or that a request can take at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,17 +32,56 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
+impl Usage {
+    /// Whether a request of so many bytes can have taken so much: no tokenizer makes more tokens than bytes, and none makes nothing of a
+    /// question. What a template adds around messages is little.
+    pub(super) fn is_plausible(self, request_bytes: usize) -> bool {
+        const TEMPLATE_TOKENS_MAX: u64 = 4_096;
+        let most = (request_bytes as u64).saturating_add(TEMPLATE_TOKENS_MAX).min(TOKENS_COUNTED_MAX);
+        (1..=most).contains(&self.input_tokens) && self.output_tokens <= TOKENS_COUNTED_MAX
+    }
+}
+
 /// What a model is asked.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Question<'q> {
+#[derive(Debug, Clone)]
+pub(super) struct Question {
     /// What to do and how; nothing in it comes from a trace.
-    pub(super) instructions: &'q str,
+    pub(super) instructions: &'static str,
     /// The trace.
-    pub(super) text: &'q str,
+    pub(super) prompt: Arc<Prompt>,
+    /// What was wrong with the first answer.
+    pub(super) complaint: Option<String>,
     /// JSON Schema of the answer, with its properties in the order in which they shall be written.
-    pub(super) schema: &'q serde_json::value::RawValue,
+    pub(super) schema: &'static serde_json::value::RawValue,
     /// Tokens that the answer may have, with the model's thoughts.
     pub(super) output_tokens: u64,
+}
+
+impl Question {
+    /// The trace, and what was wrong with the first answer.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        match &self.complaint {
+            Some(complaint) => Cow::Owned(self.prompt.with_complaint(complaint)),
+            None => Cow::Borrowed(&self.prompt.text),
+        }
+    }
+
+    /// The instructions, with the schema where the request does not hold it.
+    pub(super) fn instructions(&self, manner: Manner) -> Cow<'_, str> {
+        if manner.shape.has_schema() {
+            return Cow::Borrowed(self.instructions);
+        }
+        Cow::Owned(format!(
+            "{}\n\nAnswer with one JSON object, and nothing else, that fits this JSON Schema:\n{}",
+            self.instructions,
+            self.schema.get()
+        ))
+    }
+
+    /// Tokens that an answer may have, for a model that can have `most`.
+    pub(super) fn output_tokens(&self, manner: Manner) -> u64 {
+        self.output_tokens.min(manner.limit_most)
+    }
 }
 
 /// What a model said.
@@ -44,7 +89,10 @@ pub(super) struct Question<'q> {
 pub(super) struct Reply {
     pub(super) text: String,
     pub(super) end: End,
-    pub(super) usage: Usage,
+    /// As the provider counted it; nothing where it did not.
+    pub(super) usage: Option<Usage>,
+    /// Bytes that the model wrote, thoughts included.
+    pub(super) written_bytes: usize,
     /// As the provider names it.
     pub(super) model: Option<String>,
 }
@@ -105,8 +153,11 @@ pub(super) trait Api: Send + Sync {
     /// What is wrong with the credentials.
     async fn credentials(&self) -> Result<HeaderMap, String>;
 
-    /// The request's JSON; [`with_schema`] puts the schema in.
-    fn body(&self, question: &Question<'_>) -> String;
+    /// How the first question is put.
+    fn first_manner(&self) -> Manner;
+
+    /// The request's JSON; [`with_schema`] puts the schema in. That of a long question takes a while.
+    fn body(&self, question: &Question, manner: Manner) -> String;
 
     /// Reads a successful answer.
     ///
@@ -115,11 +166,11 @@ pub(super) trait Api: Send + Sync {
     fn reply(&self, body: &Value) -> Result<Reply, String>;
 
     /// Reads a refusal. `body` is null where it is no JSON.
-    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &Value) -> Refusal;
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &Value, said: &Said) -> Refusal;
 
-    /// Whether the refusal of a request was about a feature that the provider lacks and that requests will do without from now on.
-    fn simplify(&self, _request: &str, _status: StatusCode, _body: &Value) -> bool {
-        false
+    /// What the model wrote where the provider refuses to pass it on as an answer because it is not of the shape that was asked for.
+    fn withheld(&self, _body: &Value) -> Option<Reply> {
+        None
     }
 }
 
@@ -134,7 +185,9 @@ pub(super) struct Http {
 pub(super) enum Broken {
     /// It took too long.
     TimedOut,
-    /// Anything else.
+    /// There was no connection, so that nothing was sent.
+    NotSent(String),
+    /// Anything else; nobody knows whether it arrived.
     Failed(String),
 }
 
@@ -147,9 +200,21 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Null where it is no JSON.
-    pub(super) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_default()
+    /// Null where it is no JSON. A long one is read on the pool.
+    pub(super) async fn json(&self) -> Value {
+        if self.body.len() <= ANSWER_BYTES_PARSED_AT_ONCE_MAX {
+            return json(&self.body);
+        }
+        let body = self.body.clone();
+        pool::run(move || json(&body)).await
+    }
+}
+
+/// Gemini puts errors into a list where a stream was asked for, and some gateways do always.
+fn json(bytes: &[u8]) -> Value {
+    match serde_json::from_slice(bytes).unwrap_or_default() {
+        Value::Array(mut items) if items.len() == 1 => items.pop().unwrap_or_default(),
+        value => value,
     }
 }
 
@@ -188,7 +253,11 @@ impl Http {
     }
 
     async fn answer(request: reqwest::RequestBuilder) -> Result<Answer, Broken> {
-        let broken = |error: reqwest::Error| if error.is_timeout() { Broken::TimedOut } else { Broken::Failed(said(&error)) };
+        let broken = |error: reqwest::Error| match () {
+            () if error.is_timeout() => Broken::TimedOut,
+            () if error.is_connect() => Broken::NotSent(said(&error)),
+            () => Broken::Failed(said(&error)),
+        };
         let mut response = request.send().await.map_err(broken)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = BytesMut::new();
@@ -253,18 +322,6 @@ pub(super) fn with_schema(body: &Value, schema: &serde_json::value::RawValue) ->
     body.to_string().replacen(&format!("\"{SCHEMA}\""), schema.get(), 1)
 }
 
-/// The start of what a provider said, for a reason.
-pub(super) fn message(body: &Value, pointer: &str) -> String {
-    const CHARS_MAX: usize = 300;
-    let said = body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().lines().next().unwrap_or_default().trim();
-    said.chars().take(CHARS_MAX).collect()
-}
-
-/// "HTTP 500 Internal Server Error: what the provider said".
-pub(super) fn status_and(status: StatusCode, said: &str) -> String {
-    if said.is_empty() { format!("HTTP {status}") } else { format!("HTTP {status}: {said}") }
-}
-
 /// A base URL without the slash at its end.
 ///
 /// # Errors
@@ -297,6 +354,15 @@ mod tests {
         assert_eq!(retry_after(&headers("retry-after", "NaN")), None);
         for endless in ["1e300", "inf", "18446744073709551615"] {
             assert_eq!(retry_after(&headers("retry-after", endless)), Some(Duration::from_hours(24)), "{endless}");
+        }
+    }
+
+    #[test]
+    fn absurd_counts_are_told_from_real_ones() {
+        let usage = |input_tokens, output_tokens| Usage { input_tokens, output_tokens };
+        assert!(usage(1_000, 200).is_plausible(4_000) && usage(1_000, 0).is_plausible(4_000));
+        for absurd in [usage(0, 200), usage(1_000_000_000_000_000_000, 1), usage(1_000, u64::MAX), usage(9_000, 1)] {
+            assert!(!absurd.is_plausible(4_000), "{absurd:?}");
         }
     }
 

@@ -10,9 +10,9 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
-use super::api::{
-    Api, End, Question, Refusal, Reply, SCHEMA, Usage, base_url, message, retry_after, secret, status_and, wait_of, with_schema,
-};
+use super::api::{Api, End, Question, Refusal, Reply, SCHEMA, Usage, base_url, retry_after, secret, wait_of, with_schema};
+use super::manner::{Manner, Shape};
+use super::said::{Said, status_and};
 use super::{ConnectError, Settings, Thinking, variable};
 
 /// The model where none is named.
@@ -136,37 +136,54 @@ impl Api for Gemini {
         }
     }
 
-    fn body(&self, question: &Question<'_>) -> String {
-        let mut generation = json!({
-            "candidateCount": 1,
-            "maxOutputTokens": question.output_tokens,
-            "responseMimeType": "application/json",
-            "responseJsonSchema": SCHEMA,
-        });
-        if let (Some(thinking), Some(generation)) = (self.thinking(), generation.as_object_mut()) {
+    fn first_manner(&self) -> Manner {
+        Manner { shape: Shape::Schema, ..Manner::FULL }
+    }
+
+    fn body(&self, question: &Question, manner: Manner) -> String {
+        let (instructions, text) = (question.instructions(manner), question.text());
+        let mut generation = serde_json::Map::new();
+        if manner.limit.name().is_some() {
+            generation.insert("maxOutputTokens".into(), question.output_tokens(manner).into());
+        }
+        if manner.shape != Shape::Text {
+            generation.insert("responseMimeType".into(), "application/json".into());
+        }
+        if manner.shape.has_schema() {
+            generation.insert("responseJsonSchema".into(), SCHEMA.into());
+        }
+        if let Some(thinking) = self.thinking().filter(|_| manner.thinking) {
             generation.insert("thinkingConfig".into(), thinking);
         }
-        let body = json!({
-            "systemInstruction": {"parts": [{"text": question.instructions}]},
-            "contents": [{"role": "user", "parts": [{"text": question.text}]}],
-            "generationConfig": generation,
-        });
+        let body = if manner.system {
+            json!({
+                "systemInstruction": {"parts": [{"text": instructions}]},
+                "contents": [{"role": "user", "parts": [{"text": text}]}],
+                "generationConfig": generation,
+            })
+        } else {
+            json!({
+                "contents": [{"role": "user", "parts": [{"text": instructions}, {"text": text}]}],
+                "generationConfig": generation,
+            })
+        };
         with_schema(&body, question.schema)
     }
 
     fn reply(&self, body: &Value) -> Result<Reply, String> {
-        let count = |name: &str| body.pointer(&format!("/usageMetadata/{name}")).and_then(Value::as_u64).unwrap_or(0);
-        let usage = Usage {
-            input_tokens: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),
-            output_tokens: count("candidatesTokenCount").saturating_add(count("thoughtsTokenCount")),
-        };
+        let count = |name: &str| body.pointer(&format!("/usageMetadata/{name}")).and_then(Value::as_u64);
+        let usage = count("promptTokenCount").map(|prompt| Usage {
+            input_tokens: prompt.saturating_add(count("toolUsePromptTokenCount").unwrap_or(0)),
+            output_tokens: count("candidatesTokenCount").unwrap_or(0).saturating_add(count("thoughtsTokenCount").unwrap_or(0)),
+        });
         let model = body.get("modelVersion").and_then(Value::as_str).map(str::to_owned);
         if let Some(reason) = body.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
-            return Ok(Reply { text: String::new(), end: End::Blocked(reason.to_owned()), usage, model });
+            return Ok(Reply { text: String::new(), end: End::Blocked(reason.to_owned()), usage, written_bytes: 0, model });
         }
         let candidate = body.pointer("/candidates/0").ok_or("it holds no candidate")?;
         let parts = candidate.pointer("/content/parts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let is_thought = |part: &Value| part.get("thought").and_then(Value::as_bool) == Some(true);
+        let written_bytes = parts.iter().filter_map(|part| part.get("text")?.as_str()).map(str::len).sum();
         let text = parts.iter().filter(|part| !is_thought(part)).filter_map(|part| part.get("text")?.as_str()).collect();
         let end = match candidate.get("finishReason").and_then(Value::as_str) {
             None | Some("STOP" | "FINISH_REASON_UNSPECIFIED") => End::Finished,
@@ -176,17 +193,23 @@ impl Api for Gemini {
             }
             Some(reason) => End::Other(reason.chars().take(60).collect()),
         };
-        Ok(Reply { text, end, usage, model })
+        Ok(Reply { text, end, usage, written_bytes, model })
     }
 
-    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &Value) -> Refusal {
-        let said = status_and(status, &message(body, "/error/message"));
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &Value, said: &Said) -> Refusal {
+        let refuses_everything = said.has(&REFUSES_EVERYTHING);
+        let said = status_and(status, &said.message);
         let details = body.pointer("/error/details").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let of_type = |name: &str| {
             let ends = move |detail: &&Value| detail.get("@type").and_then(Value::as_str).is_some_and(|of| of.ends_with(name));
             details.iter().find(ends)
         };
         let reason = of_type("google.rpc.ErrorInfo").and_then(|info| info.get("reason")?.as_str());
+        if status == StatusCode::BAD_REQUEST && refuses_everything {
+            return Refusal::Everything(format!(
+                "access is refused: {said}\n  hint: check from where it may be used, the key and the billing of its project"
+            ));
+        }
         if reason.is_some_and(|reason| reason.starts_with("API_KEY_")) {
             return Refusal::Everything(format!("the key is refused: {said}\n  hint: check GEMINI_API_KEY and what it may be used for"));
         }
@@ -216,6 +239,10 @@ impl Api for Gemini {
     }
 }
 
+/// Words of refusals that no other request of the run can escape; their status is that of a bad question.
+const REFUSES_EVERYTHING: [&str; 6] =
+    ["location is not supported", "not available in your country", "api key not valid", "api key expired", "api_key_invalid", "billing"];
+
 /// A duration as protobuf's JSON has it: `34s`, `0.3s`.
 fn seconds(text: &str) -> Option<Duration> {
     wait_of(text.strip_suffix('s')?.parse().ok()?)
@@ -231,7 +258,7 @@ mod tests {
 
     fn refusal(status: u16, details: &Value) -> Refusal {
         let body = json!({"error": {"code": status, "message": "said", "details": details}});
-        gemini("gemini-3.5-flash").refusal(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), &body)
+        gemini("gemini-3.5-flash").refusal(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), &body, &Said::of(&body))
     }
 
     fn quota(id: &str, value: Option<&str>) -> Value {
@@ -249,6 +276,10 @@ mod tests {
             assert!(matches!(refusal(status, &Value::Null), Refusal::Everything(_)), "{status}");
         }
         assert!(matches!(refusal(400, &Value::Null), Refusal::This(_)));
+        let region =
+            json!({"error": {"code": 400, "message": "User location is not supported for the API use.", "status": "FAILED_PRECONDITION"}});
+        let region = gemini("gemini-3.5-flash").refusal(StatusCode::BAD_REQUEST, &HeaderMap::new(), &region, &Said::of(&region));
+        assert!(matches!(region, Refusal::Everything(_)), "{region:?}");
         assert!(matches!(refusal(429, &quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", Some("250"))), Refusal::Quota(_)));
         let minute = refusal(429, &quota("GenerateRequestsPerMinutePerProjectPerModel", Some("15")));
         let Refusal::TooMany { wait, per_minute, .. } = minute else { panic!("{minute:?}") };
@@ -271,7 +302,7 @@ mod tests {
         let reply = gemini("gemini-3.5-flash").reply(&body).unwrap();
         assert_eq!(
             (reply.text.as_str(), reply.end, reply.usage),
-            ("{\"a\": 1}", End::Finished, Usage { input_tokens: 10, output_tokens: 7 })
+            ("{\"a\": 1}", End::Finished, Some(Usage { input_tokens: 10, output_tokens: 7 }))
         );
         assert_eq!(reply.model.as_deref(), Some("gemini-3.5-flash-001"));
         let ended = |body: Value| gemini("gemini-3.5-flash").reply(&body).map(|reply| reply.end);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use crate::limits::REQUEST_INTERVAL_MAX;
 use crate::model::Slot;
 
 /// What the user allows.
@@ -260,7 +261,7 @@ impl Gate {
         loop {
             let (now, ahead) = (Instant::now(), self.ahead.swap(0, Ordering::Relaxed));
             if ahead > 0 {
-                *next = next.max(now) + lock(pace).interval(now) * ahead;
+                *next = next.max(now) + (lock(pace).interval(now) * ahead).min(REQUEST_INTERVAL_MAX);
             }
             let at = next.max(lock(pace).steady_from);
             if at <= now {
@@ -349,7 +350,7 @@ impl Pace {
     fn interval(&self, now: Instant) -> Duration {
         let of_requests = self.rate(now).map_or(0.0, |rate| 1.0 / rate);
         let of_tokens = self.tokens_per_second.map_or(0.0, |tokens| self.tokens_per_request / tokens);
-        Duration::from_secs_f64(of_requests.max(of_tokens))
+        Duration::from_secs_f64(of_requests.max(of_tokens).min(REQUEST_INTERVAL_MAX.as_secs_f64()))
     }
 
     fn sent(&mut self, now: Instant) -> Sent {
@@ -619,6 +620,17 @@ mod tests {
             limiter.answered(sent, 4_000);
         }
         assert!((begun.elapsed().as_secs_f64() - 10.0).abs() < 0.1, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_absurd_count_of_tokens_does_not_stop_the_run() {
+        let limiter = Limiter::new(Bounds { tokens_per_minute: Some(1_000), ..bounds(8, 8) });
+        let sent = limiter.departure().await;
+        limiter.answered(sent, u64::MAX);
+        let begun = Instant::now();
+        limiter.departure().await;
+        limiter.departure().await;
+        assert!(begun.elapsed() <= 2 * REQUEST_INTERVAL_MAX, "{:?}", begun.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,34 +1,45 @@
 //! Analyzers that ask a model: `gemini` and `openai`.
 //!
-//! `prompt` writes the question, `api` with `gemini` and `openai` asks it, `answer` reads what comes back and checks it against the trace.
-//! `limiter` says when a request may go out, and `money` whether. All that one trace takes, repeated requests and one repair of an unusable
-//! answer included, has to fit into its budget of time.
+//! `prompt` writes the question, `asking` carries it to its answer: `api` with `gemini` and `openai` knows the wire, `manner` how the question
+//! is put, `said` what a refusal says, and `answer` reads what comes back and checks it against the trace. `limiter` says when a request may go
+//! out, `money` whether, and `breaker` when to stop. All that one trace takes, repeated requests and one repair of an unusable answer included,
+//! has to fit into its budget of time.
+//!
+//! The first trace goes alone until it has an answer: a key that is refused costs one request, and so does each parameter.
 
 mod answer;
 mod api;
+mod asking;
+mod breaker;
+mod estimate;
 mod gemini;
 mod limiter;
+mod manner;
 mod money;
 mod openai;
 mod prompt;
+mod said;
+mod written;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::api::Usage;
-use self::api::{Api, Broken, Http, Question, Refusal, Reply};
+use self::api::{Api, Http};
+use self::breaker::Breaker;
+pub use self::estimate::{Estimate, Estimator};
 use self::limiter::{Bounds, Limiter};
+use self::manner::Manners;
 use self::money::{Purse, price_of};
 use self::prompt::Prompt;
 use super::embedded::{Embedded, Findings};
 use super::{AnalyzeCounts, AnalyzeError, Analyzer, Deadline, TimedOut};
-use crate::model::{Draft, Kind, PATTERN_SCHEMA_VERSION, Slot, hex};
+use crate::model::{Draft, PATTERN_SCHEMA_VERSION, Slot, UnusableAnswer, hex};
 use crate::pool;
 use crate::redact::RedactedTrace;
 
@@ -123,7 +134,7 @@ fn variable(name: &str) -> Option<String> {
 
 /// See the module.
 pub struct Llm {
-    api: Box<dyn Api>,
+    api: Arc<dyn Api>,
     http: Http,
     limiter: Limiter,
     purse: Purse,
@@ -131,8 +142,14 @@ pub struct Llm {
     embedded: Embedded,
     settings_digest: String,
     counts: Arc<AnalyzeCounts>,
+    manners: Manners,
+    breaker: Breaker,
     /// Why no more requests are made today.
     quota: OnceLock<String>,
+    /// Whether the first trace is on its way.
+    begun: AtomicBool,
+    /// Cancelled once the others may follow.
+    follow: CancellationToken,
     /// Whether anything has answered, so that a place where nobody is is told apart from a bad minute.
     reached: AtomicBool,
 }
@@ -157,9 +174,9 @@ impl Llm {
             tokens_per_minute: settings.tokens_per_minute,
         };
         let http = Http::new(bounds.most).map_err(|error| ConnectError::Settings(format!("cannot make ready for HTTPS: {error}")))?;
-        let api: Box<dyn Api> = match provider {
-            Provider::Gemini => Box::new(gemini::Gemini::connect(&settings)?),
-            Provider::OpenAi => Box::new(openai::OpenAi::connect(&settings, &http).await?),
+        let api: Arc<dyn Api> = match provider {
+            Provider::Gemini => Arc::new(gemini::Gemini::connect(&settings)?),
+            Provider::OpenAi => Arc::new(openai::OpenAi::connect(&settings, &http).await?),
         };
         let price = price(&settings, api.model())?;
         if price.is_none() && settings.cost_max_usd.is_some() {
@@ -172,6 +189,10 @@ impl Llm {
         Ok(Self {
             limiter: Limiter::new(bounds),
             purse: Purse::new(price, settings.cost_max_usd),
+            manners: Manners::new(api.first_manner()),
+            breaker: Breaker::default(),
+            begun: AtomicBool::new(false),
+            follow: CancellationToken::new(),
             api,
             http,
             settings,
@@ -195,55 +216,6 @@ fn settings_digest(provider: &str, model: &str, settings: &Settings, circumstanc
     let asked = (provider, model, settings.thinking, settings.prompt_tokens, settings.output_tokens);
     let fixed = (prompt::INSTRUCTIONS, answer::schema().get(), PATTERN_SCHEMA_VERSION);
     hex(&Sha256::digest(format!("{asked:?} {fixed:?} {circumstances}")))
-}
-
-/// What a run over a trace would take, without asking anybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Estimate {
-    /// Tokens of the question.
-    pub input_tokens: u64,
-    /// Spans that it shows.
-    pub spans_seen: u64,
-}
-
-/// Estimates what runs take: for `plan`.
-#[derive(Debug, Clone)]
-pub struct Estimator {
-    embedded: Embedded,
-    prompt_tokens: usize,
-    /// The model that would be asked, where that is known without asking.
-    pub model: Option<String>,
-    price: Option<money::Price>,
-    /// The digest of the settings, where the model is known.
-    pub settings_digest: Option<String>,
-}
-
-impl Estimator {
-    /// With the settings of a run. Nobody is asked anything, and no key is needed.
-    ///
-    /// # Errors
-    /// [`ConnectError::Settings`] where the prices cannot be read.
-    pub fn new(provider: Provider, settings: &Settings, embedded: Embedded, circumstances: &str) -> Result<Self, ConnectError> {
-        let (name, model) = match provider {
-            Provider::Gemini => ("gemini", Some(gemini::model_of(settings).trim_start_matches("models/").to_owned())),
-            Provider::OpenAi => ("openai", settings.model.clone()),
-        };
-        let price = model.as_deref().map(|model| price(settings, model)).transpose()?.flatten();
-        let settings_digest = model.as_deref().map(|model| settings_digest(name, model, settings, circumstances));
-        Ok(Self { embedded, prompt_tokens: settings.prompt_tokens, model, price, settings_digest })
-    }
-
-    /// What one trace would take; nothing where it cannot be looked at in time.
-    pub fn of(&self, trace: &RedactedTrace, deadline: Deadline) -> Option<Estimate> {
-        let findings = self.embedded.findings(trace, deadline).ok()?;
-        let prompt = prompt::render(trace, &findings, self.prompt_tokens);
-        Some(Estimate { input_tokens: prompt.tokens(), spans_seen: prompt.spans_seen as u64 })
-    }
-
-    /// US dollars for so many tokens; nothing where the price is not known.
-    pub fn cost(&self, input_tokens: u64, output_tokens: u64) -> Option<f64> {
-        self.price.map(|price| price.of(Usage { input_tokens, output_tokens }))
-    }
 }
 
 /// One trace on its way: what it took so far.
@@ -272,11 +244,54 @@ impl Analyzer for Llm {
     }
 
     async fn turn(&self) -> Slot {
-        self.limiter.slot(self.quota.get().is_some() || self.purse.is_exhausted()).await
+        let at_once = || self.quota.get().is_some() || self.purse.is_exhausted() || self.breaker.is_open();
+        if self.begun.swap(true, Ordering::Relaxed) {
+            self.follow.cancelled().await;
+            return self.limiter.slot(at_once()).await;
+        }
+        // However the first trace ends, the others follow.
+        let lets_follow = self.follow.clone().drop_guard();
+        Slot::holding((self.limiter.slot(at_once()).await, lets_follow))
     }
 
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError> {
-        let (embedded, of, tokens) = (self.embedded.clone(), Arc::clone(&trace), self.settings.prompt_tokens);
+        let (findings, prompt) = self.prepared(&trace, deadline).await?;
+        let mut work =
+            Work { trace, findings: Arc::new(findings), prompt: Arc::new(prompt), deadline, usage: Usage::default(), begun: false };
+        match self.asked(&mut work).await {
+            Ok(draft) => Ok(Draft { settings_digest: Some(self.settings_digest.clone()), ..self.paid(draft, work.usage) }),
+            Err(AnalyzeError::Fatal(reason)) => Err(AnalyzeError::Fatal(reason)),
+            Err(error) if self.settings.falls_back => {
+                let verdict = Arc::unwrap_or_clone(work.findings).verdict;
+                Ok(self.paid(self.fallen_back(verdict, &error), work.usage))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn analyze_without_paying(
+        &self,
+        trace: Arc<RedactedTrace>,
+        deadline: Deadline,
+        earlier: UnusableAnswer,
+    ) -> Result<Draft, AnalyzeError> {
+        /// Behind a reason that an earlier run wrote down, once.
+        const BOUGHT: &str = " (bought by an earlier run; --force asks again)";
+        let reason = format!("{}{BOUGHT}", earlier.reason.trim_end_matches(BOUGHT));
+        let error = AnalyzeError::Rejected { kind: earlier.kind, reason };
+        if !self.settings.falls_back {
+            return Err(error);
+        }
+        let embedded = self.embedded.clone();
+        let verdict = pool::run(move || pool::guarded(|| embedded.draft_of(&trace, deadline))).await.map_err(AnalyzeError::Defect)??;
+        Ok(self.fallen_back(verdict, &error))
+    }
+}
+
+impl Llm {
+    /// What the rules find in a trace, and the question about it.
+    async fn prepared(&self, trace: &Arc<RedactedTrace>, deadline: Deadline) -> Result<(Findings, Prompt), AnalyzeError> {
+        let (embedded, of, tokens) = (self.embedded.clone(), Arc::clone(trace), self.settings.prompt_tokens);
         let prepared = pool::run(move || {
             pool::guarded(|| {
                 let findings = embedded.findings(&of, deadline)?;
@@ -284,226 +299,25 @@ impl Analyzer for Llm {
                 Ok::<_, TimedOut>((findings, prompt))
             })
         });
-        let (findings, prompt) = match prepared.await {
-            Ok(Ok(prepared)) => prepared,
-            Ok(Err(TimedOut(budget))) => return Err(AnalyzeError::TimedOut(budget)),
-            Err(defect) => return Err(AnalyzeError::Defect(defect)),
-        };
-        let mut work =
-            Work { trace, findings: Arc::new(findings), prompt: Arc::new(prompt), deadline, usage: Usage::default(), begun: false };
-        match self.asked(&mut work).await {
-            Ok(draft) => {
-                let cost_usd = self.purse.cost(work.usage);
-                let Usage { input_tokens, output_tokens } = work.usage;
-                let settings_digest = Some(self.settings_digest.clone());
-                Ok(Draft { input_tokens, output_tokens, cost_usd, settings_digest, ..draft })
-            }
-            Err(AnalyzeError::Fatal(reason)) => Err(AnalyzeError::Fatal(reason)),
-            Err(error) if self.settings.falls_back => {
-                tracing::debug!(kind = error.kind().as_str(), "the embedded analyzer takes a trace that the model could not analyse");
-                Ok(Arc::unwrap_or_clone(work.findings).verdict)
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// What is kept of a trace's time to write down how it ended.
-const MARGIN: Duration = Duration::from_millis(100);
-
-impl Llm {
-    /// Asks, and asks once more where the answer is none and there is time.
-    async fn asked(&self, work: &mut Work) -> Result<Draft, AnalyzeError> {
-        let mut complaint = None;
-        loop {
-            let begun = work.deadline.left();
-            let reply = self.replied(work, complaint).await?;
-            let took = begun.saturating_sub(work.deadline.left());
-            let (prompt, trace, findings) = (Arc::clone(&work.prompt), Arc::clone(&work.trace), Arc::clone(&work.findings));
-            // What the provider says goes into a table.
-            let model = reply.model.as_deref().unwrap_or(self.api.model());
-            let model = model.chars().filter(|c| !c.is_control()).take(100).collect();
-            let read = pool::run(move || pool::guarded(|| answer::draft(&reply, &prompt, &trace, &findings))).await;
-            match read.map_err(AnalyzeError::Defect)? {
-                Ok((draft, grounding)) => {
-                    self.counts.add_dropped(grounding.given - grounding.found);
-                    let spans_seen = work.prompt.spans_seen as u64;
-                    return Ok(Draft { analyzer: self.api.name().into(), model, spans_seen, ..draft });
-                }
-                Err(unusable) => {
-                    self.counts.add_dropped(unusable.grounding.given - unusable.grounding.found);
-                    // A second answer will take about as long as the first.
-                    let in_time = work.deadline.left() > took + MARGIN;
-                    match unusable.complaint.filter(|_| complaint.is_none() && in_time) {
-                        Some(what) => complaint = Some(what),
-                        None => return Err(AnalyzeError::Rejected { kind: unusable.kind, reason: unusable.reason }),
-                    }
-                }
-            }
-        }
+        Ok(prepared.await.map_err(AnalyzeError::Defect)??)
     }
 
-    /// One reply, by as many requests as it takes.
-    async fn replied(&self, work: &mut Work, complaint: Option<&str>) -> Result<Reply, AnalyzeError> {
-        let text = complaint.map(|complaint| work.prompt.with_complaint(complaint));
-        let question = Question {
-            instructions: prompt::INSTRUCTIONS,
-            text: text.as_deref().unwrap_or(&work.prompt.text),
-            schema: answer::schema(),
-            output_tokens: self.settings.output_tokens,
-        };
-        // With the complaint and what the provider adds.
-        let most = Usage { input_tokens: work.prompt.bytes() + 4_096, output_tokens: self.settings.output_tokens };
-        let mut attempts = 0;
-        let mut last: Option<AnalyzeError> = None;
-        loop {
-            if let Some(reason) = self.quota.get() {
-                return Err(AnalyzeError::Rejected { kind: Kind::QuotaExhausted, reason: reason.clone() });
-            }
-            let time = work.deadline.left().saturating_sub(MARGIN);
-            let again = std::mem::replace(&mut work.begun, true);
-            let is_out = AtomicBool::new(false);
-            let tried = tokio::time::timeout(time, self.request(&question, most, work.deadline, again, &is_out)).await;
-            let refusal = match tried {
-                Err(_) if last.is_none() && !is_out.load(Ordering::Relaxed) && self.limiter.is_closed() => {
-                    let reason = format!("{} asked for a pause that outlasts the time of this trace", self.api.name());
-                    return Err(AnalyzeError::Rejected { kind: Kind::RateLimited, reason });
-                }
-                // What was wrong before says more than that the time ran out while waiting to try again.
-                Err(_) => return Err(last.map_or(AnalyzeError::TimedOut(work.deadline.budget()), |last| self.given_up(last))),
-                Ok(Tried::Answered(reply)) => {
-                    work.usage += reply.usage;
-                    return Ok(reply);
-                }
-                Ok(Tried::TimedOut) => return Err(AnalyzeError::TimedOut(work.deadline.budget())),
-                Ok(Tried::TooExpensive) => {
-                    self.counts.limit_cost();
-                    let most = self.settings.cost_max_usd.unwrap_or_default();
-                    let reason = format!("the run may spend {most} US dollars, and this trace could have cost more than what was left");
-                    return Err(AnalyzeError::Rejected { kind: Kind::CostLimit, reason });
-                }
-                Ok(Tried::Again) => continue,
-                Ok(Tried::Refused(refusal)) => refusal,
-            };
-            let (error, wait) = self.judge(refusal)?;
-            attempts += 1;
-            let wait = wait.unwrap_or_default().max(backoff(attempts));
-            if wait + MARGIN >= work.deadline.left() {
-                return Err(self.given_up(error));
-            }
-            last = Some(error);
-            tokio::time::sleep(wait).await;
-        }
+    /// The draft with what its answers took.
+    fn paid(&self, draft: Draft, usage: Usage) -> Draft {
+        let Usage { input_tokens, output_tokens } = usage;
+        Draft { input_tokens, output_tokens, cost_usd: self.purse.cost(usage), ..draft }
     }
 
-    /// What a refusal means for the trace, and how long to wait before the next try; an error where there is none.
-    fn judge(&self, refusal: Refusal) -> Result<(AnalyzeError, Option<Duration>), AnalyzeError> {
-        let asked = format!("{} ({})", self.api.name(), self.api.model());
-        match refusal {
-            Refusal::Everything(reason) => Err(AnalyzeError::Fatal(format!("{asked}: {reason}"))),
-            Refusal::Quota(reason) => {
-                let reason = format!("{asked} allows no more requests for now: {reason}");
-                if self.quota.set(reason.clone()).is_ok() {
-                    // What the provider says stands in the rejections, which are redacted; a log is not.
-                    tracing::warn!("{asked} allows no more requests for now; no more are made");
-                }
-                Err(AnalyzeError::Rejected { kind: Kind::QuotaExhausted, reason })
-            }
-            Refusal::This(reason) => {
-                Err(AnalyzeError::Rejected { kind: Kind::RequestRefused, reason: format!("{asked} refused the request: {reason}") })
-            }
-            Refusal::TooMany { reason, wait, .. } => {
-                Ok((AnalyzeError::Rejected { kind: Kind::RateLimited, reason: format!("{asked} allows fewer requests: {reason}") }, wait))
-            }
-            Refusal::Failing { reason, wait, .. } => {
-                Ok((AnalyzeError::Rejected { kind: Kind::ProviderError, reason: format!("{asked} failed: {reason}") }, wait))
-            }
-        }
+    /// The embedded analyzer's verdict on a trace that the model could not analyse. Where the model's answer was paid for, the row is kept like
+    /// one of the model's, so that nobody pays for another answer of the same kind.
+    fn fallen_back(&self, verdict: Draft, error: &AnalyzeError) -> Draft {
+        let (kind, reason) = (error.kind(), error.to_string());
+        self.counts.add_fallback(kind, &reason);
+        let settings_digest = kind.is_of_answer().then(|| self.settings_digest.clone());
+        // A provider's own words stand in the summary, redacted, and not in a row that is proven word by word.
+        let why = if kind.is_of_answer() { reason } else { kind.as_str().to_owned() };
+        let why: String = why.chars().take(300).collect();
+        let rationale = format!("{} The model {} was to judge it and did not: {why}.", verdict.confidence_rationale, self.api.model());
+        Draft { settings_digest, confidence_rationale: rationale.chars().take(2_000).collect(), ..verdict }
     }
-
-    /// The error of a trace that was tried until its time ran out: where nothing ever answered, no other will fare better.
-    fn given_up(&self, error: AnalyzeError) -> AnalyzeError {
-        match error {
-            AnalyzeError::Rejected { kind: Kind::ProviderError, reason } if !self.reached.load(Ordering::Relaxed) => {
-                AnalyzeError::Fatal(format!("{reason}\n  hint: nothing answers at {}; --base-url names another place", self.api.url()))
-            }
-            error => error,
-        }
-    }
-
-    /// One request; `is_out` is set once it goes out.
-    async fn request(&self, question: &Question<'_>, most: Usage, deadline: Deadline, again: bool, is_out: &AtomicBool) -> Tried {
-        let Some(mut reserved) = self.purse.reserve(most).await else { return Tried::TooExpensive };
-        let headers = match self.api.credentials().await {
-            Ok(headers) => headers,
-            Err(reason) => return Tried::Refused(Refusal::Everything(format!("cannot get credentials: {reason}"))),
-        };
-        let request = Bytes::from(self.api.body(question));
-        if again {
-            self.limiter.again();
-        }
-        let sent = self.limiter.departure().await;
-        reserved.goes_out();
-        is_out.store(true, Ordering::Relaxed);
-        let time = deadline.left().saturating_sub(MARGIN);
-        let answer = match self.http.post(&self.api.url(), headers, request.clone(), time).await {
-            Ok(answer) => {
-                self.reached.store(true, Ordering::Relaxed);
-                answer
-            }
-            // Nobody knows whether it is paid for, so what was set aside is gone.
-            Err(Broken::TimedOut) => {
-                self.reached.store(true, Ordering::Relaxed);
-                return Tried::TimedOut;
-            }
-            Err(Broken::Failed(reason)) => {
-                return Tried::Refused(Refusal::Failing { reason, wait: None, overloaded: false });
-            }
-        };
-        if answer.status.is_success() {
-            return match self.api.reply(&answer.json()) {
-                Ok(reply) => {
-                    self.limiter.answered(sent, reply.usage.input_tokens.saturating_add(reply.usage.output_tokens));
-                    reserved.settle(reply.usage);
-                    self.counts.add_usage(reply.usage.input_tokens, reply.usage.output_tokens, self.purse.cost(reply.usage));
-                    Tried::Answered(reply)
-                }
-                Err(what) => {
-                    let reason = format!("its answer is no answer: {what}");
-                    Tried::Refused(Refusal::Failing { reason, wait: None, overloaded: false })
-                }
-            };
-        }
-        reserved.settle(Usage::default());
-        let body = answer.json();
-        if self.api.simplify(&String::from_utf8_lossy(&request), answer.status, &body) {
-            return Tried::Again;
-        }
-        let refusal = self.api.refusal(answer.status, &answer.headers, &body);
-        match &refusal {
-            Refusal::TooMany { wait, per_minute, .. } => self.limiter.refused(sent, *wait, *per_minute),
-            Refusal::Failing { wait, overloaded: true, .. } => self.limiter.overloaded(sent, *wait),
-            _ => {}
-        }
-        Tried::Refused(refusal)
-    }
-}
-
-/// What became of one request.
-enum Tried {
-    Answered(Reply),
-    Refused(Refusal),
-    /// The server lacks something that was asked for, and is asked for less.
-    Again,
-    TimedOut,
-    TooExpensive,
-}
-
-/// A random time that grows with the attempts, so that those who failed together do not come back together.
-fn backoff(attempts: u32) -> Duration {
-    const FIRST: Duration = Duration::from_millis(300);
-    const LONGEST: Duration = Duration::from_secs(3);
-    let most = (FIRST * 2_u32.saturating_pow(attempts.saturating_sub(1).min(8))).min(LONGEST);
-    let random = uuid::Uuid::new_v4().as_bytes().first().copied().unwrap_or(0);
-    most / 2 + most * u32::from(random) / 512
 }

@@ -67,7 +67,8 @@ impl Prompt {
     }
 }
 
-fn tokens_of(bytes: usize) -> u64 {
+/// Tokens of a text of so many bytes, about.
+pub(super) fn tokens_of(bytes: usize) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN) as u64
 }
 

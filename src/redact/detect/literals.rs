@@ -30,9 +30,9 @@ pub(super) enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
     /// With the other literals and roles of the same place.
-    SamePlace,
+    Here,
     /// Behind the literal.
-    NextPlace,
+    Behind,
     /// Nowhere.
     Stop,
 }
@@ -40,7 +40,7 @@ pub(super) enum Next {
 impl Next {
     /// Behind the literal where it is taken.
     pub(super) fn after(taken: bool) -> Self {
-        if taken { Self::NextPlace } else { Self::SamePlace }
+        if taken { Self::Behind } else { Self::Here }
     }
 }
 
@@ -202,13 +202,13 @@ impl Automaton {
         for hit in self.automaton.find_iter(text) {
             for (role, len) in self.roles.get(hit.pattern().as_usize()).into_iter().flatten() {
                 match visit(hit.start()..hit.start() + len, *role) {
-                    Next::SamePlace => {}
-                    Next::NextPlace => break,
+                    Next::Here => {}
+                    Next::Behind => break,
                     Next::Stop => return Next::Stop,
                 }
             }
         }
-        Next::NextPlace
+        Next::Behind
     }
 }
 
@@ -237,8 +237,8 @@ impl Literals {
             'literals: for literal in literals.iter().filter(|literal| literal.is_at(rest, head)) {
                 for role in &literal.roles {
                     match visit(at..at + literal.text.len(), *role) {
-                        Next::SamePlace => {}
-                        Next::NextPlace => {
+                        Next::Here => {}
+                        Next::Behind => {
                             // `date of birth` is one label, not `birth` besides.
                             skip_until = at + literal.text.len();
                             break 'literals;

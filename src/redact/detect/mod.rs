@@ -249,9 +249,9 @@ fn by_literals(literals: &Literals, text: Text<'_>, search: &Search<'_>, hits: &
     literals.scan(text.0, &mut |hit, role| match role {
         _ if search.is_over() => Next::Stop,
         Role::Secret(index) => {
-            let (Some(rule), Some(last_end)) = (literals.secrets.get(index), secret_ends.get_mut(index)) else { return Next::SamePlace };
+            let (Some(rule), Some(last_end)) = (literals.secrets.get(index), secret_ends.get_mut(index)) else { return Next::Here };
             if hit.start < *last_end {
-                return Next::NextPlace;
+                return Next::Behind;
             }
             let found = rule.find(text, hit.start);
             if let Some(range) = &found {
@@ -261,7 +261,7 @@ fn by_literals(literals: &Literals, text: Text<'_>, search: &Search<'_>, hits: &
             Next::after(found.is_some())
         }
         Role::Label(index) => {
-            let Some(kind) = literals.labels.get(index).copied() else { return Next::SamePlace };
+            let Some(kind) = literals.labels.get(index).copied() else { return Next::Here };
             // A whole word that is no label here has no labels inside it: the `key` of `create_api_key`.
             let is_whole = text.ends_word(hit.end);
             let label = label_at(text, hit, kind.shape);
@@ -271,7 +271,7 @@ fn by_literals(literals: &Literals, text: Text<'_>, search: &Search<'_>, hits: &
         }
         Role::Home => {
             hits.extend(shapes::user_of_path(text, hit.start, hit.end));
-            Next::SamePlace
+            Next::Here
         }
     });
     labels

@@ -252,8 +252,6 @@ impl Joined {
 
 /// Whether a value stands for a secret without being one: `${TOKEN}`, `<your-api-key>`, `os.environ[…]`, `********`.
 pub(super) fn is_placeholder(value: &str) -> bool {
-    // What the beginning does not betray is none.
-    let value = beginning(value);
     const CODE: [&str; 14] = [
         "os.environ",
         "os.getenv",
@@ -288,7 +286,8 @@ pub(super) fn is_placeholder(value: &str) -> bool {
         "omitted",
         "not_set",
     ];
-    let value = value.trim();
+    // What the beginning does not betray is none.
+    let value = beginning(value).trim();
     let bytes = value.as_bytes();
     let Some(first) = bytes.first() else { return true };
     if matches!(first, b'$' | b'<' | b'{' | b'[' | b'(' | b'%' | b'*')

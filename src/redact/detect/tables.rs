@@ -231,8 +231,8 @@ fn column_of(literals: &Literals, name: &str) -> Option<LabelKind> {
     let text = Text(name);
     let mut best: Option<(usize, LabelKind)> = None;
     literals.scan(name, &mut |hit, role| {
-        let Role::Label(index) = role else { return Next::SamePlace };
-        let Some(kind) = literals.labels.get(index).copied() else { return Next::SamePlace };
+        let Role::Label(index) = role else { return Next::Here };
+        let Some(kind) = literals.labels.get(index).copied() else { return Next::Here };
         let len = hit.len();
         let fits = label_at(text, hit, kind.shape).is_some();
         if fits && best.is_none_or(|(longest, _)| len > longest) {
