@@ -142,6 +142,27 @@ pub const SUMMARY_FAILURES_MAX: usize = 10_000;
 /// Skipped objects that the run summary names.
 pub const SUMMARY_SKIPPED_MAX: usize = 1_000;
 
+/// Bytes of the text of a query: some thousand ids in a list.
+pub const QUERY_BYTES_MAX: usize = 256 * 1024;
+
+/// Operators, keywords and joins of a query. Each may make its plan one level deeper, and [`THREAD_STACK_BYTES`] has room for so many levels.
+pub const QUERY_OPERATORS_MAX: usize = 2_000;
+
+/// Stack of the threads that plan and run queries: 16 KiB for a level of [`QUERY_OPERATORS_MAX`]. What is not used takes no memory.
+pub const THREAD_STACK_BYTES: usize = 32 * 1024 * 1024;
+
+/// Memory that sorts, joins, groups and single values of a query may take; `--memory-limit` overrides it. Nothing of it goes to a disk.
+pub const QUERY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
+
+/// Memory that a query may take beside that: batches on their way, decoded row groups, the tables' metadata.
+pub const QUERY_UNTRACKED_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Time that a query may take; `--timeout` overrides it. Reading a large input for the table `spans` takes minutes.
+pub const QUERY_TIME_MAX: std::time::Duration = std::time::Duration::from_mins(30);
+
+/// How often a query under way is looked at: memory can grow by some 50 MB meanwhile.
+pub const QUERY_WATCH_INTERVAL: std::time::Duration = std::time::Duration::from_millis(10);
+
 /// Spans that a query over an input gets at once.
 pub const SPAN_BATCH_ROWS: usize = 256;
 

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
+use super::output;
 use crate::config::{self, Overrides, RunConfig};
-use crate::model::{ExitReason, RunStatus, RunSummary, visible};
+use crate::model::{ExitReason, RunStatus, RunSummary, one_line, visible};
 use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
 
@@ -168,7 +169,7 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
     match format {
         SummaryFormat::Json => {
             let json = serde_json::to_string(&report.summary).map_err(|error| Failure::failed(error.to_string()))?;
-            writeln!(stdout, "{json}")?;
+            writeln!(stdout, "{}", output::escaped_json(&json))?;
         }
         SummaryFormat::Text => {
             write!(stdout, "{}", visible(&text(config, &report.summary, &report.labels)))?;
@@ -225,7 +226,7 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         let mut sorted: Vec<_> = labels.iter().collect();
         sorted.sort_by(|(left_name, left), (right_name, right)| right.count.cmp(&left.count).then(left_name.cmp(right_name)));
         for (label, count) in sorted {
-            let title: String = count.title.chars().take(70).collect();
+            let title: String = one_line(&count.title).chars().take(70).collect();
             line(format!("{:>6}  {:<10.2}  {label:<44}  {title}", count.count, mean(count)));
         }
     }
@@ -233,7 +234,7 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         line(String::new());
         line("not processed:".to_owned());
         for failure in summary.failures.iter().take(FAILURES_SHOWN) {
-            line(format!("  {}  {}\n      {}", failure.trace_ref, failure.kind, failure.reason.replace('\n', " ")));
+            line(format!("  {}  {}\n      {}", one_line(&failure.trace_ref), failure.kind, one_line(&failure.reason)));
         }
         let more = summary.failures.len().saturating_sub(FAILURES_SHOWN);
         if more > 0 {
@@ -244,19 +245,28 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         line(format!(
             "\nskipped {} objects without traces, such as {}",
             summary.skipped_objects.len(),
-            summary.skipped_objects.first().map_or("", String::as_str)
+            summary.skipped_objects.first().map_or_else(String::new, |uri| one_line(uri))
         ));
     }
     line(String::new());
     line(format!("tables: {}", config.output));
     if let Some(example) = labels.iter().find(|(label, _)| !label.starts_with("unclassified")).map(|(_, count)| &count.trace_id) {
-        line(format!("  failsift show {example} --tables {}", config.output));
+        line(format!("  failsift show {} --tables {}", shell_word(example), config.output));
     }
     line(format!(
         "  failsift query --tables {} \"SELECT category, contributing_factor, count(*) FROM patterns GROUP BY 1, 2 ORDER BY 3 DESC\"",
         config.output
     ));
     out
+}
+
+/// An id as a word of a command that somebody may copy into a shell: ids come out of the input.
+fn shell_word(id: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '#' | '@' | '=' | '+');
+    if !id.is_empty() && !id.starts_with(['-', '#']) && id.chars().all(is_plain) {
+        return id.to_owned();
+    }
+    format!("'{}'", one_line(id).replace('\'', r"'\''"))
 }
 
 /// `  records read             120: 118 with spans, 1 skipped (other_signal: 1), 1 rejected`

@@ -46,17 +46,29 @@ fn ceil_boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// `text` for a terminal: control characters and those that reorder text (Unicode bidirectional controls) become visible
-/// escapes, so that a trace cannot move the cursor, set a title or hide words.
+/// `text` for a terminal: control characters, those that reorder text (Unicode bidirectional controls) and those that nobody sees become
+/// visible escapes, so that a trace cannot move the cursor, set a title or hide words.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    let hostile = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    if !text.contains(hostile) {
+    if !text.contains(is_hostile) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if hostile(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect())
+    Cow::Owned(text.chars().map(|c| if is_hostile(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect())
+}
+
+/// As [`visible`], and on one line, so that a value cannot look like the next line of a page.
+pub fn one_line(text: &str) -> String {
+    visible(text).replace('\n', " ")
+}
+
+/// Whether a character does something to a terminal or to a reader instead of being read: see [`visible`].
+pub fn is_hostile(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c,
+            // Marks and embeddings of direction, separators of lines, and characters without a shape.
+            '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            // Tags: whole texts that no terminal shows.
+            | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -96,5 +108,6 @@ mod tests {
         assert_eq!(visible("a\u{1b}[31mb"), "a\\u{1b}[31mb");
         assert_eq!(visible("ok\nnext"), "ok\nnext");
         assert_eq!(visible("\u{202e}evil"), "\\u{202e}evil");
+        assert_eq!(visible("\u{9b}2J\u{e0041}\u{2028}"), "\\u{9b}2J\\u{e0041}\\u{2028}");
     }
 }
