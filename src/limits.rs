@@ -46,8 +46,37 @@ pub const PARQUET_FOOTER_BYTES: usize = 64 * 1024;
 /// Rows of a Parquet batch: spans of a hundred kilobytes then still make batches of some MiB.
 pub const PARQUET_BATCH_ROWS: usize = 64;
 
+/// Records of one chunk: of records of a few bytes, each with what becomes of it, 512 KiB would take a hundred MiB.
+pub const CHUNK_RECORDS_MAX: usize = 4_096;
+
+/// Bytes that the parts of one record may take once they are read from JSON or protobuf: [`PARSED_BYTES_FREE`], and so many times its length. An
+/// empty object of two bytes becomes a structure of some hundred; real records grow by two to five.
+pub const PARSED_GROWTH_MAX: usize = 4;
+
+/// See [`PARSED_GROWTH_MAX`].
+pub const PARSED_BYTES_FREE: usize = 32 * 1024 * 1024;
+
+/// Spans, log records and messages that one record may hold; a trace of more is rejected all the same.
+pub const RECORD_SPANS_MAX: usize = TRACE_SPANS_MAX + 1;
+
+/// Rejections that name a part of a record each; one more counts the rest.
+pub const RECORD_REJECTIONS_MAX: usize = 100;
+
+/// Messages, tool calls, documents, exceptions and so on that one span keeps of each.
+pub const SPAN_ITEMS_MAX: usize = 10_000;
+
+/// Columns of a table. The widest known exports have some hundred; each column takes some kilobytes, also where it is empty.
+pub const TABLE_COLUMNS_MAX: usize = 4_096;
+
 /// Spans of one trace. Longer ones are rejected: nobody reads them, and a loop of 50,000 steps is better found by its instrumentation.
 pub const TRACE_SPANS_MAX: usize = 50_000;
+
+/// Bytes of an id of a trace or a span. They stand in keys, in file names of commands and in every row; real ones have up to a hundred, and the
+/// place of a record, which stands for a missing id, as many as its URI.
+pub const ID_BYTES_MAX: usize = 1_024;
+
+/// Bytes of the name of a service or an environment.
+pub const NAME_BYTES_MAX: usize = 256;
 
 /// Bytes of one trace in its gathered form.
 pub const TRACE_BYTES_MAX: usize = 64 * 1024 * 1024;

@@ -23,7 +23,7 @@ pub use rejection::{Kind, Outcome, OutcomeStream, Rejection, Stage};
 pub use run_summary::{ExitReason, Failure, RunStatus, RunSummary};
 pub use slot::Slot;
 pub use stop::Stop;
-pub use text::{excerpt_around, is_hostile, one_line, visible};
+pub use text::{bounded, excerpt_around, is_hostile, one_line, visible};
 pub use trace::{
     Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TokenUsage, ToolCall, ToolUse, Trace,
     last_segment,

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::text_key;
 use crate::limits::EXCERPT_CHARS_MAX;
 
 /// A piece of `text` around `focus` with at most [`EXCERPT_CHARS_MAX`] characters, never cut inside a redaction token such as
@@ -44,6 +45,20 @@ fn ceil_boundary(text: &str, mut at: usize) -> usize {
         at += 1;
     }
     at
+}
+
+/// An id or a name out of the input with at most `bytes_max` bytes and without characters that a terminal would obey or hide. One that is
+/// changed ends in a digest of what it was, so that distinct ones stay distinct and the same one stays the same.
+pub fn bounded(text: String, bytes_max: usize) -> String {
+    const DIGEST_DIGITS: usize = 16;
+    let is_odd = |c: char| is_hostile(c) || matches!(c, '\n' | '\t');
+    if text.len() <= bytes_max && !text.contains(is_odd) {
+        return text;
+    }
+    let digest: String = format!("{:032x}", text_key(&text)).chars().take(DIGEST_DIGITS).collect();
+    let cut = floor_boundary(&text, bytes_max.saturating_sub(DIGEST_DIGITS + 1).min(text.len()));
+    let kept = text.get(..cut).unwrap_or_default();
+    format!("{}~{digest}", kept.replace(is_odd, "?"))
 }
 
 /// `text` for a terminal: control characters, those that reorder text (Unicode bidirectional controls) and those that nobody sees become
@@ -101,6 +116,16 @@ mod tests {
     fn a_long_focus_is_cut_to_the_limit() {
         let text = "x".repeat(10_000);
         assert_eq!(excerpt_around(&text, 0..10_000).len(), EXCERPT_CHARS_MAX);
+    }
+
+    #[test]
+    fn ids_that_are_changed_stay_distinct() {
+        assert_eq!(bounded("ünï-1".to_owned(), 20), "ünï-1");
+        let (long, longer) = (bounded("é".repeat(30), 40), bounded("é".repeat(31), 40));
+        assert!(long.len() <= 40 && longer.len() <= 40 && long != longer, "{long} {longer}");
+        let (bell, escape) = (bounded("a\u{7}".to_owned(), 40), bounded("a\u{1b}".to_owned(), 40));
+        assert!(bell != escape && bell.starts_with("a?~") && visible(&escape) == escape, "{bell} {escape}");
+        assert_eq!(bounded("a\u{7}".to_owned(), 40), bell);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::cell::cell;
-use super::json::Text;
+use super::json::{self, Text};
 use super::value::Value;
 use super::{Accounted, Parsed, Piece, Place, Position, Skip};
 use crate::model::{Attribute, Kind, Source, Span};
@@ -53,6 +53,11 @@ impl<'a> Record<'a> {
             let record = Self { fields: fields.filter(|(_, value)| !value.is_null()).collect() };
             (record, Place { position: Position::Row(first_row + row as u64), ..place })
         })
+    }
+
+    /// Bytes of its texts, by which it is told how much may come of it.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.fields.iter().map(|(_, value)| value.as_str().map_or(0, str::len)).sum()
     }
 
     /// Whether the field is there, also where it is null.
@@ -165,6 +170,7 @@ impl<'de> Visitor<'de> for Without<'_> {
             if self.0.binary_search(&key.as_ref()).is_ok() {
                 map.next_value::<IgnoredAny>()?;
             } else {
+                json::charge(size_of::<(Cow<'de, str>, Value<'de>)>())?;
                 fields.push((key, map.next_value()?));
             }
         }

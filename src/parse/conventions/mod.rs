@@ -24,6 +24,7 @@ pub(super) use self::settle::settled;
 use self::sparse::{MessageParts, Sparse};
 use super::messages;
 use super::value::Value;
+use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, Document, Exception, Span, SpanKind, Status, ToolUse};
 
 /// Puts attributes into the fields of a span, one at a time, then settles what only all of them together tell.
@@ -324,7 +325,8 @@ pub(in crate::parse) fn documents(tree: &Value<'_>) -> Vec<Document> {
             score: if score.is_null() { metadata.get("score") } else { score }.as_f64(),
         }
     };
-    tree.items().iter().map(document).collect()
+    // One more than is kept, so that the span says that some are missing.
+    tree.items().iter().map(document).take(SPAN_ITEMS_MAX + 1).collect()
 }
 
 /// Whether a status word or number says error or ok.
