@@ -16,7 +16,7 @@ use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStream};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use tokio_util::sync::CancellationToken;
 
 use super::{Chunk, Emit, End, Opening, Position, ReadCounts, ReadOptions, Rows, failed_at, over, rejected, too_wide};
@@ -143,17 +143,37 @@ impl OpenError {
 
 async fn open(mut reader: CountingReader) -> Result<ParquetRecordBatchStream<CountingReader>, OpenError> {
     let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await?;
-    let metadata = with_shared_texts(metadata)?;
-    Ok(ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).with_batch_size(PARQUET_BATCH_ROWS).build()?)
+    let (metadata, rows) = (with_shared_texts(&metadata)?, batch_rows(metadata.metadata()));
+    Ok(ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).with_batch_size(rows).build()?)
 }
 
 fn open_file(file: File) -> Result<ParquetRecordBatchReader, OpenError> {
-    let metadata = with_shared_texts(ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?)?;
-    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(PARQUET_BATCH_ROWS).build()?)
+    let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    let (metadata, rows) = (with_shared_texts(&metadata)?, batch_rows(metadata.metadata()));
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(rows).build()?)
+}
+
+/// Rows that are decoded at once: as many as have some chunks' bytes on average, and few where the data were packed so well that single rows may
+/// hold most of them.
+fn batch_rows(metadata: &ParquetMetaData) -> usize {
+    const CHUNKS: usize = 4;
+    const PACKED_RATIO_MAX: u64 = 50;
+    let of_group = |group: &RowGroupMetaData| {
+        let sum = |bytes: fn(&ColumnChunkMetaData) -> i64| {
+            group.columns().iter().map(|column| u64::try_from(bytes(column)).unwrap_or(0)).sum::<u64>()
+        };
+        let (bytes, packed_bytes) = (sum(ColumnChunkMetaData::uncompressed_size), sum(ColumnChunkMetaData::compressed_size));
+        if bytes / packed_bytes.max(1) > PACKED_RATIO_MAX {
+            return 1;
+        }
+        let row_bytes = bytes / u64::try_from(group.num_rows()).unwrap_or(0).max(1);
+        CHUNKS * CHUNK_BYTES / usize::try_from(row_bytes).unwrap_or(usize::MAX).max(1)
+    };
+    metadata.row_groups().iter().map(of_group).min().unwrap_or(PARQUET_BATCH_ROWS).clamp(1, PARQUET_BATCH_ROWS)
 }
 
 /// Reads texts as views, which share what a dictionary holds once: a page of a few kilobytes may name a value of a megabyte a million times.
-fn with_shared_texts(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadata, OpenError> {
+fn with_shared_texts(metadata: &ArrowReaderMetadata) -> Result<ArrowReaderMetadata, OpenError> {
     let leaves = metadata.metadata().file_metadata().schema_descr().num_columns();
     if leaves > TABLE_COLUMNS_MAX {
         return Err(OpenError::TooWide(leaves));
@@ -161,7 +181,7 @@ fn with_shared_texts(metadata: ArrowReaderMetadata) -> Result<ArrowReaderMetadat
     let schema = metadata.schema();
     let fields: Vec<FieldRef> = schema.fields().iter().map(shared).collect();
     if fields.iter().eq(schema.fields().iter()) {
-        return Ok(metadata);
+        return Ok(metadata.clone());
     }
     let schema = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
     let options = ArrowReaderOptions::new().with_schema(schema);
@@ -258,7 +278,8 @@ fn cell_bytes(column: &ArrayRef, row: usize) -> usize {
     if column.is_null(row) {
         return 0;
     }
-    let all = |items: &ArrayRef| (0..items.len()).map(|item| cell_bytes(items, item)).fold(0, usize::saturating_add);
+    // An item takes its place also where it is null.
+    let all = |items: &ArrayRef| (0..items.len()).map(|item| 8 + cell_bytes(items, item)).fold(0, usize::saturating_add);
     match column.data_type() {
         DataType::Utf8View => column.as_string_view().value(row).len(),
         DataType::BinaryView => column.as_binary_view().value(row).len(),
@@ -269,6 +290,7 @@ fn cell_bytes(column: &ArrayRef, row: usize) -> usize {
         DataType::FixedSizeBinary(bytes) => usize::try_from(*bytes).unwrap_or(0),
         DataType::List(_) => all(&column.as_list::<i32>().value(row)),
         DataType::LargeList(_) => all(&column.as_list::<i64>().value(row)),
+        DataType::FixedSizeList(_, _) => all(&column.as_fixed_size_list().value(row)),
         DataType::Map(_, _) => column.as_map().value(row).columns().iter().map(all).fold(0, usize::saturating_add),
         DataType::Struct(_) => column.as_struct().columns().iter().map(|values| cell_bytes(values, row)).fold(0, usize::saturating_add),
         DataType::Dictionary(_, _) => dictionary_cell(column, row).map_or(0, |(values, key)| cell_bytes(values, key)),
