@@ -336,7 +336,7 @@ mod tests {
             assert_eq!(out.rejections.len(), RECORD_REJECTIONS_MAX * (record + 1) + record);
         }
         let last = out.rejections.last().unwrap();
-        assert!(last.reason.contains("7 more of its parts") && last.trace_ref.ends_with(".more"), "{}", last.reason);
+        assert!(last.reason.contains("7 more of its parts") && last.trace_ref == format!("{}.more", place()), "{last:?}");
     }
 
     #[test]

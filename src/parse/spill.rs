@@ -126,7 +126,9 @@ mod tests {
                 })
             })
             .collect();
-        runs.into_iter().for_each(|run| run.join().unwrap());
+        for run in runs {
+            run.join().unwrap();
+        }
     }
 
     #[test]

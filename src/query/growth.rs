@@ -111,9 +111,9 @@ impl Growth {
                 sum(&|row| items.at(row).saturating_mul(element))
             }
             Self::Range => {
-                let (start, stop) = if args.len() < 2 { (Numbers::default(), number(0)?) } else { (number(0)?, number(1)?) };
+                let (first, last) = if args.len() < 2 { (Numbers::default(), number(0)?) } else { (number(0)?, number(1)?) };
                 let step = if args.len() < 3 { Numbers::default() } else { number(2)? };
-                sum(&|row| (start.signed(row).abs_diff(stop.signed(row)) / step.signed(row).unsigned_abs().max(1)).saturating_mul(8))
+                sum(&|row| (first.signed(row).abs_diff(last.signed(row)) / step.signed(row).unsigned_abs().max(1)).saturating_mul(8))
             }
             Self::Join => {
                 let (items, separator) = (size(0)?, size(1)?);

@@ -225,7 +225,7 @@ impl RowsOf {
             self.bytes = self.bytes.saturating_add(size as u64);
             let is_oversize = size > self.record_bytes_max;
             if row > start && (is_oversize || bytes + size > CHUNK_BYTES) {
-                chunks.push(self.rows(batch, start..row));
+                chunks.push(Ok(self.rows(batch, start..row)));
                 (start, bytes) = (row, 0);
             }
             if is_oversize {
@@ -237,15 +237,15 @@ impl RowsOf {
             }
         }
         if start < batch.num_rows() {
-            chunks.push(self.rows(batch, start..batch.num_rows()));
+            chunks.push(Ok(self.rows(batch, start..batch.num_rows())));
         }
         self.next_row += batch.num_rows() as u64;
         chunks
     }
 
-    fn rows(&self, batch: &RecordBatch, rows: Range<usize>) -> Outcome<Chunk> {
+    fn rows(&self, batch: &RecordBatch, rows: Range<usize>) -> Chunk {
         let first_row = self.next_row + rows.start as u64;
-        Ok(Chunk::Rows(Rows { object: Arc::clone(&self.object), batch: batch.slice(rows.start, rows.len()), first_row }))
+        Chunk::Rows(Rows { object: Arc::clone(&self.object), batch: batch.slice(rows.start, rows.len()), first_row })
     }
 
     /// Whether the rows read so far hold many times as much as the whole object.

@@ -102,8 +102,9 @@ fn show_is_a_page_for_reading() {
 
 /// A chain of CTEs of which each uses the one before twice.
 fn doubled(first: &str, next: &str, last: &str) -> String {
-    let steps: String = (1..40).map(|step| format!(", a{step} AS ({})", next.replace("PREVIOUS", &format!("a{}", step - 1)))).collect();
-    format!("WITH a0 AS ({first}){steps} {last}")
+    let steps = (1..40).map(|step| format!("a{step} AS ({})", next.replace("PREVIOUS", &format!("a{}", step - 1))));
+    let steps: Vec<String> = std::iter::once(format!("a0 AS ({first})")).chain(steps).collect();
+    format!("WITH {} {last}", steps.join(", "))
 }
 
 #[test]
