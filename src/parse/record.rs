@@ -11,6 +11,7 @@ use super::cell::cell;
 use super::json::{self, Text};
 use super::value::Value;
 use super::{Accounted, Parsed, Piece, Place, Position, Skip};
+use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, Kind, Source, Span};
 
 /// See the module.
@@ -182,7 +183,8 @@ impl<'de> Visitor<'de> for Without<'_> {
 pub(super) fn keep(span: &mut Span, key: Cow<'_, str>, value: Value<'_>, depth: usize) {
     const FLATTENED_MAX: usize = 3;
     match value {
-        value if value.is_empty() => {}
+        // One more than is kept, so that the span says that some are missing.
+        value if value.is_empty() || span.attributes.len() > SPAN_ITEMS_MAX => {}
         Value::Map(fields) if depth < FLATTENED_MAX => {
             for (name, value) in fields {
                 keep(span, Cow::Owned(format!("{key}.{name}")), value, depth + 1);

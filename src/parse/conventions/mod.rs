@@ -67,6 +67,7 @@ impl SpanAttributes {
     /// Takes one attribute.
     pub(in crate::parse) fn set(&mut self, key: Cow<'_, str>, value: Value<'_>) {
         if let Some(value) = self.set_known(&key, value)
+            && self.span.attributes.len() <= SPAN_ITEMS_MAX
             && let Some(value) = value.into_text()
         {
             self.span.attributes.push(Attribute { key: key.into_owned(), value });
