@@ -226,6 +226,16 @@ pub enum Excerpts {
     None,
 }
 
+impl Excerpts {
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Where the redaction key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {

@@ -52,8 +52,37 @@ pub const EXCEPTIONS_READ_MAX: usize = 32;
 /// Characters of the `model` column: what a server says it is.
 pub const MODEL_NAME_CHARS_MAX: usize = 200;
 
+/// Records of one chunk: of records of a few bytes, each with what becomes of it, 512 KiB would take a hundred MiB.
+pub const CHUNK_RECORDS_MAX: usize = 4_096;
+
+/// Bytes that the parts of one record may take once they are read from JSON or protobuf: [`PARSED_BYTES_FREE`], and so many times its length. An
+/// empty object of two bytes becomes a structure of some hundred; real records grow by two to five.
+pub const PARSED_GROWTH_MAX: usize = 4;
+
+/// See [`PARSED_GROWTH_MAX`].
+pub const PARSED_BYTES_FREE: usize = 32 * 1024 * 1024;
+
+/// Spans, log records and messages that one record may hold; a trace of more is rejected all the same.
+pub const RECORD_SPANS_MAX: usize = TRACE_SPANS_MAX + 1;
+
+/// Rejections that name a part of a record each; one more counts the rest.
+pub const RECORD_REJECTIONS_MAX: usize = 100;
+
+/// Messages, tool calls, documents, exceptions and so on that one span keeps of each.
+pub const SPAN_ITEMS_MAX: usize = 10_000;
+
+/// Columns of a table. The widest known exports have some hundred; each column takes some kilobytes, also where it is empty.
+pub const TABLE_COLUMNS_MAX: usize = 4_096;
+
 /// Spans of one trace. Longer ones are rejected: nobody reads them, and a loop of 50,000 steps is better found by its instrumentation.
 pub const TRACE_SPANS_MAX: usize = 50_000;
+
+/// Bytes of an id of a trace or a span. They stand in keys, in file names of commands and in every row; real ones have up to a hundred, and the
+/// place of a record, which stands for a missing id, as many as its URI.
+pub const ID_BYTES_MAX: usize = 1_024;
+
+/// Bytes of the name of a service or an environment.
+pub const NAME_BYTES_MAX: usize = 256;
 
 /// Bytes of one trace in its gathered form.
 pub const TRACE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -167,6 +196,27 @@ pub const SUMMARY_FAILURES_MAX: usize = 10_000;
 
 /// Skipped objects that the run summary names.
 pub const SUMMARY_SKIPPED_MAX: usize = 1_000;
+
+/// Bytes of the text of a query: some thousand ids in a list.
+pub const QUERY_BYTES_MAX: usize = 256 * 1024;
+
+/// Operators, keywords and joins of a query. Each may make its plan one level deeper, and [`THREAD_STACK_BYTES`] has room for so many levels.
+pub const QUERY_OPERATORS_MAX: usize = 2_000;
+
+/// Stack of the threads that plan and run queries: 16 KiB for a level of [`QUERY_OPERATORS_MAX`]. What is not used takes no memory.
+pub const THREAD_STACK_BYTES: usize = 32 * 1024 * 1024;
+
+/// Memory that sorts, joins, groups and single values of a query may take; `--memory-limit` overrides it. Nothing of it goes to a disk.
+pub const QUERY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
+
+/// Memory that a query may take beside that: batches on their way, decoded row groups, the tables' metadata.
+pub const QUERY_UNTRACKED_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Time that a query may take; `--timeout` overrides it. Reading a large input for the table `spans` takes minutes.
+pub const QUERY_TIME_MAX: std::time::Duration = std::time::Duration::from_mins(30);
+
+/// How often a query under way is looked at: memory can grow by some 50 MB meanwhile.
+pub const QUERY_WATCH_INTERVAL: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// Spans that a query over an input gets at once.
 pub const SPAN_BATCH_ROWS: usize = 256;

@@ -358,7 +358,7 @@ impl Prepared {
 
     /// What a model's result depends on beside the trace, which says by itself how it was redacted, and the settings of the model.
     fn circumstances(&self) -> String {
-        format!("{:?} {:?}", self.rules, self.config.excerpts)
+        canonical(&(self.rule_texts(), self.config.excerpts.as_str()))
     }
 
     /// A digest of what is analysed and how: the same where the result for a trace is the same. The window of time is no part of it, for
@@ -368,10 +368,15 @@ impl Prepared {
         let mut inputs: Vec<String> = self.inputs.iter().map(Location::canonical).collect();
         inputs.sort();
         let selection = (config.selection.failed_only, &config.selection.services);
-        let redaction = (self.redactor.key_id(), redaction_rule_texts(&config.redaction_rules), config.excerpts);
+        let redaction = (self.redactor.key_id(), redaction_rule_texts(&config.redaction_rules), config.excerpts.as_str());
         let versions = (RULES_VERSION, env!("CARGO_PKG_VERSION"), PATTERN_SCHEMA_VERSION);
-        let analysis = (analyzer.name(), analyzer.settings_digest(), &self.rules, versions);
-        format!("{:032x}", text_key(&format!("{inputs:?} {} {selection:?} {redaction:?} {analysis:?}", config.input_format)))
+        let analysis = (analyzer.name(), analyzer.settings_digest(), self.rule_texts(), versions);
+        format!("{:032x}", text_key(&canonical(&(inputs, &config.input_format, selection, redaction, analysis))))
+    }
+
+    /// The rules of the user by what they say: a file that was moved is the same rules.
+    fn rule_texts(&self) -> Vec<&str> {
+        self.rules.iter().map(|(_, text)| text.as_str()).collect()
     }
 
     /// Joins the stages from read to validate. Traces that are `finished` are left out.
@@ -479,6 +484,11 @@ fn redactor(key: RedactionKey, config: &AnalysisConfig, canaries: Option<&Arc<Ca
         redactor = redactor.with_canaries(Arc::clone(counts));
     }
     Ok(Arc::new(redactor))
+}
+
+/// Plain data as text by which it is compared with that of other runs, and of other versions of failsift.
+fn canonical(data: &impl serde::Serialize) -> String {
+    serde_json::to_string(data).unwrap_or_default()
 }
 
 /// Reads files of rules, with their names.

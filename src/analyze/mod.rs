@@ -21,8 +21,8 @@ pub use self::counts::{AnalyzeCounts, Spent};
 pub use self::disarm::disarmed;
 use self::evidence::Grounding;
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
-pub use crate::model::{Deadline, TimedOut};
 use crate::model::{Answered, Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage, Stop, UnusableAnswer};
+pub use crate::model::{Deadline, TimedOut};
 use crate::pool;
 use crate::redact::{RedactedTrace, UnprovenDraft};
 

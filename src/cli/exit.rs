@@ -74,7 +74,9 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         let exit = match &error {
             QueryError::NoTables(_) | QueryError::Store(StoreError::Location { .. }) | QueryError::Sql(_) => Exit::Usage,
-            QueryError::Store(StoreError::Unreadable { .. } | StoreError::Empty { .. }) | QueryError::Table { .. } => Exit::Failed,
+            QueryError::Store(StoreError::Unreadable { .. } | StoreError::Empty { .. })
+            | QueryError::Table { .. }
+            | QueryError::Exceeded(_) => Exit::Failed,
         };
         Self { exit, message: error.to_string() }
     }

@@ -5,8 +5,9 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::output;
 use crate::inspect::{self, Found};
-use crate::model::visible;
+use crate::model::{one_line, visible};
 use crate::parse::{self, ObjectFacts};
 use crate::store::Location;
 
@@ -39,7 +40,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         FoundFormat::Text => write!(stdout, "{}", visible(&text(&found)))?,
         FoundFormat::Json => {
             let json = serde_json::to_string(&FoundJson::of(&found)).map_err(|error| Failure::failed(error.to_string()))?;
-            writeln!(stdout, "{json}")?;
+            writeln!(stdout, "{}", output::escaped_json(&json))?;
         }
     }
     Ok(Exit::Complete)
@@ -57,7 +58,7 @@ fn text(found: &Found) -> String {
         out.push('\n');
     };
     for (uri, facts) in found.objects.iter().take(OBJECTS_SHOWN) {
-        line(uri.clone());
+        line(one_line(uri));
         line(format!("  format       {}", facts.format.unwrap_or("unknown")));
         line(format!("  holds        {}", holds(facts)));
         if facts.rejected > 0 {
@@ -72,17 +73,17 @@ fn text(found: &Found) -> String {
     }
     line(format!("\n{} traces of {} spans in all, {} rejected", found.traces, found.spans, found.rejected));
     for rejection in found.rejections.iter().take(REJECTIONS_SHOWN) {
-        line(format!("  {}  {}\n      {}", rejection.trace_ref, rejection.kind.as_str(), rejection.reason.replace('\n', " ")));
+        line(format!("  {}  {}\n      {}", one_line(&rejection.trace_ref), rejection.kind.as_str(), one_line(&rejection.reason)));
     }
     let more = found.rejections.len().saturating_sub(REJECTIONS_SHOWN);
     if more > 0 {
         line(format!("  … and {more} more; --format json tells all"));
     }
     if let Some(first) = found.skipped.first() {
-        line(format!("skipped {} objects without traces, such as {first}", found.skipped.len()));
+        line(format!("skipped {} objects without traces, such as {}", found.skipped.len(), one_line(first)));
     }
     for uri in &found.missing {
-        line(format!("a manifest names {uri}, and it is not there"));
+        line(format!("a manifest names {}, and it is not there", one_line(uri)));
     }
     if found.objects.values().any(|facts| !facts.unmapped.is_empty()) {
         line("\nattributes: fields that have no place of their own in failsift's span; they are kept by their name".to_owned());
@@ -103,9 +104,15 @@ fn holds(facts: &ObjectFacts) -> String {
 fn fields(facts: &ObjectFacts) -> String {
     let mut by_count: Vec<_> = facts.unmapped.iter().collect();
     by_count.sort_by(|(left, left_count), (right, right_count)| right_count.cmp(left_count).then(left.cmp(right)));
-    let shown: Vec<String> = by_count.iter().take(FIELDS_SHOWN).map(|(name, count)| format!("{name} ({count})")).collect();
+    let shown: Vec<String> = by_count.iter().take(FIELDS_SHOWN).map(|(name, count)| format!("{} ({count})", name_shown(name))).collect();
     let more = by_count.len().saturating_sub(FIELDS_SHOWN);
     if more > 0 { format!("{}, and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+/// The name of a field: those of hostile input may be of any length.
+fn name_shown(name: &str) -> String {
+    const CHARS_MAX: usize = 80;
+    one_line(&name.chars().take(CHARS_MAX).collect::<String>())
 }
 
 #[derive(Serialize)]

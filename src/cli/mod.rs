@@ -23,6 +23,7 @@ use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use self::exit::{Exit, Failure};
+use crate::limits;
 
 /// Reads the traces of failed LLM and agent runs and writes one structured failure pattern for each.
 #[derive(Debug, Parser)]
@@ -72,7 +73,7 @@ pub fn main() -> ExitCode {
         }
     };
     start_logging();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(limits::THREAD_STACK_BYTES).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output::error(&format!("cannot start threads: {error}"));

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
@@ -10,7 +11,7 @@ use rustyline::error::ReadlineError;
 use super::exit::{Exit, Failure};
 use super::output::{self, RowFormat};
 use crate::config::{self, KeySource};
-use crate::query::{QueryError, TablesSession};
+use crate::query::{QueryError, QueryLimits, TablesSession};
 use crate::redact::{Own, Redactor};
 use crate::spans::{self, SpansInput, Unread};
 use crate::store::Location;
@@ -42,6 +43,19 @@ pub(super) struct Args {
     /// How rows are printed
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
     format: RowFormat,
+    /// Memory that sorts, joins, groups and single values may take [default: 512]
+    #[arg(long, value_name = "MB")]
+    memory_limit: Option<usize>,
+    /// Time that a query may take [default: 30m]
+    #[arg(long, value_name = "TIME", value_parser = config::duration_from)]
+    timeout: Option<Duration>,
+}
+
+impl Args {
+    fn limits(&self) -> QueryLimits {
+        let memory_bytes = self.memory_limit.map_or(limits::QUERY_MEMORY_BYTES, |megabytes| megabytes.saturating_mul(1024 * 1024));
+        QueryLimits { memory_bytes, time: Some(self.timeout.unwrap_or(limits::QUERY_TIME_MAX)) }
+    }
 }
 
 fn as_of(text: &str) -> Result<AsOf, String> {
@@ -67,7 +81,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
 
 async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failure> {
     if args.inputs.is_empty() {
-        return Ok((TablesSession::open(&args.tables, args.as_of).await?, None));
+        return Ok((TablesSession::open_limited(&args.tables, args.as_of, args.limits()).await?, None));
     }
     let source = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
     let input = SpansInput {
@@ -81,7 +95,7 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failu
     // What does not exist is said before the SQL is looked at.
     drop(store::objects(&input.locations, &input.tables, false).await?);
     let (table, unread) = spans::table(input).map_err(QueryError::from)?;
-    Ok((TablesSession::open_with_spans(&args.tables, args.as_of, table).await?, Some(unread)))
+    Ok((TablesSession::open_with_spans(&args.tables, args.as_of, args.limits(), table).await?, Some(unread)))
 }
 
 async fn script(session: &TablesSession, format: RowFormat) -> Result<(), Failure> {

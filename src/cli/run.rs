@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
+use super::output;
 use crate::config::{self, Overrides, RunConfig};
-use crate::model::{self, ExitReason, RunStatus, RunSummary, alike, visible};
+use crate::model::{self, ExitReason, RunStatus, RunSummary, alike, one_line, visible};
 use crate::pipeline::{self, Progress, RunReport};
 use crate::write::LabelCount;
 
@@ -168,7 +169,7 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
     match format {
         SummaryFormat::Json => {
             let json = serde_json::to_string(&report.summary).map_err(|error| Failure::failed(error.to_string()))?;
-            writeln!(stdout, "{json}")?;
+            writeln!(stdout, "{}", output::escaped_json(&json))?;
         }
         SummaryFormat::Text => {
             write!(stdout, "{}", visible(&text(config, &report.summary, &report.labels)))?;
@@ -230,7 +231,7 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         let mut sorted: Vec<_> = labels.iter().collect();
         sorted.sort_by(|(left_name, left), (right_name, right)| right.count.cmp(&left.count).then(left_name.cmp(right_name)));
         for (label, count) in sorted {
-            let title: String = count.title.chars().take(70).collect();
+            let title: String = one_line(&count.title).chars().take(70).collect();
             line(format!("{:>6}  {:<10.2}  {label:<44}  {title}", count.count, mean(count)));
         }
     }
@@ -240,7 +241,7 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         let groups = grouped(&summary.failures);
         for Alike { first, traces } in groups.iter().take(FAILURES_SHOWN) {
             let others = if *traces > 1 { format!("  (and {} more like it)", traces - 1) } else { String::new() };
-            line(format!("  {}  {}{others}\n      {}", first.trace_ref, first.kind, first.reason.replace('\n', " ")));
+            line(format!("  {}  {}{others}\n      {}", one_line(&first.trace_ref), first.kind, one_line(&first.reason)));
         }
         let more: usize = groups.iter().skip(FAILURES_SHOWN).map(|group| group.traces).sum();
         if more > 0 {
@@ -251,13 +252,13 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         line(format!(
             "\nskipped {} objects without traces, such as {}",
             summary.skipped_objects.len(),
-            summary.skipped_objects.first().map_or("", String::as_str)
+            summary.skipped_objects.first().map_or_else(String::new, |uri| one_line(uri))
         ));
     }
     line(String::new());
     line(format!("tables: {}", config.output));
     if let Some(example) = labels.iter().find(|(label, _)| !label.starts_with("unclassified")).map(|(_, count)| &count.trace_id) {
-        line(format!("  failsift show {example} --tables {}", config.output));
+        line(format!("  failsift show {} --tables {}", shell_word(example), config.output));
     }
     line(format!(
         "  failsift query --tables {} \"SELECT category, contributing_factor, count(*) FROM patterns GROUP BY 1, 2 ORDER BY 3 DESC\"",
@@ -279,7 +280,7 @@ fn analyzers(summary: &RunSummary) -> Vec<String> {
         lines.push(format!("  {:<20}{fallen_back:>8}", "fell back"));
     }
     for count in summary.fallbacks.iter().take(REASONS_SHOWN) {
-        lines.push(format!("    {:<18}{:>8}: {}", count.kind, count.traces, count.reason.replace('\n', " ")));
+        lines.push(format!("    {:<18}{:>8}: {}", count.kind, count.traces, one_line(&count.reason)));
     }
     lines
 }
@@ -303,6 +304,15 @@ fn grouped(failures: &[model::Failure]) -> Vec<Alike<'_>> {
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.traces));
     groups
+}
+
+/// An id as a word of a command that somebody may copy into a shell: ids come out of the input.
+fn shell_word(id: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '#' | '@' | '=' | '+');
+    if !id.is_empty() && !id.starts_with(['-', '#']) && id.chars().all(is_plain) {
+        return id.to_owned();
+    }
+    format!("'{}'", one_line(id).replace('\'', r"'\''"))
 }
 
 /// `  records read             120: 118 with spans, 1 skipped (other_signal: 1), 1 rejected`

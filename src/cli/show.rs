@@ -7,7 +7,8 @@ use arrow::json::writer::{JsonArray, WriterBuilder};
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
-use crate::model::visible;
+use super::output;
+use crate::model::{one_line, visible};
 use crate::query::TablesSession;
 use crate::write::TableName;
 
@@ -36,14 +37,14 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let pattern = first(&session.rows_where(TableName::Patterns, "trace_id", &args.trace_id).await?)?;
     let error = first(&session.rows_where(TableName::Errors, "trace_ref", &args.trace_id).await?)?;
     if pattern.is_null() && error.is_null() {
-        let shown: String = args.trace_id.chars().take(80).collect();
+        let shown: String = one_line(&args.trace_id).chars().take(80).collect();
         return Err(Failure::usage(format!(
             "{} holds no trace {shown}\n  hint: failsift query --tables {} \"SELECT trace_id, title FROM patterns LIMIT 20\"",
             args.tables, args.tables
         )));
     }
     let text = match args.format {
-        ShowFormat::Json => format!("{}\n", serde_json::json!({ "pattern": pattern, "error": error })),
+        ShowFormat::Json => format!("{}\n", output::escaped_json(&serde_json::json!({ "pattern": pattern, "error": error }).to_string())),
         ShowFormat::Text => visible(&reading(&pattern, &error)).into_owned(),
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
@@ -65,7 +66,9 @@ fn first(batches: &[RecordBatch]) -> Result<Value, Failure> {
 /// One pattern as a page: what happened, why, what shows it, what to do, how sure.
 fn reading(pattern: &Value, error: &Value) -> String {
     let mut out = String::new();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| one_line(value.as_str().unwrap_or_default());
+    // Only these may have lines of their own, each of which is indented.
+    let lines = |value: &Value| value.as_str().unwrap_or_default().replace('\n', "\n  ");
     let mut line = |text: &str| {
         out.push_str(text);
         out.push('\n');
@@ -84,17 +87,16 @@ fn reading(pattern: &Value, error: &Value) -> String {
             context.into_iter().filter(|(_, value)| value.is_string()).map(|(name, value)| format!("{name} {}", text(value))).collect();
         line(&format!("trace {}{}{}", text(&pattern["trace_id"]), if context.is_empty() { "" } else { ", " }, context.join(", ")));
         for (heading, key) in [("What happened", "summary"), ("Why", "root_cause_hypothesis")] {
-            line(&format!("\n{heading}\n  {}", text(&pattern[key]).replace('\n', "\n  ")));
+            line(&format!("\n{heading}\n  {}", lines(&pattern[key])));
         }
         line("\nWhat shows it");
         for evidence in pattern["evidence"].as_array().into_iter().flatten() {
             let place = match (evidence["span_id"].as_str(), evidence["field"].as_str()) {
-                (Some(span), Some(field)) => format!("  [span {span}, {field}]"),
+                (Some(span), Some(field)) => format!("  [span {}, {}]", one_line(span), one_line(field)),
                 _ => String::new(),
             };
-            let said = evidence["excerpt"]
-                .as_str()
-                .map_or_else(|| text(&evidence["signal"]), |excerpt| format!("\"{}\"", excerpt.replace('\n', " ")));
+            let said =
+                evidence["excerpt"].as_str().map_or_else(|| text(&evidence["signal"]), |excerpt| format!("\"{}\"", one_line(excerpt)));
             line(&format!("  - {said}{place}"));
         }
         line("\nWhat to do");
@@ -112,7 +114,7 @@ fn reading(pattern: &Value, error: &Value) -> String {
     }
     if !error.is_null() {
         let heading = if pattern.is_null() { "This trace has no pattern" } else { "\nThe last run over this trace failed" };
-        line(&format!("{heading}: {} in stage {}\n  {}", text(&error["kind"]), text(&error["stage"]), text(&error["reason"])));
+        line(&format!("{heading}: {} in stage {}\n  {}", text(&error["kind"]), text(&error["stage"]), lines(&error["reason"])));
     }
     out
 }

@@ -27,7 +27,7 @@ pub use rejection::{Answered, Kind, Outcome, OutcomeStream, Rejection, Stage, Un
 pub use run_summary::{AnalyzerCount, ExitReason, Failure, RunStatus, RunSummary};
 pub use slot::Slot;
 pub use stop::Stop;
-pub use text::{excerpt_around, visible};
+pub use text::{bounded, excerpt_around, is_hostile, one_line, visible};
 pub use trace::{
     Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TextKind, TokenUsage, ToolCall,
     ToolUse, Trace, last_segment,

@@ -4,6 +4,9 @@ use std::fmt;
 
 use futures::stream::BoxStream;
 
+use super::bounded;
+use crate::limits::ID_BYTES_MAX;
+
 /// An item on its way through the stages: alive, or rejected by an earlier stage.
 pub type Outcome<T> = Result<T, Rejection>;
 
@@ -249,7 +252,7 @@ impl Rejection {
     /// A trace with an id.
     pub fn of_trace(trace_id: &str, source_uri: &str, stage: Stage, kind: Kind, reason: impl Into<String>) -> Self {
         Self {
-            trace_ref: trace_id.to_owned(),
+            trace_ref: bounded(trace_id.to_owned(), ID_BYTES_MAX),
             stage,
             kind,
             reason: reason.into(),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::text_key;
 use crate::limits::EXCERPT_CHARS_MAX;
 
 /// A piece of `text` around `focus` with at most [`EXCERPT_CHARS_MAX`] characters, never cut inside a redaction token such as
@@ -46,17 +47,43 @@ fn ceil_boundary(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// `text` for a terminal: control characters and those that reorder text (Unicode bidirectional controls) become visible
-/// escapes, so that a trace cannot move the cursor, set a title or hide words.
+/// An id or a name out of the input with at most `bytes_max` bytes and without characters that a terminal would obey or hide. One that is
+/// changed ends in a digest of what it was, so that distinct ones stay distinct and the same one stays the same.
+pub fn bounded(text: String, bytes_max: usize) -> String {
+    const DIGEST_DIGITS: usize = 16;
+    let is_odd = |c: char| is_hostile(c) || matches!(c, '\n' | '\t');
+    if text.len() <= bytes_max && !text.contains(is_odd) {
+        return text;
+    }
+    let digest: String = format!("{:032x}", text_key(&text)).chars().take(DIGEST_DIGITS).collect();
+    let cut = floor_boundary(&text, bytes_max.saturating_sub(DIGEST_DIGITS + 1).min(text.len()));
+    let kept = text.get(..cut).unwrap_or_default();
+    format!("{}~{digest}", kept.replace(is_odd, "?"))
+}
+
+/// `text` for a terminal: control characters, those that reorder text (Unicode bidirectional controls) and those that nobody sees become
+/// visible escapes, so that a trace cannot move the cursor, set a title or hide words.
 pub fn visible(text: &str) -> Cow<'_, str> {
-    let hostile = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    if !text.contains(hostile) {
+    if !text.contains(is_hostile) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().map(|c| if hostile(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect())
+    Cow::Owned(text.chars().map(|c| if is_hostile(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect())
+}
+
+/// As [`visible`], and on one line, so that a value cannot look like the next line of a page.
+pub fn one_line(text: &str) -> String {
+    visible(text).replace('\n', " ")
+}
+
+/// Whether a character does something to a terminal or to a reader instead of being read: see [`visible`].
+pub fn is_hostile(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c,
+            // Marks and embeddings of direction, separators of lines, and characters without a shape.
+            '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            // Tags: whole texts that no terminal shows.
+            | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]
@@ -92,9 +119,20 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_are_changed_stay_distinct() {
+        assert_eq!(bounded("ünï-1".to_owned(), 20), "ünï-1");
+        let (long, longer) = (bounded("é".repeat(30), 40), bounded("é".repeat(31), 40));
+        assert!(long.len() <= 40 && longer.len() <= 40 && long != longer, "{long} {longer}");
+        let (bell, escape) = (bounded("a\u{7}".to_owned(), 40), bounded("a\u{1b}".to_owned(), 40));
+        assert!(bell != escape && bell.starts_with("a?~") && visible(&escape) == escape, "{bell} {escape}");
+        assert_eq!(bounded("a\u{7}".to_owned(), 40), bell);
+    }
+
+    #[test]
     fn escapes_are_shown_and_not_obeyed() {
         assert_eq!(visible("a\u{1b}[31mb"), "a\\u{1b}[31mb");
         assert_eq!(visible("ok\nnext"), "ok\nnext");
         assert_eq!(visible("\u{202e}evil"), "\\u{202e}evil");
+        assert_eq!(visible("\u{9b}2J\u{e0041}\u{2028}"), "\\u{9b}2J\\u{e0041}\\u{2028}");
     }
 }

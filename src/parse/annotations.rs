@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use super::AnnotationTarget;
-use crate::limits::ANNOTATION_BYTES_MAX;
-use crate::model::{Annotation, Trace};
+use crate::limits::{ANNOTATION_BYTES_MAX, ID_BYTES_MAX};
+use crate::model::{Annotation, Trace, bounded};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -27,7 +27,12 @@ impl Annotations {
         }
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (target, annotation) in found {
-            let bytes = size_of::<Annotation>() + annotation.comment.as_ref().map_or(0, String::len);
+            // As the ids of traces and spans are.
+            let target = match target {
+                AnnotationTarget::Span(id) => AnnotationTarget::Span(bounded(id, ID_BYTES_MAX)),
+                AnnotationTarget::Trace(id) => AnnotationTarget::Trace(bounded(id, ID_BYTES_MAX)),
+            };
+            let bytes = bytes_of(&target, &annotation);
             if waiting.bytes + bytes > ANNOTATION_BYTES_MAX {
                 if waiting.left_out == 0 {
                     tracing::warn!(limit_bytes = ANNOTATION_BYTES_MAX, "more annotations than fit: the rest is left out");
@@ -69,10 +74,33 @@ impl Annotations {
     }
 }
 
+/// What an annotation takes while it waits. One about a target of its own takes an entry of the map too, so each is counted as if it did.
+fn bytes_of(target: &AnnotationTarget, annotation: &Annotation) -> usize {
+    const ALLOCATION_BYTES: usize = 16;
+    let (AnnotationTarget::Span(id) | AnnotationTarget::Trace(id)) = target;
+    let texts = [Some(id), Some(&annotation.name), annotation.label.as_ref(), annotation.comment.as_ref()];
+    // A list grows to four at once, and a map keeps some room.
+    let entry = 2 * size_of::<(AnnotationTarget, Vec<Annotation>)>() + 4 * size_of::<Annotation>();
+    entry + texts.into_iter().flatten().map(|text| text.len() + ALLOCATION_BYTES).sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Span;
+
+    #[test]
+    fn every_text_of_an_annotation_counts() {
+        let annotations = Annotations::default();
+        let long = || "x".repeat(1_000_000);
+        let found = |index: usize| {
+            let target = AnnotationTarget::Span(format!("{index}{}", if index < 50 { long() } else { String::new() }));
+            (target, Annotation { name: long(), label: Some(long()), ..Annotation::default() })
+        };
+        (0..100).for_each(|index| annotations.add(vec![found(index)]));
+        let waiting = annotations.0.lock().unwrap();
+        assert!(waiting.by_target.len() < 40 && waiting.left_out > 60, "{} {}", waiting.by_target.len(), waiting.left_out);
+    }
 
     #[test]
     fn annotations_find_their_span_or_the_root() {

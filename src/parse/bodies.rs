@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::json;
 use super::messages;
 use super::value::Value;
 use crate::limits::{BODIES_OF_A_TRACE_MAX, TRACE_BYTES_MAX};
@@ -83,6 +84,7 @@ impl Bodies {
 
 /// Takes a body: a JSON list, or JSON lines.
 fn put(span: &mut Span, reference: &str, body: &str) -> bool {
+    let _budget = json::Budget::for_record(body.len());
     let tree = Value::parse(body).filter(|tree| matches!(tree, Value::List(_)));
     let tree = tree.unwrap_or_else(|| Value::List(body.lines().filter_map(Value::parse).collect()));
     if tree.items().is_empty() {

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::Piece;
-use crate::model::{Kind, Outcome, Rejection, Span, Stage, Status, Trace};
+use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
+use crate::model::{Kind, Outcome, Rejection, Span, Stage, Status, Trace, bounded};
 
 /// One trace of its pieces, the same whatever order they came in.
 pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
@@ -20,7 +21,7 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     }
     let delivered = pieces.len();
     // Of a span that was delivered twice the fuller one comes last and wins.
-    pieces.sort_by_cached_key(|piece| (piece.span.ended_at_ns.is_some(), text_bytes(&piece.span), format!("{:?}", piece.source.uri)));
+    pieces.sort_by_cached_key(|piece| (piece.span.ended_at_ns.is_some(), text_bytes(&piece.span), piece.source.uri.clone()));
     let mut unique: HashMap<String, Piece> = HashMap::with_capacity(delivered);
     for piece in pieces {
         unique.insert(piece.span.span_id.clone(), piece);
@@ -52,14 +53,21 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     let is_named = |service: &String| !service.starts_with("unknown_service");
     let service = by_rank().find_map(|piece| piece.service.clone().filter(is_named));
     let environment = by_rank().find_map(|piece| piece.environment.clone());
+    let name = |name: String| bounded(name, NAME_BYTES_MAX);
     Ok(Trace {
-        trace_id: root.map(|piece| piece.trace_id.clone()).unwrap_or_default(),
-        service,
-        environment,
+        trace_id: bounded(root.map(|piece| piece.trace_id.clone()).unwrap_or_default(), ID_BYTES_MAX),
+        service: service.map(name),
+        environment: environment.map(name),
         source: root.map(|piece| piece.source.clone()).unwrap_or_default(),
-        spans: pieces.into_iter().map(|piece| piece.span).collect(),
+        spans: pieces.into_iter().map(|piece| with_bounded_ids(piece.span)).collect(),
         notes,
     })
+}
+
+fn with_bounded_ids(mut span: Span) -> Span {
+    span.span_id = bounded(span.span_id, ID_BYTES_MAX);
+    span.parent_span_id = span.parent_span_id.map(|id| bounded(id, ID_BYTES_MAX));
+    span
 }
 
 /// What the spans could not be read of.
@@ -169,6 +177,22 @@ mod tests {
             ["2 fields of spans could not be read", "1 fields of spans hold JSON", "1 log records belong to spans that did not come"];
         assert!(said.iter().zip(&trace.notes).all(|(said, note)| note.starts_with(said)), "{:?}", trace.notes);
         assert_eq!(trace.notes.len(), said.len());
+    }
+
+    #[test]
+    fn ids_and_names_of_any_length_are_bounded_and_still_join() {
+        let long = |mut piece: Piece, id: &str, parent: Option<&str>| {
+            piece.trace_id = "t".repeat(1_000_000);
+            (piece.service, piece.environment) = (Some("s\u{1b}[2J".repeat(100_000)), Some("e".repeat(10_000)));
+            (piece.span.span_id, piece.span.parent_span_id) = (id.repeat(100_000), parent.map(|parent| parent.repeat(100_000)));
+            piece
+        };
+        let trace = build(vec![long(piece(0, 1, "a"), "root", None), long(piece(0, 2, "b"), "child", Some("root"))]).unwrap();
+        let [root, child] = trace.spans.as_slice() else { panic!("two spans") };
+        assert!(trace.trace_id.len() <= ID_BYTES_MAX && root.span_id.len() <= ID_BYTES_MAX);
+        assert_eq!(child.parent_span_id.as_ref(), Some(&root.span_id));
+        let names = [trace.service.unwrap(), trace.environment.unwrap()];
+        assert!(names.iter().all(|name| name.len() <= NAME_BYTES_MAX && !name.contains('\u{1b}')), "{names:?}");
     }
 
     #[test]

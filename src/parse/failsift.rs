@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::json::{self, Text, json_object};
 use super::value::Value;
 use super::{Accounted, Format, Parsed, Piece, Place, Record, Skip, conventions, has_keys, messages, record};
+use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Annotation, Attribute, Document, Exception, Kind, Message, Rejection, Span, SpanKind, Stage, TokenUsage, ToolUse};
 
 /// See the module.
@@ -168,7 +169,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
 
 impl RecordSpan<'_> {
     fn into_span(self, trace_start: Option<i64>) -> Span {
-        let messages = |list: Vec<Value<'_>>| -> Vec<Message> { list.iter().filter_map(messages::message).collect() };
+        let messages =
+            |list: Vec<Value<'_>>| -> Vec<Message> { list.iter().filter_map(messages::message).take(SPAN_ITEMS_MAX + 1).collect() };
         Span {
             span_id: self.span_id,
             parent_span_id: self.parent_span_id.filter(|id| !id.is_empty()),

@@ -5,10 +5,55 @@
 //! (`docs/decisions.md`).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::limits::{PARSED_BYTES_FREE, PARSED_GROWTH_MAX};
+
+/// What an error says of a record that [`Budget`] refused.
+const TOO_MANY_PARTS: &str = "too many parts";
+
+thread_local! {
+    /// Bytes that what is read on this thread may still take.
+    static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Bounds what the parts of one record take once they are read, until it is dropped: two bytes of JSON may become some hundred of a structure.
+pub(super) struct Budget(());
+
+impl Budget {
+    /// For a record of `bytes`.
+    pub(super) fn for_record(bytes: usize) -> Self {
+        LEFT.set(PARSED_BYTES_FREE.saturating_add(bytes.saturating_mul(PARSED_GROWTH_MAX)));
+        Self(())
+    }
+}
+
+impl Drop for Budget {
+    fn drop(&mut self) {
+        LEFT.set(usize::MAX);
+    }
+}
+
+/// Takes what a part of `bytes` needs; whether it was there.
+pub(super) fn has_room(bytes: usize) -> bool {
+    let left = LEFT.get();
+    LEFT.set(left.saturating_sub(bytes));
+    left >= bytes
+}
+
+/// The same for what reads with serde.
+pub(super) fn charge<E: serde::de::Error>(bytes: usize) -> Result<(), E> {
+    if has_room(bytes) { Ok(()) } else { Err(E::custom(TOO_MANY_PARTS)) }
+}
+
+/// Whether a record was refused because of its many parts.
+pub(super) fn has_too_many_parts(error: &serde_json::Error) -> bool {
+    error.is_data() && error.to_string().starts_with(TOO_MANY_PARTS)
+}
 
 /// Parses one record into `T`.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_json::Error> {
@@ -38,6 +83,7 @@ macro_rules! json_object {
                         f.write_str("an object")
                     }
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$name<'a>, A::Error> {
+                        $crate::parse::json::charge(size_of::<$name>())?;
                         let mut object = $name::default();
                         $(let mut $field = false;)*
                         while let Some(key) = map.next_key::<$crate::parse::json::Text<'de>>()? {
@@ -73,6 +119,9 @@ pub(super) use json_object;
 pub(super) fn describe(error: &serde_json::Error) -> String {
     if error.is_eof() {
         return format!("the JSON ends inside a value, at column {}", error.column());
+    }
+    if has_too_many_parts(error) {
+        return "it holds so many small parts that they would take many times its own size of memory".to_owned();
     }
     if error.is_data() {
         return "not a JSON object".to_owned();
@@ -190,6 +239,19 @@ mod tests {
         let thing: Thing<'_> = parse(r#"{"other":{"a":[1,true,null,-2,0.5,"x"]},"title":"t","parts":[{"name":null}]}"#).unwrap();
         assert_eq!((thing.name.0.as_ref(), thing.parts.len()), ("t", 1));
         assert!(parse::<Thing<'_>>(r#"{"name": 7}"#).is_err() && parse::<Thing<'_>>("[]").is_err());
+    }
+
+    #[test]
+    fn a_record_of_many_parts_is_refused_within_its_budget() {
+        let many = format!("{{\"parts\":[{}{{}}]}}", "{},".repeat(2_000_000));
+        assert!(parse::<Thing<'_>>(&many).is_ok());
+        let budget = Budget::for_record(many.len());
+        let error = parse::<Thing<'_>>(&many).err().unwrap();
+        assert!(has_too_many_parts(&error) && describe(&error).contains("many small parts"));
+        let few = format!("{{\"parts\":[{}{{}}]}}", "{},".repeat(2_000));
+        drop(budget);
+        let _budget = Budget::for_record(few.len());
+        assert!(parse::<Thing<'_>>(&few).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! (`{lc: 1, type: constructor, id: […, AIMessage], kwargs: {…}}`); and Datadog's `{name, tool_id, arguments}` calls.
 
 use super::value::Value;
+use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Message, ToolCall};
 
 /// What the input or output of a model call holds.
@@ -29,7 +30,7 @@ pub(super) fn conversation(tree: &Value<'_>) -> Option<Conversation> {
 const ENVELOPES_MAX: usize = 5;
 
 fn collect(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
-    if depth > ENVELOPES_MAX {
+    if depth > ENVELOPES_MAX || found.messages.len() > SPAN_ITEMS_MAX {
         return;
     }
     if let Value::List(items) = tree {
@@ -62,8 +63,9 @@ pub(super) fn from_tree(tree: &Value<'_>) -> Option<(Vec<Message>, Vec<String>)>
         Value::Map(_) => std::slice::from_ref(tree),
         _ => return None,
     };
-    let messages = items.iter().filter_map(message).collect();
-    let reasons = items.iter().filter_map(|item| item.text_at("finish_reason")).collect();
+    // One more than is kept, so that the span says that some are missing.
+    let messages = items.iter().filter_map(message).take(SPAN_ITEMS_MAX + 1).collect();
+    let reasons = items.iter().filter_map(|item| item.text_at("finish_reason")).take(SPAN_ITEMS_MAX + 1).collect();
     Some((messages, reasons))
 }
 

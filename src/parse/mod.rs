@@ -38,11 +38,12 @@ use arrow::datatypes::Schema;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 pub use self::assemble::{AssembleOptions, ParseCounts, traces};
 pub use self::parsed::{Accounted, AnnotationTarget, Parsed, RecordCounts, Skip};
 pub use self::spill::SpillFolder;
-use crate::limits::TASKS_IN_FLIGHT_MAX;
+use crate::limits::{CHUNK_BYTES, TASKS_IN_FLIGHT_MAX};
 use crate::model::{Kind, OutcomeStream, Rejection, Source, Span, Stage};
 use crate::pool;
 use crate::read::{Chunk, ReadCounts, Records, Rows};
@@ -90,7 +91,14 @@ pub trait Format: Send + Sync {
 
     /// Reads one batch of rows; one answer for each.
     fn parse_rows(&self, batch: &RecordBatch, place: &Place<'_>, out: &mut Parsed) -> Vec<Accounted> {
-        Record::rows(batch, self.skips(), place).map(|(record, place)| self.parse_record(record, &place, out)).collect()
+        let rows = Record::rows(batch, self.skips(), place).map(|(record, place)| {
+            out.begin_record();
+            let _budget = json::Budget::for_record(record.text_bytes());
+            let accounted = self.parse_record(record, &place, out);
+            out.end_record(&place);
+            accounted
+        });
+        rows.collect()
     }
 
     /// Reads one binary message.
@@ -195,6 +203,7 @@ fn parsed<T: Send + 'static>(
     then: impl Fn(Parsed) -> T + Clone + Send + Sync + 'static,
 ) -> BoxStream<'static, T> {
     let mut formats = RecentObjects::default();
+    let room = Arc::new(Semaphore::new(TASKS_IN_FLIGHT_MAX));
     chunks
         .inspect(move |chunk| {
             let records = chunk.as_ref().map_or(1, records_of);
@@ -205,8 +214,10 @@ fn parsed<T: Send + 'static>(
             Err(rejection) => Task::Done(unreadable(rejection)),
         })
         .map(move |task| {
-            let then = then.clone();
+            let (then, room) = (then.clone(), Arc::clone(&room));
             async move {
+                // A record of megabytes takes many times as much while it is read, so there is one of them at a time.
+                let _room = room.acquire_many(task.weight()).await;
                 match task {
                     Task::Done(parsed) => then(parsed),
                     Task::Records(format, records) => {
@@ -289,6 +300,23 @@ enum Task {
 }
 
 impl Task {
+    /// How many chunks of the usual size it is worth.
+    fn weight(&self) -> u32 {
+        let bytes = match self {
+            Self::Done(_) => 0,
+            Self::Records(_, records) => records.bytes(),
+            // Chunks of rows are of the usual size, or one row that is larger.
+            Self::Rows(_, rows) => {
+                if rows.batch.num_rows() == 1 {
+                    CHUNK_BYTES * 2 * TASKS_IN_FLIGHT_MAX
+                } else {
+                    0
+                }
+            }
+        };
+        u32::try_from((bytes / (2 * CHUNK_BYTES)).clamp(1, TASKS_IN_FLIGHT_MAX)).unwrap_or(1)
+    }
+
     /// Decides with which format a chunk is read. Chunks of one object arrive in order, so the first one of which a record is recognised
     /// decides for those behind it.
     fn new(chunk: Chunk, forced: Option<&'static dyn Format>, formats: &mut RecentObjects) -> Self {
@@ -397,11 +425,14 @@ fn parse_records(format: &dyn Format, records: &Records) -> Parsed {
     let mut out = Parsed { object: Some((Arc::clone(&records.object), Some(format.name()))), ..Parsed::default() };
     for (position, record) in records.iter() {
         let place = Place::of(&records.object, position);
+        out.begin_record();
+        let _budget = json::Budget::for_record(record.len());
         let accounted = if records.binary && is_binary(record) {
             format.parse_message(record, &place, &mut out)
         } else {
             text::parse(format, record, &place, &mut out)
         };
+        out.end_record(&place);
         out.records.add(accounted);
     }
     out

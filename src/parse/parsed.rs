@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Piece, Place, json};
-use crate::model::{Annotation, Kind, Rejection, Stage};
+use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUMMARY_SKIPPED_MAX};
+use crate::model::{Annotation, Kind, Rejection, Span, Stage};
 use crate::store::Object;
 
 /// What an annotation is about, where the record names only that.
@@ -163,6 +164,18 @@ pub struct Parsed {
     pub(super) annotations: Vec<(AnnotationTarget, Annotation)>,
     /// URIs of objects that should lie beside this one, as a manifest says.
     pub(super) expected: Vec<String>,
+    /// What was taken of the record under way.
+    pub(super) of_record: OfRecord,
+}
+
+/// What was taken of the record under way, which may hold millions of parts in a few bytes each.
+#[derive(Debug, Default)]
+pub(super) struct OfRecord {
+    spans: usize,
+    spans_left_out: u64,
+    rejections: usize,
+    /// Rejections that are only counted, and the first of them.
+    rejections_left_out: Option<(u64, Kind)>,
 }
 
 impl Parsed {
@@ -176,16 +189,54 @@ impl Parsed {
         &self.rejections
     }
 
+    /// Begins with the next record.
+    pub(super) fn begin_record(&mut self) {
+        self.of_record = OfRecord::default();
+    }
+
+    /// Ends the record at `place`: what was left out of it is a rejection that says how much.
+    pub(super) fn end_record(&mut self, place: &Place<'_>) {
+        let OfRecord { spans_left_out, rejections_left_out, .. } = std::mem::take(&mut self.of_record);
+        if let Some((count, kind)) = rejections_left_out {
+            let reason =
+                format!("cannot read {place}: {count} more of its parts could not be read, the first of them because of {}", kind.as_str());
+            self.rejections.push(Rejection::at_place(format_args!("{place}.more"), place.uri, Stage::Parse, kind, reason));
+        }
+        if spans_left_out > 0 {
+            let reason = format!(
+                "cannot read {place} whole: {spans_left_out} of its spans or messages were left out, for a record may hold {RECORD_SPANS_MAX}\n  hint: write one trace or one export request a line"
+            );
+            self.rejections.push(Rejection::at_place(format_args!("{place}.rest"), place.uri, Stage::Parse, Kind::Oversize, reason));
+        }
+    }
+
     /// Takes a span.
     pub fn span(&mut self, piece: Piece) -> Accounted {
-        let (unread_fields, cut_fields) = (piece.span.unread_fields, piece.span.cut_fields);
-        self.pieces.push(Piece { unread_fields, cut_fields, ..piece });
+        if !self.has_room() {
+            return Accounted::REJECTED;
+        }
+        let mut span = piece.span;
+        span.cut_fields += cut_lists(&mut span);
+        self.pieces.push(Piece { unread_fields: span.unread_fields, cut_fields: span.cut_fields, span, ..piece });
         Accounted::SPANS
+    }
+
+    /// Whether one more span or log record of the record is taken.
+    fn has_room(&mut self) -> bool {
+        self.of_record.spans += 1;
+        let has_room = self.of_record.spans <= RECORD_SPANS_MAX;
+        self.of_record.spans_left_out += u64::from(!has_room);
+        has_room
     }
 
     /// Takes a log record or a row about a whole trace, which adds to the span of its id or to its trace.
     pub fn addition(&mut self, piece: Piece) -> Accounted {
-        self.pieces.push(Piece { addition: true, ..piece });
+        if !self.has_room() {
+            return Accounted::REJECTED;
+        }
+        let mut span = piece.span;
+        cut_lists(&mut span);
+        self.pieces.push(Piece { addition: true, span, ..piece });
         Accounted::COMPANION
     }
 
@@ -198,7 +249,7 @@ impl Parsed {
 
     /// Takes a manifest, which names objects that should lie beside its own.
     pub fn manifest(&mut self, objects: impl IntoIterator<Item = String>, place: &Place<'_>) -> Accounted {
-        self.expected.extend(objects);
+        self.expected.extend(objects.into_iter().take(SUMMARY_SKIPPED_MAX));
         self.list_object(place);
         Accounted::COMPANION
     }
@@ -216,13 +267,25 @@ impl Parsed {
 
     /// Notes that the text at `place` is no JSON, or no JSON object, as `error` says.
     pub(super) fn reject_json(&mut self, place: &Place<'_>, error: &serde_json::Error) -> Accounted {
-        let kind = if error.is_data() { Kind::MalformedRecord } else { Kind::MalformedJson };
+        let kind = if json::has_too_many_parts(error) {
+            Kind::Oversize
+        } else if error.is_data() {
+            Kind::MalformedRecord
+        } else {
+            Kind::MalformedJson
+        };
         self.reject(place, kind, format!("cannot read {place}: {}", json::describe(error)))
     }
 
     /// Notes that a trace, or something of a known place, could not be read.
     pub fn reject_as(&mut self, rejection: Rejection) -> Accounted {
-        self.rejections.push(rejection);
+        self.of_record.rejections += 1;
+        if self.of_record.rejections <= RECORD_REJECTIONS_MAX {
+            self.rejections.push(rejection);
+        } else {
+            let (count, _) = self.of_record.rejections_left_out.get_or_insert((0, rejection.kind));
+            *count += 1;
+        }
         Accounted::REJECTED
     }
 
@@ -234,10 +297,62 @@ impl Parsed {
     }
 }
 
+/// Cuts the lists of a span to [`SPAN_ITEMS_MAX`] each; gives how many were longer.
+fn cut_lists(span: &mut Span) -> u32 {
+    fn cut<T>(list: &mut Vec<T>) -> u32 {
+        let is_long = list.len() > SPAN_ITEMS_MAX;
+        if is_long {
+            list.truncate(SPAN_ITEMS_MAX);
+            list.shrink_to_fit();
+        }
+        u32::from(is_long)
+    }
+    let calls: u32 = span.input.iter_mut().chain(&mut span.output).map(|message| cut(&mut message.tool_calls)).sum();
+    calls
+        + cut(&mut span.input)
+        + cut(&mut span.output)
+        + cut(&mut span.exceptions)
+        + cut(&mut span.finish_reasons)
+        + cut(&mut span.tools_offered)
+        + span.documents.as_mut().map_or(0, cut)
+        + cut(&mut span.annotations)
+        + cut(&mut span.attributes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::parse::tests::place;
+
+    #[test]
+    fn what_is_wrong_with_many_parts_of_a_record_is_counted_in_one_rejection() {
+        let mut out = Parsed::default();
+        for (record, more) in [(0, 0), (1, 7)] {
+            out.begin_record();
+            for _ in 0..RECORD_REJECTIONS_MAX + more {
+                let _ = out.reject(&place(), Kind::MissingId, "no id");
+            }
+            out.end_record(&place());
+            assert_eq!(out.rejections.len(), RECORD_REJECTIONS_MAX * (record + 1) + record);
+        }
+        let last = out.rejections.last().unwrap();
+        assert!(last.reason.contains("7 more of its parts") && last.trace_ref == format!("{}.more", place()), "{last:?}");
+    }
+
+    #[test]
+    fn a_record_and_a_span_hold_so_much_and_what_is_left_out_is_said() {
+        let mut out = Parsed::default();
+        out.begin_record();
+        let documents = Some(vec![crate::model::Document::default(); SPAN_ITEMS_MAX + 1]);
+        let _ = out.span(Piece { span: Span { documents, ..Span::default() }, ..Piece::default() });
+        assert_eq!((out.pieces[0].span.documents.as_ref().unwrap().len(), out.pieces[0].cut_fields), (SPAN_ITEMS_MAX, 1));
+        for _ in 0..RECORD_SPANS_MAX + 4 {
+            let _ = out.span(Piece::default());
+        }
+        out.end_record(&place());
+        assert_eq!(out.pieces.len(), RECORD_SPANS_MAX);
+        assert!(out.rejections[0].reason.contains("5 of its spans"), "{}", out.rejections[0].reason);
+    }
 
     #[test]
     fn a_record_counts_once_by_the_best_that_came_of_it() {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::json;
 use super::value::Value;
 
 /// Deeper nesting is no data frame's.
@@ -56,11 +57,16 @@ impl Reader<'_> {
         }
     }
 
+    /// A value in a list or a dict, where the budget of the record has room for it.
+    fn item(&mut self, depth: usize) -> Option<Value<'static>> {
+        if json::has_room(size_of::<(String, Value<'static>)>()) { self.value(depth + 1) } else { None }
+    }
+
     fn list(&mut self, open: char, close: char, depth: usize) -> Option<Value<'static>> {
         self.eat(open);
         let mut items = Vec::new();
         while !self.eat(close) {
-            items.push(self.value(depth + 1)?);
+            items.push(self.item(depth)?);
             // numpy writes its arrays without commas.
             self.eat(',');
         }
@@ -75,7 +81,7 @@ impl Reader<'_> {
             if !self.eat(':') {
                 return None;
             }
-            let value = self.value(depth + 1)?;
+            let value = self.item(depth)?;
             fields.push((Cow::Owned(key.into_text().unwrap_or_default()), value));
             if !self.eat(',') {
                 return self.eat('}').then_some(Value::Map(fields));
@@ -126,7 +132,7 @@ impl Reader<'_> {
                     self.value(depth + 1)?;
                 }
             } else {
-                items.push(self.value(depth + 1)?);
+                items.push(self.item(depth)?);
             }
             if !self.eat(',') {
                 return self.eat(')').then_some(Value::List(items));

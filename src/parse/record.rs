@@ -8,9 +8,10 @@ use arrow::array::{ArrayRef, RecordBatch};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::cell::cell;
-use super::json::Text;
+use super::json::{self, Text};
 use super::value::Value;
 use super::{Accounted, Parsed, Piece, Place, Position, Skip};
+use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, Kind, Source, Span};
 
 /// See the module.
@@ -53,6 +54,11 @@ impl<'a> Record<'a> {
             let record = Self { fields: fields.filter(|(_, value)| !value.is_null()).collect() };
             (record, Place { position: Position::Row(first_row + row as u64), ..place })
         })
+    }
+
+    /// Bytes of its texts, by which it is told how much may come of it.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.fields.iter().map(|(_, value)| value.as_str().map_or(0, str::len)).sum()
     }
 
     /// Whether the field is there, also where it is null.
@@ -165,6 +171,7 @@ impl<'de> Visitor<'de> for Without<'_> {
             if self.0.binary_search(&key.as_ref()).is_ok() {
                 map.next_value::<IgnoredAny>()?;
             } else {
+                json::charge(size_of::<(Cow<'de, str>, Value<'de>)>())?;
                 fields.push((key, map.next_value()?));
             }
         }
@@ -176,7 +183,8 @@ impl<'de> Visitor<'de> for Without<'_> {
 pub(super) fn keep(span: &mut Span, key: Cow<'_, str>, value: Value<'_>, depth: usize) {
     const FLATTENED_MAX: usize = 3;
     match value {
-        value if value.is_empty() => {}
+        // One more than is kept, so that the span says that some are missing.
+        value if value.is_empty() || span.attributes.len() > SPAN_ITEMS_MAX => {}
         Value::Map(fields) if depth < FLATTENED_MAX => {
             for (name, value) in fields {
                 keep(span, Cow::Owned(format!("{key}.{name}")), value, depth + 1);

@@ -3,9 +3,11 @@
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+use nix::fcntl::OFlag;
 
 const PREFIX: &str = "failsift-spill-";
 const LOCK: &str = "lock";
@@ -23,11 +25,14 @@ impl SpillFolder {
     /// # Errors
     /// Where `parent` cannot be written.
     pub fn create(parent: &Path) -> io::Result<Self> {
-        remove_abandoned(parent);
         let path = parent.join(format!("{PREFIX}{}", uuid::Uuid::now_v7()));
         DirBuilder::new().mode(0o700).create(&path)?;
-        let lock = File::create_new(path.join(LOCK))?;
+        // The lock comes under its name once it is held, so that nobody finds one that nobody holds.
+        let unlocked = path.join("unlocked");
+        let lock = File::create_new(&unlocked)?;
         lock.lock()?;
+        fs::rename(&unlocked, path.join(LOCK))?;
+        remove_abandoned(parent, fs::metadata(&path)?.uid());
         Ok(Self { path, _lock: lock })
     }
 
@@ -45,24 +50,34 @@ impl Drop for SpillFolder {
     }
 }
 
-/// Removes the folders of runs that were killed: those whose lock nobody holds. What belongs to another user stays.
-fn remove_abandoned(parent: &Path) {
+/// Removes the folders of runs that were killed: those of the user `uid` whose lock nobody holds.
+fn remove_abandoned(parent: &Path, uid: u32) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) && is_abandoned(&entry.path()) {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) && is_abandoned(&entry.path(), uid) {
             tracing::debug!(path = %entry.path().display(), "removing the spill folder of a run that was killed");
-            // Another user's folder, or one that a run just removed itself.
+            // One that a run just removed itself.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-fn is_abandoned(folder: &Path) -> bool {
-    match File::options().write(true).open(folder.join(LOCK)) {
-        Ok(lock) => !matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+/// Whether a folder is one that this user's run left. Anybody may put anything under such a name into a temporary folder: links, FIFOs and
+/// what belongs to others are left alone.
+fn is_abandoned(folder: &Path, uid: u32) -> bool {
+    let Ok(metadata) = fs::symlink_metadata(folder) else { return false };
+    if !metadata.is_dir() || metadata.uid() != uid {
+        return false;
+    }
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match File::options().read(true).write(true).custom_flags(flags.bits()).open(folder.join(LOCK)) {
+        Ok(lock) => {
+            let is_file = lock.metadata().is_ok_and(|metadata| metadata.is_file());
+            is_file && !matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
+        }
         // Between making the folder and its lock a run needs microseconds, so an old folder without one is dead.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let age = fs::metadata(folder).and_then(|metadata| metadata.modified()).map(|time| SystemTime::now().duration_since(time));
+            let age = metadata.modified().map(|time| SystemTime::now().duration_since(time));
             matches!(age, Ok(Ok(age)) if age > Duration::from_hours(1))
         }
         Err(_) => false,
@@ -74,6 +89,47 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_others_put_under_such_a_name_stays_and_hangs_nobody() {
+        let parent = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        fs::write(elsewhere.path().join(LOCK), "").unwrap();
+        let at = |name: &str| parent.path().join(format!("{PREFIX}{name}"));
+        for name in ["fifo", "link", "folder"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        nix::unistd::mkfifo(&at("fifo").join(LOCK), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join(LOCK), at("link").join(LOCK)).unwrap();
+        fs::create_dir(at("folder").join(LOCK)).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), at("whole")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        drop(SpillFolder::create(parent.path()).unwrap());
+        for name in ["fifo", "link", "folder", "whole", "file"] {
+            assert!(fs::symlink_metadata(at(name)).is_ok(), "{name}");
+        }
+        assert!(elsewhere.path().join(LOCK).exists());
+    }
+
+    #[test]
+    fn runs_that_begin_at_once_leave_each_other_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let runs: Vec<_> = (0..8)
+            .map(|_| {
+                let parent = parent.path().to_owned();
+                std::thread::spawn(move || {
+                    for _ in 0..50 {
+                        let folder = SpillFolder::create(&parent).unwrap();
+                        fs::write(folder.path().join("rows"), "x").unwrap();
+                        assert!(folder.path().join(LOCK).exists());
+                    }
+                })
+            })
+            .collect();
+        for run in runs {
+            run.join().unwrap();
+        }
+    }
 
     #[test]
     fn the_folder_of_a_dead_run_is_removed_and_that_of_a_living_one_stays() {

@@ -3,7 +3,7 @@
 //! A record is taken as it stands where it is JSON of its format. What is not gets a second look, and nothing else pays for it: JSON
 //! inside a JSON string, a list on one line, several values on one line, bytes that are no UTF-8, and what [`repair`](super::repair) knows.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
 use serde_json::value::RawValue;
 
@@ -46,16 +46,12 @@ fn parse_text(format: &dyn Format, text: &str, place: &Place<'_>, out: &mut Pars
     if let Some(inner) = json_in_string(text) {
         return parse_text(format, &inner, place, out, depth + 1);
     }
-    let values = values_of(text);
-    if let Some(values) = values {
-        if values.is_empty() {
-            return Ok(out.skip(Skip::Empty, place));
-        }
+    if let Some(values) = Values::of(text) {
         let each = values.iter().zip(1..).map(|(value, index)| {
             let place = item(place, index);
             parse_text(format, value, &place, out, depth + 1).unwrap_or_else(|error| out.reject_json(&place, &error))
         });
-        return Ok(Accounted::of_parts(each.collect::<Vec<_>>()).unwrap_or_else(|| out.skip(Skip::Empty, place)));
+        return Ok(Accounted::of_parts(each).unwrap_or_else(|| out.skip(Skip::Empty, place)));
     }
     if error.is_data() {
         return Err(error);
@@ -84,16 +80,31 @@ fn json_in_string(text: &str) -> Option<String> {
     trimmed.starts_with(['{', '[']).then(|| trimmed.to_owned())
 }
 
-/// The items of a list, or the values of a text that holds several; nothing where it is one value.
-fn values_of(text: &str) -> Option<Vec<Cow<'_, str>>> {
-    if text.starts_with('[')
-        && let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text)
-    {
-        return Some(items.into_iter().map(|item| Cow::Borrowed(item.get())).collect());
+/// The items of a list, or the values of a text that holds several.
+enum Values<'t> {
+    Items(Vec<&'t RawValue>),
+    Ranges(&'t str, Vec<Range<usize>>),
+}
+
+impl<'t> Values<'t> {
+    /// Nothing where it is one value.
+    fn of(text: &'t str) -> Option<Self> {
+        if text.starts_with('[')
+            && let Ok(items) = serde_json::from_str(text)
+        {
+            return Some(Self::Items(items));
+        }
+        let values = values_in(text.as_bytes());
+        let is_other = values.len() > 1 || values.first().is_some_and(|value| value.len() < text.len());
+        is_other.then_some(Self::Ranges(text, values))
     }
-    let values = values_in(text.as_bytes());
-    let is_other = values.len() > 1 || values.first().is_some_and(|value| value.len() < text.len());
-    is_other.then(|| values.into_iter().filter_map(|range| text.get(range)).map(Cow::Borrowed).collect())
+
+    fn iter(&self) -> Box<dyn Iterator<Item = &'t str> + '_> {
+        match self {
+            Self::Items(items) => Box::new(items.iter().map(|item| item.get())),
+            Self::Ranges(text, ranges) => Box::new(ranges.iter().filter_map(|range| text.get(range.clone()))),
+        }
+    }
 }
 
 /// The keys of the first JSON object of a record, by which its format is told; nothing where it holds none.
@@ -112,7 +123,7 @@ fn keys_of(text: &str, depth: usize) -> Option<Vec<String>> {
     if let Some(inner) = json_in_string(text) {
         return keys_of(&inner, depth + 1);
     }
-    if let Some(values) = values_of(text) {
+    if let Some(values) = Values::of(text) {
         return values.iter().find_map(|value| keys_of(value, depth + 1));
     }
     repair::repair(text, Cut::Refuse).and_then(|repaired| keys_of(&repaired.json, WRAPPERS_MAX))

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::json::Text;
+use super::json::{self, Text};
 use super::repair::{self, Cut};
 
 /// What a field or an attribute can hold.
@@ -280,22 +280,34 @@ impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
                 Ok(Value::Text(Cow::Owned(text)))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value<'de>, A::Error> {
-                let mut items = Vec::with_capacity(4);
+                let mut items = Vec::new();
                 while let Some(item) = seq.next_element()? {
-                    items.push(item);
+                    json::charge(size_of::<Value<'de>>())?;
+                    push_small(&mut items, item);
                 }
                 Ok(Value::List(items))
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-                let mut fields = Vec::with_capacity(8);
+                let mut fields = Vec::new();
                 while let Some((key, value)) = map.next_entry::<Text<'de>, Value<'de>>()? {
-                    fields.push((key.0, value));
+                    json::charge(size_of::<(Cow<'de, str>, Value<'de>)>())?;
+                    push_small(&mut fields, (key.0, value));
                 }
                 Ok(Value::Map(fields))
             }
         }
         deserializer.deserialize_any(ValueVisitor)
     }
+}
+
+/// Adds to a list of which there may be millions with one item or none: it has no room that it does not use as long as it is short.
+fn push_small<T>(list: &mut Vec<T>, item: T) {
+    match list.len() {
+        0 => list.reserve_exact(1),
+        1 => list.reserve_exact(3),
+        _ => {}
+    }
+    list.push(item);
 }
 
 /// Nanoseconds since 1970 of a time as people write it: RFC 3339, also with a blank for the T, or without a zone, which then is UTC.

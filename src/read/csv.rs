@@ -8,8 +8,8 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, End, Position, ReadOptions, Rows, failed_at, rejected};
-use crate::limits::{CHUNK_BYTES, PARQUET_BATCH_ROWS};
+use super::{Chunk, End, Position, ReadOptions, Rows, failed_at, rejected, too_wide};
+use crate::limits::{CHUNK_BYTES, PARQUET_BATCH_ROWS, TABLE_COLUMNS_MAX};
 use crate::model::{Kind, Outcome, Rejection, Stage};
 use crate::store::Object;
 
@@ -39,6 +39,7 @@ pub(super) fn split(
     refill();
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Budgeted { source, left: Arc::clone(&budget) });
     let schema = match reader.byte_headers() {
+        Ok(names) if names.len() > TABLE_COLUMNS_MAX => return End::whole_if(emit(Err(too_wide(object, names.len())))),
         Ok(names) => schema(names),
         Err(error) => {
             if !shutdown.is_cancelled() {
@@ -96,7 +97,7 @@ struct Columns {
 
 impl Columns {
     fn new(schema: SchemaRef) -> Self {
-        let builders = schema.fields().iter().map(|_| StringBuilder::new()).collect();
+        let builders = schema.fields().iter().map(|_| StringBuilder::with_capacity(0, 0)).collect();
         Self { schema, builders, len: 0, bytes: 0 }
     }
 

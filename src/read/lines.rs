@@ -121,7 +121,13 @@ impl Splitter<'_> {
         let first = std::mem::replace(&mut self.first, false);
         oversize.into_iter().all(|line| emit(Err(self.oversize(line))))
             && (lines.is_empty()
-                || emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes, ranges: lines, first, binary: false }))))
+                || emit(Ok(Chunk::Records(Records {
+                    object: Arc::clone(self.object),
+                    bytes: bytes.into(),
+                    ranges: lines,
+                    first,
+                    binary: false,
+                }))))
     }
 
     fn oversize(&self, line: u64) -> Rejection {

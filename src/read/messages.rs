@@ -154,7 +154,7 @@ impl Batch<'_> {
         }
         let (bytes, ranges) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ranges));
         let first = std::mem::replace(&mut self.first, false);
-        emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes, ranges, first, binary: true })))
+        emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes: bytes.into(), ranges, first, binary: true })))
     }
 }
 

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::scan::values_in;
 use self::shape::Shape;
 use self::unpack::{Unpacked, unpacked};
-use crate::limits::{CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX};
+use crate::limits::{CHUNK_RECORDS_MAX, CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX, TABLE_COLUMNS_MAX};
 use crate::model::{Fatal, Kind, Outcome, OutcomeStream, Rejection, Stage, text_key};
 use crate::store::{Listed, Object, StoreError};
 
@@ -50,7 +51,7 @@ pub enum Chunk {
 pub struct Records {
     /// Where they came from.
     pub object: Arc<Object>,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     ranges: Vec<(Position, Range<usize>)>,
     /// Whether these are the first records of the object, by which its format is told.
     pub first: bool,
@@ -62,6 +63,23 @@ impl Records {
     /// The records with their positions; empty lines are left out.
     pub fn iter(&self) -> impl Iterator<Item = (Position, &[u8])> {
         self.ranges.iter().map(|(position, range)| (*position, self.bytes.get(range.clone()).unwrap_or_default()))
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        self.ranges.iter().map(|(_, range)| range.len()).sum()
+    }
+
+    /// The same records, at most [`CHUNK_RECORDS_MAX`] at once.
+    fn parts(self) -> impl Iterator<Item = Self> {
+        let Self { object, bytes, ranges, first, binary } = self;
+        let mut rest = ranges.into_iter();
+        let mut first = first;
+        std::iter::from_fn(move || {
+            let ranges: Vec<_> = rest.by_ref().take(CHUNK_RECORDS_MAX).collect();
+            let is_first = std::mem::replace(&mut first, false);
+            (!ranges.is_empty()).then(|| Self { object: Arc::clone(&object), bytes: bytes.clone(), ranges, first: is_first, binary })
+        })
     }
 }
 
@@ -268,7 +286,10 @@ impl End {
 fn from_start(opening: Opening, source: Box<dyn Read + Send>, packed_bytes: Arc<AtomicU64>) -> OutcomeStream<Chunk> {
     let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     tokio::task::spawn_blocking(move || {
-        let emit = &mut |item| sender.blocking_send(item).is_ok();
+        let emit = &mut |item: Outcome<Chunk>| match item {
+            Ok(Chunk::Records(records)) => records.parts().all(|part| sender.blocking_send(Ok(Chunk::Records(part))).is_ok()),
+            item => sender.blocking_send(item).is_ok(),
+        };
         if split(&opening, source, &packed_bytes, emit) == End::Whole {
             opening.is_whole.store(true, Ordering::Release);
         }
@@ -281,7 +302,7 @@ fn split(opening: &Opening, source: Box<dyn Read + Send>, packed_bytes: &Arc<Ato
     let trailing = decompress::Trailing::default();
     let (head, source) = match unpacked(source, object.name(), packed_bytes, &trailing) {
         Unpacked::Records { head, source } => (head, source),
-        Unpacked::Parquet(source) => return parquet::spooled(source, object, shutdown, emit),
+        Unpacked::Parquet(source) => return parquet::spooled(source, object, options, shutdown, emit),
         Unpacked::Other { what, hint } => return End::whole_if(emit(Err(unusable(object, what, hint)))),
     };
     if head.is_empty() || !object.name().to_ascii_lowercase().ends_with(".parquet") {
@@ -378,6 +399,13 @@ fn rejected(object: &Object, position: Position, kind: Kind, what: &str) -> Reje
 /// What is said of a record over the limit.
 fn over(record_bytes_max: usize) -> String {
     format!("it is longer than {record_bytes_max} bytes; raise --max-record-bytes if such records are real")
+}
+
+/// A table with more columns than any export has.
+fn too_wide(object: &Object, columns: usize) -> Rejection {
+    let uri = &object.uri;
+    let reason = format!("cannot read {uri}: the table has {columns} columns, and {TABLE_COLUMNS_MAX} are read at most; leave columns out");
+    Rejection::at_place(uri, uri, Stage::Read, Kind::Oversize, reason)
 }
 
 /// What becomes of the rest of an object that cannot be read further.

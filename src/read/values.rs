@@ -54,7 +54,7 @@ fn run(
             }
             Ok(_) => {
                 splitter.scan();
-                splitter.scanned < CHUNK_BYTES || splitter.flush(emit)
+                (splitter.scanned < CHUNK_BYTES && splitter.rejections.len() < REJECTIONS_HELD_MAX) || splitter.flush(emit)
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => {
@@ -70,6 +70,9 @@ fn run(
     }
     End::Cut
 }
+
+/// Rejections that wait until they are handed on.
+const REJECTIONS_HELD_MAX: usize = 1_000;
 
 /// Where the scanner is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -347,7 +350,7 @@ impl<'a> Splitter<'a> {
             return true;
         }
         let first = std::mem::replace(&mut self.first, false);
-        emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes, ranges, first, binary: false })))
+        emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes: bytes.into(), ranges, first, binary: false })))
     }
 }
 

@@ -5,10 +5,12 @@
 //! repeated is asked again.
 
 use std::error::Error as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::client::{HttpError, HttpErrorKind};
@@ -92,6 +94,7 @@ impl std::fmt::Display for Retrying {
     }
 }
 
+#[deny(clippy::missing_trait_methods, reason = "a default would go around what the store does better")]
 #[async_trait]
 impl ObjectStore for Retrying {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
@@ -113,6 +116,16 @@ impl ObjectStore for Retrying {
         let mut attempts = Attempts::default();
         loop {
             match self.0.get_opts(location, options.clone()).await {
+                Err(error) => attempts.wait(error).await?,
+                got => return got,
+            }
+        }
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let mut attempts = Attempts::default();
+        loop {
+            match self.0.get_ranges(location, ranges).await {
                 Err(error) => attempts.wait(error).await?,
                 got => return got,
             }

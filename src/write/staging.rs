@@ -272,6 +272,18 @@ pub(super) struct Other {
     pub(super) silence: Duration,
 }
 
+/// The time by the clock of the store, by which it says when objects were written: told by an object that is written and removed again.
+pub(super) async fn clock(place: &Place) -> Result<chrono::DateTime<chrono::Utc>, StagingError> {
+    let folder = Folder::of(place, &format!("clock-{}", uuid::Uuid::now_v7()));
+    let run_id = folder.run_id.clone();
+    let record = serde_json::to_vec(&Record { run_id, job: String::new(), process: Process::this() });
+    folder.put(RECORD, record.map_err(|error| failed("cannot describe the run", error))?).await?;
+    let path = folder.path.clone().join(RECORD);
+    let written = folder.store.head(&path).await.map_err(|error| failed(format!("cannot read {path}"), error));
+    folder.remove().await?;
+    Ok(written?.last_modified)
+}
+
 /// Every other run's folder. `now` is the time by the clock of the store.
 pub(super) async fn others(place: &Place, own: &str, now: chrono::DateTime<chrono::Utc>) -> Result<Vec<Other>, StagingError> {
     let parent = &place.folder;

@@ -174,9 +174,41 @@ impl Table {
 pub fn said(error: &DeltaTableError) -> String {
     let text = match error {
         DeltaTableError::Generic(text) => text.clone(),
+        // Its own words say only that some line could not be read.
+        DeltaTableError::Io { .. } => format!("its transaction log cannot be read: {}", innermost(error)),
         other => other.to_string(),
     };
-    text.lines().next().unwrap_or_default().to_owned()
+    let line = text.lines().next().unwrap_or_default();
+    if is_denied(error) {
+        return format!("{line}; may this user, or may these credentials, read _delta_log and the files of the table?");
+    }
+    line.to_owned()
+}
+
+/// What the last error of a chain says: the one that the others were made of.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+/// Whether something was not allowed.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let of_file = error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+        let of_store = matches!(
+            error.downcast_ref::<object_store::Error>(),
+            Some(object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. })
+        );
+        if of_file || of_store || error.to_string().contains("Permission denied") {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// `1.10` is newer than `1.9`, which is newer than nothing.
@@ -295,5 +327,17 @@ impl LogStoreFactory for Stores {
         options: &StorageConfig,
     ) -> DeltaResult<Arc<dyn LogStore>> {
         Ok(default_logstore(prefixed, root, location, options))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_may_not_be_read_is_said_to_be_so() {
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let said = said(&DeltaTableError::Io { source: denied });
+        assert!(said.contains("transaction log") && said.contains("permission denied") && said.contains("may this user"), "{said}");
     }
 }

@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("analyze", &["model", "limits", "pool", "redact", "analyze"]),
     ("validate", &["model", "limits", "pool", "schemas", "validate"]),
     ("write", &["model", "limits", "pool", "store", "validate", "write"]),
-    ("query", &["store", "write", "query"]),
+    ("query", &["limits", "store", "write", "query"]),
     ("audit", &["query", "redact"]),
     ("select", &["model", "analyze", "pool", "redact"]),
     ("spans", &["model", "limits", "store", "read", "parse", "redact"]),

@@ -56,6 +56,20 @@ fn tables_cannot_be_changed_by_a_query() {
         "insert into errors select * from errors",
         "create table x as select 1",
         "copy patterns to '/tmp/x.parquet'",
+        "copy (select 1) to '/tmp/x.csv' stored as csv",
+        "create external table x stored as csv location '/etc/passwd'",
+        "create view x as select 1",
+        "select * from '/etc/passwd'",
+        "select * from \"/etc/hosts.csv\"",
+        "update patterns set title = 'x'",
+        "delete from patterns",
+        "truncate table patterns",
+        "set datafusion.execution.batch_size = 1",
+        "set datafusion.runtime.memory_limit = '100G'",
+        "reset datafusion.runtime.memory_limit",
+        "prepare q as select 1",
+        "create function f() returns int return 1",
+        "explain analyze insert into errors select * from errors",
     ] {
         let output = call(&["query", "--tables", &place.output(), sql]);
         assert_eq!(output.status.code(), Some(2), "{sql}: {}", stdout(&output));
@@ -84,4 +98,75 @@ fn show_is_a_page_for_reading() {
     let output = call(&["show", "nobody", "--tables", &place.output()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("no trace nobody"), "{}", stderr(&output));
+}
+
+/// A chain of CTEs of which each uses the one before twice.
+fn doubled(first: &str, next: &str, last: &str) -> String {
+    let steps = (1..40).map(|step| format!("a{step} AS ({})", next.replace("PREVIOUS", &format!("a{}", step - 1))));
+    let steps: Vec<String> = std::iter::once(format!("a0 AS ({first})")).chain(steps).collect();
+    format!("WITH {} {last}", steps.join(", "))
+}
+
+#[test]
+fn a_query_takes_no_more_than_it_may() {
+    let place = filled();
+    let too_much = [
+        ("SELECT repeat('x', 2000000000)".to_owned(), "would make a value"),
+        (format!("SELECT 1{}", "+1".repeat(20_000)), "operators and keywords"),
+        (format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(5_000)), "operators and keywords"),
+        (format!("SELECT {}1{}", "(".repeat(3_000), ")".repeat(3_000)), "nested too deep"),
+        (format!("SELECT '{}'", "x".repeat(300_000)), "bytes long"),
+        (doubled("SELECT trace_id AS x FROM patterns", "SELECT x||x AS x FROM PREVIOUS", "SELECT length(x) FROM a39"), "memory"),
+        ("SELECT string_agg(repeat('x', 100000), '') FROM generate_series(1, 100000)".to_owned(), "memory"),
+        (
+            "SELECT w FROM (SELECT repeat(CAST(v % 1000 AS TEXT), 200) AS w FROM generate_series(1, 10000000) AS t (v)) ORDER BY w"
+                .to_owned(),
+            "memory",
+        ),
+        (
+            doubled("SELECT confidence AS x FROM patterns", "SELECT x+x AS x FROM PREVIOUS", "SELECT x FROM a39 WHERE x > 1"),
+            "takes more than",
+        ),
+        ("SELECT count(*) FROM generate_series(1, 10000000000) AS t (v) WHERE v % 7 = 3".to_owned(), "takes more than"),
+    ];
+    for (sql, said) in too_much {
+        let script = place.path().join("query.sql");
+        std::fs::write(&script, &sql).unwrap();
+        let mut command = failsift(&["query", "--tables", &place.output(), "--timeout", "5s", "--memory-limit", "64"]);
+        let child = command.stdin(std::fs::File::open(&script).unwrap()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let (output, peak_mb) = crate::support::output_and_peak(child);
+        let shown: String = sql.chars().take(60).collect();
+        assert_eq!(output.status.code(), Some(1), "{shown}: {}", stderr(&output));
+        assert!(stderr(&output).contains(said) && stderr(&output).contains("hint:"), "{shown}: {}", stderr(&output));
+        assert!(peak_mb < 900, "{shown}: {peak_mb} MB");
+    }
+}
+
+#[test]
+fn a_query_that_is_nearly_too_deep_is_answered() {
+    let place = filled();
+    for sql in [
+        format!("SELECT count(*) FROM patterns WHERE confidence > 0{}", " AND confidence > 0.01".repeat(900)),
+        format!("SELECT count(*) FROM patterns WHERE trace_id IN ({}'t-1')", "'x', ".repeat(5_000)),
+        format!("SELECT confidence{} FROM patterns", "::INT".repeat(900)),
+    ] {
+        let output = call(&["query", "--tables", &place.output(), &sql]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn cells_that_a_spreadsheet_would_compute_are_text() {
+    let place = filled();
+    let sql = "SELECT '=HYPERLINK(\"http://x\")' AS a, '-5' AS b, '@x' AS c, -7 AS d, '+1+1' AS \"=e\"";
+    let query = |format: &str| stdout(&call(&["query", "--tables", &place.output(), sql, "--format", format]));
+    assert_eq!(query("csv"), "a,b,c,d,'=e\n\"'=HYPERLINK(\"\"http://x\"\")\",-5,'@x,-7,'+1+1\n");
+    assert!(query("json").contains(r#""c":"@x""#), "{}", query("json"));
+}
+
+#[test]
+fn json_that_is_shown_on_a_terminal_is_not_obeyed() {
+    let place = filled();
+    let output = call(&["query", "--tables", &place.output(), "SELECT chr(155) || '2J' || chr(8238) AS a", "--format", "json"]);
+    assert_eq!(stdout(&output), "[{\"a\":\"\\u009b2J\\u202e\"}]\n");
 }

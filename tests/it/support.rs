@@ -1,7 +1,7 @@
 //! Starting the binary, and reading what it leaves.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use serde_json::Value;
 
@@ -23,6 +23,28 @@ pub(crate) fn failsift(arguments: &[&str]) -> Command {
 /// Runs it to its end.
 pub(crate) fn call(arguments: &[&str]) -> Output {
     failsift(arguments).output().expect("start failsift")
+}
+
+/// Waits for a process; returns what it printed, and the most memory that it had, in MB, as far as looking at it every few milliseconds tells.
+pub(crate) fn output_and_peak(mut child: Child) -> (Output, u64) {
+    let status = format!("/proc/{}/status", child.id());
+    let (ended_in, ended) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let mut peak_kb = 0;
+        loop {
+            // The kernel keeps the peak itself, as long as the process lives.
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            peak_kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0).max(peak_kb);
+            if ended.recv_timeout(std::time::Duration::from_millis(3)) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                return peak_kb / 1024;
+            }
+        }
+    });
+    drop(child.stdin.take());
+    let output = child.wait_with_output().expect("wait for failsift");
+    drop(ended_in);
+    (output, watch.join().expect("the peak"))
 }
 
 /// What it printed.

@@ -104,8 +104,7 @@ impl<'t> Recovery<'t> {
         known: &mut HashMap<(usize, Subject<'t>), bool>,
         deadline: Deadline,
     ) -> Result<bool, TimedOut> {
-        let subject =
-            if incident.kind == IncidentKind::ToolResult { Subject::Tool(incident.tool.as_deref()) } else { Subject::Span };
+        let subject = if incident.kind == IncidentKind::ToolResult { Subject::Tool(incident.tool.as_deref()) } else { Subject::Span };
         let mut path = Vec::new();
         let mut at = Some(incident.index);
         let mut repeated = false;

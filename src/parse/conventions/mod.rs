@@ -24,6 +24,7 @@ pub(super) use self::settle::settled;
 use self::sparse::{MessageParts, Sparse};
 use super::messages;
 use super::value::Value;
+use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, Document, Exception, Span, SpanKind, Status, ToolUse};
 
 /// Puts attributes into the fields of a span, one at a time, then settles what only all of them together tell.
@@ -66,6 +67,7 @@ impl SpanAttributes {
     /// Takes one attribute.
     pub(in crate::parse) fn set(&mut self, key: Cow<'_, str>, value: Value<'_>) {
         if let Some(value) = self.set_known(&key, value)
+            && self.span.attributes.len() <= SPAN_ITEMS_MAX
             && let Some(value) = value.into_text()
         {
             self.span.attributes.push(Attribute { key: key.into_owned(), value });
@@ -324,7 +326,8 @@ pub(in crate::parse) fn documents(tree: &Value<'_>) -> Vec<Document> {
             score: if score.is_null() { metadata.get("score") } else { score }.as_f64(),
         }
     };
-    tree.items().iter().map(document).collect()
+    // One more than is kept, so that the span says that some are missing.
+    tree.items().iter().map(document).take(SPAN_ITEMS_MAX + 1).collect()
 }
 
 /// Whether a status word or number says error or ok.

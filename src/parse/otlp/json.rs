@@ -291,6 +291,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
                 f.write_str("an OTLP value such as {\"stringValue\": …}")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                json::charge(size_of::<AnyValue<'de>>())?;
                 let mut value = Value::Null;
                 while let Some(kind) = map.next_key::<Text<'de>>()? {
                     let found = match kind.0.as_ref() {

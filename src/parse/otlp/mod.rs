@@ -15,6 +15,7 @@
 
 mod json;
 mod lenient;
+mod parts;
 mod protobuf;
 
 use std::borrow::Cow;

@@ -8,13 +8,18 @@ use std::borrow::Cow;
 
 use prost::Message;
 
-use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts, not_zero};
+use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts, not_zero, parts};
 use crate::model::{Kind, hex};
 use crate::parse::value::Value;
 use crate::parse::{Accounted, Parsed, Place, Skip, conventions};
 
 /// Reads one export request.
 pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    if !parts::fit(message, parts::Kind::Request) {
+        let reason =
+            format!("cannot read {place}: the message holds so many small parts that they would take many times its own size of memory");
+        return out.reject(place, Kind::Oversize, reason);
+    }
     let traces = match ExportTraces::decode(message) {
         Ok(request) if request.spans().any(|span| span.trace_id.len() == TRACE_ID_BYTES) => return request.into_pieces(place, out),
         traces => traces,
