@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::analyze::llm::{Provider, Settings, Thinking};
 use crate::limits;
 use crate::select::Selection;
+use crate::text_file;
 
 /// Everything that a run needs to know.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,7 +183,7 @@ impl ModelOptions {
             cost_max_usd: self.max_cost_usd,
             prices: self
                 .prices
-                .map(|path| std::fs::read_to_string(&path).map_err(|reason| ConfigError::PricesUnreadable { path, reason }))
+                .map(|path| text_file::read(&path).map_err(|reason| ConfigError::PricesUnreadable { path, reason }))
                 .transpose()?,
             falls_back: self.fallback.is_some(),
         };
@@ -531,7 +532,7 @@ pub fn seconds_from(seconds: f64) -> Result<Duration, String> {
 }
 
 fn read_file(path: &Path) -> Result<PipelineFile, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+    let text = text_file::read(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
     toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), reason: error.to_string().trim_end().to_owned() })
 }
 

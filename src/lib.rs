@@ -26,5 +26,6 @@ pub mod schemas;
 pub mod select;
 pub mod spans;
 pub mod store;
+mod text_file;
 pub mod validate;
 pub mod write;

@@ -74,6 +74,9 @@ pub const SPAN_ITEMS_MAX: usize = 10_000;
 /// Columns of a table. The widest known exports have some hundred; each column takes some kilobytes, also where it is empty.
 pub const TABLE_COLUMNS_MAX: usize = 4_096;
 
+/// Bytes of a file of rules, detectors, prices or settings, or of a key: what people write has some kilobytes.
+pub const TEXT_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Spans of one trace. Longer ones are rejected: nobody reads them, and a loop of 50,000 steps is better found by its instrumentation.
 pub const TRACE_SPANS_MAX: usize = 50_000;
 

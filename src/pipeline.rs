@@ -18,6 +18,7 @@ use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
 use crate::select::{self, Selection};
 use crate::store::{self, Listing, Location, StoreError};
+use crate::text_file;
 use crate::validate::{self, Pattern, PatternSchema, SchemaError};
 use crate::write::{Finished, LabelCount, WriteError, WriteOptions, WriteProgress, Writer};
 
@@ -471,7 +472,7 @@ fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, don
 
 /// What stands in files of detectors, which were read already.
 fn redaction_rule_texts(paths: &[std::path::PathBuf]) -> Vec<String> {
-    paths.iter().map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect()
+    paths.iter().map(|path| text_file::read(path).unwrap_or_default()).collect()
 }
 
 /// The redactor that the configuration asks for.
@@ -498,7 +499,7 @@ fn canonical(data: &impl serde::Serialize) -> String {
 pub fn rule_files(paths: &[std::path::PathBuf]) -> Result<Vec<(String, String)>, RunError> {
     let read = |path: &std::path::PathBuf| {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|reason| RunError::RulesUnreadable { file: file.clone(), reason })?;
+        let text = text_file::read(path).map_err(|reason| RunError::RulesUnreadable { file: file.clone(), reason })?;
         Ok((file, text))
     };
     paths.iter().map(read).collect()

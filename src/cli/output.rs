@@ -67,7 +67,11 @@ pub(super) async fn rows(rows: SendableRecordBatchStream, format: RowFormat) -> 
 }
 
 async fn next(rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>, Failure> {
-    Ok(rows.next().await.transpose().map_err(QueryError::from)?)
+    rows.next().await.transpose().map_err(|error| match QueryError::from(error) {
+        // The query was understood; what fails is what it reads, or a value.
+        QueryError::Sql(reason) => Failure::failed(reason),
+        other => other.into(),
+    })
 }
 
 /// Rows that a table for reading shows; more belong into a file.

@@ -57,8 +57,23 @@ pub fn bounded(text: String, bytes_max: usize) -> String {
     }
     let digest: String = format!("{:032x}", text_key(&text)).chars().take(DIGEST_DIGITS).collect();
     let cut = floor_boundary(&text, bytes_max.saturating_sub(DIGEST_DIGITS + 1).min(text.len()));
-    let kept = text.get(..cut).unwrap_or_default();
-    format!("{}~{digest}", kept.replace(is_odd, "?"))
+    let kept = without_sequences(text.get(..cut).unwrap_or_default());
+    // What nobody sees goes, so that it cannot stand between the signs of a value that redaction looks for.
+    let kept: String = kept.chars().filter(|c| !is_hostile(*c)).map(|c| if matches!(c, '\n' | '\t') { ' ' } else { c }).collect();
+    format!("{kept}~{digest}")
+}
+
+/// `text` without the sequences that set a terminal's colours or move its cursor (`ESC [ 31 m`).
+fn without_sequences(text: &str) -> String {
+    const PARAMETERS_MAX: usize = 32;
+    let mut parts = text.split("\u{1b}[");
+    let mut left = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let parameters = part.bytes().take(PARAMETERS_MAX).take_while(|byte| (0x20..0x40).contains(byte)).count();
+        let is_sequence = part.as_bytes().get(parameters).is_some_and(|last| (0x40..0x7f).contains(last));
+        left.push_str(if is_sequence { part.get(parameters + 1..).unwrap_or_default() } else { part });
+    }
+    left
 }
 
 /// `text` for a terminal: control characters, those that reorder text (Unicode bidirectional controls) and those that nobody sees become
@@ -124,7 +139,9 @@ mod tests {
         let (long, longer) = (bounded("é".repeat(30), 40), bounded("é".repeat(31), 40));
         assert!(long.len() <= 40 && longer.len() <= 40 && long != longer, "{long} {longer}");
         let (bell, escape) = (bounded("a\u{7}".to_owned(), 40), bounded("a\u{1b}".to_owned(), 40));
-        assert!(bell != escape && bell.starts_with("a?~") && visible(&escape) == escape, "{bell} {escape}");
+        assert!(bell != escape && bell.starts_with("a~") && visible(&escape) == escape, "{bell} {escape}");
+        let coloured = bounded("\u{1b}[31mada@example.com\u{1b}[0m\u{200b}\nx".to_owned(), 60);
+        assert!(coloured.starts_with("ada@example.com x~"), "{coloured}");
         assert_eq!(bounded("a\u{7}".to_owned(), 40), bell);
     }
 

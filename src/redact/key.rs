@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::detect::{SUFFIX_DIGITS, UNNUMBERED_KINDS};
 use crate::model::hex;
+use crate::text_file;
 
 /// Shorter keys can be guessed, and then values can be tried against tokens.
 const KEY_BYTES_MIN: usize = 16;
@@ -65,7 +66,7 @@ impl RedactionKey {
     /// # Errors
     /// [`KeyError::File`] where it cannot be read, [`KeyError::TooShort`].
     pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+        let text = text_file::read(path).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
         Self::from_text(&text)
     }
 

@@ -199,9 +199,11 @@ impl Redactor {
 
     fn find_in_text(search: &Search<'_>, kind: TextKind<'_>, text: &str) -> Vec<Hit> {
         const NAMED_BYTES_MAX: usize = 1024;
+        const NAMED_WORD_BYTES_MAX: usize = 256 * 1024;
+        let is_short = text.len() <= NAMED_BYTES_MAX || (text.len() <= NAMED_WORD_BYTES_MAX && !text.contains(char::is_whitespace));
         match kind {
             _ if search.is_over() => Vec::new(),
-            TextKind::ValueOf(name) if text.len() <= NAMED_BYTES_MAX => Self::find_named(search, name, text),
+            TextKind::ValueOf(name) if is_short => Self::find_named(search, name, text),
             TextKind::Text | TextKind::ValueOf(_) => search.find(text),
             TextKind::Key => Self::find_in_key(search, text),
         }

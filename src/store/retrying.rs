@@ -60,6 +60,44 @@ impl Retrying {
     }
 }
 
+/// Objects that are deleted with one request where the store can do that: what S3 takes at most.
+const DELETED_TOGETHER_MAX: usize = 1_000;
+
+/// Deletes what `locations` names, and again what may not have been deleted.
+fn deleted(store: Arc<dyn ObjectStore>, locations: Vec<Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    async_stream::stream! {
+        let mut attempts = Attempts::default();
+        let mut left = Vec::new();
+        for location in locations {
+            match location {
+                Ok(location) => left.push(location),
+                Err(error) => yield Err(error),
+            }
+        }
+        while !left.is_empty() {
+            let is_repeated = attempts.0 > 0;
+            let mut results = store.delete_stream(futures::stream::iter(left.clone()).map(Ok).boxed());
+            let mut failure = None;
+            while let Some(result) = results.next().await {
+                match result {
+                    Ok(location) => {
+                        left.retain(|other| *other != location);
+                        yield Ok(location);
+                    }
+                    Err(Error::NotFound { path, .. }) if is_repeated => left.retain(|location| location.as_ref() != path),
+                    Err(error) => failure = Some(error),
+                }
+            }
+            let Some(error) = failure else { return };
+            if let Err(error) = attempts.wait(error).await {
+                yield Err(error);
+                return;
+            }
+        }
+    }
+    .boxed()
+}
+
 /// How often an answer was cut off.
 #[derive(Default)]
 pub(super) struct Attempts(u32);
@@ -133,7 +171,9 @@ impl ObjectStore for Retrying {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.0.delete_stream(locations)
+        let store = Arc::clone(&self.0);
+        // What is gone may be deleted again, which a store's own requests for many objects do not know.
+        locations.chunks(DELETED_TOGETHER_MAX).flat_map(move |chunk| deleted(Arc::clone(&store), chunk)).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -182,7 +182,7 @@ fn a_value_that_many_rows_name_is_there_once() {
 #[test]
 fn large_rows_that_were_packed_well_are_read_one_by_one() {
     let texts = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; 48])) };
-    let large: ArrayRef = Arc::new(StringArray::from_iter_values((0..48).map(|row| format!("{row}{}", "x".repeat(8_000_000)))));
+    let large: ArrayRef = Arc::new(StringArray::from_iter_values((0..48).map(|row| format!("{row}{}", "x".repeat(4_000_000)))));
     let columns = vec![
         ("context.trace_id", texts("t")),
         ("context.span_id", texts("s")),

@@ -9,7 +9,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("store", &["limits", "store"]),
     ("read", &["model", "limits", "store", "read"]),
     ("parse", &["model", "limits", "store", "read", "pool", "parse"]),
-    ("redact", &["model", "limits", "pool", "redact"]),
+    ("redact", &["model", "limits", "pool", "redact", "text_file"]),
     ("analyze", &["model", "limits", "pool", "redact", "analyze"]),
     ("validate", &["model", "limits", "pool", "schemas", "validate"]),
     ("write", &["model", "limits", "pool", "store", "validate", "write"]),
@@ -20,7 +20,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("inspect", &["model", "limits", "store", "read", "parse", "redact", "pipeline"]),
     ("eval", &["model", "limits", "analyze", "config", "pipeline", "eval"]),
     ("plan", &["model", "analyze", "config", "pipeline", "pool", "store", "write"]),
-    ("config", &["limits", "analyze", "select", "config"]),
+    ("config", &["limits", "analyze", "select", "config", "text_file"]),
 ];
 
 fn rust_files(path: &Path, found: &mut Vec<std::path::PathBuf>) {

@@ -10,6 +10,7 @@ use super::secrets::leak;
 use super::text::Text;
 use super::tokens::KIND_BYTES_MAX;
 use super::{Found, Hit, Search};
+use crate::text_file;
 
 /// A file of the user, ready to be used. The default adds nothing.
 #[derive(Debug, Default)]
@@ -98,7 +99,7 @@ impl Own {
         let mut files = Vec::new();
         for path in paths {
             let file = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|reason| OwnError::Unreadable { file: file.clone(), reason })?;
+            let text = text_file::read(path).map_err(|reason| OwnError::Unreadable { file: file.clone(), reason })?;
             files.push((file, text));
         }
         Self::new(&files)

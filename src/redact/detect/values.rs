@@ -112,7 +112,7 @@ impl Reader<'_, '_> {
             // A password may hold signs that end other values.
             0 => {
                 let is_sign = |byte: u8| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'' | b'<' | b'|' | b'&' | b'`');
-                let end = self.text.skip(place.start, 256, is_sign);
+                let end = self.text.skip(place.start, TOKEN_BYTES_MAX, is_sign);
                 let trimmed = self.text.slice(place.start..end).trim_end_matches([',', ';', ')', '}', ']', '.']);
                 place.start..place.start + trimmed.len()
             }

@@ -75,7 +75,8 @@ impl<'t> Decoder<'t> {
     fn decode(mut self) -> View<'t> {
         let bytes = self.raw.as_bytes();
         let is_mail = is_quoted_printable(bytes);
-        let is_plain_ascii = self.raw.is_ascii() && !is_mail && memchr::memchr(0x1b, bytes).is_none();
+        let is_control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || *byte == 0x7f;
+        let is_plain_ascii = self.raw.is_ascii() && !is_mail && !bytes.iter().any(is_control);
         let mut at = 0;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
@@ -83,7 +84,9 @@ impl<'t> Decoder<'t> {
                 memchr::memchr3(b'\\', b'%', b'&', rest)
             } else {
                 rest.iter().position(|byte| {
-                    matches!(byte, b'\\' | b'%' | b'&' | 0x1b | 0xc2 | 0xcd | 0xd8 | 0xe1 | 0xe2 | 0xef) || (is_mail && *byte == b'=')
+                    matches!(byte, b'\\' | b'%' | b'&' | 0xc2 | 0xcc | 0xcd | 0xd8 | 0xe1 | 0xe2 | 0xef | 0xf3)
+                        || is_control(byte)
+                        || (is_mail && *byte == b'=')
                 })
             };
             let Some(distance) = next else { break };
@@ -155,7 +158,8 @@ fn decoded_at(bytes: &[u8], at: usize, is_mail: bool, left: &str) -> Option<Deco
             }
             _ => None,
         },
-        0x1b => ansi(bytes, at),
+        0x1b => ansi(bytes, at).or(Some(Decoded { raw_len: 1, sign: None })),
+        0..=0x08 | 0x0b | 0x0c | 0x0e..=0x1f | 0x7f => Some(Decoded { raw_len: 1, sign: None }),
         _ => {
             let text = std::str::from_utf8(bytes.get(at..(at + 4).min(bytes.len()))?);
             let sign = match text {
@@ -189,13 +193,18 @@ fn backslash(bytes: &[u8], at: usize, left: &str) -> Option<Decoded> {
         b'n' if !in_path => one('\n'),
         b't' if !in_path => one('\t'),
         b'r' if !in_path => one('\r'),
+        // `\u{40}`
+        b'u' if bytes.get(at + depth + 1) == Some(&b'{') => {
+            let digits = bytes.get(at + depth + 2..)?.iter().take(6).take_while(|byte| byte.is_ascii_hexdigit()).count();
+            let end = at + depth + 2 + digits;
+            let sign = printable(hex_value(bytes.get(at + depth + 2..end)?)?).filter(|_| digits > 0 && bytes.get(end) == Some(&b'}'))?;
+            Some(Decoded { raw_len: end + 1 - at, sign: (!is_invisible(sign)).then_some(sign) })
+        }
         b'u' => {
             let unit = hex_value(bytes.get(at + depth + 1..at + depth + 5)?)?;
             if !(0xd800..0xdc00).contains(&unit) {
-                return char::from_u32(unit).filter(|sign| !sign.is_control() || matches!(sign, '\n' | '\t' | '\r')).map(|sign| {
-                    let sign = (!is_invisible(sign)).then_some(sign);
-                    Decoded { raw_len: depth + 5, sign }
-                });
+                let is_seen = |sign: &char| !is_invisible(*sign) && (!sign.is_control() || matches!(sign, '\n' | '\t' | '\r'));
+                return char::from_u32(unit).map(|sign| Decoded { raw_len: depth + 5, sign: Some(sign).filter(is_seen) });
             }
             let low_at = at + depth + 5;
             let low_escape = bytes.get(low_at..low_at + depth + 1)?;
@@ -302,8 +311,9 @@ fn hex_value(digits: &[u8]) -> Option<u32> {
 fn is_invisible(sign: char) -> bool {
     matches!(
         sign,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{300}'..='\u{36f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+        | '\u{e0000}'..='\u{e01ef}'
     )
 }
 
@@ -323,6 +333,8 @@ mod tests {
             ("“a” «b» „c“ it’s", "\"a\" \"b\" \"c\" it’s"),
             ("py\u{200b}pi\u{2060}-A", "pypi-A"),
             ("\u{1b}[31mred\u{1b}[0m", "red"),
+            ("a\0b\u{301}c\u{e0041}d\u{7}e", "abcde"),
+            (r"\u{61}\u{0062}\u0000c \u{}", r"abc \u{}"),
             ("quoted-printable mail=40x.de and=\n more", "quoted-printable mail@x.de and more"),
             (r"\ud83d\ude00!", "😀!"),
             ("100% of %d and %02d & more", "100% of %d and %02d & more"),
