@@ -112,16 +112,15 @@ async fn json(mut rows: SendableRecordBatchStream) -> Result<(), Failure> {
 }
 
 async fn csv_rows(mut rows: SendableRecordBatchStream) -> Result<(), Failure> {
-    let is_terminal = io::stdout().is_terminal();
     let mut writer = csv::Writer::new(io::BufWriter::new(io::stdout().lock()));
     let mut any = false;
     while let Some(batch) = next(&mut rows).await? {
         any = true;
-        writer.write(&for_csv(&batch, is_terminal).map_err(write_failed)?).map_err(write_failed)?;
+        writer.write(&for_csv(&batch).map_err(write_failed)?).map_err(write_failed)?;
     }
     if !any {
         let empty = RecordBatch::new_empty(rows.schema());
-        writer.write(&for_csv(&empty, is_terminal).map_err(write_failed)?).map_err(write_failed)?;
+        writer.write(&for_csv(&empty).map_err(write_failed)?).map_err(write_failed)?;
     }
     Ok(())
 }
@@ -152,17 +151,13 @@ fn readable(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     text_columns(batch, |_| true, shown)
 }
 
-/// Texts as cells that no spreadsheet takes for a formula, and lists and structs as text too, for CSV has none. On a terminal nothing of it
-/// is obeyed there either.
-fn for_csv(batch: &RecordBatch, is_terminal: bool) -> Result<RecordBatch, ArrowError> {
+/// Texts as cells that no spreadsheet takes for a formula and no terminal obeys, and lists and structs as text too, for CSV has none.
+fn for_csv(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let is_text = |kind: &DataType| {
         let plain = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         kind.is_nested() || plain(kind) || matches!(kind, DataType::Dictionary(_, values) if plain(values))
     };
-    text_columns(batch, is_text, |text| {
-        let cell = without_formula(text);
-        if is_terminal { visible(&cell).into_owned() } else { cell.into_owned() }
-    })
+    text_columns(batch, is_text, |text| visible(&without_formula(text)).into_owned())
 }
 
 /// A cell with which a spreadsheet would compute gets an apostrophe at its start, which makes it text there (OWASP, "CSV Injection").

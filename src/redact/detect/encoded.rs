@@ -47,14 +47,14 @@ pub(super) fn run_at(text: Text<'_>, start: usize) -> Range<usize> {
     start..end
 }
 
+/// Whether the beginning of a run decodes to text: most runs are ids and words, and the first signs tell.
+pub(super) fn may_be_text(text: Text<'_>, start: usize) -> bool {
+    text.bytes().get(start..start + RUN_MIN).is_some_and(decodes_to_text)
+}
+
 /// The text that a run decodes to, if it is text.
 pub(super) fn decoded(run: &str) -> Option<String> {
     if run.len() < RUN_MIN {
-        return None;
-    }
-    // Most runs are ids and words: the first signs tell.
-    let head = run.as_bytes().get(..RUN_MIN)?;
-    if !decodes_to_text(head) {
         return None;
     }
     let signs: Vec<u8> = run.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();

@@ -110,7 +110,7 @@ fn long_run(text: Text<'_>, search: &Search<'_>, start: usize, end: usize, depth
     {
         return Run::Sensitive(found);
     }
-    if depth >= DEPTH_MAX {
+    if depth >= DEPTH_MAX || !encoded::may_be_text(text, start) {
         return Run::Unknown;
     }
     let run = encoded::run_at(text, start);
