@@ -22,6 +22,7 @@ use std::borrow::Cow;
 
 pub(super) use self::json::parse_span;
 use super::conventions::{self, SpanAttributes};
+use super::shown_key;
 use super::value::Value;
 use super::{Accounted, Format, Parsed, Piece, Place, Skip, record};
 use crate::model::{Kind, Span, SpanKind, Status};
@@ -93,7 +94,7 @@ impl<'p> Batch<'p> {
     fn check_keys(&mut self, group: &str, other_key: Option<&str>, is_empty: bool, out: &mut Parsed) {
         if let Some(key) = other_key.filter(|_| is_empty) {
             let place = self.next_span();
-            let reason = format!("cannot read {place}: {group} holds no spans or log records, and has the unknown key {}", shown(key));
+            let reason = format!("cannot read {place}: {group} holds no spans or log records, and has the unknown key {}", shown_key(key));
             self.add(out.reject(&place, Kind::MalformedRecord, reason));
         }
     }
@@ -108,18 +109,12 @@ impl<'p> Batch<'p> {
             (None, Some(key)) => {
                 let reason = format!(
                     "cannot read {place}: no spans stand under resourceSpans[].scopeSpans[].spans[]; it has the key {}",
-                    shown(key)
+                    shown_key(key)
                 );
                 out.reject(&place, Kind::MalformedRecord, reason)
             }
         }
     }
-}
-
-/// A key for an error: keys of hostile input may be of any length.
-fn shown(key: &str) -> String {
-    const KEY_CHARS_MAX: usize = 40;
-    format!("{:?}", key.chars().take(KEY_CHARS_MAX).collect::<String>())
 }
 
 /// What a resource says that matters for every span below it.
