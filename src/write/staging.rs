@@ -294,7 +294,11 @@ pub(super) async fn others(place: &Place, own: &str, now: chrono::DateTime<chron
     };
     let mut heard: BTreeMap<String, chrono::DateTime<chrono::Utc>> = BTreeMap::new();
     for meta in listed {
-        let run_id = meta.location.prefix_match(parent).and_then(|mut parts| parts.next().map(|part| part.as_ref().to_owned()));
+        // A file beside the folders of runs belongs to none.
+        let run_id = meta.location.prefix_match(parent).and_then(|mut parts| {
+            let run_id = parts.next()?.as_ref().to_owned();
+            parts.next().map(|_| run_id)
+        });
         if let Some(run_id) = run_id.filter(|run_id| run_id != own) {
             let last = heard.entry(run_id).or_insert(meta.last_modified);
             *last = meta.last_modified.max(*last);

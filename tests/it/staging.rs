@@ -154,3 +154,13 @@ fn finished_patterns_are_visible_early_where_that_is_asked_for() {
     assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 2);
     assert_eq!(counted(&place).2, 1, "in the end all rows are of the second run");
 }
+
+#[test]
+fn a_stray_file_beside_the_folders_of_runs_fails_nothing() {
+    let place = Place::new();
+    place.put("a.jsonl", trace("t-1", "boom"));
+    let staging = place.path().join("out/_staging");
+    std::fs::create_dir_all(&staging).unwrap();
+    std::fs::write(staging.join("notes.txt"), "x").unwrap();
+    assert_eq!(place.run(&[])["stored"], 1);
+}

@@ -213,9 +213,10 @@ fn price(settings: &Settings, model: &str) -> Result<Option<money::Price>, Conne
 
 /// The same where the result for a trace would be the same.
 fn settings_digest(provider: &str, model: &str, settings: &Settings, circumstances: &str) -> String {
-    let asked = (provider, model, settings.thinking, settings.prompt_tokens, settings.output_tokens);
+    let asked = (provider, model, settings.thinking.map(Thinking::as_str), settings.prompt_tokens, settings.output_tokens);
     let fixed = (prompt::INSTRUCTIONS, answer::schema().get(), PATTERN_SCHEMA_VERSION);
-    hex(&Sha256::digest(format!("{asked:?} {fixed:?} {circumstances}")))
+    // Canonical JSON, which no compiler changes; encoding plain data cannot fail.
+    hex(&Sha256::digest(serde_json::to_string(&(asked, fixed, circumstances)).unwrap_or_default()))
 }
 
 /// One trace on its way: what it took so far.
