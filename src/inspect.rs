@@ -89,6 +89,6 @@ pub async fn inspect(location: Location, format: Option<&'static dyn Format>) ->
 }
 
 fn redacted(redactor: &Redactor, mut text: String) -> String {
-    redactor.redact(&mut text);
+    redactor.redact_key(&mut text);
     text
 }

@@ -128,6 +128,12 @@ impl Redactor {
         self.replace(text, hits)
     }
 
+    /// Replaces what is sensitive in the dotted name of an attribute.
+    pub fn redact_key(&self, key: &mut String) {
+        let hits = Self::find_in_key(&Search::new(&self.own), key);
+        self.replace(key, hits);
+    }
+
     fn replace(&self, text: &mut String, hits: Vec<Hit>) -> Vec<Finding> {
         if hits.is_empty() {
             return Vec::new();
@@ -214,14 +220,19 @@ impl Redactor {
     fn find_in_key(search: &Search<'_>, key: &str) -> Vec<Hit> {
         let mut hits = search.find(key);
         let is_plain = key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_'));
-        if hits.is_empty() && !is_plain {
-            let mut start = 0;
-            for part in key.split('.') {
-                let inner = search.find(part).into_iter();
-                hits.extend(inner.map(|hit| Hit { range: hit.range.start + start..hit.range.end + start, ..hit }));
-                start += part.len() + 1;
-            }
+        if !hits.is_empty() || is_plain {
+            return hits;
         }
+        let mut start = 0;
+        for part in key.split('.') {
+            let inner = search.find(part).into_iter();
+            hits.extend(inner.map(|hit| Hit { range: hit.range.start + start..hit.range.end + start, ..hit }));
+            start += part.len() + 1;
+        }
+        // `ada@corp.example.0.name`: an address has dots of its own, and what follows is no domain.
+        const ENDS_MAX: usize = 16;
+        let mut ends = key.rmatch_indices('.').take_while(|(at, _)| key.get(..*at).is_some_and(|left| left.contains('@'))).take(ENDS_MAX);
+        hits.extend(ends.find_map(|(at, _)| Some(search.find(key.get(..at)?)).filter(|found| !found.is_empty())).into_iter().flatten());
         hits
     }
 
@@ -614,14 +625,20 @@ mod tests {
     #[test]
     fn values_in_nested_names_go() {
         let attribute = |key: &str| Attribute { key: key.into(), value: "x".into() };
-        let keys = ["metadata.4111111111111111.name", "meta.DE89370400440532013000", "tags.ada@example.com.count", "gen_ai.request.model"];
+        let keys = [
+            "metadata.4111111111111111.name",
+            "meta.DE89370400440532013000",
+            "tags.ada@example.com.count",
+            "bob@mail.example.0.x",
+            "gen_ai.request.model",
+        ];
         let span = Span { attributes: keys.iter().map(|key| attribute(key)).collect(), ..Span::default() };
         let trace = redactor().trace(Trace { spans: vec![span], ..Trace::default() }, soon()).unwrap();
         let shown: Vec<&str> = trace.spans[0].attributes.iter().map(|attribute| attribute.key.as_str()).collect();
-        for (key, raw) in shown.iter().zip(["4111", "DE89", "ada@"]) {
+        for (key, raw) in shown.iter().zip(["4111", "DE89", "ada@", "bob@"]) {
             assert!(!key.contains(raw), "{key}");
         }
-        assert!(shown[0].starts_with("metadata.<CREDIT_CARD:") && shown[0].ends_with(">.name") && shown[3] == keys[3], "{shown:?}");
+        assert!(shown[0].starts_with("metadata.<CREDIT_CARD:") && shown[0].ends_with(">.name") && shown[4] == keys[4], "{shown:?}");
     }
 
     #[test]

@@ -202,6 +202,10 @@ fn backslash(bytes: &[u8], at: usize, left: &str) -> Option<Decoded> {
         }
         b'u' => {
             let unit = hex_value(bytes.get(at + depth + 1..at + depth + 5)?)?;
+            if unit == 0x1b {
+                let raw_len = depth + 5;
+                return Some(Decoded { raw_len: raw_len + sequence_len(bytes, at + raw_len).unwrap_or(0), sign: None });
+            }
             if !(0xd800..0xdc00).contains(&unit) {
                 let is_seen = |sign: &char| !is_invisible(*sign) && (!sign.is_control() || matches!(sign, '\n' | '\t' | '\r'));
                 return char::from_u32(unit).map(|sign| Decoded { raw_len: depth + 5, sign: Some(sign).filter(is_seen) });
@@ -214,6 +218,10 @@ fn backslash(bytes: &[u8], at: usize, left: &str) -> Option<Decoded> {
             let low = hex_value(bytes.get(low_at + depth + 1..low_at + depth + 5)?)?;
             let sign = char::from_u32(0x10000 + ((unit - 0xd800) << 10) + low.checked_sub(0xdc00)?)?;
             Some(Decoded { raw_len: 2 * (depth + 5), sign: Some(sign) })
+        }
+        b'x' if bytes.get(at + depth + 1..at + depth + 3) == Some(b"1b") => {
+            let raw_len = depth + 3;
+            Some(Decoded { raw_len: raw_len + sequence_len(bytes, at + raw_len)?, sign: None })
         }
         b'x' => {
             let sign = printable(hex_value(bytes.get(at + depth + 1..at + depth + 3)?)?).filter(char::is_ascii)?;
@@ -291,12 +299,17 @@ fn entity(bytes: &[u8]) -> Option<Decoded> {
 
 /// A terminal's colour or cursor sequence.
 fn ansi(bytes: &[u8], at: usize) -> Option<Decoded> {
-    if bytes.get(at + 1) != Some(&b'[') {
+    Some(Decoded { raw_len: 1 + sequence_len(bytes, at + 1)?, sign: None })
+}
+
+/// How long a sequence is without its escape character, which may be written as an escape itself: `[31m`.
+fn sequence_len(bytes: &[u8], at: usize) -> Option<usize> {
+    if bytes.get(at) != Some(&b'[') {
         return None;
     }
-    let parameters = bytes.get(at + 2..)?.iter().take(32).take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
-    bytes.get(at + 2 + parameters).filter(|byte| byte.is_ascii_alphabetic())?;
-    Some(Decoded { raw_len: parameters + 3, sign: None })
+    let parameters = bytes.get(at + 1..)?.iter().take(32).take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+    bytes.get(at + 1 + parameters).filter(|byte| byte.is_ascii_alphabetic())?;
+    Some(parameters + 2)
 }
 
 fn printable(code: u32) -> Option<char> {
@@ -333,6 +346,7 @@ mod tests {
             ("“a” «b» „c“ it’s", "\"a\" \"b\" \"c\" it’s"),
             ("py\u{200b}pi\u{2060}-A", "pypi-A"),
             ("\u{1b}[31mred\u{1b}[0m", "red"),
+            (r"\u001b[31mred\u001b[0m \x1b[1;31mred", "red red"),
             ("a\0b\u{301}c\u{e0041}d\u{7}e", "abcde"),
             (r"\u{61}\u{0062}\u0000c \u{}", r"abc \u{}"),
             ("quoted-printable mail=40x.de and=\n more", "quoted-printable mail@x.de and more"),
