@@ -218,6 +218,7 @@ impl Redactor {
     /// What is found in the name of an attribute, and in each of its parts: nested names are joined by dots, which hide a value from its
     /// detector.
     fn find_in_key(search: &Search<'_>, key: &str) -> Vec<Hit> {
+        const ENDS_MAX: usize = 16;
         let mut hits = search.find(key);
         let is_plain = key.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_'));
         if !hits.is_empty() || is_plain {
@@ -230,7 +231,6 @@ impl Redactor {
             start += part.len() + 1;
         }
         // `ada@corp.example.0.name`: an address has dots of its own, and what follows is no domain.
-        const ENDS_MAX: usize = 16;
         let mut ends = key.rmatch_indices('.').take_while(|(at, _)| key.get(..*at).is_some_and(|left| left.contains('@'))).take(ENDS_MAX);
         hits.extend(ends.find_map(|(at, _)| Some(search.find(key.get(..at)?)).filter(|found| !found.is_empty())).into_iter().flatten());
         hits
