@@ -382,7 +382,7 @@ fn is_binary(message: &[u8]) -> bool {
 fn shown_key(key: &str) -> String {
     const SHOWN_BYTES_MAX: usize = 40;
     let is_name = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$'));
-    if is_name && key.len() <= SHOWN_BYTES_MAX { key.to_owned() } else { format!("\"…\" ({} bytes)", key.len()) }
+    if is_name && key.len() <= SHOWN_BYTES_MAX { key.to_owned() } else { format!("… ({} bytes)", key.len()) }
 }
 
 /// One rejection for an object in no known format, which says what was seen. What comes behind its first chunk is only counted.

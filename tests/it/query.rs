@@ -125,8 +125,7 @@ fn a_query_takes_no_more_than_it_may() {
         ),
         (
             doubled("SELECT confidence AS x FROM patterns", "SELECT x+x AS x FROM PREVIOUS", "SELECT x FROM a39 WHERE x > 1"),
-            // Of time or of memory, whichever is met first.
-            "more than",
+            "it takes more than 5 s|it needs more than 64 MB",
         ),
         ("SELECT count(*) FROM generate_series(1, 10000000000) AS t (v) WHERE v % 7 = 3".to_owned(), "takes more than"),
     ];
@@ -138,7 +137,11 @@ fn a_query_takes_no_more_than_it_may() {
         let (output, peak_mb) = crate::support::output_and_peak(child);
         let shown: String = sql.chars().take(60).collect();
         assert_eq!(output.status.code(), Some(1), "{shown}: {}", stderr(&output));
-        assert!(stderr(&output).contains(said) && stderr(&output).contains("hint:"), "{shown}: {}", stderr(&output));
+        assert!(
+            said.split('|').any(|said| stderr(&output).contains(said)) && stderr(&output).contains("hint:"),
+            "{shown}: {}",
+            stderr(&output)
+        );
         assert!(peak_mb < 900, "{shown}: {peak_mb} MB");
     }
 }

@@ -505,7 +505,7 @@ mod tests {
         ] {
             let out = parse(&rejected);
             assert_eq!(out.rejections.len(), 1, "{rejected}");
-            assert!(out.rejections[0].reason.contains(&format!("key {key}")), "{}", out.rejections[0].reason);
+            assert!(out.rejections[0].reason.contains(&format!("{key:?}")), "{}", out.rejections[0].reason);
         }
         for empty in
             ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#, r#"{"resourceSpans":[{"resource":{},"scopeSpans":[]}]}"#]

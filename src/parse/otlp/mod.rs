@@ -94,7 +94,8 @@ impl<'p> Batch<'p> {
     fn check_keys(&mut self, group: &str, other_key: Option<&str>, is_empty: bool, out: &mut Parsed) {
         if let Some(key) = other_key.filter(|_| is_empty) {
             let place = self.next_span();
-            let reason = format!("cannot read {place}: {group} holds no spans or log records, and has the unknown key {}", shown_key(key));
+            let reason =
+                format!("cannot read {place}: {group} holds no spans or log records, and has the unknown key {:?}", shown_key(key));
             self.add(out.reject(&place, Kind::MalformedRecord, reason));
         }
     }
@@ -108,7 +109,7 @@ impl<'p> Batch<'p> {
             (None, None) => out.skip(Skip::Empty, &place),
             (None, Some(key)) => {
                 let reason = format!(
-                    "cannot read {place}: no spans stand under resourceSpans[].scopeSpans[].spans[]; it has the key {}",
+                    "cannot read {place}: no spans stand under resourceSpans[].scopeSpans[].spans[]; it has the key {:?}",
                     shown_key(key)
                 );
                 out.reject(&place, Kind::MalformedRecord, reason)
