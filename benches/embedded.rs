@@ -21,10 +21,10 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use failsift::analyze::Deadline;
 use failsift::analyze::embedded::Embedded;
 use failsift::model::{Message, Span, SpanKind, Status, ToolUse, Trace};
 use failsift::redact::{RedactedTrace, RedactionKey, Redactor};
+use failsift::runtime::Deadline;
 use sha2::{Digest, Sha256};
 
 const SPANS: usize = 100;

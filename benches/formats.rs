@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use failsift::limits::RECORD_BYTES_MAX;
-use failsift::model::Fatal;
 use failsift::parse::{FORMATS, Format, Parsed, Place, Position};
 use failsift::read::{self, Chunk, ReadCounts, ReadOptions};
+use failsift::runtime::FatalError;
 use failsift::store::{self, Location};
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
@@ -121,7 +121,7 @@ async fn parse(format: &dyn Format, path: &Path) -> u64 {
     let nowhere = store::table_url("failsift-out").expect("a location");
     let objects = store::objects(&[location], &nowhere, false).await.expect("the input");
     let options = ReadOptions { record_bytes_max: RECORD_BYTES_MAX };
-    let mut chunks = read::records(objects, options, Arc::new(ReadCounts::default()), &Fatal::default(), CancellationToken::new());
+    let mut chunks = read::records(objects, options, Arc::new(ReadCounts::default()), &FatalError::default(), CancellationToken::new());
     let mut spans = 0;
     while let Some(chunk) = chunks.next().await {
         let mut out = Parsed::default();

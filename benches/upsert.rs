@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
-use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Slot, Source, Stop};
+use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Source};
+use failsift::runtime::{ConcurrencyPermit, Shutdown};
 use failsift::store;
 use failsift::validate::{self, Pattern, PatternSchema};
 use failsift::write::{TableName, WriteOptions, Writer, open_existing};
@@ -219,12 +220,12 @@ async fn count(place: &str) -> (u64, u64) {
 }
 
 async fn write(place: &str, ids: std::ops::Range<u64>) {
-    let drafts = futures::stream::iter(ids.map(|id| Ok(draft(id)))).boxed();
+    let drafts = futures::stream::iter(ids.map(|id| Ok(draft(id).into()))).boxed();
     write_outcomes(place, validate::patterns(drafts, PatternSchema::new("a-run").expect("a schema"))).await;
 }
 
 async fn patterns(ids: Vec<u64>) -> Vec<Pattern> {
-    let drafts = futures::stream::iter(ids.into_iter().map(|id| Ok(draft(id)))).boxed();
+    let drafts = futures::stream::iter(ids.into_iter().map(|id| Ok(draft(id).into()))).boxed();
     let made = validate::patterns(drafts, PatternSchema::new("a-run").expect("a schema"));
     made.map(|pattern| pattern.expect("a pattern that fits the schema")).collect().await
 }
@@ -238,8 +239,8 @@ async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pa
     let run_id = uuid::Uuid::now_v7().to_string();
     let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None, reuse: None };
     let mut writer = Writer::begin(&location, &run_id, options, Arc::default()).await.expect("a writer");
-    let mut summary = RunSummary::begun(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
-    writer.outcomes(outcomes, &mut summary, &Stop::default()).await.expect("staged");
+    let mut summary = RunSummary::started(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
+    writer.outcomes(outcomes, &mut summary, &Shutdown::default()).await.expect("staged");
     summary.received = summary.stored;
     writer.commit(&mut summary, std::collections::HashSet::new(), &|_| None).await.expect("committed");
 }
@@ -301,6 +302,6 @@ fn draft(id: u64) -> Draft {
         source: Source { uri: format!("s3://traces/agents/day={}/part.jsonl", id % 30) },
         content_digest: format!("{id:064x}"),
         settings_digest: None,
-        slot: Slot::default(),
+        slot: ConcurrencyPermit::default(),
     }
 }

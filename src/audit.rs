@@ -8,7 +8,7 @@ use arrow::util::display::array_value_to_string;
 use futures::StreamExt;
 
 use crate::query::{QueryError, TablesSession};
-use crate::redact::{self, Own};
+use crate::redact::{self, CustomDetectors};
 
 /// What an audit found.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ const PLACES: [&str; 6] = ["source_uri", "trace_ref", "reason", "failures", "ski
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn audit(session: &TablesSession, sample: Option<u64>, own: &Own) -> Result<Audit, QueryError> {
+pub async fn audit(session: &TablesSession, sample: Option<u64>, own: &CustomDetectors) -> Result<Audit, QueryError> {
     let mut audit = Audit::default();
     for (table, key) in TABLES {
         let limit = match sample {
@@ -60,7 +60,7 @@ pub async fn audit(session: &TablesSession, sample: Option<u64>, own: &Own) -> R
     Ok(audit)
 }
 
-fn look_at(batch: &RecordBatch, table: &'static str, key: &str, own: &Own, audit: &mut Audit) {
+fn look_at(batch: &RecordBatch, table: &'static str, key: &str, own: &CustomDetectors, audit: &mut Audit) {
     audit.rows += batch.num_rows() as u64;
     let schema = batch.schema();
     let keys = batch.column_by_name(key);
@@ -133,7 +133,7 @@ mod tests {
         let fields: Vec<Field> = columns.iter().map(|name| Field::new(*name, DataType::Utf8, false)).collect();
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.iter().map(text).collect()).unwrap();
         let mut audit = Audit::default();
-        look_at(&batch, "patterns", "trace_id", &Own::default(), &mut audit);
+        look_at(&batch, "patterns", "trace_id", &CustomDetectors::default(), &mut audit);
         audit.findings
     }
 
@@ -161,7 +161,7 @@ mod tests {
         let column: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![b"ada@example.com".as_slice()]));
         let batch = RecordBatch::try_from_iter([("unknown", column)]).unwrap();
         let mut audit = Audit::default();
-        look_at(&batch, "runs", "run_id", &Own::default(), &mut audit);
+        look_at(&batch, "runs", "run_id", &CustomDetectors::default(), &mut audit);
         assert_eq!(audit.findings.len(), 1);
     }
 }

@@ -7,11 +7,12 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{GATHER_MEMORY_BYTES, RECORD_BYTES_MAX, SUMMARY_FAILURES_MAX};
-use crate::model::{Rejection, Stop};
-use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, Inspection, ObjectFacts, ParseCounts, SpillFolder};
+use crate::model::Rejection;
+use crate::parse::{self, AssembleOptions, Bodies, Format, Inspection, ObjectFacts, ParseCounts, SpillFolder};
 use crate::pipeline::RunError;
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, RedactionKey, Redactor};
+use crate::runtime::{FatalError, Shutdown};
 use crate::store::{self, Location};
 
 /// What was found.
@@ -38,7 +39,7 @@ pub struct Found {
 /// # Errors
 /// [`RunError`] where nothing lies there, or gathering fails.
 pub async fn inspect(location: Location, format: Option<&'static dyn Format>) -> Result<Found, RunError> {
-    // Reasons may quote a trace; nobody has to know these tokens again.
+    // ReasonCounts may quote a trace; nobody has to know these tokens again.
     let key = RedactionKey::from_text(&uuid::Uuid::new_v4().to_string())?;
     let redactor = Arc::new(Redactor::new(key));
     let nowhere = store::table_url("failsift-out")?;
@@ -50,12 +51,12 @@ pub async fn inspect(location: Location, format: Option<&'static dyn Format>) ->
         memory_bytes: GATHER_MEMORY_BYTES,
         spill_folder: spill.path().to_owned(),
         bodies: Bodies::new(vec![location], RECORD_BYTES_MAX),
-        stop: Stop::default(),
+        shutdown: Shutdown::default(),
         names_interrupted: true,
     };
     let read_counts = Arc::new(ReadCounts::default());
     let parse_counts = Arc::new(ParseCounts::inspecting());
-    let fatal = Fatal::default();
+    let fatal = FatalError::default();
     let reading = ReadOptions { record_bytes_max: RECORD_BYTES_MAX };
     let records = read::records(objects, reading, Arc::clone(&read_counts), &fatal, CancellationToken::new());
     let traces = parse::traces(records, &options, Arc::clone(&parse_counts), &fatal);

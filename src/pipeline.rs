@@ -11,11 +11,11 @@ use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
 use crate::analyze::llm::{ConnectError, Estimator, Llm};
 use crate::analyze::{self, AnalyzeCounts, Analyzer, Candidate};
 use crate::config::{AnalysisConfig, Excerpts, KeySource, RunConfig};
-use crate::model::{ExitReason, Fatal, OutcomeStream, PATTERN_SCHEMA_VERSION, ReasonCount, RunStatus, RunSummary, Stop, text_key};
+use crate::model::{ExitReason, OutcomeStream, PATTERN_SCHEMA_VERSION, ReasonCount, RunStatus, RunSummary, key_hash};
 use crate::parse::{self, AssembleOptions, Bodies, Format, ParseCounts, SpillFolder};
-use crate::pool;
 use crate::read::{self, ReadCounts, ReadOptions};
-use crate::redact::{self, CanaryCounts, KeyError, Own, OwnError, RedactedTrace, RedactionKey, Redactor};
+use crate::redact::{self, CanaryCounts, CustomDetectors, CustomDetectorsError, KeyError, RedactedTrace, RedactionKey, Redactor};
+use crate::runtime::{FatalError, Shutdown, pool};
 use crate::select::{self, Selection};
 use crate::store::{self, Listing, Location, StoreError};
 use crate::text_file;
@@ -80,7 +80,7 @@ pub enum RunError {
     Write(#[from] WriteError),
     /// A file of detectors cannot be used.
     #[error(transparent)]
-    Detectors(#[from] OwnError),
+    Detectors(#[from] CustomDetectorsError),
     /// A model cannot be asked.
     #[error(transparent)]
     Model(#[from] ConnectError),
@@ -170,9 +170,9 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let analyzer = prepared.analyzer().await?;
     let reuse = analyzer.settings_digest().filter(|_| !config.force).map(str::to_owned);
     let options = WriteOptions { job: prepared.job(&*analyzer), fresh: config.fresh, commit_every: config.commit_every, reuse };
-    let stop = Stop::on(shutdown);
+    let shutdown = Shutdown::on(shutdown);
     let mut writer = Writer::begin(&output, &run_id, options, Arc::clone(&progress.write)).await?;
-    let analysis = match prepared.analysis(analyzer, &run_id, progress, None, writer.finished(), &stop) {
+    let analysis = match prepared.analysis(analyzer, &run_id, progress, None, writer.finished(), &shutdown) {
         Ok(analysis) => analysis,
         Err(error) => {
             writer.leave().await;
@@ -180,9 +180,9 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
         }
     };
 
-    let mut summary = RunSummary::begun(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
+    let mut summary = RunSummary::started(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
     let (read, parse) = (&progress.read, &progress.parse);
-    let written = writer.outcomes(analysis.outcomes, &mut summary, &stop).await.map_err(RunError::from);
+    let written = writer.outcomes(analysis.outcomes, &mut summary, &shutdown).await.map_err(RunError::from);
     let gathered = written.and_then(|()| analysis.fatal.get().map_or(Ok(()), |reason| Err(RunError::Gather(reason.to_owned()))));
     let analysed = gathered.and_then(|()| analysis.refusal.get().map_or(Ok(()), |reason| Err(RunError::Refused(reason))));
     if let Err(error) = analysed {
@@ -192,7 +192,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     summary.received = progress.received.load(Ordering::Relaxed);
     summary.filtered = progress.filtered.load(Ordering::Relaxed);
     summary.status = match () {
-        () if stop.is_requested() => RunStatus::Interrupted,
+        () if shutdown.is_requested() => RunStatus::Interrupted,
         () if analysis.counts.is_cost_limited() => RunStatus::CostLimit,
         () => RunStatus::Complete,
     };
@@ -265,7 +265,7 @@ pub struct Analysis {
     /// What the analyze stage measured, complete once the outcomes end.
     pub counts: Arc<AnalyzeCounts>,
     /// Why gathering ended early, known once the outcomes end.
-    pub fatal: Fatal,
+    pub fatal: FatalError,
     /// Known values that were planted, complete once the outcomes end.
     pub canaries: Option<Arc<CanaryCounts>>,
     /// Why analysing ended early, known once the outcomes end.
@@ -372,7 +372,7 @@ impl Prepared {
         let redaction = (self.redactor.key_id(), redaction_rule_texts(&config.redaction_rules), config.excerpts.as_str());
         let versions = (RULES_VERSION, env!("CARGO_PKG_VERSION"), PATTERN_SCHEMA_VERSION);
         let analysis = (analyzer.name(), analyzer.settings_digest(), self.rule_texts(), versions);
-        format!("{:032x}", text_key(&canonical(&(inputs, &config.input_format, selection, redaction, analysis))))
+        format!("{:032x}", key_hash(&canonical(&(inputs, &config.input_format, selection, redaction, analysis))))
     }
 
     /// The rules of the user by what they say: a file that was moved is the same rules.
@@ -391,15 +391,15 @@ impl Prepared {
         progress: &Progress,
         look: Option<Look>,
         finished: Arc<Finished>,
-        stop: &Stop,
+        shutdown: &Shutdown,
     ) -> Result<Analysis, RunError> {
         let schema = PatternSchema::new(run_id)?;
         let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
         let (canaries, key_made_at) = (self.canaries.clone(), self.key_made_at.clone());
         let embedded = self.embedded.clone();
-        let Traces { traces, fatal, spill } = self.traces(progress, look, stop)?;
+        let Traces { traces, fatal, spill } = self.traces(progress, look, shutdown)?;
         let candidates = candidates(traces, finished, &progress.done);
-        let drafts = analyze::drafts(candidates, analyzer, timeout, Arc::clone(&counts), stop.clone());
+        let drafts = analyze::drafts(candidates, analyzer, timeout, Arc::clone(&counts), shutdown.clone());
         let drafts = redact::drafts(drafts, &redactor);
         let drafts = analyze::disarmed(drafts, embedded);
         let patterns = validate::patterns(drafts, schema);
@@ -414,29 +414,29 @@ impl Prepared {
     ///
     /// # Errors
     /// [`RunError`].
-    pub fn traces(self, progress: &Progress, look: Option<Look>, stop: &Stop) -> Result<Traces, RunError> {
+    pub fn traces(self, progress: &Progress, look: Option<Look>, shutdown: &Shutdown) -> Result<Traces, RunError> {
         let (config, embedded, redactor) = (self.config, self.embedded, self.redactor);
         let temporary = std::env::temp_dir();
         let spill =
             SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
 
         let (read_counts, parse_counts) = (Arc::clone(&progress.read), Arc::clone(&progress.parse));
-        let fatal = Fatal::default();
+        let fatal = FatalError::default();
         let reading = ReadOptions { record_bytes_max: config.record_bytes_max };
         let gathering = AssembleOptions {
             format: self.format,
             memory_bytes: config.memory_bytes,
             spill_folder: spill.path().to_owned(),
             bodies: Bodies::new(self.inputs, config.record_bytes_max),
-            stop: stop.clone(),
+            shutdown: shutdown.clone(),
             names_interrupted: config.selection == Selection::default(),
         };
 
-        let records = read::records(self.objects, reading, read_counts, &fatal, stop.requested().clone());
+        let records = read::records(self.objects, reading, read_counts, &fatal, shutdown.requested().clone());
         let traces = parse::traces(records, &gathering, parse_counts, &fatal);
         let traces = counted(traces, &progress.received);
         let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
-        let redacted = redact::traces(selected, &redactor, config.trace_timeout, stop);
+        let redacted = redact::traces(selected, &redactor, config.trace_timeout, shutdown);
         let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
         Ok(Traces { traces: looked_at(failed, look), fatal, spill })
     }
@@ -447,7 +447,7 @@ pub struct Traces {
     /// One outcome for each trace that was received and not filtered.
     pub traces: OutcomeStream<RedactedTrace>,
     /// Why gathering ended early, known once the traces end.
-    pub fatal: Fatal,
+    pub fatal: FatalError,
     spill: SpillFolder,
 }
 
@@ -458,7 +458,7 @@ fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, don
     }
     let done = Arc::clone(done);
     // The digest of a long trace takes a while.
-    let looked_up = pool::stage(traces, move |trace: RedactedTrace| {
+    let looked_up = pool::map_outcomes(traces, move |trace: RedactedTrace| {
         let digest = trace.digest();
         if finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri) {
             done.fetch_add(1, Ordering::Relaxed);
@@ -477,7 +477,7 @@ fn redaction_rule_texts(paths: &[std::path::PathBuf]) -> Vec<String> {
 
 /// The redactor that the configuration asks for.
 fn redactor(key: RedactionKey, config: &AnalysisConfig, canaries: Option<&Arc<CanaryCounts>>) -> Result<Arc<Redactor>, RunError> {
-    let mut redactor = Redactor::new(key).with_own(Own::read(&config.redaction_rules)?);
+    let mut redactor = Redactor::new(key).with_custom_detectors(CustomDetectors::read(&config.redaction_rules)?);
     if config.excerpts == Excerpts::None {
         redactor = redactor.without_excerpts();
     }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use crate::analyze::Deadline;
 use crate::analyze::llm::{Estimate, Estimator};
 use crate::config::AnalysisConfig;
-use crate::model::Stop;
 use crate::pipeline::{Prepared, Progress, RunError, Traces};
-use crate::{pool, store, write};
+use crate::runtime::Deadline;
+use crate::runtime::{Shutdown, pool};
+use crate::{store, write};
 
 /// What a run would take.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,16 +69,16 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
         _ => Arc::default(),
     };
     let progress = Progress::default();
-    let Traces { traces, fatal, .. } = &mut prepared.traces(&progress, None, &Stop::default())?;
+    let Traces { traces, fatal, .. } = &mut prepared.traces(&progress, None, &Shutdown::default())?;
     let (timeout, looking) = (config.trace_timeout, estimator.clone());
     let traces = std::mem::replace(traces, futures::stream::empty().boxed());
-    let mut looked_at = pool::stage(traces, move |trace| {
+    let mut looked_at = pool::map_outcomes(traces, move |trace| {
         let digest = trace.digest();
         let is_there = finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri);
         if is_there || finished.unusable(&trace.trace_id, &digest).is_some() {
             return Ok(Seen::Unchanged);
         }
-        let estimate = pool::guarded(|| looking.of(&trace, Deadline::after(timeout))).ok().flatten();
+        let estimate = pool::catch_panic(|| looking.of(&trace, Deadline::after(timeout))).ok().flatten();
         Ok(Seen::New { estimate, spans: trace.spans.len() as u64 })
     });
     let mut counts = Counts::default();

@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use crate::analyze::Deadline;
 use crate::analyze::embedded::Embedded;
 use crate::model::{OutcomeStream, Trace};
-use crate::pool;
 use crate::redact::RedactedTrace;
+use crate::runtime::{Deadline, pool};
 
 /// Which traces, by what stands in them before anything is analysed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,9 +52,9 @@ pub fn by_failure(
         return traces;
     }
     let rules = rules.clone();
-    let looked_at = pool::stage(traces, move |trace: RedactedTrace| {
+    let looked_at = pool::map_outcomes(traces, move |trace: RedactedTrace| {
         // Where the rules cannot tell in time, the analyzer shall.
-        let shows = pool::guarded(|| rules.shows_failure(&trace, Deadline::after(timeout))).unwrap_or(true);
+        let shows = pool::catch_panic(|| rules.shows_failure(&trace, Deadline::after(timeout))).unwrap_or(true);
         Ok((shows, trace))
     });
     kept(looked_at, Arc::clone(filtered))

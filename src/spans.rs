@@ -19,10 +19,11 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::limits::{SPAN_BATCH_ROWS, TRACE_TIMEOUT};
-use crate::model::{Annotation, Document, Exception, Message, Rejection, Span, Status, Stop, ToolCall, Trace};
-use crate::parse::{self, AssembleOptions, Bodies, Fatal, Format, ParseCounts, SpillFolder};
+use crate::model::{Annotation, Document, Exception, Message, Rejection, Span, Status, ToolCall, Trace};
+use crate::parse::{self, AssembleOptions, Bodies, Format, ParseCounts, SpillFolder};
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::redact::{self, Redactor};
+use crate::runtime::{FatalError, Shutdown};
 use crate::store::{self, Location};
 
 /// What is read for the table.
@@ -116,14 +117,14 @@ async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, Data
         memory_bytes: input.memory_bytes,
         spill_folder: spill.path().to_owned(),
         bodies: Bodies::new(input.locations, input.record_bytes_max),
-        stop: Stop::default(),
+        shutdown: Shutdown::default(),
         names_interrupted: true,
     };
-    let fatal = Fatal::default();
+    let fatal = FatalError::default();
     let reading = ReadOptions { record_bytes_max: input.record_bytes_max };
     let records = read::records(objects, reading, Arc::new(ReadCounts::default()), &fatal, CancellationToken::new());
     let traces = parse::traces(records, &options, Arc::new(ParseCounts::default()), &fatal);
-    let redacted = redact::reasons(redact::traces(traces, &input.redactor, TRACE_TIMEOUT, &options.stop), &input.redactor);
+    let redacted = redact::reasons(redact::traces(traces, &input.redactor, TRACE_TIMEOUT, &options.shutdown), &input.redactor);
     let rows = redacted
         .filter_map(move |trace| {
             let trace = trace.map_err(|rejection| unread.add(rejection)).ok();

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use jsonschema::Validator;
 
-use crate::model::{Draft, Kind, Outcome, OutcomeStream, PATTERN_SCHEMA_VERSION, PatternRow, Rejection, Slot, Stage};
-use crate::pool;
+use crate::model::{Draft, Outcome, OutcomeStream, PATTERN_SCHEMA_VERSION, PatternRow, Rejection, RejectionKind, Stage};
+use crate::runtime::{ConcurrencyPermit, Permitted, pool};
 
 /// A row that fits the schema. Only this module makes one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub struct Pattern {
     row: PatternRow,
-    slot: Slot,
+    permit: ConcurrencyPermit,
 }
 
 impl Pattern {
@@ -21,8 +21,8 @@ impl Pattern {
     }
 
     /// The row, and what its analysis holds until the row is durable.
-    pub fn into_parts(self) -> (PatternRow, Slot) {
-        (self.row, self.slot)
+    pub fn into_parts(self) -> (PatternRow, ConcurrencyPermit) {
+        (self.row, self.permit)
     }
 }
 
@@ -48,8 +48,7 @@ impl PatternSchema {
         Ok(Self { validator: Arc::new(validator), run_id: run_id.to_owned() })
     }
 
-    fn pattern(&self, draft: Draft) -> Outcome<Pattern> {
-        let slot = draft.slot;
+    fn pattern(&self, Permitted { item: draft, permit }: Permitted<Draft>) -> Outcome<Pattern> {
         let row = PatternRow {
             category: draft.label.category().to_owned(),
             contributing_factor: draft.label.factor().to_owned(),
@@ -79,7 +78,8 @@ impl PatternSchema {
             cost_usd: draft.cost_usd,
             settings_digest: draft.settings_digest,
         };
-        let reject = |reason: String| Rejection::of_trace(&row.trace_id, &row.source_uri, Stage::Validate, Kind::SchemaViolation, reason);
+        let reject =
+            |reason: String| Rejection::of_trace(&row.trace_id, &row.source_uri, Stage::Validate, RejectionKind::SchemaViolation, reason);
         let value = serde_json::to_value(&row).map_err(|error| reject(format!("the pattern is no JSON: {error}")))?;
         if let Some(error) = self.validator.iter_errors(&value).next() {
             // The field and the rule, never the value: it may be what an analyzer made up.
@@ -90,13 +90,13 @@ impl PatternSchema {
                 if field.is_empty() { "/" } else { &field }
             )));
         }
-        Ok(Pattern { row, slot })
+        Ok(Pattern { row, permit })
     }
 }
 
 /// The stage before write.
-pub fn patterns(drafts: OutcomeStream<Draft>, schema: PatternSchema) -> OutcomeStream<Pattern> {
-    pool::stage(drafts, move |draft| schema.pattern(draft))
+pub fn patterns(drafts: OutcomeStream<Permitted<Draft>>, schema: PatternSchema) -> OutcomeStream<Pattern> {
+    pool::map_outcomes(drafts, move |draft| schema.pattern(draft))
 }
 
 #[cfg(test)]
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn what_fits_passes() {
-        let row = PatternSchema::new("run").unwrap().pattern(draft()).unwrap().into_row();
+        let row = PatternSchema::new("run").unwrap().pattern(draft().into()).unwrap().into_row();
         assert_eq!((row.category.as_str(), row.trace_started_at), ("unclassified", Some(1_795_424_023_443_017)));
     }
 
@@ -128,7 +128,7 @@ mod tests {
         for (field, breakage) in breakages {
             let mut draft = draft();
             breakage(&mut draft);
-            let rejection = schema.pattern(draft).unwrap_err();
+            let rejection = schema.pattern(draft.into()).unwrap_err();
             assert!(rejection.reason.contains(field) && !rejection.reason.contains("secret"), "{}", rejection.reason);
             assert_eq!((rejection.stage, rejection.trace_ref.as_str()), (Stage::Validate, "t1"));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::model::{AnalyzerCount, Kind, ReasonCount, Reasons};
+use crate::model::{AnalyzerCount, ReasonCount, ReasonCounts, RejectionKind};
 
 /// What the stage measured: how long each analysis took, how many excerpts stand in their trace, and what it took.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ struct Measured {
     /// Traces by the analyzer that answered.
     answered: BTreeMap<String, u64>,
     /// Why another analyzer took traces than the one that was asked for.
-    fallbacks: Reasons,
+    fallbacks: ReasonCounts,
     estimated: u64,
 }
 
@@ -91,7 +91,7 @@ impl AnalyzeCounts {
     }
 
     /// Counts a trace that another analyzer took, and why.
-    pub(super) fn add_fallback(&self, kind: Kind, reason: &str) {
+    pub(super) fn add_fallback(&self, kind: RejectionKind, reason: &str) {
         self.measured().fallbacks.add(kind.as_str(), reason);
     }
 

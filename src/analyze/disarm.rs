@@ -11,15 +11,15 @@ use regex::Regex;
 
 use super::embedded::Embedded;
 use crate::model::{Draft, OutcomeStream};
-use crate::pool;
+use crate::runtime::{Permitted, pool};
 
 /// Stands for a command in an action.
 const REMOVED: &str = "[command removed]";
 
 /// The stage after redaction, for every draft whoever wrote it.
-pub fn disarmed(drafts: OutcomeStream<Draft>, embedded: Embedded) -> OutcomeStream<Draft> {
-    pool::stage(drafts, move |mut draft: Draft| {
-        disarm(&mut draft, &|piece| embedded.wrote(piece));
+pub fn disarmed(drafts: OutcomeStream<Permitted<Draft>>, embedded: Embedded) -> OutcomeStream<Permitted<Draft>> {
+    pool::map_outcomes(drafts, move |mut draft: Permitted<Draft>| {
+        disarm(&mut draft.item, &|piece| embedded.wrote(piece));
         Ok(draft)
     })
 }

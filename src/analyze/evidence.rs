@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Deadline, TimedOut};
 use crate::model::{Draft, Evidence, EvidenceKind, Span, Trace, excerpt_around};
+use crate::runtime::{Deadline, TimedOut};
 
 /// What became of the excerpts of a draft.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -21,10 +21,9 @@ pub use self::counts::{AnalyzeCounts, Spent};
 pub use self::disarm::disarmed;
 use self::evidence::Grounding;
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
-use crate::model::{Answered, Draft, Kind, Outcome, OutcomeStream, Rejection, Slot, Stage, Stop, UnusableAnswer};
-pub use crate::model::{Deadline, TimedOut};
-use crate::pool;
+use crate::model::{Draft, Outcome, OutcomeStream, PaidAnswer, Rejection, RejectionKind, Stage, UnusableAnswer};
 use crate::redact::{RedactedTrace, UnprovenDraft};
+use crate::runtime::{ConcurrencyPermit, Deadline, Shutdown, TimedOut, pool};
 
 /// Extracts one pattern from one trace.
 ///
@@ -47,8 +46,8 @@ pub trait Analyzer: Send + Sync {
 
     /// Waits until a trace may be analysed. The time budget of the trace begins after it, and what it gives is held until the result is
     /// durable.
-    async fn turn(&self) -> Slot {
-        Slot::default()
+    async fn turn(&self) -> ConcurrencyPermit {
+        ConcurrencyPermit::default()
     }
 
     /// Analyses one trace.
@@ -99,7 +98,7 @@ pub enum AnalyzeError {
     #[error("{reason}")]
     Rejected {
         /// What happened, for programs.
-        kind: Kind,
+        kind: RejectionKind,
         /// A sentence for a person.
         reason: String,
     },
@@ -109,13 +108,13 @@ pub enum AnalyzeError {
 }
 
 impl AnalyzeError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> RejectionKind {
         match self {
-            Self::TimedOut(_) => Kind::TimedOut,
-            Self::Defect(_) => Kind::Internal,
+            Self::TimedOut(_) => RejectionKind::TimedOut,
+            Self::Defect(_) => RejectionKind::Internal,
             Self::Rejected { kind, .. } => *kind,
             // The run ends, so that it is nobody's reason.
-            Self::Fatal(_) => Kind::ProviderError,
+            Self::Fatal(_) => RejectionKind::ProviderError,
         }
     }
 }
@@ -126,7 +125,7 @@ impl From<TimedOut> for AnalyzeError {
     }
 }
 
-/// The stage after redact. Once a stop is requested, what was not analysed yet is rejected as interrupted, and once it is over, what is being
+/// The stage after redact. Once a shutdown is requested, what was not analysed yet is rejected as interrupted, and once it is over, what is being
 /// analysed too. Where no trace can be analysed any more, the stream ends early, and `counts` says why.
 ///
 /// Analyses are tasks of their own, so that they go on while what they gave is being written.
@@ -135,21 +134,21 @@ pub fn drafts(
     analyzer: Arc<dyn Analyzer>,
     timeout: Duration,
     counts: Arc<AnalyzeCounts>,
-    stop: Stop,
+    shutdown: Shutdown,
 ) -> OutcomeStream<UnprovenDraft> {
     let stream = async_stream::stream! {
         let mut tasks = JoinSet::new();
         let mut more = true;
         loop {
             tokio::select! {
-                Some(done) = tasks.join_next(), if !tasks.is_empty() => match pool::joined(done) {
+                Some(done) = tasks.join_next(), if !tasks.is_empty() => match pool::join_result(done) {
                     Some(outcome) => yield outcome,
                     None => break,
                 },
                 next = candidates.next(), if more && tasks.len() < analyzer.in_flight_max() => match next {
                     Some(Ok(candidate)) => {
-                        let (analyzer, counts, stop) = (Arc::clone(&analyzer), Arc::clone(&counts), stop.clone());
-                        tasks.spawn(async move { draft(candidate, &*analyzer, timeout, &counts, &stop).await });
+                        let (analyzer, counts, shutdown) = (Arc::clone(&analyzer), Arc::clone(&counts), shutdown.clone());
+                        tasks.spawn(async move { draft(candidate, &*analyzer, timeout, &counts, &shutdown).await });
                     }
                     Some(Err(rejection)) => yield Err(rejection),
                     None => more = false,
@@ -169,23 +168,23 @@ async fn draft(
     analyzer: &dyn Analyzer,
     timeout: Duration,
     counts: &AnalyzeCounts,
-    stop: &Stop,
+    shutdown: &Shutdown,
 ) -> Outcome<UnprovenDraft> {
     let asks = earlier.is_none();
     // What nobody is asked about takes no place of those that are.
-    let turn = async { if asks { analyzer.turn().await } else { Slot::default() } };
-    let slot = tokio::select! {
+    let turn = async { if asks { analyzer.turn().await } else { ConcurrencyPermit::default() } };
+    let permit = tokio::select! {
         biased;
-        () = stop.requested().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
-        slot = turn => slot,
+        () = shutdown.requested().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
+        permit = turn => permit,
     };
     let trace = Arc::new(trace);
     let start = Instant::now();
     let deadline = Deadline::after_spending(trace.redaction_time(), timeout);
     let analysis = AssertUnwindSafe(analysed(Arc::clone(&trace), earlier, analyzer, deadline)).catch_unwind();
     let answer = tokio::select! {
-        answer = tokio::time::timeout(deadline.left(), analysis) => answer,
-        () = stop.over().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
+        answer = tokio::time::timeout(deadline.remaining(), analysis) => answer,
+        () = shutdown.grace_ended().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
     };
     let answer = match answer {
         Ok(Ok(answer)) => answer,
@@ -199,7 +198,7 @@ async fn draft(
     match answer {
         Ok((draft, _)) => {
             counts.add_answered(&draft.analyzer);
-            Ok(trace.unproven(Draft { slot, ..draft }))
+            Ok(trace.unproven(draft, permit))
         }
         Err(error) => {
             if let AnalyzeError::Fatal(reason) = &error {
@@ -223,7 +222,7 @@ async fn analysed(
         Some(earlier) => analyzer.analyze_without_paying(of, deadline, earlier).await?,
     };
     let verified = pool::run(move || {
-        pool::guarded(|| {
+        pool::catch_panic(|| {
             let grounding = evidence::verify(&mut draft, &trace, deadline)?;
             Ok::<_, TimedOut>((draft, grounding))
         })
@@ -234,11 +233,11 @@ async fn analysed(
 /// Why a trace has no draft; where somebody paid for that, with what it takes not to pay again.
 async fn rejection(trace: &Arc<RedactedTrace>, error: &AnalyzeError, settings_digest: Option<&str>) -> Rejection {
     let rejection = Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, error.kind(), error.to_string());
-    let Some(settings_digest) = settings_digest.filter(|_| error.kind().is_of_answer()) else { return rejection };
+    let Some(settings_digest) = settings_digest.filter(|_| error.kind().is_unusable_answer()) else { return rejection };
     let of = Arc::clone(trace);
     let content_digest = pool::run(move || of.digest()).await;
-    let answered = Answered { content_digest, settings_digest: settings_digest.to_owned() };
-    Rejection { answered: Some(Box::new(answered)), ..rejection }
+    let answered = PaidAnswer { content_digest, settings_digest: settings_digest.to_owned() };
+    Rejection { paid_answer: Some(Box::new(answered)), ..rejection }
 }
 
 #[cfg(test)]
@@ -267,8 +266,8 @@ mod tests {
         let trace = redactor.trace(trace, Deadline::after(Duration::from_mins(1))).unwrap();
         let stream = futures::stream::iter([Ok(trace.into())]).boxed();
         let timeout = Duration::from_millis(20);
-        let drafts: Vec<_> = drafts(stream, Arc::new(Stuck), timeout, Arc::default(), Stop::default()).collect().await;
+        let drafts: Vec<_> = drafts(stream, Arc::new(Stuck), timeout, Arc::default(), Shutdown::default()).collect().await;
         let rejection = drafts[0].as_ref().unwrap_err();
-        assert_eq!((rejection.trace_ref.as_str(), rejection.kind, rejection.retryable), ("t1", Kind::TimedOut, true));
+        assert_eq!((rejection.trace_ref.as_str(), rejection.kind, rejection.retryable), ("t1", RejectionKind::TimedOut, true));
     }
 }

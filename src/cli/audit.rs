@@ -7,7 +7,7 @@ use super::exit::{Exit, Failure};
 use crate::audit;
 use crate::model::visible;
 use crate::query::TablesSession;
-use crate::redact::Own;
+use crate::redact::CustomDetectors;
 
 /// Findings that are printed; the count says how many there are.
 const FINDINGS_SHOWN: usize = 50;
@@ -26,7 +26,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
-    let own = Own::read(&args.rules)?;
+    let own = CustomDetectors::read(&args.rules)?;
     let session = TablesSession::open(&args.tables, None).await?;
     let audit = audit::audit(&session, args.sample, &own).await?;
     let mut stdout = std::io::stdout().lock();

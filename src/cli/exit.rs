@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::pipeline::RunError;
 use crate::query::QueryError;
-use crate::redact::{KeyError, OwnError};
+use crate::redact::{CustomDetectorsError, KeyError};
 use crate::store::StoreError;
 
 /// How a command ended.
@@ -94,8 +94,8 @@ impl From<KeyError> for Failure {
     }
 }
 
-impl From<OwnError> for Failure {
-    fn from(error: OwnError) -> Self {
+impl From<CustomDetectorsError> for Failure {
+    fn from(error: CustomDetectorsError) -> Self {
         RunError::Detectors(error).into()
     }
 }

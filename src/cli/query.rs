@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::output::{self, RowFormat};
 use crate::config::{self, KeySource};
 use crate::query::{QueryError, QueryLimits, TablesSession};
-use crate::redact::{Own, Redactor};
+use crate::redact::{CustomDetectors, Redactor};
 use crate::spans::{self, SpansInput, Unread};
 use crate::store::Location;
 use crate::write::AsOf;
@@ -90,7 +90,9 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failu
         format: parse::format_named(&args.input_format).map_err(Failure::usage)?,
         record_bytes_max: limits::RECORD_BYTES_MAX,
         memory_bytes: limits::GATHER_MEMORY_BYTES,
-        redactor: Arc::new(Redactor::new(pipeline::redaction_key(&source)?).with_own(Own::read(&args.redaction_rules)?)),
+        redactor: Arc::new(
+            Redactor::new(pipeline::redaction_key(&source)?).with_custom_detectors(CustomDetectors::read(&args.redaction_rules)?),
+        ),
     };
     // What does not exist is said before the SQL is looked at.
     drop(store::objects(&input.locations, &input.tables, false).await?);

@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::KeySource;
 use crate::pipeline;
-use crate::redact::{Finding, Own, Redactor};
+use crate::redact::{CustomDetectors, Finding, Redactor};
 
 /// Lines that are redacted together, on all cores.
 const LINES_PER_BATCH: usize = 512;
@@ -54,7 +54,7 @@ pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
     if let Some(path) = key.made_at() {
         output::note(&format!("made the redaction key {}; keep it, so that the same value gives the same token again", path.display()));
     }
-    let redactor = Redactor::new(key).with_own(Own::read(&args.rules)?);
+    let redactor = Redactor::new(key).with_custom_detectors(CustomDetectors::read(&args.rules)?);
     let mut input = open(args.file.as_deref())?;
     let mut first = Vec::new();
     read(&mut input, &mut first)?;

@@ -18,11 +18,13 @@ pub use self::compare::{Agreement, Compared};
 pub use self::figures::{CategoryFigures, Figures, Reliability, Scored};
 pub use self::labels::{LabelError, Labels, Truth};
 pub use self::review::{RatingsError, read_ratings, write_sheet};
+use crate::analyze::Spent;
 use crate::analyze::embedded::{Embedded, Explanation};
-use crate::analyze::{Deadline, Spent};
 use crate::config::AnalysisConfig;
-use crate::model::{Label, PatternRow, Stop};
+use crate::model::{Label, PatternRow};
 use crate::pipeline::{self, Look, Prepared, Progress, RunError};
+use crate::runtime::Deadline;
+use crate::runtime::Shutdown;
 
 /// What an analyzer said of the input.
 #[derive(Debug, Default)]
@@ -53,7 +55,7 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
     let run_id = uuid::Uuid::now_v7().to_string();
     let prepared = Prepared::new(config, &nowhere).await?;
     let analyzer = prepared.analyzer().await?;
-    let mut analysis = prepared.analysis(analyzer, &run_id, &Progress::default(), look, Arc::default(), &Stop::default())?;
+    let mut analysis = prepared.analysis(analyzer, &run_id, &Progress::default(), look, Arc::default(), &Shutdown::default())?;
     let mut answers = Answers::default();
     while let Some(outcome) = analysis.outcomes.next().await {
         match outcome {

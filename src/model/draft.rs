@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Label, Slot, Source};
+use super::{Label, Source};
 
 /// An analyzer's answer, together with the facts of the trace that the row needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,8 +53,6 @@ pub struct Draft {
     pub content_digest: String,
     /// Where the result is worth keeping: a digest of everything beside the trace that it depends on, hex.
     pub settings_digest: Option<String>,
-    /// What is held until the pattern is durable.
-    pub slot: Slot,
 }
 
 impl Draft {
@@ -110,7 +108,6 @@ impl Draft {
             source: Source { uri: "t.jsonl".into() },
             content_digest: "0".repeat(64),
             settings_digest: None,
-            slot: Slot::default(),
         }
     }
 }

@@ -10,6 +10,6 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// 16 bytes of SHA-256 of a trace id, a reference or a URI: what sets of them hold instead of the text, and by which they are spread.
-pub fn text_key(text: &str) -> u128 {
+pub fn key_hash(text: &str) -> u128 {
     Sha256::digest(text.as_bytes()).first_chunk::<16>().map_or(0, |head| u128::from_be_bytes(*head))
 }

@@ -1,4 +1,4 @@
-//! Reasons that are alike, counted: a thousand traces that failed for one reason are one line for a person.
+//! ReasonCounts that are alike, counted: a thousand traces that failed for one reason are one line for a person.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ pub struct ReasonCount {
 
 /// Counts of reasons; the least frequent of very many different ones are counted by kind alone.
 #[derive(Debug, Clone, Default)]
-pub struct Reasons(Vec<Group>);
+pub struct ReasonCounts(Vec<Group>);
 
 #[derive(Debug, Clone)]
 struct Group {
@@ -27,7 +27,7 @@ struct Group {
     traces: u64,
 }
 
-impl Reasons {
+impl ReasonCounts {
     /// Counts one trace.
     pub fn add(&mut self, kind: &str, reason: &str) {
         let alike = alike(reason);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn reasons_that_differ_in_numbers_only_are_counted_together() {
-        let mut reasons = Reasons::default();
+        let mut reasons = ReasonCounts::default();
         reasons.add("answer_empty", "empty");
         for number in 0..30 {
             reasons.add("answer_off_schema", &format!("evidence[{number}].span must be an integer"));
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_nothing_is_lost() {
-        let mut reasons = Reasons::default();
+        let mut reasons = ReasonCounts::default();
         for number in 0..10_000_usize {
             reasons.add("provider_error", &"x".repeat(number % 500));
         }

@@ -43,7 +43,7 @@ impl Stage {
 
 /// Why something was rejected, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum RejectionKind {
     /// The object could not be opened or read to its end.
     Unreadable,
     /// The object ended in the middle: a cut gzip, zstd or Parquet file.
@@ -110,7 +110,7 @@ pub enum Kind {
     Internal,
 }
 
-impl Kind {
+impl RejectionKind {
     /// The word in the `kind` column.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -150,7 +150,7 @@ impl Kind {
     }
 }
 
-impl Kind {
+impl RejectionKind {
     /// Whether the same may succeed later, wherever it happened. A model answers differently each time, save what its provider refuses.
     fn is_retryable(self) -> bool {
         matches!(
@@ -173,7 +173,7 @@ impl Kind {
     }
 
     /// What can be wrong with the answer of a model.
-    const OF_ANSWERS: [Self; 8] = [
+    const UNUSABLE_ANSWERS: [Self; 8] = [
         Self::AnswerTruncated,
         Self::AnswerBlocked,
         Self::AnswerEmpty,
@@ -185,19 +185,19 @@ impl Kind {
     ];
 
     /// Whether there was an answer, which was paid for and could not be used.
-    pub fn is_of_answer(self) -> bool {
-        Self::OF_ANSWERS.contains(&self)
+    pub fn is_unusable_answer(self) -> bool {
+        Self::UNUSABLE_ANSWERS.contains(&self)
     }
 
     /// The kind of an unusable answer that has this word in the `kind` column.
-    pub fn of_answer(word: &str) -> Option<Self> {
-        Self::OF_ANSWERS.into_iter().find(|kind| kind.as_str() == word)
+    pub fn unusable_answer_named(word: &str) -> Option<Self> {
+        Self::UNUSABLE_ANSWERS.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
 /// By what an answer that could not be used is known again, so that nobody pays for another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answered {
+pub struct PaidAnswer {
     /// SHA-256 over the redacted trace, hex.
     pub content_digest: String,
     /// Digest of everything beside the trace that the answer depends on, hex.
@@ -208,7 +208,7 @@ pub struct Answered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableAnswer {
     /// One of the kinds of answers.
-    pub kind: Kind,
+    pub kind: RejectionKind,
     /// A sentence for a person, redacted.
     pub reason: String,
 }
@@ -221,7 +221,7 @@ pub struct Rejection {
     /// Where it happened.
     pub stage: Stage,
     /// What happened, for programs.
-    pub kind: Kind,
+    pub kind: RejectionKind,
     /// A sentence for a person.
     pub reason: String,
     /// Whether the same input may succeed later.
@@ -231,35 +231,35 @@ pub struct Rejection {
     /// True where `trace_ref` is a place and no trace id.
     pub is_place: bool,
     /// Where there was an answer, which was paid for and could not be used.
-    pub answered: Option<Box<Answered>>,
+    pub paid_answer: Option<Box<PaidAnswer>>,
 }
 
 impl Rejection {
     /// A record that has no trace id, named by its place in an object.
-    pub fn at_place(place: impl fmt::Display, source_uri: &str, stage: Stage, kind: Kind, reason: impl Into<String>) -> Self {
+    pub fn at_place(place: impl fmt::Display, source_uri: &str, stage: Stage, kind: RejectionKind, reason: impl Into<String>) -> Self {
         Self {
             trace_ref: place.to_string(),
             stage,
             kind,
             reason: reason.into(),
-            retryable: kind.is_retryable() || matches!(kind, Kind::Unreadable | Kind::Truncated),
+            retryable: kind.is_retryable() || matches!(kind, RejectionKind::Unreadable | RejectionKind::Truncated),
             source_uri: source_uri.to_owned(),
             is_place: true,
-            answered: None,
+            paid_answer: None,
         }
     }
 
     /// A trace with an id.
-    pub fn of_trace(trace_id: &str, source_uri: &str, stage: Stage, kind: Kind, reason: impl Into<String>) -> Self {
+    pub fn of_trace(trace_id: &str, source_uri: &str, stage: Stage, kind: RejectionKind, reason: impl Into<String>) -> Self {
         Self {
             trace_ref: bounded(trace_id.to_owned(), ID_BYTES_MAX),
             stage,
             kind,
             reason: reason.into(),
-            retryable: kind.is_retryable() || matches!(kind, Kind::NoSpans | Kind::Internal),
+            retryable: kind.is_retryable() || matches!(kind, RejectionKind::NoSpans | RejectionKind::Internal),
             source_uri: source_uri.to_owned(),
             is_place: false,
-            answered: None,
+            paid_answer: None,
         }
     }
 
@@ -269,7 +269,7 @@ impl Rejection {
             trace_id,
             source_uri,
             stage,
-            Kind::Interrupted,
+            RejectionKind::Interrupted,
             "the run was interrupted before this trace was analysed; run it again",
         )
     }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Kind, ReasonCount, Rejection, Stage};
+use super::{ReasonCount, Rejection, RejectionKind, Stage};
 
 /// The row of `runs`; `--format json` prints it as it is.
 ///
@@ -126,7 +126,7 @@ pub struct Failure {
 
 impl RunSummary {
     /// That of a run that has done nothing yet. `started_at` is RFC 3339.
-    pub fn begun(run_id: String, pipeline: String, started_at: String, redaction_key_id: &str) -> Self {
+    pub fn started(run_id: String, pipeline: String, started_at: String, redaction_key_id: &str) -> Self {
         Self {
             run_id,
             pipeline,
@@ -171,7 +171,7 @@ impl RunSummary {
     /// Counts one rejection in the class where the conservation sum expects it.
     pub fn count_rejection(&mut self, rejection: &Rejection) {
         match (rejection.stage, rejection.kind) {
-            (_, Kind::TimedOut) => self.timed_out += 1,
+            (_, RejectionKind::TimedOut) => self.timed_out += 1,
             (Stage::Validate, _) => {
                 self.validation_failures += 1;
                 self.processed += 1;
@@ -220,7 +220,7 @@ mod tests {
     use super::*;
 
     fn summary(received: u64, stored: u64, failed: u64) -> RunSummary {
-        let begun = RunSummary::begun("r".into(), "p".into(), "2026-11-25T09:00:00Z".into(), "k");
+        let begun = RunSummary::started("r".into(), "p".into(), "2026-11-25T09:00:00Z".into(), "k");
         RunSummary { received, stored, processing_errors: failed, records_read: received, ..begun }
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::text_key;
+use super::key_hash;
 use crate::limits::EXCERPT_CHARS_MAX;
 
 /// A piece of `text` around `focus` with at most [`EXCERPT_CHARS_MAX`] characters, never cut inside a redaction token such as
@@ -55,7 +55,7 @@ pub fn bounded(text: String, bytes_max: usize) -> String {
     if text.len() <= bytes_max && !text.contains(is_odd) {
         return text;
     }
-    let digest: String = format!("{:032x}", text_key(&text)).chars().take(DIGEST_DIGITS).collect();
+    let digest: String = format!("{:032x}", key_hash(&text)).chars().take(DIGEST_DIGITS).collect();
     let cut = floor_boundary(&text, bytes_max.saturating_sub(DIGEST_DIGITS + 1).min(text.len()));
     let kept = without_sequences(text.get(..cut).unwrap_or_default());
     // What nobody sees goes, so that it cannot stand between the signs of a value that redaction looks for.

@@ -42,9 +42,9 @@ use crate::limits::{
     BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX,
     SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
 };
-use crate::model::{Fatal, Kind, Outcome, OutcomeStream, Rejection, Source as TraceSource, Stage, Stop, Trace};
-use crate::pool;
+use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Source as TraceSource, Stage, Trace};
 use crate::read::Chunk;
+use crate::runtime::{FatalError, Shutdown, pool};
 
 /// How to parse and gather.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ pub struct AssembleOptions {
     /// Where message bodies lie that were uploaded apart from their spans.
     pub bodies: Bodies,
     /// When gathering ends early.
-    pub stop: Stop,
+    pub shutdown: Shutdown,
     /// Whether traces that are whole once a stop is requested are rejected one by one, as long as it is not over. Where a selection may leave
     /// some of them out, they are not: nobody would take their rejections back.
     pub names_interrupted: bool,
@@ -67,7 +67,7 @@ pub struct AssembleOptions {
 impl AssembleOptions {
     /// Cancelled once gathering ends early.
     fn given_up(&self) -> &CancellationToken {
-        if self.names_interrupted { self.stop.over() } else { self.stop.requested() }
+        if self.names_interrupted { self.shutdown.grace_ended() } else { self.shutdown.requested() }
     }
 }
 
@@ -143,7 +143,7 @@ impl ParseCounts {
         let spans = self.spans.load(Ordering::Relaxed).saturating_sub(self.gathered.load(Ordering::Relaxed));
         let uri = self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let reason = format!("{spans} spans were read and not gathered into traces when the run was interrupted; run it again");
-        (spans > 0).then(|| Rejection::at_place(&uri, &uri, Stage::Parse, Kind::Interrupted, reason))
+        (spans > 0).then(|| Rejection::at_place(&uri, &uri, Stage::Parse, RejectionKind::Interrupted, reason))
     }
 
     fn note_source(&self, pieces: &[Piece]) {
@@ -163,9 +163,14 @@ impl ParseCounts {
 
 /// Parses chunks and gathers what belongs to one trace.
 ///
-/// Once a stop is requested, traces that come out of the sorts are rejected as interrupted without being decoded; once gathering is given up,
+/// Once a shutdown is requested, traces that come out of the sorts are rejected as interrupted without being decoded; once gathering is given up,
 /// the sorts are abandoned, and one rejection says how many spans were in them.
-pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: Arc<ParseCounts>, fatal: &Fatal) -> OutcomeStream<Trace> {
+pub fn traces(
+    chunks: OutcomeStream<Chunk>,
+    options: &AssembleOptions,
+    counts: Arc<ParseCounts>,
+    fatal: &FatalError,
+) -> OutcomeStream<Trace> {
     let (rejections_in, rejections_out) = mpsc::channel(64);
     let (gathered_in, gathered_out) = mpsc::channel(GATHERED_QUEUED_MAX);
     let mut tasks = JoinSet::new();
@@ -195,18 +200,18 @@ pub fn traces(chunks: OutcomeStream<Chunk>, options: &AssembleOptions, counts: A
         (encode(&parsed.pieces, first), parsed.rejections)
     });
     let rows = Rows { partitions, given_up: options.given_up().clone() };
-    tasks.spawn(split(encoded, rows, rejections_in, fatal.clone(), options.stop.clone(), Arc::clone(&counts)));
+    tasks.spawn(split(encoded, rows, rejections_in, fatal.clone(), options.shutdown.clone(), Arc::clone(&counts)));
     let rejections = channel_stream(rejections_out).map(Err);
-    let (stop, names_interrupted) = (options.stop.clone(), options.names_interrupted);
-    let traces = pool::stage(channel_stream(gathered_out).map(Ok).boxed(), move |gathered: GatheredTrace| {
-        if names_interrupted && stop.is_requested() {
+    let (shutdown, names_interrupted) = (options.shutdown.clone(), options.names_interrupted);
+    let traces = pool::map_outcomes(channel_stream(gathered_out).map(Ok).boxed(), move |gathered: GatheredTrace| {
+        if names_interrupted && shutdown.is_requested() {
             return Err(gathered.interrupted());
         }
         let mut trace = gathered.decode()?;
         gathered_counts.annotations.attach(&mut trace);
         Ok(trace)
     });
-    let (bodies, over) = (options.bodies.clone(), options.stop.over().clone());
+    let (bodies, over) = (options.bodies.clone(), options.shutdown.grace_ended().clone());
     let traces = traces
         .map(move |trace| {
             let (bodies, over) = (bodies.clone(), over.clone());
@@ -290,8 +295,8 @@ async fn split(
     mut encoded: BoxStream<'static, Encoded>,
     rows: Rows,
     rejections: mpsc::Sender<Rejection>,
-    fatal: Fatal,
-    stop: Stop,
+    fatal: FatalError,
+    shutdown: Shutdown,
     counts: Arc<ParseCounts>,
 ) {
     loop {
@@ -299,7 +304,7 @@ async fn split(
             biased;
             next = encoded.next() => next,
             // A source that hangs does not see that reading has ended.
-            () = stop.over().cancelled() => {
+            () = shutdown.grace_ended().cancelled() => {
                 counts.cut_short.store(true, Ordering::Relaxed);
                 return;
             }
@@ -431,11 +436,11 @@ struct GatheredTrace {
 }
 
 /// Cuts sorted rows where the trace changes.
-fn gathered(rows: SendableRecordBatchStream, fatal: Fatal) -> BoxStream<'static, GatheredTrace> {
+fn gathered(rows: SendableRecordBatchStream, fatal: FatalError) -> BoxStream<'static, GatheredTrace> {
     struct State {
         rows: SendableRecordBatchStream,
         open: Option<([u8; TRACE_KEY_BYTES], GatheredTrace)>,
-        fatal: Fatal,
+        fatal: FatalError,
         ended: bool,
     }
     let state = State { rows, open: None, fatal, ended: false };
@@ -528,7 +533,7 @@ impl GatheredTrace {
                 TRACE_BYTES_MAX / (1024 * 1024)
             );
             let (id, uri) = self.identity();
-            return Err(Rejection::of_trace(&id, &uri, Stage::Parse, Kind::TraceTooLarge, reason));
+            return Err(Rejection::of_trace(&id, &uri, Stage::Parse, RejectionKind::TraceTooLarge, reason));
         }
         let mut pieces = Vec::with_capacity(self.pieces);
         let mut joined: Vec<u8> = Vec::new();
@@ -551,7 +556,7 @@ impl GatheredTrace {
                 Err(error) => {
                     let (id, uri) = self.identity();
                     let reason = format!("a gathered span cannot be decoded ({error}); this is a defect of failsift");
-                    return Err(Rejection::of_trace(&id, &uri, Stage::Parse, Kind::Internal, reason));
+                    return Err(Rejection::of_trace(&id, &uri, Stage::Parse, RejectionKind::Internal, reason));
                 }
             }
             joined.clear();
@@ -593,12 +598,12 @@ pub(super) mod tests {
             memory_bytes,
             spill_folder: folder.path().to_owned(),
             bodies: Bodies::default(),
-            stop: Stop::default(),
+            shutdown: Shutdown::default(),
             names_interrupted: true,
         };
         let (sender, receiver) = mpsc::channel(1);
         let rows = sorted(receiver, &options).unwrap();
-        let fatal = Fatal::default();
+        let fatal = FatalError::default();
         let mut first = 0;
         let mut feeder = JoinSet::new();
         feeder.spawn(async move {
@@ -624,7 +629,7 @@ pub(super) mod tests {
                 most
             }
         });
-        let traces = pool::stage(gathered(rows, fatal.clone()).map(Ok).boxed(), GatheredTrace::decode);
+        let traces = pool::map_outcomes(gathered(rows, fatal.clone()).map(Ok).boxed(), GatheredTrace::decode);
         let found: Vec<Outcome<Trace>> = traces.collect().await;
         ended.store(1, Ordering::Relaxed);
         let spilled = watcher.join().unwrap();
@@ -669,7 +674,7 @@ pub(super) mod tests {
         let (mut traces, _) = gather(batches.collect(), 64 * 1024 * 1024).await;
         traces.sort_by_key(Result::is_ok);
         let rejection = traces[0].as_ref().unwrap_err();
-        assert_eq!((rejection.trace_ref.as_str(), rejection.kind), ("trace-0", Kind::TraceTooLarge));
+        assert_eq!((rejection.trace_ref.as_str(), rejection.kind), ("trace-0", RejectionKind::TraceTooLarge));
         assert_eq!(traces[1].as_ref().unwrap().trace_id, "trace-1");
     }
 
@@ -685,7 +690,7 @@ pub(super) mod tests {
         assert_eq!((trace.spans, trace.pieces > 3), (3, true), "a span takes several rows and counts once");
         let rejection = trace.interrupted();
         assert_eq!((rejection.trace_ref.as_str(), rejection.source_uri.as_str()), ("trace-0", "u"));
-        assert_eq!((rejection.kind, rejection.retryable, rejection.is_place), (Kind::Interrupted, true, false));
+        assert_eq!((rejection.kind, rejection.retryable, rejection.is_place), (RejectionKind::Interrupted, true, false));
         // The head of the first piece is longer than a row.
         let endless = Piece { service: Some(long), ..piece(1, 1, "") };
         let mut open = None;
@@ -713,16 +718,16 @@ pub(super) mod tests {
             memory_bytes: 32 * 1024 * 1024,
             spill_folder: folder.path().to_owned(),
             bodies: Bodies::default(),
-            stop: Stop::default(),
+            shutdown: Shutdown::default(),
             names_interrupted: false,
         };
         let (rows_in, rows_out) = mpsc::channel(1);
         let rows = sorted(rows_out, &options).unwrap();
         let (gathered_in, mut gathered_out) = mpsc::channel(1);
         let counts = Arc::new(ParseCounts::default());
-        let forwarding = forward(gathered(rows, Fatal::default()), gathered_in, Arc::clone(&counts), options.given_up().clone());
+        let forwarding = forward(gathered(rows, FatalError::default()), gathered_in, Arc::clone(&counts), options.given_up().clone());
         // It waits for more rows, and would for ever.
-        options.stop.requested().cancel();
+        options.shutdown.requested().cancel();
         forwarding.await;
         assert!(gathered_out.recv().await.is_none());
         let rows = Rows { partitions: vec![rows_in], given_up: options.given_up().clone() };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Piece;
 use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
-use crate::model::{Kind, Outcome, Rejection, Span, Stage, Status, Trace, bounded};
+use crate::model::{Outcome, Rejection, RejectionKind, Span, Stage, Status, Trace, bounded};
 
 /// One trace of its pieces, the same whatever order they came in.
 pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
@@ -15,7 +15,7 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
             id,
             uri,
             Stage::Parse,
-            Kind::NoSpans,
+            RejectionKind::NoSpans,
             "only log records or rows about the whole trace came, and no span",
         ));
     }
@@ -206,6 +206,6 @@ mod tests {
         let mut failed = piece(0, 1, "a");
         failed.span.status = Status::Error;
         assert_eq!(build(vec![log.clone(), failed]).unwrap().spans[0].exceptions[0].kind, "E");
-        assert_eq!(build(vec![log]).unwrap_err().kind, Kind::NoSpans);
+        assert_eq!(build(vec![log]).unwrap_err().kind, RejectionKind::NoSpans);
     }
 }

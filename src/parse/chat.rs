@@ -18,7 +18,7 @@
 use super::record::{self, Record};
 use super::value::Value;
 use super::{Accounted, Format, Parsed, Place, Position, Skip, has_keys, messages};
-use crate::model::{Kind, Rejection, Span, SpanKind, Stage, ToolUse};
+use crate::model::{Rejection, RejectionKind, Span, SpanKind, Stage, ToolUse};
 
 /// See the module.
 pub(super) struct Chat;
@@ -64,13 +64,13 @@ fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounte
     let Some(Value::List(items)) = list else {
         return out.reject(
             place,
-            Kind::MalformedRecord,
+            RejectionKind::MalformedRecord,
             format!("cannot read {place}: no list of messages stands under {}", LISTS.join(", ")),
         );
     };
     if items.is_empty() {
         let reason = format!("cannot read {place}: the run has no messages");
-        return out.reject_as(Rejection::of_trace(&trace_id, place.uri, Stage::Parse, Kind::NoSpans, reason));
+        return out.reject_as(Rejection::of_trace(&trace_id, place.uri, Stage::Parse, RejectionKind::NoSpans, reason));
     }
     let (service, environment) = (record.take_text("service"), record.take_text("environment"));
     let mut rest = Span::default();
@@ -79,7 +79,8 @@ fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounte
     for (item, index) in items.iter().zip(0u64..) {
         if !matches!(item, Value::Map(_)) {
             let place = place.span(usize::try_from(index).unwrap_or(usize::MAX).saturating_add(1));
-            let rejected = out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: the message is not a JSON object"));
+            let rejected =
+                out.reject(&place, RejectionKind::MalformedRecord, format!("cannot read {place}: the message is not a JSON object"));
             all = Accounted::of_parts(all.into_iter().chain([rejected]));
             continue;
         }
@@ -157,8 +158,8 @@ mod tests {
     #[test]
     fn what_is_no_run_is_rejected() {
         let kind = |line: &str| parse_line(&Chat, line).rejections[0].kind;
-        assert_eq!(kind(r#"{"id":"a","messages":[]}"#), Kind::NoSpans);
-        assert_eq!(kind(r#"{"id":"a","messages":"none"}"#), Kind::MalformedRecord);
-        assert_eq!(kind(r#"{"id":"a","messages":[7]}"#), Kind::MalformedRecord);
+        assert_eq!(kind(r#"{"id":"a","messages":[]}"#), RejectionKind::NoSpans);
+        assert_eq!(kind(r#"{"id":"a","messages":"none"}"#), RejectionKind::MalformedRecord);
+        assert_eq!(kind(r#"{"id":"a","messages":[7]}"#), RejectionKind::MalformedRecord);
     }
 }

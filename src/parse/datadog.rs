@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use super::record::{self, Record};
 use super::value::Value;
 use super::{Accounted, Format, Parsed, Place, Skip, conventions, has_keys, messages};
-use crate::model::{Annotation, Exception, Kind, Span, SpanKind, TokenUsage, ToolUse};
+use crate::model::{Annotation, Exception, RejectionKind, Span, SpanKind, TokenUsage, ToolUse};
 
 /// See the module.
 pub(super) struct Datadog;
@@ -53,7 +53,7 @@ impl Format for Datadog {
             (_, _, Value::List(spans)) => record::each(spans, place, out, event),
             _ => {
                 let reason = format!("cannot read {place}: it is JSON, but no spans stand under body[].spans[] or data[]");
-                out.reject(place, Kind::MalformedRecord, reason)
+                out.reject(place, RejectionKind::MalformedRecord, reason)
             }
         }
     }
@@ -95,7 +95,7 @@ fn resource(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Acco
     match (Record::of_value(record.take("attributes")), kind.as_str()) {
         (Some(_), Some(kind)) if kind != "span" => out.skip(Skip::OtherEvent, place),
         (Some(attributes), _) => event(attributes, place, out),
-        (None, _) => out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: the resource has no attributes")),
+        (None, _) => out.reject(place, RejectionKind::MalformedRecord, format!("cannot read {place}: the resource has no attributes")),
     }
 }
 

@@ -18,7 +18,9 @@ use super::json::{self, Text, json_object};
 use super::value::Value;
 use super::{Accounted, Format, Parsed, Piece, Place, Record, Skip, conventions, has_keys, messages, record};
 use crate::limits::SPAN_ITEMS_MAX;
-use crate::model::{Annotation, Attribute, Document, Exception, Kind, Message, Rejection, Span, SpanKind, Stage, TokenUsage, ToolUse};
+use crate::model::{
+    Annotation, Attribute, Document, Exception, Message, Rejection, RejectionKind, Span, SpanKind, Stage, TokenUsage, ToolUse,
+};
 
 /// See the module.
 pub(super) struct Failsift;
@@ -47,7 +49,7 @@ impl Format for Failsift {
                     "cannot read {place}: a field is missing or has the wrong type, before column {}\n  hint: `failsift schema trace` describes the format",
                     error.column()
                 );
-                Ok(out.reject(place, Kind::MalformedRecord, reason))
+                Ok(out.reject(place, RejectionKind::MalformedRecord, reason))
             }
             Err(error) => Err(error),
         }
@@ -56,20 +58,20 @@ impl Format for Failsift {
 
 fn run(run: Run<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     if run.trace_id.is_empty() {
-        return out.reject(place, Kind::MissingId, format!("cannot read {place}: the trace has no trace_id"));
+        return out.reject(place, RejectionKind::MissingId, format!("cannot read {place}: the trace has no trace_id"));
     }
     if let Some(index) = run.spans.iter().position(|span| span.span_id.is_empty()) {
         let place = place.span(index + 1);
-        return out.reject(&place, Kind::MissingId, format!("cannot read {place}: the span has no span_id"));
+        return out.reject(&place, RejectionKind::MissingId, format!("cannot read {place}: the span has no span_id"));
     }
     let of_trace = |kind, reason: String| Rejection::of_trace(&run.trace_id, place.uri, Stage::Parse, kind, reason);
     if run.spans.is_empty() {
-        return out.reject_as(of_trace(Kind::NoSpans, format!("cannot read {place}: the trace has no spans")));
+        return out.reject_as(of_trace(RejectionKind::NoSpans, format!("cannot read {place}: the trace has no spans")));
     }
     let trace_start = nanoseconds(&run.started_at);
     if trace_start.is_none() && run.spans.iter().all(|span| nanoseconds(&span.started_at).is_none()) {
         let reason = format!("cannot read {place}: neither the trace nor a span of it has a started_at that is a time");
-        return out.reject_as(of_trace(Kind::MissingTime, reason));
+        return out.reject_as(of_trace(RejectionKind::MissingTime, reason));
     }
     let pieces = run.spans.into_iter().map(|span| Piece {
         trace_id: run.trace_id.clone(),
@@ -261,10 +263,10 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() {
         let kind = |line: &str| parse(line).rejections[0].kind;
-        assert_eq!(kind(r#"{"trace_id":"","spans":[]}"#), Kind::MissingId);
-        assert_eq!(kind(r#"{"trace_id":"a","spans":[]}"#), Kind::NoSpans);
-        assert_eq!(kind(r#"{"trace_id":"a","spans":[{"span_id":"1"}]}"#), Kind::MissingTime);
-        assert_eq!(kind(r#"{"trace_id":"a","spans":[{"span_id":1}]}"#), Kind::MalformedRecord);
-        assert_eq!(kind(r#"{"trace_id":"a","spans":["#), Kind::MalformedJson);
+        assert_eq!(kind(r#"{"trace_id":"","spans":[]}"#), RejectionKind::MissingId);
+        assert_eq!(kind(r#"{"trace_id":"a","spans":[]}"#), RejectionKind::NoSpans);
+        assert_eq!(kind(r#"{"trace_id":"a","spans":[{"span_id":"1"}]}"#), RejectionKind::MissingTime);
+        assert_eq!(kind(r#"{"trace_id":"a","spans":[{"span_id":1}]}"#), RejectionKind::MalformedRecord);
+        assert_eq!(kind(r#"{"trace_id":"a","spans":["#), RejectionKind::MalformedJson);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Parsed;
 use crate::limits::{INSPECTED_FIELDS_MAX, INSPECTED_OBJECTS_MAX, INSPECTED_TRACES_MAX};
-use crate::model::text_key;
+use crate::model::key_hash;
 
 /// What one object holds.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +65,7 @@ impl Inspection {
                     }
                     facts.spans += 1;
                     if facts.traces.len() < INSPECTED_TRACES_MAX {
-                        facts.traces.insert(text_key(&piece.trace_id));
+                        facts.traces.insert(key_hash(&piece.trace_id));
                     }
                     for attribute in &piece.span.attributes {
                         let name = without_numbers(&attribute.key);

@@ -23,7 +23,7 @@ use std::borrow::Cow;
 use super::record::{self, Record};
 use super::value::Value;
 use super::{Accounted, AnnotationTarget, Format, Parsed, Place, Skip, conventions, error_text, has_keys};
-use crate::model::{Annotation, Kind, Span, SpanKind, Status, TokenUsage, ToolCall};
+use crate::model::{Annotation, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
 
 /// See the module.
 pub(super) struct Langfuse;
@@ -167,7 +167,7 @@ fn set_metadata(span: &mut Span, metadata: &Value<'_>) -> Option<String> {
 /// A row of the older `traces`: what it says of the whole trace is added to it; it is no span.
 fn trace(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     let Some(trace_id) = record.take("id").as_id() else {
-        return out.reject(place, Kind::MissingId, format!("cannot read {place}: id is missing or empty"));
+        return out.reject(place, RejectionKind::MissingId, format!("cannot read {place}: id is missing or empty"));
     };
     let mut span = Span { started_at_ns: record.take("timestamp").as_time(), ..Span::default() };
     let service = set_metadata(&mut span, &record.take_tree("metadata"));

@@ -262,7 +262,7 @@ fn feedback(stats: &Value<'_>) -> Vec<Annotation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Kind;
+    use crate::model::RejectionKind;
     use crate::parse::tests::parse_line;
 
     const IDS: &str = r#""id":"r2","trace_id":"r1","start_time":"2026-11-23T09:08:46.449940","run_type":"llm""#;
@@ -311,8 +311,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_said() {
         let kind = |line: &str| parse_line(&LangSmith, line).rejections[0].kind;
-        assert_eq!(kind(r#"{"id":"a","trace_id":"","run_type":"llm"}"#), Kind::MissingId);
-        assert_eq!(kind(r#"{"id":"a","trace_id":"b","run_type":"llm","start_time":"yesterday"}"#), Kind::MissingTime);
-        assert_eq!(kind(r#"{"id":"a","trace_id"#), Kind::MalformedJson);
+        assert_eq!(kind(r#"{"id":"a","trace_id":"","run_type":"llm"}"#), RejectionKind::MissingId);
+        assert_eq!(kind(r#"{"id":"a","trace_id":"b","run_type":"llm","start_time":"yesterday"}"#), RejectionKind::MissingTime);
+        assert_eq!(kind(r#"{"id":"a","trace_id"#), RejectionKind::MalformedJson);
     }
 }

@@ -44,16 +44,16 @@ pub use self::assemble::{AssembleOptions, ParseCounts, traces};
 pub use self::parsed::{Accounted, AnnotationTarget, Parsed, RecordCounts, Skip};
 pub use self::spill::SpillFolder;
 use crate::limits::{CHUNK_BYTES, TASKS_IN_FLIGHT_MAX};
-use crate::model::{Kind, OutcomeStream, Rejection, Source, Span, Stage};
-use crate::pool;
+use crate::model::{OutcomeStream, Rejection, RejectionKind, Source, Span, Stage};
 use crate::read::{Chunk, ReadCounts, Records, Rows};
+use crate::runtime::pool;
 use crate::store::Object;
 
 pub use self::bodies::Bodies;
 pub use self::inspect::{Inspection, ObjectFacts};
 pub use self::record::Record;
-pub use crate::model::Fatal;
 pub use crate::read::Position;
+pub use crate::runtime::FatalError;
 
 /// A trace format: everything that is known about one way of writing traces down.
 pub trait Format: Send + Sync {
@@ -77,7 +77,7 @@ pub trait Format: Send + Sync {
     /// Reads one record, a JSON object or a row, field by field.
     fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         drop(record);
-        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: {} is not written so", self.name()))
+        out.reject(place, RejectionKind::UnrecognisedFormat, format!("cannot read {place}: {} is not written so", self.name()))
     }
 
     /// Reads one JSON text.
@@ -104,7 +104,7 @@ pub trait Format: Send + Sync {
     /// Reads one binary message.
     fn parse_message(&self, message: &[u8], place: &Place<'_>, out: &mut Parsed) -> Accounted {
         let _ = message;
-        out.reject(place, Kind::UnrecognisedFormat, format!("cannot read {place}: it is binary, and {} is not", self.name()))
+        out.reject(place, RejectionKind::UnrecognisedFormat, format!("cannot read {place}: it is binary, and {} is not", self.name()))
     }
 }
 
@@ -245,9 +245,9 @@ fn records_of(chunk: &Chunk) -> u64 {
 
 /// A defect that a chunk meets costs that chunk and not the run.
 fn guarded(object: &Object, records: u64, parse: impl FnOnce() -> Parsed) -> Parsed {
-    pool::guarded(parse).unwrap_or_else(|defect| {
+    pool::catch_panic(parse).unwrap_or_else(|defect| {
         let reason = format!("cannot read a part of {}: {defect}; please report it", object.uri);
-        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, Kind::Internal, reason);
+        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, RejectionKind::Internal, reason);
         let mut out = Parsed::default();
         out.records.add_rejected(records);
         // The records of the chunk have no places any more; the one rejection stands for all.
@@ -414,7 +414,7 @@ fn unrecognised(chunk: &Chunk, first: bool) -> Parsed {
             "cannot read {}: unknown trace format; {seen}; known formats: {names}\n  hint: --input-format NAME reads it as one of them",
             object.uri
         );
-        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, Kind::UnrecognisedFormat, reason);
+        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, RejectionKind::UnrecognisedFormat, reason);
         // Its records are counted above; the one rejection stands for all.
         let _counted_above = out.reject_as(rejection);
     }

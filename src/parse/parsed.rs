@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Piece, Place, json};
 use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUMMARY_SKIPPED_MAX};
-use crate::model::{Annotation, Kind, Rejection, Span, Stage};
+use crate::model::{Annotation, Rejection, RejectionKind, Span, Stage};
 use crate::store::Object;
 
 /// What an annotation is about, where the record names only that.
@@ -175,7 +175,7 @@ pub(super) struct OfRecord {
     spans_left_out: u64,
     rejections: usize,
     /// Rejections that are only counted, and the first of them.
-    rejections_left_out: Option<(u64, Kind)>,
+    rejections_left_out: Option<(u64, RejectionKind)>,
 }
 
 impl Parsed {
@@ -206,7 +206,13 @@ impl Parsed {
             let reason = format!(
                 "cannot read {place} whole: {spans_left_out} of its spans or messages were left out, for a record may hold {RECORD_SPANS_MAX}\n  hint: write one trace or one export request a line"
             );
-            self.rejections.push(Rejection::at_place(format_args!("{place}.rest"), place.uri, Stage::Parse, Kind::Oversize, reason));
+            self.rejections.push(Rejection::at_place(
+                format_args!("{place}.rest"),
+                place.uri,
+                Stage::Parse,
+                RejectionKind::Oversize,
+                reason,
+            ));
         }
     }
 
@@ -261,18 +267,18 @@ impl Parsed {
     }
 
     /// Notes that something at `place` could not be read.
-    pub fn reject(&mut self, place: &Place<'_>, kind: Kind, reason: impl Into<String>) -> Accounted {
+    pub fn reject(&mut self, place: &Place<'_>, kind: RejectionKind, reason: impl Into<String>) -> Accounted {
         self.reject_as(Rejection::at_place(place, place.uri, Stage::Parse, kind, reason))
     }
 
     /// Notes that the text at `place` is no JSON, or no JSON object, as `error` says.
     pub(super) fn reject_json(&mut self, place: &Place<'_>, error: &serde_json::Error) -> Accounted {
         let kind = if json::has_too_many_parts(error) {
-            Kind::Oversize
+            RejectionKind::Oversize
         } else if error.is_data() {
-            Kind::MalformedRecord
+            RejectionKind::MalformedRecord
         } else {
-            Kind::MalformedJson
+            RejectionKind::MalformedJson
         };
         self.reject(place, kind, format!("cannot read {place}: {}", json::describe(error)))
     }
@@ -330,7 +336,7 @@ mod tests {
         for (record, more) in [(0, 0), (1, 7)] {
             out.begin_record();
             for _ in 0..RECORD_REJECTIONS_MAX + more {
-                let _ = out.reject(&place(), Kind::MissingId, "no id");
+                let _ = out.reject(&place(), RejectionKind::MissingId, "no id");
             }
             out.end_record(&place());
             assert_eq!(out.rejections.len(), RECORD_REJECTIONS_MAX * (record + 1) + record);
@@ -357,7 +363,7 @@ mod tests {
     #[test]
     fn a_record_counts_once_by_the_best_that_came_of_it() {
         let mut out = Parsed::default();
-        let rejected = out.reject(&place(), Kind::MissingId, "no id");
+        let rejected = out.reject(&place(), RejectionKind::MissingId, "no id");
         let spans = out.span(Piece::default());
         let skipped = out.skip(Skip::OtherSignal, &place());
         let companion = out.addition(Piece::default());

@@ -17,7 +17,7 @@ use super::conventions::{self, SpanAttributes};
 use super::record::{self, Record};
 use super::value::Value;
 use super::{Accounted, AnnotationTarget, Format, Parsed, Place, Skip, has_keys, otlp, python};
-use crate::model::{Annotation, Exception, Kind, Span};
+use crate::model::{Annotation, Exception, RejectionKind, Span};
 
 /// See the module.
 pub(super) struct Phoenix;
@@ -166,7 +166,7 @@ fn is_missing(text: &str) -> bool {
 /// A row of the annotations, from which the trace is not known: it finds its span when that is read.
 fn annotation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     let Some(span_id) = record.take("span_id").as_id() else {
-        return out.reject(place, Kind::MissingId, format!("cannot read {place}: the annotation has no span_id"));
+        return out.reject(place, RejectionKind::MissingId, format!("cannot read {place}: the annotation has no span_id"));
     };
     let result = record.take("result");
     let mut part = |name: &str| {

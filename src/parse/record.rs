@@ -12,7 +12,7 @@ use super::json::{self, Text};
 use super::value::Value;
 use super::{Accounted, Parsed, Piece, Place, Position, Skip};
 use crate::limits::SPAN_ITEMS_MAX;
-use crate::model::{Attribute, Kind, Source, Span};
+use crate::model::{Attribute, RejectionKind, Source, Span};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -130,7 +130,7 @@ impl<'a> Record<'a> {
             (_, None) => span_key,
             (Some(trace_id), Some(span_id)) => return Ok((trace_id.clone(), span_id.clone())),
         };
-        Err(out.reject(place, Kind::MissingId, format!("cannot read {place}: {missing} is missing or empty")))
+        Err(out.reject(place, RejectionKind::MissingId, format!("cannot read {place}: {missing} is missing or empty")))
     }
 
     /// Takes the start time.
@@ -139,7 +139,7 @@ impl<'a> Record<'a> {
     /// The rejection of the record, where it is none.
     pub(super) fn take_start(&mut self, key: &str, place: &Place<'_>, out: &mut Parsed) -> Result<i64, Accounted> {
         let time = self.take(key).as_time();
-        time.ok_or_else(|| out.reject(place, Kind::MissingTime, format!("cannot read {place}: {key} is missing or not a time")))
+        time.ok_or_else(|| out.reject(place, RejectionKind::MissingTime, format!("cannot read {place}: {key} is missing or not a time")))
     }
 
     /// Keeps what is left as attributes: nested values flattened to dotted keys as far as they are maps.
@@ -206,7 +206,7 @@ pub(super) fn each(
         let place = place.span(index);
         let accounted = match Record::of_value(item) {
             Some(record) => read(record, &place, out),
-            None => out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: not a JSON object")),
+            None => out.reject(&place, RejectionKind::MalformedRecord, format!("cannot read {place}: not a JSON object")),
         };
         all = Accounted::of_parts(all.into_iter().chain([accounted]));
     }

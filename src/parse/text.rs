@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::parsed::{Accounted, Parsed, Skip};
 use super::repair::{self, Cut};
 use super::{Format, Place, Position, json};
-use crate::model::Kind;
+use crate::model::RejectionKind;
 use crate::read::values_in;
 
 /// Lists and strings around a record that are opened: a list of strings that hold JSON is three deep.
@@ -27,7 +27,7 @@ pub(super) fn parse(format: &dyn Format, record: &[u8], place: &Place<'_>, out: 
                     "cannot read {place}: invalid UTF-8 at byte {}, and the rest is not JSON\n  hint: write the file as UTF-8",
                     error.valid_up_to() + 1
                 );
-                out.reject(place, Kind::InvalidUtf8, reason)
+                out.reject(place, RejectionKind::InvalidUtf8, reason)
             })
         }
     }
@@ -178,11 +178,11 @@ mod tests {
     #[test]
     fn what_is_no_json_says_why() {
         for (record, kind, reason) in [
-            (&b"{\"role\": \"assistant\", \"content\": \"hi"[..], Kind::MalformedJson, "ends inside a value"),
-            (b"not json", Kind::MalformedJson, "invalid JSON at column 2"),
-            (b"7", Kind::MalformedRecord, "not a JSON object"),
-            (b"\"text\"", Kind::MalformedRecord, "not a JSON object"),
-            (b"{\"role\": \"caf\xe9", Kind::InvalidUtf8, "invalid UTF-8 at byte 14"),
+            (&b"{\"role\": \"assistant\", \"content\": \"hi"[..], RejectionKind::MalformedJson, "ends inside a value"),
+            (b"not json", RejectionKind::MalformedJson, "invalid JSON at column 2"),
+            (b"7", RejectionKind::MalformedRecord, "not a JSON object"),
+            (b"\"text\"", RejectionKind::MalformedRecord, "not a JSON object"),
+            (b"{\"role\": \"caf\xe9", RejectionKind::InvalidUtf8, "invalid UTF-8 at byte 14"),
         ] {
             let (out, accounted) = parsed(record);
             assert_eq!((out.rejections[0].kind, out.rejections.len()), (kind, 1), "{:?}", out.rejections);

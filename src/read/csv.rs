@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Chunk, End, Position, ReadOptions, Rows, failed_at, rejected, too_wide};
 use crate::limits::{CHUNK_BYTES, PARQUET_BATCH_ROWS, TABLE_COLUMNS_MAX};
-use crate::model::{Kind, Outcome, Rejection, Stage};
+use crate::model::{Outcome, Rejection, RejectionKind, Stage};
 use crate::store::Object;
 
 /// Whether the first line is a header: three names or more, each a plain word.
@@ -127,7 +127,7 @@ impl Columns {
             Err(error) => {
                 let uri = &object.uri;
                 let reason = format!("cannot read {uri}: {error}");
-                emit(Err(Rejection::at_place(uri, uri, Stage::Read, Kind::MalformedRecord, reason)))
+                emit(Err(Rejection::at_place(uri, uri, Stage::Read, RejectionKind::MalformedRecord, reason)))
             }
         }
     }
@@ -135,7 +135,7 @@ impl Columns {
 
 fn ragged(object: &Object, row: u64, found: usize, expected: usize) -> Rejection {
     let what = format!("it has {found} cells, and the header has {expected}; is a quotation mark missing?");
-    rejected(object, Position::Row(row), Kind::MalformedRecord, &what)
+    rejected(object, Position::Row(row), RejectionKind::MalformedRecord, &what)
 }
 
 fn failed(object: &Object, line: u64, error: csv::Error, options: &ReadOptions) -> Rejection {
@@ -146,7 +146,7 @@ fn failed(object: &Object, line: u64, error: csv::Error, options: &ReadOptions) 
                 "cannot read {uri} from line {line} on: a row is longer than {} bytes; is a quotation mark missing? (--max-record-bytes raises the limit)",
                 options.record_bytes_max
             );
-            Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, Kind::Oversize, reason)
+            Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, RejectionKind::Oversize, reason)
         }
         csv::ErrorKind::Io(error) => failed_at(object, line, &error),
         other => failed_at(object, line, &std::io::Error::other(csv_words(&other))),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Chunk, End, Position, ReadOptions, Records, failed_at, fill, over, rejected};
 use crate::limits::CHUNK_BYTES;
-use crate::model::{Kind, Outcome, Rejection};
+use crate::model::{Outcome, Rejection, RejectionKind};
 use crate::store::Object;
 
 /// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
@@ -131,7 +131,7 @@ impl Splitter<'_> {
     }
 
     fn oversize(&self, line: u64) -> Rejection {
-        rejected(self.object, Position::Line(line), Kind::Oversize, &over(self.record_bytes_max))
+        rejected(self.object, Position::Line(line), RejectionKind::Oversize, &over(self.record_bytes_max))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::decompress::Compression;
 use super::{Chunk, End, Position, ReadOptions, Records, over, rejected};
 use crate::limits::{CHUNK_BYTES, ZSTD_WINDOW_LOG_MAX};
-use crate::model::{Kind, Outcome};
+use crate::model::{Outcome, RejectionKind};
 use crate::store::Object;
 
 /// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
@@ -36,18 +36,18 @@ pub(super) fn split(
             Ok(Message::Oversize) => {
                 let what =
                     format!("it is longer than {} bytes; raise --max-record-bytes if such records are real", options.record_bytes_max);
-                batch.flush(emit) && emit(Err(rejected(object, position, Kind::Oversize, &what)))
+                batch.flush(emit) && emit(Err(rejected(object, position, RejectionKind::Oversize, &what)))
             }
             Ok(Message::Corrupt(error)) => {
                 let what = format!("the compressed data is corrupt: {error}");
-                batch.flush(emit) && emit(Err(rejected(object, position, Kind::CorruptCompression, &what)))
+                batch.flush(emit) && emit(Err(rejected(object, position, RejectionKind::CorruptCompression, &what)))
             }
             Err(_) if shutdown.is_cancelled() => break,
             Err(error) => {
                 batch.flush(emit);
                 let (kind, what) = match error.kind() {
-                    ErrorKind::UnexpectedEof => (Kind::Truncated, "the object ends inside it; was the file cut?".to_owned()),
-                    _ => (Kind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
+                    ErrorKind::UnexpectedEof => (RejectionKind::Truncated, "the object ends inside it; was the file cut?".to_owned()),
+                    _ => (RejectionKind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
                 };
                 emit(Err(rejected(object, position, kind, &what)));
                 return End::Cut;
@@ -75,7 +75,7 @@ pub(super) fn single(
     match source.take(limit + 1).read_to_end(&mut bytes) {
         Ok(read) if read as u64 > limit => {
             let what = over(options.record_bytes_max);
-            emit(Err(rejected(object, position, Kind::Oversize, &what)));
+            emit(Err(rejected(object, position, RejectionKind::Oversize, &what)));
             End::Cut
         }
         Ok(_) => {

@@ -32,7 +32,8 @@ pub use self::scan::values_in;
 use self::shape::Shape;
 use self::unpack::{Unpacked, unpacked};
 use crate::limits::{CHUNK_RECORDS_MAX, CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX, TABLE_COLUMNS_MAX};
-use crate::model::{Fatal, Kind, Outcome, OutcomeStream, Rejection, Stage, text_key};
+use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Stage, key_hash};
+use crate::runtime::FatalError;
 use crate::store::{Listed, Object, StoreError};
 
 /// What the reader hands on: some lines or some rows of one object.
@@ -144,16 +145,16 @@ impl ReadCounts {
 
     /// Whether an object of this URI was opened.
     pub fn has_opened(&self, uri: &str) -> bool {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(&text_key(uri))
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(&key_hash(uri))
     }
 
     fn opened(&self, object: &Object) {
         self.objects.fetch_add(1, Ordering::Relaxed);
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(text_key(&object.uri));
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(key_hash(&object.uri));
     }
 
     fn read_whole(&self, object: &Object) {
-        self.read_whole.lock().unwrap_or_else(PoisonError::into_inner).insert(text_key(&object.uri));
+        self.read_whole.lock().unwrap_or_else(PoisonError::into_inner).insert(key_hash(&object.uri));
     }
 }
 
@@ -163,7 +164,7 @@ pub fn records(
     listed: BoxStream<'static, Result<Listed, StoreError>>,
     options: ReadOptions,
     counts: Arc<ReadCounts>,
-    fatal: &Fatal,
+    fatal: &FatalError,
     shutdown: CancellationToken,
 ) -> OutcomeStream<Chunk> {
     let fatal = fatal.clone();
@@ -183,7 +184,7 @@ pub fn records(
 }
 
 fn never_readable(uri: &str, reason: &str) -> Rejection {
-    let rejection = Rejection::at_place(uri, uri, Stage::Read, Kind::Unreadable, format!("cannot read {uri}: {reason}"));
+    let rejection = Rejection::at_place(uri, uri, Stage::Read, RejectionKind::Unreadable, format!("cannot read {uri}: {reason}"));
     Rejection { retryable: false, ..rejection }
 }
 
@@ -327,7 +328,7 @@ fn split(opening: &Opening, source: Box<dyn Read + Send>, packed_bytes: &Arc<Ato
         return end;
     }
     let reason = format!("cannot read {}: it is named .parquet but does not start with PAR1, so it is no Parquet file", object.uri);
-    End::whole_if(emit(Err(Rejection::at_place(&object.uri, &object.uri, Stage::Read, Kind::CorruptParquet, reason))))
+    End::whole_if(emit(Err(Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::CorruptParquet, reason))))
 }
 
 /// Takes what comes out of an object; says whether anybody listens.
@@ -378,18 +379,18 @@ fn fill(buffer: &mut Vec<u8>, source: &mut dyn Read) -> io::Result<usize> {
 /// An object that is known to be something else.
 fn unusable(object: &Object, what: &str, hint: &str) -> Rejection {
     let reason = format!("cannot read {}: it is {what}; {hint}", object.uri);
-    Rejection::at_place(&object.uri, &object.uri, Stage::Read, Kind::UnrecognisedFormat, reason)
+    Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::UnrecognisedFormat, reason)
 }
 
 /// What stands behind packed data and is none.
 fn trailing_bytes(object: &Object) -> Rejection {
     let uri = &object.uri;
     let reason = format!("cannot read the end of {uri}: bytes follow the compressed data that are none; what stands before them was read");
-    Rejection::at_place(uri, uri, Stage::Read, Kind::CorruptCompression, reason)
+    Rejection::at_place(uri, uri, Stage::Read, RejectionKind::CorruptCompression, reason)
 }
 
 /// A record that could not be read.
-fn rejected(object: &Object, position: Position, kind: Kind, what: &str) -> Rejection {
+fn rejected(object: &Object, position: Position, kind: RejectionKind, what: &str) -> Rejection {
     let uri = &object.uri;
     let place = format!("{uri}#{position}");
     let reason = format!("cannot read {place}: {what}");
@@ -405,16 +406,20 @@ fn over(record_bytes_max: usize) -> String {
 fn too_wide(object: &Object, columns: usize) -> Rejection {
     let uri = &object.uri;
     let reason = format!("cannot read {uri}: the table has {columns} columns, and {TABLE_COLUMNS_MAX} are read at most; leave columns out");
-    Rejection::at_place(uri, uri, Stage::Read, Kind::Oversize, reason)
+    Rejection::at_place(uri, uri, Stage::Read, RejectionKind::Oversize, reason)
 }
 
 /// What becomes of the rest of an object that cannot be read further.
 fn failed_at(object: &Object, line: u64, error: &io::Error) -> Rejection {
     let uri = &object.uri;
     let (kind, what) = match error.kind() {
-        ErrorKind::UnexpectedEof => (Kind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned()),
-        ErrorKind::InvalidData | ErrorKind::InvalidInput => (Kind::CorruptCompression, format!("the compressed data is corrupt: {error}")),
-        _ => (Kind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
+        ErrorKind::UnexpectedEof => {
+            (RejectionKind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned())
+        }
+        ErrorKind::InvalidData | ErrorKind::InvalidInput => {
+            (RejectionKind::CorruptCompression, format!("the compressed data is corrupt: {error}"))
+        }
+        _ => (RejectionKind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
     };
     let reason = format!("cannot read {uri} from line {line} on: {what}");
     Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)
@@ -422,7 +427,7 @@ fn failed_at(object: &Object, line: u64, error: &io::Error) -> Rejection {
 
 fn unreadable(object: &Object, error: &dyn std::fmt::Display) -> Rejection {
     let reason = format!("cannot read {}: {}", object.uri, error.to_string().lines().next().unwrap_or_default());
-    Rejection::at_place(&object.uri, &object.uri, Stage::Read, Kind::Unreadable, reason)
+    Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, reason)
 }
 
 #[cfg(test)]

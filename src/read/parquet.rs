@@ -24,7 +24,7 @@ use crate::limits::{
     CHUNK_BYTES, DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, PARQUET_BATCH_ROWS, PARQUET_FOOTER_BYTES, SPOOLED_BYTES_MAX,
     TABLE_COLUMNS_MAX,
 };
-use crate::model::{Kind, Outcome, OutcomeStream, Rejection, Stage};
+use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Stage};
 use crate::store::{Object, ObjectReader};
 
 /// The first bytes of a Parquet file.
@@ -230,7 +230,7 @@ impl RowsOf {
             }
             if is_oversize {
                 let position = Position::Row(self.next_row + row as u64);
-                chunks.push(Err(rejected(&self.object, position, Kind::Oversize, &over(self.record_bytes_max))));
+                chunks.push(Err(rejected(&self.object, position, RejectionKind::Oversize, &over(self.record_bytes_max))));
                 start = row + 1;
             } else {
                 bytes += size;
@@ -259,7 +259,7 @@ impl RowsOf {
             "cannot read {uri} from row {} on: its rows hold more than {DECOMPRESSION_RATIO_MAX} times the size of the file; the rows before were read",
             self.next_row
         );
-        Rejection::at_place(format_args!("{uri}#row={}", self.next_row), uri, Stage::Read, Kind::CorruptCompression, reason)
+        Rejection::at_place(format_args!("{uri}#row={}", self.next_row), uri, Stage::Read, RejectionKind::CorruptCompression, reason)
     }
 }
 
@@ -348,5 +348,5 @@ fn failed(object: &Object, row: u64, error: &dyn std::fmt::Display) -> Rejection
     let said = said.lines().next().unwrap_or_default();
     let reason =
         format!("cannot read {uri} from row {row} on: the Parquet file is cut or corrupt ({said}); write it again or leave it out");
-    Rejection::at_place(format_args!("{uri}#row={row}"), uri, Stage::Read, Kind::CorruptParquet, reason)
+    Rejection::at_place(format_args!("{uri}#row={row}"), uri, Stage::Read, RejectionKind::CorruptParquet, reason)
 }

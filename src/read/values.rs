@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Chunk, End, Position, ReadOptions, Records, failed_at, fill, over, rejected};
 use crate::limits::CHUNK_BYTES;
-use crate::model::{Kind, Outcome, Rejection};
+use crate::model::{Outcome, Rejection, RejectionKind};
 use crate::store::Object;
 
 /// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
@@ -298,7 +298,7 @@ impl<'a> Splitter<'a> {
         let position = self.open.take().map_or(Position::Line(self.line), |(_, position)| position);
         if !std::mem::take(&mut self.oversize) {
             let what = format!("{what} (line {}); reading goes on at {next}", self.line);
-            self.rejections.push(rejected(self.object, position, Kind::MalformedJson, &what));
+            self.rejections.push(rejected(self.object, position, RejectionKind::MalformedJson, &what));
         }
     }
 
@@ -307,7 +307,7 @@ impl<'a> Splitter<'a> {
         let Some((start, position)) = self.open else { return };
         if !self.oversize && at.saturating_sub(start) > self.record_bytes_max {
             self.oversize = true;
-            self.rejections.push(rejected(self.object, position, Kind::Oversize, &over(self.record_bytes_max)));
+            self.rejections.push(rejected(self.object, position, RejectionKind::Oversize, &over(self.record_bytes_max)));
         }
     }
 
@@ -317,11 +317,11 @@ impl<'a> Splitter<'a> {
             (State::Inside(0), Some((start, position)), _) => self.records.push((position, start..self.buffer.len())),
             (_, Some((_, position)), _) if !self.oversize => {
                 let what = "the object ends inside it; was the file cut?";
-                self.rejections.push(rejected(self.object, position, Kind::Truncated, what));
+                self.rejections.push(rejected(self.object, position, RejectionKind::Truncated, what));
             }
             (State::Between, None, Some((line, items))) => {
                 let what = format!("the object ends after {items} items of the list; was the file cut?");
-                self.rejections.push(rejected(self.object, Position::Line(line), Kind::Truncated, &what));
+                self.rejections.push(rejected(self.object, Position::Line(line), RejectionKind::Truncated, &what));
             }
             _ => {}
         }

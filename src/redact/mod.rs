@@ -18,19 +18,19 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 
 pub use self::canaries::CanaryCounts;
+pub use self::detect::{CustomDetectors, CustomDetectorsError};
 use self::detect::{Hit, Search, Values};
-pub use self::detect::{Own, OwnError};
 pub use self::key::{KeyError, RedactionKey};
 use self::texts::Texts;
 use crate::limits::{EXCERPT_CHARS_MAX, MODEL_NAME_CHARS_MAX};
-use crate::model::{Deadline, Draft, Kind, Outcome, OutcomeStream, Rejection, Stage, Stop, TextKind, TimedOut, Trace, excerpt_around};
-use crate::pool;
+use crate::model::{Draft, Outcome, OutcomeStream, Rejection, RejectionKind, Stage, TextKind, Trace, excerpt_around};
+use crate::runtime::{ConcurrencyPermit, Deadline, Permitted, Shutdown, TimedOut, pool};
 
 /// Replaces sensitive text by keyed tokens.
 #[derive(Debug)]
 pub struct Redactor {
     key: RedactionKey,
-    own: Own,
+    own: CustomDetectors,
     /// Whether evidence keeps its excerpts.
     keeps_excerpts: bool,
     canaries: Option<Arc<CanaryCounts>>,
@@ -65,13 +65,14 @@ impl std::fmt::Debug for RawValues {
 #[derive(Debug)]
 pub struct UnprovenDraft {
     draft: Draft,
+    permit: ConcurrencyPermit,
     values: RawValues,
 }
 
 impl RedactedTrace {
     /// What an analyzer wrote about this trace.
-    pub fn unproven(&self, draft: Draft) -> UnprovenDraft {
-        UnprovenDraft { draft, values: self.values.clone() }
+    pub fn unproven(&self, draft: Draft, permit: ConcurrencyPermit) -> UnprovenDraft {
+        UnprovenDraft { draft, permit, values: self.values.clone() }
     }
 
     /// How much of the trace's time budget its redaction took.
@@ -96,12 +97,12 @@ pub struct Finding {
 impl Redactor {
     /// A redactor whose tokens are made with `key`.
     pub fn new(key: RedactionKey) -> Self {
-        Self { key, own: Own::default(), keeps_excerpts: true, canaries: None }
+        Self { key, own: CustomDetectors::default(), keeps_excerpts: true, canaries: None }
     }
 
     /// With detectors and allowed values of the user.
     #[must_use]
-    pub fn with_own(self, own: Own) -> Self {
+    pub fn with_custom_detectors(self, own: CustomDetectors) -> Self {
         Self { own, ..self }
     }
 
@@ -291,8 +292,8 @@ impl Redactor {
     }
 
     /// Redacts a draft and proves that nothing sensitive is left in any column of its row.
-    fn prove(&self, unproven: UnprovenDraft) -> Outcome<Draft> {
-        let UnprovenDraft { mut draft, values } = unproven;
+    fn prove(&self, unproven: UnprovenDraft) -> Outcome<Permitted<Draft>> {
+        let UnprovenDraft { mut draft, permit, values } = unproven;
         if !self.keeps_excerpts {
             draft.evidence.retain(|evidence| evidence.signal.is_some());
             draft.evidence.iter_mut().for_each(|evidence| evidence.excerpt = None);
@@ -319,12 +320,12 @@ impl Redactor {
         let mut left = ids.chain(draft.service.iter()).chain(draft.environment.iter()).find_map(|text| left_in(text));
         draft.texts_mut(&mut |text| left = left.or_else(|| left_in(text)));
         match left {
-            None => Ok(draft),
+            None => Ok(Permitted { item: draft, permit }),
             Some(kind) => Err(Rejection::of_trace(
                 &draft.trace_id,
                 &draft.source.uri,
                 Stage::Redact,
-                Kind::SensitiveText,
+                RejectionKind::SensitiveText,
                 format!("the pattern still holds a value of kind {kind} of its trace, so it is not stored; please report it"),
             )),
         }
@@ -333,27 +334,32 @@ impl Redactor {
 
 /// The stage after parse. Traces that come when a stop is over are rejected as interrupted, and those that take longer than `timeout` as timed
 /// out.
-pub fn traces(traces: OutcomeStream<Trace>, redactor: &Arc<Redactor>, timeout: Duration, stop: &Stop) -> OutcomeStream<RedactedTrace> {
-    let (redactor, stop) = (Arc::clone(redactor), stop.clone());
-    pool::stage(traces, move |trace: Trace| {
-        if stop.is_over() {
+pub fn traces(
+    traces: OutcomeStream<Trace>,
+    redactor: &Arc<Redactor>,
+    timeout: Duration,
+    shutdown: &Shutdown,
+) -> OutcomeStream<RedactedTrace> {
+    let (redactor, shutdown) = (Arc::clone(redactor), shutdown.clone());
+    pool::map_outcomes(traces, move |trace: Trace| {
+        if shutdown.is_grace_ended() {
             return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Redact));
         }
         let (id, uri) = (trace.trace_id.clone(), trace.source.uri.clone());
         let rejected = |kind, reason| Rejection::of_trace(&id, &uri, Stage::Redact, kind, reason);
-        let redacted = pool::guarded(|| redactor.trace(trace, Deadline::after(timeout)));
-        redacted.map_err(|defect| rejected(Kind::Internal, defect))?.map_err(|TimedOut(budget)| {
+        let redacted = pool::catch_panic(|| redactor.trace(trace, Deadline::after(timeout)));
+        redacted.map_err(|defect| rejected(RejectionKind::Internal, defect))?.map_err(|TimedOut(budget)| {
             let reason =
                 format!("the redaction took longer than the trace's budget of {} s; --trace-timeout raises it", budget.as_secs_f64());
-            rejected(Kind::TimedOut, reason)
+            rejected(RejectionKind::TimedOut, reason)
         })
     })
 }
 
 /// What an analyzer writes is untrusted too; a draft that cannot be proven clean is rejected.
-pub fn drafts(drafts: OutcomeStream<UnprovenDraft>, redactor: &Arc<Redactor>) -> OutcomeStream<Draft> {
+pub fn drafts(drafts: OutcomeStream<UnprovenDraft>, redactor: &Arc<Redactor>) -> OutcomeStream<Permitted<Draft>> {
     let redactor = Arc::clone(redactor);
-    pool::stage(drafts, move |draft: UnprovenDraft| redactor.prove(draft))
+    pool::map_outcomes(drafts, move |draft: UnprovenDraft| redactor.prove(draft))
 }
 
 /// And so is every error text.
@@ -365,7 +371,7 @@ pub fn reasons<T: Send + 'static>(items: OutcomeStream<T>, redactor: &Arc<Redact
         .map(move |item| {
             item.map_err(|mut rejection| {
                 // What is said of an interrupted trace is the same for all, and no text of it.
-                if rejection.kind != Kind::Interrupted {
+                if rejection.kind != RejectionKind::Interrupted {
                     rejection.reason = redactor.reason(&rejection.reason, &rejection.source_uri);
                 }
                 if last.0 != rejection.source_uri {
@@ -380,7 +386,7 @@ pub fn reasons<T: Send + 'static>(items: OutcomeStream<T>, redactor: &Arc<Redact
 }
 
 /// A stored text with `<kind>` instead of what is found in it; for `audit`, which has no key.
-pub fn without_values(text: &str, own: &Own) -> String {
+pub fn without_values(text: &str, own: &CustomDetectors) -> String {
     if ids::is_opaque(text) {
         return text.to_owned();
     }
@@ -396,7 +402,7 @@ pub fn without_values(text: &str, own: &Own) -> String {
 }
 
 /// What is found in one stored text; for `audit`, which has no key.
-pub fn kinds_in(text: &str, own: &Own) -> Vec<&'static str> {
+pub fn kinds_in(text: &str, own: &CustomDetectors) -> Vec<&'static str> {
     if ids::is_opaque(text) { Vec::new() } else { detect::kinds_left_in(text, own) }
 }
 
@@ -504,14 +510,14 @@ mod tests {
         let redactor = redactor();
         let trace =
             redactor.trace(trace_of(&["user Zyrqel Vantroba <z.vantroba@mail.example> has password walnutHarbor675"]), soon()).unwrap();
-        let clean = redactor.prove(trace.unproven(draft("The login failed for <PERSON:1a2b3c>.")));
+        let clean = redactor.prove(trace.unproven(draft("The login failed for <PERSON:1a2b3c>."), ConcurrencyPermit::default()));
         assert!(clean.is_ok(), "{clean:?}");
-        let leaking = redactor.prove(trace.unproven(draft("It failed for walnutHarbor675, twice.")));
+        let leaking = redactor.prove(trace.unproven(draft("It failed for walnutHarbor675, twice."), ConcurrencyPermit::default()));
         let rejection = leaking.unwrap_err();
-        assert_eq!((rejection.stage, rejection.kind), (Stage::Redact, Kind::SensitiveText));
+        assert_eq!((rejection.stage, rejection.kind), (Stage::Redact, RejectionKind::SensitiveText));
         assert!(!rejection.reason.contains("walnut"), "{}", rejection.reason);
         let named = Draft { service: Some("box of walnutHarbor675".into()), ..draft("It failed.") };
-        assert_eq!(redactor.prove(trace.unproven(named)).unwrap_err().kind, Kind::SensitiveText);
+        assert_eq!(redactor.prove(trace.unproven(named, ConcurrencyPermit::default())).unwrap_err().kind, RejectionKind::SensitiveText);
     }
 
     #[test]
@@ -525,7 +531,7 @@ mod tests {
             ..draft.evidence[0].clone()
         });
         assert!(excerpts > 0);
-        let draft = redactor().without_excerpts().prove(trace.unproven(draft)).unwrap();
+        let draft = redactor().without_excerpts().prove(trace.unproven(draft, ConcurrencyPermit::default())).unwrap().item;
         assert!(draft.evidence.iter().all(|evidence| evidence.excerpt.is_none()), "{:?}", draft.evidence);
         assert!(draft.evidence.iter().any(|evidence| evidence.signal.as_deref() == Some("http_status=429")));
     }
@@ -575,7 +581,10 @@ mod tests {
                 let text = redacted(&format!("x {open} {value} {close}, {open}{value}{close}"));
                 assert!(!text.contains(value), "{text}");
                 assert_eq!(redacted(&text), text);
-                assert!(!detect::kinds_left_in(&format!("{open}{value}{close}"), &Own::default()).is_empty(), "{open}{value}{close}");
+                assert!(
+                    !detect::kinds_left_in(&format!("{open}{value}{close}"), &CustomDetectors::default()).is_empty(),
+                    "{open}{value}{close}"
+                );
             }
         }
     }
@@ -656,7 +665,7 @@ mod tests {
         let proven = |change: fn(&mut Draft)| {
             let mut draft = Draft::sample("harmless");
             change(&mut draft);
-            redactor().prove(trace.unproven(draft))
+            redactor().prove(trace.unproven(draft, ConcurrencyPermit::default()))
         };
         assert!(proven(|_| {}).is_ok());
         for change in [
@@ -666,10 +675,10 @@ mod tests {
             |draft| draft.service = Some("<IBAN:DE89370400440532013000>".into()),
             |draft| draft.environment = Some("of Vantroba".into()),
         ] {
-            assert_eq!(proven(change).unwrap_err().kind, Kind::SensitiveText);
+            assert_eq!(proven(change).unwrap_err().kind, RejectionKind::SensitiveText);
         }
         // What a server says is redacted and cut.
-        let draft = proven(|draft| draft.model = format!("model of ada@example.com {}", "x".repeat(500))).unwrap();
+        let draft = proven(|draft| draft.model = format!("model of ada@example.com {}", "x".repeat(500))).unwrap().item;
         assert!(draft.model.contains("<EMAIL:") && draft.model.chars().count() == MODEL_NAME_CHARS_MAX, "{}", draft.model);
     }
 

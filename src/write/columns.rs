@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
 use super::upsert::bucket;
-use crate::model::{Answered, ExitReason, PatternRow, Rejection, RunSummary};
+use crate::model::{ExitReason, PaidAnswer, PatternRow, Rejection, RunSummary};
 
 fn text(name: &str, nullable: bool) -> Field {
     Field::new(name, DataType::Utf8, nullable)
@@ -197,7 +197,7 @@ fn evidence(rows: &[PatternRow]) -> ArrayRef {
 /// touches one bucket.
 pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<RecordBatch, ArrowError> {
     let now = chrono::Utc::now().timestamp_micros();
-    let answered = |of: fn(&Answered) -> &str| optional_texts(rows.iter().map(|row| row.answered.as_deref().map(of)));
+    let answered = |of: fn(&PaidAnswer) -> &str| optional_texts(rows.iter().map(|row| row.paid_answer.as_deref().map(of)));
     let columns = vec![
         texts(rows.iter().map(|row| row.trace_ref.as_str())),
         texts(rows.iter().map(|row| row.stage.as_str())),

@@ -17,7 +17,7 @@ use super::table_writer::{Incoming, columns_of};
 use super::upsert::{self, Extent, LookedAt, Mark, Superseded};
 use super::{LabelCount, Tables, WriteError, wrong};
 use crate::limits::REQUESTS_IN_FLIGHT_MAX;
-use crate::model::text_key;
+use crate::model::key_hash;
 use crate::store::Object;
 
 /// Ends the commit that a dead run began, if it began one; says whether. Others may be doing the same.
@@ -126,7 +126,7 @@ async fn keys_of_file(name: TableName, file: &StagedFile, object: &Arc<Object>) 
     let (mut dropped, mut smaller) = (numbers(&file.dropped), numbers(&file.smaller));
     let mut row = 0;
     upsert::each_key(name, object, |found| {
-        let key = text_key(found.reference);
+        let key = key_hash(found.reference);
         if dropped.next_if_eq(&row).is_some() {
         } else if smaller.next_if_eq(&row).is_some() {
             keys.smaller.push(key);
@@ -168,7 +168,7 @@ impl KeptFuller {
             let Some(stored) = labels.get_mut(label) else { continue };
             stored.count = stored.count.saturating_sub(*count);
             stored.confidence_sum -= confidence_sum;
-            if self.keys.contains(&text_key(&stored.trace_id))
+            if self.keys.contains(&key_hash(&stored.trace_id))
                 && let Some((title, trace_id)) = self.examples.get(label)
             {
                 (stored.title, stored.trace_id) = (title.clone(), trace_id.clone());
@@ -231,7 +231,7 @@ impl KeptFuller {
                     continue;
                 }
                 let label = format!("{}/{}", categories.value(index), factors.value(index));
-                if self.keys.contains(&text_key(ids.value(index))) {
+                if self.keys.contains(&key_hash(ids.value(index))) {
                     let counted = self.labels.entry(label).or_default();
                     counted.0 += 1;
                     counted.1 += confidences.map_or(0.0, |column| column.value(index));
@@ -254,7 +254,8 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::model::{Draft, Kind, Rejection, RunSummary, Source, Stage, Stop};
+    use crate::model::{Draft, Rejection, RejectionKind, RunSummary, Source, Stage};
+    use crate::runtime::Shutdown;
     use crate::validate::{self, PatternSchema};
     use crate::write::{LastCommit, WriteOptions, Writer};
 
@@ -280,19 +281,19 @@ mod tests {
         async fn written(&self, output: &Url) -> (Writer, RunSummary) {
             let drafts = self.traces.iter().map(|(id, spans, source)| {
                 let source = Source { uri: (*source).to_owned() };
-                Ok(Draft { trace_id: id.clone(), spans_total: *spans, spans_seen: *spans, source, ..Draft::sample("It failed.") })
+                Ok(Draft { trace_id: id.clone(), spans_total: *spans, spans_seen: *spans, source, ..Draft::sample("It failed.") }.into())
             });
             let broken = self.broken.iter().map(|place| {
                 let uri = place.split('#').next().unwrap();
-                Err(Rejection::at_place(place, uri, Stage::Parse, Kind::MalformedJson, "broken"))
+                Err(Rejection::at_place(place, uri, Stage::Parse, RejectionKind::MalformedJson, "broken"))
             });
             let items: Vec<_> = drafts.chain(broken).collect();
             let options = WriteOptions { job: self.job.into(), fresh: false, commit_every: None, reuse: None };
             let mut writer = Writer::begin(output, self.id, options, Arc::default()).await.unwrap();
-            let mut summary = RunSummary::begun(self.id.into(), self.job.into(), "2026-11-25T09:00:00Z".into(), "");
+            let mut summary = RunSummary::started(self.id.into(), self.job.into(), "2026-11-25T09:00:00Z".into(), "");
             summary.received = items.len() as u64;
             let outcomes = validate::patterns(futures::stream::iter(items).boxed(), PatternSchema::new(self.id).unwrap());
-            writer.outcomes(outcomes, &mut summary, &Stop::default()).await.unwrap();
+            writer.outcomes(outcomes, &mut summary, &Shutdown::default()).await.unwrap();
             (writer, summary)
         }
 
@@ -480,10 +481,10 @@ mod tests {
         let (_folder, output) = place();
         Run { id: "whole", job: "a", traces: traces(0..1, 7, "hour=09"), ..Run::default() }.run(&output).await;
         let (mut writer, mut summary) = Run { id: "failed", job: "b", ..Run::default() }.written(&output).await;
-        let rejection = Rejection::of_trace("t0", "hour=10", Stage::Analyze, Kind::TimedOut, "too long");
+        let rejection = Rejection::of_trace("t0", "hour=10", Stage::Analyze, RejectionKind::TimedOut, "too long");
         let outcomes = futures::stream::iter([Err(rejection)]).boxed();
         summary.received = 1;
-        writer.outcomes(outcomes, &mut summary, &Stop::default()).await.unwrap();
+        writer.outcomes(outcomes, &mut summary, &Shutdown::default()).await.unwrap();
         writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
         assert_eq!(rows(&output, TableName::Errors, ["trace_ref", "kind"]).await.len(), 1);
         let later = Run { id: "later", job: "b", traces: traces(0..1, 1, "hour=10"), ..Run::default() }.run(&output).await;
@@ -495,7 +496,7 @@ mod tests {
     async fn what_is_finished_is_committed_at_once_when_a_stop_is_requested() {
         let (_folder, output) = place();
         let (mut writer, mut summary) = Run { id: "stopped", job: "a", ..Run::default() }.written(&output).await;
-        let drafts = (0..3).map(|number| Ok(Draft { trace_id: format!("t{number}"), ..Draft::sample("It failed.") }));
+        let drafts = (0..3).map(|number| Ok(Draft { trace_id: format!("t{number}"), ..Draft::sample("It failed.") }.into()));
         let patterns = validate::patterns(futures::stream::iter(drafts).boxed(), PatternSchema::new("stopped").unwrap());
         let tables = output.clone();
         // Comes only once something is visible.
@@ -505,11 +506,11 @@ mod tests {
             }
             Err(Rejection::interrupted("t3", "a", Stage::Parse))
         });
-        let stop = Stop::default();
-        let asked = stop.clone();
+        let shutdown = Shutdown::default();
+        let asked = shutdown.clone();
         let patterns = patterns.inspect(move |_| asked.requested().cancel()).chain(interrupted).boxed();
         summary.received = 4;
-        writer.outcomes(patterns, &mut summary, &stop).await.unwrap();
+        writer.outcomes(patterns, &mut summary, &shutdown).await.unwrap();
         writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
         assert_eq!((summary.stored, summary.processing_errors), (3, 1));
         assert_eq!(rows(&output, TableName::Errors, ["trace_ref", "kind"]).await, pairs([("t3", "interrupted")]));
@@ -526,7 +527,7 @@ mod tests {
         writer.commit_staged(None).await.unwrap();
         let places = async || rows(&output, TableName::Errors, ["trace_ref", "run_id"]).await;
         assert_eq!(places().await, pairs([("a#L1", "first"), ("a#L2", "second"), ("a#L3", "second"), ("b#L1", "first")]));
-        writer.commit(&mut summary, [text_key("a")].into(), &|_| None).await.unwrap();
+        writer.commit(&mut summary, [key_hash("a")].into(), &|_| None).await.unwrap();
         assert_eq!(places().await, pairs([("a#L2", "second"), ("a#L3", "second"), ("b#L1", "first")]));
     }
 }

@@ -40,8 +40,8 @@ pub use self::table::{AsOf, TableName, open_existing, said};
 use self::unsaved::Unsaved;
 use self::upsert::Extent;
 use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX, STOPPING};
-use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, Stop, UnusableAnswer};
-use crate::pool;
+use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, UnusableAnswer};
+use crate::runtime::{Shutdown, pool};
 use crate::validate::Pattern;
 
 /// Why the tables could not be written. Nothing of the run is visible then, or all of it will be.
@@ -297,12 +297,17 @@ impl Writer {
         Arc::clone(&self.finished)
     }
 
-    /// Takes every outcome, counts it in `summary`, and stages its row. When a stop is requested, what is finished is committed at once, because
+    /// Takes every outcome, counts it in `summary`, and stages its row. When a shutdown is requested, what is finished is committed at once, because
     /// the run may not come to its end; then the others have [`STOPPING`] until the stop is over.
     ///
     /// # Errors
     /// [`WriteError`] where the store refuses; what is finished stays for the next run.
-    pub async fn outcomes(&mut self, outcomes: OutcomeStream<Pattern>, summary: &mut RunSummary, stop: &Stop) -> Result<(), WriteError> {
+    pub async fn outcomes(
+        &mut self,
+        outcomes: OutcomeStream<Pattern>,
+        summary: &mut RunSummary,
+        shutdown: &Shutdown,
+    ) -> Result<(), WriteError> {
         let mut outcomes = outcomes.fuse();
         let mut waiting = Waiting::default();
         let mut staged_at = Instant::now();
@@ -317,12 +322,12 @@ impl Writer {
                     None => break,
                 },
                 Some(staged) = self.in_flight.join_next(), if !self.in_flight.is_empty() => ended(staged)?,
-                () = stop.requested().cancelled(), if stopping_at.is_none() => {}
-                () = tokio::time::sleep(interval), if !stop.is_over() => {}
+                () = shutdown.requested().cancelled(), if stopping_at.is_none() => {}
+                () = tokio::time::sleep(interval), if !shutdown.is_grace_ended() => {}
             }
-            let commits_now = stop.is_requested() && stopping_at.is_none();
+            let commits_now = shutdown.is_requested() && stopping_at.is_none();
             if stopping_at.is_some_and(|since| since.elapsed() >= STOPPING) {
-                stop.over().cancel();
+                shutdown.grace_ended().cancel();
             }
             if waiting.patterns.is_paid() {
                 self.stage_paid(&mut waiting, &mut outcomes, summary).await?;
@@ -535,7 +540,7 @@ impl Writer {
 
 /// How the staging of some rows ended.
 fn ended(staged: Result<Result<(), WriteError>, JoinError>) -> Result<(), WriteError> {
-    pool::joined(staged).unwrap_or(Err(WriteError::Stopped))
+    pool::join_result(staged).unwrap_or(Err(WriteError::Stopped))
 }
 
 /// Ends the commits that dead runs began, and gives those of this job, whose work can be taken up.
@@ -612,7 +617,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::model::{Draft, Slot};
+    use crate::model::Draft;
+    use crate::runtime::{ConcurrencyPermit, Permitted};
     use crate::validate::{self, PatternSchema};
 
     /// Notes how many files of patterns are staged when it is given back.
@@ -637,15 +643,16 @@ mod tests {
         let drafts: Vec<_> = (0..6)
             .map(|number| {
                 let place = Place { output: output.path().to_owned(), staged: Arc::clone(&staged) };
-                Ok(Draft { trace_id: format!("t{number}"), slot: Slot::holding(place), ..Draft::sample("It failed.") })
+                let item = Draft { trace_id: format!("t{number}"), ..Draft::sample("It failed.") };
+                Ok(Permitted { item, permit: ConcurrencyPermit::holding(place) })
             })
             .collect();
         let patterns = validate::patterns(futures::stream::iter(drafts).boxed(), PatternSchema::new("a-run").unwrap());
         let location = crate::store::table_url(output.path().to_str().unwrap()).unwrap();
         let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None };
         let mut writer = Writer::begin(&location, "a-run", options, Arc::default()).await.unwrap();
-        let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
-        writer.outcomes(patterns, &mut summary, &Stop::default()).await.unwrap();
+        let mut summary = RunSummary::started("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
+        writer.outcomes(patterns, &mut summary, &Shutdown::default()).await.unwrap();
         let staged = staged.lock().unwrap();
         assert!(staged.len() == 6 && staged.iter().all(|files| *files > 0), "{staged:?}");
     }
@@ -663,24 +670,24 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_that_could_not_be_used_is_known_after_a_commit_and_after_a_kill() {
-        use crate::model::{Answered, Kind, Stage};
+        use crate::model::{PaidAnswer, RejectionKind, Stage};
         for killed in [true, false] {
             let folder = tempfile::tempdir().unwrap();
             let output = Url::from_directory_path(folder.path()).unwrap();
             let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: None };
             let mut writer = Writer::begin(&output, "a-run", options, Arc::default()).await.unwrap();
-            let answered = Answered { content_digest: "content".into(), settings_digest: "settings".into() };
-            let rejection = Rejection::of_trace("t1", "a.jsonl", Stage::Analyze, Kind::AnswerOffSchema, "title must be a string");
-            let rejection = Rejection { answered: Some(Box::new(answered)), ..rejection };
-            let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
+            let answered = PaidAnswer { content_digest: "content".into(), settings_digest: "settings".into() };
+            let rejection = Rejection::of_trace("t1", "a.jsonl", Stage::Analyze, RejectionKind::AnswerOffSchema, "title must be a string");
+            let rejection = Rejection { paid_answer: Some(Box::new(answered)), ..rejection };
+            let mut summary = RunSummary::started("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
             summary.received = 1;
-            writer.outcomes(futures::stream::iter([Err(rejection)]).boxed(), &mut summary, &Stop::default()).await.unwrap();
+            writer.outcomes(futures::stream::iter([Err(rejection)]).boxed(), &mut summary, &Shutdown::default()).await.unwrap();
             if killed {
                 writer.staging.die("a-job").await;
             } else {
                 writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
             }
-            let wanted = Some(UnusableAnswer { kind: Kind::AnswerOffSchema, reason: "title must be a string".into() });
+            let wanted = Some(UnusableAnswer { kind: RejectionKind::AnswerOffSchema, reason: "title must be a string".into() });
             if !killed {
                 assert_eq!(unusable(&output, "b-run", Some("other settings")).await, None);
             }
@@ -693,12 +700,12 @@ mod tests {
         let output = tempfile::tempdir().unwrap();
         let staged = Arc::new(Mutex::new(Vec::new()));
         let place = Place { output: output.path().to_owned(), staged: Arc::clone(&staged) };
-        let draft = Draft { slot: Slot::holding(place), ..Draft::sample("It failed.") };
+        let draft = Permitted { item: Draft::sample("It failed."), permit: ConcurrencyPermit::holding(place) };
         let mut patterns = validate::patterns(futures::stream::iter([Ok(draft)]).boxed(), PatternSchema::new("a-run").unwrap());
         let location = crate::store::table_url(output.path().to_str().unwrap()).unwrap();
         let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None };
         let mut writer = Writer::begin(&location, "a-run", options, Arc::default()).await.unwrap();
-        let mut summary = RunSummary::begun("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
+        let mut summary = RunSummary::started("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
         let mut waiting = Waiting::default();
         writer.take(patterns.next().await.unwrap(), &mut waiting, &mut summary);
         // As after an interval or before a commit, and not because somebody paid.

@@ -30,7 +30,7 @@ use super::stored::UnusableAnswers;
 use super::table::TableName;
 use super::table_writer::columns_of;
 use crate::limits::{HEARTBEAT, REQUESTS_IN_FLIGHT_MAX};
-use crate::model::{UnusableAnswer, text_key};
+use crate::model::{UnusableAnswer, key_hash};
 use crate::store::{self, Object, ObjectReader, StoreError};
 
 /// The folder below an output location.
@@ -547,7 +547,7 @@ impl TakenUp {
 
     /// Whether the pattern of a trace is there already. What is asked for is committed with the run. `digest` is that of the redacted trace.
     pub(super) fn has(&self, trace_id: &str, digest: &str) -> bool {
-        let Some(found) = self.rows.get(&text_key(trace_id)).filter(|row| row.content == text_key(digest)) else { return false };
+        let Some(found) = self.rows.get(&key_hash(trace_id)).filter(|row| row.content == key_hash(digest)) else { return false };
         let Some(used) = self.files.get(found.file).and_then(|file| file.used.get(found.row)) else { return false };
         if !used.swap(true, Ordering::Relaxed) {
             let label = self.labels.get(found.label).map_or("", |(label, _)| label);
@@ -584,14 +584,14 @@ impl TakenUp {
             for index in 0..batch.num_rows() {
                 let (label, count) = self.label(&format!("{}/{}", categories.value(index), factors.value(index)));
                 let taken = TakenRow {
-                    content: text_key(digests.value(index)),
+                    content: key_hash(digests.value(index)),
                     confidence: confidences.map_or(0.0, |column| column.value(index)),
                     label,
                     file,
                     row,
                     title: (count <= TITLES_KEPT).then(|| titles.value(index).into()),
                 };
-                self.rows.insert(text_key(ids.value(index)), taken);
+                self.rows.insert(key_hash(ids.value(index)), taken);
                 row += 1;
             }
         }

@@ -11,7 +11,7 @@ use futures::StreamExt;
 use super::table::{Table, TableName};
 use super::upsert::{self, Extent};
 use crate::limits::FILES_LOOKED_AT_MAX;
-use crate::model::{Kind, UnusableAnswer, text_key};
+use crate::model::{RejectionKind, UnusableAnswer, key_hash};
 use crate::store::Object;
 
 /// See the module. Holds 48 bytes for each pattern of the table.
@@ -44,7 +44,7 @@ impl Stored {
         }
         for object in upsert::objects(errors).await? {
             upsert::each_key(TableName::Errors, &object, |row| {
-                found.failed.insert(text_key(row.reference));
+                found.failed.insert(key_hash(row.reference));
             })
             .await?;
             found.unusable.add(&object, Some(settings_digest)).await?;
@@ -63,7 +63,7 @@ impl Stored {
 
     /// Whether the pattern of a trace is there, or one of a fuller piece of it; then it is counted as unchanged.
     pub(super) fn has(&self, trace_id: &str, digest: &str, extent: Extent) -> bool {
-        let trace = text_key(trace_id);
+        let trace = key_hash(trace_id);
         let is_same = self.patterns.contains(&key(trace_id, digest));
         let is_fuller = !is_same && self.extents.get(&trace).is_some_and(|stored| !extent.replaces(*stored));
         if is_same || is_fuller {
@@ -103,7 +103,7 @@ impl UnusableAnswers {
         upsert::each_row(errors, &COLUMNS, |row| {
             if let [Some(trace_id), Some(content), Some(settings), Some(kind), Some(reason)] = row
                 && settings_digest.is_none_or(|wanted| wanted == *settings)
-                && let Some(kind) = Kind::of_answer(kind)
+                && let Some(kind) = RejectionKind::unusable_answer_named(kind)
             {
                 self.0.insert(key(trace_id, content), UnusableAnswer { kind, reason: (*reason).to_owned() });
             }
@@ -133,11 +133,11 @@ async fn of_file(object: Arc<Object>, settings_digest: &str) -> DeltaResult<(Vec
         }
     })
     .await?;
-    upsert::each_key(TableName::Patterns, &object, |row| extents.extend(row.extent().map(|extent| (text_key(row.reference), extent))))
+    upsert::each_key(TableName::Patterns, &object, |row| extents.extend(row.extent().map(|extent| (key_hash(row.reference), extent))))
         .await?;
     Ok((patterns, extents))
 }
 
 fn key(trace_id: &str, digest: &str) -> u128 {
-    text_key(&format!("{digest}\n{trace_id}"))
+    key_hash(&format!("{digest}\n{trace_id}"))
 }

@@ -22,7 +22,7 @@ use super::staging::StagedFile;
 use super::table::{Table, TableName};
 use super::upsert;
 use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES, REQUESTS_IN_FLIGHT_MAX};
-use crate::model::text_key;
+use crate::model::key_hash;
 use crate::store::{Object, ObjectReader};
 
 /// The bucket of a data file; `runs` has none.
@@ -71,7 +71,7 @@ async fn without(name: TableName, object: &Arc<Object>, kept: Option<Vec<bool>>,
     let mut stays = Vec::new();
     upsert::each_key(name, object, |row| {
         let kept = kept.as_ref().is_none_or(|kept| kept.get(stays.len()).copied().unwrap_or(false));
-        stays.push(kept && !left_out.contains(&text_key(row.reference)));
+        stays.push(kept && !left_out.contains(&key_hash(row.reference)));
     })
     .await?;
     Ok(stays)

@@ -28,8 +28,8 @@ use crate::limits::{
     COMMIT_ATTEMPTS_MAX, COMMIT_FAILURES_MAX, DATA_FILE_BYTES, FILES_LOOKED_AT_MAX, REWRITES_IN_FLIGHT_MAX, SMALL_FILE_BYTES,
     SMALL_FILES_MAX,
 };
-use crate::model::text_key;
-use crate::pool;
+use crate::model::key_hash;
+use crate::runtime::pool;
 use crate::store::Object;
 
 /// How much of a trace a pattern was made of, and from where.
@@ -46,7 +46,7 @@ impl Extent {
 
     pub(super) fn new(spans: u64, source_uri: &str) -> Self {
         // The lower half of a hash that is even in all its bits.
-        let source = u64::try_from(text_key(source_uri) & u128::from(u64::MAX)).unwrap_or(0);
+        let source = u64::try_from(key_hash(source_uri) & u128::from(u64::MAX)).unwrap_or(0);
         Self { spans, source }
     }
 
@@ -100,7 +100,7 @@ impl Mark {
 
 /// The bucket of a trace id or reference: stable, and even whatever ids look like.
 pub(super) fn bucket(text: &str, buckets: i32) -> i32 {
-    bucket_of_key(text_key(text), buckets)
+    bucket_of_key(key_hash(text), buckets)
 }
 
 fn bucket_of_key(key: u128, buckets: i32) -> i32 {
@@ -314,7 +314,7 @@ async fn rewrites(
     let mut tasks = JoinSet::new();
     let (mut all, mut fuller) = (Changes::default(), HashSet::new());
     let mut take = |rewritten: Result<DeltaResult<Rewritten>, JoinError>, looked_at: &mut LookedAt| -> DeltaResult<()> {
-        let rewritten = pool::joined(rewritten).ok_or_else(stopped)??;
+        let rewritten = pool::join_result(rewritten).ok_or_else(stopped)??;
         all.removed.extend(rewritten.changes.removed);
         all.added.extend(rewritten.changes.added);
         for (path, keys) in rewritten.looked_at {
@@ -445,7 +445,7 @@ async fn look_at(table: &Table, file: &LogicalFileView, superseded: &Superseded,
     let name = table.name;
     let (mut kept, mut fuller) = (Vec::new(), Vec::new());
     let looked = each_key(name, &object, |row| {
-        let key = text_key(row.reference);
+        let key = key_hash(row.reference);
         let stays = match superseded.keys.get(&key) {
             Some(new) if name == TableName::Patterns => {
                 let stays = row.extent().is_some_and(|stored| !new.replaces(stored));
@@ -500,7 +500,7 @@ impl KeyRow<'_> {
     fn is_of(&self, superseded: &Superseded) -> bool {
         self.source.is_some_and(|uri| {
             let is_place = self.reference.strip_prefix(uri).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'));
-            is_place && self.run_id != Some(&superseded.run_id) && superseded.objects.contains(&text_key(uri))
+            is_place && self.run_id != Some(&superseded.run_id) && superseded.objects.contains(&key_hash(uri))
         })
     }
 }
@@ -552,7 +552,7 @@ mod tests {
 
     async fn row(trace_id: &str, summary: &str) -> PatternRow {
         let draft = crate::model::Draft { trace_id: trace_id.to_owned(), ..crate::model::Draft::sample(summary) };
-        let stream = futures::stream::iter([Ok(draft)]).boxed();
+        let stream = futures::stream::iter([Ok(draft.into())]).boxed();
         crate::validate::patterns(stream, PatternSchema::new("a-run").unwrap()).next().await.unwrap().unwrap().into_row()
     }
 
@@ -563,7 +563,7 @@ mod tests {
 
     /// Stages rows, and gives what a run knows of them.
     async fn staged(table: &Table, rows: Vec<PatternRow>) -> (Arc<Superseded>, Arc<Object>) {
-        let keys = rows.iter().map(|row| (text_key(&row.trace_id), Extent::new(row.spans_total, &row.source_uri))).collect();
+        let keys = rows.iter().map(|row| (key_hash(&row.trace_id), Extent::new(row.spans_total, &row.source_uri))).collect();
         let staged = table.delta.object_store();
         let path = Path::from(format!("staged-{}.parquet", uuid::Uuid::now_v7()));
         let bytes = encode_patterns(rows, table.buckets()).unwrap();

@@ -4,22 +4,23 @@ use std::fs;
 use std::path::Path;
 
 /// `(module, modules of the crate that it may name)`.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("model", &["limits", "schemas", "model"]),
+    ("runtime", &["model", "limits", "runtime"]),
     ("store", &["limits", "store"]),
-    ("read", &["model", "limits", "store", "read"]),
-    ("parse", &["model", "limits", "store", "read", "pool", "parse"]),
-    ("redact", &["model", "limits", "pool", "redact", "text_file"]),
-    ("analyze", &["model", "limits", "pool", "redact", "analyze"]),
-    ("validate", &["model", "limits", "pool", "schemas", "validate"]),
-    ("write", &["model", "limits", "pool", "store", "validate", "write"]),
+    ("read", &["model", "limits", "runtime", "store", "read"]),
+    ("parse", &["model", "limits", "store", "read", "runtime", "parse"]),
+    ("redact", &["model", "limits", "runtime", "redact", "text_file"]),
+    ("analyze", &["model", "limits", "runtime", "redact", "analyze"]),
+    ("validate", &["model", "limits", "runtime", "schemas", "validate"]),
+    ("write", &["model", "limits", "runtime", "store", "validate", "write"]),
     ("query", &["limits", "store", "write", "query"]),
     ("audit", &["query", "redact"]),
-    ("select", &["model", "analyze", "pool", "redact"]),
-    ("spans", &["model", "limits", "store", "read", "parse", "redact"]),
-    ("inspect", &["model", "limits", "store", "read", "parse", "redact", "pipeline"]),
-    ("eval", &["model", "limits", "analyze", "config", "pipeline", "eval"]),
-    ("plan", &["model", "analyze", "config", "pipeline", "pool", "store", "write"]),
+    ("select", &["model", "analyze", "runtime", "redact"]),
+    ("spans", &["model", "limits", "runtime", "store", "read", "parse", "redact"]),
+    ("inspect", &["model", "limits", "runtime", "store", "read", "parse", "redact", "pipeline"]),
+    ("eval", &["model", "limits", "runtime", "analyze", "config", "pipeline", "eval"]),
+    ("plan", &["model", "analyze", "config", "pipeline", "runtime", "store", "write"]),
     ("config", &["limits", "analyze", "select", "config", "text_file"]),
 ];
 

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::Embedded;
 use super::rules::{Entry, File, RuleError};
-use crate::analyze::Deadline;
 use crate::model::{Document, Message, Span, SpanKind, Status, ToolCall, ToolUse, Trace};
+use crate::runtime::Deadline;
 
 /// A sample that a rule must win, or must not: one step of a run, or a dialogue.
 #[derive(Clone, Deserialize)]

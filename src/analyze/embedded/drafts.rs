@@ -11,7 +11,7 @@ use super::signals::{Signal, error_type};
 use super::tree::SpanTree;
 use super::{RULES_VERSION, Suspicion};
 use crate::limits::EVIDENCE_MAX;
-use crate::model::{Annotation, Draft, Evidence, EvidenceKind, Label, Slot, Span, Trace, excerpt_around, hex, last_segment};
+use crate::model::{Annotation, Draft, Evidence, EvidenceKind, Label, Span, Trace, excerpt_around, hex, last_segment};
 
 /// Characters of a name that is quoted in a sentence: names are the trace's, and may be of any length.
 const NAME_CHARS_MAX: usize = 60;
@@ -282,7 +282,6 @@ fn draft_of(trace: &Trace, label: Label, span: Option<&Span>, error_type: Option
         source: trace.source.clone(),
         content_digest: trace.digest(),
         settings_digest: None,
-        slot: Slot::default(),
     }
 }
 

@@ -9,9 +9,9 @@ use regex::Regex;
 use super::recovery::mark_recovered;
 use super::signals::{self, Signal, expression};
 use super::tree::SpanTree;
-use crate::analyze::{Deadline, TimedOut};
 use crate::limits::EXCEPTIONS_READ_MAX;
 use crate::model::{Message, Span, SpanKind, Trace};
+use crate::runtime::{Deadline, TimedOut};
 
 /// How an incident shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -30,10 +30,11 @@ use self::root::Root;
 pub use self::rules::RuleError;
 use self::rules::{Catalogue, Rule};
 use self::tree::SpanTree;
-use super::{AnalyzeError, Analyzer, Deadline, TimedOut};
+use super::{AnalyzeError, Analyzer};
 use crate::model::{Annotation, Draft, Evidence, Label, Message, Span, SpanKind, Status, ToolUse, Trace};
-use crate::pool;
 use crate::redact::RedactedTrace;
+use crate::runtime::pool;
+use crate::runtime::{Deadline, TimedOut};
 
 /// Version of the catalogue, in the `model` column.
 pub(crate) const RULES_VERSION: &str = "rules-2";
@@ -356,7 +357,7 @@ impl Analyzer for Embedded {
 
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError> {
         let this = self.clone();
-        match pool::run(move || pool::guarded(|| this.draft_of(&trace, deadline))).await {
+        match pool::run(move || pool::catch_panic(|| this.draft_of(&trace, deadline))).await {
             Ok(Ok(draft)) => Ok(draft),
             Ok(Err(TimedOut(budget))) => Err(AnalyzeError::TimedOut(budget)),
             Err(defect) => Err(AnalyzeError::Defect(defect)),

@@ -9,8 +9,8 @@ use regex::Regex;
 use super::incidents::{Incident, IncidentKind};
 use super::signals::{self, expression};
 use super::tree::SpanTree;
-use crate::analyze::{Deadline, TimedOut};
 use crate::model::{Span, SpanKind, Trace};
+use crate::runtime::{Deadline, TimedOut};
 
 /// Sets `recovered` of every incident. The time it takes grows with the spans, however they are nested.
 ///

@@ -3,8 +3,8 @@
 use super::incidents::{Incident, IncidentKind};
 use super::rules::{Catalogue, Fit};
 use super::tree::SpanTree;
-use crate::analyze::{Deadline, TimedOut};
 use crate::model::Trace;
+use crate::runtime::{Deadline, TimedOut};
 
 /// The incident that decides, with the rule that names it.
 #[derive(Debug, Clone, Copy)]

@@ -11,10 +11,10 @@ use super::prompt::{GAP_END, GAP_START, INSTRUCTIONS, Prompt};
 use super::written::{Quotation, Written};
 use crate::analyze::embedded::{Findings, draft_about};
 use crate::analyze::evidence::{self, Grounding};
-use crate::analyze::{Deadline, TimedOut};
 use crate::limits::{EVIDENCE_MAX, EXCERPT_CHARS_MAX};
-use crate::model::{Draft, Evidence, EvidenceKind, Kind, Label, Trace, vocabulary};
+use crate::model::{Draft, Evidence, EvidenceKind, Label, RejectionKind, Trace, vocabulary};
 use crate::redact::RedactedTrace;
+use crate::runtime::{Deadline, TimedOut};
 
 /// The schema of an answer, with the labels of the vocabulary, as text: models write properties in its order.
 pub(super) fn schema() -> &'static RawValue {
@@ -31,7 +31,7 @@ pub(super) fn schema() -> &'static RawValue {
 /// Why an answer is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unusable {
-    pub(super) kind: Kind,
+    pub(super) kind: RejectionKind,
     /// For a person; quotes nothing of the answer.
     pub(super) reason: String,
     /// What the model is told, where asking again may help.
@@ -41,13 +41,13 @@ pub(super) struct Unusable {
 }
 
 impl Unusable {
-    fn new(kind: Kind, reason: impl Into<String>, complaint: Option<&str>) -> Self {
+    fn new(kind: RejectionKind, reason: impl Into<String>, complaint: Option<&str>) -> Self {
         Self { kind, reason: reason.into(), complaint: complaint.map(str::to_owned), grounding: Grounding::default() }
     }
 
     /// JSON of another shape than was asked for; `what` names the field.
     fn off_schema(what: &str) -> Self {
-        Self::new(Kind::AnswerOffSchema, format!("the model's answer is not of the shape that was asked for: {what}"), Some(what))
+        Self::new(RejectionKind::AnswerOffSchema, format!("the model's answer is not of the shape that was asked for: {what}"), Some(what))
     }
 }
 
@@ -82,7 +82,7 @@ fn claimed(reply: &Reply, prompt: &Prompt, trace: &RedactedTrace, findings: &Fin
     let written = written(reply)?;
     let label = Label::parse(written.label.trim()).map_err(|_| {
         Unusable::new(
-            Kind::AnswerOffSchema,
+            RejectionKind::AnswerOffSchema,
             "the model's answer is not of the shape that was asked for: label is outside the vocabulary",
             Some("the label is none of those that are listed, written as category/factor"),
         )
@@ -90,7 +90,7 @@ fn claimed(reply: &Reply, prompt: &Prompt, trace: &RedactedTrace, findings: &Fin
     let texts = [&written.title, &written.summary, &written.root_cause_hypothesis, &written.confidence_rationale];
     if texts.into_iter().chain(&written.actions).any(|text| repeats_instructions(text, prompt)) {
         return Err(Unusable::new(
-            Kind::AnswerOffSchema,
+            RejectionKind::AnswerOffSchema,
             "the model repeated its instructions, as a text of the trace may have told it to",
             Some("it repeated the instructions"),
         ));
@@ -131,14 +131,14 @@ fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Groundi
     }
     if label.is_healthy() && findings.plainly_failed {
         return Err(Unusable::new(
-            Kind::AnswerContradicted,
+            RejectionKind::AnswerContradicted,
             "the model found no failure, and the trace plainly shows one",
             Some("it says that nothing failed, although a step failed and no later step made up for it"),
         ));
     }
     if draft.evidence.is_empty() && !label.is_healthy() {
         return Err(Unusable::new(
-            Kind::AnswerUngrounded,
+            RejectionKind::AnswerUngrounded,
             "nothing that the model's answer rests on stands in the trace",
             Some("none of its excerpts stands in the trace; copy them from the trace character for character"),
         ));
@@ -171,34 +171,34 @@ fn written(reply: &Reply) -> Result<Written, Unusable> {
     let text = reply.text.trim();
     match &reply.end {
         End::Blocked(reason) => {
-            return Err(Unusable::new(Kind::AnswerBlocked, format!("the model's provider held the answer back: {reason}"), None));
+            return Err(Unusable::new(RejectionKind::AnswerBlocked, format!("the model's provider held the answer back: {reason}"), None));
         }
         _ if is_repetitive(text) => {
             return Err(Unusable::new(
-                Kind::AnswerRepetitive,
+                RejectionKind::AnswerRepetitive,
                 "the model repeated itself without end",
                 Some("it repeated itself without end"),
             ));
         }
         End::Truncated => {
             return Err(Unusable::new(
-                Kind::AnswerTruncated,
+                RejectionKind::AnswerTruncated,
                 "the model's answer was cut off; --output-tokens allows longer ones",
                 Some("it was too long; be brief"),
             ));
         }
         End::Other(reason) if text.is_empty() => {
-            return Err(Unusable::new(Kind::AnswerEmpty, format!("the model answered nothing: {reason}"), Some("it was empty")));
+            return Err(Unusable::new(RejectionKind::AnswerEmpty, format!("the model answered nothing: {reason}"), Some("it was empty")));
         }
         End::Finished | End::Other(_) => {}
     }
     if text.is_empty() {
-        return Err(Unusable::new(Kind::AnswerEmpty, "the model answered nothing", Some("it was empty")));
+        return Err(Unusable::new(RejectionKind::AnswerEmpty, "the model answered nothing", Some("it was empty")));
     }
     let value = json_in(text).map_err(|error| {
         let reason = if error.is_eof() { "ends in the middle" } else { "is none" };
         Unusable::new(
-            Kind::AnswerNotJson,
+            RejectionKind::AnswerNotJson,
             format!("the model was asked for JSON, and its answer {reason} (line {}, column {})", error.line(), error.column()),
             Some("it was no JSON; answer with one JSON object and nothing else"),
         )

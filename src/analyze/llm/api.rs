@@ -14,7 +14,7 @@ use super::manner::Manner;
 use super::prompt::Prompt;
 use super::said::Said;
 use crate::limits::{ANSWER_BYTES_MAX, ANSWER_BYTES_PARSED_AT_ONCE_MAX, TOKENS_COUNTED_MAX};
-use crate::pool;
+use crate::runtime::pool;
 
 /// Tokens that a provider counted, or that a request can take at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::super::{AnalyzeError, Deadline};
+use super::super::AnalyzeError;
 use super::answer::{self, Unusable};
 use super::api::{Broken, Question, Refusal, Reply, Usage};
 use super::limiter::Sent;
@@ -17,8 +17,9 @@ use super::manner::{self, Manner};
 use super::said::{self, Said};
 use super::{Llm, Work, prompt};
 use crate::limits::ANSWERS_USELESS_IN_A_ROW_MAX;
-use crate::model::{Draft, Kind};
-use crate::pool;
+use crate::model::{Draft, RejectionKind};
+use crate::runtime::Deadline;
+use crate::runtime::pool;
 
 /// What is kept of a trace's time to write down how it ended.
 const MARGIN: Duration = Duration::from_millis(100);
@@ -26,15 +27,15 @@ const MARGIN: Duration = Duration::from_millis(100);
 impl Llm {
     /// Asks, and asks once more where the answer is none and there is time.
     pub(super) async fn asked(&self, work: &mut Work) -> Result<Draft, AnalyzeError> {
-        let begun = work.deadline.left();
+        let begun = work.deadline.remaining();
         let reply = self.replied(work, None).await?;
-        let took = begun.saturating_sub(work.deadline.left());
+        let took = begun.saturating_sub(work.deadline.remaining());
         let mut answer = self.read(work, reply).await?;
         if let Err(unusable) = &answer
             && let Some(complaint) = unusable.complaint.clone()
             // A second answer will take about as long as the first.
             && self.breaker.repairs()
-            && work.deadline.left() > took + MARGIN
+            && work.deadline.remaining() > took + MARGIN
         {
             match self.replied(work, Some(complaint)).await {
                 Ok(reply) => answer = self.read(work, reply).await?,
@@ -62,7 +63,7 @@ impl Llm {
         let model = reply.model.as_deref().unwrap_or(self.api.model());
         let model = model.chars().filter(|c| !c.is_control()).take(100).collect();
         let deadline = work.deadline;
-        let read = pool::run(move || pool::guarded(|| answer::draft(&reply, &prompt, &trace, &findings, deadline))).await;
+        let read = pool::run(move || pool::catch_panic(|| answer::draft(&reply, &prompt, &trace, &findings, deadline))).await;
         Ok(match read.map_err(AnalyzeError::Defect)?? {
             Ok((draft, grounding)) => {
                 self.counts.add_dropped(grounding.given - grounding.found);
@@ -96,10 +97,10 @@ impl Llm {
             return Some(AnalyzeError::Fatal(reason));
         }
         if let Some(reason) = self.quota.get() {
-            return Some(AnalyzeError::Rejected { kind: Kind::QuotaExhausted, reason: reason.clone() });
+            return Some(AnalyzeError::Rejected { kind: RejectionKind::QuotaExhausted, reason: reason.clone() });
         }
         self.breaker.is_open().then(|| AnalyzeError::Rejected {
-            kind: Kind::CircuitOpen,
+            kind: RejectionKind::CircuitOpen,
             reason: format!(
                 "{} gave no usable answer for {ANSWERS_USELESS_IN_A_ROW_MAX} traces in a row, so that it was not asked about this one",
                 self.described()
@@ -124,14 +125,14 @@ impl Llm {
             if let Some(closed) = self.closed() {
                 return Err(closed);
             }
-            let time = work.deadline.left().saturating_sub(MARGIN);
+            let time = work.deadline.remaining().saturating_sub(MARGIN);
             let again = std::mem::replace(&mut work.begun, true);
             let is_out = AtomicBool::new(false);
             let tried = tokio::time::timeout(time, self.request(&question, most, work.deadline, again, &is_out)).await;
             let refusal = match tried {
                 Err(_) if last.is_none() && !is_out.load(Ordering::Relaxed) && self.limiter.is_closed() => {
                     let reason = format!("{} asked for a pause that outlasts the time of this trace", self.api.name());
-                    return Err(AnalyzeError::Rejected { kind: Kind::RateLimited, reason });
+                    return Err(AnalyzeError::Rejected { kind: RejectionKind::RateLimited, reason });
                 }
                 // What was wrong before says more than that the time ran out while waiting to try again.
                 Err(_) => return Err(last.map_or(AnalyzeError::TimedOut(work.deadline.budget()), |last| self.given_up(last))),
@@ -144,7 +145,7 @@ impl Llm {
                     self.counts.limit_cost();
                     let most = self.settings.cost_max_usd.unwrap_or_default();
                     let reason = format!("the run may spend {most} US dollars, and this trace could have cost more than what was left");
-                    return Err(AnalyzeError::Rejected { kind: Kind::CostLimit, reason });
+                    return Err(AnalyzeError::Rejected { kind: RejectionKind::CostLimit, reason });
                 }
                 Ok(Tried::Again) => continue,
                 Ok(Tried::Refused(refusal)) => refusal,
@@ -152,7 +153,7 @@ impl Llm {
             let (error, wait) = self.judge(refusal)?;
             attempts += 1;
             let wait = wait.unwrap_or_default().max(backoff(attempts));
-            if wait + MARGIN >= work.deadline.left() {
+            if wait + MARGIN >= work.deadline.remaining() {
                 return Err(self.given_up(error));
             }
             last = Some(error);
@@ -171,17 +172,21 @@ impl Llm {
                     // What the provider says stands in the rejections, which are redacted; a log is not.
                     tracing::warn!("{asked} allows no more requests for now; no more are made");
                 }
-                Err(AnalyzeError::Rejected { kind: Kind::QuotaExhausted, reason })
+                Err(AnalyzeError::Rejected { kind: RejectionKind::QuotaExhausted, reason })
             }
             Refusal::This(reason) => {
                 self.note_useless();
-                Err(AnalyzeError::Rejected { kind: Kind::RequestRefused, reason: format!("{asked} refused the request: {reason}") })
+                Err(AnalyzeError::Rejected {
+                    kind: RejectionKind::RequestRefused,
+                    reason: format!("{asked} refused the request: {reason}"),
+                })
             }
-            Refusal::TooMany { reason, wait, .. } => {
-                Ok((AnalyzeError::Rejected { kind: Kind::RateLimited, reason: format!("{asked} allows fewer requests: {reason}") }, wait))
-            }
+            Refusal::TooMany { reason, wait, .. } => Ok((
+                AnalyzeError::Rejected { kind: RejectionKind::RateLimited, reason: format!("{asked} allows fewer requests: {reason}") },
+                wait,
+            )),
             Refusal::Failing { reason, wait, .. } => {
-                Ok((AnalyzeError::Rejected { kind: Kind::ProviderError, reason: format!("{asked} failed: {reason}") }, wait))
+                Ok((AnalyzeError::Rejected { kind: RejectionKind::ProviderError, reason: format!("{asked} failed: {reason}") }, wait))
             }
         }
     }
@@ -189,7 +194,7 @@ impl Llm {
     /// The error of a trace that was tried until its time ran out: where nothing ever answered, no other will fare better.
     fn given_up(&self, error: AnalyzeError) -> AnalyzeError {
         match error {
-            AnalyzeError::Rejected { kind: Kind::ProviderError, reason } if !self.reached.load(Ordering::Relaxed) => {
+            AnalyzeError::Rejected { kind: RejectionKind::ProviderError, reason } if !self.reached.load(Ordering::Relaxed) => {
                 AnalyzeError::Fatal(format!("{reason}\n  hint: nothing answers at {}; --base-url names another place", self.api.url()))
             }
             error => error,
@@ -213,7 +218,7 @@ impl Llm {
         let sent = self.limiter.departure().await;
         reserved.goes_out();
         is_out.store(true, Ordering::Relaxed);
-        let time = deadline.left().saturating_sub(MARGIN);
+        let time = deadline.remaining().saturating_sub(MARGIN);
         let answer = self.http.post(&self.api.url(), headers, request, time).await;
         // Half an answer comes from somebody too.
         self.reached.fetch_or(!matches!(answer, Err(Broken::NotSent(_))), Ordering::Relaxed);

@@ -1,10 +1,10 @@
 //! What asking a model would take, without asking it: for `plan`.
 
-use super::super::Deadline;
 use super::super::embedded::Embedded;
 use super::api::Usage;
 use super::{ConnectError, Provider, Settings, gemini, money, price, prompt, settings_digest};
 use crate::redact::RedactedTrace;
+use crate::runtime::Deadline;
 
 /// What a run over a trace would take, without asking anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::limits::REQUEST_INTERVAL_MAX;
-use crate::model::Slot;
+use crate::runtime::ConcurrencyPermit;
 
 /// What the user allows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,15 +57,15 @@ impl Limiter {
     }
 
     /// Waits for a place among the analyses under way, and for its turn unless `at_once`.
-    pub(super) async fn slot(&self, at_once: bool) -> Slot {
+    pub(super) async fn slot(&self, at_once: bool) -> ConcurrencyPermit {
         // Nobody closes it; if somebody did, working without a limit is better than not at all.
-        let Ok(permit) = Arc::clone(&self.slots.semaphore).acquire_owned().await else { return Slot::default() };
+        let Ok(permit) = Arc::clone(&self.slots.semaphore).acquire_owned().await else { return ConcurrencyPermit::default() };
         let mut taken = Taken { permit: Some(permit), slots: Arc::clone(&self.slots), since: None };
         if !at_once {
             self.turns.pass(&self.pace).await;
         }
         taken.since = Some(Instant::now());
-        Slot::holding(taken)
+        ConcurrencyPermit::holding(taken)
     }
 
     /// A request is about to be tried again. It goes ahead of analyses that have not begun, since its time runs already.

@@ -38,10 +38,11 @@ use self::manner::Manners;
 use self::money::{Purse, price_of};
 use self::prompt::Prompt;
 use super::embedded::{Embedded, Findings};
-use super::{AnalyzeCounts, AnalyzeError, Analyzer, Deadline, TimedOut};
-use crate::model::{Draft, PATTERN_SCHEMA_VERSION, Slot, UnusableAnswer, hex};
-use crate::pool;
+use super::{AnalyzeCounts, AnalyzeError, Analyzer};
+use crate::model::{Draft, PATTERN_SCHEMA_VERSION, UnusableAnswer, hex};
 use crate::redact::RedactedTrace;
+use crate::runtime::{ConcurrencyPermit, pool};
+use crate::runtime::{Deadline, TimedOut};
 
 /// Which way of asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,7 +245,7 @@ impl Analyzer for Llm {
         Some(&self.settings_digest)
     }
 
-    async fn turn(&self) -> Slot {
+    async fn turn(&self) -> ConcurrencyPermit {
         let at_once = || self.quota.get().is_some() || self.purse.is_exhausted() || self.breaker.is_open();
         if self.begun.swap(true, Ordering::Relaxed) {
             self.follow.cancelled().await;
@@ -252,7 +253,7 @@ impl Analyzer for Llm {
         }
         // However the first trace ends, the others follow.
         let lets_follow = self.follow.clone().drop_guard();
-        Slot::holding((self.limiter.slot(at_once()).await, lets_follow))
+        ConcurrencyPermit::holding((self.limiter.slot(at_once()).await, lets_follow))
     }
 
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError> {
@@ -284,7 +285,8 @@ impl Analyzer for Llm {
             return Err(error);
         }
         let embedded = self.embedded.clone();
-        let verdict = pool::run(move || pool::guarded(|| embedded.draft_of(&trace, deadline))).await.map_err(AnalyzeError::Defect)??;
+        let verdict =
+            pool::run(move || pool::catch_panic(|| embedded.draft_of(&trace, deadline))).await.map_err(AnalyzeError::Defect)??;
         Ok(self.fallen_back(verdict, &error))
     }
 }
@@ -294,7 +296,7 @@ impl Llm {
     async fn prepared(&self, trace: &Arc<RedactedTrace>, deadline: Deadline) -> Result<(Findings, Prompt), AnalyzeError> {
         let (embedded, of, tokens) = (self.embedded.clone(), Arc::clone(trace), self.settings.prompt_tokens);
         let prepared = pool::run(move || {
-            pool::guarded(|| {
+            pool::catch_panic(|| {
                 let findings = embedded.findings(&of, deadline)?;
                 let prompt = prompt::render(&of, &findings, tokens);
                 Ok::<_, TimedOut>((findings, prompt))
@@ -314,9 +316,9 @@ impl Llm {
     fn fallen_back(&self, verdict: Draft, error: &AnalyzeError) -> Draft {
         let (kind, reason) = (error.kind(), error.to_string());
         self.counts.add_fallback(kind, &reason);
-        let settings_digest = kind.is_of_answer().then(|| self.settings_digest.clone());
+        let settings_digest = kind.is_unusable_answer().then(|| self.settings_digest.clone());
         // A provider's own words stand in the summary, redacted, and not in a row that is proven word by word.
-        let why = if kind.is_of_answer() { reason } else { kind.as_str().to_owned() };
+        let why = if kind.is_unusable_answer() { reason } else { kind.as_str().to_owned() };
         let why: String = why.chars().take(300).collect();
         let rationale = format!("{} The model {} was to judge it and did not: {why}.", verdict.confidence_rationale, self.api.model());
         Draft { settings_digest, confidence_rationale: rationale.chars().take(2_000).collect(), ..verdict }

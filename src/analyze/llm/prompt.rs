@@ -396,10 +396,10 @@ fn ceil(text: &str, mut at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analyze::Deadline;
     use crate::analyze::embedded::Embedded;
     use crate::model::{Message, SpanKind};
     use crate::redact::{RedactedTrace, RedactionKey, Redactor};
+    use crate::runtime::Deadline;
 
     /// A long run: calls of a model with the whole dialogue before each, and one tool that fails in the middle.
     fn long_trace(steps: usize, failing: usize, text: usize) -> RedactedTrace {

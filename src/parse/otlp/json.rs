@@ -397,7 +397,7 @@ impl<'de> Deserialize<'de> for Double {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Kind;
+    use crate::model::RejectionKind;
     use crate::parse::otlp::Otlp;
 
     fn parse(line: &str) -> Parsed {
@@ -430,7 +430,7 @@ mod tests {
         let out = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}},{{"name":"no ids"}},{{{IDS}}}"#)));
         assert_eq!(out.pieces.len(), 1);
         let refs: Vec<_> = out.rejections.iter().map(|rejection| (rejection.trace_ref.as_str(), rejection.kind)).collect();
-        assert_eq!(refs, [("t.jsonl#L4.s2", Kind::MissingId), ("t.jsonl#L4.s3", Kind::MissingTime)]);
+        assert_eq!(refs, [("t.jsonl#L4.s2", RejectionKind::MissingId), ("t.jsonl#L4.s3", RejectionKind::MissingTime)]);
     }
 
     #[test]
@@ -451,7 +451,7 @@ mod tests {
         assert_eq!(spans[2].exceptions[0].kind, "E");
         assert_eq!(out.pieces[1].service.as_deref(), Some("acme"));
         let places: Vec<_> = out.rejections.iter().map(|rejection| (rejection.trace_ref.as_str(), rejection.kind)).collect();
-        assert_eq!(places, [("t.jsonl#L4.s4", Kind::MalformedRecord), ("t.jsonl#L4.s5", Kind::MissingTime)]);
+        assert_eq!(places, [("t.jsonl#L4.s4", RejectionKind::MalformedRecord), ("t.jsonl#L4.s5", RejectionKind::MissingTime)]);
         assert!(!out.rejections[0].reason.contains("secret"), "{}", out.rejections[0].reason);
     }
 
@@ -518,7 +518,7 @@ mod tests {
     #[test]
     fn a_broken_line_says_where() {
         let out = parse(r#"{"resourceSpans": ["#);
-        assert_eq!(out.rejections[0].kind, Kind::MalformedJson);
+        assert_eq!(out.rejections[0].kind, RejectionKind::MalformedJson);
         assert!(out.rejections[0].reason.contains("ends inside a value"), "{}", out.rejections[0].reason);
     }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::json::id;
 use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts};
-use crate::model::{Kind, Status};
+use crate::model::{RejectionKind, Status};
 use crate::parse::value::Value;
 use crate::parse::{Accounted, Parsed, Place, conventions};
 
@@ -76,7 +76,7 @@ fn logs_of_resource(group: Value<'_>, batch: &mut Batch<'_>, out: &mut Parsed) {
 
 fn reject(batch: &mut Batch<'_>, group: &str, out: &mut Parsed) {
     let place = batch.next_span();
-    batch.add(out.reject(&place, Kind::MalformedRecord, format!("cannot read {place}: {group} is not a JSON object")));
+    batch.add(out.reject(&place, RejectionKind::MalformedRecord, format!("cannot read {place}: {group} is not a JSON object")));
 }
 
 /// Reads one span.
@@ -137,7 +137,7 @@ fn log(record: Value<'_>, resource: &ResourceFacts, place: &Place<'_>, out: &mut
 
 fn not_an_object(what: &str, found: &Value<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
     let found = found.type_name();
-    out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: the {what} is {found} and not a JSON object"))
+    out.reject(place, RejectionKind::MalformedRecord, format!("cannot read {place}: the {what} is {found} and not a JSON object"))
 }
 
 fn resource(resource: Value<'_>) -> ResourceFacts {

@@ -25,7 +25,7 @@ use super::conventions::{self, SpanAttributes};
 use super::shown_key;
 use super::value::Value;
 use super::{Accounted, Format, Parsed, Piece, Place, Skip, record};
-use crate::model::{Kind, Span, SpanKind, Status};
+use crate::model::{RejectionKind, Span, SpanKind, Status};
 
 /// See the module.
 pub(super) struct Otlp;
@@ -96,7 +96,7 @@ impl<'p> Batch<'p> {
             let place = self.next_span();
             let reason =
                 format!("cannot read {place}: {group} holds no spans or log records, and has the unknown key {:?}", shown_key(key));
-            self.add(out.reject(&place, Kind::MalformedRecord, reason));
+            self.add(out.reject(&place, RejectionKind::MalformedRecord, reason));
         }
     }
 
@@ -112,7 +112,7 @@ impl<'p> Batch<'p> {
                     "cannot read {place}: no spans stand under resourceSpans[].scopeSpans[].spans[]; it has the key {:?}",
                     shown_key(key)
                 );
-                out.reject(&place, Kind::MalformedRecord, reason)
+                out.reject(&place, RejectionKind::MalformedRecord, reason)
             }
         }
     }
@@ -160,14 +160,14 @@ impl RawSpan<'_> {
     pub(super) fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         let Some(trace_id) = self.trace_id else {
             let reason = format!("cannot read {place}: the span has no usable traceId (32 hex digits, or 16 bytes in base64)");
-            return out.reject(place, Kind::MissingId, reason);
+            return out.reject(place, RejectionKind::MissingId, reason);
         };
         let Some(span_id) = self.span_id else {
             let reason = format!("cannot read {place}: the span has no usable spanId (16 hex digits, or 8 bytes in base64)");
-            return out.reject(place, Kind::MissingId, reason);
+            return out.reject(place, RejectionKind::MissingId, reason);
         };
         if self.started_at_ns <= 0 {
-            return out.reject(place, Kind::MissingTime, format!("cannot read {place}: the span has no startTimeUnixNano"));
+            return out.reject(place, RejectionKind::MissingTime, format!("cannot read {place}: the span has no startTimeUnixNano"));
         }
         let mut span = SpanAttributes::new(Span {
             span_id,
@@ -224,7 +224,7 @@ impl RawLog<'_> {
             LogTrace::None => return out.skip(Skip::LogWithoutTrace, place),
             LogTrace::Unusable => {
                 let reason = format!("cannot read {place}: the log record has no usable traceId (32 hex digits, or 16 bytes in base64)");
-                return out.reject(place, Kind::MissingId, reason);
+                return out.reject(place, RejectionKind::MissingId, reason);
             }
         };
         let is_exception = self.attributes.iter().any(|(key, _)| key == "exception.type" || key == "exception.message");

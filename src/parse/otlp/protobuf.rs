@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use prost::Message;
 
 use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts, not_zero, parts};
-use crate::model::{Kind, hex};
+use crate::model::{RejectionKind, hex};
 use crate::parse::value::Value;
 use crate::parse::{Accounted, Parsed, Place, Skip, conventions};
 
@@ -18,7 +18,7 @@ pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) -> Acco
     if !parts::fit(message, parts::Kind::Request) {
         let reason =
             format!("cannot read {place}: the message holds so many small parts that they would take many times its own size of memory");
-        return out.reject(place, Kind::Oversize, reason);
+        return out.reject(place, RejectionKind::Oversize, reason);
     }
     let traces = match ExportTraces::decode(message) {
         Ok(request) if request.spans().any(|span| span.trace_id.len() == TRACE_ID_BYTES) => return request.into_pieces(place, out),
@@ -33,11 +33,13 @@ pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) -> Acco
             let reason = format!(
                 "cannot read {place}: no span of the message has a trace id of {TRACE_ID_BYTES} bytes; is it a message of metrics or of another protocol?"
             );
-            out.reject(place, Kind::MissingId, reason)
+            out.reject(place, RejectionKind::MissingId, reason)
         }
-        (_, Err(error)) => {
-            out.reject(place, Kind::MalformedRecord, format!("cannot read {place}: not an OTLP message ({error}); is the file cut?"))
-        }
+        (_, Err(error)) => out.reject(
+            place,
+            RejectionKind::MalformedRecord,
+            format!("cannot read {place}: not an OTLP message ({error}); is the file cut?"),
+        ),
     }
 }
 
@@ -356,6 +358,6 @@ mod tests {
     #[test]
     fn what_is_no_message_is_rejected() {
         let out = parsed(b"\x0a\xff\xff\xff\x01 no message");
-        assert_eq!((out.pieces.len(), out.rejections[0].kind), (0, Kind::MalformedRecord));
+        assert_eq!((out.pieces.len(), out.rejections[0].kind), (0, RejectionKind::MalformedRecord));
     }
 }

@@ -494,7 +494,7 @@ static STREETS: LazyLock<Streets> = LazyLock::new(|| {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Own, find};
+    use super::super::{CustomDetectors, find};
 
     #[test]
     fn addresses_without_a_label() {
@@ -509,7 +509,7 @@ mod tests {
             "12 Main Street, Springfield",
         ] {
             let text = format!("please bring it over: {address}. Then wait");
-            let found = find(&text, &Own::default());
+            let found = find(&text, &CustomDetectors::default());
             let hit = found.iter().find(|hit| hit.kind == "address").unwrap_or_else(|| panic!("{address}"));
             assert!(hit.value.len() + 4 >= address.len(), "{:?}", hit.value);
         }
@@ -520,7 +520,11 @@ mod tests {
             "Windows Server 2019, Version 1809",
             "The Paris release is on 12 April. Revenue rose to 5,568,953,218 from 6,893,221,479",
         ] {
-            assert!(find(text, &Own::default()).iter().all(|hit| hit.kind != "address"), "{text}: {:?}", find(text, &Own::default()));
+            assert!(
+                find(text, &CustomDetectors::default()).iter().all(|hit| hit.kind != "address"),
+                "{text}: {:?}",
+                find(text, &CustomDetectors::default())
+            );
         }
     }
 }

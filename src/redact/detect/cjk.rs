@@ -132,14 +132,14 @@ fn cjk_name(text: Text<'_>, at: usize) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Own, find};
+    use super::super::{CustomDetectors, find};
 
     #[test]
     fn every_address_of_a_text_is_found() {
         let addresses = ["千葉県長生郡睦沢町吾妻橋14丁目24番20号", "東京都新宿区西新宿2丁目8番1号", "北京市朝阳区建国路88号"];
         let text = format!("一つ目は {}。 二つ目は {}。 {}。", addresses[0], addresses[1], addresses[2]);
         let found: Vec<String> =
-            find(&text, &Own::default()).into_iter().filter(|hit| hit.kind == "address").map(|hit| hit.value).collect();
+            find(&text, &CustomDetectors::default()).into_iter().filter(|hit| hit.kind == "address").map(|hit| hit.value).collect();
         for address in addresses {
             assert!(found.iter().any(|found| found.contains(address)), "{address}: {found:?}");
         }

@@ -117,7 +117,7 @@ fn readable(bytes: Vec<u8>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Own, find};
+    use super::super::{CustomDetectors, find};
     use super::*;
 
     #[test]
@@ -127,13 +127,13 @@ mod tests {
         let hex = crate::model::hex(plain.as_bytes());
         for encoded in [standard.encode(plain), standard.encode(standard.encode(plain)), hex] {
             let text = format!("{{\"content\": \"{encoded}\", \"size\": 214}}");
-            assert_eq!(find(&text, &Own::default()).len(), 1, "{text}");
-            assert_eq!(text.get(find(&text, &Own::default())[0].range.clone()), Some(encoded.as_str()));
+            assert_eq!(find(&text, &CustomDetectors::default()).len(), 1, "{text}");
+            assert_eq!(text.get(find(&text, &CustomDetectors::default())[0].range.clone()), Some(encoded.as_str()));
         }
         for text in
             ["iVBORw0KGgoAAAANSUhEUgAAN6dsRT1sBYsV4Y54c4pSm1QVZEHAfHUp", "43993eadc22e5ed0f9a1cc2e01626425", "aGVsbG8gd29ybGQgYW5kIGFsbA=="]
         {
-            assert!(find(text, &Own::default()).is_empty(), "{text}");
+            assert!(find(text, &CustomDetectors::default()).is_empty(), "{text}");
         }
     }
 }

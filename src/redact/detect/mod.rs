@@ -32,14 +32,14 @@ use std::ops::Range;
 use self::labels::{Label, label_at};
 use self::literals::{LabelKind, Literals, Next, Role, literals};
 use self::names::Verdict;
-pub use self::own::{Own, OwnError};
+pub use self::own::{CustomDetectors, CustomDetectorsError};
 pub(super) use self::repeats::Values;
 use self::repeats::unite;
 use self::tables::Tables;
 use self::text::{Text, is_cjk};
 pub(super) use self::tokens::{SUFFIX_DIGITS, UNNUMBERED_KINDS};
 use self::view::View;
-use crate::model::Deadline;
+use crate::runtime::Deadline;
 
 /// Encodings inside encodings are followed this deep.
 const DEPTH_MAX: usize = 4;
@@ -71,7 +71,7 @@ struct Found {
 /// How texts are looked through.
 #[derive(Debug)]
 pub(super) struct Search<'s> {
-    own: &'s Own,
+    own: &'s CustomDetectors,
     deadline: Option<Deadline>,
     /// Questions about the time since the clock was read.
     asked: Cell<u32>,
@@ -80,12 +80,12 @@ pub(super) struct Search<'s> {
 
 impl<'s> Search<'s> {
     /// However long it takes.
-    pub(super) fn new(own: &'s Own) -> Self {
+    pub(super) fn new(own: &'s CustomDetectors) -> Self {
         Self { own, deadline: None, asked: Cell::new(0), is_over: Cell::new(false) }
     }
 
     /// Up to `deadline`: what is found is not everything once [`Self::is_over`] is true.
-    pub(super) fn until(own: &'s Own, deadline: Deadline) -> Self {
+    pub(super) fn until(own: &'s CustomDetectors, deadline: Deadline) -> Self {
         Self { deadline: Some(deadline), ..Self::new(own) }
     }
 
@@ -138,13 +138,13 @@ impl<'s> Search<'s> {
 
 /// Every hit, however long it takes.
 #[cfg(test)]
-fn find(text: &str, own: &Own) -> Vec<Hit> {
+fn find(text: &str, own: &CustomDetectors) -> Vec<Hit> {
     Search::new(own).find(text)
 }
 
 /// The kinds of what is found in a text that was redacted. Only tokens are left out, and by other means than where values are taken out, so
 /// that a defect of the one is seen by the other.
-pub(super) fn kinds_left_in(text: &str, own: &Own) -> Vec<&'static str> {
+pub(super) fn kinds_left_in(text: &str, own: &CustomDetectors) -> Vec<&'static str> {
     let view = View::new(text);
     let left = tokens::without_tokens(view.text(), own);
     let mut found = find_in_view(&View::new(&left), &Search::new(own), 0);
@@ -332,12 +332,12 @@ pub(super) fn literals_of_tables() -> Vec<String> {
 fn check(kind: &str, examples: &[&str], counterexamples: &[&str]) {
     for example in examples {
         for text in [(*example).to_owned(), format!("a {example}, b"), format!("{{\"k\": \"x\\n{example}\"}}"), format!("({example})")] {
-            let found = find(&text, &Own::default());
+            let found = find(&text, &CustomDetectors::default());
             assert!(found.iter().any(|hit| hit.kind == kind && hit.value.contains(example)), "{kind} not found in {text:?}: {found:?}");
         }
     }
     for text in counterexamples {
-        let found = find(text, &Own::default());
+        let found = find(text, &CustomDetectors::default());
         assert!(found.iter().all(|hit| hit.kind != kind), "{kind} wrongly found in {text:?}: {found:?}");
     }
 }
@@ -347,7 +347,7 @@ mod tests {
     use super::*;
 
     fn kinds(text: &str) -> Vec<&'static str> {
-        find(text, &Own::default()).into_iter().map(|hit| hit.kind).collect()
+        find(text, &CustomDetectors::default()).into_iter().map(|hit| hit.kind).collect()
     }
 
     #[test]
@@ -358,13 +358,17 @@ mod tests {
             for example in &entry.examples {
                 for text in [example.clone(), format!("x\n{example}\ny"), serde_json::json!({"content": example}).to_string()] {
                     if !kinds(&text).contains(&entry.kind.as_str()) {
-                        complaints.push(format!("{} is not found in {text:?}: {:?}", entry.kind, find(&text, &Own::default())));
+                        complaints.push(format!("{} is not found in {text:?}: {:?}", entry.kind, find(&text, &CustomDetectors::default())));
                     }
                 }
             }
             for example in &entry.counterexamples {
                 if kinds(example).contains(&entry.kind.as_str()) {
-                    complaints.push(format!("{} is wrongly found in {example:?}: {:?}", entry.kind, find(example, &Own::default())));
+                    complaints.push(format!(
+                        "{} is wrongly found in {example:?}: {:?}",
+                        entry.kind,
+                        find(example, &CustomDetectors::default())
+                    ));
                 }
             }
         }
@@ -381,7 +385,7 @@ mod tests {
             assert!(!entry.examples.is_empty() && !entry.counterexamples.is_empty(), "{} has no samples", entry.name);
             for example in entry.examples.iter().map(join) {
                 for text in [format!("{}{example}", entry.named), format!("see {}{example} and more", entry.named)] {
-                    let found = find(&text, &Own::default());
+                    let found = find(&text, &CustomDetectors::default());
                     let is_it = |hit: &Hit| hit.kind == entry.kind && (hit.value.contains(&example) || example.contains(&hit.value));
                     if !found.iter().any(is_it) {
                         complaints.push(format!("{} is not found in {text:?}: {found:?}", entry.name));
@@ -390,7 +394,11 @@ mod tests {
             }
             for example in entry.counterexamples.iter().map(join) {
                 if kinds(&example).contains(&entry.kind.as_str()) {
-                    complaints.push(format!("{} is wrongly found in {example:?}: {:?}", entry.name, find(&example, &Own::default())));
+                    complaints.push(format!(
+                        "{} is wrongly found in {example:?}: {:?}",
+                        entry.name,
+                        find(&example, &CustomDetectors::default())
+                    ));
                 }
             }
         }
@@ -418,7 +426,7 @@ mod tests {
                 &["Zyrqel Vantroba", "25 91 78 79"],
             ),
         ] {
-            let found: Vec<String> = find(text, &Own::default()).into_iter().map(|hit| hit.value).collect();
+            let found: Vec<String> = find(text, &CustomDetectors::default()).into_iter().map(|hit| hit.value).collect();
             for value in values {
                 assert!(found.iter().any(|found| found == value), "{value} in {text:?}: {found:?}");
             }
@@ -429,13 +437,13 @@ mod tests {
     #[test]
     fn a_value_wrapped_over_lines_goes_as_a_whole_and_the_next_line_stays() {
         let text = "CLIENT_SECRET=whTMZQgQ6VFx82S2t\n0D3fyEKLv2HsbF17E\n-Q_gvd8h9-pKyCelN\nfDyPRURgJVXNd\nend of output";
-        let found = find(text, &Own::default());
+        let found = find(text, &CustomDetectors::default());
         assert_eq!(
             found.iter().map(|hit| text.get(hit.range.clone()).unwrap()).collect::<Vec<_>>(),
             [text.strip_prefix("CLIENT_SECRET=").unwrap().strip_suffix("\nend of output").unwrap()]
         );
         let text = "API_KEY=0D3fyEKLv2HsbF17E8aQ\nMAX_RETRIES=3\nREGION=eu";
-        let found = find(text, &Own::default());
+        let found = find(text, &CustomDetectors::default());
         assert_eq!(found.iter().map(|hit| hit.value.as_str()).collect::<Vec<_>>(), ["0D3fyEKLv2HsbF17E8aQ"]);
     }
 
@@ -450,7 +458,7 @@ mod tests {
             ("お客様: 松本 修平と申します。", "松本 修平"),
             ("你好，我叫陈琳，电话", "陈琳"),
         ] {
-            let found = find(text, &Own::default());
+            let found = find(text, &CustomDetectors::default());
             assert!(found.iter().any(|hit| hit.kind == "person" && hit.value == name), "{text:?}: {found:?}");
         }
         for text in [
@@ -460,7 +468,7 @@ mod tests {
             "The Jordan river region, Sydney time zone (Australia/Sydney) and Washington office are in scope.",
             "See Python's EOL calendar. Extensions are named \"Flask-Foo\".",
         ] {
-            assert!(kinds(text).is_empty(), "{text:?}: {:?}", find(text, &Own::default()));
+            assert!(kinds(text).is_empty(), "{text:?}: {:?}", find(text, &CustomDetectors::default()));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::text_file;
 
 /// A file of the user, ready to be used. The default adds nothing.
 #[derive(Debug, Default)]
-pub struct Own {
+pub struct CustomDetectors {
     detectors: Vec<(&'static str, Regex)>,
     organisations: Option<AhoCorasick>,
     /// In lower case.
@@ -25,7 +25,7 @@ pub struct Own {
 
 /// Why a file of detectors cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum OwnError {
+pub enum CustomDetectorsError {
     /// It cannot be read.
     #[error("cannot read {file}: {reason}")]
     Unreadable {
@@ -90,16 +90,16 @@ struct Detector {
     counterexamples: Vec<String>,
 }
 
-impl Own {
+impl CustomDetectors {
     /// Reads files as docs/redaction.md describes them and checks their samples.
     ///
     /// # Errors
-    /// [`OwnError`].
-    pub fn read(paths: &[std::path::PathBuf]) -> Result<Self, OwnError> {
+    /// [`CustomDetectorsError`].
+    pub fn read(paths: &[std::path::PathBuf]) -> Result<Self, CustomDetectorsError> {
         let mut files = Vec::new();
         for path in paths {
             let file = path.display().to_string();
-            let text = text_file::read(path).map_err(|reason| OwnError::Unreadable { file: file.clone(), reason })?;
+            let text = text_file::read(path).map_err(|reason| CustomDetectorsError::Unreadable { file: file.clone(), reason })?;
             files.push((file, text));
         }
         Self::new(&files)
@@ -108,15 +108,15 @@ impl Own {
     /// Compiles files, given as name and text.
     ///
     /// # Errors
-    /// [`OwnError`].
-    pub fn new(files: &[(String, String)]) -> Result<Self, OwnError> {
+    /// [`CustomDetectorsError`].
+    pub fn new(files: &[(String, String)]) -> Result<Self, CustomDetectorsError> {
         let mut own = Self::default();
         let (mut organisations, mut samples) = (Vec::new(), Vec::new());
         for (file, text) in files {
             let parsed: File = toml::from_str(text)
-                .map_err(|error| OwnError::Malformed { file: file.clone(), reason: error.to_string().trim_end().to_owned() })?;
+                .map_err(|error| CustomDetectorsError::Malformed { file: file.clone(), reason: error.to_string().trim_end().to_owned() })?;
             let compiled = |name: &str, expression: &str| {
-                Regex::new(expression).map_err(|error| OwnError::Expression {
+                Regex::new(expression).map_err(|error| CustomDetectorsError::Expression {
                     file: file.clone(),
                     name: name.to_owned(),
                     reason: error.to_string(),
@@ -135,7 +135,7 @@ impl Own {
                 if !is_word {
                     let reason =
                         format!("the kind {:?} is not made of small letters and _, {KIND_BYTES_MAX} of them at most", detector.kind);
-                    return Err(OwnError::Malformed { file: file.clone(), reason });
+                    return Err(CustomDetectorsError::Malformed { file: file.clone(), reason });
                 }
                 own.detectors.push((leak(&detector.kind), compiled(&detector.kind, &detector.expression)?));
                 samples.push((file.clone(), detector));
@@ -153,10 +153,14 @@ impl Own {
         Ok(own)
     }
 
-    fn check(&self, file: &str, detector: &Detector) -> Result<(), OwnError> {
+    fn check(&self, file: &str, detector: &Detector) -> Result<(), CustomDetectorsError> {
         let finds = |text: &str| Search::new(self).find(text).iter().any(|hit: &Hit| hit.kind == detector.kind);
-        let complaint =
-            |what: &'static str, number: String| OwnError::Sample { file: file.to_owned(), kind: detector.kind.clone(), what, number };
+        let complaint = |what: &'static str, number: String| CustomDetectorsError::Sample {
+            file: file.to_owned(),
+            kind: detector.kind.clone(),
+            what,
+            number,
+        };
         if let Some(index) = detector.examples.iter().position(|text| !finds(text)) {
             return Err(complaint("does not find", format!("example {}", index + 1)));
         }
@@ -201,8 +205,8 @@ impl Own {
 mod tests {
     use super::*;
 
-    fn own(text: &str) -> Result<Own, OwnError> {
-        Own::new(&[("own.toml".to_owned(), text.to_owned())])
+    fn own(text: &str) -> Result<CustomDetectors, CustomDetectorsError> {
+        CustomDetectors::new(&[("own.toml".to_owned(), text.to_owned())])
     }
 
     #[test]

@@ -76,12 +76,12 @@ impl Pieces {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Own;
+    use super::super::CustomDetectors;
     use super::*;
 
     fn pieces_in(value: &str, text: &str) -> Vec<String> {
         let pieces = Pieces::new(vec![(value.to_owned(), "generic_secret")]).unwrap();
-        let own = Own::default();
+        let own = CustomDetectors::default();
         let mut found = Vec::new();
         pieces.find(Text(text), &Search::new(&own), &mut found);
         found.into_iter().map(|found| text.get(found.range).unwrap().to_owned()).collect()

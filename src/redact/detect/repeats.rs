@@ -8,7 +8,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use super::pieces::{LONG_BYTES_MIN, Pieces};
 use super::text::{Text, is_cjk};
 use super::view::View;
-use super::{Found, Hit, Own, Search, in_original, lexicon};
+use super::{CustomDetectors, Found, Hit, Search, in_original, lexicon};
 
 /// A shorter value is not looked for elsewhere: it is too likely to be something else.
 const REPEATED_BYTES_MIN: usize = 6;
@@ -67,7 +67,7 @@ impl Values {
     }
 
     /// Whether one of the values stands in `raw`, as whole words.
-    pub(in crate::redact) fn stands_in(&self, raw: &str, own: &Own) -> Option<&'static str> {
+    pub(in crate::redact) fn stands_in(&self, raw: &str, own: &CustomDetectors) -> Option<&'static str> {
         let view = View::new(raw);
         self.found_in(Text(view.text()), &Search::new(own))
             .into_iter()
@@ -145,7 +145,7 @@ mod tests {
             let values = Values::new(&hits).unwrap();
             let mut found = Vec::new();
             let text = "so alpha beta7 gamma, filler-001 and filler-0012";
-            let own = Own::default();
+            let own = CustomDetectors::default();
             values.repeat(text, &Search::new(&own), &mut found);
             let shown: Vec<&str> = found.iter().filter_map(|hit| text.get(hit.range.clone())).collect();
             assert_eq!(shown, ["alpha beta7 gamma", "filler-001"], "{count} values");

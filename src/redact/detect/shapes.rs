@@ -241,7 +241,7 @@ const NOBODY: &str = "\
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Own, check, find};
+    use super::super::{CustomDetectors, check, find};
 
     #[test]
     fn mail_addresses() {
@@ -250,7 +250,7 @@ mod tests {
             &["marisol.ketterman@northwindmail.example", "a+b@x.co", "o'neil@mail.example.org", "jörg@example.de"],
             &["@property", "user@localhost", "a@b", "x @ y.com", "git@github", "me@1.2", "git@github.com:acme/x.git"],
         );
-        let found = find("?email=ada@example.com&x=1", &Own::default());
+        let found = find("?email=ada@example.com&x=1", &CustomDetectors::default());
         assert_eq!(found[0].range, 7..22);
     }
 
@@ -262,7 +262,7 @@ mod tests {
             ("https://jsmith:mkad@OZKTPutZ@git.initech.co/x", "jsmith:mkad@OZKTPutZ"),
             ("https://2114682895c9142d499b03eb3aa1a2aa@o4501.ingest.sentry.io/4", "2114682895c9142d499b03eb3aa1a2aa"),
         ] {
-            assert_eq!(text.get(find(text, &Own::default())[0].range.clone()), Some(expected));
+            assert_eq!(text.get(find(text, &CustomDetectors::default())[0].range.clone()), Some(expected));
         }
     }
 
@@ -287,7 +287,7 @@ mod tests {
             ("/mnt/c/Users/nora/x", "nora"),
             ("/export/home/nora/x", "nora"),
         ] {
-            assert_eq!(text.get(find(text, &Own::default())[0].range.clone()), Some(expected), "{text}");
+            assert_eq!(text.get(find(text, &CustomDetectors::default())[0].range.clone()), Some(expected), "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use super::text::Text;
-use super::{Own, labels, secrets};
+use super::{CustomDetectors, labels, secrets};
 
 /// Hex digits behind the kind of a token.
 pub(in crate::redact) const SUFFIX_DIGITS: usize = 6;
@@ -50,12 +50,12 @@ static KINDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
 });
 
 /// Whether a redactor with the detectors of `own` writes tokens of this kind, given in capitals.
-fn is_kind(kind: &str, own: Option<&Own>) -> bool {
+fn is_kind(kind: &str, own: Option<&CustomDetectors>) -> bool {
     KINDS.contains(kind) || own.is_some_and(|own| own.has_kind(kind))
 }
 
 /// Where the token that opens at `open` ends.
-pub(super) fn token_end(text: Text<'_>, open: usize, own: Option<&Own>) -> Option<usize> {
+pub(super) fn token_end(text: Text<'_>, open: usize, own: Option<&CustomDetectors>) -> Option<usize> {
     let kind_start = open + 1;
     let kind_end = text.skip(kind_start, KIND_BYTES_MAX + 1, |byte| byte.is_ascii_uppercase() || byte == b'_');
     let kind = text.slice(kind_start..kind_end);
@@ -70,7 +70,7 @@ pub(super) fn token_end(text: Text<'_>, open: usize, own: Option<&Own>) -> Optio
 }
 
 /// The token around a position.
-pub(super) fn token_around(text: Text<'_>, at: usize, own: &Own) -> Option<std::ops::Range<usize>> {
+pub(super) fn token_around(text: Text<'_>, at: usize, own: &CustomDetectors) -> Option<std::ops::Range<usize>> {
     let from = (at + 1).saturating_sub(TOKEN_BYTES_MAX);
     let open = from + memchr::memrchr(b'<', text.bytes().get(from..=at)?)?;
     token_end(text, open, Some(own)).map(|end| open..end)
@@ -78,7 +78,7 @@ pub(super) fn token_around(text: Text<'_>, at: usize, own: &Own) -> Option<std::
 
 /// The text with `<>` for each token, for those who look through what was redacted: they make no exception for any place of a text, so that
 /// what the redactor's own exception lets through is seen.
-pub(super) fn without_tokens<'t>(text: &'t str, own: &Own) -> Cow<'t, str> {
+pub(super) fn without_tokens<'t>(text: &'t str, own: &CustomDetectors) -> Cow<'t, str> {
     let mut parts = text.split('<');
     let Some(first) = parts.next().filter(|first| first.len() < text.len()) else { return Cow::Borrowed(text) };
     let mut left = String::with_capacity(text.len());
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn only_known_kinds_with_their_suffix_are_tokens() {
-        let own = Own::new(&[("own.toml".into(), "[[detector]]\nkind = \"employee_id\"\nexpression = 'EMP-\\d{6}'\n".into())]).unwrap();
+        let own = CustomDetectors::new(&[("own.toml".into(), "[[detector]]\nkind = \"employee_id\"\nexpression = 'EMP-\\d{6}'\n".into())])
+            .unwrap();
         for token in ["<EMAIL:1a2b3c>", "<PASSWORD>", "<OPENAI_KEY:000000>", "<EMPLOYEE_ID:abcdef>", "<CRYPTO_WALLET:123456>"] {
             assert_eq!(token_end(Text(token), 0, Some(&own)), Some(token.len()), "{token}");
             assert_eq!(without_tokens(&format!("a {token}< b"), &own), "a <>< b");

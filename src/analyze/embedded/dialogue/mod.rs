@@ -14,9 +14,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 pub(super) use self::signals::{Sightings, SignalEntry, Signals};
 pub(super) use self::weights::{Ranked, Weights};
 use super::tree::SpanTree;
-use crate::analyze::{Deadline, TimedOut};
 use crate::limits::DIALOGUE_TURNS_MAX;
 use crate::model::{FieldName, Message, Span, SpanKind, ToolCall, Trace, last_segment};
+use crate::runtime::{Deadline, TimedOut};
 
 /// Who speaks in a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

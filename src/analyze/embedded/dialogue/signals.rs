@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::finder::Finder;
 use super::measures::{MEASURES, measure};
 use super::{Dialogue, Turn, Who, speaker};
-use crate::analyze::{Deadline, TimedOut};
 use crate::limits::{DIALOGUE_TEXT_BYTES, RULE_TEXT_BYTES};
+use crate::runtime::{Deadline, TimedOut};
 
 /// A signal as it stands in the file. Exactly one of `text`, `all`, `any` and `many` says when it shows.
 #[derive(Debug, Clone, Deserialize)]

@@ -20,7 +20,7 @@ static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| ThreadPoolBuilder::
 /// Runs `work` on the pool and waits for it without holding an async thread.
 ///
 /// # Panics
-/// Where `work` panicked; [`guarded`] keeps that to one item.
+/// Where `work` panicked; [`catch_panic`] keeps that to one item.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = oneshot::channel();
     let task = move || {
@@ -43,7 +43,7 @@ pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
 ///
 /// # Panics
 /// Where the task panicked.
-pub(crate) fn joined<T>(ended: Result<T, JoinError>) -> Option<T> {
+pub(crate) fn join_result<T>(ended: Result<T, JoinError>) -> Option<T> {
     match ended.map_err(JoinError::try_into_panic) {
         Ok(value) => Some(value),
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
@@ -52,7 +52,7 @@ pub(crate) fn joined<T>(ended: Result<T, JoinError>) -> Option<T> {
 }
 
 /// Runs `work`; a panic becomes its message, so that a defect met by one trace costs that trace alone.
-pub(crate) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_place(&*panic))
 }
 
@@ -65,7 +65,7 @@ fn panic_place(panic: &(dyn Any + Send)) -> String {
 }
 
 /// A CPU stage: applies `work` to the living items of a stream, several batches at once and in order. Rejections pass.
-pub(crate) fn stage<T, U, F>(items: OutcomeStream<T>, work: F) -> OutcomeStream<U>
+pub(crate) fn map_outcomes<T, U, F>(items: OutcomeStream<T>, work: F) -> OutcomeStream<U>
 where
     T: Send + 'static,
     U: Send + 'static,
@@ -88,10 +88,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_stage_keeps_order_and_passes_rejections() {
-        use crate::model::{Kind, Rejection, Stage};
-        let rejection = || Rejection::at_place("p", "p", Stage::Read, Kind::Unreadable, "r");
+        use crate::model::{Rejection, RejectionKind, Stage};
+        let rejection = || Rejection::at_place("p", "p", Stage::Read, RejectionKind::Unreadable, "r");
         let items = (0..1_000).map(move |number| if number % 7 == 0 { Err(rejection()) } else { Ok(number) });
-        let doubled: Vec<_> = stage(futures::stream::iter(items).boxed(), |number| Ok(number * 2)).collect().await;
+        let doubled: Vec<_> = map_outcomes(futures::stream::iter(items).boxed(), |number| Ok(number * 2)).collect().await;
         assert_eq!(doubled.len(), 1_000);
         assert!(doubled.iter().enumerate().all(|(index, item)| item.as_ref().map_or(index % 7 == 0, |number| *number == index * 2)));
     }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn a_panic_is_a_value_without_the_text_of_a_trace() {
         let secret = String::from("secret");
-        let said = guarded(|| std::panic::panic_any(format!("index {secret}"))).unwrap_err();
+        let said = catch_panic(|| std::panic::panic_any(format!("index {secret}"))).unwrap_err();
         assert_eq!(said, "a defect of failsift");
     }
 }

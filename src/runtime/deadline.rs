@@ -25,7 +25,7 @@ impl Deadline {
     }
 
     /// What is left of the time.
-    pub fn left(&self) -> Duration {
+    pub fn remaining(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 

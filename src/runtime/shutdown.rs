@@ -1,0 +1,38 @@
+//! How a run is asked to stop, and how long it may still take.
+
+use tokio_util::sync::CancellationToken;
+
+/// Handed down to every stage. A signal requests the shutdown: reading ends, no further trace is analyzed, and gathered traces are recorded
+/// in `errors`. After a grace period everything still in flight is abandoned, so that finished work can be committed in time.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    requested: CancellationToken,
+    grace_ended: CancellationToken,
+}
+
+impl Shutdown {
+    /// A shutdown that is requested by cancelling `requested`.
+    pub fn on(requested: CancellationToken) -> Self {
+        Self { requested, grace_ended: CancellationToken::new() }
+    }
+
+    /// Cancelled once the run is to stop.
+    pub fn requested(&self) -> &CancellationToken {
+        &self.requested
+    }
+
+    /// Cancelled at the end of the grace period.
+    pub fn grace_ended(&self) -> &CancellationToken {
+        &self.grace_ended
+    }
+
+    /// Whether the run is to stop.
+    pub fn is_requested(&self) -> bool {
+        self.requested.is_cancelled()
+    }
+
+    /// Whether the grace period has ended.
+    pub fn is_grace_ended(&self) -> bool {
+        self.grace_ended.is_cancelled()
+    }
+}
