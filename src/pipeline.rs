@@ -327,7 +327,7 @@ impl Prepared {
             return Err(RunError::InputIsOutput(input.shown().to_owned()));
         }
         let objects = store::objects(&inputs, output, config.allow_empty).await.map_err(|error| match error {
-            StoreError::Empty { location, reason } => RunError::NoTraceFiles { location, reason },
+            StoreError::Empty { location, reason, .. } => RunError::NoTraceFiles { location, reason },
             other => RunError::Store(other),
         })?;
         let key = redaction_key(&config.redaction_key)?;

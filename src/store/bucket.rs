@@ -1,4 +1,4 @@
-//! Buckets: keys as they are printed, and listings that go on behind a key that nobody can read.
+//! Buckets. Keys are used exactly as they are displayed, and a listing continues after a key that `object_store` cannot represent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,26 +10,28 @@ use object_store::path::{Error as PathError, Path};
 use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, ObjectStoreScheme};
 use url::Url;
 
-use super::names::{bookkeeping, is_of_tables, literal_steps};
+use super::error::{Cause, first_line};
+use super::glob::{Glob, KEY_WILDCARDS};
+use super::names::{is_table_path, leading_excluded};
 use super::object::Object;
 use super::retrying::{Attempts, Retrying};
-use super::{Listed, Listing, StoreError, bad_location, first_line, one, options, said, unreadable, without_credentials};
+use super::{Listed, Listing, StoreError, options, single_object, without_credentials};
 use crate::limits::LISTED_PAGE_KEYS_MAX;
 
-/// A key of a bucket, or all below it.
+/// A bucket, with the key, prefix or glob of the objects to read.
 #[derive(Clone)]
 pub(super) struct Bucket {
     store: Arc<dyn ObjectStore>,
     pages: Arc<dyn PaginatedListStore>,
     base: Base,
-    /// What the user wrote behind the bucket.
+    /// What the user wrote after the bucket.
     key: String,
 }
 
-/// What stands before a key in a URI.
+/// The part of a URI before the key.
 #[derive(Debug, Clone)]
 enum Base {
-    /// `s3://bucket/`: keys follow as they are.
+    /// `s3://bucket/`: keys follow unencoded.
     Literal(String),
     /// `https://account.blob.core.windows.net/container/`: keys follow percent-encoded.
     Address(Url),
@@ -60,7 +62,7 @@ macro_rules! connected {
     }};
 }
 
-/// As `object_store::parse_url_opts` does, which hides that the store can be listed page by page.
+/// Does the same as `object_store::parse_url_opts`, whose result cannot be listed page by page.
 fn connect(url: &Url) -> object_store::Result<Connected> {
     match ObjectStoreScheme::parse(url)?.0 {
         #[cfg(feature = "aws")]
@@ -69,14 +71,12 @@ fn connect(url: &Url) -> object_store::Result<Connected> {
         ObjectStoreScheme::GoogleCloudStorage => connected!(object_store::gcp::GoogleCloudStorageBuilder, url),
         #[cfg(feature = "azure")]
         ObjectStoreScheme::MicrosoftAzure => connected!(object_store::azure::MicrosoftAzureBuilder, url),
-        scheme => Err(Error::Generic { store: "URL", source: format!("this build cannot reach {scheme:?}").into() }),
+        scheme => Err(Error::Generic { store: "URL", source: format!("this build does not support {scheme:?}").into() }),
     }
 }
 
-const WILDCARDS: [char; 2] = ['*', '['];
-
 impl Bucket {
-    /// `s3://bucket/key`. Behind the bucket stands a key as it is printed: `#`, `?` and `%` are part of it.
+    /// Parses `s3://bucket/key`. The key is used as it is written: `#`, `?` and `%` are ordinary characters.
     pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
         let (scheme, rest) = text.split_once("://").unwrap_or_default();
         let (authority, key) = rest.split_once('/').unwrap_or((rest, ""));
@@ -85,32 +85,32 @@ impl Bucket {
             None => authority.to_owned(),
         };
         let base = format!("{scheme}://{shown_authority}/");
-        let bad = |reason: &str| bad_location(&format!("{base}{key}"), reason);
-        let url = Url::parse(&format!("{scheme}://{authority}/")).map_err(|error| bad(&error.to_string()))?;
+        let invalid = |reason: &str| StoreError::location(&format!("{base}{key}"), reason);
+        let url = Url::parse(&format!("{scheme}://{authority}/")).map_err(|error| invalid(&error.to_string()))?;
         if url.host_str().is_none_or(str::is_empty) || url.query().is_some() || url.fragment().is_some() {
-            return Err(bad("it names no bucket"));
+            return Err(invalid("the bucket name is missing"));
         }
-        let Connected { store, pages } = connect(&url).map_err(|error| bad(&first_line(&error)))?;
+        let Connected { store, pages } = connect(&url).map_err(|error| invalid(&first_line(&error)))?;
         Ok(Self { store: Arc::new(Retrying::new(store)), pages, base: Base::Literal(base), key: key.to_owned() })
     }
 
-    /// An `https://` address of a cloud that is reached with credentials; nothing for other servers, or where the address brings its own.
+    /// Parses an `https://` URL of a cloud that is accessed with credentials; `None` for other servers and for signed URLs.
     pub(super) fn of_web_address(url: &Url) -> Result<Option<Self>, StoreError> {
         let shown = without_credentials(url);
-        let bad = |reason: &dyn fmt::Display| bad_location(&shown, &first_line(reason));
-        let (scheme, key) = ObjectStoreScheme::parse(url).map_err(|error| bad(&error))?;
+        let invalid = |reason: &dyn fmt::Display| StoreError::location(&shown, first_line(reason));
+        let (scheme, key) = ObjectStoreScheme::parse(url).map_err(|error| invalid(&error))?;
         if scheme == ObjectStoreScheme::Http || url.query().is_some() {
             return Ok(None);
         }
         let mut base = url.clone();
         base.set_fragment(None);
-        if let Ok(mut steps) = base.path_segments_mut() {
-            steps.pop_if_empty();
+        if let Ok(mut segments) = base.path_segments_mut() {
+            segments.pop_if_empty();
             for _ in key.parts() {
-                steps.pop();
+                segments.pop();
             }
         }
-        let Connected { store, pages } = connect(url).map_err(|error| bad(&error))?;
+        let Connected { store, pages } = connect(url).map_err(|error| invalid(&error))?;
         Ok(Some(Self { store: Arc::new(Retrying::new(store)), pages, base: Base::Address(base), key: key.as_ref().to_owned() }))
     }
 
@@ -123,8 +123,8 @@ impl Bucket {
             Base::Literal(base) => format!("{base}{key}"),
             Base::Address(base) => {
                 let mut url = base.clone();
-                if let Ok(mut steps) = url.path_segments_mut() {
-                    steps.pop_if_empty().extend(key.split('/'));
+                if let Ok(mut segments) = url.path_segments_mut() {
+                    segments.pop_if_empty().extend(key.split('/'));
                 }
                 without_credentials(&url)
             }
@@ -137,13 +137,17 @@ impl Bucket {
         Object::in_store(Arc::clone(&self.store), meta.location, uri, meta.size, modified_at_ns)
     }
 
-    pub(super) fn is_in_tables(&self, output: &Url) -> bool {
-        !self.key.contains(WILDCARDS)
-            && self.key_of_tables(output).is_some_and(|tables| below(&self.key, &tables).is_some_and(is_of_tables))
+    pub(super) fn is_glob(&self) -> bool {
+        self.key.contains(KEY_WILDCARDS)
     }
 
-    /// The key of the location of the tables, where it is in this bucket.
-    fn key_of_tables(&self, output: &Url) -> Option<String> {
+    pub(super) fn is_in_tables(&self, output: &Url) -> bool {
+        !self.key.contains(KEY_WILDCARDS)
+            && self.tables_key(output).is_some_and(|tables| path_below(&self.key, &tables).is_some_and(is_table_path))
+    }
+
+    /// The key of the location of the tables, if it is in this bucket.
+    fn tables_key(&self, output: &Url) -> Option<String> {
         let Base::Literal(base) = &self.base else { return None };
         let (own, other) = (BucketId::of(&Url::parse(base).ok()?)?, BucketId::of(output)?);
         let is_same = own.family == other.family && own.name == other.name;
@@ -151,8 +155,8 @@ impl Bucket {
         (is_same && is_account_same).then(|| Path::from_url_path(output.path()).map(String::from).ok()).flatten()
     }
 
-    pub(super) async fn read_below(&self, name: &Path, bytes_max: u64) -> Result<Option<Bytes>, String> {
-        let glob = self.glob().map_err(|error| error.to_string())?;
+    pub(super) async fn read_below(&self, name: &Path, bytes_max: u64) -> Result<Option<Bytes>, Cause> {
+        let glob = self.glob().map_err(Cause::other)?;
         let Ok(folder) = Path::parse(glob.as_ref().map_or(self.key.as_str(), |glob| &glob.folder)) else { return Ok(None) };
         let path: Path = folder.parts().chain(name.parts()).collect();
         if glob.is_some_and(|glob| !glob.pattern.matches(path.as_ref())) {
@@ -161,9 +165,9 @@ impl Bucket {
         let found = match self.store.get(&path).await {
             Ok(found) if found.meta.size <= bytes_max => found,
             Ok(_) | Err(Error::NotFound { .. } | Error::Generic { .. }) => return Ok(None),
-            Err(error) => return Err(said(&error)),
+            Err(error) => return Err(Cause::from(&error)),
         };
-        found.bytes().await.map(Some).map_err(|error| said(&error))
+        found.bytes().await.map(Some).map_err(|error| Cause::from(&error))
     }
 
     pub(super) async fn list(&self, shown: &str, output: &Url) -> Result<Listing, StoreError> {
@@ -171,19 +175,19 @@ impl Bucket {
             return Ok(stream::empty().boxed());
         }
         if let Some(object) = self.single(shown).await? {
-            return Ok(one(object));
+            return Ok(single_object(object));
         }
-        let wanted = self.wanted(shown, output);
-        let Some(glob) = self.glob()? else { return Ok(self.below(wanted)) };
-        // A prefix may have the characters of a pattern in its name.
-        let mut literal = self.below(wanted.clone());
+        let filter = self.filter(shown, output);
+        let Some(glob) = self.glob()? else { return Ok(self.matching(filter)) };
+        // A prefix may contain the characters of a glob.
+        let mut literal = self.matching(filter.clone());
         match literal.next().await {
             Some(first) => Ok(stream::iter([first]).chain(literal).boxed()),
-            None => Ok(self.below(Wanted { prefix: glob.prefix, folder: glob.folder, glob: Some(glob.pattern), ..wanted })),
+            None => Ok(self.matching(KeyFilter { prefix: glob.prefix, folder: glob.folder, glob: Some(glob.pattern), ..filter })),
         }
     }
 
-    /// The object of exactly that key. There is none of an empty key, and none of a key that says that it is a folder.
+    /// The object whose key is exactly the given one, if the key can be that of an object.
     async fn single(&self, shown: &str) -> Result<Option<Object>, StoreError> {
         if self.key.is_empty() || self.key.ends_with('/') {
             return Ok(None);
@@ -192,70 +196,70 @@ impl Bucket {
         match self.store.head(&key).await {
             Ok(meta) => Ok(Some(self.object(meta))),
             Err(Error::NotFound { .. } | Error::Generic { .. }) => Ok(None),
-            Err(error) => Err(unreadable(shown, said(&error))),
+            Err(error) => Err(StoreError::unreadable(shown, &error)),
         }
     }
 
-    /// What is wanted where the key is a prefix.
-    fn wanted(&self, shown: &str, output: &Url) -> Wanted {
+    /// The filter for all objects below the key.
+    fn filter(&self, shown: &str, output: &Url) -> KeyFilter {
         let key = &self.key;
-        // Of a key that no request for an object can hold, what is below it and itself.
-        let is_whole = key.is_empty() || key.ends_with('/') || Path::parse(key).is_err();
-        let prefix = if is_whole { key.clone() } else { format!("{key}/") };
-        let tables = self.key_of_tables(output).map(|tables| {
-            let is_around = below(key, &tables).is_some();
-            Tables { key: tables, is_around }
+        // A key that is not a valid object path may itself be listed, so no slash is added to it.
+        let is_prefix = key.is_empty() || key.ends_with('/') || Path::parse(key).is_err();
+        let prefix = if is_prefix { key.clone() } else { format!("{key}/") };
+        let tables = self.tables_key(output).map(|tables| {
+            let contains_listing = path_below(key, &tables).is_some();
+            Tables { key: tables, contains_listing }
         });
-        Wanted { folder: prefix.clone(), prefix, glob: None, tables, shown: shown.to_owned() }
+        KeyFilter { folder: prefix.clone(), prefix, glob: None, tables, shown: shown.to_owned() }
     }
 
-    fn glob(&self) -> Result<Option<Glob>, StoreError> {
-        let Some(wildcard) = self.key.find(WILDCARDS) else { return Ok(None) };
+    fn glob(&self) -> Result<Option<KeyGlob>, StoreError> {
+        let Some(wildcard) = self.key.find(KEY_WILDCARDS) else { return Ok(None) };
         let prefix = self.key.get(..wildcard).unwrap_or_default().to_owned();
         let folder = prefix.rfind('/').and_then(|slash| prefix.get(..=slash)).unwrap_or_default().to_owned();
-        let pattern = glob::Pattern::new(&self.key.replace('?', "[?]")).map_err(|error| bad_location(&self.uri(&self.key), error.msg))?;
-        Ok(Some(Glob { prefix, folder, pattern }))
+        let pattern = Glob::new(&self.key.replace('?', "[?]")).map_err(|error| StoreError::location(&self.uri(&self.key), error))?;
+        Ok(Some(KeyGlob { prefix, folder, pattern }))
     }
 
-    /// What is wanted of the keys that start with a prefix.
-    fn below(&self, wanted: Wanted) -> Listing {
+    /// Lists the objects that pass a filter.
+    fn matching(&self, filter: KeyFilter) -> Listing {
         let this = self.clone();
         async_stream::stream! {
-            let meant = wanted.glob.as_ref().map(|glob| literal_steps(glob.as_str())).unwrap_or_default();
-            let mut folder_left_out = String::new();
-            let mut keys = this.keys(wanted.prefix.clone());
+            let requested = filter.glob.as_ref().map(Glob::literal_segments).unwrap_or_default();
+            let mut skipped_folder = String::new();
+            let mut keys = this.keys(filter.prefix.clone());
             while let Some(found) = keys.next().await {
                 let meta = match found {
                     Ok(Key::Object(meta)) => meta,
                     Ok(Key::Unreadable(key)) => {
-                        if wanted.has(&key) {
-                            let reason = "its key has an empty step, or one that no request can hold; rename it".to_owned();
+                        if filter.includes(&key) {
+                            let reason = "its key has an empty or invalid path segment\n  hint: rename the object".to_owned();
                             yield Ok(Listed::Unreadable { uri: this.uri(&key), reason });
                         }
                         continue;
                     }
-                    Err(reason) => {
-                        yield Err(unreadable(&wanted.shown, format!("the listing cannot be completed: {reason}")));
+                    Err(cause) => {
+                        yield Err(StoreError::unreadable_because(&filter.shown, "the listing cannot be completed: ", cause));
                         return;
                     }
                 };
                 let key = meta.location.as_ref();
-                let is_left_out = !folder_left_out.is_empty() && key.starts_with(&folder_left_out);
-                if is_left_out || !wanted.has(key) {
+                let is_skipped = !skipped_folder.is_empty() && key.starts_with(&skipped_folder);
+                if is_skipped || !filter.includes(key) {
                     continue;
                 }
-                let below = key.strip_prefix(&wanted.folder).unwrap_or(key);
-                if let Some(step) = bookkeeping(below, &meant) {
-                    let end = key.len() - below.len() + step.len();
-                    folder_left_out = if step.ends_with('/') { key.get(..end).unwrap_or(key).to_owned() } else { String::new() };
-                    yield Ok(Listed::Skipped(Object::named(this.uri(key.get(..end).unwrap_or(key)))));
+                let relative = key.strip_prefix(&filter.folder).unwrap_or(key);
+                if let Some(excluded) = leading_excluded(relative, &requested) {
+                    let end = key.len() - relative.len() + excluded.len();
+                    skipped_folder = if excluded.ends_with('/') { key.get(..end).unwrap_or(key).to_owned() } else { String::new() };
+                    yield Ok(Listed::Skipped(Object::unopenable(this.uri(key.get(..end).unwrap_or(key)))));
                     continue;
                 }
-                match this.is_marker(&meta, &wanted.folder).await {
+                match this.is_folder_marker(&meta, &filter.folder).await {
                     Ok(true) => {}
                     Ok(false) => yield Ok(Listed::Object(this.object(meta))),
                     Err(error) => {
-                        yield Err(unreadable(&wanted.shown, said(&error)));
+                        yield Err(StoreError::unreadable(&filter.shown, &error));
                         return;
                     }
                 }
@@ -264,8 +268,9 @@ impl Bucket {
         .boxed()
     }
 
-    /// Whether it is an empty object whose key ends in `/`, by which consoles make a folder. The slash is cut off by `object_store`.
-    async fn is_marker(&self, meta: &ObjectMeta, folder: &str) -> object_store::Result<bool> {
+    /// Whether it is an empty object whose key ends in `/`, as cloud consoles create for a folder. `object_store` removes the slash, so a
+    /// request for the key without the slash finds nothing.
+    async fn is_folder_marker(&self, meta: &ObjectMeta, folder: &str) -> object_store::Result<bool> {
         if meta.size > 0 {
             return Ok(false);
         }
@@ -279,36 +284,36 @@ impl Bucket {
         }
     }
 
-    /// All keys that start with a prefix. A page with a key that no [`Path`] can hold comes as an error as a whole, so smaller pages are
-    /// asked for until the key stands alone; then the listing goes on behind it.
-    fn keys(&self, prefix: String) -> BoxStream<'static, Result<Key, String>> {
+    /// All keys with a prefix. If a key is not a valid [`Path`], its whole page fails. Smaller pages are then requested until that key is the
+    /// only one of its page, and the listing continues after it.
+    fn keys(&self, prefix: String) -> BoxStream<'static, Result<Key, Cause>> {
         let pages = Arc::clone(&self.pages);
         async_stream::stream! {
-            let (mut from, mut keys_max) = (From::Start, LISTED_PAGE_KEYS_MAX);
+            let (mut start, mut keys_max) = (PageStart::Beginning, LISTED_PAGE_KEYS_MAX);
             loop {
-                match page(&*pages, &prefix, &from, keys_max).await {
+                match page(&*pages, &prefix, &start, keys_max).await {
                     Ok(found) => {
-                        if found.result.objects.first().is_some_and(|first| from.is_behind(first.location.as_ref())) {
-                            yield Err(from.is_ignored());
+                        if found.result.objects.first().is_some_and(|first| start.is_ignored_by(first.location.as_ref())) {
+                            yield Err(start.ignored());
                             return;
                         }
                         for meta in found.result.objects {
                             yield Ok(Key::Object(meta));
                         }
                         let Some(token) = found.page_token else { return };
-                        (from, keys_max) = (From::Token(token), (keys_max * SHRINK).min(LISTED_PAGE_KEYS_MAX));
+                        (start, keys_max) = (PageStart::Token(token), (keys_max * PAGE_SHRINK_FACTOR).min(LISTED_PAGE_KEYS_MAX));
                     }
-                    Err(Error::InvalidPath { .. }) if keys_max > 1 => keys_max = (keys_max / SHRINK).max(1),
+                    Err(Error::InvalidPath { .. }) if keys_max > 1 => keys_max = (keys_max / PAGE_SHRINK_FACTOR).max(1),
                     Err(Error::InvalidPath { source: PathError::EmptySegment { path } | PathError::BadSegment { path, .. } }) => {
-                        if from.is_behind(&path) {
-                            yield Err(from.is_ignored());
+                        if start.is_ignored_by(&path) {
+                            yield Err(start.ignored());
                             return;
                         }
                         yield Ok(Key::Unreadable(path.clone()));
-                        from = From::Behind(path);
+                        start = PageStart::After(path);
                     }
                     Err(error) => {
-                        yield Err(said(&error));
+                        yield Err(Cause::from(&error));
                         return;
                     }
                 }
@@ -318,15 +323,21 @@ impl Bucket {
     }
 }
 
-/// By how much a page with an unreadable key shrinks, and grows again behind it.
-const SHRINK: usize = 4;
+/// The factor by which pages shrink until an unreadable key is alone, and grow again after it.
+const PAGE_SHRINK_FACTOR: usize = 4;
 
-async fn page(pages: &dyn PaginatedListStore, prefix: &str, from: &From, keys_max: usize) -> object_store::Result<PaginatedListResult> {
+/// Requests one page of a listing.
+async fn page(
+    pages: &dyn PaginatedListStore,
+    prefix: &str,
+    start: &PageStart,
+    keys_max: usize,
+) -> object_store::Result<PaginatedListResult> {
     let mut attempts = Attempts::default();
     loop {
         let options = PaginatedListOptions {
-            offset: if let From::Behind(key) = from { Some(key.clone()) } else { None },
-            page_token: if let From::Token(token) = from { Some(token.clone()) } else { None },
+            offset: if let PageStart::After(key) = start { Some(key.clone()) } else { None },
+            page_token: if let PageStart::Token(token) = start { Some(token.clone()) } else { None },
             max_keys: Some(keys_max),
             ..PaginatedListOptions::default()
         };
@@ -343,39 +354,39 @@ enum Key {
 }
 
 /// Where a page starts.
-enum From {
-    Start,
+enum PageStart {
+    Beginning,
     Token(String),
-    Behind(String),
+    After(String),
 }
 
-impl From {
-    /// Whether a key that came should have come before: the store takes no notice of where it shall start.
-    fn is_behind(&self, key: &str) -> bool {
-        matches!(self, Self::Behind(last) if key <= last.as_str())
+impl PageStart {
+    /// Whether the first key of the page shows that the store ignored where the page was to start.
+    fn is_ignored_by(&self, key: &str) -> bool {
+        matches!(self, Self::After(last) if key <= last.as_str())
     }
 
-    fn is_ignored(&self) -> String {
-        let key = if let Self::Behind(key) = self { key.as_str() } else { "" };
-        format!("the key {key:?} cannot be read, and the store does not list what is behind it; rename that object")
+    fn ignored(&self) -> Cause {
+        let key = if let Self::After(key) = self { key.as_str() } else { "" };
+        Cause::Other(format!("the key {key:?} is invalid, and the store cannot list the keys after it; rename that object"))
     }
 }
 
-struct Glob {
-    /// What stands before the first wildcard.
+struct KeyGlob {
+    /// The key up to the first wildcard.
     prefix: String,
-    /// The folder of that.
+    /// The folder of the prefix.
     folder: String,
-    pattern: glob::Pattern,
+    pattern: Glob,
 }
 
-/// What of a listing is wanted.
+/// Which keys of a listing are part of the input.
 #[derive(Clone)]
-struct Wanted {
+struct KeyFilter {
     prefix: String,
-    /// The folder below which names count.
+    /// The folder below which excluded names are looked for.
     folder: String,
-    glob: Option<glob::Pattern>,
+    glob: Option<Glob>,
     tables: Option<Tables>,
     shown: String,
 }
@@ -383,19 +394,20 @@ struct Wanted {
 #[derive(Clone)]
 struct Tables {
     key: String,
-    /// The listing starts below them, so only the tables themselves are left out.
-    is_around: bool,
+    /// The listing starts inside the location of the tables, so only the tables themselves are excluded and not all of the location.
+    contains_listing: bool,
 }
 
-impl Wanted {
-    fn has(&self, key: &str) -> bool {
-        let is_of_tables = |tables: &Tables| below(key, &tables.key).is_some_and(|below| !tables.is_around || is_of_tables(below));
-        self.glob.as_ref().is_none_or(|glob| glob.matches(key)) && !self.tables.as_ref().is_some_and(is_of_tables)
+impl KeyFilter {
+    fn includes(&self, key: &str) -> bool {
+        let is_in_tables =
+            |tables: &Tables| path_below(key, &tables.key).is_some_and(|path| !tables.contains_listing || is_table_path(path));
+        self.glob.as_ref().is_none_or(|glob| glob.matches(key)) && !self.tables.as_ref().is_some_and(is_in_tables)
     }
 }
 
-/// What of a key stands below a folder; the empty text for the folder itself.
-fn below<'a>(key: &'a str, folder: &str) -> Option<&'a str> {
+/// A key relative to a folder; empty for the folder itself, `None` outside of it.
+fn path_below<'a>(key: &'a str, folder: &str) -> Option<&'a str> {
     if folder.is_empty() {
         return Some(key);
     }
@@ -403,7 +415,7 @@ fn below<'a>(key: &'a str, folder: &str) -> Option<&'a str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
 
-/// Tells a bucket, however its URL is written.
+/// Identifies a bucket independently of how its URL is written.
 struct BucketId {
     family: &'static str,
     name: String,
@@ -437,7 +449,7 @@ mod tests {
 
     use super::*;
 
-    /// A bucket whose pages fail as a whole where a key is no path, as those of clouds do.
+    /// A bucket whose pages fail if one of their keys is not a valid path, as those of clouds do.
     struct Pages {
         keys: Vec<String>,
         requests: Mutex<usize>,
@@ -450,10 +462,10 @@ mod tests {
             *self.requests.lock().unwrap() += 1;
             let offset = options.offset.filter(|_| self.takes_offsets);
             let after = options.page_token.or(offset).unwrap_or_default();
-            let behind: Vec<&String> =
+            let after_start: Vec<&String> =
                 self.keys.iter().filter(|key| key.starts_with(prefix.unwrap_or_default()) && **key > after).collect();
-            let page = &behind[..behind.len().min(options.max_keys.unwrap())];
-            let page_token = (page.len() < behind.len()).then(|| (*page.last().unwrap()).clone());
+            let page = &after_start[..after_start.len().min(options.max_keys.unwrap())];
+            let page_token = (page.len() < after_start.len()).then(|| (*page.last().unwrap()).clone());
             let meta = |key: &&String| -> object_store::Result<ObjectMeta> {
                 let size = u64::from(!key.ends_with('/'));
                 Ok(ObjectMeta { location: Path::parse(key)?, last_modified: chrono::Utc::now(), size, e_tag: None, version: None })
@@ -495,7 +507,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_nobody_can_read_is_named_and_all_others_come_once() {
+    async fn an_invalid_key_is_reported_and_all_other_keys_are_listed_once() {
         let mut keys: Vec<String> = (0..2_500).map(|number| format!("day/{number:05}.jsonl")).collect();
         let unreadable = ["day/00001//x", "day/02400.jsonl//", "day//a", "day//b", "../x", "day/\u{7}.jsonl", "x//y"];
         keys.extend(unreadable.map(str::to_owned));
@@ -511,14 +523,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_cannot_go_on_behind_a_key_fails_instead_of_turning_in_circles() {
+    async fn a_store_that_cannot_continue_after_a_key_fails_instead_of_looping() {
         let (bucket, _) = bucket("b:", "", &["a", "x//y", "z"], false);
         let found = found(&bucket, "s3://elsewhere").await;
         assert!(found.last().unwrap().starts_with("error cannot read b: the listing cannot be completed"), "{found:?}");
     }
 
     #[tokio::test]
-    async fn keys_are_names_first_and_patterns_then() {
+    async fn keys_are_tried_as_names_before_globs() {
         let keys = ["a/x.jsonl", "a/[y]*.jsonl", "a/y1.jsonl", "q?/a", "q1/a", "p[q]/z", "p%20q/z", "h#1/z"];
         assert_eq!(listed("a/[y]*.jsonl", &keys).await, ["b:a/[y]*.jsonl"]);
         assert_eq!(listed("a/[xy]*.jsonl", &keys).await, ["b:a/x.jsonl", "b:a/y1.jsonl"]);
@@ -532,7 +544,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn markers_bookkeeping_and_own_tables_are_no_input() {
+    async fn folder_markers_metadata_and_failsift_tables_are_excluded() {
         assert!(listed("in", &["in/"]).await.is_empty() && listed("in/", &["in/", "in/sub/"]).await.is_empty());
         let keys =
             ["in/", "in/_SUCCESS", "in/_delta_log/0.json", "in/_delta_log/1.json", "in/a.jsonl", "in/.b.crc", "in/_day=1/c", "in/d/_t/e"];
@@ -544,7 +556,7 @@ mod tests {
             let (bucket, _) = bucket("s3://b/", "in", &keys, true);
             assert_eq!(found(&bucket, output).await, ["s3://b/in/a", "s3://b/in/my outer/z"], "{output}");
         }
-        // Traces beside the tables.
+        // Traces in the location of the tables.
         let (around, _) = bucket("s3://b/", "in/my out", &keys, true);
         let output = Url::parse("s3://b/in/my out").unwrap();
         assert!(around.is_in_tables(&output) && found(&around, output.as_str()).await.is_empty());

@@ -1,10 +1,9 @@
-//! Local files that survive a power loss.
+//! Local files whose writes survive a power loss.
 //!
-//! `object_store`'s [`LocalFileSystem`] hands bytes to the kernel and renames, so that after a power loss a commit may be there with
-//! nothing in it. Here the bytes and the folder are on the disk before a write is said to be done. What is not finished has a name that
-//! listings leave out (`name#123`).
+//! `object_store`'s [`LocalFileSystem`] does not sync, so after a power loss a committed file may be empty. Here a write returns when the
+//! content and the folder entry are on the disk. An incomplete file has a name that listings exclude (`name.x7Fq2B#1`).
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::ops::Range;
 use std::path::Path as LocalPath;
@@ -20,7 +19,10 @@ use object_store::{
     PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
-/// The local file system, with writes that are on the disk once they return.
+/// The end of the name of an incomplete file. Listings of `LocalFileSystem` exclude names that end with `#` and digits.
+const INCOMPLETE_SUFFIX: &str = "#1";
+
+/// The local file system with durable writes.
 #[derive(Debug, Clone)]
 pub(super) struct DurableFileSystem(LocalFileSystem);
 
@@ -36,14 +38,14 @@ impl std::fmt::Display for DurableFileSystem {
     }
 }
 
-#[deny(clippy::missing_trait_methods, reason = "a default would go around what the local file system does better")]
+#[deny(clippy::missing_trait_methods, reason = "a default implementation would bypass what the local file system does better")]
 #[async_trait]
 impl ObjectStore for DurableFileSystem {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let create = match options.mode {
             PutMode::Overwrite => false,
             PutMode::Create => true,
-            // Local files have no versions; the store below says so.
+            // Local files have no versions; the wrapped store returns that error.
             PutMode::Update(_) => return self.0.put_opts(location, payload, options).await,
         };
         let path = self.0.path_to_filesystem(location)?;
@@ -96,46 +98,39 @@ impl ObjectStore for DurableFileSystem {
     }
 }
 
-/// Writes beside the place, and moves it there once it is on the disk.
+/// Writes a temporary file beside `path` and moves it there when its content is on the disk.
 fn write(path: &LocalPath, payload: &PutPayload, create: bool) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(LocalPath::new("/"));
     create_folder(folder)?;
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!("#{}", uuid::Uuid::new_v4().as_u128()));
-    let unfinished = LocalPath::new(&unfinished);
-    let written = write_new(unfinished, payload)
-        .and_then(|()| if create { std::fs::hard_link(unfinished, path) } else { std::fs::rename(unfinished, path) });
-    if written.is_err() || create {
-        // After a rename there is nothing left; what cannot be removed is invisible.
-        let _ = std::fs::remove_file(unfinished);
-    }
-    written?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut file = tempfile::Builder::new().prefix(&format!("{name}.")).suffix(INCOMPLETE_SUFFIX).tempfile_in(folder)?;
+    payload.iter().try_for_each(|bytes| file.write_all(bytes))?;
+    file.as_file().sync_all()?;
+    if create {
+        file.persist_noclobber(path)?
+    } else {
+        file.persist(path)?
+    };
     File::open(folder)?.sync_all()
 }
 
-/// Makes a folder and those above it; each new name is on the disk too.
+/// Creates a folder and its parents durably.
 fn create_folder(folder: &LocalPath) -> std::io::Result<()> {
     let missing: Vec<&LocalPath> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
     std::fs::create_dir_all(folder)?;
     missing.iter().filter_map(|folder| folder.parent()).try_for_each(|parent| File::open(parent)?.sync_all())
 }
 
-fn write_new(path: &LocalPath, payload: &PutPayload) -> std::io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    payload.iter().try_for_each(|bytes| file.write_all(bytes))?;
-    file.sync_all()
-}
-
-/// See [`super::remove_unfinished`].
-pub(super) fn remove_unfinished(folder: &LocalPath, age: Duration) -> std::io::Result<usize> {
+/// See [`super::remove_incomplete`].
+pub(super) fn remove_incomplete(folder: &LocalPath, age: Duration) -> std::io::Result<usize> {
     let mut removed = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        // What goes away meanwhile was finished by its writer.
+        // A file that no longer exists was completed by its writer.
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_dir() {
-            removed += remove_unfinished(&entry.path(), age)?;
-        } else if is_unfinished(&entry.file_name().to_string_lossy())
+            removed += remove_incomplete(&entry.path(), age)?;
+        } else if is_incomplete(&entry.file_name().to_string_lossy())
             && metadata.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|elapsed| elapsed >= age))
             && std::fs::remove_file(entry.path()).is_ok()
         {
@@ -145,11 +140,11 @@ pub(super) fn remove_unfinished(folder: &LocalPath, age: Duration) -> std::io::R
     Ok(removed)
 }
 
-fn is_unfinished(name: &str) -> bool {
+fn is_incomplete(name: &str) -> bool {
     name.rsplit_once('#').is_some_and(|(_, number)| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// An upload in parts. They wait in memory: Delta sends checkpoints in parts, which are small beside what a run holds.
+/// A multipart upload, buffered in memory. Delta uses it for checkpoints, which are small compared to the memory of a run.
 #[derive(Debug)]
 struct Upload {
     store: DurableFileSystem,
@@ -183,7 +178,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_conditional_write_loses_against_what_is_there_and_leaves_nothing() {
+    async fn a_conditional_write_fails_if_the_file_exists_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let store = DurableFileSystem::new();
         let path = Path::from_absolute_path(folder.path().join("a/b.json")).unwrap();
@@ -194,11 +189,11 @@ mod tests {
         assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "one");
         store.put(&path, "three".into()).await.unwrap();
         assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "three");
-        assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1, "nothing unfinished stays");
+        assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1, "no incomplete file is left");
     }
 
     #[tokio::test]
-    async fn parts_come_in_order_and_what_is_unfinished_is_not_listed() {
+    async fn parts_are_joined_in_order_and_incomplete_files_are_not_listed() {
         let folder = tempfile::tempdir().unwrap();
         let store = DurableFileSystem::new();
         let path = Path::from_absolute_path(folder.path().join("c.parquet")).unwrap();
@@ -212,8 +207,8 @@ mod tests {
         let prefix = Path::from_absolute_path(folder.path()).unwrap();
         let listed: Vec<_> = store.list(Some(&prefix)).try_collect().await.unwrap();
         assert_eq!(listed.len(), 1);
-        assert_eq!(remove_unfinished(folder.path(), Duration::from_mins(1)).unwrap(), 0, "somebody may be writing it");
-        assert_eq!(remove_unfinished(folder.path(), Duration::ZERO).unwrap(), 1);
+        assert_eq!(remove_incomplete(folder.path(), Duration::from_mins(1)).unwrap(), 0, "it may be in progress");
+        assert_eq!(remove_incomplete(folder.path(), Duration::ZERO).unwrap(), 1);
         assert!(store.get(&path).await.is_ok());
     }
 }

@@ -1,4 +1,5 @@
-//! Local files and folders, listed by hand: `object_store` leaves out names that it cannot hold, and says nothing of it.
+//! Local files and folders. They are listed with `walkdir`, because the listing of `object_store` silently skips names that it cannot
+//! represent.
 
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
@@ -13,47 +14,55 @@ use tokio::sync::mpsc;
 use url::Url;
 use walkdir::{DirEntry, WalkDir};
 
-use super::names::{bookkeeping, is_bookkeeping, is_of_tables, literal_steps};
+use super::error::Cause;
+use super::glob::{Glob, PATH_WILDCARDS};
+use super::names::{is_excluded, is_table_path, leading_excluded};
 use super::object::Object;
-use super::{Listed, Listing, StoreError, bad_location, one, unreadable};
+use super::suggestion::suggestion;
+use super::{Listed, Listing, StoreError, single_object};
 use crate::limits::LISTED_QUEUED_MAX;
 
-/// A file, or a folder and the names of interest below it.
+/// A file, or a folder with an optional glob for the files below it.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     root: PathBuf,
-    /// Over the path below the root.
-    glob: Option<glob::Pattern>,
+    /// Matches paths relative to the root.
+    glob: Option<Glob>,
+    /// The path as the user gave it, for suggestions.
+    given: PathBuf,
 }
 
-const WILDCARDS: [char; 3] = ['*', '?', '['];
-
 impl Folder {
-    /// Splits `/logs/2026*/x.jsonl` into the folder before the first wildcard and a pattern. What exists is no pattern, whatever its name.
+    /// Splits `/logs/2026*/x.jsonl` into the folder before the first wildcard and a glob. A path that exists is not a glob, even if its name
+    /// contains wildcards.
     pub(super) fn parse(absolute: &LocalPath, text: &str) -> Result<Self, StoreError> {
         let (root, below) = split(absolute);
-        let glob = below.map(|below| glob::Pattern::new(&below)).transpose().map_err(|error| bad_location(text, error.msg))?;
-        // Paths are compared as text further on, and steps back are no part of the URI of an object.
-        let root = if root.components().any(|step| step == Component::ParentDir) { real(&root) } else { root };
-        Ok(Self { root, glob })
+        let glob = below.map(|below| Glob::new(&below)).transpose().map_err(|error| StoreError::location(text, error))?;
+        // Paths are compared as text below, and the URI of an object must not contain `..`.
+        let root = if root.components().any(|component| component == Component::ParentDir) { real(&root) } else { root };
+        Ok(Self { root, glob, given: if text.contains("://") { absolute.to_owned() } else { PathBuf::from(text) } })
+    }
+
+    pub(super) fn is_glob(&self) -> bool {
+        self.glob.is_some()
     }
 
     pub(super) fn canonical(&self) -> String {
-        format!("{} {}", self.root.display(), self.glob.as_ref().map(glob::Pattern::as_str).unwrap_or_default())
+        format!("{} {}", self.root.display(), self.glob.as_ref().map(Glob::as_str).unwrap_or_default())
     }
 
     pub(super) fn is_in_tables(&self, output: &Url) -> bool {
-        self.glob.is_none() && self.below_output(output).is_some_and(|below| is_of_tables(&below.to_string_lossy()))
+        self.glob.is_none() && self.below_output(output).is_some_and(|below| is_table_path(&below.to_string_lossy()))
     }
 
-    /// The root as a path below the location of the tables, where it is one.
+    /// The root relative to the location of the tables, if it is below it.
     fn below_output(&self, output: &Url) -> Option<PathBuf> {
         let output = real(&output.to_file_path().ok()?);
         real(&self.root).strip_prefix(output).map(LocalPath::to_owned).ok()
     }
 
-    /// The content of a file; nothing where there is none, or where it is over `bytes_max`.
-    pub(super) async fn read_below(&self, name: &str, bytes_max: u64) -> Result<Option<Bytes>, String> {
+    /// The content of a file; `None` if it does not exist or is larger than `bytes_max`.
+    pub(super) async fn read_below(&self, name: &str, bytes_max: u64) -> Result<Option<Bytes>, Cause> {
         let path = self.root.join(name);
         if self.glob.as_ref().is_some_and(|glob| !glob.matches(name)) {
             return Ok(None);
@@ -64,7 +73,7 @@ impl Folder {
         };
         match read.await {
             Err(error) if is_missing(&error) => Ok(None),
-            read => read.map_err(|error| error.to_string()),
+            read => read.map_err(Cause::from),
         }
     }
 
@@ -72,34 +81,47 @@ impl Folder {
         let found = match std::fs::metadata(&self.root) {
             Ok(found) => found,
             Err(error) if is_missing(&error) => {
-                return Err(StoreError::Empty { location: shown.to_owned(), reason: "no such file or folder".into() });
+                return Err(self.missing(shown));
             }
-            Err(error) => return Err(unreadable(shown, error)),
+            Err(error) => return Err(StoreError::unreadable(shown, error)),
         };
         if self.is_in_tables(output) {
             return Ok(stream::empty().boxed());
         }
         if !found.is_dir() {
-            return Ok(one(file(self.root.clone(), &found)));
+            return Ok(single_object(file(self.root.clone(), &found)));
         }
-        let meant = self.glob.as_ref().map(|glob| literal_steps(glob.as_str())).unwrap_or_default();
-        let walk = Walk { folder: self.clone(), shown: shown.to_owned(), own: own_folders(&found, output), meant };
+        let requested = self.glob.as_ref().map(Glob::literal_segments).unwrap_or_default();
+        let walk = Walk { folder: self.clone(), shown: shown.to_owned(), table_folders: table_folders(&found, output), requested };
         let (sender, receiver) = mpsc::channel(LISTED_QUEUED_MAX);
         tokio::task::spawn_blocking(move || walk.run(&|listed| sender.blocking_send(listed).is_ok()));
         Ok(stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed())
     }
 }
 
+impl Folder {
+    /// The error for a path that does not exist, with a suggestion if a similar one does.
+    fn missing(&self, shown: &str) -> StoreError {
+        let reason = "no such file or folder".to_owned();
+        let similar = std::env::current_dir().ok().and_then(|current| suggestion(&self.given, &current));
+        match similar {
+            Some(path) => StoreError::Empty { location: shown.to_owned(), reason, hint: format!("did you mean {}?", path.display()) },
+            None => StoreError::empty(shown, &reason),
+        }
+    }
+}
+
+/// Splits a path into the folder before its first wildcard and the rest.
 fn split(absolute: &LocalPath) -> (PathBuf, Option<String>) {
-    if absolute.symlink_metadata().is_ok() || !absolute.to_string_lossy().contains(WILDCARDS) {
+    if absolute.symlink_metadata().is_ok() || !absolute.to_string_lossy().contains(PATH_WILDCARDS) {
         return (absolute.to_owned(), None);
     }
     let mut root = PathBuf::new();
-    let mut steps = absolute.components();
-    for step in steps.by_ref() {
-        let next = root.join(step);
-        if step.as_os_str().to_string_lossy().contains(WILDCARDS) && next.symlink_metadata().is_err() {
-            let rest: PathBuf = std::iter::once(step).chain(steps).collect();
+    let mut components = absolute.components();
+    for component in components.by_ref() {
+        let next = root.join(component);
+        if component.as_os_str().to_string_lossy().contains(PATH_WILDCARDS) && next.symlink_metadata().is_err() {
+            let rest: PathBuf = std::iter::once(component).chain(components).collect();
             return (root, Some(rest.to_string_lossy().into_owned()));
         }
         root = next;
@@ -107,15 +129,15 @@ fn split(absolute: &LocalPath) -> (PathBuf, Option<String>) {
     (root, None)
 }
 
-/// The path without links and steps back, also where its end does not exist.
+/// The path without symbolic links and `..`. Trailing components that do not exist are kept.
 fn real(path: &LocalPath) -> PathBuf {
     for ancestor in path.ancestors() {
         if let Ok(mut real) = ancestor.canonicalize() {
-            for step in path.strip_prefix(ancestor).into_iter().flat_map(LocalPath::components) {
-                match step {
+            for component in path.strip_prefix(ancestor).into_iter().flat_map(LocalPath::components) {
+                match component {
                     Component::ParentDir => drop(real.pop()),
                     Component::CurDir => {}
-                    step => real.push(step),
+                    component => real.push(component),
                 }
             }
             return real;
@@ -134,35 +156,38 @@ fn file(path: PathBuf, found: &Metadata) -> Object {
     Object::of_file(path, found.len(), modified_at_ns)
 }
 
-/// Tells a folder, however its path is written.
+/// Device and inode: identifies a folder independently of its path.
 type FolderId = (u64, u64);
 
-fn id(found: &Metadata) -> FolderId {
+fn folder_id(found: &Metadata) -> FolderId {
     (found.dev(), found.ino())
 }
 
-/// The location of the tables and their folders. Where the walk starts at the location itself, only its tables are left out.
-fn own_folders(root: &Metadata, output: &Url) -> Vec<FolderId> {
+/// The folders to exclude: the location of the tables and the table folders in it. If the walk starts at the location itself, only the table
+/// folders are excluded.
+fn table_folders(root: &Metadata, output: &Url) -> Vec<FolderId> {
     let Ok(output) = output.to_file_path() else { return Vec::new() };
     let Ok(location) = output.metadata() else { return Vec::new() };
-    let tables = super::names::TABLES.iter().filter_map(|table| output.join(table).metadata().ok());
-    let location = (id(root) != id(&location)).then(|| id(&location));
-    location.into_iter().chain(tables.map(|found| id(&found))).collect()
+    let tables = super::names::TABLE_FOLDERS.iter().filter_map(|table| output.join(table).metadata().ok());
+    let location = (folder_id(root) != folder_id(&location)).then(|| folder_id(&location));
+    location.into_iter().chain(tables.map(|found| folder_id(&found))).collect()
 }
 
+/// Lists the files below a folder.
 struct Walk {
     folder: Folder,
     shown: String,
-    own: Vec<FolderId>,
-    meant: Vec<String>,
+    table_folders: Vec<FolderId>,
+    /// Names that the user wrote in the glob, which are read even if they are excluded by default.
+    requested: Vec<String>,
 }
 
 /// What the walk does with an entry.
 enum Step {
-    Nothing,
-    /// A folder that is not entered; it may be worth a word.
-    Leave(Option<Listed>),
-    Found(Listed),
+    Ignore,
+    /// Does not enter the folder, and possibly lists it as skipped.
+    SkipFolder(Option<Listed>),
+    List(Listed),
 }
 
 impl Walk {
@@ -171,16 +196,16 @@ impl Walk {
         while let Some(entry) = entries.next() {
             let step = match entry {
                 Ok(entry) => self.step(&entry),
-                Err(error) => self.broken(&error),
+                Err(error) => self.walk_error(&error),
             };
             let listed = match step {
-                Ok(Step::Nothing) => continue,
-                Ok(Step::Leave(listed)) => {
+                Ok(Step::Ignore) => continue,
+                Ok(Step::SkipFolder(listed)) => {
                     entries.skip_current_dir();
                     let Some(listed) = listed else { continue };
                     Ok(listed)
                 }
-                Ok(Step::Found(listed)) => Ok(listed),
+                Ok(Step::List(listed)) => Ok(listed),
                 Err(error) => Err(error),
             };
             let is_end = listed.is_err();
@@ -190,8 +215,8 @@ impl Walk {
         }
     }
 
-    /// Whether a path below the root is of interest.
-    fn is_wanted(&self, path: &LocalPath) -> bool {
+    /// Whether the glob, if there is one, matches a path.
+    fn is_match(&self, path: &LocalPath) -> bool {
         let Some(glob) = &self.folder.glob else { return true };
         path.strip_prefix(&self.folder.root).is_ok_and(|below| glob.matches(&below.to_string_lossy()))
     }
@@ -200,50 +225,51 @@ impl Walk {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy();
         let kind = entry.file_type();
-        let named = |end: &str| self.is_wanted(path).then(|| Listed::Skipped(Object::named(format!("{}{end}", path.display()))));
-        if is_bookkeeping(&name) && bookkeeping(&name, &self.meant).is_some() {
-            return Ok(if kind.is_dir() { Step::Leave(named("/")) } else { named("").map_or(Step::Nothing, Step::Found) });
+        let skipped =
+            |suffix: &str| self.is_match(path).then(|| Listed::Skipped(Object::unopenable(format!("{}{suffix}", path.display()))));
+        if is_excluded(&name) && leading_excluded(&name, &self.requested).is_some() {
+            return Ok(if kind.is_dir() { Step::SkipFolder(skipped("/")) } else { skipped("").map_or(Step::Ignore, Step::List) });
         }
         if kind.is_dir() {
-            let found = entry.metadata().map_err(|error| unreadable(&self.shown, error))?;
-            return Ok(if self.own.contains(&id(&found)) { Step::Leave(None) } else { Step::Nothing });
+            let found = entry.metadata().map_err(|error| StoreError::unreadable(&self.shown, io::Error::from(error)))?;
+            return Ok(if self.table_folders.contains(&folder_id(&found)) { Step::SkipFolder(None) } else { Step::Ignore });
         }
-        if !self.is_wanted(path) {
-            return Ok(Step::Nothing);
+        if !self.is_match(path) {
+            return Ok(Step::Ignore);
         }
         if !kind.is_file() {
-            return Ok(named("").map_or(Step::Nothing, Step::Found));
+            return Ok(skipped("").map_or(Step::Ignore, Step::List));
         }
         let Some(shown) = path.to_str() else {
-            let reason = "its name is no UTF-8; rename it".to_owned();
-            return Ok(Step::Found(Listed::Unreadable { uri: path.display().to_string(), reason }));
+            let reason = "the file name is not valid UTF-8\n  hint: rename the file".to_owned();
+            return Ok(Step::List(Listed::Unreadable { uri: path.display().to_string(), reason }));
         };
         match entry.metadata() {
-            Ok(found) => Ok(Step::Found(Listed::Object(file(path.to_owned(), &found)))),
-            // A file that was taken away after its folder was read.
-            Err(error) if error.io_error().is_some_and(is_missing) => Ok(Step::Nothing),
-            Err(error) => Err(unreadable(shown, error)),
+            Ok(found) => Ok(Step::List(Listed::Object(file(path.to_owned(), &found)))),
+            // The file was removed after its folder was read.
+            Err(error) if error.io_error().is_some_and(is_missing) => Ok(Step::Ignore),
+            Err(error) => Err(StoreError::unreadable(shown, io::Error::from(error))),
         }
     }
 
-    /// What cannot be followed. A folder that cannot be read may hold anything, so the listing is not complete.
-    fn broken(&self, error: &walkdir::Error) -> Result<Step, StoreError> {
+    /// Handles an entry that cannot be read. A folder that cannot be read makes the listing incomplete, which is an error.
+    fn walk_error(&self, error: &walkdir::Error) -> Result<Step, StoreError> {
         let path = error.path().unwrap_or(&self.folder.root);
         let uri = path.display().to_string();
         if error.loop_ancestor().is_some() {
-            // What it leads to is read where it stands.
-            return Ok(Step::Found(Listed::Skipped(Object::named(uri))));
+            // A symbolic link to one of its own parent folders, whose files are listed anyway.
+            return Ok(Step::List(Listed::Skipped(Object::unopenable(uri))));
         }
         match error.io_error() {
             Some(error) if is_missing(error) || error.raw_os_error() == Some(Errno::ELOOP as i32) => {
                 let is_link = path.symlink_metadata().is_ok_and(|found| found.file_type().is_symlink());
-                if !is_link || !self.is_wanted(path) {
-                    return Ok(Step::Nothing);
+                if !is_link || !self.is_match(path) {
+                    return Ok(Step::Ignore);
                 }
-                Ok(Step::Found(Listed::Unreadable { uri, reason: "it is a symbolic link that leads to nothing".into() }))
+                Ok(Step::List(Listed::Unreadable { uri, reason: "broken symbolic link\n  hint: remove it or restore its target".into() }))
             }
-            Some(error) => Err(unreadable(&uri, format!("the folder cannot be listed: {error}"))),
-            None => Err(unreadable(&uri, error)),
+            Some(error) => Err(StoreError::unreadable_because(&uri, "cannot list the folder: ", error)),
+            None => Err(StoreError::unreadable(&uri, Cause::other(error))),
         }
     }
 }
@@ -256,7 +282,7 @@ mod tests {
     use super::super::{Location, objects, same_place, table_url};
     use super::*;
 
-    /// What is listed: names of objects, of what is skipped with a `-`, of what cannot be read with a `!`.
+    /// Names of the listed objects; `-` marks skipped and `!` unreadable ones.
     async fn listed(input: &str, output: &str) -> Result<Vec<String>, StoreError> {
         let location = Location::parse(input)?;
         let mut listing = objects(&[location], &table_url(output).unwrap(), false).await?;
@@ -272,8 +298,8 @@ mod tests {
         Ok(found)
     }
 
-    /// A folder with a folder `in`, and both as text.
-    fn place() -> (tempfile::TempDir, PathBuf, String) {
+    /// A temporary folder, the folder `in` in it, and that path as text.
+    fn input_folder() -> (tempfile::TempDir, PathBuf, String) {
         let folder = tempfile::tempdir().unwrap();
         let input = folder.path().join("in");
         std::fs::create_dir(&input).unwrap();
@@ -287,8 +313,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_that_mean_something_elsewhere_are_names() {
-        let (_folder, input, text) = place();
+    async fn special_characters_in_file_names_are_literal() {
+        let (_folder, input, text) = input_folder();
         let names = ["team#1", "x#2", "p%20q.jsonl", "[a]*?.jsonl", "with blank.jsonl", "ünï.jsonl", "tab\t.jsonl"];
         for name in names {
             put(&input.join(name));
@@ -304,8 +330,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_named_and_its_neighbours_live() {
-        let (_folder, input, text) = place();
+    async fn unreadable_entries_are_reported_and_others_are_listed() {
+        let (_folder, input, text) = input_folder();
         put(&input.join("a.jsonl"));
         put(&input.join("sub/z.jsonl"));
         put(&input.join(std::ffi::OsStr::from_bytes(b"latin-\xe9.jsonl")));
@@ -320,8 +346,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bookkeeping_and_own_tables_are_no_input_however_they_are_reached() {
-        let (folder, input, text) = place();
+    async fn metadata_and_failsift_tables_are_excluded_however_their_path_is_written() {
+        let (folder, input, text) = input_folder();
         for name in ["a.jsonl", "_SUCCESS", ".a.jsonl.crc", "other/_delta_log/0.json", "other/_temporary/0/b.jsonl", "other/c.jsonl"] {
             put(&input.join(name));
         }
@@ -336,17 +362,18 @@ mod tests {
         let steps = format!("{text}/other/../my out #1/");
         for output in [plain, encoded, steps, linked.to_str().unwrap().to_owned()] {
             assert_eq!(listed(&text, &output).await.unwrap(), expected, "{output}");
-            let place = |input: &LocalPath| same_place(&Location::parse(input.to_str().unwrap()).unwrap(), &table_url(&output).unwrap());
-            assert!(place(&own) && place(&own.join("patterns")) && place(&linked.join("./patterns/..")), "{output}");
-            assert!(!place(&input) && !place(&own.join("in")), "{output}");
+            let is_output =
+                |input: &LocalPath| same_place(&Location::parse(input.to_str().unwrap()).unwrap(), &table_url(&output).unwrap());
+            assert!(is_output(&own) && is_output(&own.join("patterns")) && is_output(&linked.join("./patterns/..")), "{output}");
+            assert!(!is_output(&input) && !is_output(&own.join("in")), "{output}");
         }
         assert_eq!(listed(&format!("{text}/_S*"), "/nowhere").await.unwrap_err().to_string().lines().count(), 2);
         assert_eq!(listed(&format!("{text}/_SUCCESS"), "/nowhere").await.unwrap(), ["_SUCCESS"]);
     }
 
     #[tokio::test]
-    async fn what_is_empty_or_missing_says_so() {
-        let (_folder, input, text) = place();
+    async fn empty_and_missing_inputs_are_errors() {
+        let (_folder, input, text) = input_folder();
         let missing = listed(&format!("{text}/no"), "/nowhere").await.unwrap_err();
         assert!(matches!(&missing, StoreError::Empty { reason, .. } if reason == "no such file or folder"), "{missing}");
         for input in [text.clone(), format!("{text}/*.jsonl")] {

@@ -1,15 +1,19 @@
-//! URL -> objects. The one place that knows clouds, credentials, pipes and how a local path becomes an object.
+//! Locations -> objects: local folders, buckets, web servers and pipes. The only module that knows clouds and credentials. It must not know
+//! what is in an object.
 //!
 //! Credentials and endpoints come from the environment variables that `object_store`'s builders read (`AWS_*`, `GOOGLE_*`,
-//! `AZURE_*`); <https://docs.rs/object_store> lists them.
+//! `AZURE_*`), listed at <https://docs.rs/object_store>.
 
 mod bucket;
 mod durable;
+mod error;
+mod glob;
 mod local;
 mod names;
 mod object;
 mod pipe;
 mod retrying;
+mod suggestion;
 mod web;
 
 use std::path::{Path as LocalPath, PathBuf};
@@ -23,6 +27,8 @@ use url::Url;
 
 use self::bucket::Bucket;
 use self::durable::DurableFileSystem;
+use self::error::first_line;
+pub use self::error::{EMPTY_INPUT_HINT, StoreError};
 use self::local::Folder;
 pub use self::object::{Object, ObjectReader};
 use self::pipe::Pipe;
@@ -30,57 +36,26 @@ use self::retrying::Retrying;
 use self::web::WebObject;
 use crate::limits::SUMMARY_SKIPPED_MAX;
 
-/// Why an input or output location could not be used.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum StoreError {
-    /// The location is no path and no URL that failsift knows.
-    #[error("cannot use {location}: {reason}\n  hint: give a path, a glob, - for standard input, file://, s3://, gs://, az:// or https://")]
-    Location {
-        /// As the user gave it, without credentials.
-        location: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// It cannot be read, or not be listed to the end.
-    #[error("cannot read {location}: {reason}\n  hint: check the path, and for a bucket the credentials and region in the environment")]
-    Unreadable {
-        /// As the user gave it, without credentials.
-        location: String,
-        /// What the store said.
-        reason: String,
-    },
-    /// No trace file lies there.
-    #[error(
-        "cannot read {location}: {reason}\n  hint: check the path; names that start with _ or . are no input, nor are failsift's own tables"
-    )]
-    Empty {
-        /// As the user gave it, without credentials.
-        location: String,
-        /// What is missing.
-        reason: String,
-    },
-}
-
-/// What a listing finds.
+/// An entry of a listing.
 #[derive(Debug)]
 pub enum Listed {
     /// An object that may hold traces.
     Object(Object),
-    /// What is no input by its name or kind: bookkeeping of a table, a socket. A folder stands for all that is in it.
+    /// Excluded by its name or type: metadata of other programs, a socket. A folder represents everything in it.
     Skipped(Object),
-    /// Something whose name no request can hold, so nobody can read it.
+    /// An object that cannot be requested because of its name.
     Unreadable {
-        /// Its URI, as far as it can be shown.
+        /// Its URI, as far as it can be displayed.
         uri: String,
         /// What is wrong with it.
         reason: String,
     },
 }
 
-/// What a location lists. After an error, which says that the listing is not complete, nothing comes any more.
+/// The entries of a location. An error means that the listing is incomplete, and ends it.
 pub type Listing = BoxStream<'static, Result<Listed, StoreError>>;
 
-/// A place where objects lie.
+/// Where objects are.
 #[derive(Debug, Clone)]
 pub struct Location {
     kind: LocationKind,
@@ -96,22 +71,22 @@ enum LocationKind {
 }
 
 impl Location {
-    /// Understands a path, a glob or a URL; opens nothing.
+    /// Parses a path, a glob or a URL. Does not access it.
     ///
     /// # Errors
-    /// [`StoreError::Location`] for a scheme or a glob that is not understood.
+    /// [`StoreError::Location`] for an unknown scheme or an invalid glob.
     pub fn parse(text: &str) -> Result<Self, StoreError> {
         let scheme = scheme(text);
         let (kind, shown) = match scheme {
             None if text == "-" => (LocationKind::Pipe(Pipe::stdin()), "stdin".to_owned()),
             None => (Self::local(LocalPath::new(text), text)?, text.to_owned()),
             Some("file") => {
-                let url = Url::parse(text).map_err(|error| bad_location(text, &error.to_string()))?;
-                let path = url.to_file_path().map_err(|()| bad_location(text, "a file:// URL needs an absolute path"))?;
+                let url = Url::parse(text).map_err(|error| StoreError::location(text, &error.to_string()))?;
+                let path = url.to_file_path().map_err(|()| StoreError::location(text, "a file:// URL needs an absolute path"))?;
                 (Self::local(&path, text)?, text.to_owned())
             }
             Some("http" | "https") => {
-                let url = Url::parse(text).map_err(|error| bad_location(&without_query(text), &error.to_string()))?;
+                let url = Url::parse(text).map_err(|error| StoreError::location(&without_query(text), &error.to_string()))?;
                 match Bucket::of_web_address(&url)? {
                     Some(bucket) => (LocationKind::Bucket(bucket), without_credentials(&url)),
                     None => (LocationKind::Web(WebObject::new(&url)?), without_credentials(&url)),
@@ -127,11 +102,19 @@ impl Location {
     }
 
     fn local(path: &LocalPath, text: &str) -> Result<LocationKind, StoreError> {
-        let absolute = std::path::absolute(path).map_err(|error| bad_location(text, &error.to_string()))?;
+        let absolute = std::path::absolute(path).map_err(|error| StoreError::location(text, &error.to_string()))?;
         Ok(match Pipe::at(&absolute) {
             Some(pipe) => LocationKind::Pipe(pipe),
             None => LocationKind::Folder(Folder::parse(&absolute, text)?),
         })
+    }
+
+    fn is_glob(&self) -> bool {
+        match &self.kind {
+            LocationKind::Folder(folder) => folder.is_glob(),
+            LocationKind::Bucket(bucket) => bucket.is_glob(),
+            LocationKind::Pipe(_) | LocationKind::Web(_) => false,
+        }
     }
 
     /// As the user gave it, without credentials.
@@ -139,7 +122,7 @@ impl Location {
         &self.shown
     }
 
-    /// The same text for the same place, however it was written.
+    /// A normalized form: the same text for different spellings of a location.
     pub fn canonical(&self) -> String {
         match &self.kind {
             LocationKind::Folder(folder) => folder.canonical(),
@@ -148,12 +131,12 @@ impl Location {
         }
     }
 
-    /// The object of that name below this location, which is a prefix; nothing where there is none, or where it is over `bytes_max`.
+    /// Reads the object `name` below this location; `None` if it does not exist or is larger than `bytes_max`.
     ///
-    /// The name comes from a trace, so it can lead nowhere else: steps such as `..` are no part of an object's name.
+    /// The name comes from a trace and is not trusted: path segments such as `..` are not valid in an object name.
     ///
     /// # Errors
-    /// [`StoreError::Unreadable`] where the store refuses or fails.
+    /// [`StoreError::Unreadable`] if the store refuses or fails.
     pub async fn read_below(&self, name: &str, bytes_max: u64) -> Result<Option<Bytes>, StoreError> {
         let Ok(name) = Path::parse(name) else { return Ok(None) };
         match &self.kind {
@@ -161,63 +144,61 @@ impl Location {
             LocationKind::Bucket(bucket) => bucket.read_below(&name, bytes_max).await,
             LocationKind::Pipe(_) | LocationKind::Web(_) => Ok(None),
         }
-        .map_err(|reason| StoreError::Unreadable { location: self.shown.clone(), reason })
+        .map_err(|cause| StoreError::unreadable(&self.shown, cause))
     }
 
-    /// Everything that the location names: the object itself, or all below the prefix, as far as the glob matches, without what belongs
-    /// to the tables at `output`.
+    /// The object at this location, or all objects below it that match its glob, without those of the tables at `output`.
     async fn list(&self, output: &Url) -> Result<Listing, StoreError> {
         match &self.kind {
             LocationKind::Folder(folder) => folder.list(&self.shown, output),
             LocationKind::Bucket(bucket) => bucket.list(&self.shown, output).await,
-            LocationKind::Pipe(pipe) => Ok(one(pipe.object())),
-            LocationKind::Web(web) => web.object(&self.shown).await.map(one),
+            LocationKind::Pipe(pipe) => Ok(single_object(pipe.object())),
+            LocationKind::Web(web) => web.object(&self.shown).await.map(single_object),
         }
     }
 }
 
-fn one(object: Object) -> Listing {
+fn single_object(object: Object) -> Listing {
     stream::once(async { Ok(Listed::Object(object)) }).boxed()
 }
 
-/// Everything below every input, without the tables where they lie below an input. An input with nothing is an error, unless it may be
-/// empty.
+/// Lists the objects of all inputs, without those of the tables.
 ///
 /// # Errors
-/// [`StoreError::Empty`] for the first input with nothing, [`StoreError::Unreadable`] where a store refuses.
+/// [`StoreError::Empty`] for the first empty input unless `allow_empty` is set, [`StoreError::Unreadable`] if a store refuses or fails.
 pub async fn objects(inputs: &[Location], tables: &Url, allow_empty: bool) -> Result<Listing, StoreError> {
     let mut listings = Vec::with_capacity(inputs.len());
     for input in inputs {
-        listings.push(match begun(input, tables).await {
+        listings.push(match non_empty(input, tables).await {
             Err(StoreError::Empty { .. }) if allow_empty => continue,
-            begun => begun?,
+            listing => listing?,
         });
     }
     Ok(stream::iter(listings).flatten().boxed())
 }
 
-/// The listing of an input in which something was found.
-async fn begun(input: &Location, tables: &Url) -> Result<Listing, StoreError> {
+/// The listing of an input with at least one object that is not skipped.
+async fn non_empty(input: &Location, tables: &Url) -> Result<Listing, StoreError> {
     let mut listing = input.list(tables).await?;
-    let mut begin = Vec::new();
+    let mut first = Vec::new();
     while let Some(listed) = listing.next().await {
         match listed? {
             skipped @ Listed::Skipped(_) => {
-                // Their names are shown up to a limit, so more need not be kept.
-                if begin.len() < SUMMARY_SKIPPED_MAX {
-                    begin.push(Ok(skipped));
+                // The run summary lists no more names than this.
+                if first.len() < SUMMARY_SKIPPED_MAX {
+                    first.push(Ok(skipped));
                 }
             }
             found => {
-                begin.push(Ok(found));
-                return Ok(stream::iter(begin).chain(listing).boxed());
+                first.push(Ok(found));
+                return Ok(stream::iter(first).chain(listing).boxed());
             }
         }
     }
-    Err(StoreError::Empty { location: input.shown.clone(), reason: "no trace files".into() })
+    Err(StoreError::empty(&input.shown, if input.is_glob() { "no files match" } else { "no trace files" }))
 }
 
-/// Whether an input is the place of the tables, or one of the tables: reading it would read what was written.
+/// Whether an input is the location of the tables or one of the tables, so that a run would read its own output.
 pub fn same_place(input: &Location, output: &Url) -> bool {
     match &input.kind {
         LocationKind::Folder(folder) => folder.is_in_tables(output),
@@ -226,54 +207,56 @@ pub fn same_place(input: &Location, output: &Url) -> bool {
     }
 }
 
-/// The URL of a table location for Delta, with a local folder created so that it belongs to its owner alone.
+/// Parses the location of tables into a URL. A local path becomes a `file://` URL without symbolic links.
 ///
 /// # Errors
-/// [`StoreError`] where it is no usable location.
+/// [`StoreError::Location`] if tables cannot be stored there.
 pub fn table_url(text: &str) -> Result<Url, StoreError> {
     if let Ok(url) = Url::parse(text)
         && text.contains("://")
         && url.scheme() != "file"
     {
         if matches!(url.scheme(), "http" | "https") {
-            return Err(bad_location(&without_credentials(&url), "tables cannot be kept on a plain web server"));
+            return Err(StoreError::location(&without_credentials(&url), "tables cannot be stored on a plain web server"));
         }
         return Ok(url);
     }
     let path: PathBuf = match Url::parse(text) {
-        Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| bad_location(text, "a file:// URL needs an absolute path"))?,
+        Ok(url) if url.scheme() == "file" => {
+            url.to_file_path().map_err(|()| StoreError::location(text, "a file:// URL needs an absolute path"))?
+        }
         _ => PathBuf::from(text),
     };
-    let absolute = std::path::absolute(&path).map_err(|error| bad_location(text, &error.to_string()))?;
+    let absolute = std::path::absolute(&path).map_err(|error| StoreError::location(text, &error.to_string()))?;
     let absolute = absolute.canonicalize().unwrap_or(absolute);
-    Url::from_directory_path(&absolute).map_err(|()| bad_location(text, "it is no absolute path"))
+    Url::from_directory_path(&absolute).map_err(|()| StoreError::location(text, "not an absolute path"))
 }
 
-/// The object store of a table location, with credentials from the environment. Writes to local files are on the disk once they return.
+/// Opens the object store of a table location, with credentials from the environment. Local writes are durable when they return.
 ///
 /// # Errors
-/// [`StoreError::Location`] for a scheme that this build does not know.
+/// [`StoreError::Location`] for a scheme that this build does not support.
 pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     if url.scheme() == "file" {
-        let path = url.to_file_path().map_err(|()| bad_location(url.as_str(), "a file:// URL needs an absolute path"))?;
-        let path = Path::from_absolute_path(&path).map_err(|error| bad_location(url.as_str(), &first_line(&error)))?;
+        let path = url.to_file_path().map_err(|()| StoreError::location(url.as_str(), "a file:// URL needs an absolute path"))?;
+        let path = Path::from_absolute_path(&path).map_err(|error| StoreError::location(url.as_str(), &first_line(&error)))?;
         return Ok((Arc::new(DurableFileSystem::new()), path));
     }
-    let (store, path) =
-        object_store::parse_url_opts(url, options(url)).map_err(|error| bad_location(&without_credentials(url), &first_line(&error)))?;
+    let (store, path) = object_store::parse_url_opts(url, options(url))
+        .map_err(|error| StoreError::location(&without_credentials(url), &first_line(&error)))?;
     Ok((Arc::new(Retrying::new(Arc::from(store))), path))
 }
 
-/// Removes what writes of killed processes left unfinished below a local location, once it is older than `age`; says how many files it
-/// was. On object stores nothing is left: an upload that does not end is no object.
+/// Removes files below a local location that interrupted writes left behind, if they are older than `age`; returns their number. Object
+/// stores need no such cleanup, because an incomplete upload does not create an object.
 ///
 /// # Errors
-/// What the system says of a folder that cannot be read.
-pub fn remove_unfinished(location: &Url, age: std::time::Duration) -> std::io::Result<usize> {
-    location.to_file_path().map_or(Ok(0), |path| durable::remove_unfinished(&path, age))
+/// If a folder cannot be read.
+pub fn remove_incomplete(location: &Url, age: std::time::Duration) -> std::io::Result<usize> {
+    location.to_file_path().map_or(Ok(0), |path| durable::remove_incomplete(&path, age))
 }
 
-/// What the builders of `object_store` are told: the environment, and that who writes `http://` means it.
+/// Options for the builders of `object_store`: the environment, and unencrypted HTTP if the URL asks for it.
 fn options(url: &Url) -> Vec<(String, String)> {
     let environment = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value));
     let of_clouds = environment.filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| key.starts_with(prefix)));
@@ -281,7 +264,7 @@ fn options(url: &Url) -> Vec<(String, String)> {
     of_clouds.chain(plain_http).collect()
 }
 
-/// The scheme of a URL; nothing for a path.
+/// The scheme of a URL; `None` for a path.
 fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once("://")?;
     // A single letter is a Windows drive, not a scheme.
@@ -289,38 +272,19 @@ fn scheme(text: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
-/// A URL for people: no user, no password, no query (signatures stand there). Its path stays percent-encoded, so that it can be given again.
+/// A URL for messages: without user, password and query, which may be a signature. Its path stays percent-encoded, so that it can be used as
+/// an input again.
 fn without_credentials(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{host}{port}{}", url.scheme(), url.path())
 }
 
-/// The same of a text that is no URL, as far as it can be told.
+/// The same for a text that is not a valid URL.
 fn without_query(text: &str) -> String {
     let text = text.split(['?', '#']).next().unwrap_or_default();
     match text.split_once("://") {
         Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit_once('@').map_or(rest, |(_, rest)| rest)),
         None => text.to_owned(),
     }
-}
-
-fn bad_location(location: &str, reason: &str) -> StoreError {
-    StoreError::Location { location: location.to_owned(), reason: reason.to_owned() }
-}
-
-fn unreadable(location: &str, reason: impl std::fmt::Display) -> StoreError {
-    StoreError::Unreadable { location: location.to_owned(), reason: first_line(&reason) }
-}
-
-/// What a store says of a request that failed.
-fn said(error: &object_store::Error) -> String {
-    match error {
-        object_store::Error::NotFound { .. } => "no such object".to_owned(),
-        other => first_line(other),
-    }
-}
-
-fn first_line(error: &dyn std::fmt::Display) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

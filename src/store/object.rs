@@ -1,4 +1,4 @@
-//! One object: how it is opened, and byte ranges of it for Parquet.
+//! An object of an input: opening it, and reading byte ranges of it for Parquet.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,21 +19,21 @@ use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use tokio_util::io::{StreamReader, SyncIoBridge};
 use tokio_util::sync::CancellationToken;
 
+use super::error::Cause;
 use super::pipe::Pipe;
-use super::said;
 use super::web::WebObject;
 use crate::limits::PARQUET_FOOTER_BYTES;
 
-/// One object below an input.
+/// An object of an input.
 #[derive(Debug, Clone)]
 pub struct Object {
     source: Source,
-    /// For people and tables: `s3://bucket/key`, an absolute local path, a URL without its query, `stdin`. What it says can be given as an
-    /// input again, where that makes sense.
+    /// For messages and tables: `s3://bucket/key`, an absolute local path, a URL without its query, or `stdin`. Except for `stdin` and URLs
+    /// with a query it can be used as an input.
     pub uri: String,
-    /// When it was written, in nanoseconds since 1970.
+    /// Time of the last modification, in nanoseconds since 1970.
     pub modified_at_ns: i64,
-    /// Its size in bytes, before decompression; 0 where nobody knows: for a pipe, and for files of the system that claim to be empty.
+    /// Size in bytes, before decompression; 0 if unknown: for pipes, and for files such as those in `/proc`.
     size: u64,
 }
 
@@ -43,8 +43,8 @@ enum Source {
     File(PathBuf),
     Pipe(Pipe),
     Web(WebObject),
-    /// A folder or a special file that is only named.
-    Named,
+    /// A folder or special file that is listed as skipped.
+    Unopenable,
 }
 
 impl Object {
@@ -67,26 +67,26 @@ impl Object {
         Self { source: Source::Web(web), uri, modified_at_ns, size: 0 }
     }
 
-    /// Something that is named and never read.
-    pub(super) fn named(uri: String) -> Self {
-        Self { source: Source::Named, uri, modified_at_ns: 0, size: 0 }
+    /// A folder or file that is listed as skipped and never opened.
+    pub(super) fn unopenable(uri: String) -> Self {
+        Self { source: Source::Unopenable, uri, modified_at_ns: 0, size: 0 }
     }
 
-    /// The last step of its name.
+    /// The last path segment of the URI.
     pub fn name(&self) -> &str {
         self.uri.rsplit('/').next().unwrap_or_default()
     }
 
-    /// Whether parts of it can be read, as Parquet needs.
+    /// Whether byte ranges can be read, as Parquet needs.
     pub fn has_ranges(&self) -> bool {
         self.size > 0 && matches!(self.source, Source::Stored(..) | Source::File(_))
     }
 
-    /// Opens it with one request: plain web servers know no ranges, and buckets bill requests. What comes is to be read on a thread that
-    /// may block; it ends with an error once `shutdown` is cancelled.
+    /// Opens the object with a single request, because some web servers do not support ranges, and buckets charge for requests. The reader
+    /// blocks. It fails when `shutdown` is cancelled.
     ///
     /// # Errors
-    /// What the system or the store says.
+    /// If the system or the store refuses or fails.
     pub async fn open(&self, shutdown: CancellationToken) -> io::Result<Box<dyn Read + Send>> {
         match &self.source {
             Source::File(path) => {
@@ -96,15 +96,16 @@ impl Object {
             Source::Pipe(pipe) => Ok(Box::new(pipe.open(shutdown)?)),
             Source::Web(web) => Ok(blocking(web.body().await?, shutdown)),
             Source::Stored(store, path) => {
-                let found = store.get_opts(path, GetOptions::default()).await.map_err(|error| io::Error::other(said(&error)))?;
+                let found =
+                    store.get_opts(path, GetOptions::default()).await.map_err(|error| io::Error::other(Cause::from(&error).to_string()))?;
                 Ok(match found.payload {
                     GetResultPayload::File(file, _) => Box::new(file),
                     GetResultPayload::Stream(body) => {
-                        blocking(body.map(|part| part.map_err(|error| aborted(&said(&error)))).boxed(), shutdown)
+                        blocking(body.map(|part| part.map_err(|error| aborted(&Cause::from(&error).to_string()))).boxed(), shutdown)
                     }
                 })
             }
-            Source::Named => Err(io::Error::other("it is no object that can be read")),
+            Source::Unopenable => Err(io::Error::other("not a readable object")),
         }
     }
 
@@ -115,7 +116,7 @@ impl Object {
                 let path = path.clone();
                 tokio::task::spawn_blocking(move || range_of_file(&path, range)).await?
             }
-            Source::Pipe(_) | Source::Web(_) | Source::Named => Err(io::Error::other("parts of it cannot be read")),
+            Source::Pipe(_) | Source::Web(_) | Source::Unopenable => Err(io::Error::other("byte ranges of this object cannot be read")),
         }
     }
 }
@@ -123,7 +124,7 @@ impl Object {
 fn range_of_file(path: &std::path::Path, range: Range<u64>) -> io::Result<Bytes> {
     let length = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
     let file = File::open(path)?;
-    // A footer that lies names parts of any size, so the file says how much there is.
+    // A corrupt footer may ask for a range of any size, so the range is checked before memory is allocated.
     if range.end > file.metadata()?.len() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -132,35 +133,35 @@ fn range_of_file(path: &std::path::Path, range: Range<u64>) -> io::Result<Bytes>
     Ok(bytes.into())
 }
 
-/// The parts of a body as a reader for a thread that may block.
+/// The parts of a body as a blocking reader.
 fn blocking(body: BoxStream<'static, io::Result<Bytes>>, shutdown: CancellationToken) -> Box<dyn Read + Send> {
-    let cut = shutdown.clone();
-    let end = stream::once(async move { if cut.is_cancelled() { Err(stopped()) } else { Ok(Bytes::new()) } });
+    let cancelled = shutdown.clone();
+    let end = stream::once(async move { if cancelled.is_cancelled() { Err(interrupted()) } else { Ok(Bytes::new()) } });
     let body = body.take_until(shutdown.cancelled_owned()).chain(end.boxed());
     Box::new(SyncIoBridge::new(StreamReader::new(body.boxed())))
 }
 
-/// A body that ends in the middle is no end.
+/// The error of a body that breaks off. It must not look like the end of the object.
 pub(super) fn aborted(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, reason.to_owned())
 }
 
-/// What a reader says once it shall stop.
-pub(super) fn stopped() -> io::Error {
+/// The error of a reader when a shutdown is requested.
+pub(super) fn interrupted() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, "the run was interrupted")
 }
 
-/// Byte ranges of an object for the Parquet reader.
+/// Reads byte ranges of an object for the Parquet reader.
 #[derive(Debug)]
 pub struct ObjectReader(Arc<Object>);
 
 impl ObjectReader {
-    /// Reads `object`, whose size is known.
+    /// Reads `object`, whose size must be known.
     pub fn new(object: Arc<Object>) -> Self {
         Self(object)
     }
 
-    /// The size of the object.
+    /// The size of the object in bytes.
     pub fn size(&self) -> u64 {
         self.0.size
     }

@@ -1,4 +1,4 @@
-//! Standard input, FIFOs, process substitution: what can be read once, from its start to its end, and has no size.
+//! Standard input, FIFOs and process substitution: inputs without a size that can be read once, from start to end.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -14,30 +14,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::object::Object;
 
-/// How long a reader waits for the writer before it looks whether it shall stop.
-const POLL_MILLISECONDS: u16 = 100;
+/// How often a reader that waits for the writer checks for a shutdown.
+const POLL_INTERVAL_MS: u16 = 100;
 
-/// Something that can be read once.
+/// An input that can be read once.
 #[derive(Debug, Clone)]
 pub(super) struct Pipe {
-    /// Nothing for standard input.
+    /// `None` for standard input.
     path: Option<PathBuf>,
-    /// Somebody reads it, or did.
-    taken: Arc<AtomicBool>,
+    is_opened: Arc<AtomicBool>,
 }
 
 impl Pipe {
     pub(super) fn stdin() -> Self {
-        Self { path: None, taken: Arc::default() }
+        Self { path: None, is_opened: Arc::default() }
     }
 
-    /// The pipe at a path; nothing where something else or nothing lies there.
+    /// The pipe at a path; `None` if the path is not a pipe.
     pub(super) fn at(path: &LocalPath) -> Option<Self> {
         let kind = std::fs::metadata(path).ok()?.file_type();
         let is_pipe = kind.is_fifo() || kind.is_char_device() || kind.is_socket();
-        // Standard input may be a socket, which can be read and not be opened.
+        // Standard input may be a socket, which cannot be opened by its path.
         let path = (path != LocalPath::new("/dev/stdin")).then(|| path.to_owned());
-        is_pipe.then(|| Self { path, taken: Arc::default() })
+        is_pipe.then(|| Self { path, is_opened: Arc::default() })
     }
 
     pub(super) fn object(&self) -> Object {
@@ -45,10 +44,10 @@ impl Pipe {
         Object::of_pipe(self.clone(), uri)
     }
 
-    /// Opens it, which does not wait for a writer; reading does.
+    /// Opens the pipe. This does not wait for a writer; reading does.
     pub(super) fn open(&self, shutdown: CancellationToken) -> io::Result<PipeReader> {
-        if self.taken.swap(true, Ordering::Relaxed) {
-            return Err(io::Error::other("it was read already, and a pipe can be read only once"));
+        if self.is_opened.swap(true, Ordering::Relaxed) {
+            return Err(io::Error::other("the pipe was already read, and a pipe can be read only once"));
         }
         let file = match &self.path {
             None => File::from(io::stdin().as_fd().try_clone_to_owned()?),
@@ -58,7 +57,7 @@ impl Pipe {
     }
 }
 
-/// Reads a pipe to its end, or until it shall stop.
+/// Reads a pipe to its end, or until a shutdown is requested.
 #[derive(Debug)]
 pub(super) struct PipeReader {
     file: File,
@@ -69,10 +68,10 @@ impl Read for PipeReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             if self.shutdown.is_cancelled() {
-                return Err(super::object::stopped());
+                return Err(super::object::interrupted());
             }
             let mut watched = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
-            match nix::poll::poll(&mut watched, PollTimeout::from(POLL_MILLISECONDS)) {
+            match nix::poll::poll(&mut watched, PollTimeout::from(POLL_INTERVAL_MS)) {
                 Ok(0) | Err(nix::errno::Errno::EINTR) => {}
                 Ok(_) => match self.file.read(buffer) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fifo_is_read_to_its_end_once_and_nobody_waits_after_a_shutdown() {
+    fn a_fifo_is_read_to_its_end_once_and_a_shutdown_ends_waiting() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pipe");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();

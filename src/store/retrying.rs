@@ -1,8 +1,7 @@
-//! Requests that survive an answer that was cut off.
+//! Retries requests whose response was cut off.
 //!
-//! `object_store` repeats requests that fail, and goes on where the body of an object was cut off, but a listing or a refusal whose text was
-//! cut off ends in an error. A night's run lists a lot, so here a listing goes on behind the last object that came, and what may be
-//! repeated is asked again.
+//! `object_store` retries failed requests and resumes the body of an object, but fails if the response of a listing or of an error is cut
+//! off. Here a listing resumes after the last object that arrived, and every request that is safe to repeat is repeated.
 
 use std::error::Error as _;
 use std::ops::Range;
@@ -22,7 +21,7 @@ use object_store::{
 
 use crate::limits::ANSWERS_CUT_OFF_MAX;
 
-/// A remote store.
+/// A remote store with retries.
 #[derive(Debug, Clone)]
 pub(super) struct Retrying(Arc<dyn ObjectStore>);
 
@@ -60,10 +59,10 @@ impl Retrying {
     }
 }
 
-/// Objects that are deleted with one request where the store can do that: what S3 takes at most.
-const DELETED_TOGETHER_MAX: usize = 1_000;
+/// Objects of one bulk delete request: the maximum of S3.
+const BULK_DELETE_MAX: usize = 1_000;
 
-/// Deletes what `locations` names, and again what may not have been deleted.
+/// Deletes `locations`, and again those that may not have been deleted.
 fn deleted(store: Arc<dyn ObjectStore>, locations: Vec<Result<Path>>) -> BoxStream<'static, Result<Path>> {
     async_stream::stream! {
         let mut attempts = Attempts::default();
@@ -98,12 +97,12 @@ fn deleted(store: Arc<dyn ObjectStore>, locations: Vec<Result<Path>>) -> BoxStre
     .boxed()
 }
 
-/// How often an answer was cut off.
+/// How often a response was cut off.
 #[derive(Default)]
 pub(super) struct Attempts(u32);
 
 impl Attempts {
-    /// Waits before the next attempt; the error where it would not help.
+    /// Waits before the next attempt. Returns the error if another attempt would not help.
     pub(super) async fn wait(&mut self, error: Error) -> Result<()> {
         self.0 += 1;
         if self.0 > ANSWERS_CUT_OFF_MAX || !was_cut_off(&error) {
@@ -114,7 +113,7 @@ impl Attempts {
     }
 }
 
-/// Whether an answer began to come and did not end.
+/// Whether a response began and broke off.
 fn was_cut_off(error: &Error) -> bool {
     let mut source = error.source();
     while let Some(error) = source {
@@ -132,14 +131,14 @@ impl std::fmt::Display for Retrying {
     }
 }
 
-#[deny(clippy::missing_trait_methods, reason = "a default would go around what the store does better")]
+#[deny(clippy::missing_trait_methods, reason = "a default implementation would bypass what the store does better")]
 #[async_trait]
 impl ObjectStore for Retrying {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let mut attempts = Attempts::default();
         loop {
             match self.0.put_opts(location, payload.clone(), options.clone()).await {
-                // A conditional write may have been made, so it is not repeated.
+                // A conditional write is not repeated: if the first one succeeded, the second would fail.
                 Err(error) if options.mode == PutMode::Overwrite => attempts.wait(error).await?,
                 put => return put,
             }
@@ -172,8 +171,8 @@ impl ObjectStore for Retrying {
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let store = Arc::clone(&self.0);
-        // What is gone may be deleted again, which a store's own requests for many objects do not know.
-        locations.chunks(DELETED_TOGETHER_MAX).flat_map(move |chunk| deleted(Arc::clone(&store), chunk)).boxed()
+        // Deleting an object twice is safe, but the bulk deletes of stores do not retry.
+        locations.chunks(BULK_DELETE_MAX).flat_map(move |chunk| deleted(Arc::clone(&store), chunk)).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -95,7 +95,7 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
         done.tables.push(looked_after.map_err(|error| wrong(name, location.as_str(), &error))?);
     }
     if !dry_run {
-        let removed = store::remove_unfinished(location, retention);
+        let removed = store::remove_incomplete(location, retention);
         done.unfinished_removed = removed.map_err(|error| staging::failed(format!("cannot look through {location}"), error))?;
     }
     Ok(Some(done))
