@@ -121,7 +121,7 @@ async fn parse(format: &dyn Format, path: &Path) -> u64 {
     let nowhere = store::table_url("failsift-out").expect("a location");
     let objects = store::objects(&[location], &nowhere, false).await.expect("the input");
     let options = ReadOptions { record_bytes_max: RECORD_BYTES_MAX };
-    let mut chunks = read::records(objects, options, Arc::new(ReadCounts::default()), &FatalError::default(), CancellationToken::new());
+    let mut chunks = read::chunks(objects, options, Arc::new(ReadCounts::default()), &FatalError::default(), CancellationToken::new());
     let mut spans = 0;
     while let Some(chunk) = chunks.next().await {
         let mut out = Parsed::default();

@@ -1,95 +1,75 @@
-//! What an input holds and what would become of it, without analysing or storing anything.
+//! Reads an input and reports what it holds and what would be rejected, without analyzing or storing anything.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
-
 use crate::limits::{GATHER_MEMORY_BYTES, RECORD_BYTES_MAX, SUMMARY_FAILURES_MAX};
 use crate::model::Rejection;
-use crate::parse::{self, AssembleOptions, Bodies, Format, Inspection, ObjectFacts, ParseCounts, SpillFolder};
-use crate::pipeline::RunError;
-use crate::read::{self, ReadCounts, ReadOptions};
+use crate::parse::{Format, Inspection, ObjectFacts};
+use crate::pipeline::{InputCounts, RunError, TraceSource};
 use crate::redact::{self, RedactionKey, Redactor};
-use crate::runtime::{FatalError, Shutdown};
+use crate::runtime::Shutdown;
 use crate::store::{self, Location};
 
-/// What was found.
+/// What an input holds.
 #[derive(Debug, Default)]
-pub struct Found {
-    /// By URI of the object.
+pub struct InputReport {
+    /// Facts about each object, by URI.
     pub objects: BTreeMap<String, ObjectFacts>,
-    /// Traces, spans of several objects brought together.
+    /// Traces, each counted once even if its spans are in several objects.
     pub traces: u64,
-    /// Spans of these traces, those that came twice counted once.
+    /// Spans of these traces, without duplicates.
     pub spans: u64,
     /// What would be rejected and why, the first [`SUMMARY_FAILURES_MAX`].
     pub rejections: Vec<Rejection>,
-    /// How much would be rejected.
+    /// The number of all rejections.
     pub rejected: u64,
     /// Objects that would be skipped.
     pub skipped: Vec<String>,
-    /// Objects that a manifest names and that are not there.
+    /// Objects that a manifest names and that do not exist.
     pub missing: Vec<String>,
 }
 
-/// Reads all of an input.
+/// Reads a whole input.
 ///
 /// # Errors
-/// [`RunError`] where nothing lies there, or gathering fails.
-pub async fn inspect(location: Location, format: Option<&'static dyn Format>) -> Result<Found, RunError> {
-    // ReasonCounts may quote a trace; nobody has to know these tokens again.
+/// [`RunError`] if the location is empty or cannot be read to its end.
+pub async fn inspect(location: Location, format: Option<&'static dyn Format>) -> Result<InputReport, RunError> {
+    // Reasons may quote a trace. A random key is enough to redact them, because nobody has to match these tokens later.
     let key = RedactionKey::from_text(&uuid::Uuid::new_v4().to_string())?;
     let redactor = Arc::new(Redactor::new(key));
-    let nowhere = store::table_url("failsift-out")?;
-    let objects = store::objects(std::slice::from_ref(&location), &nowhere, false).await?;
-    let temporary = std::env::temp_dir();
-    let spill = SpillFolder::create(&temporary).map_err(|reason| RunError::Spill { folder: temporary.display().to_string(), reason })?;
-    let options = AssembleOptions {
-        format,
-        memory_bytes: GATHER_MEMORY_BYTES,
-        spill_folder: spill.path().to_owned(),
-        bodies: Bodies::new(vec![location], RECORD_BYTES_MAX),
-        shutdown: Shutdown::default(),
-        names_interrupted: true,
-    };
-    let read_counts = Arc::new(ReadCounts::default());
-    let parse_counts = Arc::new(ParseCounts::inspecting());
-    let fatal = FatalError::default();
-    let reading = ReadOptions { record_bytes_max: RECORD_BYTES_MAX };
-    let records = read::records(objects, reading, Arc::clone(&read_counts), &fatal, CancellationToken::new());
-    let traces = parse::traces(records, &options, Arc::clone(&parse_counts), &fatal);
-    let mut traces = redact::reasons(traces, &redactor);
-    let mut found = Found::default();
+    let source = TraceSource { inputs: vec![location], format, record_bytes_max: RECORD_BYTES_MAX, memory_bytes: GATHER_MEMORY_BYTES };
+    let objects = source.objects(&store::table_url("failsift-out")?, false).await?;
+    let counts = InputCounts::inspecting();
+    let traces = source.traces(objects, &counts, true, &Shutdown::default())?;
+    let mut traces = traces.map(|traces| redact::reasons(traces, &redactor));
+    let mut report = InputReport::default();
     while let Some(trace) = traces.next().await {
         match trace {
             Ok(trace) => {
-                found.traces += 1;
-                found.spans += trace.spans.len() as u64;
+                report.traces += 1;
+                report.spans += trace.spans.len() as u64;
             }
             Err(rejection) => {
-                found.rejected += 1;
-                if found.rejections.len() < SUMMARY_FAILURES_MAX {
-                    found.rejections.push(rejection);
+                report.rejected += 1;
+                if report.rejections.len() < SUMMARY_FAILURES_MAX {
+                    report.rejections.push(rejection);
                 }
             }
         }
     }
-    if let Some(reason) = fatal.get() {
-        return Err(RunError::Gather(reason.to_owned()));
-    }
-    found.objects = parse_counts.inspection.as_ref().map(Inspection::objects).unwrap_or_default();
-    for facts in found.objects.values_mut() {
+    traces.check_complete()?;
+    report.objects = counts.parse.inspection.as_ref().map(Inspection::objects).unwrap_or_default();
+    for facts in report.objects.values_mut() {
         let names = std::mem::take(&mut facts.unmapped);
-        facts.unmapped = names.into_iter().map(|(name, count)| (redacted(&redactor, name), count)).collect();
+        facts.unmapped = names.into_iter().map(|(name, count)| (redacted_name(&redactor, name), count)).collect();
     }
-    found.skipped = parse_counts.skipped_objects();
-    found.missing = parse::missing_objects(&parse_counts, &read_counts);
-    Ok(found)
+    report.skipped = counts.parse.skipped_objects();
+    report.missing = counts.missing_objects();
+    Ok(report)
 }
 
-fn redacted(redactor: &Redactor, mut text: String) -> String {
-    redactor.redact_key(&mut text);
-    text
+fn redacted_name(redactor: &Redactor, mut name: String) -> String {
+    redactor.redact_key(&mut name);
+    name
 }

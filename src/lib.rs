@@ -1,17 +1,18 @@
 //! failsift: traces of LLM and agent runs in, one structured failure pattern per trace out.
 //!
 //! ```text
-//! objects -read-> Chunk -parse-> Trace -redact-> RedactedTrace -analyze-> Draft -validate-> Pattern -write-> tables
-//!            \______________\________________\_ Rejection { stage, kind, reason } _\_______________\___-> errors, runs
+//! objects -read-> Chunk -parse-> SpanFragment -gather-> Trace -redact-> RedactedTrace -analyze-> Draft -validate-> Pattern -write-> tables
+//!            \______________\____________________\_______________\_ Rejection { stage, kind, reason } _\_______________\___-> errors, runs
 //! ```
 //!
-//! Each stage takes a stream of outcomes and returns one; [`pipeline`] joins them and alone sees them all.
+//! Each stage takes a stream of outcomes and returns one; [`pipeline`] connects them, and no other module knows them all.
 
 pub mod analyze;
 pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod eval;
+pub mod gather;
 pub mod inspect;
 pub mod limits;
 pub mod model;

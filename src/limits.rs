@@ -99,13 +99,13 @@ pub const GATHER_PARTITIONS: usize = 2;
 /// Gathered traces that wait between one sort and the decoder.
 pub const GATHERED_QUEUED_MAX: usize = 16;
 
-/// Part of a span that gathering moves as one row, so that a batch of rows has a bounded size whatever the spans are.
-pub const PIECE_BYTES_MAX: usize = 32 * 1024;
+/// Part of an encoded span fragment that is one row of the gather stage, so that a batch of rows has a bounded size however large spans are.
+pub const FRAGMENT_PART_BYTES_MAX: usize = 32 * 1024;
 
 /// Bytes of a batch of rows that goes into the sort, which sets aside memory for twice as much.
 pub const GATHER_BATCH_BYTES: usize = 1024 * 1024;
 
-/// Rows of a batch inside the sort: with [`PIECE_BYTES_MAX`] at most 2 MiB, of which a merge holds some for each spill file.
+/// Rows of a batch inside the sort: with [`FRAGMENT_PART_BYTES_MAX`] at most 2 MiB, of which a merge holds some for each spill file.
 pub const GATHER_BATCH_ROWS: usize = 64;
 
 /// Bytes of annotations that stand apart from their spans and wait for them; what comes after is left out, with a warning.

@@ -1,103 +1,113 @@
-//! What a run with a model would take, before anything is spent: the traces are read, redacted and written as questions, and nobody is asked.
+//! Estimates what a run with a model would cost, before anything is spent: traces are read, redacted and turned into prompts, and no model is
+//! called.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-
 use crate::analyze::llm::{Estimate, Estimator};
 use crate::config::AnalysisConfig;
-use crate::pipeline::{Prepared, Progress, RunError, Traces};
-use crate::runtime::Deadline;
-use crate::runtime::{Shutdown, pool};
-use crate::{store, write};
+use crate::model::OutcomeStream;
+use crate::pipeline::{PreparedRun, RunError, RunProgress};
+use crate::redact::RedactedTrace;
+use crate::runtime::{Deadline, Shutdown, pool};
+use crate::store;
+use crate::write::{self, Finished};
 
-/// What a run would take.
+/// What a run would cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The model, where that is known without asking the server.
+    /// The model, if it is known without asking the server.
     pub model: Option<String>,
-    /// Traces about which it would be asked.
+    /// Traces for which the model would be called.
     pub traces: u64,
-    /// Traces whose pattern is there already, or whose answer was paid for and could not be used.
+    /// Traces whose pattern is up to date, or whose answer was paid for and is unusable.
     pub unchanged: u64,
-    /// Traces that the selection leaves out.
+    /// Traces that the selection excludes.
     pub filtered: u64,
     /// Traces and records that could not be processed.
     pub rejected: u64,
-    /// Traces of which the question shows a part only.
+    /// Traces whose prompt contains only some of their spans.
     pub cut: u64,
-    /// Tokens of the questions.
+    /// Model tokens of the prompts.
     pub input_tokens: Range<u64>,
-    /// Tokens of the answers.
+    /// Model tokens of the answers.
     pub output_tokens: Range<u64>,
-    /// US dollars; nothing where the price is not known.
+    /// US dollars; `None` if the price is unknown.
     pub cost_usd: Option<Range<f64>>,
-    /// Minutes that the model would take.
+    /// Minutes until all answers have arrived.
     pub minutes: Range<f64>,
 }
 
-/// A number that is not known exactly.
+/// An estimate with its lower and upper bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range<T> {
-    /// At least, as far as can be told.
-    pub least: T,
-    /// At most, as far as can be told.
-    pub most: T,
+    /// The lower bound.
+    pub min: T,
+    /// The upper bound.
+    pub max: T,
 }
 
-/// Tokens of one answer: without thoughts, and with thoughts or a second answer.
-const ANSWER_TOKENS: Range<u64> = Range { least: 350, most: 1_800 };
+/// Model tokens of one answer: without reasoning, and with reasoning or a second attempt.
+const ANSWER_TOKENS: Range<u64> = Range { min: 350, max: 1_800 };
 
-/// The count errs on the high side for prose, and some answers have to be asked for again: shares of the count, in percent.
-const INPUT_PERCENT: Range<u64> = Range { least: 70, most: 115 };
+/// Percentages of the counted tokens: the count is too high for prose, and some prompts are sent twice because their answer is unusable.
+const INPUT_PERCENT: Range<u64> = Range { min: 70, max: 115 };
 
-/// Seconds until an answer is there.
-const ANSWER_SECONDS: Range<f64> = Range { least: 2.0, most: 7.0 };
+/// Seconds until an answer arrives.
+const ANSWER_SECONDS: Range<f64> = Range { min: 2.0, max: 7.0 };
 
-/// Looks at what a run over this input would ask. `output` says where patterns may lie already; `force` that these do not count.
+/// Estimates what a run over this input would request from the model. Traces whose pattern in the tables at `output` is up to date are not
+/// analyzed again, unless `force` is set. `None` if the analyzer uses no model.
 ///
 /// # Errors
-/// [`RunError`]; nothing where the analyzer asks no model.
+/// [`RunError`].
 pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) -> Result<Option<Plan>, RunError> {
-    let nowhere = || url::Url::parse("memory://nowhere/").map_err(|error| RunError::Format(error.to_string()));
-    let place = output.map(store::table_url).transpose()?;
-    let prepared = Prepared::new(config, &place.clone().map_or_else(nowhere, Ok)?).await?;
+    let no_output = || url::Url::parse("memory://nowhere/").map_err(|error| RunError::Format(error.to_string()));
+    let output = output.map(store::table_url).transpose()?;
+    let prepared = PreparedRun::new(config, &output.clone().map_or_else(no_output, Ok)?).await?;
     let Some(estimator) = prepared.estimator()? else { return Ok(None) };
-    let finished = match (&place, estimator.settings_digest.as_deref().filter(|_| !force)) {
-        (Some(place), Some(digest)) => write::finished_in(place, digest).await?,
+    let finished = match (&output, estimator.settings_digest.as_deref().filter(|_| !force)) {
+        (Some(output), Some(digest)) => write::finished_in(output, digest).await?,
         _ => Arc::default(),
     };
-    let progress = Progress::default();
-    let Traces { traces, fatal, .. } = &mut prepared.traces(&progress, None, &Shutdown::default())?;
-    let (timeout, looking) = (config.trace_timeout, estimator.clone());
-    let traces = std::mem::replace(traces, futures::stream::empty().boxed());
-    let mut looked_at = pool::map_outcomes(traces, move |trace| {
-        let digest = trace.digest();
-        let is_there = finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri);
-        if is_there || finished.unusable(&trace.trace_id, &digest).is_some() {
-            return Ok(Seen::Unchanged);
-        }
-        let estimate = pool::catch_panic(|| looking.of(&trace, Deadline::after(timeout))).ok().flatten();
-        Ok(Seen::New { estimate, spans: trace.spans.len() as u64 })
-    });
-    let mut counts = Counts::default();
-    while let Some(seen) = looked_at.next().await {
-        counts.add(seen.as_ref().ok());
+    let progress = RunProgress::default();
+    let traces = prepared.into_traces(&progress, None, &Shutdown::default())?;
+    let mut estimates = traces.map(|traces| estimates(traces, estimator.clone(), finished, config.trace_timeout));
+    let mut totals = Totals::default();
+    while let Some(estimate) = estimates.next().await {
+        totals.add(estimate.as_ref().ok());
     }
-    if let Some(reason) = fatal.get() {
-        return Err(RunError::Gather(reason.to_owned()));
-    }
-    Ok(Some(counts.plan(config, &estimator, progress.filtered())))
+    estimates.check_complete()?;
+    Ok(Some(totals.plan(config, &estimator, progress.filtered())))
 }
 
-enum Seen {
-    Unchanged,
-    New { estimate: Option<Estimate>, spans: u64 },
+/// What a run would do with a trace.
+enum TraceEstimate {
+    /// Nothing: its pattern is up to date, or its answer was paid for and is unusable.
+    UpToDate,
+    /// A request, unless its prompt cannot be made in time.
+    Request { estimate: Option<Estimate>, spans: u64 },
+}
+
+fn estimates(
+    traces: OutcomeStream<RedactedTrace>,
+    estimator: Estimator,
+    finished: Arc<Finished>,
+    timeout: Duration,
+) -> OutcomeStream<TraceEstimate> {
+    pool::map_outcomes(traces, move |trace| {
+        let digest = trace.digest();
+        let is_up_to_date = finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri);
+        if is_up_to_date || finished.unusable(&trace.trace_id, &digest).is_some() {
+            return Ok(TraceEstimate::UpToDate);
+        }
+        let estimate = pool::catch_panic(|| estimator.of(&trace, Deadline::after(timeout))).ok().flatten();
+        Ok(TraceEstimate::Request { estimate, spans: trace.spans.len() as u64 })
+    })
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct Totals {
     traces: u64,
     unchanged: u64,
     rejected: u64,
@@ -105,27 +115,26 @@ struct Counts {
     tokens: u64,
 }
 
-impl Counts {
-    fn add(&mut self, seen: Option<&Seen>) {
-        match seen {
-            Some(Seen::New { estimate: Some(estimate), spans }) => {
+impl Totals {
+    fn add(&mut self, estimate: Option<&TraceEstimate>) {
+        match estimate {
+            Some(TraceEstimate::Request { estimate: Some(estimate), spans }) => {
                 self.traces += 1;
                 self.tokens += estimate.input_tokens;
                 self.cut += u64::from(estimate.spans_seen < *spans);
             }
-            Some(Seen::Unchanged) => self.unchanged += 1,
-            Some(Seen::New { estimate: None, .. }) | None => self.rejected += 1,
+            Some(TraceEstimate::UpToDate) => self.unchanged += 1,
+            Some(TraceEstimate::Request { estimate: None, .. }) | None => self.rejected += 1,
         }
     }
 
     fn plan(self, config: &AnalysisConfig, estimator: &Estimator, filtered: u64) -> Plan {
         let answer = |tokens: u64| tokens.min(config.model.output_tokens) * self.traces;
-        let input_tokens = Range { least: self.tokens * INPUT_PERCENT.least / 100, most: self.tokens * INPUT_PERCENT.most / 100 };
-        let output_tokens = Range { least: answer(ANSWER_TOKENS.least), most: answer(ANSWER_TOKENS.most) };
+        let input_tokens = Range { min: self.tokens * INPUT_PERCENT.min / 100, max: self.tokens * INPUT_PERCENT.max / 100 };
+        let output_tokens = Range { min: answer(ANSWER_TOKENS.min), max: answer(ANSWER_TOKENS.max) };
         let cost = |input, output| estimator.cost(input, output);
-        let cost_usd = cost(input_tokens.least, output_tokens.least)
-            .zip(cost(input_tokens.most, output_tokens.most))
-            .map(|(least, most)| Range { least, most });
+        let cost_usd =
+            cost(input_tokens.min, output_tokens.min).zip(cost(input_tokens.max, output_tokens.max)).map(|(min, max)| Range { min, max });
         let minutes = |seconds: f64, at_once: usize, tokens: u64| minutes(config, self.traces, tokens, seconds, at_once);
         Plan {
             model: estimator.model.clone(),
@@ -138,14 +147,14 @@ impl Counts {
             output_tokens,
             cost_usd,
             minutes: Range {
-                least: minutes(ANSWER_SECONDS.least, config.model.concurrency_max, input_tokens.least + output_tokens.least),
-                most: minutes(ANSWER_SECONDS.most, config.model.concurrency, input_tokens.most + output_tokens.most),
+                min: minutes(ANSWER_SECONDS.min, config.model.concurrency_max, input_tokens.min + output_tokens.min),
+                max: minutes(ANSWER_SECONDS.max, config.model.concurrency, input_tokens.max + output_tokens.max),
             },
         }
     }
 }
 
-/// Whatever takes longest: answers, requests a minute, or tokens a minute.
+/// The minutes that the slowest limit allows: waiting for answers, requests per minute, or tokens per minute.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 fn minutes(config: &AnalysisConfig, traces: u64, tokens: u64, answer_seconds: f64, at_once: usize) -> f64 {
     let rounds = (traces as f64 / at_once.max(1) as f64).ceil();

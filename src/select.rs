@@ -1,4 +1,4 @@
-//! Which of the traces a run looks at; what is left out is counted as filtered.
+//! Excludes traces that a run is not to analyze, and counts them as filtered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use crate::model::{OutcomeStream, Trace};
 use crate::redact::RedactedTrace;
 use crate::runtime::{Deadline, pool};
 
-/// Which traces, by what stands in them before anything is analysed.
+/// Which traces to analyze.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Selection {
     /// Only traces that show a failure.
@@ -20,27 +20,27 @@ pub struct Selection {
     pub since_ns: Option<i64>,
     /// Started before this time, in nanoseconds since 1970.
     pub until_ns: Option<i64>,
-    /// Of one of these services; of any where it is empty.
+    /// Of one of these services; of any service if empty.
     pub services: Vec<String>,
 }
 
 impl Selection {
-    fn takes(&self, trace: &Trace) -> bool {
-        let starts = trace.started_at_ns();
-        let in_time = self.since_ns.is_none_or(|since| starts.is_some_and(|start| start >= since))
-            && self.until_ns.is_none_or(|until| starts.is_some_and(|start| start < until));
+    fn includes(&self, trace: &Trace) -> bool {
+        let started_at = trace.started_at_ns();
+        let in_time_window = self.since_ns.is_none_or(|since| started_at.is_some_and(|start| start >= since))
+            && self.until_ns.is_none_or(|until| started_at.is_some_and(|start| start < until));
         let of_service = self.services.is_empty() || trace.service.as_ref().is_some_and(|service| self.services.contains(service));
-        in_time && of_service
+        in_time_window && of_service
     }
 }
 
-/// Leaves out traces of another time or service. Stands before redaction, which costs more than looking.
+/// Excludes traces of another time window or service. Runs before redaction, which is much more expensive.
 pub fn by_time_and_service(traces: OutcomeStream<Trace>, selection: &Selection, filtered: &Arc<AtomicU64>) -> OutcomeStream<Trace> {
     let (selection, filtered) = (selection.clone(), Arc::clone(filtered));
-    kept(traces.map(move |trace| trace.map(|trace| (selection.takes(&trace), trace))).boxed(), filtered)
+    included(traces.map(move |trace| trace.map(|trace| (selection.includes(&trace), trace))).boxed(), filtered)
 }
 
-/// Leaves out traces that show no failure: no error status, no sign of a failure that the embedded rules know, no negative annotation.
+/// Excludes traces without a failure: no error status, no failure signal of the embedded rules, no negative annotation.
 pub fn by_failure(
     traces: OutcomeStream<RedactedTrace>,
     selection: &Selection,
@@ -52,18 +52,19 @@ pub fn by_failure(
         return traces;
     }
     let rules = rules.clone();
-    let looked_at = pool::map_outcomes(traces, move |trace: RedactedTrace| {
-        // Where the rules cannot tell in time, the analyzer shall.
-        let shows = pool::catch_panic(|| rules.shows_failure(&trace, Deadline::after(timeout))).unwrap_or(true);
-        Ok((shows, trace))
+    let checked = pool::map_outcomes(traces, move |trace: RedactedTrace| {
+        // If the rules cannot decide in time, the analyzer has to.
+        let shows_failure = pool::catch_panic(|| rules.shows_failure(&trace, Deadline::after(timeout))).unwrap_or(true);
+        Ok((shows_failure, trace))
     });
-    kept(looked_at, Arc::clone(filtered))
+    included(checked, Arc::clone(filtered))
 }
 
-fn kept<T: Send + 'static>(items: OutcomeStream<(bool, T)>, filtered: Arc<AtomicU64>) -> OutcomeStream<T> {
+/// The items marked as included; the others are counted.
+fn included<T: Send + 'static>(items: OutcomeStream<(bool, T)>, filtered: Arc<AtomicU64>) -> OutcomeStream<T> {
     items
         .filter_map(move |item| {
-            let kept = match item {
+            let included = match item {
                 Ok((false, _)) => {
                     filtered.fetch_add(1, Ordering::Relaxed);
                     None
@@ -71,7 +72,7 @@ fn kept<T: Send + 'static>(items: OutcomeStream<(bool, T)>, filtered: Arc<Atomic
                 Ok((true, item)) => Some(Ok(item)),
                 Err(rejection) => Some(Err(rejection)),
             };
-            async move { kept }
+            async move { included }
         })
         .boxed()
 }
@@ -82,7 +83,7 @@ mod tests {
     use crate::model::Span;
 
     #[test]
-    fn time_and_service_select() {
+    fn traces_are_selected_by_time_and_service() {
         let trace = |service: Option<&str>, start: Option<i64>| Trace {
             service: service.map(str::to_owned),
             spans: vec![Span { started_at_ns: start, ..Span::default() }],
@@ -90,9 +91,9 @@ mod tests {
         };
         let selection =
             Selection { since_ns: Some(10), until_ns: Some(20), services: vec!["a".into(), "b".into()], ..Selection::default() };
-        assert!(selection.takes(&trace(Some("b"), Some(10))));
-        assert!(!selection.takes(&trace(Some("b"), Some(20))) && !selection.takes(&trace(Some("b"), None)));
-        assert!(!selection.takes(&trace(Some("c"), Some(15))) && !selection.takes(&trace(None, Some(15))));
-        assert!(Selection::default().takes(&trace(None, None)));
+        assert!(selection.includes(&trace(Some("b"), Some(10))));
+        assert!(!selection.includes(&trace(Some("b"), Some(20))) && !selection.includes(&trace(Some("b"), None)));
+        assert!(!selection.includes(&trace(Some("c"), Some(15))) && !selection.includes(&trace(None, Some(15))));
+        assert!(Selection::default().includes(&trace(None, None)));
     }
 }

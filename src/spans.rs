@@ -1,4 +1,4 @@
-//! The spans of any input as a table for SQL: read, parsed and redacted while the query runs, stored nowhere.
+//! The spans of an input as a table for SQL queries. They are read, gathered and redacted while the query runs, and not stored.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,41 +15,26 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::limits::{SPAN_BATCH_ROWS, TRACE_TIMEOUT};
 use crate::model::{Annotation, Document, Exception, Message, Rejection, Span, Status, ToolCall, Trace};
-use crate::parse::{self, AssembleOptions, Bodies, Format, ParseCounts, SpillFolder};
-use crate::read::{self, ReadCounts, ReadOptions};
+use crate::pipeline::{InputCounts, TraceSource};
 use crate::redact::{self, Redactor};
-use crate::runtime::{FatalError, Shutdown};
-use crate::store::{self, Location};
+use crate::runtime::Shutdown;
 
-/// What is read for the table.
-#[derive(Clone)]
+/// What the table reads.
+#[derive(Debug, Clone)]
 pub struct SpansInput {
-    /// Where traces lie.
-    pub locations: Vec<Location>,
-    /// Tables that may lie below them, which hold no traces.
+    /// The traces.
+    pub source: TraceSource,
+    /// A location of failsift tables, which are excluded from the traces.
     pub tables: Url,
-    /// Reads everything with this format instead of telling it per object.
-    pub format: Option<&'static dyn Format>,
-    /// Longer records are rejected.
-    pub record_bytes_max: usize,
-    /// Memory for gathering before it spills.
-    pub memory_bytes: usize,
-    /// Takes out what is sensitive before a row is made.
+    /// Redacts each trace before a row is made of it.
     pub redactor: Arc<Redactor>,
 }
 
-impl std::fmt::Debug for SpansInput {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SpansInput").field("locations", &self.locations).finish_non_exhaustive()
-    }
-}
-
-/// What could not be read, for a note after the rows.
+/// What the query could not read, for a note after its rows.
 #[derive(Debug, Default)]
 pub struct Unread {
     count: AtomicU64,
@@ -67,17 +52,17 @@ impl Unread {
         }
     }
 
-    /// How many records and traces, and what is wrong with the first of them.
+    /// The number of rejected records and traces and the first few reasons; `None` if everything was read.
     pub fn summary(&self) -> Option<(u64, Vec<String>)> {
         let count = self.count.load(Ordering::Relaxed);
         (count > 0).then(|| (count, self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()))
     }
 }
 
-/// The table, and what a query over it could not read.
+/// The table, and what a query over it could not read, which is known when the query has ended.
 ///
 /// # Errors
-/// Where the schema cannot be made into a table, which a test rules out.
+/// If the schema is invalid; a test rules this out.
 pub fn table(input: SpansInput) -> Result<(Arc<dyn TableProvider>, Arc<Unread>), DataFusionError> {
     let unread = Arc::new(Unread::default());
     let partition = Partition { input, unread: Arc::clone(&unread) };
@@ -105,27 +90,15 @@ impl PartitionStream for Partition {
 
 type Batches = stream::BoxStream<'static, Result<RecordBatch, DataFusionError>>;
 
-/// Starts reading; rows come as traces are gathered.
+/// Starts reading; the first rows follow when the whole input has been gathered.
 async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, DataFusionError> {
-    let failed = |error: &dyn std::fmt::Display| DataFusionError::External(error.to_string().into());
-    let objects = store::objects(&input.locations, &input.tables, false).await.map_err(|error| failed(&error))?;
-    let temporary = std::env::temp_dir();
-    let spill = SpillFolder::create(&temporary)
-        .map_err(|error| failed(&format!("cannot make a folder for spilling below {}: {error}", temporary.display())))?;
-    let options = AssembleOptions {
-        format: input.format,
-        memory_bytes: input.memory_bytes,
-        spill_folder: spill.path().to_owned(),
-        bodies: Bodies::new(input.locations, input.record_bytes_max),
-        shutdown: Shutdown::default(),
-        names_interrupted: true,
-    };
-    let fatal = FatalError::default();
-    let reading = ReadOptions { record_bytes_max: input.record_bytes_max };
-    let records = read::records(objects, reading, Arc::new(ReadCounts::default()), &fatal, CancellationToken::new());
-    let traces = parse::traces(records, &options, Arc::new(ParseCounts::default()), &fatal);
-    let redacted = redact::reasons(redact::traces(traces, &input.redactor, TRACE_TIMEOUT, &options.shutdown), &input.redactor);
-    let rows = redacted
+    let objects = input.source.objects(&input.tables, false).await.map_err(|error| failed(&error))?;
+    let shutdown = Shutdown::default();
+    let traces = input.source.traces(objects, &InputCounts::default(), true, &shutdown).map_err(|error| failed(&error))?;
+    let redactor = &input.redactor;
+    let traces = traces.map(|traces| redact::reasons(redact::traces(traces, redactor, TRACE_TIMEOUT, &shutdown), redactor));
+    let (traces, fatal) = traces.into_parts();
+    let rows = traces
         .filter_map(move |trace| {
             let trace = trace.map_err(|rejection| unread.add(rejection)).ok();
             async move { trace }
@@ -133,13 +106,12 @@ async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, Data
         .flat_map(|trace| stream::iter(rows_of(&trace)))
         .ready_chunks(SPAN_BATCH_ROWS)
         .map(|rows| batch(&rows));
-    let ended = stream::once(async move {
-        // The folder lives as long as rows come out of it.
-        drop(spill);
-        fatal.get().map(|reason| Err(DataFusionError::External(reason.to_owned().into())))
-    })
-    .filter_map(std::future::ready);
-    Ok(rows.chain(ended).boxed())
+    let error = stream::once(async move { fatal.get().map(|reason| Err(failed(&reason))) }).filter_map(std::future::ready);
+    Ok(rows.chain(error).boxed())
+}
+
+fn failed(error: &dyn std::fmt::Display) -> DataFusionError {
+    DataFusionError::External(error.to_string().into())
 }
 
 fn batch(rows: &[Row]) -> Result<RecordBatch, DataFusionError> {
@@ -148,7 +120,7 @@ fn batch(rows: &[Row]) -> Result<RecordBatch, DataFusionError> {
     Ok(decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&SCHEMA))))
 }
 
-/// A span as a row; the columns are described in `docs/spans.md`.
+/// A span as a row; `docs/spans.md` describes the columns.
 #[derive(Debug, Serialize)]
 struct Row {
     trace_id: String,
@@ -213,7 +185,7 @@ struct AnnotationRow {
     comment: Option<String>,
 }
 
-/// A message as it stands in the JSON of `input` and `output`.
+/// A message in the JSON of `input` and `output`.
 #[derive(Debug, Serialize)]
 struct MessageRow<'a> {
     role: &'a str,
@@ -295,12 +267,12 @@ fn row(trace: &Trace, span: &Span) -> Row {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a duration for reading")]
+#[expect(clippy::cast_precision_loss, reason = "a duration for people")]
 fn milliseconds(nanoseconds: i64) -> f64 {
     nanoseconds as f64 / 1e6
 }
 
-/// Messages as JSON text; nothing where there are none.
+/// Messages as JSON text; `None` if there are none.
 fn messages(list: &[Message]) -> Option<String> {
     let rows: Vec<MessageRow<'_>> = list
         .iter()
@@ -337,7 +309,7 @@ mod tests {
     use crate::model::{Attribute, SpanKind};
 
     #[test]
-    fn every_field_of_a_row_is_a_column_and_every_column_a_field() {
+    fn the_fields_of_a_row_are_the_columns_of_the_schema() {
         let span = Span {
             span_id: "s".into(),
             kind: SpanKind::Tool,

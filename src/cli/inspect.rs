@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::inspect::{self, Found};
+use crate::inspect::{self, InputReport};
 use crate::model::{one_line, visible};
 use crate::parse::{self, ObjectFacts};
 use crate::store::Location;
@@ -49,7 +49,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
 /// Names of unmapped fields that are shown of one object.
 const FIELDS_SHOWN: usize = 12;
 
-fn text(found: &Found) -> String {
+fn text(found: &InputReport) -> String {
     const OBJECTS_SHOWN: usize = 50;
     const REJECTIONS_SHOWN: usize = 10;
     let mut out = String::new();
@@ -150,7 +150,7 @@ struct RejectionJson<'a> {
 }
 
 impl<'a> FoundJson<'a> {
-    fn of(found: &'a Found) -> Self {
+    fn of(found: &'a InputReport) -> Self {
         let object = |(uri, facts): (&'a String, &'a ObjectFacts)| ObjectJson {
             uri,
             format: facts.format,

@@ -82,7 +82,7 @@ fn text(plan: &Plan, most: Option<f64>) -> String {
     );
     line("minutes", between(plan.minutes, |minutes| format!("{minutes:.1}")));
     if let (Some(most), Some(cost)) = (most, plan.cost_usd)
-        && cost.most > most
+        && cost.max > most
     {
         line("limit", format!("--max-cost {most} may stop the run before its end"));
     }
@@ -90,7 +90,7 @@ fn text(plan: &Plan, most: Option<f64>) -> String {
 }
 
 fn between<T: Copy + PartialEq>(range: Range<T>, shown: impl Fn(T) -> String) -> String {
-    let (least, most) = (shown(range.least), shown(range.most));
+    let (least, most) = (shown(range.min), shown(range.max));
     if least == most { least } else { format!("{least} to {most}") }
 }
 
@@ -102,9 +102,9 @@ fn json(plan: &Plan) -> serde_json::Value {
         "filtered": plan.filtered,
         "rejected": plan.rejected,
         "cut": plan.cut,
-        "input_tokens": [plan.input_tokens.least, plan.input_tokens.most],
-        "output_tokens": [plan.output_tokens.least, plan.output_tokens.most],
-        "cost_usd": plan.cost_usd.map(|cost| [cost.least, cost.most]),
-        "minutes": [plan.minutes.least, plan.minutes.most],
+        "input_tokens": [plan.input_tokens.min, plan.input_tokens.max],
+        "output_tokens": [plan.output_tokens.min, plan.output_tokens.max],
+        "cost_usd": plan.cost_usd.map(|cost| [cost.min, cost.max]),
+        "minutes": [plan.minutes.min, plan.minutes.max],
     })
 }

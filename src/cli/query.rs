@@ -11,12 +11,13 @@ use rustyline::error::ReadlineError;
 use super::exit::{Exit, Failure};
 use super::output::{self, RowFormat};
 use crate::config::{self, KeySource};
+use crate::pipeline::{self, TraceSource};
 use crate::query::{QueryError, QueryLimits, TablesSession};
 use crate::redact::{CustomDetectors, Redactor};
 use crate::spans::{self, SpansInput, Unread};
 use crate::store::Location;
 use crate::write::AsOf;
-use crate::{limits, parse, pipeline, store};
+use crate::{limits, parse, store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -83,19 +84,21 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failu
     if args.inputs.is_empty() {
         return Ok((TablesSession::open_limited(&args.tables, args.as_of, args.limits()).await?, None));
     }
-    let source = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
+    let key = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
     let input = SpansInput {
         tables: store::table_url(&args.tables)?,
-        locations: args.inputs.iter().map(|input| Location::parse(input)).collect::<Result<_, _>>()?,
-        format: parse::format_named(&args.input_format).map_err(Failure::usage)?,
-        record_bytes_max: limits::RECORD_BYTES_MAX,
-        memory_bytes: limits::GATHER_MEMORY_BYTES,
+        source: TraceSource {
+            inputs: args.inputs.iter().map(|input| Location::parse(input)).collect::<Result<_, _>>()?,
+            format: parse::format_named(&args.input_format).map_err(Failure::usage)?,
+            record_bytes_max: limits::RECORD_BYTES_MAX,
+            memory_bytes: limits::GATHER_MEMORY_BYTES,
+        },
         redactor: Arc::new(
-            Redactor::new(pipeline::redaction_key(&source)?).with_custom_detectors(CustomDetectors::read(&args.redaction_rules)?),
+            Redactor::new(pipeline::redaction_key(&key)?).with_custom_detectors(CustomDetectors::read(&args.redaction_rules)?),
         ),
     };
     // What does not exist is said before the SQL is looked at.
-    drop(store::objects(&input.locations, &input.tables, false).await?);
+    drop(input.source.objects(&input.tables, false).await?);
     let (table, unread) = spans::table(input).map_err(QueryError::from)?;
     Ok((TablesSession::open_with_spans(&args.tables, args.as_of, args.limits(), table).await?, Some(unread)))
 }

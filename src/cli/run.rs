@@ -15,7 +15,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::{self, Overrides, RunConfig};
 use crate::model::{self, ExitReason, RunStatus, RunSummary, alike, one_line, visible};
-use crate::pipeline::{self, Progress, RunReport};
+use crate::pipeline::{self, RunProgress, RunReport};
 use crate::write::LabelCount;
 
 /// Time after a signal in which what is in flight may finish and be committed.
@@ -68,7 +68,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
 
     let shutdown = CancellationToken::new();
     let signal_exit = Arc::new(AtomicU8::new(0));
-    let progress = Progress::default();
+    let progress = RunProgress::default();
     let report = tokio::select! {
         report = pipeline::run(&config, &progress, shutdown.clone()) => report,
         never = show(&progress) => match never {},
@@ -128,7 +128,7 @@ async fn signalled(shutdown: CancellationToken, which: Arc<AtomicU8>) {
 }
 
 /// Shows on a terminal how far the run is, once it takes longer than a moment.
-async fn show(progress: &Progress) -> Infallible {
+async fn show(progress: &RunProgress) -> Infallible {
     if !std::io::stderr().is_terminal() {
         return std::future::pending().await;
     }

@@ -22,7 +22,7 @@ use crate::analyze::Spent;
 use crate::analyze::embedded::{Embedded, Explanation};
 use crate::config::AnalysisConfig;
 use crate::model::{Label, PatternRow};
-use crate::pipeline::{self, Look, Prepared, Progress, RunError};
+use crate::pipeline::{self, PreparedRun, RunError, RunProgress, TraceObserver};
 use crate::runtime::Deadline;
 use crate::runtime::Shutdown;
 
@@ -53,9 +53,9 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
     let explained = Arc::new(Mutex::new(Vec::new()));
     let look = if explain { Some(explainer(config, &explained)?) } else { None };
     let run_id = uuid::Uuid::now_v7().to_string();
-    let prepared = Prepared::new(config, &nowhere).await?;
+    let prepared = PreparedRun::new(config, &nowhere).await?;
     let analyzer = prepared.analyzer().await?;
-    let mut analysis = prepared.analysis(analyzer, &run_id, &Progress::default(), look, Arc::default(), &Shutdown::default())?;
+    let mut analysis = prepared.into_analysis(analyzer, &run_id, &RunProgress::default(), look, Arc::default(), &Shutdown::default())?;
     let mut answers = Answers::default();
     while let Some(outcome) = analysis.outcomes.next().await {
         match outcome {
@@ -66,12 +66,7 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
             }
         }
     }
-    if let Some(reason) = analysis.fatal.get() {
-        return Err(RunError::Gather(reason.to_owned()));
-    }
-    if let Some(reason) = analysis.refusal.get() {
-        return Err(RunError::Refused(reason));
-    }
+    analysis.check_complete()?;
     answers.latency_ms_p50 = analysis.counts.latency_ms(0.5);
     answers.spent = analysis.counts.spent();
     answers.patterns.sort_by(|left, right| left.trace_id.cmp(&right.trace_id));
@@ -80,7 +75,7 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
     Ok(answers)
 }
 
-fn explainer(config: &AnalysisConfig, into: &Arc<Mutex<Vec<(String, Explanation)>>>) -> Result<Look, RunError> {
+fn explainer(config: &AnalysisConfig, into: &Arc<Mutex<Vec<(String, Explanation)>>>) -> Result<TraceObserver, RunError> {
     let rules: Vec<PathBuf> = config.rules.clone();
     let embedded = Embedded::with_rules(&pipeline::rule_files(&rules)?)?;
     let (timeout, into) = (config.trace_timeout, Arc::clone(into));

@@ -4,13 +4,10 @@
 //! [`Piece`]s of traces; `assemble` brings the pieces of one trace together, whatever objects and formats they came in.
 //! The format is told per object by the first line or the columns that a format recognises, past broken lines.
 
-mod annotations;
-mod assemble;
-mod bodies;
-mod build;
 mod cell;
 mod chat;
 mod conventions;
+mod counts;
 mod datadog;
 mod error_text;
 mod failsift;
@@ -18,6 +15,7 @@ mod inspect;
 mod json;
 mod langfuse;
 mod langsmith;
+pub(crate) mod message_body;
 mod messages;
 mod otlp;
 mod parsed;
@@ -25,13 +23,11 @@ mod phoenix;
 mod python;
 mod record;
 mod repair;
-mod spill;
 mod text;
 mod value;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -40,20 +36,17 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-pub use self::assemble::{AssembleOptions, ParseCounts, traces};
+pub use self::counts::ParseCounts;
 pub use self::parsed::{Accounted, AnnotationTarget, Parsed, RecordCounts, Skip};
-pub use self::spill::SpillFolder;
 use crate::limits::{CHUNK_BYTES, TASKS_IN_FLIGHT_MAX};
 use crate::model::{OutcomeStream, Rejection, RejectionKind, Source, Span, Stage};
 use crate::read::{Chunk, ReadCounts, Records, Rows};
 use crate::runtime::pool;
 use crate::store::Object;
 
-pub use self::bodies::Bodies;
 pub use self::inspect::{Inspection, ObjectFacts};
 pub use self::record::Record;
 pub use crate::read::Position;
-pub use crate::runtime::FatalError;
 
 /// A trace format: everything that is known about one way of writing traces down.
 pub trait Format: Send + Sync {
@@ -118,7 +111,7 @@ pub const FORMATS: [&dyn Format; 7] =
 
 /// A part of a trace as it stands in one record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Piece {
+pub struct SpanFragment {
     /// The trace it belongs to. Stands beside the piece while it is gathered, so it is not encoded with it.
     #[serde(skip)]
     pub trace_id: String,
@@ -195,19 +188,27 @@ pub fn missing_objects(parsed: &ParseCounts, read: &ReadCounts) -> Vec<String> {
     parsed.expected_objects().into_iter().filter(|uri| !is_there(uri)).collect()
 }
 
-/// Parses chunks on the thread pool, several at once, and does `then` with what a chunk became while it is still warm.
-fn parsed<T: Send + 'static>(
+use SpanFragment as Piece;
+
+/// Parses chunks on the thread pool, several at once. `then` converts the result of a chunk on the same thread, within the same memory bound:
+/// the spans of a large record take many times its size.
+pub fn fragments<T: Send + 'static>(
     chunks: OutcomeStream<Chunk>,
     forced: Option<&'static dyn Format>,
-    counts: Arc<ParseCounts>,
+    counts: &Arc<ParseCounts>,
     then: impl Fn(Parsed) -> T + Clone + Send + Sync + 'static,
 ) -> BoxStream<'static, T> {
+    let (records_in, counts) = (Arc::clone(counts), Arc::clone(counts));
+    let then = move |parsed: Parsed| {
+        counts.add(&parsed);
+        then(parsed)
+    };
     let mut formats = RecentObjects::default();
     let room = Arc::new(Semaphore::new(TASKS_IN_FLIGHT_MAX));
     chunks
         .inspect(move |chunk| {
             let records = chunk.as_ref().map_or(1, records_of);
-            counts.records_in.fetch_add(records, Ordering::Relaxed);
+            records_in.add_records_in(records);
         })
         .map(move |chunk| match chunk {
             Ok(chunk) => Task::new(chunk, forced, &mut formats),

@@ -160,7 +160,7 @@ impl ReadCounts {
 
 /// Reads every object that is listed; stops opening new ones and ends early once `shutdown` is cancelled. A listing that cannot be
 /// completed is `fatal`: nobody knows what it would have named.
-pub fn records(
+pub fn chunks(
     listed: BoxStream<'static, Result<Listed, StoreError>>,
     options: ReadOptions,
     counts: Arc<ReadCounts>,
@@ -175,7 +175,7 @@ pub fn records(
             std::future::ready(listed)
         })
         .map(move |listed| match listed {
-            Listed::Object(object) => chunks(Arc::new(object), options.clone(), Arc::clone(&counts), shutdown.clone()),
+            Listed::Object(object) => object_chunks(Arc::new(object), options.clone(), Arc::clone(&counts), shutdown.clone()),
             Listed::Skipped(object) => stream::once(async { Ok(Chunk::Skipped(Arc::new(object))) }).boxed(),
             Listed::Unreadable { uri, reason } => stream::once(async move { Err(never_readable(&uri, &reason)) }).boxed(),
         })
@@ -189,7 +189,7 @@ fn never_readable(uri: &str, reason: &str) -> Rejection {
 }
 
 /// The chunks of one object, or that there are none.
-fn chunks(object: Arc<Object>, options: ReadOptions, counts: Arc<ReadCounts>, shutdown: CancellationToken) -> OutcomeStream<Chunk> {
+fn object_chunks(object: Arc<Object>, options: ReadOptions, counts: Arc<ReadCounts>, shutdown: CancellationToken) -> OutcomeStream<Chunk> {
     if is_message_body(&object.name().to_ascii_lowercase()) {
         return stream::once(async { Ok(Chunk::Skipped(object)) }).boxed();
     }

@@ -1,5 +1,5 @@
-//! The folder in which gathering may put raw spans on disk: 0700, files 0600, removed at the end of the run, and by the next run
-//! where this one was killed.
+//! The folder of spill files, the only raw trace text that failsift writes to disk: mode 0700, files 0600, removed at the end of the run,
+//! or by a later run if this one was killed.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 const PREFIX: &str = "failsift-spill-";
 const LOCK: &str = "lock";
 
-/// A folder that belongs to one run. Its lock file is held while the run lives, which is how others know.
+/// The spill folder of one run. The run holds a lock on a file in it, so that other runs can tell whether it is still in use.
 #[derive(Debug)]
 pub struct SpillFolder {
     path: PathBuf,
@@ -20,14 +20,14 @@ pub struct SpillFolder {
 }
 
 impl SpillFolder {
-    /// Makes a folder below `parent` and removes those of dead runs.
+    /// Creates a folder below `parent` and removes those of interrupted runs.
     ///
     /// # Errors
-    /// Where `parent` cannot be written.
+    /// If `parent` is not writable.
     pub fn create(parent: &Path) -> io::Result<Self> {
         let path = parent.join(format!("{PREFIX}{}", uuid::Uuid::now_v7()));
         DirBuilder::new().mode(0o700).create(&path)?;
-        // The lock comes under its name once it is held, so that nobody finds one that nobody holds.
+        // The lock file gets its name when it is locked, so that no other run finds it unlocked.
         let unlocked = path.join("unlocked");
         let lock = File::create_new(&unlocked)?;
         lock.lock()?;
@@ -36,7 +36,7 @@ impl SpillFolder {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -45,25 +45,25 @@ impl SpillFolder {
 impl Drop for SpillFolder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(path = %self.path.display(), %error, "cannot remove the spill folder; the next run will");
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the spill folder; the next run will try again");
         }
     }
 }
 
-/// Removes the folders of runs that were killed: those of the user `uid` whose lock nobody holds.
+/// Removes the folders of interrupted runs: those of the user `uid` whose lock is not held.
 fn remove_abandoned(parent: &Path, uid: u32) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         if entry.file_name().to_string_lossy().starts_with(PREFIX) && is_abandoned(&entry.path(), uid) {
-            tracing::debug!(path = %entry.path().display(), "removing the spill folder of a run that was killed");
-            // One that a run just removed itself.
+            tracing::debug!(path = %entry.path().display(), "removing the spill folder of an interrupted run");
+            // Its run may be removing it at the same time.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
 
-/// Whether a folder is one that this user's run left. Anybody may put anything under such a name into a temporary folder: links, FIFOs and
-/// what belongs to others are left alone.
+/// Whether a folder was left behind by a run of this user. Anyone can create entries with this prefix in a shared temporary folder, so
+/// symbolic links, FIFOs and folders of other users are ignored.
 fn is_abandoned(folder: &Path, uid: u32) -> bool {
     let Ok(metadata) = fs::symlink_metadata(folder) else { return false };
     if !metadata.is_dir() || metadata.uid() != uid {
@@ -75,7 +75,7 @@ fn is_abandoned(folder: &Path, uid: u32) -> bool {
             let is_file = lock.metadata().is_ok_and(|metadata| metadata.is_file());
             is_file && !matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
         }
-        // Between making the folder and its lock a run needs microseconds, so an old folder without one is dead.
+        // A run locks its folder microseconds after creating it, so an old folder without a lock file is abandoned.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let age = metadata.modified().map(|time| SystemTime::now().duration_since(time));
             matches!(age, Ok(Ok(age)) if age > Duration::from_hours(1))
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_put_under_such_a_name_stays_and_hangs_nobody() {
+    fn entries_of_others_with_the_same_prefix_are_kept_and_do_not_block() {
         let parent = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         fs::write(elsewhere.path().join(LOCK), "").unwrap();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_begin_at_once_leave_each_other_alone() {
+    fn concurrent_runs_do_not_remove_each_others_folders() {
         let parent = tempfile::tempdir().unwrap();
         let runs: Vec<_> = (0..8)
             .map(|_| {
@@ -132,17 +132,17 @@ mod tests {
     }
 
     #[test]
-    fn the_folder_of_a_dead_run_is_removed_and_that_of_a_living_one_stays() {
+    fn the_folder_of_an_interrupted_run_is_removed_and_that_of_a_running_one_is_kept() {
         let parent = tempfile::tempdir().unwrap();
-        let living = SpillFolder::create(parent.path()).unwrap();
-        let dead = parent.path().join(format!("{PREFIX}dead"));
-        fs::create_dir(&dead).unwrap();
-        fs::write(dead.join(LOCK), "").unwrap();
-        let mine = SpillFolder::create(parent.path()).unwrap();
-        assert!(living.path().exists() && mine.path().exists() && !dead.exists());
-        assert_eq!(fs::metadata(mine.path()).unwrap().permissions().mode() & 0o777, 0o700);
-        let path = mine.path().to_owned();
-        drop(mine);
+        let running = SpillFolder::create(parent.path()).unwrap();
+        let interrupted = parent.path().join(format!("{PREFIX}interrupted"));
+        fs::create_dir(&interrupted).unwrap();
+        fs::write(interrupted.join(LOCK), "").unwrap();
+        let own = SpillFolder::create(parent.path()).unwrap();
+        assert!(running.path().exists() && own.path().exists() && !interrupted.exists());
+        assert_eq!(fs::metadata(own.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        let path = own.path().to_owned();
+        drop(own);
         assert!(!path.exists());
     }
 }

@@ -1,0 +1,435 @@
+//! Span fragments -> traces: joins what belongs to one trace, wherever in the input it was found.
+//!
+//! Fragments are encoded as rows and sorted by a hash of their trace id, with an external sort that spills to disk. A trace is then a run
+//! of rows with the same key. Memory depends on the memory limit and on the largest trace, not on the size of the input. The object, the
+//! line and the format in which a span was found make no difference. This module must not know any trace format.
+
+mod annotations;
+mod external_sort;
+mod message_bodies;
+mod rows;
+mod sorted_trace;
+mod spill;
+mod trace_builder;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use futures::stream::{self, BoxStream, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::annotations::Annotations;
+pub use self::message_bodies::MessageBodies;
+use self::sorted_trace::SortedTrace;
+pub use self::spill::SpillFolder;
+use crate::limits::{BODIES_IN_FLIGHT_MAX, GATHER_PARTITIONS, GATHERED_QUEUED_MAX};
+use crate::model::{OutcomeStream, Rejection, RejectionKind, Stage, Trace};
+use crate::parse::{Parsed, SpanFragment};
+use crate::runtime::{FatalError, Shutdown, pool};
+
+/// How fragments are joined into traces.
+#[derive(Clone)]
+pub struct GatherOptions {
+    /// Memory of the sort before it spills, in bytes.
+    pub memory_bytes: usize,
+    /// The folder of its spill files.
+    pub spill_folder: PathBuf,
+    /// Where to look for message bodies that were uploaded separately from their spans.
+    pub message_bodies: MessageBodies,
+    /// Ends gathering early.
+    pub shutdown: Shutdown,
+    /// Whether each trace that is complete when a shutdown is requested gets its own rejection, until the grace period ends. Off if a
+    /// selection may exclude traces: no later run would remove the rejection of an excluded trace.
+    pub rejects_interrupted_traces: bool,
+}
+
+impl GatherOptions {
+    /// Cancelled when the sorts are to be abandoned.
+    fn abandoned(&self) -> &CancellationToken {
+        if self.rejects_interrupted_traces { self.shutdown.grace_ended() } else { self.shutdown.requested() }
+    }
+}
+
+impl fmt::Debug for GatherOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatherOptions").field("memory_bytes", &self.memory_bytes).finish_non_exhaustive()
+    }
+}
+
+/// What was gathered so far, shared with the run summary.
+#[derive(Debug, Default)]
+pub struct GatherCounts {
+    annotations: Annotations,
+    fragments_in: AtomicU64,
+    /// Fragments of traces that left the sorts.
+    fragments_out: AtomicU64,
+    /// The object of the fragments that arrived last.
+    last_object: Mutex<String>,
+    is_cut_short: AtomicBool,
+}
+
+impl GatherCounts {
+    /// Annotations whose span or trace is not in the input. Final when all traces are gathered.
+    pub fn annotations_unused(&self) -> u64 {
+        self.annotations.unused()
+    }
+
+    /// Whether the grace period ended before everything that had been read was parsed, so that rejections are missing.
+    pub fn is_cut_short(&self) -> bool {
+        self.is_cut_short.load(Ordering::Relaxed)
+    }
+
+    /// Counts fragments on their way in; returns the number of the first one.
+    fn add_fragments(&self, fragments: &[SpanFragment]) -> u64 {
+        if let Some(last) = fragments.last() {
+            self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&last.source.uri);
+        }
+        self.fragments_in.fetch_add(fragments.len() as u64, Ordering::Relaxed)
+    }
+
+    /// One rejection for all spans that were still in the sorts when a shutdown ended gathering. Its location is an object that some of them
+    /// came from, so that it is removed when that object is read again.
+    fn abandoned(&self) -> Option<Rejection> {
+        let spans = self.fragments_in.load(Ordering::Relaxed).saturating_sub(self.fragments_out.load(Ordering::Relaxed));
+        let uri = self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let verb = if spans == 1 { "span was" } else { "spans were" };
+        let reason = format!("{spans} {verb} read and not gathered into traces because the run was interrupted\n  hint: run it again");
+        (spans > 0).then(|| Rejection::at_place(&uri, &uri, Stage::Parse, RejectionKind::Interrupted, reason))
+    }
+}
+
+/// A parsed chunk in the form in which it enters the sorts: rows for each sort, and rejections that bypass them.
+#[derive(Debug)]
+pub struct EncodedChunk {
+    batches: Result<Vec<Vec<RecordBatch>>, String>,
+    rejections: Vec<Rejection>,
+}
+
+/// Encodes what was parsed of a chunk. The parse stage calls it on the same thread, so that decoded spans do not pile up between the stages.
+pub fn encoder(counts: &Arc<GatherCounts>) -> impl Fn(Parsed) -> EncodedChunk + Clone + Send + Sync + 'static {
+    let counts = Arc::clone(counts);
+    move |parsed| {
+        let (fragments, annotations, rejections) = parsed.into_parts();
+        counts.annotations.add(annotations);
+        let first_number = counts.add_fragments(&fragments);
+        EncodedChunk { batches: rows::encode(&fragments, first_number), rejections }
+    }
+}
+
+/// Joins the fragments of all chunks into traces.
+///
+/// When a shutdown is requested, traces that leave the sorts are rejected as interrupted without being decoded. When gathering is abandoned,
+/// one rejection gives the number of spans that were still in the sorts.
+pub fn traces(
+    chunks: BoxStream<'static, EncodedChunk>,
+    options: &GatherOptions,
+    counts: Arc<GatherCounts>,
+    fatal: &FatalError,
+) -> OutcomeStream<Trace> {
+    let (rejection_sender, rejections) = mpsc::channel(64);
+    let (trace_sender, sorted_traces) = mpsc::channel(GATHERED_QUEUED_MAX);
+    let mut tasks = JoinSet::new();
+    let mut partitions = Vec::with_capacity(GATHER_PARTITIONS);
+    for _ in 0..GATHER_PARTITIONS {
+        let (row_sender, rows) = mpsc::channel(2);
+        partitions.push(row_sender);
+        match external_sort::sorted(rows, options) {
+            Ok(rows) => {
+                let traces = sorted_trace::split(rows, fatal.clone());
+                tasks.spawn(forward(traces, trace_sender.clone(), Arc::clone(&counts), options.abandoned().clone()));
+            }
+            Err(error) => fatal.set(format!("cannot gather spans: {error}")),
+        }
+    }
+    drop(trace_sender);
+    let rows = RowSenders { partitions, abandoned: options.abandoned().clone() };
+    tasks.spawn(distribute(chunks, rows, rejection_sender, fatal.clone(), options.shutdown.clone(), Arc::clone(&counts)));
+    let traces = with_message_bodies(decoded(sorted_traces, options, &counts), options);
+    // The tasks live as long as the stream, so dropping the stream ends them.
+    stream::select(receiver_stream(rejections).map(Err), traces)
+        .chain(abandoned_rejection(options.abandoned().clone(), counts))
+        .map(move |item| {
+            let _owned_by_the_stream = &tasks;
+            item
+        })
+        .boxed()
+}
+
+/// Moves traces into the channel that all sorts share. Returning abandons the sort.
+async fn forward(
+    mut traces: BoxStream<'static, SortedTrace>,
+    channel: mpsc::Sender<SortedTrace>,
+    counts: Arc<GatherCounts>,
+    abandoned: CancellationToken,
+) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            // Merging many spill files may take long before the first trace is ready.
+            () = abandoned.cancelled() => return,
+            next = traces.next() => next,
+        };
+        let Some(trace) = next else { return };
+        let fragments = trace.fragments();
+        if channel.send(trace).await.is_err() {
+            return;
+        }
+        counts.fragments_out.fetch_add(fragments, Ordering::Relaxed);
+    }
+}
+
+/// The input channels of the sorts.
+struct RowSenders {
+    partitions: Vec<mpsc::Sender<RecordBatch>>,
+    abandoned: CancellationToken,
+}
+
+impl RowSenders {
+    /// Sends the rows of each sort to it. Returns whether to continue with the next chunk.
+    async fn send(&self, batches: Vec<Vec<RecordBatch>>) -> bool {
+        for (batches, rows) in batches.into_iter().zip(&self.partitions) {
+            for batch in batches {
+                if rows.send(batch).await.is_err() {
+                    // If the sorts were abandoned, their spans are counted, and later rejections are still forwarded.
+                    return self.abandoned.is_cancelled();
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Sends rows to the sorts and rejections past them.
+async fn distribute(
+    mut chunks: BoxStream<'static, EncodedChunk>,
+    rows: RowSenders,
+    rejections: mpsc::Sender<Rejection>,
+    fatal: FatalError,
+    shutdown: Shutdown,
+    counts: Arc<GatherCounts>,
+) {
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = chunks.next() => next,
+            // A source that blocks does not notice that reading has ended.
+            () = shutdown.grace_ended().cancelled() => {
+                counts.is_cut_short.store(true, Ordering::Relaxed);
+                return;
+            }
+        };
+        let Some(chunk) = next else { return };
+        for rejection in chunk.rejections {
+            if rejections.send(rejection).await.is_err() {
+                return;
+            }
+        }
+        match chunk.batches {
+            Ok(batches) => {
+                if !rows.send(batches).await {
+                    return;
+                }
+            }
+            Err(error) => return fatal.set(format!("cannot gather spans: {error}")),
+        }
+    }
+}
+
+/// Decodes traces on the thread pool and attaches their annotations.
+fn decoded(traces: mpsc::Receiver<SortedTrace>, options: &GatherOptions, counts: &Arc<GatherCounts>) -> OutcomeStream<Trace> {
+    let (shutdown, rejects_interrupted, counts) = (options.shutdown.clone(), options.rejects_interrupted_traces, Arc::clone(counts));
+    pool::map_outcomes(receiver_stream(traces).map(Ok).boxed(), move |sorted: SortedTrace| {
+        if rejects_interrupted && shutdown.is_requested() {
+            return Err(sorted.interrupted());
+        }
+        let mut trace = sorted.decode()?;
+        counts.annotations.attach(&mut trace);
+        Ok(trace)
+    })
+}
+
+/// Fetches the message bodies that spans refer to.
+fn with_message_bodies(traces: OutcomeStream<Trace>, options: &GatherOptions) -> OutcomeStream<Trace> {
+    let (bodies, grace_ended) = (options.message_bodies.clone(), options.shutdown.grace_ended().clone());
+    traces
+        .map(move |trace| {
+            let (bodies, grace_ended) = (bodies.clone(), grace_ended.clone());
+            async move {
+                let trace = trace?;
+                let interrupted = Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Parse);
+                tokio::select! {
+                    biased;
+                    trace = bodies.fetch_into(trace) => Ok(trace),
+                    () = grace_ended.cancelled() => Err(interrupted),
+                }
+            }
+        })
+        .buffer_unordered(BODIES_IN_FLIGHT_MAX)
+        .boxed()
+}
+
+/// The rejection for spans in abandoned sorts, if there are any.
+fn abandoned_rejection(abandoned: CancellationToken, counts: Arc<GatherCounts>) -> OutcomeStream<Trace> {
+    let rejection = stream::once(async move { if abandoned.is_cancelled() { counts.abandoned() } else { None } });
+    rejection.filter_map(|rejection| std::future::ready(rejection.map(Err))).boxed()
+}
+
+/// The items of a channel as a stream.
+fn receiver_stream<T: Send + 'static>(receiver: mpsc::Receiver<T>) -> BoxStream<'static, T> {
+    stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::model::{Outcome, Source, Span};
+
+    pub(super) fn fragment(trace: usize, span: usize, text: &str) -> SpanFragment {
+        SpanFragment {
+            trace_id: format!("trace-{trace}"),
+            service: Some("s".into()),
+            source: Source { uri: "u".into() },
+            span: Span {
+                span_id: format!("{span}"),
+                started_at_ns: i64::try_from(span).ok(),
+                output_text: Some(text.into()),
+                ..Span::default()
+            },
+            ..SpanFragment::default()
+        }
+    }
+
+    fn options(memory_bytes: usize, spill_folder: &std::path::Path) -> GatherOptions {
+        GatherOptions {
+            memory_bytes,
+            spill_folder: spill_folder.to_owned(),
+            message_bodies: MessageBodies::default(),
+            shutdown: Shutdown::default(),
+            rejects_interrupted_traces: true,
+        }
+    }
+
+    /// Files below a folder. DataFusion creates a subfolder even if nothing is spilled.
+    fn files_below(folder: &std::path::Path) -> usize {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        // The type comes with the entry, so a folder that is removed meanwhile does not count as a file.
+        let is_folder = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        entries.map(|entry| if is_folder(&entry) { files_below(&entry.path()) } else { 1 }).sum()
+    }
+
+    /// Gathers fragments that arrive batch by batch in one sort; returns the traces and the largest number of spill files seen.
+    async fn gather(batches: Vec<Vec<SpanFragment>>, memory_bytes: usize) -> (Vec<Outcome<Trace>>, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, receiver) = mpsc::channel(1);
+        let rows = external_sort::sorted(receiver, &options(memory_bytes, folder.path())).unwrap();
+        let fatal = FatalError::default();
+        let mut first = 0;
+        let mut feeder = JoinSet::new();
+        feeder.spawn(async move {
+            for batch in batches {
+                for rows in rows::encode(&batch, first).unwrap().into_iter().flatten() {
+                    if sender.send(rows).await.is_err() {
+                        return;
+                    }
+                }
+                first += batch.len() as u64;
+            }
+        });
+        // Spill files may be gone when the first trace arrives, so they are counted while the sort runs.
+        let (spills, ended) = (folder.path().to_owned(), Arc::new(AtomicBool::new(false)));
+        let watcher = std::thread::spawn({
+            let ended = Arc::clone(&ended);
+            move || {
+                let mut most = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    most = most.max(files_below(&spills));
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+                most
+            }
+        });
+        let traces = pool::map_outcomes(sorted_trace::split(rows, fatal.clone()).map(Ok).boxed(), SortedTrace::decode);
+        let found: Vec<Outcome<Trace>> = traces.collect().await;
+        ended.store(true, Ordering::Relaxed);
+        let spilled = watcher.join().unwrap();
+        assert_eq!(fatal.get(), None);
+        (found, spilled)
+    }
+
+    #[tokio::test]
+    async fn input_larger_than_the_memory_limit_is_gathered_by_spilling() {
+        let text = "x".repeat(4_000);
+        // 40 traces of 50 spans, 8 MB in total, delivered span by span across the traces.
+        let batches: Vec<_> = (0..50).map(|span| (0..40).map(|trace| fragment(trace, span, &text)).collect()).collect();
+        let (traces, spilled) = gather(batches, 2 * 1024 * 1024).await;
+        assert_eq!(traces.len(), 40);
+        assert!(traces.iter().all(|trace| trace.as_ref().is_ok_and(|trace| trace.spans.len() == 50)));
+        assert!(spilled > 0, "nothing was spilled, so the limit was not tested");
+    }
+
+    #[tokio::test]
+    async fn spans_of_a_megabyte_are_gathered_in_little_memory() {
+        let text = "y".repeat(1024 * 1024);
+        let batches: Vec<_> = (0..20).map(|span| (0..3).map(|trace| fragment(trace, span, &text)).collect()).collect();
+        let (traces, spilled) = gather(batches, 32 * 1024 * 1024).await;
+        assert_eq!((traces.len(), spilled > 0), (3, true));
+        assert!(traces.iter().all(|trace| trace.as_ref().is_ok_and(|trace| trace.spans.len() == 20)));
+    }
+
+    #[tokio::test]
+    async fn a_span_larger_than_a_row_is_restored_whole() {
+        let text: String = (0..500_000).map(|index| char::from(b"abcdefghijklmnopqrstuvwxyz"[index % 26])).collect();
+        let (traces, spilled) = gather(vec![vec![fragment(0, 1, &text), fragment(0, 2, "short")]], 64 * 1024 * 1024).await;
+        assert_eq!(spilled, 0, "what fits into memory stays there");
+        let trace = traces[0].as_ref().unwrap();
+        assert_eq!(trace.spans[0].output_text.as_deref(), Some(text.as_str()));
+        assert_eq!(trace.spans[1].output_text.as_deref(), Some("short"));
+    }
+
+    #[tokio::test]
+    async fn a_trace_over_the_limit_is_rejected_by_its_id_and_other_traces_are_kept() {
+        let batches =
+            (0..60).map(|batch| (0..1_000).map(|span| fragment(0, batch * 1_000 + span, "")).collect()).chain([vec![fragment(1, 1, "a")]]);
+        let (mut traces, _) = gather(batches.collect(), 64 * 1024 * 1024).await;
+        traces.sort_by_key(Result::is_ok);
+        let rejection = traces[0].as_ref().unwrap_err();
+        assert_eq!((rejection.trace_ref.as_str(), rejection.kind), ("trace-0", RejectionKind::TraceTooLarge));
+        assert_eq!(traces[1].as_ref().unwrap().trace_id, "trace-1");
+    }
+
+    #[test]
+    fn spans_in_abandoned_sorts_are_one_rejection_of_an_object() {
+        let counts = GatherCounts::default();
+        assert_eq!(counts.abandoned(), None);
+        let fragments: Vec<_> = (0..10).map(|span| fragment(0, span, "")).collect();
+        assert_eq!(counts.add_fragments(&fragments), 0);
+        counts.fragments_out.store(4, Ordering::Relaxed);
+        let rejection = counts.abandoned().unwrap();
+        assert_eq!((rejection.trace_ref.as_str(), rejection.is_place, rejection.retryable), ("u", true, true));
+        assert!(rejection.reason.starts_with("6 spans were read and not gathered"), "{}", rejection.reason);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_abandoned_sort_ends_immediately_and_later_rejections_are_still_forwarded() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = GatherOptions { rejects_interrupted_traces: false, ..options(32 * 1024 * 1024, folder.path()) };
+        let (row_sender, rows) = mpsc::channel(1);
+        let rows = external_sort::sorted(rows, &options).unwrap();
+        let (trace_sender, mut traces) = mpsc::channel(1);
+        let counts = Arc::new(GatherCounts::default());
+        let forwarding =
+            forward(sorted_trace::split(rows, FatalError::default()), trace_sender, Arc::clone(&counts), options.abandoned().clone());
+        // It waits for more rows, which never arrive.
+        options.shutdown.requested().cancel();
+        forwarding.await;
+        assert!(traces.recv().await.is_none());
+        let rows = RowSenders { partitions: vec![row_sender], abandoned: options.abandoned().clone() };
+        let batches = rows::encode(&[fragment(0, 1, "")], 0).unwrap().into_iter().flatten().collect();
+        assert!(rows.send(vec![batches]).await, "the next chunk may have rejections");
+    }
+}

@@ -1,0 +1,231 @@
+//! The fragments of one trace -> the trace: removes duplicate spans, merges additions into their spans, and sorts by time.
+
+use std::collections::HashMap;
+
+use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
+use crate::model::{Outcome, Rejection, RejectionKind, Span, Stage, Status, Trace, bounded};
+use crate::parse::SpanFragment;
+
+/// Builds a trace. The result does not depend on the order of the fragments.
+pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
+    let mut additions: Vec<SpanFragment> = fragments.extract_if(.., |fragment| fragment.addition).collect();
+    if fragments.is_empty() {
+        return Err(without_spans(&additions));
+    }
+    let delivered = fragments.len();
+    let mut spans = unique_spans(fragments);
+    let mut notes = Vec::new();
+    if delivered > spans.len() {
+        notes.push(plural(delivered - spans.len(), "span was", "spans were") + " delivered more than once");
+    }
+    notes.extend(unread_notes(&spans));
+    additions.sort_by(|a, b| (a.span.started_at_ns, &a.span.span_id).cmp(&(b.span.started_at_ns, &b.span.span_id)));
+    additions.dedup();
+    let all_additions = additions.clone();
+    let orphaned = merge_additions(&mut spans, additions);
+    if orphaned > 0 {
+        notes.push(plural(orphaned, "log record belongs to a span", "log records belong to spans") + " that did not arrive");
+    }
+    complete_tool_calls(&mut spans);
+    if spans.iter().any(|fragment| fragment.place_is_id) {
+        notes.push("the run has no id and no time; its location and the modification time of its object are used instead".to_owned());
+    }
+    Ok(assemble(spans, &all_additions, notes))
+}
+
+/// A count with the matching form of what is counted.
+fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+fn without_spans(additions: &[SpanFragment]) -> Rejection {
+    let (id, uri) = additions.first().map_or(("", ""), |fragment| (fragment.trace_id.as_str(), fragment.source.uri.as_str()));
+    let reason = "the trace has only log records or rows about the whole trace, and no span";
+    Rejection::of_trace(id, uri, Stage::Parse, RejectionKind::NoSpans, reason)
+}
+
+/// One fragment for each span id, sorted by start. Of a span that was delivered more than once, the most complete fragment is kept.
+fn unique_spans(mut fragments: Vec<SpanFragment>) -> Vec<SpanFragment> {
+    fragments.sort_by_cached_key(|fragment| (fragment.span.ended_at_ns.is_some(), text_bytes(&fragment.span), fragment.source.uri.clone()));
+    // The last one replaces those before it.
+    let mut unique: HashMap<String, SpanFragment> = HashMap::with_capacity(fragments.len());
+    for fragment in fragments {
+        unique.insert(fragment.span.span_id.clone(), fragment);
+    }
+    let mut spans: Vec<SpanFragment> = unique.into_values().collect();
+    spans.sort_by(|a, b| (a.span.started_at_ns, &a.span.span_id).cmp(&(b.span.started_at_ns, &b.span.span_id)));
+    spans
+}
+
+/// The trace with what it takes from its fragments: those of the root count most.
+fn assemble(spans: Vec<SpanFragment>, additions: &[SpanFragment], notes: Vec<String>) -> Trace {
+    let root = spans.iter().find(|fragment| fragment.span.parent_span_id.is_none()).or(spans.first());
+    let by_rank = || root.into_iter().chain(&spans).chain(additions);
+    // OpenTelemetry SDKs write `unknown_service` if no service name is configured.
+    let is_named = |service: &String| !service.starts_with("unknown_service");
+    let service = by_rank().find_map(|fragment| fragment.service.clone().filter(is_named));
+    let environment = by_rank().find_map(|fragment| fragment.environment.clone());
+    let name = |name: String| bounded(name, NAME_BYTES_MAX);
+    Trace {
+        trace_id: bounded(root.map(|fragment| fragment.trace_id.clone()).unwrap_or_default(), ID_BYTES_MAX),
+        service: service.map(name),
+        environment: environment.map(name),
+        source: root.map(|fragment| fragment.source.clone()).unwrap_or_default(),
+        spans: spans.into_iter().map(|fragment| with_bounded_ids(fragment.span)).collect(),
+        notes,
+    }
+}
+
+fn with_bounded_ids(mut span: Span) -> Span {
+    span.span_id = bounded(span.span_id, ID_BYTES_MAX);
+    span.parent_span_id = span.parent_span_id.map(|id| bounded(id, ID_BYTES_MAX));
+    span
+}
+
+/// Notes about fields of spans that could not be read, or not completely.
+fn unread_notes(spans: &[SpanFragment]) -> Vec<String> {
+    let sum = |count: fn(&SpanFragment) -> u32| spans.iter().map(|fragment| count(fragment) as usize).sum::<usize>();
+    let (unread, truncated) = (sum(|fragment| fragment.unread_fields), sum(|fragment| fragment.cut_fields));
+    let unread = (unread > 0).then(|| plural(unread, "span field", "span fields") + " could not be read");
+    let truncated =
+        (truncated > 0).then(|| plural(truncated, "span field was", "span fields were") + " truncated and read up to that point");
+    unread.into_iter().chain(truncated).collect()
+}
+
+/// Merges additions, such as the messages of log records, into the spans that lack them. Returns how many name a span that is missing.
+fn merge_additions(spans: &mut [SpanFragment], additions: Vec<SpanFragment>) -> usize {
+    let mut orphaned = 0;
+    let has_messages: Vec<(bool, bool)> =
+        spans.iter().map(|fragment| (!fragment.span.input.is_empty(), !fragment.span.output.is_empty())).collect();
+    let by_id: HashMap<String, usize> = spans.iter().enumerate().map(|(index, fragment)| (fragment.span.span_id.clone(), index)).collect();
+    for SpanFragment { span: addition, .. } in additions {
+        let Some(index) = by_id.get(&addition.span_id).copied() else {
+            // A record without a span id is about the whole trace.
+            orphaned += usize::from(!addition.span_id.is_empty());
+            continue;
+        };
+        let (Some(SpanFragment { span, .. }), Some((has_input, has_output))) = (spans.get_mut(index), has_messages.get(index)) else {
+            continue;
+        };
+        // Several log records may each carry a part of the messages, so what counts is what the span itself had.
+        if !has_input {
+            span.input.extend(addition.input);
+        }
+        if !has_output {
+            span.output.extend(addition.output);
+        }
+        if span.finish_reasons.is_empty() {
+            span.finish_reasons = addition.finish_reasons;
+        }
+        // An exception that was logged in a span without an error may have been handled.
+        if span.status == Status::Error && span.exceptions.is_empty() {
+            span.exceptions = addition.exceptions;
+        }
+        if span.tools_offered.is_empty() {
+            span.tools_offered = addition.tools_offered;
+        }
+    }
+    orphaned
+}
+
+/// Adds the tool's name and arguments to tool spans that have only a call id. Both are in the message that requested the call.
+fn complete_tool_calls(spans: &mut [SpanFragment]) {
+    let is_incomplete =
+        |span: &Span| span.tool.as_ref().is_some_and(|tool| tool.call_id.is_some() && (tool.name.is_empty() || tool.arguments.is_empty()));
+    if !spans.iter().any(|fragment| is_incomplete(&fragment.span)) {
+        return;
+    }
+    // Filled in the order of time, so that an id that is used twice means the latest call.
+    let mut requested: HashMap<String, (String, String)> = HashMap::new();
+    for SpanFragment { span, .. } in spans {
+        for call in span.output.iter().flat_map(|message| &message.tool_calls) {
+            if let Some(id) = &call.id {
+                requested.insert(id.clone(), (call.name.clone(), call.arguments.clone()));
+            }
+        }
+        let Some(tool) = span.tool.as_mut() else { continue };
+        let Some((name, arguments)) = tool.call_id.as_ref().and_then(|id| requested.get(id)) else { continue };
+        if tool.name.is_empty() {
+            tool.name.clone_from(name);
+            if span.name.is_empty() || span.name == "tool" {
+                span.name.clone_from(name);
+            }
+        }
+        if tool.arguments.is_empty() {
+            tool.arguments.clone_from(arguments);
+        }
+    }
+}
+
+fn text_bytes(span: &Span) -> usize {
+    let mut bytes = 0;
+    span.fields(&mut |_, text| {
+        bytes += text.len();
+        false
+    });
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::fragment;
+    use super::*;
+
+    #[test]
+    fn the_order_of_fragments_and_duplicates_do_not_matter() {
+        let fragments = vec![fragment(0, 3, "c"), fragment(0, 1, "a"), fragment(0, 2, "bb"), fragment(0, 2, "b")];
+        let expected = build_trace(fragments.clone()).unwrap();
+        assert_eq!(expected.spans.iter().filter_map(|span| span.output_text.as_deref()).collect::<Vec<_>>(), ["a", "bb", "c"]);
+        assert_eq!(expected.notes, ["1 span was delivered more than once"]);
+        for rotation in 1..4 {
+            let mut rotated = fragments.clone();
+            rotated.rotate_left(rotation);
+            assert_eq!(build_trace(rotated).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn notes_say_what_was_not_read() {
+        let incomplete = SpanFragment { unread_fields: 2, cut_fields: 1, ..fragment(0, 1, "a") };
+        let mut orphan = fragment(0, 9, "");
+        orphan.addition = true;
+        let trace = build_trace(vec![incomplete, fragment(0, 2, "b"), orphan]).unwrap();
+        let expected = [
+            "2 span fields could not be read",
+            "1 span field was truncated and read up to that point",
+            "1 log record belongs to a span that did not arrive",
+        ];
+        assert_eq!(trace.notes, expected);
+    }
+
+    #[test]
+    fn ids_and_names_of_any_length_are_bounded_and_still_match() {
+        let long = |mut fragment: SpanFragment, id: &str, parent: Option<&str>| {
+            fragment.trace_id = "t".repeat(1_000_000);
+            (fragment.service, fragment.environment) = (Some("s\u{1b}[2J".repeat(100_000)), Some("e".repeat(10_000)));
+            (fragment.span.span_id, fragment.span.parent_span_id) = (id.repeat(100_000), parent.map(|parent| parent.repeat(100_000)));
+            fragment
+        };
+        let fragments = vec![long(fragment(0, 1, "a"), "root", None), long(fragment(0, 2, "b"), "child", Some("root"))];
+        let trace = build_trace(fragments).unwrap();
+        let [root, child] = trace.spans.as_slice() else { panic!("two spans") };
+        assert!(trace.trace_id.len() <= ID_BYTES_MAX && root.span_id.len() <= ID_BYTES_MAX);
+        assert_eq!(child.parent_span_id.as_ref(), Some(&root.span_id));
+        let names = [trace.service.unwrap(), trace.environment.unwrap()];
+        assert!(names.iter().all(|name| name.len() <= NAME_BYTES_MAX && !name.contains('\u{1b}')), "{names:?}");
+    }
+
+    #[test]
+    fn log_records_are_merged_into_their_span_or_rejected_without_one() {
+        let mut log = fragment(0, 1, "");
+        log.addition = true;
+        log.span.output = vec![crate::model::Message { content: "hi".into(), ..Default::default() }];
+        log.span.exceptions = vec![crate::model::Exception { kind: "E".into(), ..Default::default() }];
+        let trace = build_trace(vec![log.clone(), fragment(0, 1, "a")]).unwrap();
+        assert_eq!((trace.spans[0].output[0].content.as_str(), trace.spans[0].exceptions.len()), ("hi", 0));
+        let mut failed = fragment(0, 1, "a");
+        failed.span.status = Status::Error;
+        assert_eq!(build_trace(vec![log.clone(), failed]).unwrap().spans[0].exceptions[0].kind, "E");
+        assert_eq!(build_trace(vec![log]).unwrap_err().kind, RejectionKind::NoSpans);
+    }
+}

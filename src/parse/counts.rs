@@ -1,0 +1,74 @@
+//! Counts of what was parsed, and what the gather stage takes from it.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::{AnnotationTarget, Inspection, Parsed, RecordCounts, SpanFragment};
+use crate::limits::SUMMARY_SKIPPED_MAX;
+use crate::model::{Annotation, Rejection};
+
+/// What was parsed so far, shared with the run summary.
+#[derive(Debug, Default)]
+pub struct ParseCounts {
+    /// Span fragments, duplicates included.
+    pub spans: AtomicU64,
+    /// What each object holds, if this was asked for.
+    pub inspection: Option<Inspection>,
+    /// Records that the read stage delivered.
+    records_in: AtomicU64,
+    records: Mutex<RecordCounts>,
+    skipped: Mutex<BTreeSet<String>>,
+    expected: Mutex<BTreeSet<String>>,
+}
+
+impl ParseCounts {
+    /// Counts that also collect what each object holds.
+    pub fn inspecting() -> Self {
+        Self { inspection: Some(Inspection::default()), ..Self::default() }
+    }
+
+    /// Objects without traces, sorted; the first [`SUMMARY_SKIPPED_MAX`] that were found.
+    pub fn skipped_objects(&self) -> Vec<String> {
+        self.skipped.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Objects that a manifest names, sorted; the first [`SUMMARY_SKIPPED_MAX`] that were found.
+    pub fn expected_objects(&self) -> Vec<String> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The outcomes of records.
+    pub fn records(&self) -> RecordCounts {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records that were delivered and have no outcome. Anything but 0 is a defect.
+    pub fn records_lost(&self) -> u64 {
+        self.records_in.load(Ordering::Relaxed).abs_diff(self.records().accounted_for())
+    }
+
+    pub(super) fn add_records_in(&self, records: u64) {
+        self.records_in.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(super) fn add(&self, parsed: &Parsed) {
+        if let Some(inspection) = &self.inspection {
+            inspection.add(parsed);
+        }
+        self.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
+        for (list, objects) in [(&self.skipped, &parsed.skipped), (&self.expected, &parsed.expected)] {
+            let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+            let room = SUMMARY_SKIPPED_MAX.saturating_sub(list.len());
+            list.extend(objects.iter().take(room).cloned());
+        }
+    }
+}
+
+impl Parsed {
+    /// What the gather stage needs: span fragments, annotations of objects of their own, and rejections.
+    pub fn into_parts(self) -> (Vec<SpanFragment>, Vec<(AnnotationTarget, Annotation)>, Vec<Rejection>) {
+        (self.pieces, self.annotations, self.rejections)
+    }
+}

@@ -1,0 +1,96 @@
+//! Why a run fails, as opposed to why a record or a trace is rejected.
+
+use crate::analyze::embedded::RuleError;
+use crate::analyze::llm::ConnectError;
+use crate::redact::{CustomDetectorsError, KeyError};
+use crate::store::StoreError;
+use crate::validate::SchemaError;
+use crate::write::WriteError;
+
+/// Why a run failed. Nothing of the failed run is visible in the tables.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// An input or the output is not usable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The input format does not exist.
+    #[error("{0}")]
+    Format(String),
+    /// There is no redaction key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A rule is invalid.
+    #[error("{0}\n  hint: check the file with `failsift rules check FILE`; docs/rules.md describes rules")]
+    Rules(#[from] RuleError),
+    /// A rules file cannot be read.
+    #[error("cannot read the rules file {file}: {reason}\n  hint: check the path given with --rules")]
+    RulesUnreadable {
+        /// The path of the file.
+        file: String,
+        /// The system error.
+        reason: std::io::Error,
+    },
+    /// The embedded pattern schema is broken.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The spill folder cannot be created.
+    #[error("cannot create a temporary folder in {folder}: {reason}\n  hint: set TMPDIR to a writable folder")]
+    Spill {
+        /// The parent folder.
+        folder: String,
+        /// The system error.
+        reason: std::io::Error,
+    },
+    /// The input could not be listed to its end, or gathering failed.
+    #[error("{0}")]
+    Gather(String),
+    /// The inputs have no object that may contain traces.
+    #[error("cannot read {location}: {reason}\n  hint: {hint}; --allow-empty accepts an empty input")]
+    NoTraceFiles {
+        /// The inputs, without credentials.
+        location: String,
+        /// What is missing.
+        reason: String,
+        /// What to check.
+        hint: String,
+    },
+    /// An input is the output location.
+    #[error("cannot read {0}: it is the output location or one of its tables\n  hint: --input and --output must name different locations")]
+    InputIsOutput(String),
+    /// Records were read and have no outcome.
+    #[error("{} no outcome; nothing was written\n  hint: this is a defect of failsift, please report it", records_have(*.0))]
+    RecordsLost(u64),
+    /// The tables cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A custom detectors file is invalid.
+    #[error(transparent)]
+    Detectors(#[from] CustomDetectorsError),
+    /// The model client cannot be set up.
+    #[error(transparent)]
+    Model(#[from] ConnectError),
+    /// The model provider refuses all requests of this run.
+    #[error("{0}")]
+    Refused(String),
+}
+
+fn records_have(count: u64) -> String {
+    if count == 1 { "1 record was read and has".to_owned() } else { format!("{count} records were read and have") }
+}
+
+impl RunError {
+    /// Whether the user has to change the command or the configuration, as opposed to the environment.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Format(_)
+                | Self::Rules(_)
+                | Self::RulesUnreadable { .. }
+                | Self::Detectors(_)
+                | Self::Model(_)
+                | Self::InputIsOutput(_)
+                | Self::Store(StoreError::Location { .. })
+                | Self::Key(KeyError::TooShort(_))
+        )
+    }
+}

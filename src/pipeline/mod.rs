@@ -1,0 +1,32 @@
+//! Connects the stages into one bounded stream, and counts at both ends so that the conservation check can fail.
+//!
+//! `traces` connects read, parse and gather for every command that reads an input. `prepare` checks a configuration and connects the stages
+//! up to validate. `run` adds the writer.
+
+mod error;
+mod prepare;
+mod progress;
+mod run;
+mod traces;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::StreamExt;
+
+pub use self::error::RunError;
+pub use self::prepare::{Analysis, PreparedRun, ProviderRefusal, TraceObserver, redaction_key, rule_files};
+pub use self::progress::RunProgress;
+pub use self::run::{RunReport, run};
+pub use self::traces::{InputCounts, TraceSource, TraceStream};
+use crate::model::OutcomeStream;
+
+/// Counts the items of a stream, rejections included.
+fn counted<T: Send + 'static>(items: OutcomeStream<T>, counter: &Arc<AtomicU64>) -> OutcomeStream<T> {
+    let counter = Arc::clone(counter);
+    items
+        .inspect(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        })
+        .boxed()
+}

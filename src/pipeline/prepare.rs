@@ -1,0 +1,293 @@
+//! Checks a configuration before anything is written, and connects the stages from read to validate.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::StreamExt;
+
+use super::traces::{TraceSource, TraceStream, check_complete};
+use super::{RunError, RunProgress, counted};
+use crate::analyze::embedded::{Embedded, RULES_VERSION};
+use crate::analyze::llm::{Estimator, Llm};
+use crate::analyze::{self, AnalyzeCounts, Analyzer, Candidate};
+use crate::config::{AnalysisConfig, Excerpts, KeySource};
+use crate::model::{OutcomeStream, PATTERN_SCHEMA_VERSION, ReasonCount, key_hash};
+use crate::parse;
+use crate::redact::{self, CanaryCounts, CustomDetectors, KeyError, RedactedTrace, RedactionKey, Redactor};
+use crate::runtime::{FatalError, Shutdown, pool};
+use crate::select::{self, Selection};
+use crate::store::{self, Listing, Location, StoreError};
+use crate::text_file;
+use crate::validate::{self, Pattern, PatternSchema};
+use crate::write::Finished;
+
+/// Called with every redacted trace before it is analyzed.
+pub type TraceObserver = Arc<dyn Fn(&RedactedTrace) + Send + Sync>;
+
+/// The stages from read to validate. Nothing runs until the outcomes are polled.
+pub struct Analysis {
+    /// One outcome for each trace that was received and not excluded by the selection.
+    pub outcomes: OutcomeStream<Pattern>,
+    /// Measurements of the analyze stage, final when the outcomes have ended.
+    pub counts: Arc<AnalyzeCounts>,
+    /// Known values that were planted to measure redaction, final when the outcomes have ended.
+    pub canaries: Option<Arc<CanaryCounts>>,
+    /// Whether the model provider refuses all requests, known when the outcomes have ended.
+    pub refusal: ProviderRefusal,
+    pub(super) key_id: String,
+    pub(super) key_made_at: Option<PathBuf>,
+    fatal: FatalError,
+}
+
+impl Analysis {
+    /// Whether every trace was analyzed. Call it when the outcomes have ended.
+    ///
+    /// # Errors
+    /// [`RunError::Gather`] if the input was not read to its end, [`RunError::Refused`] if the provider refuses all requests.
+    pub fn check_complete(&self) -> Result<(), RunError> {
+        check_complete(&self.fatal)?;
+        self.refusal.reason().map_or(Ok(()), |reason| Err(RunError::Refused(reason)))
+    }
+}
+
+/// Why the model provider refuses all requests, if it does.
+#[derive(Debug)]
+pub struct ProviderRefusal {
+    counts: Arc<AnalyzeCounts>,
+    redactor: Arc<Redactor>,
+}
+
+impl ProviderRefusal {
+    /// The reason, redacted because providers repeat keys and inputs in their messages.
+    pub fn reason(&self) -> Option<String> {
+        let mut reason = self.counts.fatal()?;
+        self.redactor.redact(&mut reason);
+        Some(reason)
+    }
+
+    pub(super) fn redacted(&self, mut counts: Vec<ReasonCount>) -> Vec<ReasonCount> {
+        for count in &mut counts {
+            self.redactor.redact(&mut count.reason);
+        }
+        counts
+    }
+}
+
+/// Everything that an analysis needs, loaded and checked.
+pub struct PreparedRun {
+    config: AnalysisConfig,
+    source: TraceSource,
+    objects: Listing,
+    /// The user's rule files: name and content.
+    rules: Vec<(String, String)>,
+    embedded: Embedded,
+    redactor: Arc<Redactor>,
+    canaries: Option<Arc<CanaryCounts>>,
+    key_made_at: Option<PathBuf>,
+    counts: Arc<AnalyzeCounts>,
+}
+
+impl PreparedRun {
+    /// Loads and checks everything that the configuration names. Objects of the tables at `output` are not part of the input.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn new(config: &AnalysisConfig, output: &url::Url) -> Result<Self, RunError> {
+        let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
+        let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
+        let rules = rule_files(&config.rules)?;
+        let embedded = Embedded::with_rules(&rules)?;
+        if let Some(input) = inputs.iter().find(|input| store::same_place(input, output)) {
+            return Err(RunError::InputIsOutput(input.shown().to_owned()));
+        }
+        let source = TraceSource { inputs, format, record_bytes_max: config.record_bytes_max, memory_bytes: config.memory_bytes };
+        let objects = source.objects(output, config.allow_empty).await.map_err(|error| match error {
+            StoreError::Empty { location, reason, hint } => RunError::NoTraceFiles { location, reason, hint },
+            other => RunError::Store(other),
+        })?;
+        let key = redaction_key(&config.redaction_key)?;
+        let key_made_at = key.made_at().map(std::path::Path::to_owned);
+        let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
+        let redactor = redactor(key, config, canaries.as_ref())?;
+        let (config, counts) = (config.clone(), Arc::default());
+        Ok(Self { config, source, objects, rules, embedded, redactor, canaries, key_made_at, counts })
+    }
+
+    /// The inputs for a message, without credentials.
+    pub(super) fn shown_inputs(&self) -> String {
+        self.source.inputs.iter().map(Location::shown).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Creates the configured analyzer.
+    ///
+    /// # Errors
+    /// [`RunError::Model`] if credentials are missing.
+    pub async fn analyzer(&self) -> Result<Arc<dyn Analyzer>, RunError> {
+        let Some(provider) = self.config.analyzer.provider() else { return Ok(Arc::new(self.embedded.clone())) };
+        let (settings, counts) = (self.config.model.clone(), Arc::clone(&self.counts));
+        Ok(Arc::new(Llm::connect(provider, settings, self.embedded.clone(), &self.settings_digest_input(), counts).await?))
+    }
+
+    /// Estimates the cost of the configured model; `None` for an analyzer that uses no model.
+    ///
+    /// # Errors
+    /// [`RunError::Model`] if the prices cannot be read.
+    pub fn estimator(&self) -> Result<Option<Estimator>, RunError> {
+        let Some(provider) = self.config.analyzer.provider() else { return Ok(None) };
+        Ok(Some(Estimator::new(provider, &self.config.model, self.embedded.clone(), &self.settings_digest_input())?))
+    }
+
+    /// What a model's result depends on besides the model settings and the redacted trace. It is part of the settings digest, which decides
+    /// whether a stored pattern is up to date.
+    fn settings_digest_input(&self) -> String {
+        canonical_json(&(self.rule_texts(), self.config.excerpts.as_str()))
+    }
+
+    /// A digest of the inputs and of everything that determines the result for a trace. A run recovers finished work of an interrupted run
+    /// with the same digest. The time window is not included, because it moves between the attempts of a scheduled run.
+    pub fn job_digest(&self, analyzer: &dyn Analyzer) -> String {
+        let config = &self.config;
+        let mut inputs: Vec<String> = self.source.inputs.iter().map(Location::canonical).collect();
+        inputs.sort();
+        let selection = (config.selection.failed_only, &config.selection.services);
+        let redaction = (self.redactor.key_id(), redaction_rule_texts(&config.redaction_rules), config.excerpts.as_str());
+        let versions = (RULES_VERSION, env!("CARGO_PKG_VERSION"), PATTERN_SCHEMA_VERSION);
+        let analysis = (analyzer.name(), analyzer.settings_digest(), self.rule_texts(), versions);
+        format!("{:032x}", key_hash(&canonical_json(&(inputs, &config.input_format, selection, redaction, analysis))))
+    }
+
+    /// The contents of the user's rule files. Their paths do not matter to a digest.
+    fn rule_texts(&self) -> Vec<&str> {
+        self.rules.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    /// Connects the stages from read to validate. Traces in `finished` are not analyzed again.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn into_analysis(
+        self,
+        analyzer: Arc<dyn Analyzer>,
+        run_id: &str,
+        progress: &RunProgress,
+        observer: Option<TraceObserver>,
+        finished: Arc<Finished>,
+        shutdown: &Shutdown,
+    ) -> Result<Analysis, RunError> {
+        let schema = PatternSchema::new(run_id)?;
+        let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
+        let (canaries, key_made_at) = (self.canaries.clone(), self.key_made_at.clone());
+        let embedded = self.embedded.clone();
+        let (traces, fatal) = self.into_traces(progress, observer, shutdown)?.into_parts();
+        let candidates = candidates(traces, finished, &progress.done);
+        let drafts = analyze::drafts(candidates, analyzer, timeout, Arc::clone(&counts), shutdown.clone());
+        let drafts = redact::drafts(drafts, &redactor);
+        let drafts = analyze::disarmed(drafts, embedded);
+        let patterns = validate::patterns(drafts, schema);
+        let outcomes = redact::reasons(patterns, &redactor);
+        let outcomes = counted(outcomes, &progress.done);
+        let key_id = redactor.key_id().to_owned();
+        let refusal = ProviderRefusal { counts: Arc::clone(&counts), redactor };
+        Ok(Analysis { outcomes, counts, canaries, refusal, key_id, key_made_at, fatal })
+    }
+
+    /// Connects the stages from read to redact: the traces to be analyzed.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub fn into_traces(
+        self,
+        progress: &RunProgress,
+        observer: Option<TraceObserver>,
+        shutdown: &Shutdown,
+    ) -> Result<TraceStream<RedactedTrace>, RunError> {
+        let (config, embedded, redactor) = (self.config, self.embedded, self.redactor);
+        let selects_all = config.selection == Selection::default();
+        let traces = self.source.traces(self.objects, &progress.input, selects_all, shutdown)?;
+        Ok(traces.map(|traces| {
+            let traces = counted(traces, &progress.received);
+            let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
+            let redacted = redact::traces(selected, &redactor, config.trace_timeout, shutdown);
+            let failed = select::by_failure(redacted, &config.selection, &embedded, config.trace_timeout, &progress.filtered);
+            observed(failed, observer)
+        }))
+    }
+}
+
+/// Leaves out traces whose pattern is up to date. To the others it adds what was wrong with an earlier answer that was paid for.
+fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, done: &Arc<AtomicU64>) -> OutcomeStream<Candidate> {
+    if finished.is_empty() {
+        return traces.map(|trace| trace.map(Candidate::from)).boxed();
+    }
+    let done = Arc::clone(done);
+    // On the thread pool, because the digest of a long trace takes time.
+    let looked_up = pool::map_outcomes(traces, move |trace: RedactedTrace| {
+        let digest = trace.digest();
+        if finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri) {
+            done.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        }
+        let earlier = finished.unusable(&trace.trace_id, &digest);
+        Ok(Some(Candidate { trace, earlier }))
+    });
+    looked_up.filter_map(|candidate| std::future::ready(candidate.transpose())).boxed()
+}
+
+fn observed(traces: OutcomeStream<RedactedTrace>, observer: Option<TraceObserver>) -> OutcomeStream<RedactedTrace> {
+    let Some(observe) = observer else { return traces };
+    traces
+        .inspect(move |trace| {
+            if let Ok(trace) = trace {
+                observe(trace);
+            }
+        })
+        .boxed()
+}
+
+/// The contents of custom detector files. They were readable when the redactor was built.
+fn redaction_rule_texts(paths: &[PathBuf]) -> Vec<String> {
+    paths.iter().map(|path| text_file::read(path).unwrap_or_default()).collect()
+}
+
+/// Builds the configured redactor.
+fn redactor(key: RedactionKey, config: &AnalysisConfig, canaries: Option<&Arc<CanaryCounts>>) -> Result<Arc<Redactor>, RunError> {
+    let mut redactor = Redactor::new(key).with_custom_detectors(CustomDetectors::read(&config.redaction_rules)?);
+    if config.excerpts == Excerpts::None {
+        redactor = redactor.without_excerpts();
+    }
+    if let Some(counts) = canaries {
+        redactor = redactor.with_canaries(Arc::clone(counts));
+    }
+    Ok(Arc::new(redactor))
+}
+
+/// Plain data as a text for digests, which other versions of failsift produce in the same way.
+fn canonical_json(data: &impl serde::Serialize) -> String {
+    serde_json::to_string(data).unwrap_or_default()
+}
+
+/// Reads rule files; returns name and content of each.
+///
+/// # Errors
+/// [`RunError::RulesUnreadable`].
+pub fn rule_files(paths: &[PathBuf]) -> Result<Vec<(String, String)>, RunError> {
+    let read = |path: &PathBuf| {
+        let file = path.display().to_string();
+        let text = text_file::read(path).map_err(|reason| RunError::RulesUnreadable { file: file.clone(), reason })?;
+        Ok((file, text))
+    };
+    paths.iter().map(read).collect()
+}
+
+/// Loads the configured redaction key.
+///
+/// # Errors
+/// [`KeyError`].
+pub fn redaction_key(source: &KeySource) -> Result<RedactionKey, KeyError> {
+    match source {
+        KeySource::Environment => RedactionKey::from_text(&std::env::var("FAILSIFT_REDACTION_KEY").unwrap_or_default()),
+        KeySource::File(path) => RedactionKey::from_file(path),
+        KeySource::User => RedactionKey::of_user(),
+    }
+}
