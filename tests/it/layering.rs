@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// `(module, modules that it may use)`. Every top-level module has a row, so that none can pass on what another may not use.
 const ALLOWED: [(&str, &[&str]); 24] = [
@@ -17,10 +18,10 @@ const ALLOWED: [(&str, &[&str]); 24] = [
     ("store", &["limits"]),
     ("read", &["limits", "model", "runtime", "store"]),
     ("parse", &["limits", "model", "read", "runtime", "store"]),
-    ("gather", &["limits", "model", "parse", "read", "runtime", "store"]),
+    ("gather", &["limits", "model", "parse", "runtime", "store"]),
     ("redact", &["limits", "model", "runtime", "text_file"]),
     ("analyze", &["limits", "model", "redact", "runtime"]),
-    ("validate", &["limits", "model", "runtime", "schemas"]),
+    ("validate", &["model", "runtime", "schemas"]),
     ("tables", &["limits", "model", "schemas", "store"]),
     ("write", &["limits", "model", "runtime", "store", "tables", "validate"]),
     ("query", &["limits", "store", "tables", "write"]),
@@ -33,7 +34,6 @@ const ALLOWED: [(&str, &[&str]); 24] = [
             "analyze",
             "config",
             "gather",
-            "limits",
             "model",
             "parse",
             "read",
@@ -46,35 +46,15 @@ const ALLOWED: [(&str, &[&str]); 24] = [
             "write",
         ],
     ),
-    ("spans", &["gather", "limits", "model", "parse", "pipeline", "redact", "runtime", "store"]),
-    ("inspect", &["gather", "limits", "model", "parse", "pipeline", "redact", "runtime", "store"]),
+    ("spans", &["limits", "model", "pipeline", "redact", "runtime"]),
+    ("inspect", &["limits", "model", "parse", "pipeline", "redact", "runtime", "store"]),
     ("eval", &["analyze", "config", "limits", "model", "pipeline", "runtime"]),
     ("plan", &["analyze", "config", "model", "pipeline", "redact", "runtime", "store", "tables", "write"]),
     (
         "cli",
         &[
-            "analyze",
-            "audit",
-            "config",
-            "eval",
-            "gather",
-            "inspect",
-            "limits",
-            "model",
-            "parse",
-            "pipeline",
-            "plan",
-            "query",
-            "read",
-            "redact",
-            "runtime",
-            "select",
-            "spans",
-            "store",
-            "tables",
-            "text_file",
-            "validate",
-            "write",
+            "analyze", "audit", "config", "eval", "inspect", "limits", "model", "parse", "pipeline", "plan", "query", "redact", "runtime",
+            "schemas", "spans", "store", "tables", "write",
         ],
     ),
 ];
@@ -264,28 +244,27 @@ fn resolve(path: &[String], module_path: &[String]) -> Vec<String> {
 }
 
 /// For each token the path of the module that it is in: that of the file and of inline modules.
-fn module_paths(tokens: &[Token], file: &[String]) -> Vec<Vec<String>> {
-    let (mut module, mut depth, mut inline) = (file.to_vec(), 0_usize, Vec::new());
+fn module_paths(tokens: &[Token], file: &[String]) -> Vec<Rc<Vec<String>>> {
+    let (mut module, mut depth, mut inline) = (Rc::new(file.to_vec()), 0_usize, Vec::new());
     let mut paths = Vec::with_capacity(tokens.len());
     for (index, token) in tokens.iter().enumerate() {
         match token.text.as_str() {
             "{" => {
                 if index >= 2 && tokens[index - 2].text == "mod" {
-                    module.push(tokens[index - 1].text.clone());
-                    inline.push(depth);
+                    let inner = module.iter().cloned().chain([tokens[index - 1].text.clone()]).collect();
+                    inline.push((depth, std::mem::replace(&mut module, Rc::new(inner))));
                 }
                 depth += 1;
             }
             "}" => {
                 depth = depth.saturating_sub(1);
-                if inline.last() == Some(&depth) {
-                    inline.pop();
-                    module.pop();
+                if let Some((_, outer)) = inline.pop_if(|(start, _)| *start == depth) {
+                    module = outer;
                 }
             }
             _ => {}
         }
-        paths.push(module.clone());
+        paths.push(Rc::clone(&module));
     }
     paths
 }
