@@ -1,4 +1,4 @@
-//! What an input holds, object by object, collected while it is parsed: for people who want to know before they run.
+//! Collects facts about each object while it is parsed, for `failsift inspect`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -10,37 +10,36 @@ use crate::model::key_hash;
 /// What one object holds.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectFacts {
-    /// The format that it is read with; none where it is in no known one.
+    /// The format of the object; `None` if it is unknown.
     pub format: Option<&'static str>,
     /// Lines, items, messages or rows.
     pub records: u64,
-    /// Spans, also those that came twice.
+    /// Spans, including duplicates.
     pub spans: u64,
-    /// Log records, and rows about whole traces, which add to a span or a trace.
+    /// Log records and rows about whole traces, which are merged into a span or a trace.
     pub additions: u64,
-    /// Annotations and scores that stand apart from their spans.
+    /// Annotations and scores in objects of their own.
     pub annotations: u64,
-    /// Records that would be rejected.
+    /// Rejected records.
     pub rejected: u64,
-    /// Fields that have no place in failsift's span and are kept as attributes, with the number of spans that have them. Numbers in a
-    /// name stand as `N`.
+    /// Attributes that map to no field of failsift's span, with the number of spans that have them. Numbers in a name are replaced by `N`.
     pub unmapped: BTreeMap<String, u64>,
     traces: HashSet<u128>,
 }
 
 impl ObjectFacts {
-    /// Traces of which some span stands in the object; exact up to [`INSPECTED_TRACES_MAX`].
+    /// Traces with at least one span in the object; exact up to [`INSPECTED_TRACES_MAX`].
     pub fn traces(&self) -> usize {
         self.traces.len()
     }
 }
 
-/// What an input holds.
+/// Facts about the objects of an input.
 #[derive(Debug, Default)]
 pub struct Inspection(Mutex<BTreeMap<String, ObjectFacts>>);
 
 impl Inspection {
-    /// The facts by URI of the object, those of the first [`INSPECTED_OBJECTS_MAX`] objects.
+    /// The facts about the first [`INSPECTED_OBJECTS_MAX`] objects, by URI.
     pub fn objects(&self) -> BTreeMap<String, ObjectFacts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -48,26 +47,26 @@ impl Inspection {
     pub(super) fn add(&self, parsed: &Parsed) {
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = objects.len();
-        let mut facts_of = |uri: &str, with: &mut dyn FnMut(&mut ObjectFacts)| {
+        let mut update = |uri: &str, change: &mut dyn FnMut(&mut ObjectFacts)| {
             if known < INSPECTED_OBJECTS_MAX || objects.contains_key(uri) {
-                with(objects.entry(uri.to_owned()).or_default());
+                change(objects.entry(uri.to_owned()).or_default());
             }
         };
         if let Some((object, format)) = &parsed.object {
-            facts_of(&object.uri, &mut |facts| {
+            update(&object.uri, &mut |facts| {
                 facts.format = facts.format.or(*format);
                 facts.records += parsed.records.read;
                 facts.annotations += parsed.annotations.len() as u64;
-                for piece in &parsed.pieces {
-                    if piece.addition {
+                for fragment in &parsed.pieces {
+                    if fragment.addition {
                         facts.additions += 1;
                         continue;
                     }
                     facts.spans += 1;
                     if facts.traces.len() < INSPECTED_TRACES_MAX {
-                        facts.traces.insert(key_hash(&piece.trace_id));
+                        facts.traces.insert(key_hash(&fragment.trace_id));
                     }
-                    for attribute in &piece.span.attributes {
+                    for attribute in &fragment.span.attributes {
                         let name = without_numbers(&attribute.key);
                         if facts.unmapped.len() < INSPECTED_FIELDS_MAX || facts.unmapped.contains_key(&name) {
                             *facts.unmapped.entry(name).or_default() += 1;
@@ -77,14 +76,14 @@ impl Inspection {
             });
         }
         for rejection in &parsed.rejections {
-            facts_of(&rejection.source_uri, &mut |facts| facts.rejected += 1);
+            update(&rejection.source_uri, &mut |facts| facts.rejected += 1);
         }
     }
 }
 
 /// `llm.tools.0.tool.json_schema` -> `llm.tools.N.tool.json_schema`
 fn without_numbers(key: &str) -> String {
-    let is_number = |step: &str| !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit());
-    let steps: Vec<&str> = key.split('.').map(|step| if is_number(step) { "N" } else { step }).collect();
-    steps.join(".")
+    let is_number = |segment: &str| !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit());
+    let segments: Vec<&str> = key.split('.').map(|segment| if is_number(segment) { "N" } else { segment }).collect();
+    segments.join(".")
 }

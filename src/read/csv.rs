@@ -1,4 +1,4 @@
-//! CSV under a header -> batches of rows of text columns. Quoting is RFC 4180's.
+//! Reads CSV with a header into batches of text columns. Quoting follows RFC 4180.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use arrow::array::{ArrayRef, RecordBatch, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, End, Position, ReadOptions, Rows, failed_at, rejected, too_wide};
+use super::{Chunk, Completion, Position, ReadOptions, Rows, read_failed, rejected, too_many_columns};
 use crate::limits::{CHUNK_BYTES, PARQUET_BATCH_ROWS, TABLE_COLUMNS_MAX};
 use crate::model::{Outcome, Rejection, RejectionKind, Stage};
 use crate::store::Object;
 
-/// Whether the first line is a header: three names or more, each a plain word.
+/// Whether the first line is a CSV header: at least three names of plain words.
 pub(super) fn has_header(text: &[u8]) -> bool {
     let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let is_name = |name: &[u8]| {
@@ -26,26 +26,26 @@ pub(super) fn has_header(text: &[u8]) -> bool {
     line.split(|byte| *byte == b',').count() >= 3 && line.split(|byte| *byte == b',').all(is_name)
 }
 
-/// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
+/// See [`super::Split`].
 pub(super) fn split(
     source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) -> End {
-    let budget = Arc::new(AtomicU64::new(0));
-    let refill = || budget.store(options.record_bytes_max as u64 + READ_AHEAD_BYTES, Ordering::Relaxed);
-    refill();
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Budgeted { source, left: Arc::clone(&budget) });
+) -> Completion {
+    let bytes_left = Arc::new(AtomicU64::new(0));
+    let reset_limit = || bytes_left.store(options.record_bytes_max as u64 + READ_AHEAD_BYTES, Ordering::Relaxed);
+    reset_limit();
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(RowLimit { source, bytes_left: Arc::clone(&bytes_left) });
     let schema = match reader.byte_headers() {
-        Ok(names) if names.len() > TABLE_COLUMNS_MAX => return End::whole_if(emit(Err(too_wide(object, names.len())))),
+        Ok(names) if names.len() > TABLE_COLUMNS_MAX => return Completion::complete_if(emit(Err(too_many_columns(object, names.len())))),
         Ok(names) => schema(names),
         Err(error) => {
             if !shutdown.is_cancelled() {
-                emit(Err(failed(object, 1, error, options)));
+                emit(Err(csv_error(object, 1, error, options)));
             }
-            return End::Cut;
+            return Completion::Incomplete;
         }
     };
     let mut rows = Columns::new(schema);
@@ -53,31 +53,33 @@ pub(super) fn split(
     let mut next_row: u64 = 0;
     loop {
         if shutdown.is_cancelled() {
-            return End::Cut;
+            return Completion::Incomplete;
         }
-        refill();
+        reset_limit();
         match reader.read_byte_record(&mut record) {
             Ok(true) if record.len() == rows.builders.len() => rows.add(&record),
             Ok(true) => {
-                // Rows are numbered as they stand, so what is before the odd one goes first.
-                let odd = next_row + rows.len as u64;
-                if !rows.flush(object, &mut next_row, emit) || !emit(Err(ragged(object, odd, record.len(), rows.builders.len()))) {
-                    return End::Cut;
+                // The rows before must be emitted first, because a batch has consecutive row numbers.
+                let invalid_row = next_row + rows.len as u64;
+                if !rows.flush(object, &mut next_row, emit)
+                    || !emit(Err(wrong_cell_count(object, invalid_row, record.len(), rows.builders.len())))
+                {
+                    return Completion::Incomplete;
                 }
                 next_row += 1;
             }
-            Ok(false) => return End::whole_if(rows.flush(object, &mut next_row, emit)),
+            Ok(false) => return Completion::complete_if(rows.flush(object, &mut next_row, emit)),
             Err(error) => {
                 let line = error.position().map_or_else(|| reader.position().line(), csv::Position::line);
                 if rows.flush(object, &mut next_row, emit) && !shutdown.is_cancelled() {
-                    emit(Err(failed(object, line, error, options)));
+                    emit(Err(csv_error(object, line, error, options)));
                 }
-                return End::Cut;
+                return Completion::Incomplete;
             }
         }
         let full = rows.len >= PARQUET_BATCH_ROWS || rows.bytes >= CHUNK_BYTES;
         if full && !rows.flush(object, &mut next_row, emit) {
-            return End::Cut;
+            return Completion::Incomplete;
         }
     }
 }
@@ -87,7 +89,7 @@ fn schema(names: &csv::ByteRecord) -> SchemaRef {
     Arc::new(Schema::new(names.iter().map(field).collect::<Vec<_>>()))
 }
 
-/// Rows that are not handed on yet.
+/// Rows that are not emitted yet.
 struct Columns {
     schema: SchemaRef,
     builders: Vec<StringBuilder>,
@@ -103,7 +105,7 @@ impl Columns {
 
     fn add(&mut self, record: &csv::ByteRecord) {
         for (builder, cell) in self.builders.iter_mut().zip(record) {
-            // CSV knows no null; an empty cell is nothing.
+            // CSV has no null, so an empty cell is null.
             if cell.is_empty() {
                 builder.append_null();
             } else {
@@ -126,55 +128,55 @@ impl Columns {
             Ok(batch) => emit(Ok(Chunk::Rows(Rows { object: Arc::clone(object), batch, first_row }))),
             Err(error) => {
                 let uri = &object.uri;
-                let reason = format!("cannot read {uri}: {error}");
+                let reason = format!("cannot read {uri}: invalid table: {error}");
                 emit(Err(Rejection::at_place(uri, uri, Stage::Read, RejectionKind::MalformedRecord, reason)))
             }
         }
     }
 }
 
-fn ragged(object: &Object, row: u64, found: usize, expected: usize) -> Rejection {
-    let what = format!("it has {found} cells, and the header has {expected}; is a quotation mark missing?");
-    rejected(object, Position::Row(row), RejectionKind::MalformedRecord, &what)
+fn wrong_cell_count(object: &Object, row: u64, found: usize, expected: usize) -> Rejection {
+    let cause = format!("the row has {found} cells and the header has {expected}\n  hint: check the quotation marks of this row");
+    rejected(object, Position::Row(row), RejectionKind::MalformedRecord, &cause)
 }
 
-fn failed(object: &Object, line: u64, error: csv::Error, options: &ReadOptions) -> Rejection {
+fn csv_error(object: &Object, line: u64, error: csv::Error, options: &ReadOptions) -> Rejection {
     match error.into_kind() {
         csv::ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
             let uri = &object.uri;
             let reason = format!(
-                "cannot read {uri} from line {line} on: a row is longer than {} bytes; is a quotation mark missing? (--max-record-bytes raises the limit)",
+                "cannot read {uri} from line {line}: a row is longer than {} bytes\n  hint: check the quotation marks of this row, or raise --max-record-bytes",
                 options.record_bytes_max
             );
             Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, RejectionKind::Oversize, reason)
         }
-        csv::ErrorKind::Io(error) => failed_at(object, line, &error),
-        other => failed_at(object, line, &std::io::Error::other(csv_words(&other))),
+        csv::ErrorKind::Io(error) => read_failed(object, line, &error),
+        other => read_failed(object, line, &std::io::Error::other(description(&other))),
     }
 }
 
-fn csv_words(kind: &csv::ErrorKind) -> String {
+fn description(kind: &csv::ErrorKind) -> String {
     match kind {
-        csv::ErrorKind::Utf8 { .. } => "a cell is no UTF-8".to_owned(),
-        _ => "it is no CSV".to_owned(),
+        csv::ErrorKind::Utf8 { .. } => "a cell is not valid UTF-8".to_owned(),
+        _ => "invalid CSV".to_owned(),
     }
 }
 
-/// What the CSV reader may read ahead of the row that it returns.
+/// Bytes that the CSV reader may buffer beyond the current row.
 const READ_AHEAD_BYTES: u64 = 64 * 1024;
 
-/// Ends a row that goes on and on: an open quotation mark would take the rest of the object into memory.
-struct Budgeted<R> {
+/// Fails if a single row is too long: an unclosed quotation mark would read the rest of the object into memory.
+struct RowLimit<R> {
     source: R,
-    left: Arc<AtomicU64>,
+    bytes_left: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Budgeted<R> {
+impl<R: Read> Read for RowLimit<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.source.read(buffer)?;
-        let left = self.left.load(Ordering::Relaxed);
+        let left = self.bytes_left.load(Ordering::Relaxed);
         let Some(left) = left.checked_sub(read as u64) else { return Err(std::io::ErrorKind::FileTooLarge.into()) };
-        self.left.store(left, Ordering::Relaxed);
+        self.bytes_left.store(left, Ordering::Relaxed);
         Ok(read)
     }
 }
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_cells_may_hold_anything_and_a_ragged_row_costs_itself() {
+    fn quoted_cells_may_contain_anything_and_a_row_with_missing_cells_is_rejected() {
         let text = "a,b,c\n1,2,\"x\"\"y\n,z\"\n1,2\n1,2,\n";
         let (found, rejected) = split_all(text, 1_000);
         assert_eq!(found, [(0, "x\"y\n,z".to_owned()), (2, "-".to_owned())]);
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quotation_mark_does_not_take_the_rest_into_memory() {
+    fn an_unclosed_quotation_mark_does_not_read_the_rest_into_memory() {
         let text = format!("a,b,c\n1,2,ok\n1,2,\"{}", "x".repeat(1_000_000));
         let (found, rejected) = split_all(&text, 10_000);
         assert_eq!(found, [(0, "ok".to_owned())]);
@@ -225,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_told_from_other_text() {
+    fn headers_are_distinguished_from_other_text() {
         assert!(has_header(b"id,trace_id,start_time\n") && has_header(b"\"id\",\"a b\",x.y\r\n"));
         assert!(!has_header(b"id\n") && !has_header(b"well, this is text, and 2 lines: of it\n") && !has_header(b"1,2,3\n"));
     }

@@ -1,4 +1,4 @@
-//! Packed bytes -> bytes, told by their first ones, with a cap on how far an object may grow.
+//! Decompresses a source while it is read. The format is detected by magic numbers, and the growth of an object is limited.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::limits::{DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, XZ_MEMORY_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
 
-/// How the bytes of an object are packed.
+/// A compression format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Compression {
     Gzip,
@@ -15,12 +15,12 @@ pub(super) enum Compression {
     Snappy,
     Bzip2,
     Xz,
-    /// A frame of zstd or LZ4 without data of its own.
+    /// A zstd or LZ4 frame of metadata, which is skipped.
     Skippable,
 }
 
 impl Compression {
-    /// Reads the magic number: RFC 1952 for gzip, RFC 8878 for zstd, the frame formats of LZ4 and Snappy, and those of bzip2 and xz.
+    /// Detects a format by its magic number: gzip (RFC 1952), zstd (RFC 8878), the frame formats of LZ4 and Snappy, bzip2 and xz.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         Some(match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -35,28 +35,28 @@ impl Compression {
     }
 }
 
-/// Bytes by which a member is told.
+/// The longest magic number.
 const MAGIC_BYTES: usize = 10;
 
-/// What is noted when an object was unpacked: bytes behind the last member that are none.
-pub(super) type Trailing = Arc<OnceLock<()>>;
+/// Set if the compressed data is followed by other bytes.
+pub(super) type TrailingBytes = Arc<OnceLock<()>>;
 
-/// Wraps `source`, which starts with a member, so that it yields unpacked bytes. Several members or frames one after the other are one
-/// text; zeros and line ends between and behind them are padding. `packed_bytes` counts what was read of the object so far.
-pub(super) fn reader(source: Box<dyn Read + Send>, packed_bytes: &Arc<AtomicU64>, trailing: &Trailing) -> Box<dyn Read + Send> {
+/// Decompresses `source`, which starts with a member (gzip) or frame (zstd, LZ4). Consecutive members are concatenated. Zeros and line ends
+/// between and after them are padding. `compressed_bytes` is the number of bytes that were read of the object so far.
+pub(super) fn reader(source: Box<dyn Read + Send>, compressed_bytes: &Arc<AtomicU64>, trailing: &TrailingBytes) -> Box<dyn Read + Send> {
     let source = Peekable { source, buffer: Vec::new(), start: 0, is_at_end: false };
     let members = Members { state: State::Between(source), trailing: Arc::clone(trailing), is_first: true };
-    Box::new(Capped { source: members, packed_bytes: Arc::clone(packed_bytes), grown: 0 })
+    Box::new(GrowthLimit { source: members, compressed_bytes: Arc::clone(compressed_bytes), decompressed_bytes: 0 })
 }
 
-/// Members one after the other.
+/// Decompresses consecutive members.
 struct Members {
     state: State,
-    trailing: Trailing,
+    trailing: TrailingBytes,
     is_first: bool,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one for each object that is open, and moved only between its members")]
+#[expect(clippy::large_enum_variant, reason = "there is one per open object, moved only between members")]
 enum State {
     Between(Peekable),
     Inside(Decoder),
@@ -102,10 +102,10 @@ impl Decoder {
         }
     }
 
-    /// What stands behind the member. The decoder of LZ4 takes the end of the source for the end of a frame.
-    fn ended(self) -> io::Result<Peekable> {
-        let is_cut = matches!(&self, Self::Lz4(decoder) if decoder.get_ref().is_at_end);
-        if is_cut {
+    /// The source after the member. The LZ4 decoder takes the end of the source for the end of a frame, so that is checked here.
+    fn into_source(self) -> io::Result<Peekable> {
+        let is_truncated = matches!(&self, Self::Lz4(decoder) if decoder.get_ref().is_at_end);
+        if is_truncated {
             return Err(ErrorKind::UnexpectedEof.into());
         }
         Ok(match self {
@@ -126,7 +126,7 @@ impl Read for Members {
                 State::Ended => return Ok(0),
                 State::Between(source) => self.next_member(source)?,
                 State::Inside(mut decoder) => match decoder.read(buffer) {
-                    Ok(0) => State::Between(decoder.ended()?),
+                    Ok(0) => State::Between(decoder.into_source()?),
                     Ok(read) => {
                         self.state = State::Inside(decoder);
                         return Ok(read);
@@ -135,7 +135,7 @@ impl Read for Members {
                         self.state = State::Inside(decoder);
                         return Err(error);
                     }
-                    Err(error) => return Err(of_decoder(error)),
+                    Err(error) => return Err(decoder_error(error)),
                 },
             };
         }
@@ -169,7 +169,7 @@ impl Members {
     }
 }
 
-/// A frame of four bytes of magic, four of length (little-endian), and so many bytes.
+/// Skips a frame: four bytes of magic number, four bytes of length (little-endian), and that many bytes.
 fn skip_frame(source: &mut Peekable) -> io::Result<()> {
     let mut header = [0; 8];
     source.read_exact(&mut header)?;
@@ -179,32 +179,33 @@ fn skip_frame(source: &mut Peekable) -> io::Result<()> {
     if skipped == length { Ok(()) } else { Err(ErrorKind::UnexpectedEof.into()) }
 }
 
-/// Decoders call corrupt data by many names; failures of the source have a number of the system, or kinds of their own.
-fn of_decoder(error: io::Error) -> io::Error {
-    let is_of_data = matches!(error.kind(), ErrorKind::Other | ErrorKind::InvalidInput | ErrorKind::InvalidData);
-    if is_of_data && error.raw_os_error().is_none() { io::Error::new(ErrorKind::InvalidData, error) } else { error }
+/// Decoders report corrupt data as errors of several kinds, which are unified here. Errors of the source are recognized by their kind or
+/// system error number and not changed.
+fn decoder_error(error: io::Error) -> io::Error {
+    let is_corrupt_data = matches!(error.kind(), ErrorKind::Other | ErrorKind::InvalidInput | ErrorKind::InvalidData);
+    if is_corrupt_data && error.raw_os_error().is_none() { io::Error::new(ErrorKind::InvalidData, error) } else { error }
 }
 
-/// A buffered reader that can look some bytes ahead.
+/// A buffered reader with lookahead.
 struct Peekable {
     source: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     start: usize,
-    /// Somebody asked for more than there is.
+    /// A read returned no more bytes.
     is_at_end: bool,
 }
 
 impl Peekable {
     const BUFFER_BYTES: usize = 128 * 1024;
 
-    fn rest(&self) -> &[u8] {
+    fn buffered(&self) -> &[u8] {
         self.buffer.get(self.start..).unwrap_or_default()
     }
 
-    /// The next `count` bytes, fewer only at the end.
+    /// The next bytes without consuming them: at least `count`, fewer only at the end.
     fn peek(&mut self, count: usize) -> io::Result<&[u8]> {
-        while self.rest().len() < count && self.read_more()? > 0 {}
-        Ok(self.rest())
+        while self.buffered().len() < count && self.read_more()? > 0 {}
+        Ok(self.buffered())
     }
 
     fn read_more(&mut self) -> io::Result<usize> {
@@ -242,30 +243,36 @@ impl Read for Peekable {
     }
 }
 
+/// The object grows too much: probably a decompression bomb.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the decompressed data is more than {DECOMPRESSION_RATIO_MAX} times larger\n  hint: decompress the file if its content is expected"
+)]
+pub(super) struct RatioExceeded;
+
 /// Stops a decompression bomb.
-struct Capped {
+struct GrowthLimit {
     source: Members,
-    packed_bytes: Arc<AtomicU64>,
-    grown: u64,
+    compressed_bytes: Arc<AtomicU64>,
+    decompressed_bytes: u64,
 }
 
-impl Read for Capped {
+impl Read for GrowthLimit {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.grown = self.grown.saturating_add(read as u64);
-        let packed = self.packed_bytes.load(Ordering::Relaxed);
-        if self.grown > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSED_BYTES_FREE) {
-            let what = format!("it grows more than {DECOMPRESSION_RATIO_MAX} times when decompressed (a bomb?)");
-            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        self.decompressed_bytes = self.decompressed_bytes.saturating_add(read as u64);
+        let packed = self.compressed_bytes.load(Ordering::Relaxed);
+        if self.decompressed_bytes > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSED_BYTES_FREE) {
+            return Err(io::Error::new(ErrorKind::InvalidData, RatioExceeded));
         }
         Ok(read)
     }
 }
 
-/// Reports a failure on the first read, and is empty after it.
-pub(super) struct Failed(pub(super) Option<io::Error>);
+/// A source that fails on the first read if there is an error, and is empty otherwise.
+pub(super) struct FailingSource(pub(super) Option<io::Error>);
 
-impl Read for Failed {
+impl Read for FailingSource {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         self.0.take().map_or(Ok(0), Err)
     }
@@ -312,20 +319,20 @@ pub(crate) mod tests {
         encoder.finish().unwrap()
     }
 
-    type Pack = fn(&[u8]) -> Vec<u8>;
+    type Compress = fn(&[u8]) -> Vec<u8>;
 
-    const ALL: [(&str, Pack); 6] = [("gzip", gzip), ("zstd", zstd), ("lz4", lz4), ("snappy", snappy), ("bzip2", bzip2), ("xz", xz)];
+    const ALL: [(&str, Compress); 6] = [("gzip", gzip), ("zstd", zstd), ("lz4", lz4), ("snappy", snappy), ("bzip2", bzip2), ("xz", xz)];
 
-    /// What comes out, and whether something stood behind the members.
+    /// The decompressed bytes, and whether other bytes followed.
     fn read_all(bytes: Vec<u8>, step: usize) -> io::Result<(Vec<u8>, bool)> {
         let packed = Arc::new(AtomicU64::new(bytes.len() as u64));
-        let (trailing, mut out) = (Trailing::default(), Vec::new());
+        let (trailing, mut out) = (TrailingBytes::default(), Vec::new());
         reader(Box::new(Steps(bytes, step)), &packed, &trailing).read_to_end(&mut out)?;
         Ok((out, trailing.get().is_some()))
     }
 
     #[test]
-    fn members_in_a_row_are_one_text_and_padding_is_nothing() {
+    fn consecutive_members_are_concatenated_and_padding_is_ignored() {
         for (name, pack) in ALL {
             for step in [1, 7, 1_000_000] {
                 let whole = [pack(b"one"), pack(b"two")].concat();
@@ -347,7 +354,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_cut_file_is_an_error_and_not_an_end() {
+    fn a_truncated_file_is_an_error() {
         let text: Vec<u8> = (0..40_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         for (name, pack) in ALL {
             let whole = pack(&text);
@@ -359,7 +366,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn corrupt_data_is_told_from_a_failing_source() {
+    fn corrupt_data_is_distinguished_from_a_failing_source() {
         let text: Vec<u8> = (0..40_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
         // Frames of LZ4 and zstd as a rule have no checksum.
         for (name, pack) in ALL.into_iter().filter(|(name, _)| !matches!(*name, "lz4" | "zstd")) {
@@ -369,16 +376,16 @@ pub(crate) mod tests {
             let read = read_all(whole, 1_000).map(drop);
             assert_eq!(read.map_err(|error| error.kind()), Err(ErrorKind::InvalidData), "{name}");
         }
-        let source = io::Cursor::new(gzip(&text)[..1_000].to_vec()).chain(Failed(Some(io::Error::from_raw_os_error(5))));
-        let mut reader = reader(Box::new(source), &Arc::new(AtomicU64::new(1_000)), &Trailing::default());
+        let source = io::Cursor::new(gzip(&text)[..1_000].to_vec()).chain(FailingSource(Some(io::Error::from_raw_os_error(5))));
+        let mut reader = reader(Box::new(source), &Arc::new(AtomicU64::new(1_000)), &TrailingBytes::default());
         assert_eq!(io::copy(&mut reader, &mut io::sink()).unwrap_err().raw_os_error(), Some(5));
     }
 
     #[test]
-    fn a_bomb_is_stopped() {
+    fn a_decompression_bomb_is_stopped() {
         let bomb = zstd::encode_all(io::repeat(0).take(600 * 1024 * 1024), 1).unwrap();
         let packed = Arc::new(AtomicU64::new(bomb.len() as u64));
-        let mut reader = reader(Box::new(io::Cursor::new(bomb)), &packed, &Trailing::default());
+        let mut reader = reader(Box::new(io::Cursor::new(bomb)), &packed, &TrailingBytes::default());
         let error = io::copy(&mut reader, &mut io::sink()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
     }

@@ -1,4 +1,4 @@
-//! Bytes -> whole lines, a chunk at a time. A line over the limit is dropped while it is read, never held.
+//! Splits a source into lines, chunk by chunk. A line over the size limit is discarded while it is read, so it is never in memory.
 
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
@@ -6,44 +6,44 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, End, Position, ReadOptions, Records, failed_at, fill, over, rejected};
+use super::{Chunk, Completion, Position, ReadOptions, Records, read_failed, read_more, rejected, too_long};
 use crate::limits::CHUNK_BYTES;
 use crate::model::{Outcome, Rejection, RejectionKind};
 use crate::store::Object;
 
-/// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
+/// See [`super::Split`].
 pub(super) fn split(
     mut source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) -> End {
+) -> Completion {
     let mut splitter = Splitter {
         object,
         record_bytes_max: options.record_bytes_max,
         buffer: Vec::with_capacity(CHUNK_BYTES),
         line: 1,
-        skipping: false,
+        discarding: false,
         first: true,
     };
     loop {
         if shutdown.is_cancelled() {
-            return End::Cut;
+            return Completion::Incomplete;
         }
-        match fill(&mut splitter.buffer, &mut source) {
-            Ok(0) => return End::whole_if(splitter.finish(emit)),
+        match read_more(&mut splitter.buffer, &mut source) {
+            Ok(0) => return Completion::complete_if(splitter.finish(emit)),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Err(error) => {
                 if splitter.flush(emit) && !shutdown.is_cancelled() {
-                    emit(Err(failed_at(object, splitter.line, &error)));
+                    emit(Err(read_failed(object, splitter.line, &error)));
                 }
-                return End::Cut;
+                return Completion::Incomplete;
             }
         }
         if splitter.buffer.len() >= CHUNK_BYTES && !splitter.flush(emit) {
-            return End::Cut;
+            return Completion::Incomplete;
         }
     }
 }
@@ -51,36 +51,36 @@ pub(super) fn split(
 struct Splitter<'a> {
     object: &'a Arc<Object>,
     record_bytes_max: usize,
-    /// Lines that are not handed on yet; the last one may go on in the source.
+    /// Lines that are not emitted yet. The last one may be incomplete.
     buffer: Vec<u8>,
-    /// Number of the line at the start of `buffer`.
+    /// Line number of the start of `buffer`.
     line: u64,
-    /// Inside a line that is too long, until its end.
-    skipping: bool,
+    /// Inside a line over the size limit, whose rest is discarded.
+    discarding: bool,
     first: bool,
 }
 
 impl Splitter<'_> {
-    /// Hands on all whole lines and keeps the rest; drops what belongs to an oversize line.
+    /// Emits all complete lines and keeps the rest. Discards the rest of an oversize line.
     fn flush(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
-        if self.skipping {
+        if self.discarding {
             let Some(end) = memchr::memchr(b'\n', &self.buffer) else {
                 self.buffer.clear();
                 return true;
             };
             self.buffer.drain(..=end);
-            self.skipping = false;
+            self.discarding = false;
             self.line += 1;
         }
         let Some(end) = memchr::memrchr(b'\n', &self.buffer) else {
             if self.buffer.len() > self.record_bytes_max {
                 if self.buffer.iter().all(|byte| *byte == 0) {
-                    // A file that was made large before it was written, and not cut.
+                    // Padding of a preallocated file.
                     self.buffer.clear();
                     return true;
                 }
                 self.buffer.clear();
-                self.skipping = true;
+                self.discarding = true;
                 return emit(Err(self.oversize(self.line)));
             }
             return true;
@@ -88,15 +88,15 @@ impl Splitter<'_> {
         let rest = self.buffer.split_off(end + 1);
         let mut next = Vec::with_capacity(CHUNK_BYTES.max(rest.len()));
         next.extend_from_slice(&rest);
-        let whole = std::mem::replace(&mut self.buffer, next);
-        self.emit_lines(whole, emit)
+        let complete = std::mem::replace(&mut self.buffer, next);
+        self.emit_lines(complete, emit)
     }
 
     fn finish(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
         if !self.flush(emit) {
             return false;
         }
-        if self.skipping || self.buffer.is_empty() {
+        if self.discarding || self.buffer.is_empty() {
             return true;
         }
         let rest = std::mem::take(&mut self.buffer);
@@ -131,18 +131,18 @@ impl Splitter<'_> {
     }
 
     fn oversize(&self, line: u64) -> Rejection {
-        rejected(self.object, Position::Line(line), RejectionKind::Oversize, &over(self.record_bytes_max))
+        rejected(self.object, Position::Line(line), RejectionKind::Oversize, &too_long(self.record_bytes_max))
     }
 }
 
-/// Cuts what may stand around a record: white space, commas of a list, zeros of padding, record separators, and the byte order mark that
-/// the start of a file leaves in the middle of another.
+/// Removes white space, commas of a list, zero padding, record separators and byte order marks around a record. A byte order mark may be in
+/// the middle of a file if files were concatenated.
 fn trim(bytes: &[u8], range: Range<usize>) -> Range<usize> {
     let mut line = bytes.get(range.clone()).unwrap_or_default();
     let mut start = range.start;
     loop {
         let rest = match line {
-            [first, rest @ ..] if is_around(*first) => rest,
+            [first, rest @ ..] if is_padding(*first) => rest,
             [0xef, 0xbb, 0xbf, rest @ ..] => rest,
             _ => break,
         };
@@ -150,14 +150,14 @@ fn trim(bytes: &[u8], range: Range<usize>) -> Range<usize> {
         line = rest;
     }
     while let [rest @ .., last] = line
-        && is_around(*last)
+        && is_padding(*last)
     {
         line = rest;
     }
     start..start + line.len()
 }
 
-fn is_around(byte: u8) -> bool {
+fn is_padding(byte: u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, b',' | super::RECORD_SEPARATOR | 0)
 }
 
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::read::tests::{Steps, object};
 
-    /// Splits `bytes` read in steps of `step`; returns the lines and the numbers of oversize ones.
+    /// Splits `bytes`, read in steps of `step`; returns the lines and the locations of oversize ones.
     fn split_all(bytes: &[u8], step: usize, record_bytes_max: usize) -> (Vec<(u64, Vec<u8>)>, Vec<String>) {
         let (mut lines, mut rejected) = (Vec::new(), Vec::new());
         split(
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_oversize_line_is_rejected_and_its_neighbours_live() {
+    fn an_oversize_line_is_rejected_and_other_lines_are_kept() {
         let long = "y".repeat(CHUNK_BYTES * 3);
         let text = format!("\u{feff}one\n{long}\r\n\n  four  \nfive");
         for step in [1, 7, 100_000] {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_a_record_is_no_part_of_it() {
+    fn padding_and_separators_around_a_record_are_removed() {
         let text = "\u{feff}{1}\n\u{feff}\u{feff} {2},\r\n\u{1e}{3}\n,{4}\n\0\0\n{5}\0\0\0";
         let (lines, rejected) = split_all(text.as_bytes(), 1_000, 1_000);
         let lines: Vec<_> = lines.iter().map(|(number, line)| (*number, std::str::from_utf8(line).unwrap())).collect();
@@ -216,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_line_comes_out_once_however_it_is_cut(lines in prop::collection::vec("[a-z]{0,40}", 0..50), step in 1usize..90) {
+        fn every_line_is_emitted_once_independently_of_read_sizes(lines in prop::collection::vec("[a-z]{0,40}", 0..50), step in 1usize..90) {
             let text = lines.join("\n");
             let (found, rejected) = split_all(text.as_bytes(), step, 30);
             let expected: Vec<_> = (1u64..).zip(&lines).filter(|(_, line)| !line.is_empty() && line.len() <= 30)

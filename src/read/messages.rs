@@ -1,7 +1,7 @@
-//! Length-prefixed messages -> records: four bytes of length (big-endian), then so many bytes, packed with zstd one by one or not.
+//! Reads length-prefixed messages: four bytes of length (big-endian) and that many bytes, each message optionally compressed with zstd.
 //!
-//! Source: the Collector's file exporter (<https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/fileexporter>),
-//! which writes so with `format: proto` or `compression: zstd`.
+//! Source: the Collector's file exporter (<https://github.com/open-telemetry/opentelemetry-collector-contrib/tree/main/exporter/fileexporter>)
+//! with `format: proto` or `compression: zstd`.
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
@@ -9,106 +9,106 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::decompress::Compression;
-use super::{Chunk, End, Position, ReadOptions, Records, over, rejected};
+use super::{CORRUPT, Chunk, Completion, Position, ReadOptions, Records, TRUNCATED, rejected, too_long};
 use crate::limits::{CHUNK_BYTES, ZSTD_WINDOW_LOG_MAX};
 use crate::model::{Outcome, RejectionKind};
-use crate::store::Object;
+use crate::store::{self, Object};
 
-/// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
+/// See [`super::Split`].
 pub(super) fn split(
     mut source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) -> End {
+) -> Completion {
     let mut batch = Batch { object, bytes: Vec::new(), ranges: Vec::new(), first: true };
     let mut number = 0;
     while !shutdown.is_cancelled() {
         number += 1;
         let position = Position::Message(number);
-        let alive = match message(&mut source, options.record_bytes_max) {
-            Ok(Message::End) => return End::whole_if(batch.flush(emit)),
-            Ok(Message::Whole(bytes)) => {
+        let is_received = match next_message(&mut source, options.record_bytes_max) {
+            Ok(NextMessage::End) => return Completion::complete_if(batch.flush(emit)),
+            Ok(NextMessage::Complete(bytes)) => {
                 batch.add(position, &bytes);
                 batch.bytes.len() < CHUNK_BYTES || batch.flush(emit)
             }
-            Ok(Message::Oversize) => {
-                let what =
-                    format!("it is longer than {} bytes; raise --max-record-bytes if such records are real", options.record_bytes_max);
-                batch.flush(emit) && emit(Err(rejected(object, position, RejectionKind::Oversize, &what)))
+            Ok(NextMessage::Oversize) => {
+                let cause = too_long(options.record_bytes_max);
+                batch.flush(emit) && emit(Err(rejected(object, position, RejectionKind::Oversize, &cause)))
             }
-            Ok(Message::Corrupt(error)) => {
-                let what = format!("the compressed data is corrupt: {error}");
-                batch.flush(emit) && emit(Err(rejected(object, position, RejectionKind::CorruptCompression, &what)))
+            Ok(NextMessage::Corrupt) => {
+                let cause = CORRUPT;
+                batch.flush(emit) && emit(Err(rejected(object, position, RejectionKind::CorruptCompression, cause)))
             }
             Err(_) if shutdown.is_cancelled() => break,
             Err(error) => {
                 batch.flush(emit);
-                let (kind, what) = match error.kind() {
-                    ErrorKind::UnexpectedEof => (RejectionKind::Truncated, "the object ends inside it; was the file cut?".to_owned()),
-                    _ => (RejectionKind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
+                let (kind, cause) = match error.kind() {
+                    ErrorKind::UnexpectedEof => (RejectionKind::Truncated, TRUNCATED.to_owned()),
+                    _ => (RejectionKind::Unreadable, store::io_cause(&error)),
                 };
-                emit(Err(rejected(object, position, kind, &what)));
-                return End::Cut;
+                emit(Err(rejected(object, position, kind, &cause)));
+                return Completion::Incomplete;
             }
         };
-        if !alive {
-            return End::Cut;
+        if !is_received {
+            return Completion::Incomplete;
         }
     }
     batch.flush(emit);
-    End::Cut
+    Completion::Incomplete
 }
 
-/// Reads an object that is one message.
-pub(super) fn single(
+/// Reads an object that consists of a single message without a length.
+pub(super) fn split_single(
     source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) -> End {
+) -> Completion {
     let mut bytes = Vec::new();
     let limit = options.record_bytes_max as u64;
     let position = Position::Message(1);
     match source.take(limit + 1).read_to_end(&mut bytes) {
         Ok(read) if read as u64 > limit => {
-            let what = over(options.record_bytes_max);
-            emit(Err(rejected(object, position, RejectionKind::Oversize, &what)));
-            End::Cut
+            let cause = too_long(options.record_bytes_max);
+            emit(Err(rejected(object, position, RejectionKind::Oversize, &cause)));
+            Completion::Incomplete
         }
         Ok(_) => {
             let mut batch = Batch { object, bytes: Vec::new(), ranges: Vec::new(), first: true };
             batch.add(position, &bytes);
-            End::whole_if(batch.flush(emit))
+            Completion::complete_if(batch.flush(emit))
         }
         Err(error) => {
             if !shutdown.is_cancelled() {
-                emit(Err(super::failed_at(object, 1, &error)));
+                emit(Err(super::read_failed(object, 1, &error)));
             }
-            End::Cut
+            Completion::Incomplete
         }
     }
 }
 
-enum Message {
-    Whole(Vec<u8>),
+enum NextMessage {
+    Complete(Vec<u8>),
     Oversize,
-    Corrupt(io::Error),
+    Corrupt,
     End,
 }
 
-fn message(source: &mut impl Read, bytes_max: usize) -> io::Result<Message> {
+/// Reads the next message and decompresses it.
+fn next_message(source: &mut impl Read, bytes_max: usize) -> io::Result<NextMessage> {
     let mut length = [0; 4];
     match source.read(&mut length)? {
-        0 => return Ok(Message::End),
+        0 => return Ok(NextMessage::End),
         read => source.read_exact(length.get_mut(read..).unwrap_or_default())?,
     }
     let length = u64::from(u32::from_be_bytes(length));
     if length > bytes_max as u64 {
         let skipped = io::copy(&mut source.take(length), &mut io::sink())?;
-        return if skipped == length { Ok(Message::Oversize) } else { Err(ErrorKind::UnexpectedEof.into()) };
+        return if skipped == length { Ok(NextMessage::Oversize) } else { Err(ErrorKind::UnexpectedEof.into()) };
     }
     let mut bytes = Vec::new();
     source.take(length).read_to_end(&mut bytes)?;
@@ -116,17 +116,17 @@ fn message(source: &mut impl Read, bytes_max: usize) -> io::Result<Message> {
         return Err(ErrorKind::UnexpectedEof.into());
     }
     if Compression::of(&bytes) != Some(Compression::Zstd) {
-        return Ok(Message::Whole(bytes));
+        return Ok(NextMessage::Complete(bytes));
     }
-    Ok(match unpack(&bytes, bytes_max) {
-        Ok(unpacked) if unpacked.len() > bytes_max => Message::Oversize,
-        Ok(unpacked) => Message::Whole(unpacked),
-        Err(error) => Message::Corrupt(error),
+    Ok(match decompressed(&bytes, bytes_max) {
+        Ok(unpacked) if unpacked.len() > bytes_max => NextMessage::Oversize,
+        Ok(unpacked) => NextMessage::Complete(unpacked),
+        Err(_) => NextMessage::Corrupt,
     })
 }
 
-/// At most one byte more than `bytes_max`.
-fn unpack(frame: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
+/// Decompresses a message up to one byte more than `bytes_max`.
+fn decompressed(frame: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(frame)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
     let mut unpacked = Vec::new();
@@ -134,6 +134,7 @@ fn unpack(frame: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
     Ok(unpacked)
 }
 
+/// Messages that are not emitted yet.
 struct Batch<'a> {
     object: &'a Arc<Object>,
     bytes: Vec<u8>,
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_unpacked_one_by_one_and_a_bad_one_costs_itself() {
+    fn messages_are_decompressed_one_by_one_and_an_invalid_one_is_rejected() {
         let packed = zstd::encode_all(&b"{\"a\": 1}"[..], 1).unwrap();
         let bomb = zstd::encode_all(io::repeat(0).take(1_000_000), 1).unwrap();
         let mut corrupt = packed.clone();
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_file_says_in_which_message() {
+    fn a_truncated_file_is_rejected_at_its_last_message() {
         let bytes = framed(&[b"one", b"two"]);
         for cut in 1..7 {
             let (found, rejected) = split_all(&bytes[..bytes.len() - cut], 100);

@@ -1,19 +1,19 @@
-//! Objects -> records. Knows bytes, lines and rows; nothing of trace formats.
+//! Objects -> chunks of records. Knows compression, encodings, lines, tables and messages; must not know any trace format.
 //!
-//! What an object is, its first bytes say, not its name: a gzip file named `.jsonl` is read, a text named `.parquet` is rejected.
-//! At most [`OBJECTS_IN_FLIGHT_MAX`] objects are open, each with [`CHUNKS_QUEUED_MAX`] chunks in its queue. Each object is accounted for:
-//! one of which nothing comes out is named as skipped.
+//! The first bytes of an object determine how it is read, not its name: a gzip file named `.jsonl` is decompressed, a text named `.parquet` is
+//! rejected. At most [`OBJECTS_IN_FLIGHT_MAX`] objects are open at once, each with [`CHUNKS_QUEUED_MAX`] chunks in its queue. An object without
+//! records is reported as skipped.
 
 mod content;
 mod csv;
 mod decompress;
+mod encoding;
+mod framing;
+mod layers;
 mod lines;
 mod messages;
 mod parquet;
 mod scan;
-mod shape;
-mod text;
-mod unpack;
 mod values;
 
 use std::collections::HashSet;
@@ -28,72 +28,72 @@ use futures::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use self::framing::Framing;
+use self::layers::{Decoded, decode_layers};
 pub use self::scan::values_in;
-use self::shape::Shape;
-use self::unpack::{Unpacked, unpacked};
 use crate::limits::{CHUNK_RECORDS_MAX, CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX, TABLE_COLUMNS_MAX};
 use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Stage, key_hash};
 use crate::runtime::FatalError;
-use crate::store::{Listed, Object, StoreError};
+use crate::store::{self, Listed, Object, StoreError};
 
-/// What the reader hands on: some lines or some rows of one object.
+/// Some records or rows of one object.
 #[derive(Debug)]
 pub enum Chunk {
     /// JSON texts or binary messages.
     Records(Records),
     /// Rows of a table.
     Rows(Rows),
-    /// An object that holds no traces: a licence, a notice, bookkeeping of a table, or nothing at all.
+    /// An object without traces: empty, a licence, a readme, or metadata of another program.
     Skipped(Arc<Object>),
 }
 
-/// Some whole records of one object.
+/// Some complete records of one object.
 #[derive(Debug)]
 pub struct Records {
-    /// Where they came from.
+    /// The object that they are from.
     pub object: Arc<Object>,
     bytes: Bytes,
     ranges: Vec<(Position, Range<usize>)>,
-    /// Whether these are the first records of the object, by which its format is told.
+    /// Whether these are the first records of the object, which determine its format.
     pub first: bool,
-    /// Whether they may be something else than JSON.
+    /// Whether they may be binary messages instead of JSON.
     pub binary: bool,
 }
 
 impl Records {
-    /// The records with their positions; empty lines are left out.
+    /// The records with their positions, without empty lines.
     pub fn iter(&self) -> impl Iterator<Item = (Position, &[u8])> {
         self.ranges.iter().map(|(position, range)| (*position, self.bytes.get(range.clone()).unwrap_or_default()))
     }
 
-    /// Bytes of all of them.
+    /// The size of all records in bytes.
     pub fn bytes(&self) -> usize {
         self.ranges.iter().map(|(_, range)| range.len()).sum()
     }
 
-    /// The same records, at most [`CHUNK_RECORDS_MAX`] at once.
-    fn parts(self) -> impl Iterator<Item = Self> {
+    /// Splits the records into groups of at most [`CHUNK_RECORDS_MAX`].
+    fn split(self) -> impl Iterator<Item = Self> {
         let Self { object, bytes, ranges, first, binary } = self;
-        let mut rest = ranges.into_iter();
+        let mut remaining = ranges.into_iter();
         let mut first = first;
         std::iter::from_fn(move || {
-            let ranges: Vec<_> = rest.by_ref().take(CHUNK_RECORDS_MAX).collect();
+            let ranges: Vec<_> = remaining.by_ref().take(CHUNK_RECORDS_MAX).collect();
             let is_first = std::mem::replace(&mut first, false);
             (!ranges.is_empty()).then(|| Self { object: Arc::clone(&object), bytes: bytes.clone(), ranges, first: is_first, binary })
         })
     }
 }
 
-/// Where in its object a record stands; written as it stands behind `URI#`.
+/// The position of a record in its object. Its text is the part after `URI#` in a location.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Position {
-    /// Line, from 1: `L4`.
+    /// Line number, from 1: `L4`.
     Line(u64),
-    /// Item, from 1, of the list that begins on a line: `L4.s2`.
+    /// Line number, and number of the item from 1, of a list that begins on that line: `L4.s2`.
     Item(u64, usize),
-    /// Message, from 1: `msg=3`.
+    /// Message number, from 1: `msg=3`.
     Message(u64),
-    /// Row, from 0: `row=17`.
+    /// Row index, from 0: `row=17`.
     Row(u64),
 }
 
@@ -108,10 +108,10 @@ impl std::fmt::Display for Position {
     }
 }
 
-/// A batch of rows.
+/// Some rows of a table.
 #[derive(Debug)]
 pub struct Rows {
-    /// Where they came from.
+    /// The object that they are from.
     pub object: Arc<Object>,
     /// The columns.
     pub batch: RecordBatch,
@@ -122,44 +122,44 @@ pub struct Rows {
 /// How to read.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
-    /// Lines over this are rejected as oversize.
+    /// Records larger than this are rejected, in bytes.
     pub record_bytes_max: usize,
 }
 
-/// Counts of what was read, shared with the run summary.
+/// What was read so far, shared with the run summary.
 #[derive(Debug, Default)]
 pub struct ReadCounts {
-    /// Objects opened.
+    /// Objects that were opened.
     pub objects: AtomicU64,
-    /// Bytes that were read of them, before decompression.
+    /// Bytes that were read, before decompression.
     pub bytes: AtomicU64,
     opened: Mutex<HashSet<u128>>,
-    read_whole: Mutex<HashSet<u128>>,
+    completed: Mutex<HashSet<u128>>,
 }
 
 impl ReadCounts {
-    /// The keys of the URIs of the objects that were read to their end: whatever is wrong with them was found.
+    /// Hashes of the URIs of the objects that were read to their end, so that all errors in them are known.
     pub fn object_keys(&self) -> HashSet<u128> {
-        self.read_whole.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.completed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether an object of this URI was opened.
+    /// Whether the object with this URI was opened.
     pub fn has_opened(&self, uri: &str) -> bool {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(&key_hash(uri))
     }
 
-    fn opened(&self, object: &Object) {
+    fn add_opened(&self, object: &Object) {
         self.objects.fetch_add(1, Ordering::Relaxed);
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(key_hash(&object.uri));
     }
 
-    fn read_whole(&self, object: &Object) {
-        self.read_whole.lock().unwrap_or_else(PoisonError::into_inner).insert(key_hash(&object.uri));
+    fn add_completed(&self, object: &Object) {
+        self.completed.lock().unwrap_or_else(PoisonError::into_inner).insert(key_hash(&object.uri));
     }
 }
 
-/// Reads every object that is listed; stops opening new ones and ends early once `shutdown` is cancelled. A listing that cannot be
-/// completed is `fatal`: nobody knows what it would have named.
+/// Reads every listed object. When `shutdown` is cancelled, no further object is opened and reading ends early. An incomplete listing is a
+/// fatal error, because the missing objects are unknown.
 pub fn chunks(
     listed: BoxStream<'static, Result<Listed, StoreError>>,
     options: ReadOptions,
@@ -177,35 +177,37 @@ pub fn chunks(
         .map(move |listed| match listed {
             Listed::Object(object) => object_chunks(Arc::new(object), options.clone(), Arc::clone(&counts), shutdown.clone()),
             Listed::Skipped(object) => stream::once(async { Ok(Chunk::Skipped(Arc::new(object))) }).boxed(),
-            Listed::Unreadable { uri, reason } => stream::once(async move { Err(never_readable(&uri, &reason)) }).boxed(),
+            Listed::Unreadable { uri, reason } => stream::once(async move { Err(permanently_unreadable(&uri, &reason)) }).boxed(),
         })
         .flatten_unordered(OBJECTS_IN_FLIGHT_MAX)
         .boxed()
 }
 
-fn never_readable(uri: &str, reason: &str) -> Rejection {
+/// The rejection of an object that cannot be requested, which a retry does not change.
+fn permanently_unreadable(uri: &str, reason: &str) -> Rejection {
     let rejection = Rejection::at_place(uri, uri, Stage::Read, RejectionKind::Unreadable, format!("cannot read {uri}: {reason}"));
     Rejection { retryable: false, ..rejection }
 }
 
-/// The chunks of one object, or that there are none.
+/// The chunks of one object, or the object as skipped if it has none.
 fn object_chunks(object: Arc<Object>, options: ReadOptions, counts: Arc<ReadCounts>, shutdown: CancellationToken) -> OutcomeStream<Chunk> {
     if is_message_body(&object.name().to_ascii_lowercase()) {
         return stream::once(async { Ok(Chunk::Skipped(object)) }).boxed();
     }
     tracing::debug!(uri = object.uri, "reading");
-    counts.opened(&object);
-    let is_whole = Arc::new(AtomicBool::new(false));
-    let source = Opening { object: Arc::clone(&object), options, counts: Arc::clone(&counts), shutdown, is_whole: Arc::clone(&is_whole) };
-    let mut chunks = stream::once(opened(source)).flatten().boxed();
+    counts.add_opened(&object);
+    let is_complete = Arc::new(AtomicBool::new(false));
+    let task =
+        ReadTask { object: Arc::clone(&object), options, counts: Arc::clone(&counts), shutdown, is_complete: Arc::clone(&is_complete) };
+    let mut chunks = stream::once(open(task)).flatten().boxed();
     async_stream::stream! {
         let mut is_empty = true;
         while let Some(chunk) = chunks.next().await {
             is_empty = false;
             yield chunk;
         }
-        if is_whole.load(Ordering::Acquire) {
-            counts.read_whole(&object);
+        if is_complete.load(Ordering::Acquire) {
+            counts.add_completed(&object);
             if is_empty {
                 yield Ok(Chunk::Skipped(object));
             }
@@ -214,53 +216,53 @@ fn object_chunks(object: Arc<Object>, options: ReadOptions, counts: Arc<ReadCoun
     .boxed()
 }
 
-/// What reading an object takes.
-struct Opening {
+/// Everything needed to read an object.
+struct ReadTask {
     object: Arc<Object>,
     options: ReadOptions,
     counts: Arc<ReadCounts>,
     shutdown: CancellationToken,
-    /// Set once the object was read to its end.
-    is_whole: Arc<AtomicBool>,
+    /// Set when the object was read to its end.
+    is_complete: Arc<AtomicBool>,
 }
 
-/// Opens an object, and tells by its first bytes whether it is read in parts or from its start to its end.
-async fn opened(opening: Opening) -> OutcomeStream<Chunk> {
-    let object = Arc::clone(&opening.object);
+/// Opens an object. Its first bytes determine whether it is read by ranges or sequentially.
+async fn open(task: ReadTask) -> OutcomeStream<Chunk> {
+    let object = Arc::clone(&task.object);
     let rejected = move |error: &dyn std::fmt::Display| {
         let rejection = unreadable(&object, error);
         stream::once(async { Err(rejection) }).boxed()
     };
-    let source = match opening.object.open(opening.shutdown.clone()).await {
+    let source = match task.object.open(task.shutdown.clone()).await {
         Ok(source) => source,
-        Err(_) if opening.shutdown.is_cancelled() => return stream::empty().boxed(),
+        Err(_) if task.shutdown.is_cancelled() => return stream::empty().boxed(),
         Err(error) => return rejected(&error),
     };
-    let packed_bytes = Arc::new(AtomicU64::new(0));
-    let mut source = Counting { source, of_object: Arc::clone(&packed_bytes), counts: Arc::clone(&opening.counts) };
+    let compressed_bytes = Arc::new(AtomicU64::new(0));
+    let mut source = CountingSource { source, of_object: Arc::clone(&compressed_bytes), counts: Arc::clone(&task.counts) };
     let first_read = tokio::task::spawn_blocking(move || {
-        let begin = begin_of(&mut source, parquet::MAGIC.len());
-        (begin, source)
+        let head = read_head(&mut source, parquet::MAGIC.len());
+        (head, source)
     });
-    let ((begin, failure), source) = match first_read.await {
+    let ((head, failure), source) = match first_read.await {
         Ok(read) => read,
         Err(error) => return rejected(&error),
     };
-    if begin == parquet::MAGIC && opening.object.has_ranges() {
-        return parquet::rows(opening);
+    if head == parquet::MAGIC && task.object.has_ranges() {
+        return parquet::rows(task);
     }
-    let source = io::Cursor::new(begin).chain(decompress::Failed(failure)).chain(source);
-    from_start(opening, Box::new(source), packed_bytes)
+    let source = io::Cursor::new(head).chain(decompress::FailingSource(failure)).chain(source);
+    sequential(task, Box::new(source), compressed_bytes)
 }
 
-/// Counts what is read of an object.
-struct Counting {
+/// Counts the bytes that are read from an object.
+struct CountingSource {
     source: Box<dyn Read + Send>,
     of_object: Arc<AtomicU64>,
     counts: Arc<ReadCounts>,
 }
 
-impl Read for Counting {
+impl Read for CountingSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
         self.of_object.fetch_add(read as u64, Ordering::Relaxed);
@@ -269,78 +271,81 @@ impl Read for Counting {
     }
 }
 
-/// Whether a source was read to its end and everything in it handed on.
+/// Whether a source was read to its end and all of its records were emitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum End {
-    Whole,
-    /// It failed, the run ends, or nobody listens any more.
-    Cut,
+pub(crate) enum Completion {
+    Complete,
+    /// The source failed, the run was interrupted, or the receiver is gone.
+    Incomplete,
 }
 
-impl End {
-    fn whole_if(is_whole: bool) -> Self {
-        if is_whole { Self::Whole } else { Self::Cut }
+impl Completion {
+    fn complete_if(is_complete: bool) -> Self {
+        if is_complete { Self::Complete } else { Self::Incomplete }
     }
 }
 
-/// Records of an object that is read, unpacked and decoded from its start, on a thread that may block.
-fn from_start(opening: Opening, source: Box<dyn Read + Send>, packed_bytes: Arc<AtomicU64>) -> OutcomeStream<Chunk> {
+/// The records of an object that is read and decompressed from start to end, on a blocking thread.
+fn sequential(task: ReadTask, source: Box<dyn Read + Send>, compressed_bytes: Arc<AtomicU64>) -> OutcomeStream<Chunk> {
     let (sender, receiver) = mpsc::channel(CHUNKS_QUEUED_MAX);
     tokio::task::spawn_blocking(move || {
         let emit = &mut |item: Outcome<Chunk>| match item {
-            Ok(Chunk::Records(records)) => records.parts().all(|part| sender.blocking_send(Ok(Chunk::Records(part))).is_ok()),
+            Ok(Chunk::Records(records)) => records.split().all(|part| sender.blocking_send(Ok(Chunk::Records(part))).is_ok()),
             item => sender.blocking_send(item).is_ok(),
         };
-        if split(&opening, source, &packed_bytes, emit) == End::Whole {
-            opening.is_whole.store(true, Ordering::Release);
+        if split_object(&task, source, &compressed_bytes, emit) == Completion::Complete {
+            task.is_complete.store(true, Ordering::Release);
         }
     });
     stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed()
 }
 
-fn split(opening: &Opening, source: Box<dyn Read + Send>, packed_bytes: &Arc<AtomicU64>, emit: Emit<'_>) -> End {
-    let Opening { object, options, shutdown, .. } = opening;
-    let trailing = decompress::Trailing::default();
-    let (head, source) = match unpacked(source, object.name(), packed_bytes, &trailing) {
-        Unpacked::Records { head, source } => (head, source),
-        Unpacked::Parquet(source) => return parquet::spooled(source, object, options, shutdown, emit),
-        Unpacked::Other { what, hint } => return End::whole_if(emit(Err(unusable(object, what, hint)))),
+/// Decompresses an object and splits it into records.
+fn split_object(task: &ReadTask, source: Box<dyn Read + Send>, compressed_bytes: &Arc<AtomicU64>, emit: Emit<'_>) -> Completion {
+    let ReadTask { object, options, shutdown, .. } = task;
+    let trailing = decompress::TrailingBytes::default();
+    let (head, source) = match decode_layers(source, object.name(), compressed_bytes, &trailing) {
+        Decoded::Records { head, source } => (head, source),
+        Decoded::Parquet(source) => return parquet::rows_of_stream(source, object, options, shutdown, emit),
+        Decoded::Unsupported { content, hint } => return Completion::complete_if(emit(Err(unsupported(object, content, hint)))),
     };
-    if head.is_empty() || !object.name().to_ascii_lowercase().ends_with(".parquet") {
-        let shape = Shape::of(&head);
-        if is_notice(object.name()) && !shape::begins_with_json(&head) && !shape.is_binary() {
-            // A failure to read more of it changes nothing.
-            return End::whole_if(emit(Ok(Chunk::Skipped(Arc::clone(object)))));
-        }
-        let split: Split = match shape {
-            Shape::Lines => lines::split,
-            Shape::OneLine => values::split_within_lines,
-            Shape::Values => values::split,
-            Shape::Csv => csv::split,
-            Shape::Messages => messages::split,
-            Shape::Message => messages::single,
-        };
-        let end = split(source, object, options, shutdown, emit);
-        if trailing.get().is_some() {
-            emit(Err(trailing_bytes(object)));
-            return End::Cut;
-        }
-        return end;
+    if !head.is_empty() && object.name().to_ascii_lowercase().ends_with(".parquet") {
+        let hint = "rename the file if it has another format, or write it again";
+        let reason = format!("cannot read {}: not a Parquet file\n  hint: {hint}", object.uri);
+        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::CorruptParquet, reason);
+        return Completion::complete_if(emit(Err(rejection)));
     }
-    let reason = format!("cannot read {}: it is named .parquet but does not start with PAR1, so it is no Parquet file", object.uri);
-    End::whole_if(emit(Err(Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::CorruptParquet, reason))))
+    let framing = Framing::of(&head);
+    if is_notice(object.name()) && !framing::begins_with_json(&head) && !framing.is_binary() {
+        // Whether the rest of it can be read does not matter.
+        return Completion::complete_if(emit(Ok(Chunk::Skipped(Arc::clone(object)))));
+    }
+    let split: Split = match framing {
+        Framing::Lines => lines::split,
+        Framing::SingleLine => values::split_within_lines,
+        Framing::Values => values::split,
+        Framing::Csv => csv::split,
+        Framing::Messages => messages::split,
+        Framing::SingleMessage => messages::split_single,
+    };
+    let completion = split(source, object, options, shutdown, emit);
+    if trailing.get().is_some() {
+        emit(Err(trailing_bytes(object)));
+        return Completion::Incomplete;
+    }
+    completion
 }
 
-/// Takes what comes out of an object; says whether anybody listens.
+/// Receives the chunks and rejections of an object; returns false if the receiver is gone.
 type Emit<'a> = &'a mut dyn FnMut(Outcome<Chunk>) -> bool;
 
-/// Cuts a source into chunks.
-type Split = fn(Box<dyn Read + Send>, &Arc<Object>, &ReadOptions, &CancellationToken, Emit<'_>) -> End;
+/// Reads a source to its end and emits chunks and rejections, until `emit` returns false.
+type Split = fn(Box<dyn Read + Send>, &Arc<Object>, &ReadOptions, &CancellationToken, Emit<'_>) -> Completion;
 
-/// The byte before each text of a sequence of JSON texts (RFC 7464).
+/// The byte before each text in a JSON text sequence (RFC 7464).
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// Names that people leave beside traces. They are skipped where they hold what they say, which is no JSON.
+/// Whether the name is that of a readme or licence. Such files are skipped unless they contain JSON.
 fn is_notice(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
@@ -348,8 +353,8 @@ fn is_notice(name: &str) -> bool {
     matches!(extension, "txt" | "md") || matches!(stem, "license" | "licence" | "notice" | "readme" | "copying")
 }
 
-/// Whether an object of this name is a message body that an instrumentation uploaded, which is read when a span refers to it: a UUID or a
-/// SHA-256 and what it holds. Names are those of OpenTelemetry's `GenAI` utilities.
+/// Whether the name is that of an uploaded message body, which is read when a span refers to it: a UUID or a SHA-256, and the kind of
+/// content. The names are those of OpenTelemetry's `GenAI` utilities.
 fn is_message_body(name: &str) -> bool {
     let stem = name.strip_suffix(".jsonl").or_else(|| name.strip_suffix(".json")).unwrap_or_default();
     let suffixes = ["_inputs", "_outputs", "_system_instruction", "_system.instructions", "_system_instructions", "_tool.definitions"];
@@ -359,15 +364,15 @@ fn is_message_body(name: &str) -> bool {
         .any(|id| matches!(id.len(), 32 | 36 | 64) && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'))
 }
 
-/// The first bytes of a source, at most `bytes_max`, and why there are no more where it failed.
-fn begin_of(source: &mut dyn Read, bytes_max: usize) -> (Vec<u8>, Option<io::Error>) {
-    let mut begin = Vec::new();
-    let failure = source.take(bytes_max as u64).read_to_end(&mut begin).err();
-    (begin, failure)
+/// The first bytes of a source, at most `bytes_max`, and the error if it failed before.
+fn read_head(source: &mut dyn Read, bytes_max: usize) -> (Vec<u8>, Option<io::Error>) {
+    let mut head = Vec::new();
+    let failure = source.take(bytes_max as u64).read_to_end(&mut head).err();
+    (head, failure)
 }
 
-/// Reads some bytes more to the end of `buffer`; 0 at the end of the source.
-fn fill(buffer: &mut Vec<u8>, source: &mut dyn Read) -> io::Result<usize> {
+/// Appends more bytes of the source to `buffer`; returns 0 at its end.
+fn read_more(buffer: &mut Vec<u8>, source: &mut dyn Read) -> io::Result<usize> {
     const READ_BYTES: usize = 128 * 1024;
     let start = buffer.len();
     buffer.resize(start + READ_BYTES, 0);
@@ -376,55 +381,73 @@ fn fill(buffer: &mut Vec<u8>, source: &mut dyn Read) -> io::Result<usize> {
     read
 }
 
-/// An object that is known to be something else.
-fn unusable(object: &Object, what: &str, hint: &str) -> Rejection {
-    let reason = format!("cannot read {}: it is {what}; {hint}", object.uri);
+/// The rejection of an object whose content is known and not supported.
+fn unsupported(object: &Object, content: &str, hint: &str) -> Rejection {
+    let reason = format!("cannot read {}: unsupported content: {content}\n  hint: {hint}", object.uri);
     Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::UnrecognisedFormat, reason)
 }
 
-/// What stands behind packed data and is none.
+/// The rejection for bytes after the compressed data, which was read.
 fn trailing_bytes(object: &Object) -> Rejection {
     let uri = &object.uri;
-    let reason = format!("cannot read the end of {uri}: bytes follow the compressed data that are none; what stands before them was read");
+    let reason = format!(
+        "cannot read the end of {uri}: the compressed data is followed by other bytes\n  hint: everything before them was read; remove them or write the file again"
+    );
     Rejection::at_place(uri, uri, Stage::Read, RejectionKind::CorruptCompression, reason)
 }
 
-/// A record that could not be read.
-fn rejected(object: &Object, position: Position, kind: RejectionKind, what: &str) -> Rejection {
+/// The rejection of a record.
+fn rejected(object: &Object, position: Position, kind: RejectionKind, cause: &str) -> Rejection {
     let uri = &object.uri;
-    let place = format!("{uri}#{position}");
-    let reason = format!("cannot read {place}: {what}");
-    Rejection::at_place(place, uri, Stage::Read, kind, reason)
+    let location = format!("{uri}#{position}");
+    let reason = format!("cannot read {location}: {cause}");
+    Rejection::at_place(location, uri, Stage::Read, kind, reason)
 }
 
-/// What is said of a record over the limit.
-fn over(record_bytes_max: usize) -> String {
-    format!("it is longer than {record_bytes_max} bytes; raise --max-record-bytes if such records are real")
+/// The cause of a rejection for a record over the size limit.
+fn too_long(record_bytes_max: usize) -> String {
+    format!("the record is longer than {record_bytes_max} bytes\n  hint: raise --max-record-bytes if such records are expected")
 }
 
-/// A table with more columns than any export has.
-fn too_wide(object: &Object, columns: usize) -> Rejection {
+/// The cause of a rejection for a record that is cut off by the end of the object.
+const TRUNCATED: &str = "the object ends inside the record\n  hint: copy the file again if it is truncated";
+
+/// The cause of a rejection for compressed data that cannot be decoded.
+const CORRUPT: &str = "the compressed data is corrupt\n  hint: copy the file again";
+
+/// The rejection of a table with more columns than any export has.
+fn too_many_columns(object: &Object, columns: usize) -> Rejection {
     let uri = &object.uri;
-    let reason = format!("cannot read {uri}: the table has {columns} columns, and {TABLE_COLUMNS_MAX} are read at most; leave columns out");
+    let reason = format!(
+        "cannot read {uri}: the table has {columns} columns, more than the limit of {TABLE_COLUMNS_MAX}\n  hint: export only the columns of the trace"
+    );
     Rejection::at_place(uri, uri, Stage::Read, RejectionKind::Oversize, reason)
 }
 
-/// What becomes of the rest of an object that cannot be read further.
-fn failed_at(object: &Object, line: u64, error: &io::Error) -> Rejection {
+/// The rejection for the rest of an object after a read error.
+fn read_failed(object: &Object, line: u64, error: &io::Error) -> Rejection {
     let uri = &object.uri;
-    let (kind, what) = match error.kind() {
-        ErrorKind::UnexpectedEof => {
-            (RejectionKind::Truncated, "the compressed data ends in the middle; the lines before it were read".to_owned())
-        }
-        ErrorKind::InvalidData | ErrorKind::InvalidInput => {
-            (RejectionKind::CorruptCompression, format!("the compressed data is corrupt: {error}"))
-        }
-        _ => (RejectionKind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
+    let (kind, cause) = match error.kind() {
+        ErrorKind::UnexpectedEof => (
+            RejectionKind::Truncated,
+            "the compressed data is truncated\n  hint: the lines before were read; copy the file again".to_owned(),
+        ),
+        ErrorKind::InvalidData | ErrorKind::InvalidInput => (RejectionKind::CorruptCompression, corruption(error)),
+        _ => (RejectionKind::Unreadable, store::io_cause(error)),
     };
-    let reason = format!("cannot read {uri} from line {line} on: {what}");
+    let reason = format!("cannot read {uri} from line {line}: {cause}");
     Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)
 }
 
+/// The cause for data that a decoder rejected, without the decoder's own words.
+fn corruption(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<decompress::RatioExceeded>()) {
+        Some(exceeded) => exceeded.to_string(),
+        None => CORRUPT.to_owned(),
+    }
+}
+
+/// The rejection of an object that cannot be opened.
 fn unreadable(object: &Object, error: &dyn std::fmt::Display) -> Rejection {
     let reason = format!("cannot read {}: {}", object.uri, error.to_string().lines().next().unwrap_or_default());
     Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, reason)
@@ -436,7 +459,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A source that gives so many bytes at a time.
+    /// A source that returns a fixed number of bytes per read.
     pub(crate) struct Steps(pub(crate) Vec<u8>, pub(crate) usize);
 
     impl Read for Steps {
@@ -448,7 +471,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// What a splitter makes of `bytes` read in steps: records with their positions, and what was rejected.
+    /// Splits `bytes`, read in steps; returns the records with their positions, and the rejections.
     pub(crate) fn collect(split: Split, bytes: &[u8], step: usize, record_bytes_max: usize) -> (Vec<String>, Vec<String>) {
         let (mut found, mut rejections) = (Vec::new(), Vec::new());
         let source = Box::new(Steps(bytes.to_vec(), step));
@@ -470,7 +493,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn notices_are_skipped_and_traces_are_not() {
+    fn readmes_and_licences_are_recognized_by_name() {
         for name in ["LICENSE.AgentRx.txt", "NOTICE", "readme.md", "DEPRECATION_NOTICE.txt"] {
             assert!(is_notice(name), "{name}");
         }
@@ -480,7 +503,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn bodies_are_told_by_their_names() {
+    fn message_bodies_are_recognized_by_name() {
         assert!(is_message_body("07f92534-fa48-4475-bf05-2dac65208f21_inputs.jsonl"));
         assert!(is_message_body("4039c6b8f97f7f8b0b66227c1ce9b8cb6f20351f0ec46df59bb9519ca4030905_tool.definitions.jsonl"));
         assert!(!is_message_body("night_run_inputs.jsonl") && !is_message_body("07f92534-fa48-4475-bf05-2dac65208f21.jsonl"));

@@ -1,4 +1,4 @@
-//! Parquet -> batches of rows, one row group after the other, never the whole file.
+//! Reads the rows of a Parquet file, one row group at a time.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -19,7 +19,9 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, Emit, End, Opening, Position, ReadCounts, ReadOptions, Rows, failed_at, over, rejected, too_wide};
+use super::{
+    Chunk, Completion, Emit, Position, ReadCounts, ReadOptions, ReadTask, Rows, read_failed, rejected, too_long, too_many_columns,
+};
 use crate::limits::{
     CHUNK_BYTES, DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, PARQUET_BATCH_ROWS, PARQUET_FOOTER_BYTES, SPOOLED_BYTES_MAX,
     TABLE_COLUMNS_MAX,
@@ -30,13 +32,13 @@ use crate::store::{Object, ObjectReader};
 /// The first bytes of a Parquet file.
 pub(super) const MAGIC: &[u8] = b"PAR1";
 
-/// The rows of a Parquet object, of which parts are read; a page that cannot be read ends the object with a rejection, the rows before it
-/// are kept.
-pub(super) fn rows(opening: Opening) -> OutcomeStream<Chunk> {
+/// The rows of an object whose byte ranges can be read. A page that cannot be read is a rejection and ends the object; the rows before it are
+/// kept.
+pub(super) fn rows(task: ReadTask) -> OutcomeStream<Chunk> {
     async_stream::stream! {
-        let Opening { object, options, counts, shutdown, is_whole, .. } = opening;
+        let ReadTask { object, options, counts, shutdown, is_complete, .. } = task;
         let reader = ObjectReader::new(Arc::clone(&object));
-        let mut rows_of = RowsOf::new(&object, reader.size(), options.record_bytes_max);
+        let mut chunker = RowChunker::new(&object, reader.size(), options.record_bytes_max);
         let opened = open(CountingReader { reader, counts }).await;
         let mut batches = match opened {
             Ok(batches) => batches,
@@ -51,76 +53,76 @@ pub(super) fn rows(opening: Opening) -> OutcomeStream<Chunk> {
             }
             match batch {
                 Ok(batch) => {
-                    for chunk in rows_of.batch(&batch) {
+                    for chunk in chunker.split(&batch) {
                         yield chunk;
                     }
-                    if rows_of.is_bomb() {
-                        yield Err(rows_of.bomb());
+                    if chunker.exceeds_ratio() {
+                        yield Err(chunker.ratio_exceeded());
                         return;
                     }
                 }
                 Err(error) => {
-                    yield Err(failed(&object, rows_of.next_row, &error));
+                    yield Err(corrupt(&object, chunker.next_row, &error));
                     return;
                 }
             }
         }
-        is_whole.store(true, Ordering::Release);
+        is_complete.store(true, Ordering::Release);
     }
     .boxed()
 }
 
-/// The rows of a Parquet file that cannot be read in parts: it comes through a pipe or from a web server, or it is packed. It is kept in
-/// a file that has no name while it is read.
-pub(super) fn spooled(
+/// The rows of a Parquet file whose byte ranges cannot be read, because it comes from a pipe or a web server or is compressed. It is copied
+/// to an unnamed temporary file.
+pub(super) fn rows_of_stream(
     source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: Emit<'_>,
-) -> End {
+) -> Completion {
     let file = match spool(source) {
         Ok(file) => file,
         Err(error) => {
             if !shutdown.is_cancelled() {
-                emit(Err(failed_at(object, 1, &error)));
+                emit(Err(read_failed(object, 1, &error)));
             }
-            return End::Cut;
+            return Completion::Incomplete;
         }
     };
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-    let mut rows_of = RowsOf::new(object, bytes, options.record_bytes_max);
+    let mut chunker = RowChunker::new(object, bytes, options.record_bytes_max);
     let batches = match open_file(file) {
         Ok(batches) => batches,
         Err(error) => {
             emit(Err(error.rejection(object)));
-            return End::Cut;
+            return Completion::Incomplete;
         }
     };
     for batch in batches {
         if shutdown.is_cancelled() {
-            return End::Cut;
+            return Completion::Incomplete;
         }
         match batch {
             Ok(batch) => {
-                if !rows_of.batch(&batch).into_iter().all(&mut *emit) {
-                    return End::Cut;
+                if !chunker.split(&batch).into_iter().all(&mut *emit) {
+                    return Completion::Incomplete;
                 }
-                if rows_of.is_bomb() {
-                    emit(Err(rows_of.bomb()));
-                    return End::Cut;
+                if chunker.exceeds_ratio() {
+                    emit(Err(chunker.ratio_exceeded()));
+                    return Completion::Incomplete;
                 }
             }
             Err(error) => {
-                emit(Err(failed(object, rows_of.next_row, &error)));
-                return End::Cut;
+                emit(Err(corrupt(object, chunker.next_row, &error)));
+                return Completion::Incomplete;
             }
         }
     }
-    End::Whole
+    Completion::Complete
 }
 
-/// Why a file is not read at all.
+/// Why a file cannot be opened.
 enum OpenError {
     Parquet(ParquetError),
     TooWide(usize),
@@ -135,51 +137,52 @@ impl From<ParquetError> for OpenError {
 impl OpenError {
     fn rejection(&self, object: &Object) -> Rejection {
         match self {
-            Self::Parquet(error) => failed(object, 0, error),
-            Self::TooWide(columns) => too_wide(object, *columns),
+            Self::Parquet(error) => corrupt(object, 0, error),
+            Self::TooWide(columns) => too_many_columns(object, *columns),
         }
     }
 }
 
 async fn open(mut reader: CountingReader) -> Result<ParquetRecordBatchStream<CountingReader>, OpenError> {
     let metadata = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await?;
-    let (metadata, rows) = (with_shared_texts(&metadata)?, batch_rows(metadata.metadata()));
+    let (metadata, rows) = (with_view_types(&metadata)?, batch_rows(metadata.metadata()));
     Ok(ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata).with_batch_size(rows).build()?)
 }
 
 fn open_file(file: File) -> Result<ParquetRecordBatchReader, OpenError> {
     let metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
-    let (metadata, rows) = (with_shared_texts(&metadata)?, batch_rows(metadata.metadata()));
+    let (metadata, rows) = (with_view_types(&metadata)?, batch_rows(metadata.metadata()));
     Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata).with_batch_size(rows).build()?)
 }
 
-/// Rows that are decoded at once: as many as have some chunks' bytes on average, and few where the data were packed so well that single rows may
-/// hold most of them.
+/// Rows per batch: as many as have the size of some chunks on average. Just one if the data is compressed so well that a single row may be
+/// most of it.
 fn batch_rows(metadata: &ParquetMetaData) -> usize {
     const CHUNKS: usize = 4;
-    const PACKED_RATIO_MAX: u64 = 50;
-    let of_group = |group: &RowGroupMetaData| {
+    const COMPRESSION_RATIO_MAX: u64 = 50;
+    let rows_of_group = |group: &RowGroupMetaData| {
         let sum = |bytes: fn(&ColumnChunkMetaData) -> i64| {
             group.columns().iter().map(|column| u64::try_from(bytes(column)).unwrap_or(0)).sum::<u64>()
         };
-        let (bytes, packed_bytes) = (sum(ColumnChunkMetaData::uncompressed_size), sum(ColumnChunkMetaData::compressed_size));
-        if bytes / packed_bytes.max(1) > PACKED_RATIO_MAX {
+        let (bytes, compressed_bytes) = (sum(ColumnChunkMetaData::uncompressed_size), sum(ColumnChunkMetaData::compressed_size));
+        if bytes / compressed_bytes.max(1) > COMPRESSION_RATIO_MAX {
             return 1;
         }
         let row_bytes = bytes / u64::try_from(group.num_rows()).unwrap_or(0).max(1);
         CHUNKS * CHUNK_BYTES / usize::try_from(row_bytes).unwrap_or(usize::MAX).max(1)
     };
-    metadata.row_groups().iter().map(of_group).min().unwrap_or(PARQUET_BATCH_ROWS).clamp(1, PARQUET_BATCH_ROWS)
+    metadata.row_groups().iter().map(rows_of_group).min().unwrap_or(PARQUET_BATCH_ROWS).clamp(1, PARQUET_BATCH_ROWS)
 }
 
-/// Reads texts as views, which share what a dictionary holds once: a page of a few kilobytes may name a value of a megabyte a million times.
-fn with_shared_texts(metadata: &ArrowReaderMetadata) -> Result<ArrowReaderMetadata, OpenError> {
+/// Reads text columns as views, which share the values of a dictionary. A page of a few kilobytes may refer to a value of a megabyte a million
+/// times.
+fn with_view_types(metadata: &ArrowReaderMetadata) -> Result<ArrowReaderMetadata, OpenError> {
     let leaves = metadata.metadata().file_metadata().schema_descr().num_columns();
     if leaves > TABLE_COLUMNS_MAX {
         return Err(OpenError::TooWide(leaves));
     }
     let schema = metadata.schema();
-    let fields: Vec<FieldRef> = schema.fields().iter().map(shared).collect();
+    let fields: Vec<FieldRef> = schema.fields().iter().map(as_view).collect();
     if fields.iter().eq(schema.fields().iter()) {
         return Ok(metadata.clone());
     }
@@ -188,22 +191,22 @@ fn with_shared_texts(metadata: &ArrowReaderMetadata) -> Result<ArrowReaderMetada
     Ok(ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)?)
 }
 
-fn shared(field: &FieldRef) -> FieldRef {
-    let inside = |fields: &Fields| fields.iter().map(shared).collect::<Fields>();
+fn as_view(field: &FieldRef) -> FieldRef {
+    let inside = |fields: &Fields| fields.iter().map(as_view).collect::<Fields>();
     let kind = match field.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
         DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
-        DataType::List(item) => DataType::List(shared(item)),
-        DataType::LargeList(item) => DataType::LargeList(shared(item)),
+        DataType::List(item) => DataType::List(as_view(item)),
+        DataType::LargeList(item) => DataType::LargeList(as_view(item)),
         DataType::Struct(fields) => DataType::Struct(inside(fields)),
-        DataType::Map(entries, sorted) => DataType::Map(shared(entries), *sorted),
+        DataType::Map(entries, sorted) => DataType::Map(as_view(entries), *sorted),
         _ => return Arc::clone(field),
     };
     Arc::new(field.as_ref().clone().with_data_type(kind))
 }
 
-/// Cuts batches into chunks of bounded size, in rows as they would be if no two shared a value.
-struct RowsOf {
+/// Splits batches into chunks of bounded size. Values that rows share count once per row.
+struct RowChunker {
     object: Arc<Object>,
     object_bytes: u64,
     record_bytes_max: usize,
@@ -211,13 +214,13 @@ struct RowsOf {
     bytes: u64,
 }
 
-impl RowsOf {
+impl RowChunker {
     fn new(object: &Arc<Object>, object_bytes: u64, record_bytes_max: usize) -> Self {
         Self { object: Arc::clone(object), object_bytes, record_bytes_max, next_row: 0, bytes: 0 }
     }
 
-    /// The rows of a batch; a row over the limit is a rejection.
-    fn batch(&mut self, batch: &RecordBatch) -> Vec<Outcome<Chunk>> {
+    /// Splits a batch. A row over the size limit becomes a rejection.
+    fn split(&mut self, batch: &RecordBatch) -> Vec<Outcome<Chunk>> {
         let sizes = row_bytes(batch);
         let mut chunks = Vec::new();
         let (mut start, mut bytes) = (0, 0);
@@ -230,7 +233,7 @@ impl RowsOf {
             }
             if is_oversize {
                 let position = Position::Row(self.next_row + row as u64);
-                chunks.push(Err(rejected(&self.object, position, RejectionKind::Oversize, &over(self.record_bytes_max))));
+                chunks.push(Err(rejected(&self.object, position, RejectionKind::Oversize, &too_long(self.record_bytes_max))));
                 start = row + 1;
             } else {
                 bytes += size;
@@ -248,22 +251,22 @@ impl RowsOf {
         Chunk::Rows(Rows { object: Arc::clone(&self.object), batch: batch.slice(rows.start, rows.len()), first_row })
     }
 
-    /// Whether the rows read so far hold many times as much as the whole object.
-    fn is_bomb(&self) -> bool {
+    /// Whether the rows read so far are many times larger than the whole object.
+    fn exceeds_ratio(&self) -> bool {
         self.bytes > DECOMPRESSED_BYTES_FREE && self.bytes / self.object_bytes.max(1) > DECOMPRESSION_RATIO_MAX
     }
 
-    fn bomb(&self) -> Rejection {
+    fn ratio_exceeded(&self) -> Rejection {
         let uri = &self.object.uri;
         let reason = format!(
-            "cannot read {uri} from row {} on: its rows hold more than {DECOMPRESSION_RATIO_MAX} times the size of the file; the rows before were read",
+            "cannot read {uri} from row {}: its rows are more than {DECOMPRESSION_RATIO_MAX} times the size of the file; the rows before were read",
             self.next_row
         );
         Rejection::at_place(format_args!("{uri}#row={}", self.next_row), uri, Stage::Read, RejectionKind::CorruptCompression, reason)
     }
 }
 
-/// Bytes of the texts and numbers of each row.
+/// The size of the values of each row in bytes.
 fn row_bytes(batch: &RecordBatch) -> Vec<usize> {
     let mut sizes = vec![0_usize; batch.num_rows()];
     for column in batch.columns() {
@@ -278,7 +281,7 @@ fn cell_bytes(column: &ArrayRef, row: usize) -> usize {
     if column.is_null(row) {
         return 0;
     }
-    // An item takes its place also where it is null.
+    // A null item needs memory, too.
     let all = |items: &ArrayRef| (0..items.len()).map(|item| 8 + cell_bytes(items, item)).fold(0, usize::saturating_add);
     match column.data_type() {
         DataType::Utf8View => column.as_string_view().value(row).len(),
@@ -294,30 +297,31 @@ fn cell_bytes(column: &ArrayRef, row: usize) -> usize {
         DataType::Map(_, _) => column.as_map().value(row).columns().iter().map(all).fold(0, usize::saturating_add),
         DataType::Struct(_) => column.as_struct().columns().iter().map(|values| cell_bytes(values, row)).fold(0, usize::saturating_add),
         DataType::Dictionary(_, _) => dictionary_cell(column, row).map_or(0, |(values, key)| cell_bytes(values, key)),
-        // A number with what is kept around it.
+        // A number.
         _ => 8,
     }
 }
 
-/// The value that a cell of a dictionary names.
+/// The values of a dictionary column and the index of a cell's value.
 fn dictionary_cell(column: &ArrayRef, row: usize) -> Option<(&ArrayRef, usize)> {
     let key = column.slice(row, 1).as_any_dictionary_opt()?.normalized_keys().first().copied()?;
     let values = column.as_any_dictionary_opt()?.values();
     (key < values.len()).then_some((values, key))
 }
 
+/// Copies a source to an unnamed temporary file.
 fn spool(source: Box<dyn Read + Send>) -> io::Result<File> {
     let mut file = tempfile::tempfile()?;
     let copied = io::copy(&mut source.take(SPOOLED_BYTES_MAX + 1), &mut file)?;
     if copied > SPOOLED_BYTES_MAX {
-        let what = format!("a Parquet file over {SPOOLED_BYTES_MAX} bytes cannot come this way; put it into a folder or a bucket");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+        let reason = format!("a Parquet file of more than {SPOOLED_BYTES_MAX} bytes must be in a folder or a bucket");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     file.rewind()?;
     Ok(file)
 }
 
-/// Counts what is read of the object.
+/// Counts the bytes that are read from the object.
 struct CountingReader {
     reader: ObjectReader,
     counts: Arc<ReadCounts>,
@@ -342,11 +346,11 @@ impl AsyncFileReader for CountingReader {
     }
 }
 
-fn failed(object: &Object, row: u64, error: &dyn std::fmt::Display) -> Rejection {
+fn corrupt(object: &Object, row: u64, error: &dyn std::fmt::Display) -> Rejection {
     let uri = &object.uri;
-    let said = error.to_string();
-    let said = said.lines().next().unwrap_or_default();
+    let cause = error.to_string();
+    let cause = cause.lines().next().unwrap_or_default();
     let reason =
-        format!("cannot read {uri} from row {row} on: the Parquet file is cut or corrupt ({said}); write it again or leave it out");
+        format!("cannot read {uri} from row {row}: truncated or corrupt Parquet file ({cause})\n  hint: write it again or exclude it");
     Rejection::at_place(format_args!("{uri}#row={row}"), uri, Stage::Read, RejectionKind::CorruptParquet, reason)
 }

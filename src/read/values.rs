@@ -1,9 +1,8 @@
-//! JSON that does not stand one value a line -> records: the values of a document one after the other, whatever stands between them (nothing,
-//! blanks, commas, byte order marks, the record separators of RFC 7464), and the items of a list each for itself, so that an export of a
-//! gigabyte in one list is never held.
+//! Splits JSON that is not one value per line: consecutive values with any separators between them (white space, commas, byte order marks, the
+//! record separators of RFC 7464), and the items of a list one by one, so that an export of a gigabyte in one list is never in memory.
 //!
-//! A value that ends where it must not costs itself; reading goes on at the next line that starts with `{` or `[`. What stands between
-//! values and is none is a rejection too.
+//! A value that ends too early is rejected, and reading continues at the next line that starts with `{` or `[`. Text between values that is
+//! not a value is rejected, too.
 
 use std::io::{ErrorKind, Read};
 use std::ops::Range;
@@ -11,31 +10,31 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Chunk, End, Position, ReadOptions, Records, failed_at, fill, over, rejected};
+use super::{Chunk, Completion, Position, ReadOptions, Records, TRUNCATED, read_failed, read_more, rejected, too_long};
 use crate::limits::CHUNK_BYTES;
 use crate::model::{Outcome, Rejection, RejectionKind};
 use crate::store::Object;
 
-/// Reads `source` to its end and calls `emit` with chunks and rejections, until `emit` says that nobody listens.
+/// See [`super::Split`].
 pub(super) fn split(
     mut source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) -> End {
+) -> Completion {
     let splitter = Splitter::new(object, options.record_bytes_max);
     run(splitter, &mut source, shutdown, emit)
 }
 
-/// The same for values that never go over lines: a line feed inside of one says that it was cut.
+/// The same for values that never span lines: a line feed inside a value means that it is truncated.
 pub(super) fn split_within_lines(
     mut source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) -> End {
+) -> Completion {
     let splitter = Splitter { within_lines: true, ..Splitter::new(object, options.record_bytes_max) };
     run(splitter, &mut source, shutdown, emit)
 }
@@ -45,12 +44,12 @@ fn run(
     source: &mut dyn Read,
     shutdown: &CancellationToken,
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
-) -> End {
+) -> Completion {
     while !shutdown.is_cancelled() {
-        let alive = match fill(&mut splitter.buffer, source) {
+        let is_received = match read_more(&mut splitter.buffer, source) {
             Ok(0) => {
                 splitter.finish();
-                return End::whole_if(splitter.flush(emit));
+                return Completion::complete_if(splitter.flush(emit));
             }
             Ok(_) => {
                 splitter.scan();
@@ -59,19 +58,19 @@ fn run(
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => {
                 if splitter.flush(emit) && !shutdown.is_cancelled() {
-                    emit(Err(failed_at(splitter.object, splitter.line, &error)));
+                    emit(Err(read_failed(splitter.object, splitter.line, &error)));
                 }
-                return End::Cut;
+                return Completion::Incomplete;
             }
         };
-        if !alive {
+        if !is_received {
             break;
         }
     }
-    End::Cut
+    Completion::Incomplete
 }
 
-/// Rejections that wait until they are handed on.
+/// Rejections that are collected before they are emitted.
 const REJECTIONS_HELD_MAX: usize = 1_000;
 
 /// Where the scanner is.
@@ -79,45 +78,45 @@ const REJECTIONS_HELD_MAX: usize = 1_000;
 enum State {
     /// Between values.
     Between,
-    /// Inside a value, so many brackets deep; 0 is a bare word or number.
+    /// Inside a value, at this depth of brackets; 0 is a bare word or number.
     Inside(u32),
-    /// Inside a text, so many brackets deep.
-    Text(u32),
-    /// Inside a text, behind a backslash.
+    /// Inside a string, at this depth of brackets.
+    String(u32),
+    /// Inside a string, after a backslash.
     Escaped(u32),
-    /// Between values, behind so many bytes of a byte order mark.
-    Mark(usize),
-    /// After a broken value, until a line starts with a bracket.
-    Lost,
-    /// After something that is no value, until a bracket or the end of the line.
-    Stray,
+    /// Between values, after this many bytes of a byte order mark.
+    ByteOrderMark(usize),
+    /// After a truncated value, until a line starts with a bracket.
+    Resynchronizing,
+    /// After text that is not a value, until a bracket or the end of the line.
+    SkippingText,
 }
 
-/// What may stand between values, except for byte order marks.
+/// Separators between values, except for byte order marks.
 fn is_separator(byte: u8) -> bool {
     byte.is_ascii_whitespace() || matches!(byte, b',' | super::RECORD_SEPARATOR | 0)
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "a scanner of bytes, whose facts are independent of each other")]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of a byte scanner are independent of each other")]
 struct Splitter<'a> {
     object: &'a Arc<Object>,
     record_bytes_max: usize,
-    /// What is not handed on yet.
+    /// Bytes that are not emitted yet.
     buffer: Vec<u8>,
-    /// Bytes of it that were looked at.
+    /// Bytes of it that were scanned.
     scanned: usize,
     state: State,
     line: u64,
     at_line_start: bool,
-    /// The line of the list that is open, and how many of its items began.
+    /// The line of the open list, and the number of its items so far.
     list: Option<(u64, usize)>,
-    /// A line on which a value began, and how many.
-    began: (u64, usize),
-    /// No value goes over a line feed.
+    /// The last line on which a value began, and the number of values on it so far.
+    values_on_line: (u64, usize),
+    /// Values do not span lines.
     within_lines: bool,
-    /// Start and position of the value that is open.
+    /// Start and position of the open value.
     open: Option<(usize, Position)>,
-    /// The value that is open is over the limit and thrown away.
+    /// The open value is over the size limit and is discarded.
     oversize: bool,
     records: Vec<(Position, Range<usize>)>,
     rejections: Vec<Rejection>,
@@ -135,7 +134,7 @@ impl<'a> Splitter<'a> {
             line: 1,
             at_line_start: true,
             list: None,
-            began: (0, 0),
+            values_on_line: (0, 0),
             within_lines: false,
             open: None,
             oversize: false,
@@ -146,12 +145,12 @@ impl<'a> Splitter<'a> {
     }
 
     fn scan(&mut self) {
-        // Taken out, so that the steps below may change everything else.
+        // Taken out, because `step` borrows the rest of the scanner.
         let buffer = std::mem::take(&mut self.buffer);
         let mut at = self.scanned;
         while let Some(byte) = buffer.get(at).copied() {
-            if let State::Text(depth) = self.state {
-                // Most bytes stand in texts.
+            if let State::String(depth) = self.state {
+                // Most bytes are in strings, so this is the fast path.
                 let rest = buffer.get(at..).unwrap_or_default();
                 let Some(skip) = memchr::memchr3(b'"', b'\\', b'\n', rest) else {
                     at = buffer.len();
@@ -162,7 +161,7 @@ impl<'a> Splitter<'a> {
                     Some(b'"') => self.state = State::Inside(depth),
                     Some(b'\\') => self.state = State::Escaped(depth),
                     _ => {
-                        self.broken("a line ends inside a text");
+                        self.truncated("the line ends inside a string");
                         continue;
                     }
                 }
@@ -173,88 +172,88 @@ impl<'a> Splitter<'a> {
                 self.step(byte, at);
             }
             at += 1;
-            self.throw_away_oversize(at);
+            self.discard_oversize(at);
         }
-        self.throw_away_oversize(at);
+        self.discard_oversize(at);
         self.scanned = at;
         self.buffer = buffer;
     }
 
-    /// One byte that stands in no text.
+    /// Processes a byte outside of strings.
     fn step(&mut self, byte: u8, at: usize) {
         if byte == b'\n' {
             self.line += 1;
         }
         match (self.state, byte) {
-            (State::Lost, b'{' | b'[') if self.at_line_start => {
+            (State::Resynchronizing, b'{' | b'[') if self.at_line_start => {
                 self.state = State::Between;
                 self.list = None;
-                self.step_again(byte, at);
+                self.reprocess(byte, at);
                 return;
             }
             (State::Escaped(depth), b'\n') => {
-                self.state = State::Text(depth);
-                self.broken("a line ends inside a text");
+                self.state = State::String(depth);
+                self.truncated("the line ends inside a string");
             }
-            (State::Stray, b'{' | b'[') => {
+            (State::SkippingText, b'{' | b'[') => {
                 self.state = State::Between;
-                self.step_again(byte, at);
+                self.reprocess(byte, at);
                 return;
             }
-            (State::Stray, b'\n') | (State::Mark(2), 0xbf) => self.state = State::Between,
+            (State::SkippingText, b'\n') | (State::ByteOrderMark(2), 0xbf) => self.state = State::Between,
             (State::Inside(depth), b'\n') if self.within_lines && depth > 0 => {
                 self.line -= 1;
-                self.broken("the line ends inside it");
+                self.truncated("the line ends inside the value");
                 self.line += 1;
             }
             (State::Between, b'[') if self.list.is_none() && !self.within_lines => self.list = Some((self.line, 0)),
             (State::Between, b']') if self.list.is_some() => self.list = None,
             (State::Between, byte) if is_separator(byte) => {}
-            (State::Between, 0xef) => self.state = State::Mark(1),
-            (State::Mark(1), 0xbb) => self.state = State::Mark(2),
-            (State::Mark(seen), _) => {
+            (State::Between, 0xef) => self.state = State::ByteOrderMark(1),
+            (State::ByteOrderMark(1), 0xbb) => self.state = State::ByteOrderMark(2),
+            (State::ByteOrderMark(seen), _) => {
                 self.begin(at.saturating_sub(seen));
                 self.state = State::Inside(0);
-                self.step_again(byte, at);
+                self.reprocess(byte, at);
                 return;
             }
             (State::Between, b']' | b'}' | b':') => {
                 self.begin(at);
-                self.stray("a bracket or a colon stands where a value should begin");
+                self.skip_text("unexpected bracket or colon between values");
             }
             (State::Between, byte) => {
                 self.begin(at);
                 self.state = match byte {
                     b'{' | b'[' => State::Inside(1),
-                    b'"' => State::Text(0),
+                    b'"' => State::String(0),
                     _ => State::Inside(0),
                 };
             }
-            (State::Escaped(depth), _) | (State::Inside(depth), b'"') => self.state = State::Text(depth),
-            // A word that a value follows.
+            (State::Escaped(depth), _) | (State::Inside(depth), b'"') => self.state = State::String(depth),
+            // A word directly before a value.
             (State::Inside(0), b'{' | b'[') => {
                 self.close(at);
-                self.step_again(byte, at);
+                self.reprocess(byte, at);
                 return;
             }
             (State::Inside(depth), b'{' | b'[') => self.state = State::Inside(depth.saturating_add(1)),
             (State::Inside(0), b',' | b']' | b'}' | b'\n') => {
                 self.close(at);
-                // The byte belongs to what is around the word.
+                // The byte is not part of the word.
                 if byte != b'\n' {
-                    self.step_again(byte, at);
+                    self.reprocess(byte, at);
                     return;
                 }
             }
             (State::Inside(1), b'}' | b']') => self.close(at + 1),
             (State::Inside(depth), b'}' | b']') => self.state = State::Inside(depth.saturating_sub(1)),
-            (State::Inside(_) | State::Text(_) | State::Lost | State::Stray, _) => {}
+            (State::Inside(_) | State::String(_) | State::Resynchronizing | State::SkippingText, _) => {}
         }
         self.at_line_start = byte == b'\n';
     }
 
-    /// The same byte in another state; its line was counted.
-    fn step_again(&mut self, byte: u8, at: usize) {
+    /// Processes the same byte in another state, without counting its line again.
+    fn reprocess(&mut self, byte: u8, at: usize) {
         self.line -= u64::from(byte == b'\n');
         self.step(byte, at);
     }
@@ -264,8 +263,8 @@ impl<'a> Splitter<'a> {
             *items += 1;
             Position::Item(*line, *items)
         } else {
-            let number = if self.began.0 == self.line { self.began.1 + 1 } else { 1 };
-            self.began = (self.line, number);
+            let number = if self.values_on_line.0 == self.line { self.values_on_line.1 + 1 } else { 1 };
+            self.values_on_line = (self.line, number);
             if number == 1 { Position::Line(self.line) } else { Position::Item(self.line, number) }
         };
         self.open = Some((at, position));
@@ -280,48 +279,51 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// A value breaks off. Where values go over lines, only the start of a line tells where the next one begins.
-    fn broken(&mut self, what: &str) {
-        let (state, next) =
-            if self.within_lines { (State::Between, "the next line") } else { (State::Lost, "the next line that starts with a bracket") };
-        self.reject(what, next);
+    /// Rejects a truncated value. If values may span lines, the next one can only be recognized at the start of a line.
+    fn truncated(&mut self, cause: &str) {
+        let (state, next) = if self.within_lines {
+            (State::Between, "the next line")
+        } else {
+            (State::Resynchronizing, "the next line that starts with a bracket")
+        };
+        self.reject(cause, next);
         self.state = state;
     }
 
-    /// Something stands between values.
-    fn stray(&mut self, what: &str) {
-        self.reject(what, "the next bracket or line");
-        self.state = State::Stray;
+    /// Rejects text between values.
+    fn skip_text(&mut self, cause: &str) {
+        self.reject(cause, "the next bracket or line");
+        self.state = State::SkippingText;
     }
 
-    fn reject(&mut self, what: &str, next: &str) {
+    fn reject(&mut self, cause: &str, next: &str) {
         let position = self.open.take().map_or(Position::Line(self.line), |(_, position)| position);
         if !std::mem::take(&mut self.oversize) {
-            let what = format!("{what} (line {}); reading goes on at {next}", self.line);
-            self.rejections.push(rejected(self.object, position, RejectionKind::MalformedJson, &what));
+            let cause = format!("invalid JSON: {cause} in line {}; reading continues at {next}", self.line);
+            self.rejections.push(rejected(self.object, position, RejectionKind::MalformedJson, &cause));
         }
     }
 
-    /// Rejects a value as soon as it is over the limit; the rest of it is not kept.
-    fn throw_away_oversize(&mut self, at: usize) {
+    /// Rejects a value as soon as it is over the size limit; its rest is discarded.
+    fn discard_oversize(&mut self, at: usize) {
         let Some((start, position)) = self.open else { return };
         if !self.oversize && at.saturating_sub(start) > self.record_bytes_max {
             self.oversize = true;
-            self.rejections.push(rejected(self.object, position, RejectionKind::Oversize, &over(self.record_bytes_max)));
+            self.rejections.push(rejected(self.object, position, RejectionKind::Oversize, &too_long(self.record_bytes_max)));
         }
     }
 
-    /// The end of the object: what is open was cut.
+    /// Handles the end of the object: an open value or list is truncated.
     fn finish(&mut self) {
         match (self.state, self.open.take(), self.list) {
             (State::Inside(0), Some((start, position)), _) => self.records.push((position, start..self.buffer.len())),
             (_, Some((_, position)), _) if !self.oversize => {
-                let what = "the object ends inside it; was the file cut?";
-                self.rejections.push(rejected(self.object, position, RejectionKind::Truncated, what));
+                self.rejections.push(rejected(self.object, position, RejectionKind::Truncated, TRUNCATED));
             }
             (State::Between, None, Some((line, items))) => {
-                let what = format!("the object ends after {items} items of the list; was the file cut?");
-                self.rejections.push(rejected(self.object, Position::Line(line), RejectionKind::Truncated, &what));
+                let items = if items == 1 { "1 item".to_owned() } else { format!("{items} items") };
+                let cause = format!("the object ends after {items} of the list\n  hint: copy the file again if it is truncated");
+                self.rejections.push(rejected(self.object, Position::Line(line), RejectionKind::Truncated, &cause));
             }
             _ => {}
         }
@@ -329,7 +331,7 @@ impl<'a> Splitter<'a> {
         self.oversize = false;
     }
 
-    /// Hands on what is complete and keeps the value that is open.
+    /// Emits complete values and keeps the open one.
     fn flush(&mut self, emit: &mut dyn FnMut(Outcome<Chunk>) -> bool) -> bool {
         let keep_from = match self.open {
             Some(_) if self.oversize => self.scanned,
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn items_of_a_list_and_values_over_lines_are_records() {
+    fn list_items_and_values_that_span_lines_are_records() {
         let text = "\u{feff}[{\"a\": \"]}\\\"\"},\n {\"b\": [1, {\"c\": 2}]}]\n{\n  \"d\": 1\n}\n[[1], 7, \"x\"]\n[]";
         for step in [1, 3, 1_000] {
             let (found, rejected) = split_all(text, step, 1_000);
@@ -386,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn values_one_behind_another_are_records_whatever_separates_them() {
+    fn consecutive_values_are_records_with_any_separator_between_them() {
         let (a, b, c) = ("{\"a\": \"}{\"}", "{\"b\": {}}", "{\"c\": 1}");
         let expected = [format!("L1 {a}"), format!("L1.s2 {b}"), format!("L1.s3 {c}")];
         for separator in ["", " ", ",", ", ", "\u{feff}", "\u{1e}", "\0\0", "\r"] {
@@ -402,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_is_rejected_and_values_around_it_live() {
+    fn text_between_values_is_rejected_and_values_are_kept() {
         let text = "{\"a\": 1}}{\"b\": 1}: nonsense {\"c\": 1}\nword{\"d\": 1}\u{feff}x\n";
         for step in [1, 1_000] {
             let (found, rejected) = split_all(text, step, 1_000);
@@ -412,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn where_values_stay_within_lines_a_cut_one_costs_its_line() {
+    fn within_lines_a_truncated_value_affects_only_its_line() {
         let text = "{\"a\": {\n{\"b\": 1}{\"c\": \"cut\n [{\"d\": 1}]\n{\"e\": \"\\\n{\"f\": 1}";
         for step in [1, 1_000] {
             let (found, rejected) = collect(split_within_lines, text.as_bytes(), step, 1_000);
@@ -422,20 +424,20 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_list_costs_itself_and_its_neighbours_live() {
+    fn a_truncated_list_is_rejected_and_later_values_are_kept() {
         let (found, rejected) = split_all("[{\"a\": \"cut\n[{\"b\": 1}]\n}\n{\"c\": 1}\n", 5, 1_000);
         assert_eq!(found, ["L2.s1 {\"b\": 1}", "L4 {\"c\": 1}"]);
         assert_eq!(rejected, ["a#L1.s1 malformed_json", "a#L3 malformed_json"]);
     }
 
     #[test]
-    fn a_cut_document_says_so() {
+    fn a_truncated_document_is_rejected() {
         assert_eq!(split_all("[{\"a\": 1}, {\"b\": ", 100, 1_000), (vec!["L1.s1 {\"a\": 1}".into()], vec!["a#L1.s2 truncated".into()]));
         assert_eq!(split_all("[{\"a\": 1},", 100, 1_000), (vec!["L1.s1 {\"a\": 1}".into()], vec!["a#L1 truncated".into()]));
     }
 
     #[test]
-    fn an_oversize_item_is_thrown_away_as_it_is_read() {
+    fn an_oversize_item_is_discarded_while_it_is_read() {
         let long = "y".repeat(CHUNK_BYTES * 3);
         let (found, rejected) = split_all(&format!("[{{\"a\": 1}}, {{\"b\": \"{long}\"}}, {{\"c\": 1}}]"), 60_000, 100);
         assert_eq!(found, ["L1.s1 {\"a\": 1}", "L1.s3 {\"c\": 1}"]);
@@ -444,7 +446,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_item_comes_out_once_however_it_is_cut(texts in prop::collection::vec("[a-z\"\\\\{}\\[\\],\n]{0,20}", 0..20), step in 1usize..50) {
+        fn every_item_is_emitted_once_independently_of_read_sizes(texts in prop::collection::vec("[a-z\"\\\\{}\\[\\],\n]{0,20}", 0..20), step in 1usize..50) {
             let items: Vec<String> = texts.iter().map(|text| serde_json::json!({"t": text}).to_string()).collect();
             let (found, rejected) = split_all(&format!("[{}]", items.join(",\n")), step, 1_000);
             let expected: Vec<String> = items.iter().enumerate().map(|(index, item)| format!("L1.s{} {item}", index + 1)).collect();

@@ -80,9 +80,7 @@ impl Folder {
     pub(super) fn list(&self, shown: &str, output: &Url) -> Result<Listing, StoreError> {
         let found = match std::fs::metadata(&self.root) {
             Ok(found) => found,
-            Err(error) if is_missing(&error) => {
-                return Err(self.missing(shown));
-            }
+            Err(error) if is_missing(&error) => return Err(self.missing(shown)),
             Err(error) => return Err(StoreError::unreadable(shown, error)),
         };
         if self.is_in_tables(output) {
@@ -97,9 +95,7 @@ impl Folder {
         tokio::task::spawn_blocking(move || walk.run(&|listed| sender.blocking_send(listed).is_ok()));
         Ok(stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed())
     }
-}
 
-impl Folder {
     /// The error for a path that does not exist, with a suggestion if a similar one does.
     fn missing(&self, shown: &str) -> StoreError {
         let reason = "no such file or folder".to_owned();

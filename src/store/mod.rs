@@ -27,7 +27,7 @@ use url::Url;
 
 use self::bucket::Bucket;
 use self::durable::DurableFileSystem;
-use self::error::first_line;
+use self::error::{Cause, first_line};
 pub use self::error::{EMPTY_INPUT_HINT, StoreError};
 use self::local::Folder;
 pub use self::object::{Object, ObjectReader};
@@ -230,6 +230,11 @@ pub fn table_url(text: &str) -> Result<Url, StoreError> {
     let absolute = std::path::absolute(&path).map_err(|error| StoreError::location(text, &error.to_string()))?;
     let absolute = absolute.canonicalize().unwrap_or(absolute);
     Url::from_directory_path(&absolute).map_err(|()| StoreError::location(text, "not an absolute path"))
+}
+
+/// Why reading a file or an object failed, on one line and without library internals.
+pub fn io_cause(error: &std::io::Error) -> String {
+    Cause::from(error).to_string()
 }
 
 /// Opens the object store of a table location, with credentials from the environment. Local writes are durable when they return.

@@ -1,4 +1,4 @@
-//! Stores that fail: a clear error, and tables as they were.
+//! Failing stores: the error is clear, and the tables are unchanged.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ fn traces(place: &Place, count: usize, message: &str) {
     place.put("a.jsonl", (0..count).map(|number| trace(&format!("t-{number}"), message)).collect::<String>());
 }
 
-/// Runs failsift in a mount namespace of its own, after `mount` has put something over the output.
+/// Runs failsift in a separate mount namespace after running `mount`, which replaces OUT.
 fn run_with_mount(place: &Place, mount: &str) -> Output {
     let (input, output) = (place.input(), place.output());
     std::fs::create_dir_all(&output).unwrap();
@@ -17,13 +17,13 @@ fn run_with_mount(place: &Place, mount: &str) -> Output {
     let script = script.replace("OUT", &output);
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--mount", "bash", "-c", &script]).env("FAILSIFT_REDACTION_KEY", KEY);
-    command.output().expect("unshare makes a namespace of its own")
+    command.output().expect("unshare creates a mount namespace")
 }
 
 #[test]
-fn a_full_disk_is_an_error_that_says_so() {
+fn a_full_disk_is_reported() {
     let place = Place::new();
-    // Rows of some kilobytes that do not compress: more than the disk holds.
+    // Incompressible rows of some kilobytes, more than fit on the disk.
     let word = |seed: usize, word: usize| (seed * 7_919 + word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let noise = |seed: usize| (0..150).map(|number| format!("{:x}", word(seed, number))).collect::<Vec<_>>().join(" ");
     place.put("a.jsonl", (0..3_000).map(|number| trace(&format!("t-{number}"), &noise(number))).collect::<String>());
@@ -33,7 +33,7 @@ fn a_full_disk_is_an_error_that_says_so() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_an_error_before_anything_is_done() {
+fn a_read_only_output_fails_before_anything_is_written() {
     let place = Place::new();
     traces(&place, 3, "boom");
     place.run(&[]);
@@ -55,14 +55,14 @@ fn data_file(place: &Place, table: &str) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_damaged_data_file_is_named_and_nothing_is_committed() {
+fn a_damaged_data_file_is_reported_and_nothing_is_committed() {
     let place = Place::new();
     traces(&place, 20, "boom");
     place.run(&[]);
     let file = data_file(&place, "patterns");
     let bytes = std::fs::read(&file).unwrap();
     let states = [
-        // Cut, garbage in the footer, garbage in the data, empty, gone.
+        // Truncated, corrupt footer, corrupt data, empty, deleted.
         Some(bytes[..bytes.len() / 2].to_vec()),
         Some([&bytes[..bytes.len() - 20], &[0xff; 12], &bytes[bytes.len() - 8..]].concat()),
         Some([&bytes[..4], &vec![0xff; bytes.len() - 4_000], &bytes[bytes.len() - 3_996..]].concat()),
@@ -82,19 +82,19 @@ fn a_damaged_data_file_is_named_and_nothing_is_committed() {
         std::fs::write(&file, &bytes).unwrap();
         assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 1, "nothing was committed");
     }
-    // What those runs had finished is taken up once the file is back.
+    // The finished work of those runs is recovered when the file is restored.
     place.run(&[]);
     let row = &place.rows("select count(*) n, count(distinct trace_id) u from patterns")[0];
     assert_eq!((&row["n"], &row["u"]), (&20.into(), &20.into()));
 }
 
 #[test]
-fn a_commit_that_cannot_be_ended_now_holds_up_nobody_else() {
+fn an_interrupted_commit_that_cannot_be_completed_does_not_block_other_runs() {
     let place = Place::new();
     traces(&place, 20, "boom");
     place.put("broken.jsonl", "broken\n".to_owned() + &trace("t-20", "boom"));
     place.run(&[]);
-    // A run decides by `patterns` what it commits; `errors` it meets in the middle of its commit.
+    // A commit reads `patterns` before it starts, and `errors` in the middle.
     let file = data_file(&place, "errors");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
@@ -102,13 +102,13 @@ fn a_commit_that_cannot_be_ended_now_holds_up_nobody_else() {
     let staging = place.path().join("out/_staging");
     let left = || std::fs::read_dir(&staging).unwrap().flat_map(|run| std::fs::read_dir(run.unwrap().path()).unwrap()).count();
     let before = left();
-    // Runs over the same input do not take from it what stands nowhere else.
+    // Runs over the same input do not recover staged work that a pending commit refers to.
     for more in [&[][..], &["--fresh"]] {
         let run = call(&[&["run", "--input", &place.input(), "--output", &place.output()], more].concat());
         assert!(run.status.code() == Some(1) && stderr(&run).contains("cannot be ended now"), "{}", stderr(&run));
-        assert!(left() > before, "they wait beside it");
+        assert!(left() > before, "their commits are pending, too");
     }
-    // Runs over other traces, few of which share a bucket with the damaged file.
+    // Runs over other traces, only a few of which are in the partition of the damaged file.
     let other = Place::new();
     let passed = (0..5).filter(|number| {
         other.put("b.jsonl", trace(&format!("other-{number}"), "boom"));
@@ -128,7 +128,7 @@ fn a_commit_that_cannot_be_ended_now_holds_up_nobody_else() {
 }
 
 #[test]
-fn a_damaged_log_is_an_error_of_its_table() {
+fn a_damaged_log_is_reported_with_its_table() {
     let place = Place::new();
     traces(&place, 3, "boom");
     place.run(&[]);
@@ -146,7 +146,7 @@ fn a_damaged_log_is_an_error_of_its_table() {
 }
 
 #[test]
-fn tables_that_are_removed_in_the_middle_end_the_run_clearly() {
+fn a_run_fails_clearly_if_its_tables_are_removed() {
     use std::process::Stdio;
     let place = Place::new();
     traces(&place, 20_000, "boom");
@@ -157,13 +157,13 @@ fn tables_that_are_removed_in_the_middle_end_the_run_clearly() {
         .unwrap();
     let log = place.path().join("out/patterns/_delta_log");
     while !place.path().join("out/runs/_delta_log/00000000000000000000.json").exists() {
-        assert!(run.try_wait().unwrap().is_none(), "the run makes its tables first");
+        assert!(run.try_wait().unwrap().is_none(), "the run creates its tables first");
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     std::fs::remove_dir_all(log).unwrap();
     let output = run.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("patterns") && stderr(&output).contains("hint"), "{}", stderr(&output));
-    // The next run makes the table anew.
+    // The next run creates the table again.
     assert_eq!(place.run(&[])["stored"], 20_000);
 }

@@ -1,4 +1,4 @@
-//! Input that is made to take memory or time: a few bytes that become many, a few values that are named many times.
+//! Input crafted to exhaust memory or time, such as a few bytes that expand to many, or one value that is referenced many times.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::support::{Place, failsift, output_and_peak, stderr};
 
-/// What a run at default limits may take, whatever it reads.
+/// The memory that a run with default limits may use.
 const PEAK_MB_MAX: u64 = 300;
 
-/// Runs over one object; gives the summary and asserts the peak.
+/// Runs over one object; asserts its peak memory and returns the summary.
 fn run(name: &str, object: &str, bytes: &[u8]) -> Value {
     let place = Place::new();
     place.put(object, bytes);
@@ -25,7 +25,7 @@ fn run(name: &str, object: &str, bytes: &[u8]) -> Value {
     summary
 }
 
-/// `item` between `start` and `end` until the text has `bytes`.
+/// `start`, then `item` repeated, then `end`: a text of about `bytes`.
 fn repeated(start: &str, item: &str, end: &str, bytes: usize) -> String {
     let count = (bytes - start.len() - end.len()) / (item.len() + 1);
     format!("{start}{}{item}{end}", format!("{item},").repeat(count.saturating_sub(1)))
@@ -33,7 +33,7 @@ fn repeated(start: &str, item: &str, end: &str, bytes: usize) -> String {
 
 const SPAN: &str = r#""traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","startTimeUnixNano":"1795424023443017575""#;
 
-/// Names, and what stands before, in and behind many parts of one record.
+/// Patterns of a record with many parts: name, start, repeated part, end.
 fn json_patterns() -> Vec<(&'static str, String, &'static str, &'static str)> {
     let owned = |text: &str| text.to_owned();
     let otlp = |start: &str| format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{SPAN},{start}"#);
@@ -48,7 +48,7 @@ fn json_patterns() -> Vec<(&'static str, String, &'static str, &'static str)> {
         ("strings on one line", "{\"role\":\"user\",\"content\":\"x\"}\n[".into(), "\"{}\"", "]"),
         ("empty messages", owned(chat), "{}", "]}"),
         ("numbers for messages", owned(chat), "0", "]}"),
-        ("messages that say nothing", owned(chat), r#"{"role":""}"#, "]}"),
+        ("messages without content", owned(chat), r#"{"role":""}"#, "]}"),
         ("empty parts", format!(r#"{chat}{{"role":"user","content":["#), "[]", "]}]}"),
         ("maps of one field", format!(r#"{chat}{{"role":"user","content":["#), r#"{"":0}"#, "]}]}"),
         ("empty spans", own(""), "{}", "]}"),
@@ -59,19 +59,19 @@ fn json_patterns() -> Vec<(&'static str, String, &'static str, &'static str)> {
         ("OTLP resources", owned(r#"{"resourceSpans":["#), "{}", "]}"),
         ("OTLP scopes", owned(r#"{"resourceSpans":[{"scopeSpans":["#), "{}", "]}]}"),
         ("OTLP spans", owned(r#"{"resourceSpans":[{"scopeSpans":[{"spans":["#), "{}", "]}]}]}"),
-        ("OTLP spans that are none", owned(r#"{"resourceSpans":[{"scopeSpans":[{"spans":["#), "7", "]}]}]}"),
+        ("OTLP spans that are not objects", owned(r#"{"resourceSpans":[{"scopeSpans":[{"spans":["#), "7", "]}]}]}"),
         ("OTLP logs", owned(r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":["#), "{}", "]}]}]}"),
         ("OTLP attributes", otlp(r#""attributes":["#), "{}", "]}]}]}]}"),
         ("OTLP events", otlp(r#""events":["#), r#"{"name":"exception"}"#, "]}]}]}]}"),
         ("OTLP links", otlp(r#""links":["#), "{}", "]}]}]}]}"),
         ("OTLP array", otlp(r#""attributes":[{"key":"x","value":{"arrayValue":{"values":["#), "{}", "]}}}]}]}]}]}"),
         (
-            "messages in a text",
+            "messages in a string",
             otlp(r#""attributes":[{"key":"gen_ai.input.messages","value":{"stringValue":"["#),
             r#"{\"role\":0}"#,
             r#"]"}}]}]}]}]}"#,
         ),
-        ("documents in a text", otlp(r#""attributes":[{"key":"retrieval.documents","value":{"stringValue":"["#), "0", r#"]"}}]}]}]}]}"#),
+        ("documents in a string", otlp(r#""attributes":[{"key":"retrieval.documents","value":{"stringValue":"["#), "0", r#"]"}}]}]}]}]}"#),
         ("Phoenix spans", owned(r#"{"next_cursor":null,"data":["#), "{}", "]}"),
         ("Phoenix events", phoenix(r#""events":["#), r#"{"name":"exception"}"#, "]}"),
         ("Datadog spans", owned(r#"{"_dd.stage":"raw","event_type":"span","spans":["#), "{}", "]}"),
@@ -79,7 +79,7 @@ fn json_patterns() -> Vec<(&'static str, String, &'static str, &'static str)> {
 }
 
 #[test]
-fn many_small_parts_of_a_record_take_little_memory() {
+fn a_record_with_many_small_parts_needs_little_memory() {
     for bytes in [64 * 1024, 8_000_000] {
         for (name, start, item, end) in json_patterns() {
             run(name, "a.jsonl", repeated(&start, item, end, bytes).as_bytes());
@@ -88,7 +88,7 @@ fn many_small_parts_of_a_record_take_little_memory() {
 }
 
 #[test]
-fn indexes_of_any_size_take_what_they_hold() {
+fn large_indexes_need_no_more_memory_than_their_values() {
     let attribute = |prefix: &str, index: usize, suffix: &str| {
         format!(r#"{{"key":"{prefix}.{}.{suffix}","value":{{"stringValue":"x"}}}}"#, index.wrapping_mul(1_000_003_000_007))
     };
@@ -108,7 +108,7 @@ fn indexes_of_any_size_take_what_they_hold() {
 }
 
 #[test]
-fn rejections_of_one_record_are_few_rows_that_give_the_count() {
+fn rejections_of_one_record_are_limited_and_the_rest_is_counted() {
     let place = Place::new();
     place.put("a.jsonl", format!("{}[{}{{}}]", crate::support::trace("t", "boom"), "{},".repeat(9_999)));
     let summary = place.run(&[]);
@@ -117,7 +117,7 @@ fn rejections_of_one_record_are_few_rows_that_give_the_count() {
     assert!(rows.len() == 1 && rows[0]["reason"].as_str().unwrap().contains("9900 more of its parts"), "{rows:?}");
 }
 
-/// A field of protobuf with a length before it.
+/// A length-delimited protobuf field.
 fn field(number: u8, value: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     let mut length = value.len();
@@ -131,7 +131,7 @@ fn field(number: u8, value: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn many_empty_messages_of_protobuf_take_little_memory() {
+fn many_empty_protobuf_messages_need_little_memory() {
     let empty = |number: u8| field(number, &[]).repeat(4_000_000);
     for (name, message) in [
         ("groups", empty(1)),
@@ -155,8 +155,8 @@ fn parquet(columns: Vec<(&str, ArrayRef)>, copies: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_value_that_many_rows_name_is_there_once() {
-    // As large as a million rows to whoever reads: reading ends long before.
+fn a_value_that_many_rows_share_is_in_memory_once() {
+    // 900 MB if each row had its own copy; reading stops before that.
     let rows = 1_000;
     let large = StringArray::from(vec!["x".repeat(900_000)]);
     let dictionary = DictionaryArray::<Int32Type>::new(Int32Array::from(vec![0; rows]), Arc::new(large));
@@ -180,7 +180,7 @@ fn a_value_that_many_rows_name_is_there_once() {
 }
 
 #[test]
-fn large_rows_that_were_packed_well_are_read_one_by_one() {
+fn large_rows_with_a_high_compression_ratio_are_read_one_by_one() {
     let texts = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; 48])) };
     let large: ArrayRef = Arc::new(StringArray::from_iter_values((0..48).map(|row| format!("{row}{}", "x".repeat(4_000_000)))));
     let columns = vec![
@@ -198,7 +198,7 @@ fn large_rows_that_were_packed_well_are_read_one_by_one() {
 }
 
 #[test]
-fn a_row_over_the_limit_is_one_rejection() {
+fn an_oversize_row_is_one_rejection() {
     let texts = |texts: [&str; 3]| -> ArrayRef { Arc::new(StringArray::from(texts.to_vec())) };
     let large = "x".repeat(200_000);
     let columns = vec![
@@ -217,13 +217,13 @@ fn a_row_over_the_limit_is_one_rejection() {
 }
 
 #[test]
-fn a_table_of_a_million_columns_is_refused() {
+fn a_table_with_a_million_columns_is_rejected() {
     let header = (0..1_000_000).map(|column| format!("a{column}")).collect::<Vec<_>>().join(",");
     let summary = run("columns", "a.csv", format!("{header}\n1,2\n").as_bytes());
     assert!(summary["failures"][0]["reason"].as_str().unwrap().contains("1000000 columns"), "{summary}");
 }
 
-/// Records that are made to be read again and again: what is open, what is nearly right, what refers to something far away.
+/// Records that would take quadratic time in a naive parser: unclosed brackets and strings, almost valid syntax, long reference chains.
 fn slow_patterns(bytes: usize) -> Vec<(&'static str, String)> {
     let span = |index: usize, parent: usize| {
         let ids =
@@ -253,20 +253,20 @@ fn slow_patterns(bytes: usize) -> Vec<(&'static str, String)> {
     let messages = "gen_ai.input.messages";
     vec![
         ("a chain of parents", spans(&|index| index.saturating_sub(1))),
-        ("a circle of parents", spans(&|index| (index + 1) % (bytes / 150))),
+        ("a cycle of parents", spans(&|index| (index + 1) % (bytes / 150))),
         ("children of one parent", spans(&|_| 0)),
-        ("open lists in a text", attribute(messages, "[".repeat(bytes))),
-        ("open texts in a text", attribute(messages, format!("[\"{}", "\\\"".repeat(bytes / 2)))),
-        ("a text that is cut", attribute(messages, format!("[{{\"role\":\"user\",\"content\":\"{}", "a".repeat(bytes)))),
-        ("words that JSON lacks", attribute(messages, format!("[{}]", "NaN,".repeat(bytes / 4)))),
+        ("unclosed lists in a string", attribute(messages, "[".repeat(bytes))),
+        ("unclosed strings in a string", attribute(messages, format!("[\"{}", "\\\"".repeat(bytes / 2)))),
+        ("a truncated string", attribute(messages, format!("[{{\"role\":\"user\",\"content\":\"{}", "a".repeat(bytes)))),
+        ("values that JSON lacks", attribute(messages, format!("[{}]", "NaN,".repeat(bytes / 4)))),
         ("refusals", attribute("output.value", "\"refusal\":\"\\u".repeat(bytes / 13))),
-        ("open documents", attribute("output.value", "{\"documents\":[".repeat(bytes / 14))),
-        ("open lists of Python", repr("[".repeat(bytes))),
-        ("open texts of Python", repr(format!("['{}", "a\\'".repeat(bytes / 3)))),
-        ("texts of Python side by side", repr(format!("['a'{}]", " 'b'".repeat(bytes / 4)))),
+        ("unclosed documents", attribute("output.value", "{\"documents\":[".repeat(bytes / 14))),
+        ("unclosed Python lists", repr("[".repeat(bytes))),
+        ("unclosed Python strings", repr(format!("['{}", "a\\'".repeat(bytes / 3)))),
+        ("adjacent Python strings", repr(format!("['a'{}]", " 'b'".repeat(bytes / 4)))),
         ("an error with many frames", error(format!("Traceback (most recent call last)\n{}", "  File \"x\"\n".repeat(bytes / 11)))),
-        ("an error with many texts", error(format!("E({}", "'a' ".repeat(bytes / 4)))),
-        ("open objects", "{\"a\":".repeat(bytes / 5)),
+        ("an error with many strings", error(format!("E({}", "'a' ".repeat(bytes / 4)))),
+        ("unclosed objects", "{\"a\":".repeat(bytes / 5)),
         ("closing brackets", format!("{first}{}", "}".repeat(bytes))),
         ("backslashes", format!("{{\"role\":\"user\",\"content\":\"{}", "\\".repeat(bytes))),
         ("separators", format!("{first}{}x", ", ".repeat(bytes / 2))),
@@ -275,7 +275,7 @@ fn slow_patterns(bytes: usize) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn reading_takes_time_in_proportion_to_the_input() {
+fn reading_takes_linear_time() {
     let seconds = |name: &str, text: &str| {
         let place = Place::new();
         place.put(if name.contains("CSV") { "a.csv" } else { "a.jsonl" }, text);
@@ -286,7 +286,7 @@ fn reading_takes_time_in_proportion_to_the_input() {
     };
     for ((name, small), (_, large)) in slow_patterns(1_000_000).iter().zip(&slow_patterns(8_000_000)) {
         let (of_small, of_large) = (seconds(name, small), seconds(name, large));
-        // In proportion it is 8 times as much, and 64 times where it grows with the square; starting takes a moment.
-        assert!(of_large < 1.0 || of_large < 24.0 * of_small, "{name}: {of_small:.2} s, and {of_large:.2} s for 8 times as much");
+        // Linear time is a factor of 8, quadratic time a factor of 64. Short times are dominated by the start of the process.
+        assert!(of_large < 1.0 || of_large < 24.0 * of_small, "{name}: {of_small:.2} s, and {of_large:.2} s for an input 8 times larger");
     }
 }

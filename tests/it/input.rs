@@ -1,4 +1,4 @@
-//! Bad input: each piece has a place to go, and nothing else is lost.
+//! Invalid and unusual input: everything invalid is reported, and everything else is read.
 
 use std::io::Write;
 
@@ -27,7 +27,7 @@ fn errors(place: &Place) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What was skipped, without the folder.
+/// Skipped objects, without the folder.
 fn skipped(place: &Place, summary: &Value) -> Vec<String> {
     let folder = format!("{}/", place.input());
     let objects = summary["skipped_objects"].as_array().unwrap();
@@ -39,12 +39,12 @@ fn ids(place: &Place) -> Vec<String> {
     place.rows("select trace_id from patterns order by trace_id").iter().map(|row| row["trace_id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A trace on one line without its end.
+/// A trace on one line, without the line end.
 fn one(id: &str) -> String {
     trace(id, "boom").trim_end().to_owned()
 }
 
-/// Runs over `input`, to whose standard input `bytes` are written; returns the summary.
+/// Runs over `input` with `bytes` on standard input; returns the summary.
 fn run_on_stdin(place: &Place, input: &str, bytes: &[u8]) -> Value {
     let mut command = failsift(&["run", "--input", input, "--output", &place.output(), "--format", "json", "--max-error-rate", "0.5"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -84,7 +84,7 @@ fn standard_input_and_pipes_are_read_to_their_end() {
 }
 
 #[test]
-fn a_run_that_waits_for_a_pipe_can_be_stopped() {
+fn a_run_that_waits_for_a_pipe_can_be_interrupted() {
     let place = Place::new();
     let mut command = failsift(&["run", "--input", "-", "--output", &place.output(), "--format", "json"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -98,16 +98,16 @@ fn a_run_that_waits_for_a_pipe_can_be_stopped() {
 }
 
 #[test]
-fn a_file_that_claims_to_be_empty_is_read_all_the_same() {
+fn a_file_with_a_reported_size_of_0_is_read() {
     let place = Place::new();
-    // Files of the system have a size of 0 until they are read.
+    // Files in /proc report a size of 0.
     let output = call(&["run", "--input", "/proc/self/status", "--output", &place.output(), "--format", "json"]);
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&summary["received"], &summary["failures"][0]["kind"]), (&1.into(), &"unrecognised_format".into()), "{summary}");
 }
 
 #[test]
-fn values_are_told_apart_however_they_are_framed() {
+fn values_are_separated_in_every_framing() {
     let utf16 = |text: &str, mark: &[u8], unit: fn(u16) -> [u8; 2]| {
         mark.iter().copied().chain(text.encode_utf16().flat_map(unit)).collect::<Vec<u8>>()
     };
@@ -115,26 +115,26 @@ fn values_are_told_apart_however_they_are_framed() {
     let (a, b) = (one("t-1"), one("t-2"));
     let long = one("t-1").replace("boom", &"long ".repeat(40_000));
     let framings: Vec<(&str, Vec<u8>)> = vec![
-        ("nothing between", format!("{a}{b}").into()),
-        ("long, and nothing between", format!("{long}{b}").into()),
+        ("no separator", format!("{a}{b}").into()),
+        ("long, no separator", format!("{long}{b}").into()),
         ("commas", format!("{a},{b},").into()),
-        ("commas at the ends of lines", format!("{a},\n{b},\n").into()),
+        ("commas at line ends", format!("{a},\n{b},\n").into()),
         ("blanks", format!(" {a} {b} ").into()),
-        ("marks", format!("\u{feff}{a}\u{feff}{b}").into()),
-        ("marks on each line", format!("\u{feff}{a}\n\u{feff}{b}\n").into()),
-        ("a sequence of JSON texts", format!("\u{1e}{a}\n\u{1e}{b}\n").into()),
-        ("a sequence without line feeds", format!("\u{1e}{a}\u{1e}{b}").into()),
-        ("returns", format!("{a}\r{b}\r").into()),
-        ("returns and line feeds", format!("{a}\r\n{b}\r\n").into()),
+        ("byte order marks", format!("\u{feff}{a}\u{feff}{b}").into()),
+        ("byte order marks on each line", format!("\u{feff}{a}\n\u{feff}{b}\n").into()),
+        ("JSON text sequence", format!("\u{1e}{a}\n\u{1e}{b}\n").into()),
+        ("JSON text sequence without line feeds", format!("\u{1e}{a}\u{1e}{b}").into()),
+        ("carriage returns", format!("{a}\r{b}\r").into()),
+        ("carriage returns and line feeds", format!("{a}\r\n{b}\r\n").into()),
         ("pretty", format!("{}\n{}\n", pretty("t-1"), pretty("t-2")).into()),
         ("pretty, with commas", format!("{},\n{}", pretty("t-1"), pretty("t-2")).into()),
-        ("pretty, with nothing between", format!("{}{}", pretty("t-1"), pretty("t-2")).into()),
+        ("pretty, no separator", format!("{}{}", pretty("t-1"), pretty("t-2")).into()),
         ("a list", format!("[{a},{b}]").into()),
         ("lists", format!("[{a}][{b}]").into()),
         ("zeros at the end", format!("{a}\n{b}\n{}", "\0".repeat(5_000)).into()),
         ("UTF-16, little-endian", utf16(&format!("{a}\r\n{b}"), &[0xff, 0xfe], u16::to_le_bytes)),
         ("UTF-16, big-endian", utf16(&format!("{a}\n{b}"), &[0xfe, 0xff], u16::to_be_bytes)),
-        ("UTF-16 without a mark", utf16(&format!("{a}{b}"), &[], u16::to_le_bytes)),
+        ("UTF-16 without a byte order mark", utf16(&format!("{a}{b}"), &[], u16::to_le_bytes)),
         ("members with line ends between them", [gzip(&trace("t-1", "x")), b"\n".to_vec(), gzip(&b), b"\r\n".to_vec()].concat()),
         ("members with zeros behind them", [gzip(&a), gzip(&b), vec![0; 3_000]].concat()),
         ("gzip in gzip", {
@@ -152,7 +152,7 @@ fn values_are_told_apart_however_they_are_framed() {
 }
 
 #[test]
-fn what_stands_behind_packed_data_is_said_and_the_data_is_kept() {
+fn bytes_after_compressed_data_are_rejected_and_the_data_is_kept() {
     let place = Place::new();
     place.put("a.jsonl.gz", [gzip(&one("t-1")), b"garbage".to_vec()].concat());
     let summary = place.run(&[]);
@@ -161,7 +161,7 @@ fn what_stands_behind_packed_data_is_said_and_the_data_is_kept() {
 }
 
 #[test]
-fn names_do_not_decide_and_what_cannot_be_read_is_called_by_its_name() {
+fn content_is_detected_independently_of_names_and_unsupported_formats_are_named() {
     let place = Place::new();
     place.put("traces.txt", trace("txt", "boom"));
     place.put("README.md", gzip(&trace("md", "boom")));
@@ -181,14 +181,16 @@ fn names_do_not_decide_and_what_cannot_be_read_is_called_by_its_name() {
     assert_eq!(ids(&place), ["dat", "md", "none", "txt"]);
     assert_eq!(skipped(&place, &summary), ["readme.txt"]);
     let reasons = place.rows("select reason from errors order by trace_ref");
-    for (row, said) in reasons.iter().zip(["a zip archive; unpack it", "an Avro file", "an SQLite database", "zlib", "a PDF document"]) {
-        assert!(row["reason"].as_str().unwrap().contains(said), "{row}");
+    for (row, expected) in
+        reasons.iter().zip(["a zip archive\n  hint: unpack it", "an Avro file", "an SQLite database", "zlib", "a PDF document"])
+    {
+        assert!(row["reason"].as_str().unwrap().contains(expected), "{row}");
     }
     assert_eq!(reasons.len(), 5);
 }
 
 #[test]
-fn what_cannot_be_listed_is_named_and_everything_else_is_read() {
+fn unreadable_names_are_rejected_and_everything_else_is_read() {
     use std::os::unix::ffi::OsStrExt;
     let place = Place::new();
     let input = std::path::PathBuf::from(place.input());
@@ -209,7 +211,7 @@ fn what_cannot_be_listed_is_named_and_everything_else_is_read() {
     assert_eq!(named, expected.map(|(kind, reference)| (kind.to_owned(), reference.to_owned())));
     assert_eq!(place.rows("select count(*) n from errors where retryable")[0]["n"], 0);
 
-    // Whatever is printed as a name can be given as one.
+    // Every URI in the output can be used as an input.
     let found = call(&["inspect", &place.input(), "--format", "json"]);
     let found: Value = serde_json::from_slice(&found.stdout).unwrap();
     let objects: Vec<&Value> = found["objects"].as_array().unwrap().iter().filter(|object| object["traces"] == 1).collect();
@@ -223,14 +225,14 @@ fn what_cannot_be_listed_is_named_and_everything_else_is_read() {
 }
 
 #[test]
-fn errors_of_an_object_stay_until_it_is_read_to_its_end() {
+fn errors_of_an_object_are_kept_until_it_is_read_to_its_end() {
     let place = Place::new();
     let lines: String = (0..300).map(|index| trace(&format!("t-{index}"), &format!("boom {index}"))).collect();
     let whole = gzip(&format!("broken\n{lines}"));
     place.put("a.jsonl.gz", &whole);
     place.run(&[]);
     assert_eq!(errors(&place), [("malformed_json".to_owned(), "a.jsonl.gz#L1".to_owned())]);
-    // Cut before its first line is whole.
+    // Truncated before the end of its first line.
     place.put("a.jsonl.gz", &whole[..12]);
     place.run(&[]);
     let kinds: Vec<String> = errors(&place).into_iter().map(|(kind, _)| kind).collect();
@@ -241,7 +243,7 @@ fn errors_of_an_object_stay_until_it_is_read_to_its_end() {
 }
 
 #[test]
-fn broken_lines_are_rejected_at_their_place_and_their_neighbours_live() {
+fn invalid_lines_are_rejected_with_their_location_and_other_lines_are_read() {
     let place = Place::new();
     place.put("bad.jsonl", "{\"resourceSpans\": [\nnot json at all\n{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"name\":\"no ids\"}]}]}]}\n{\"resourceSpans\":[]}\n");
     place.put("good.jsonl", trace("t-1", "boom"));
@@ -252,7 +254,11 @@ fn broken_lines_are_rejected_at_their_place_and_their_neighbours_live() {
     place.put("mixed.jsonl", mixed);
     let summary = place.run(&[]);
     assert_eq!((summary["stored"].as_u64(), summary["processing_errors"].as_u64()), (Some(4), Some(4)));
-    assert_eq!(place.rows("select count(*) n from patterns where trace_id = 't-4'")[0]["n"], 1, "a byte that is no UTF-8 costs no trace");
+    assert_eq!(
+        place.rows("select count(*) n from patterns where trace_id = 't-4'")[0]["n"],
+        1,
+        "a byte that is not valid UTF-8 does not reject the trace"
+    );
     let expected = [
         ("malformed_json", "bad.jsonl#L1"),
         ("malformed_json", "bad.jsonl#L2"),
@@ -263,7 +269,7 @@ fn broken_lines_are_rejected_at_their_place_and_their_neighbours_live() {
 }
 
 #[test]
-fn objects_that_are_not_what_they_say_are_rejected_and_the_rest_goes_on() {
+fn corrupt_objects_are_rejected_and_others_are_read() {
     let place = Place::new();
     let lines: String = (0..2_000).map(|index| trace(&format!("t-{index}"), "boom")).collect();
     let whole = gzip(&lines);
@@ -289,12 +295,12 @@ fn objects_that_are_not_what_they_say_are_rejected_and_the_rest_goes_on() {
     assert_eq!(kinds.len(), 5, "{kinds:?}");
     assert_eq!(skipped(&place, &summary), ["LICENSE.txt", "blank.jsonl", "empty.json", "empty.jsonl", "empty.jsonl.gz"]);
     let stored = summary["stored"].as_u64().unwrap();
-    assert!(stored > 1_000, "the lines before the cut are kept: {stored}");
+    assert!(stored > 1_000, "the lines before the truncation are kept: {stored}");
     assert_eq!(place.rows("select count(*) n from patterns where trace_id = 'gz-1'")[0]["n"], 1);
 }
 
 #[test]
-fn an_oversize_line_is_rejected_without_its_neighbours() {
+fn only_the_oversize_line_is_rejected() {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "boom") + &trace("big", &"x".repeat(100_000)) + &trace("t-2", "boom"));
     let summary = place.run(&["--max-record-bytes", "20000"]);
@@ -303,7 +309,7 @@ fn an_oversize_line_is_rejected_without_its_neighbours() {
 }
 
 #[test]
-fn an_incomplete_trace_gets_a_pattern_with_less_confidence_and_says_what_is_missing() {
+fn the_pattern_of_an_incomplete_trace_has_lower_confidence_and_names_what_is_missing() {
     let place = Place::new();
     let whole = trace("whole", "HTTP 429 Too Many Requests");
     let orphan = serde_json::json!({"trace_id": "orphan", "started_at": "2026-11-23T09:00:00Z", "spans": [
@@ -324,7 +330,7 @@ fn an_incomplete_trace_gets_a_pattern_with_less_confidence_and_says_what_is_miss
 fn spans_of_one_trace_in_many_lines_files_and_encodings_are_one_trace() {
     let place = Place::new();
     let text = sample("otlp/openinference.jsonl.gz");
-    // One file a line, the lines in reverse, one of them delivered twice and one in zstd.
+    // One file per line in reverse order, one line delivered twice and one compressed with zstd.
     for (index, line) in text.lines().rev().enumerate() {
         match index {
             0 => place.put("0.jsonl.zst", zstd::encode_all(line.as_bytes(), 3).unwrap()),
@@ -351,7 +357,7 @@ fn a_phoenix_dataframe_is_read() {
 }
 
 #[test]
-fn texts_of_any_length_make_a_pattern_of_bounded_length() {
+fn the_size_of_a_pattern_is_bounded_for_texts_of_any_length() {
     let place = Place::new();
     let long = "long ".repeat(200_000);
     let trace = serde_json::json!({"trace_id": "long", "service": "s", "started_at": "2026-11-23T09:00:00Z", "spans": [{
@@ -366,9 +372,9 @@ fn texts_of_any_length_make_a_pattern_of_bounded_length() {
 }
 
 #[test]
-fn nothing_panics_on_nonsense() {
+fn invalid_input_does_not_panic() {
     let place = Place::new();
-    for (index, nonsense) in [
+    for (index, invalid) in [
         "[",
         "{}",
         "[]",
@@ -382,7 +388,7 @@ fn nothing_panics_on_nonsense() {
     .iter()
     .enumerate()
     {
-        place.put(&format!("{index}.jsonl"), nonsense);
+        place.put(&format!("{index}.jsonl"), invalid);
     }
     place.put("deep.jsonl", "[".repeat(1_000_000));
     place.put("deep-otlp.jsonl", format!("{{\"resourceSpans\":{}", "[".repeat(1_000_000)));

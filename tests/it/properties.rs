@@ -1,4 +1,4 @@
-//! What must always hold, on generated input.
+//! Properties that hold for any input, tested with generated input.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{Place, sample, trace};
 
-/// A line of every kind that people have, good and bad.
+/// A line of any kind: valid, truncated, of another format, or arbitrary text.
 fn line() -> impl Strategy<Value = String> {
     let otlp = sample("otlp/genai.jsonl.gz");
     let first: String = otlp.lines().next().unwrap_or_default().to_owned();
@@ -22,7 +22,7 @@ fn line() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Every capture, cut, with bytes changed and with a part of it doubled: whatever comes in, no defect is met and nothing is lost.
+/// Every capture is truncated, has bytes changed, or a part duplicated. No input causes an internal error, and no record is lost.
 #[test]
 fn mangled_captures_of_every_format_end_in_rejections() {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -80,7 +80,7 @@ fn captures(folder: &Path, found: &mut Vec<PathBuf>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
-    /// Conservation is checked by `Place::run`; the tables agree with the summary; a second run changes nothing.
+    /// The tables agree with the summary, and a second run changes nothing. `Place::run` checks that all records have an outcome.
     #[test]
     fn every_record_has_one_outcome(files in prop::collection::vec(prop::collection::vec(line(), 0..12), 1..4)) {
         let place = Place::new();
@@ -100,30 +100,30 @@ proptest! {
     }
 }
 
-/// One run: for each trace id what stands in the input.
+/// What the input contains for a trace id.
 #[derive(Debug, Clone)]
 enum Delivered {
-    /// A trace whose message has this number.
-    Good(u8),
+    /// A trace with this number in its error message.
+    Valid(u8),
     /// A trace without spans.
-    Bad,
+    Invalid,
 }
 
-/// What happens to the tables.
+/// An operation on the tables.
 #[derive(Debug, Clone)]
 enum Step {
     Run(std::collections::BTreeMap<u8, Delivered>),
-    /// Killed after so many milliseconds.
-    Killed(std::collections::BTreeMap<u8, Delivered>, u64),
+    /// A run that is killed after this many milliseconds.
+    KilledRun(std::collections::BTreeMap<u8, Delivered>, u64),
     Maintain,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let delivered = prop_oneof![3 => (0..3u8).prop_map(Delivered::Good), 1 => Just(Delivered::Bad)];
+    let delivered = prop_oneof![3 => (0..3u8).prop_map(Delivered::Valid), 1 => Just(Delivered::Invalid)];
     let input = prop::collection::btree_map(0..30u8, delivered, 0..12);
     prop_oneof![
         4 => input.clone().prop_map(Step::Run),
-        2 => (input, 20..400u64).prop_map(|(input, millis)| Step::Killed(input, millis)),
+        2 => (input, 20..400u64).prop_map(|(input, millis)| Step::KilledRun(input, millis)),
         1 => Just(Step::Maintain),
     ]
 }
@@ -131,8 +131,8 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
 
-    /// Any sequence of runs equals a map from trace id to last good pattern, and one from failing ids to their error. A killed run happened
-    /// wholly or not at all.
+    /// After any sequence of runs, `patterns` has the last valid pattern of each trace id, and `errors` the ids whose last trace was invalid. A
+    /// killed run has either all of its effects or none.
     #[test]
     fn tables_are_maps(steps in prop::collection::vec(step(), 1..8)) {
         use std::collections::{BTreeMap, BTreeSet};
@@ -142,11 +142,11 @@ proptest! {
         let apply = |(mut patterns, mut errors): (BTreeMap<u8, u8>, BTreeSet<u8>), input: &BTreeMap<u8, Delivered>| {
             for (id, delivered) in input {
                 match delivered {
-                    Delivered::Good(message) => {
+                    Delivered::Valid(message) => {
                         patterns.insert(*id, *message);
                         errors.remove(id);
                     }
-                    Delivered::Bad => {
+                    Delivered::Invalid => {
                         errors.insert(*id);
                     }
                 }
@@ -155,8 +155,8 @@ proptest! {
         };
         let put = |input: &BTreeMap<u8, Delivered>| {
             let line = |(id, delivered): (&u8, &Delivered)| match delivered {
-                Delivered::Good(message) => trace(&format!("{id}"), &format!("boom number {message}")),
-                Delivered::Bad => format!("{{\"trace_id\": \"{id}\", \"spans\": []}}\n"),
+                Delivered::Valid(message) => trace(&format!("{id}"), &format!("boom number {message}")),
+                Delivered::Invalid => format!("{{\"trace_id\": \"{id}\", \"spans\": []}}\n"),
             };
             place.put("a.jsonl", input.iter().map(line).collect::<String>());
         };
@@ -169,7 +169,7 @@ proptest! {
                     place.run(&["--allow-empty"]);
                     allowed.push(apply(expected.clone(), input));
                 }
-                Step::Killed(input, millis) => {
+                Step::KilledRun(input, millis) => {
                     put(input);
                     let mut run = crate::support::failsift(&["run", "--input", &place.input(), "--output", &place.output()])
                         .stdout(std::process::Stdio::null())
@@ -178,7 +178,7 @@ proptest! {
                     std::thread::sleep(std::time::Duration::from_millis(*millis));
                     run.kill().unwrap();
                     run.wait().unwrap();
-                    // Ends a commit that had begun, so that there are two cases and not one for each table.
+                    // Completes an interrupted commit, so that there are two cases and not one for each table.
                     crate::support::call(&["maintain", "--tables", &place.output()]);
                     allowed.extend([expected.clone(), apply(expected.clone(), input)]);
                 }
@@ -194,7 +194,7 @@ proptest! {
             let found = (patterns, errors.iter().map(|row| number(row, "trace_ref")).collect::<BTreeSet<u8>>());
             prop_assert_eq!(errors.len(), found.1.len());
             prop_assert_eq!(place.rows("select count(*) n from patterns")[0]["n"].as_u64(), Some(found.0.len() as u64));
-            prop_assert!(allowed.contains(&found), "{:?}: {:?} is none of {:?}", step, found, allowed);
+            prop_assert!(allowed.contains(&found), "{:?}: {:?} is not one of {:?}", step, found, allowed);
             expected = found;
         }
     }

@@ -1,4 +1,4 @@
-//! `failsift run` as its user types it: exit codes, summaries, messages.
+//! `failsift run` on the command line: exit codes, summaries, messages.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
@@ -24,11 +24,11 @@ fn the_summary_for_people_reads_well() {
 }
 
 #[test]
-fn mistakes_of_the_user_exit_with_2_and_say_what_to_do() {
+fn usage_errors_exit_with_2_and_a_hint() {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "boom"));
     let (input, out) = (place.input(), place.output());
-    for (arguments, said) in [
+    for (arguments, expected) in [
         (vec!["run", "--output", &out], "no input is given"),
         (vec!["run", "--input", &input], "no output is given"),
         (vec!["run", "--input", &input, "--output", &out, "--input-format", "nonsense"], "auto, otlp"),
@@ -41,13 +41,13 @@ fn mistakes_of_the_user_exit_with_2_and_say_what_to_do() {
     ] {
         let output = call(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
         assert_eq!(stdout(&output), "");
     }
 }
 
 #[test]
-fn a_place_that_does_not_exist_or_cannot_be_written_fails_and_is_named() {
+fn a_missing_input_and_an_unwritable_output_are_reported() {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "boom"));
     let output = call(&["run", "--input", "/no/such/folder", "--output", &place.output()]);
@@ -70,7 +70,6 @@ fn too_many_errors_exit_with_3() {
     assert_eq!((&reasons[0]["exit_reason"], &reasons[1]["exit_reason"]), (&"error_rate".into(), &serde_json::Value::Null));
 }
 
-/// Whatever ends with nothing stored says so by its exit code, and why.
 #[test]
 fn a_run_that_stores_nothing_exits_with_3() {
     let broken = "not json\n".repeat(24);
@@ -92,9 +91,8 @@ fn a_run_that_stores_nothing_exits_with_3() {
     }
 }
 
-/// An input that holds nothing that could be a trace is a failure unless it may be empty, however it is empty.
 #[test]
-fn an_input_without_trace_files_fails_unless_it_may_be_empty() {
+fn an_input_without_traces_fails_unless_empty_input_is_allowed() {
     for files in [vec![], vec![("README.md", "# traces\n"), ("_SUCCESS", "")], vec![("a.jsonl", "")], vec![("b.jsonl", "\n \n")]] {
         let place = Place::new();
         for (name, text) in &files {
@@ -103,8 +101,11 @@ fn an_input_without_trace_files_fails_unless_it_may_be_empty() {
         let (input, out) = (place.input(), place.output());
         let output = call(&["run", "--input", &input, "--output", &out]);
         assert_eq!(output.status.code(), Some(1), "{files:?}: {}", stderr(&output));
-        let said = stderr(&output);
-        assert!(said.contains(&input) && said.contains("no trace files") && said.contains("--allow-empty"), "{files:?}: {said}");
+        let message = stderr(&output);
+        assert!(
+            message.contains(&input) && message.contains("no trace files") && message.contains("--allow-empty"),
+            "{files:?}: {message}"
+        );
         let summary = place.run(&["--allow-empty"]);
         assert_eq!((&summary["received"], &summary["status"]), (&0.into(), &"complete".into()), "{files:?}: {summary}");
         for table in ["patterns", "errors"] {
@@ -115,7 +116,7 @@ fn an_input_without_trace_files_fails_unless_it_may_be_empty() {
 }
 
 #[test]
-fn what_it_creates_belongs_to_its_owner_alone() {
+fn created_files_are_accessible_only_to_their_owner() {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "boom"));
     place.run(&[]);
@@ -137,9 +138,9 @@ fn what_it_creates_belongs_to_its_owner_alone() {
 }
 
 #[test]
-fn a_signal_keeps_the_tables_whole_and_says_so() {
+fn a_signal_interrupts_the_run_and_the_tables_are_consistent() {
     let place = Place::new();
-    // Enough lines that the signal comes in the middle.
+    // Enough lines for the signal to arrive in the middle.
     let many: String = (0..200_000).map(|index| trace(&format!("t-{index}"), "HTTP 429 Too Many Requests")).collect();
     place.put("a.jsonl", many);
     let (input, out) = (place.input(), place.output());
@@ -148,7 +149,7 @@ fn a_signal_keeps_the_tables_whole_and_says_so() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("start failsift");
-    // The tables are opened once the run has begun; then it has some seconds to go.
+    // The tables are opened at the start of the run, which then takes some seconds.
     let begun = place.path().join("out/runs/_delta_log");
     let end = Instant::now() + Duration::from_mins(1);
     while !begun.exists() && Instant::now() < end {
@@ -160,7 +161,7 @@ fn a_signal_keeps_the_tables_whole_and_says_so() {
     let output = child.wait_with_output().unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a summary");
     if summary["status"] == "complete" {
-        // A machine that is done within the time has nothing to interrupt.
+        // On a fast machine the run may complete before the signal.
         return;
     }
     assert_eq!(output.status.code(), Some(143), "{}", stderr(&output));
@@ -169,7 +170,7 @@ fn a_signal_keeps_the_tables_whole_and_says_so() {
     assert_eq!((counted[0]["n"].clone(), counted[0]["u"].clone()), (summary["stored"].clone(), summary["stored"].clone()));
     let errors = place.rows("select count(*) n from errors where kind = 'interrupted' and retryable");
     assert_eq!(errors[0]["n"], summary["processing_errors"]);
-    // The next run takes up what was left.
+    // The next run analyzes the rest.
     let summary = place.run(&[]);
     assert_eq!(summary["stored"], 200_000);
     assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 0);
@@ -187,7 +188,7 @@ fn a_trace_that_takes_too_long_is_timed_out() {
     assert_eq!(place.rows("select kind from errors")[0]["kind"], "timed_out");
 }
 
-/// Starts a run over an input that takes seconds, and sends a signal in the middle.
+/// Starts a run over a large input and sends signals while it runs; returns its output and the time from the signal to its end.
 fn interrupted(place: &Place, more: &[&str], signals: usize) -> (std::process::Output, Duration) {
     let many: String = (0..60_000).map(|index| trace(&format!("t-{index}"), "HTTP 429 Too Many Requests")).collect();
     place.put("a.jsonl", many);
@@ -204,7 +205,7 @@ fn interrupted(place: &Place, more: &[&str], signals: usize) -> (std::process::O
     let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
     let sent = Instant::now();
     for _ in 0..signals {
-        // It may have ended after the first one.
+        // The process may have ended after the first signal.
         let _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT);
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -212,19 +213,19 @@ fn interrupted(place: &Place, more: &[&str], signals: usize) -> (std::process::O
 }
 
 #[test]
-fn a_run_with_a_selection_that_is_stopped_leaves_one_error_that_the_next_run_takes_back() {
+fn an_interrupted_run_with_a_selection_leaves_one_error_that_the_next_run_removes() {
     let place = Place::new();
     let (output, took) = interrupted(&place, &["--service", "shop"], 1);
     let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a summary");
     if summary["status"] == "complete" {
-        // A machine that is done within the time has nothing to interrupt.
+        // On a fast machine the run may complete before the signal.
         return;
     }
     assert!(output.status.code() == Some(130) && took < Duration::from_secs(45), "{took:?} {}", stderr(&output));
     let not_gathered = place.rows("select trace_ref, retryable from errors where reason like '%not gathered into traces%'");
     assert_eq!(not_gathered.len(), 1, "{summary}");
     let named = place.rows("select count(*) n from errors")[0]["n"].as_u64().unwrap();
-    assert!(named < 1_000, "traces that the selection may leave out are not named: {named}");
+    assert!(named < 1_000, "traces that the selection may exclude are not rejected one by one: {named}");
     let counted = ["stored", "processing_errors", "filtered"].iter().map(|key| summary[key].as_u64().unwrap()).sum::<u64>();
     assert_eq!(summary["received"], counted);
     assert_eq!(place.run(&["--service", "shop"])["stored"], 60_000);
@@ -232,7 +233,7 @@ fn a_run_with_a_selection_that_is_stopped_leaves_one_error_that_the_next_run_tak
 }
 
 #[test]
-fn a_second_signal_ends_the_run_at_once_and_is_no_defect() {
+fn a_second_signal_ends_the_run_immediately_and_cleanly() {
     let place = Place::new();
     let (output, took) = interrupted(&place, &[], 2);
     assert!(!stderr(&output).contains("defect"), "{}", stderr(&output));
