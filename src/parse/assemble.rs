@@ -37,7 +37,7 @@ use super::annotations::Annotations;
 use super::bodies::Bodies;
 use super::build::build;
 use super::inspect::Inspection;
-use super::{Format, Piece, RecordCounts};
+use super::{Format, RecordCounts, SpanFragment};
 use crate::limits::{
     BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX,
     SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
@@ -146,7 +146,7 @@ impl ParseCounts {
         (spans > 0).then(|| Rejection::at_place(&uri, &uri, Stage::Parse, RejectionKind::Interrupted, reason))
     }
 
-    fn note_source(&self, pieces: &[Piece]) {
+    fn note_source(&self, pieces: &[SpanFragment]) {
         if let Some(last) = pieces.last() {
             self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&last.source.uri);
         }
@@ -188,16 +188,16 @@ pub fn traces(
     }
     drop(gathered_in);
     let (gathered_counts, counted) = (Arc::clone(&counts), Arc::clone(&counts));
-    let encoded = super::parsed(chunks, options.format, Arc::clone(&counts), move |parsed| {
+    let encoded = super::tasks::parse_chunks(chunks, options.format, Arc::clone(&counts), move |parsed| {
         if let Some(inspection) = &counted.inspection {
             inspection.add(&parsed);
         }
-        let first = counted.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
+        let first = counted.spans.fetch_add(parsed.fragments.len() as u64, Ordering::Relaxed);
         counted.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
-        counted.note_source(&parsed.pieces);
+        counted.note_source(&parsed.fragments);
         counted.note(parsed.skipped, parsed.expected);
         counted.annotations.add(parsed.annotations);
-        (encode(&parsed.pieces, first), parsed.rejections)
+        (encode(&parsed.fragments, first), parsed.rejections)
     });
     let rows = Rows { partitions, given_up: options.given_up().clone() };
     tasks.spawn(split(encoded, rows, rejections_in, fatal.clone(), options.shutdown.clone(), Arc::clone(&counts)));
@@ -361,7 +361,7 @@ impl Batches {
 }
 
 /// Pieces as rows, numbered from `first`, batches for each sort. All pieces of a trace go to the same sort.
-fn encode(pieces: &[Piece], first: u64) -> Result<Vec<Vec<RecordBatch>>, String> {
+fn encode(pieces: &[SpanFragment], first: u64) -> Result<Vec<Vec<RecordBatch>>, String> {
     let mut partitions: Vec<Batches> = Vec::new();
     partitions.resize_with(GATHER_PARTITIONS, Batches::default);
     let mut buffer = Vec::with_capacity(64 * 1024);
@@ -551,8 +551,8 @@ impl GatheredTrace {
                 }
                 joined.as_slice()
             };
-            match postcard::from_bytes::<(String, Piece)>(bytes) {
-                Ok((trace_id, piece)) => pieces.push(Piece { trace_id, ..piece }),
+            match postcard::from_bytes::<(String, SpanFragment)>(bytes) {
+                Ok((trace_id, piece)) => pieces.push(SpanFragment { trace_id, ..piece }),
                 Err(error) => {
                     let (id, uri) = self.identity();
                     let reason = format!("a gathered span cannot be decoded ({error}); this is a defect of failsift");
@@ -570,8 +570,8 @@ pub(super) mod tests {
     use super::*;
     use crate::model::Span;
 
-    pub(in crate::parse) fn piece(trace: usize, span: usize, text: &str) -> Piece {
-        Piece {
+    pub(in crate::parse) fn piece(trace: usize, span: usize, text: &str) -> SpanFragment {
+        SpanFragment {
             trace_id: format!("trace-{trace}"),
             service: Some("s".into()),
             source: TraceSource { uri: "u".into() },
@@ -581,7 +581,7 @@ pub(super) mod tests {
                 output_text: Some(text.into()),
                 ..Span::default()
             },
-            ..Piece::default()
+            ..SpanFragment::default()
         }
     }
 
@@ -591,7 +591,7 @@ pub(super) mod tests {
         entries.map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 }).sum()
     }
 
-    async fn gather(batches: Vec<Vec<Piece>>, memory_bytes: usize) -> (Vec<Outcome<Trace>>, usize) {
+    async fn gather(batches: Vec<Vec<SpanFragment>>, memory_bytes: usize) -> (Vec<Outcome<Trace>>, usize) {
         let folder = tempfile::tempdir().unwrap();
         let options = AssembleOptions {
             format: None,
@@ -692,7 +692,7 @@ pub(super) mod tests {
         assert_eq!((rejection.trace_ref.as_str(), rejection.source_uri.as_str()), ("trace-0", "u"));
         assert_eq!((rejection.kind, rejection.retryable, rejection.is_place), (RejectionKind::Interrupted, true, false));
         // The head of the first piece is longer than a row.
-        let endless = Piece { service: Some(long), ..piece(1, 1, "") };
+        let endless = SpanFragment { service: Some(long), ..piece(1, 1, "") };
         let mut open = None;
         encode(&[endless], 0).unwrap().iter().flatten().for_each(|batch| assert_eq!(cut(batch, &mut open).len(), 0));
         assert_eq!(open.unwrap().1.interrupted().trace_ref, "trace-1");

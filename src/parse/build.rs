@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::Piece;
+use super::SpanFragment;
 use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
 use crate::model::{Outcome, Rejection, RejectionKind, Span, Stage, Status, Trace, bounded};
 
 /// One trace of its pieces, the same whatever order they came in.
-pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
-    let mut additions: Vec<Piece> = pieces.extract_if(.., |piece| piece.addition).collect();
+pub(super) fn build(mut pieces: Vec<SpanFragment>) -> Outcome<Trace> {
+    let mut additions: Vec<SpanFragment> = pieces.extract_if(.., |piece| piece.addition).collect();
     if pieces.is_empty() {
         let (id, uri) = additions.first().map_or(("", ""), |piece| (piece.trace_id.as_str(), piece.source.uri.as_str()));
         return Err(Rejection::of_trace(
@@ -22,11 +22,11 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     let delivered = pieces.len();
     // Of a span that was delivered twice the fuller one comes last and wins.
     pieces.sort_by_cached_key(|piece| (piece.span.ended_at_ns.is_some(), text_bytes(&piece.span), piece.source.uri.clone()));
-    let mut unique: HashMap<String, Piece> = HashMap::with_capacity(delivered);
+    let mut unique: HashMap<String, SpanFragment> = HashMap::with_capacity(delivered);
     for piece in pieces {
         unique.insert(piece.span.span_id.clone(), piece);
     }
-    let mut pieces: Vec<Piece> = unique.into_values().collect();
+    let mut pieces: Vec<SpanFragment> = unique.into_values().collect();
     pieces.sort_by(|a, b| (a.span.started_at_ns, &a.span.span_id).cmp(&(b.span.started_at_ns, &b.span.span_id)));
 
     let mut notes = Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
         notes.push(format!("{orphaned} log records belong to spans that did not come"));
     }
     join_tool_calls(&mut pieces);
-    if pieces.iter().any(|piece| piece.place_is_id) {
+    if pieces.iter().any(|piece| piece.has_synthetic_id) {
         notes
             .push("the run has no id or time of its own: its place stands for the one and the time of its object for the other".to_owned());
     }
@@ -71,8 +71,8 @@ fn with_bounded_ids(mut span: Span) -> Span {
 }
 
 /// What the spans could not be read of.
-fn unread_notes(pieces: &[Piece]) -> Vec<String> {
-    let sum = |count: fn(&Piece) -> u32| pieces.iter().map(|piece| u64::from(count(piece))).sum::<u64>();
+fn unread_notes(pieces: &[SpanFragment]) -> Vec<String> {
+    let sum = |count: fn(&SpanFragment) -> u32| pieces.iter().map(|piece| u64::from(count(piece))).sum::<u64>();
     let (unread, cut) = (sum(|piece| piece.unread_fields), sum(|piece| piece.cut_fields));
     let unread = (unread > 0).then(|| format!("{unread} fields of spans could not be read"));
     let cut = (cut > 0).then(|| format!("{cut} fields of spans hold JSON that was cut off and is read as far as it goes"));
@@ -80,7 +80,7 @@ fn unread_notes(pieces: &[Piece]) -> Vec<String> {
 }
 
 /// Gives the messages of log records to their spans, where the spans carry none themselves. Returns how many name a span that is not there.
-fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) -> usize {
+fn add_to_spans(pieces: &mut [SpanFragment], additions: Vec<SpanFragment>) -> usize {
     let mut orphaned = 0;
     let carries_own: Vec<(bool, bool)> = pieces.iter().map(|piece| (!piece.span.input.is_empty(), !piece.span.output.is_empty())).collect();
     let by_id: HashMap<String, usize> = pieces.iter().enumerate().map(|(index, piece)| (piece.span.span_id.clone(), index)).collect();
@@ -112,7 +112,7 @@ fn add_to_spans(pieces: &mut [Piece], additions: Vec<Piece>) -> usize {
 }
 
 /// Tells the answers of tools which call they answer, where only the message that asked for it says so.
-fn join_tool_calls(pieces: &mut [Piece]) {
+fn join_tool_calls(pieces: &mut [SpanFragment]) {
     let lacks =
         |span: &Span| span.tool.as_ref().is_some_and(|tool| tool.call_id.is_some() && (tool.name.is_empty() || tool.arguments.is_empty()));
     if !pieces.iter().any(|piece| lacks(&piece.span)) {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_was_not_read_is_noted() {
-        let odd = Piece { unread_fields: 2, cut_fields: 1, ..piece(0, 1, "a") };
+        let odd = SpanFragment { unread_fields: 2, cut_fields: 1, ..piece(0, 1, "a") };
         let mut orphan = piece(0, 9, "");
         orphan.addition = true;
         let trace = build(vec![odd, piece(0, 2, "b"), orphan]).unwrap();
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn ids_and_names_of_any_length_are_bounded_and_still_join() {
-        let long = |mut piece: Piece, id: &str, parent: Option<&str>| {
+        let long = |mut piece: SpanFragment, id: &str, parent: Option<&str>| {
             piece.trace_id = "t".repeat(1_000_000);
             (piece.service, piece.environment) = (Some("s\u{1b}[2J".repeat(100_000)), Some("e".repeat(10_000)));
             (piece.span.span_id, piece.span.parent_span_id) = (id.repeat(100_000), parent.map(|parent| parent.repeat(100_000)));

@@ -58,7 +58,7 @@ impl Inspection {
                 facts.format = facts.format.or(*format);
                 facts.records += parsed.records.read;
                 facts.annotations += parsed.annotations.len() as u64;
-                for piece in &parsed.pieces {
+                for piece in &parsed.fragments {
                     if piece.addition {
                         facts.additions += 1;
                         continue;
