@@ -79,7 +79,7 @@ fn parse_run(record: &mut Record<'_>, location: &RecordLocation<'_>, out: &mut P
         return out.reject(
             location,
             RejectionKind::MalformedRecord,
-            format!("cannot read {location}: no list of messages in {}", MESSAGE_FIELDS.join(", ")),
+            format!("cannot read {location}: no list of messages\n  hint: a run has it in one of the fields {}", MESSAGE_FIELDS.join(", ")),
         );
     };
     if items.is_empty() {

@@ -119,7 +119,7 @@ pub(super) fn describe(error: &serde_json::Error) -> String {
         return format!("unexpected end of JSON at column {}", error.column());
     }
     if is_over_budget(error) {
-        return "too many small values, which would need many times its size in memory".to_owned();
+        return "decoding its many small values would take many times its size in memory".to_owned();
     }
     if error.is_data() {
         return "not a JSON object".to_owned();
@@ -245,7 +245,7 @@ mod tests {
         assert!(parse::<Thing<'_>>(&many).is_ok());
         let budget = Budget::for_record(many.len());
         let error = parse::<Thing<'_>>(&many).err().unwrap();
-        assert!(is_over_budget(&error) && describe(&error).contains("too many small values"));
+        assert!(is_over_budget(&error) && describe(&error).contains("many small values"));
         let few = format!("{{\"parts\":[{}{{}}]}}", "{},".repeat(2_000));
         drop(budget);
         let _budget = Budget::for_record(few.len());

@@ -80,7 +80,8 @@ pub trait Format: Send + Sync {
     /// Parses one record, a JSON object or a table row, whose fields were decoded generically.
     fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         drop(record);
-        let reason = format!("cannot read {location}: format {} has no table rows", self.name());
+        let reason =
+            format!("cannot read {location}: format {} has no table rows\n  hint: --input-format auto detects the format", self.name());
         out.reject(location, RejectionKind::UnrecognisedFormat, reason)
     }
 
@@ -108,7 +109,10 @@ pub trait Format: Send + Sync {
     /// Parses one binary message.
     fn parse_message(&self, message: &[u8], location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         let _ = message;
-        let reason = format!("cannot read {location}: format {} has no binary messages", self.name());
+        let reason = format!(
+            "cannot read {location}: format {} has no binary messages\n  hint: --input-format auto detects the format",
+            self.name()
+        );
         out.reject(location, RejectionKind::UnrecognisedFormat, reason)
     }
 }

@@ -152,12 +152,15 @@ impl<'a> Record<'a> {
                 return Err(out.reject(
                     location,
                     RejectionKind::MissingId,
-                    format!("cannot read {location}: {missing} is missing or empty"),
+                    format!("cannot read {location}: {missing} is missing or empty\n  hint: include it in the export"),
                 ));
             }
         };
         let Some(started_at_ns) = self.take(keys.start_time).as_time() else {
-            let reason = format!("cannot read {location}: {} is missing or not a time", keys.start_time);
+            let reason = format!(
+                "cannot read {location}: {} is missing or not a time\n  hint: a time is RFC 3339 text or a number since 1970",
+                keys.start_time
+            );
             return Err(out.reject(location, RejectionKind::MissingTime, reason));
         };
         Ok(SpanIdentity { trace_id, span_id, started_at_ns })

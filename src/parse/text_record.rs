@@ -24,7 +24,7 @@ pub(super) fn parse(format: &dyn Format, record: &[u8], location: &RecordLocatio
             let text = String::from_utf8_lossy(record);
             parse_text(format, &text, location, out, 0).unwrap_or_else(|_| {
                 let reason = format!(
-                    "cannot read {location}: invalid UTF-8 at byte {}, and not valid JSON without it\n  hint: write the file as UTF-8",
+                    "cannot read {location}: invalid UTF-8 at byte {}, and the rest is not valid JSON\n  hint: write the file as UTF-8",
                     error.valid_up_to() + 1
                 );
                 out.reject(location, RejectionKind::InvalidUtf8, reason)

@@ -7,6 +7,7 @@
 //! conventions that claim the first segment of its key (`llm` in `llm.model_name`) until one of them takes it. The span keeps an attribute
 //! that no convention takes as it is.
 
+mod claims;
 mod gen_ai;
 mod indexed;
 mod langfuse;
@@ -18,6 +19,7 @@ mod span_builder;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use self::claims::{Claim, ClaimTable};
 pub(super) use self::gen_ai::EventContent;
 pub(super) use self::langfuse::observation_kind;
 pub(super) use self::openinference::span_kind as openinference_kind;
@@ -121,25 +123,10 @@ impl SpanMapper {
     }
 }
 
-/// A convention and its index in [`CONVENTIONS`].
-type Claim = (&'static dyn Convention, usize);
-
 /// The conventions that read attributes of a namespace, in the order of [`CONVENTIONS`].
 fn claims_of(namespace: &str) -> &'static [Claim] {
-    static CLAIMS: LazyLock<Vec<(&'static str, Vec<Claim>)>> = LazyLock::new(claims_by_namespace);
-    let found = CLAIMS.binary_search_by(|(claimed, _)| (*claimed).cmp(namespace)).ok();
-    found.and_then(|index| CLAIMS.get(index)).map_or(&[], |(_, claims)| claims)
-}
-
-/// Sorted by namespace: an attribute costs one binary search over short names, however many conventions there are.
-fn claims_by_namespace() -> Vec<(&'static str, Vec<Claim>)> {
-    let mut claims = std::collections::BTreeMap::<&'static str, Vec<Claim>>::new();
-    for (index, convention) in CONVENTIONS.into_iter().enumerate() {
-        for namespace in convention.namespaces() {
-            claims.entry(namespace).or_default().push((convention, index));
-        }
-    }
-    claims.into_iter().collect()
+    static CLAIMS: LazyLock<ClaimTable> = LazyLock::new(|| ClaimTable::new(&CONVENTIONS));
+    CLAIMS.of(namespace)
 }
 
 #[cfg(test)]

@@ -93,7 +93,10 @@ impl<'p> RequestProgress<'p> {
     fn check_keys(&mut self, group: &str, other_key: Option<&str>, is_empty: bool, out: &mut Parsed) {
         if let Some(key) = other_key.filter(|_| is_empty) {
             let location = self.next_location();
-            let reason = format!("cannot read {location}: {group} has no spans or log records, but the unknown key {:?}", display_key(key));
+            let reason = format!(
+                "cannot read {location}: {group} has no spans or log records, but the unknown key {:?}\n  hint: check the spelling of the key",
+                display_key(key)
+            );
             self.add(out.reject(&location, RejectionKind::MalformedRecord, reason));
         }
     }
@@ -107,7 +110,7 @@ impl<'p> RequestProgress<'p> {
             (None, None) => out.skip(Skip::Empty, &location),
             (None, Some(key)) => {
                 let reason = format!(
-                    "cannot read {location}: no spans in resourceSpans[].scopeSpans[].spans[], but the unknown key {:?}",
+                    "cannot read {location}: no spans in resourceSpans[].scopeSpans[].spans[], but the unknown key {:?}\n  hint: check the spelling of the key",
                     display_key(key)
                 );
                 out.reject(&location, RejectionKind::MalformedRecord, reason)
@@ -158,11 +161,13 @@ impl RawSpan<'_> {
     /// Adds the span, or rejects it if it has no id or time.
     pub(super) fn add_fragment(self, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         let Some(trace_id) = self.trace_id else {
-            let reason = format!("cannot read {location}: the span has no valid traceId (32 hex digits, or 16 bytes in base64)");
+            let reason =
+                format!("cannot read {location}: the span has no valid traceId\n  hint: a traceId is 32 hex digits, or 16 bytes in base64");
             return out.reject(location, RejectionKind::MissingId, reason);
         };
         let Some(span_id) = self.span_id else {
-            let reason = format!("cannot read {location}: the span has no valid spanId (16 hex digits, or 8 bytes in base64)");
+            let reason =
+                format!("cannot read {location}: the span has no valid spanId\n  hint: a spanId is 16 hex digits, or 8 bytes in base64");
             return out.reject(location, RejectionKind::MissingId, reason);
         };
         if self.started_at_ns <= 0 {
@@ -222,7 +227,9 @@ impl RawLog<'_> {
             LogTraceId::Valid(id) => id,
             LogTraceId::Absent => return out.skip(Skip::LogWithoutTrace, location),
             LogTraceId::Invalid => {
-                let reason = format!("cannot read {location}: the log record has no valid traceId (32 hex digits, or 16 bytes in base64)");
+                let reason = format!(
+                    "cannot read {location}: the log record has no valid traceId\n  hint: a traceId is 32 hex digits, or 16 bytes in base64"
+                );
                 return out.reject(location, RejectionKind::MissingId, reason);
             }
         };
