@@ -27,7 +27,7 @@ pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
         notes.push(plural(orphaned, "log record belongs to a span", "log records belong to spans") + " that did not arrive");
     }
     complete_tool_calls(&mut spans);
-    if spans.iter().any(|fragment| fragment.place_is_id) {
+    if spans.iter().any(|fragment| fragment.has_synthetic_id) {
         notes.push("the run has no id and no time; its location and the modification time of its object are used instead".to_owned());
     }
     Ok(assemble(spans, &all_additions, notes))

@@ -1,4 +1,4 @@
-//! Parquet and CSV columns -> values.
+//! Cells of Parquet and CSV columns -> values.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::value::Value;
 
-/// One cell as a value; NaN and null are nothing, times are nanoseconds.
-pub(super) fn cell(column: &ArrayRef, row: usize) -> Value<'_> {
+/// The value of one cell. NaN is null, a time is in nanoseconds.
+pub(super) fn cell_value(column: &ArrayRef, row: usize) -> Value<'_> {
     if column.is_null(row) {
         return Value::Null;
     }
@@ -43,22 +43,22 @@ pub(super) fn cell(column: &ArrayRef, row: usize) -> Value<'_> {
             let entries = fields
                 .iter()
                 .zip(values.columns())
-                .map(|(field, values)| (Cow::Owned(field.name().clone()), cell(values, row).into_owned()));
+                .map(|(field, values)| (Cow::Owned(field.name().clone()), cell_value(values, row).into_owned()));
             Value::Map(entries.filter(|(_, value)| *value != Value::Null).collect())
         }
-        // ClickHouse writes Langfuse's details as maps.
+        // Langfuse's details: ClickHouse exports them as maps.
         DataType::Map(_, _) => {
             let entries = column.as_map().value(row);
             let pair = |index: usize| {
-                let key = cell(entries.column(0), index).into_text().unwrap_or_default();
-                (Cow::Owned(key), cell(entries.column(1), index).into_owned())
+                let key = cell_value(entries.column(0), index).into_text().unwrap_or_default();
+                (Cow::Owned(key), cell_value(entries.column(1), index).into_owned())
             };
             Value::Map((0..entries.len()).map(pair).collect())
         }
         DataType::Dictionary(_, _) => {
             let key = column.slice(row, 1).as_any_dictionary_opt().and_then(|one| one.normalized_keys().first().copied());
             match (column.as_any_dictionary_opt(), key) {
-                (Some(column), Some(key)) if key < column.values().len() => cell(column.values(), key),
+                (Some(column), Some(key)) if key < column.values().len() => cell_value(column.values(), key),
                 _ => Value::Null,
             }
         }
@@ -66,7 +66,7 @@ pub(super) fn cell(column: &ArrayRef, row: usize) -> Value<'_> {
     }
 }
 
-/// Bytes that some writers leave without saying that they are text. What is none, such as a binary id, is shown in hexadecimal.
+/// Text in a column that the writer did not mark as text. Other bytes, such as a binary id, are formatted in hexadecimal.
 fn bytes<'a>(column: &ArrayRef, row: usize, value: &'a [u8]) -> Value<'a> {
     let is_control = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t' | 0x1b);
     match std::str::from_utf8(value) {
@@ -81,7 +81,7 @@ fn formatted<'a>(column: &ArrayRef, row: usize) -> Value<'a> {
 }
 
 fn list<'a>(items: &ArrayRef) -> Value<'a> {
-    Value::List((0..items.len()).map(|index| cell(items, index).into_owned()).collect())
+    Value::List((0..items.len()).map(|index| cell_value(items, index).into_owned()).collect())
 }
 
 fn timestamp<'a>(column: &ArrayRef, unit: TimeUnit, row: usize) -> Value<'a> {
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_text_however_a_column_is_typed() {
+    fn text_is_decoded_from_every_column_type() {
         let values = [Some("ünï"), None, Some("{\"a\": 1}\n")];
         let bytes: Vec<Option<&[u8]>> = values.iter().map(|value| value.map(str::as_bytes)).collect();
         let dictionary = |values: DataType| DataType::Dictionary(Box::new(DataType::Int16), Box::new(values));
@@ -126,18 +126,18 @@ mod tests {
             strings,
         ];
         for column in columns {
-            let found: Vec<Value<'_>> = (0..3).map(|row| cell(&column, row)).collect();
+            let found: Vec<Value<'_>> = (0..3).map(|row| cell_value(&column, row)).collect();
             assert_eq!(found, [text("ünï"), Value::Null, text("{\"a\": 1}\n")], "{}", column.data_type());
-            // A part of a column counts its rows from its own start.
-            assert_eq!(cell(&column.slice(2, 1), 0), text("{\"a\": 1}\n"), "{}", column.data_type());
+            // A slice of a column counts its rows from its own start.
+            assert_eq!(cell_value(&column.slice(2, 1), 0), text("{\"a\": 1}\n"), "{}", column.data_type());
         }
     }
 
     #[test]
-    fn fixed_bytes_are_text_or_an_id() {
+    fn fixed_size_bytes_are_text_or_hexadecimal() {
         let ids: [&[u8]; 2] = [b"4bf92f3577b34da6", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff]];
         let column: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter(ids.into_iter()).unwrap());
-        assert_eq!(cell(&column, 0), text("4bf92f3577b34da6"));
-        assert_eq!(cell(&column, 1), text("000102030405060708090a0b0c0d0eff"));
+        assert_eq!(cell_value(&column, 0), text("4bf92f3577b34da6"));
+        assert_eq!(cell_value(&column, 1), text("000102030405060708090a0b0c0d0eff"));
     }
 }

@@ -56,7 +56,7 @@ impl ParseCounts {
         if let Some(inspection) = &self.inspection {
             inspection.add(parsed);
         }
-        self.spans.fetch_add(parsed.pieces.len() as u64, Ordering::Relaxed);
+        self.spans.fetch_add(parsed.fragments.len() as u64, Ordering::Relaxed);
         self.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
         for (list, objects) in [(&self.skipped, &parsed.skipped), (&self.expected, &parsed.expected)] {
             let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,6 +69,6 @@ impl ParseCounts {
 impl Parsed {
     /// What the gather stage needs: span fragments, annotations of objects of their own, and rejections.
     pub fn into_parts(self) -> (Vec<SpanFragment>, Vec<(AnnotationTarget, Annotation)>, Vec<Rejection>) {
-        (self.pieces, self.annotations, self.rejections)
+        (self.fragments, self.annotations, self.rejections)
     }
 }

@@ -1,26 +1,37 @@
-//! Datadog LLM Observability spans: as the SDK sends them, and as the export API returns them.
+//! Spans of Datadog LLM Observability, as the SDK sends them and as the export API returns them.
 //!
-//! Intake: <https://docs.datadoghq.com/llm_observability/instrumentation/api/>; export: <https://docs.datadoghq.com/api/latest/llm-observability/>.
-//! A record is one span event of `ddtrace`, a whole request of it (`{"path", "headers", "body"}` or the body alone), a resource of the
-//! export API (`{"id", "type": "span", "attributes"}`), or a page of them (`{"data": […], "links"}`).
+//! Specification: intake <https://docs.datadoghq.com/llm_observability/instrumentation/api/>, export
+//! <https://docs.datadoghq.com/api/latest/llm-observability/>; read against ddtrace 2.21 and 4.16.
+//!
+//! A record is a span event of `ddtrace`, an intake request (`{"path", "headers", "body"}` or the body alone), a resource of the export API
+//! (`{"id", "type": "span", "attributes"}`), or a page of resources (`{"data": […], "links"}`).
+//!
+//! ```json
+//! {"trace_id": "t", "span_id": "7", "parent_id": "undefined", "name": "chat", "start_ns": 1795424023443017575, "duration": 9000000,
+//!  "status": "error", "meta": {"span": {"kind": "llm"}, "error": {"type": "openai.RateLimitError", "message": "Error code: 429"},
+//!  "input": {"messages": [{"role": "user", "content": "Where is A-17?"}]}}, "tags": ["service:support", "env:prod"]}
+//! ```
 //!
 //! | event | span |
 //! |---|---|
-//! | `meta.span.kind`, in ddtrace 2 `meta["span.kind"]`, in the export `span_kind` | kind |
-//! | `meta.error`, in ddtrace 2 `meta["error.type"]` … , in the export only the tag `error_type` | exception |
+//! | `meta.span.kind`; `meta["span.kind"]` (ddtrace 2); `span_kind` (export) | kind |
+//! | `meta.error`; `meta["error.type"]` … (ddtrace 2); only the tag `error_type` (export) | exception |
 //! | `meta.input`, `meta.output` | messages, documents, tool arguments and result, or text |
-//! | `meta.metadata.finish_reason`, `metrics` | finish reason, tokens |
+//! | `meta.metadata.finish_reason`, `metrics` | finish reason, model tokens |
 //! | tags `service` or `ml_app`, `env` | service, environment |
 //!
-//! Quirks of real events: the parent of a root is `"undefined"`; span ids are decimal and reach 2^64; `start_ns` of the export API may
-//! be milliseconds, whatever its name; tag values are lower-cased on ingest; a failed call has an output message without content;
-//! arguments that do not parse are wrapped as `{"value": "…"}`; a retrieval that found nothing has no output at all.
+//! Quirks of real exports:
+//! - The parent of a root is `"undefined"`; span ids are decimal and reach 2^64 (ddtrace).
+//! - `start_ns` may be in milliseconds, and tag values are in lower case (export API).
+//! - A failed call has an output message without content (ddtrace 4).
+//! - Arguments that are not valid JSON are wrapped as `{"value": "…"}` (ddtrace 4).
+//! - A retrieval that finds nothing has no output (ddtrace 4).
 
 use std::borrow::Cow;
 
-use super::record::{self, Record};
+use super::record::{self, IdentityKeys, Record, SpanIdentity};
 use super::value::Value;
-use super::{Accounted, Format, Parsed, Place, Skip, conventions, has_keys, messages};
+use super::{Accounted, Format, Parsed, RecordLocation, Signature, Skip, infer, messages, span_fields};
 use crate::model::{Annotation, Exception, RejectionKind, Span, SpanKind, TokenUsage, ToolUse};
 
 /// See the module.
@@ -31,36 +42,45 @@ impl Format for Datadog {
         "datadog"
     }
 
-    fn recognises_keys(&self, keys: &[String]) -> bool {
-        let event = has_keys(keys, &["trace_id", "span_id", "start_ns"]);
-        let resource = has_keys(keys, &["type", "attributes", "id"]);
-        let page = has_keys(keys, &["data"]) && (has_keys(keys, &["links"]) || has_keys(keys, &["meta"]));
-        let request = has_keys(keys, &["path", "headers", "body"]) || has_keys(keys, &["_dd.stage", "spans"]);
-        event || resource || page || request
+    fn signatures(&self) -> &'static [Signature] {
+        const {
+            &[
+                // A span event.
+                Signature::unique(&["trace_id", "span_id", "start_ns"]),
+                // A resource and a page of the export API, which follow JSON:API.
+                Signature::common(&["type", "attributes", "id"]),
+                Signature::common(&["data", "links"]),
+                Signature::common(&["data", "meta"]),
+                // An intake request with its HTTP headers, and its body alone.
+                Signature::common(&["path", "headers", "body"]),
+                Signature::unique(&["_dd.stage", "spans"]),
+            ]
+        }
     }
 
-    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         if record.has("start_ns") || record.has("span_id") {
-            return event(record, place, out);
+            return parse_event(record, location, out);
         }
         if record.has("attributes") {
-            return resource(record, place, out);
+            return parse_resource(record, location, out);
         }
         match (record.take("body"), record.take("data"), record.take("spans")) {
-            (Value::List(envelopes), _, _) => request(envelopes, place, out),
-            (body @ Value::Map(_), _, _) => request(vec![body], place, out),
-            (_, Value::List(resources), _) => record::each(resources, place, out, resource),
-            (_, _, Value::List(spans)) => record::each(spans, place, out, event),
+            (Value::List(envelopes), _, _) => parse_request(envelopes, location, out),
+            (body @ Value::Map(_), _, _) => parse_request(vec![body], location, out),
+            (_, Value::List(resources), _) => record::parse_each(resources, location, out, parse_resource),
+            (_, _, Value::List(spans)) => record::parse_each(spans, location, out, parse_event),
             _ => {
-                let reason = format!("cannot read {place}: it is JSON, but no spans stand under body[].spans[] or data[]");
-                out.reject(place, RejectionKind::MalformedRecord, reason)
+                let reason = format!("cannot read {location}: no spans in body[].spans[] or data[]");
+                out.reject(location, RejectionKind::MalformedRecord, reason)
             }
         }
     }
 }
 
-/// The spans of a request's envelopes. One of other events has none; what is no envelope stands for itself, and is rejected as no span.
-fn request(envelopes: Vec<Value<'_>>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+/// Parses the spans in the envelopes of an intake request. An envelope with other events is skipped. Anything that is not an envelope is
+/// handed on as if it were a span, and rejected there.
+fn parse_request(envelopes: Vec<Value<'_>>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     let mut spans = Vec::new();
     let mut other_events = None;
     for mut envelope in envelopes {
@@ -70,7 +90,7 @@ fn request(envelopes: Vec<Value<'_>>, place: &Place<'_>, out: &mut Parsed) -> Ac
                     Value::List(mut items) => spans.append(&mut items),
                     _ => spans.push(Value::Null),
                 },
-                None if is_other_event(fields) => other_events = Some(out.skip(Skip::OtherEvent, place)),
+                None if is_other_event(fields) => other_events = Some(out.skip(Skip::OtherEvent, location)),
                 None => spans.push(Value::Null),
             },
             _ => spans.push(envelope),
@@ -78,38 +98,37 @@ fn request(envelopes: Vec<Value<'_>>, place: &Place<'_>, out: &mut Parsed) -> Ac
     }
     match other_events {
         Some(skipped) if spans.is_empty() => skipped,
-        Some(skipped) => skipped.and(record::each(spans, place, out, event)),
-        None => record::each(spans, place, out, event),
+        Some(skipped) => skipped.and(record::parse_each(spans, location, out, parse_event)),
+        None => record::parse_each(spans, location, out, parse_event),
     }
 }
 
-/// Whether an envelope says that it holds events of another kind, such as evaluations.
+/// Whether an envelope without spans contains events of another type, such as evaluations.
 fn is_other_event(fields: &[(Cow<'_, str>, Value<'_>)]) -> bool {
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value);
     field("event_type").and_then(Value::as_str).is_some_and(|kind| kind != "span") || field("data").is_some() || field("metrics").is_some()
 }
 
-/// A resource of the export API; what is no span (an evaluation, say) is no part of a trace.
-fn resource(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+/// Parses a resource of the export API. A resource of another type, such as an evaluation, is skipped.
+fn parse_resource(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     let kind = record.take("type");
-    match (Record::of_value(record.take("attributes")), kind.as_str()) {
-        (Some(_), Some(kind)) if kind != "span" => out.skip(Skip::OtherEvent, place),
-        (Some(attributes), _) => event(attributes, place, out),
-        (None, _) => out.reject(place, RejectionKind::MalformedRecord, format!("cannot read {place}: the resource has no attributes")),
+    match (Record::from_value(record.take("attributes")), kind.as_str()) {
+        (Some(_), Some(kind)) if kind != "span" => out.skip(Skip::OtherEvent, location),
+        (Some(attributes), _) => parse_event(attributes, location, out),
+        (None, _) => {
+            out.reject(location, RejectionKind::MalformedRecord, format!("cannot read {location}: the resource has no attributes"))
+        }
     }
 }
 
-fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-    let (trace_id, span_id) = match record.take_ids("trace_id", "span_id", place, out) {
-        Ok(ids) => ids,
+fn parse_event(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    let keys = IdentityKeys { trace_id: "trace_id", span_id: "span_id", start_time: "start_ns" };
+    let SpanIdentity { trace_id, span_id, started_at_ns } = match record.take_identity(&keys, location, out) {
+        Ok(identity) => identity,
         Err(rejected) => return rejected,
     };
-    let started_at_ns = match record.take_start("start_ns", place, out) {
-        Ok(time) => time,
-        Err(rejected) => return rejected,
-    };
-    // The SDK keeps under `meta` what the export API has beside the ids.
-    let mut record = Record::of_value(record.take("meta")).unwrap_or_default().before(record);
+    // The SDK nests under `meta` what the export API has at the top level.
+    let mut record = Record::from_value(record.take("meta")).unwrap_or_default().chain(record);
     let kind_word = [record.take("span").text_at("kind"), record.take("span.kind").into_text(), record.take("span_kind").into_text()];
     let error = record.take("error");
     let flat_error =
@@ -123,7 +142,7 @@ fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Account
         kind: kind(kind_word.into_iter().flatten().next().as_deref().unwrap_or_default()),
         started_at_ns: Some(started_at_ns),
         ended_at_ns: record.take("duration").as_u64().and_then(|duration| started_at_ns.checked_add_unsigned(duration)),
-        status: conventions::status(record.take("status").as_str().unwrap_or_default()),
+        status: span_fields::status(record.take("status").as_str().unwrap_or_default()),
         ..Span::default()
     };
     span.model = record.take("model_name").into_text();
@@ -138,11 +157,11 @@ fn event(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Account
     span.usage = TokenUsage { input: metrics.get("input_tokens").as_u64(), output: metrics.get("output_tokens").as_u64() };
     let (service, environment) = (tags.get("service").or_else(|| tags.get("ml_app")), tags.get("env"));
     tags.keep(&mut span);
-    record.drop(&["_dd", "agent_attribution", "ml_app", "service"]);
+    record.discard(&["_dd", "agent_attribution", "ml_app", "service"]);
     record.keep_rest(&mut span);
-    let mut piece = record::piece(trace_id, conventions::settled(span), place);
-    (piece.service, piece.environment) = (service, environment);
-    out.span(piece)
+    let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
+    (fragment.service, fragment.environment) = (service, environment);
+    out.span(fragment)
 }
 
 fn kind(word: &str) -> SpanKind {
@@ -162,22 +181,23 @@ impl Tags<'_> {
         self.0.items().iter().find_map(value).filter(|value| !value.is_empty())
     }
 
-    /// Keeps what the user tagged.
+    /// Keeps the user's own tags as attributes.
     fn keep(self, span: &mut Span) {
-        const OF_NO_USE: [&str; 9] =
+        // Tags that become a field of the span, and tags that the SDK adds.
+        const OTHER_TAGS: [&str; 9] =
             ["service", "ml_app", "env", "error", "error_type", "ddtrace.version", "language", "source", "integration"];
         for tag in self.0.items() {
             if let Some((name, value)) = tag.as_str().and_then(|tag| tag.split_once(':'))
-                && !OF_NO_USE.contains(&name)
+                && !OTHER_TAGS.contains(&name)
             {
-                record::keep(span, Cow::Owned(format!("tags.{name}")), Value::Text(Cow::Borrowed(value)), 0);
+                record::keep_attribute(span, Cow::Owned(format!("tags.{name}")), Value::Text(Cow::Borrowed(value)));
             }
         }
     }
 }
 
 fn set_error(span: &mut Span, nested: &Value<'_>, flat: &Value<'_>, tags: &Tags<'_>) {
-    // Beside the flat keys `error` may be a plain 0 or 1.
+    // In ddtrace 2 `error` is 0 or 1, beside the flat keys.
     let error = if nested.fields().is_empty() { flat } else { nested };
     let message = error.text_at("message").filter(|message| !message.is_empty());
     let kind = error.text_at("type").filter(|kind| !kind.is_empty());
@@ -197,7 +217,7 @@ fn set_metadata(span: &mut Span, metadata: Value<'_>) {
             "finish_reason" | "finish_reasons" | "stop_reason" => span.finish_reasons.extend(value.into_texts()),
             "tool_call_id" | "tool_id" if span.kind == SpanKind::Tool => span.tool.get_or_insert_default().call_id = value.as_id(),
             "agent_attribution" => {}
-            _ => record::keep(span, Cow::Owned(format!("metadata.{key}")), value, 0),
+            _ => record::keep_attribute(span, Cow::Owned(format!("metadata.{key}")), value),
         }
     }
 }
@@ -206,7 +226,7 @@ fn set_input(span: &mut Span, input: &Value<'_>) {
     let value = input.get("value");
     match span.kind {
         SpanKind::Tool => span.tool.get_or_insert_default().arguments = value.to_text(),
-        SpanKind::Llm if !input.get("messages").is_empty() => conventions::set_input(span, input.get("messages").clone()),
+        SpanKind::Llm if !input.get("messages").is_empty() => span_fields::set_input(span, input.get("messages").clone()),
         _ => span.input_text = value.as_str().filter(|text| !text.is_empty()).map(str::to_owned),
     }
 }
@@ -219,15 +239,15 @@ fn set_output(span: &mut Span, output: &Value<'_>) {
             tool.result = Some(value.to_text()).filter(|result| !result.is_empty());
         }
         SpanKind::Retriever => match output.get("documents") {
-            documents @ Value::List(_) => span.documents = Some(conventions::documents(documents)),
+            documents @ Value::List(_) => span.documents = Some(span_fields::documents(documents)),
             _ => span.output_text = value.as_str().map(str::to_owned),
         },
         SpanKind::Llm if !output.get("messages").is_empty() => {
-            conventions::set_output(span, output.get("messages").clone());
-            let says_nothing =
+            span_fields::set_output(span, output.get("messages").clone());
+            let is_empty =
                 |message: &crate::model::Message| message.content.is_empty() && message.tool_calls.is_empty() && message.refusal.is_none();
-            // The SDK adds an empty answer to a call that failed.
-            if span.failed() && span.output.iter().all(says_nothing) {
+            // The SDK adds an empty message to a failed call, which is not an empty answer of the model.
+            if span.failed() && span.output.iter().all(is_empty) {
                 span.output.clear();
             }
         }
@@ -255,11 +275,11 @@ mod tests {
     const IDS: &str = r#""trace_id":"t","span_id":"18446744073709551615","parent_id":"undefined","start_ns":1761833858897"#;
 
     fn span(rest: &str) -> Span {
-        parse_line(&Datadog, &format!("{{{IDS},{rest}}}")).pieces.remove(0).span
+        parse_line(&Datadog, &format!("{{{IDS},{rest}}}")).fragments.remove(0).span
     }
 
     #[test]
-    fn milliseconds_and_ids_are_told() {
+    fn milliseconds_and_large_ids_are_understood() {
         let span = span(r#""duration":1000,"status":"ok","meta":{"span":{"kind":"workflow"}}"#);
         assert_eq!((span.started_at_ns, span.ended_at_ns), (Some(1_761_833_858_897_000_000), Some(1_761_833_858_897_001_000)));
         assert_eq!((span.span_id.as_str(), span.parent_span_id, span.kind), ("18446744073709551615", None, SpanKind::Chain));
@@ -278,14 +298,14 @@ mod tests {
     }
 
     #[test]
-    fn envelopes_are_opened_and_a_bad_span_costs_only_itself() {
+    fn envelopes_are_opened_and_only_the_bad_span_is_rejected() {
         let body = format!(r#"{{"path":"/","headers":{{}},"body":[{{"spans":[{{{IDS}}}, {{"span_id":"1","start_ns":1}}]}}]}}"#);
         let page = format!(r#"{{"data":[{{"id":"1","type":"span","attributes":{{{IDS}}}}},7],"links":{{}}}}"#);
         let no_envelope = parse_line(&Datadog, r#"{"path":"/","headers":{},"body":[7,{"spans":"none"},{"event_type":"evaluation"}]}"#);
-        assert_eq!((no_envelope.pieces.len(), no_envelope.rejections.len()), (0, 2));
+        assert_eq!((no_envelope.fragments.len(), no_envelope.rejections.len()), (0, 2));
         for line in [body, page] {
             let out = parse_line(&Datadog, &line);
-            assert_eq!((out.pieces.len(), out.rejections.len()), (1, 1), "{line}");
+            assert_eq!((out.fragments.len(), out.rejections.len()), (1, 1), "{line}");
             assert_eq!(out.rejections[0].trace_ref, "t.jsonl#L4.s2");
         }
     }

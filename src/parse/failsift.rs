@@ -1,5 +1,7 @@
-//! failsift's own format: one whole trace a line, as `schemas/trace.schema.json` describes it, or a row of Parquet with the same fields
-//! as columns (`spans` a list of structs, or JSON text).
+//! failsift's own format: one complete trace per line, or per row of a Parquet table with the same fields as columns (`spans` as a list of
+//! structs or as JSON text).
+//!
+//! Specification: `schemas/trace.schema.json`, printed by `failsift schema trace`.
 //!
 //! ```json
 //! {"trace_id": "run-17", "service": "support", "started_at": "2026-11-23T09:00:00Z", "spans": [
@@ -7,8 +9,8 @@
 //!    "started_at": "2026-11-23T09:00:00Z", "ended_at": "2026-11-23T09:00:02Z"}]}
 //! ```
 //!
-//! Times are RFC 3339 text or nanoseconds since 1970. A span without a time takes that of its trace. Where a field may hold any JSON
-//! (`arguments`, `result`), strings are taken as they are.
+//! Times are RFC 3339 text or nanoseconds since 1970. A span without a time has that of its trace. In a field that may be any JSON
+//! (`arguments`, `result`) a string is the text itself.
 
 use std::borrow::Cow;
 
@@ -16,7 +18,7 @@ use serde::Deserialize;
 
 use super::json::{self, Text, json_object};
 use super::value::Value;
-use super::{Accounted, Format, Parsed, Piece, Place, Record, Skip, conventions, has_keys, messages, record};
+use super::{Accounted, Format, Parsed, Record, RecordLocation, Signature, Skip, SpanFragment, messages, record, span_fields};
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{
     Annotation, Attribute, Document, Exception, Message, Rejection, RejectionKind, Span, SpanKind, Stage, TokenUsage, ToolUse,
@@ -30,56 +32,57 @@ impl Format for Failsift {
         "failsift"
     }
 
-    fn recognises_keys(&self, keys: &[String]) -> bool {
-        has_keys(keys, &["trace_id", "spans"])
+    fn signatures(&self) -> &'static [Signature] {
+        const { &[Signature::common(&["trace_id", "spans"])] }
     }
 
-    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         let spans = record.take_tree("spans");
-        record.set("spans", spans);
+        record.insert("spans", spans);
         let json = record.into_value().to_text();
-        self.parse_json(&json, place, out).unwrap_or_else(|error| out.reject_json(place, &error))
+        self.parse_json(&json, location, out).unwrap_or_else(|error| out.reject_json(location, &error))
     }
 
-    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
         match json::parse::<Run<'_>>(json) {
-            Ok(run) => Ok(self::run(run, place, out)),
+            Ok(run) => Ok(add_spans(run, location, out)),
             Err(error) if error.is_data() && json.starts_with('{') => {
                 let reason = format!(
-                    "cannot read {place}: a field is missing or has the wrong type, before column {}\n  hint: `failsift schema trace` describes the format",
+                    "cannot read {location}: a field before column {} is missing or has the wrong type\n  hint: `failsift schema trace` prints the schema",
                     error.column()
                 );
-                Ok(out.reject(place, RejectionKind::MalformedRecord, reason))
+                Ok(out.reject(location, RejectionKind::MalformedRecord, reason))
             }
             Err(error) => Err(error),
         }
     }
 }
 
-fn run(run: Run<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+/// Adds the spans of a trace, or rejects the trace.
+fn add_spans(run: Run<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     if run.trace_id.is_empty() {
-        return out.reject(place, RejectionKind::MissingId, format!("cannot read {place}: the trace has no trace_id"));
+        return out.reject(location, RejectionKind::MissingId, format!("cannot read {location}: the trace has no trace_id"));
     }
     if let Some(index) = run.spans.iter().position(|span| span.span_id.is_empty()) {
-        let place = place.span(index + 1);
-        return out.reject(&place, RejectionKind::MissingId, format!("cannot read {place}: the span has no span_id"));
+        let location = location.span(index + 1);
+        return out.reject(&location, RejectionKind::MissingId, format!("cannot read {location}: the span has no span_id"));
     }
-    let of_trace = |kind, reason: String| Rejection::of_trace(&run.trace_id, place.uri, Stage::Parse, kind, reason);
+    let trace_rejection = |kind, reason: String| Rejection::of_trace(&run.trace_id, location.uri, Stage::Parse, kind, reason);
     if run.spans.is_empty() {
-        return out.reject_as(of_trace(RejectionKind::NoSpans, format!("cannot read {place}: the trace has no spans")));
+        return out.reject_as(trace_rejection(RejectionKind::NoSpans, format!("cannot read {location}: the trace has no spans")));
     }
     let trace_start = nanoseconds(&run.started_at);
     if trace_start.is_none() && run.spans.iter().all(|span| nanoseconds(&span.started_at).is_none()) {
-        let reason = format!("cannot read {place}: neither the trace nor a span of it has a started_at that is a time");
-        return out.reject_as(of_trace(RejectionKind::MissingTime, reason));
+        let reason = format!("cannot read {location}: neither the trace nor any of its spans has a valid started_at");
+        return out.reject_as(trace_rejection(RejectionKind::MissingTime, reason));
     }
-    let pieces = run.spans.into_iter().map(|span| Piece {
+    let fragments = run.spans.into_iter().map(|span| SpanFragment {
         trace_id: run.trace_id.clone(),
         service: run.service.clone(),
         environment: run.environment.clone(),
-        ..record::piece(String::new(), span.into_span(trace_start), place)
+        ..record::fragment(String::new(), span.into_span(trace_start), location)
     });
-    Accounted::of_parts(pieces.map(|piece| out.span(piece)).collect::<Vec<_>>()).unwrap_or_else(|| out.skip(Skip::Empty, place))
+    Accounted::of_parts(fragments.map(|fragment| out.span(fragment)).collect::<Vec<_>>()).unwrap_or_else(|| out.skip(Skip::Empty, location))
 }
 
 json_object! {
@@ -155,7 +158,7 @@ json_object! {
     }
 }
 
-/// An object with any fields, in their order.
+/// The fields of an object, in their order.
 #[derive(Default)]
 struct Fields<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
@@ -180,7 +183,7 @@ impl RecordSpan<'_> {
             kind: SpanKind::from_word(&self.kind.0).unwrap_or_default(),
             started_at_ns: nanoseconds(&self.started_at).or(trace_start),
             ended_at_ns: nanoseconds(&self.ended_at),
-            status: conventions::status(&self.status.0),
+            status: span_fields::status(&self.status.0),
             status_message: self.status_message,
             error_type: self.error_type,
             exceptions: self
@@ -253,15 +256,15 @@ mod tests {
             r#"{"trace_id":"r1","started_at":"2026-11-23T09:00:00Z","spans":[{"span_id":"1","kind":"tool","status":"error",
             "tool":{"name":"f","arguments":{"x":1},"result":"boom"},"attributes":{"http.status":500}}]}"#,
         );
-        let piece = &out.pieces[0];
-        assert_eq!((piece.trace_id.as_str(), piece.span.kind), ("r1", SpanKind::Tool));
-        assert_eq!(piece.span.tool.as_ref().unwrap().arguments, r#"{"x":1}"#);
-        assert_eq!(piece.span.attribute("http.status"), Some("500"));
-        assert_eq!(piece.span.started_at_ns, Some(1_795_424_400_000_000_000));
+        let fragment = &out.fragments[0];
+        assert_eq!((fragment.trace_id.as_str(), fragment.span.kind), ("r1", SpanKind::Tool));
+        assert_eq!(fragment.span.tool.as_ref().unwrap().arguments, r#"{"x":1}"#);
+        assert_eq!(fragment.span.attribute("http.status"), Some("500"));
+        assert_eq!(fragment.span.started_at_ns, Some(1_795_424_400_000_000_000));
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn a_trace_without_id_spans_or_time_is_rejected() {
         let kind = |line: &str| parse(line).rejections[0].kind;
         assert_eq!(kind(r#"{"trace_id":"","spans":[]}"#), RejectionKind::MissingId);
         assert_eq!(kind(r#"{"trace_id":"a","spans":[]}"#), RejectionKind::NoSpans);

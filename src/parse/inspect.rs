@@ -57,7 +57,7 @@ impl Inspection {
                 facts.format = facts.format.or(*format);
                 facts.records += parsed.records.read;
                 facts.annotations += parsed.annotations.len() as u64;
-                for fragment in &parsed.pieces {
+                for fragment in &parsed.fragments {
                     if fragment.addition {
                         facts.additions += 1;
                         continue;

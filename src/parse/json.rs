@@ -1,8 +1,7 @@
-//! The JSON reader, in one place so that it can be changed.
+//! The JSON parser, in one place so that it can be replaced, and the memory budget of a record.
 //!
-//! serde's `serde_json`: it borrows what has no escapes, skips what nobody asks for without recursion, and bounds the nesting of the rest
-//! at 128 levels. sonic-rs was slower at it by a quarter without compiling for one processor, and skips by unbounded recursion
-//! (`docs/decisions.md`).
+//! `serde_json` borrows strings without escapes, skips unknown fields without recursion, and limits the nesting of other values to 128 levels.
+//! sonic-rs was a quarter slower unless compiled for one processor model, and skips by unbounded recursion (`docs/decisions.md`).
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,46 +12,46 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::limits::{PARSED_BYTES_FREE, PARSED_GROWTH_MAX};
 
-/// What an error says of a record that [`Budget`] refused.
-const TOO_MANY_PARTS: &str = "too many parts";
+/// The message of the error for a record that exceeds its [`Budget`].
+const OVER_BUDGET: &str = "too many parts";
 
 thread_local! {
-    /// Bytes that what is read on this thread may still take.
-    static LEFT: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// The bytes of decoded values that the record parsed on this thread may still allocate.
+    static REMAINING_BYTES: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Bounds what the parts of one record take once they are read, until it is dropped: two bytes of JSON may become some hundred of a structure.
+/// Limits the memory of the decoded values of one record, until it is dropped: two bytes of JSON may become a struct of a hundred.
 pub(super) struct Budget(());
 
 impl Budget {
-    /// For a record of `bytes`.
+    /// The budget of a record with this size.
     pub(super) fn for_record(bytes: usize) -> Self {
-        LEFT.set(PARSED_BYTES_FREE.saturating_add(bytes.saturating_mul(PARSED_GROWTH_MAX)));
+        REMAINING_BYTES.set(PARSED_BYTES_FREE.saturating_add(bytes.saturating_mul(PARSED_GROWTH_MAX)));
         Self(())
     }
 }
 
 impl Drop for Budget {
     fn drop(&mut self) {
-        LEFT.set(usize::MAX);
+        REMAINING_BYTES.set(usize::MAX);
     }
 }
 
-/// Takes what a part of `bytes` needs; whether it was there.
-pub(super) fn has_room(bytes: usize) -> bool {
-    let left = LEFT.get();
-    LEFT.set(left.saturating_sub(bytes));
-    left >= bytes
+/// Charges the budget of the record; whether it sufficed.
+pub(super) fn try_charge(bytes: usize) -> bool {
+    let remaining = REMAINING_BYTES.get();
+    REMAINING_BYTES.set(remaining.saturating_sub(bytes));
+    remaining >= bytes
 }
 
-/// The same for what reads with serde.
+/// [`try_charge`] for implementations of [`Deserialize`].
 pub(super) fn charge<E: serde::de::Error>(bytes: usize) -> Result<(), E> {
-    if has_room(bytes) { Ok(()) } else { Err(E::custom(TOO_MANY_PARTS)) }
+    if try_charge(bytes) { Ok(()) } else { Err(E::custom(OVER_BUDGET)) }
 }
 
-/// Whether a record was refused because of its many parts.
-pub(super) fn has_too_many_parts(error: &serde_json::Error) -> bool {
-    error.is_data() && error.to_string().starts_with(TOO_MANY_PARTS)
+/// Whether a record exceeded its budget.
+pub(super) fn is_over_budget(error: &serde_json::Error) -> bool {
+    error.is_data() && error.to_string().starts_with(OVER_BUDGET)
 }
 
 /// Parses one record into `T`.
@@ -60,11 +59,10 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_js
     serde_json::from_str(text)
 }
 
-/// A struct that is read from a JSON object: each field with its names there. Null is as good as nothing, for every field, which is why
-/// these are not derived; what has no field is skipped. A field that stands there twice is an error: neither of the two may get lost.
+/// Defines a struct that is decoded from a JSON object, each field with its names there. Unknown keys are skipped. A null is the same as a
+/// missing field, which serde cannot derive for every type. A field that occurs twice is an error, because neither value may get lost.
 ///
-/// With `_ => field` the name of the first key that has no field, and is none of those in brackets, is kept: where nothing else was found,
-/// it tells what was written instead.
+/// With `_ => field` the struct keeps the first unknown key that is not in the brackets. A message can name it if nothing else was found.
 macro_rules! json_object {
     ($(#[$meta:meta])* struct $name:ident<'a> { $($($key:literal)|+ => $field:ident: $type:ty,)* $([$($known:literal),*] _ => $other:ident,)? }) => {
         $(#[$meta])*
@@ -115,24 +113,24 @@ macro_rules! json_object {
 }
 pub(super) use json_object;
 
-/// What the parser says of a text that it refused, without any of the text: it may hold what must not reach an error.
+/// The parser's error without any of the text, which may contain personal data.
 pub(super) fn describe(error: &serde_json::Error) -> String {
     if error.is_eof() {
-        return format!("the JSON ends inside a value, at column {}", error.column());
+        return format!("unexpected end of JSON at column {}", error.column());
     }
-    if has_too_many_parts(error) {
-        return "it holds so many small parts that they would take many times its own size of memory".to_owned();
+    if is_over_budget(error) {
+        return "decoding its many small values would take many times its size in memory".to_owned();
     }
     if error.is_data() {
         return "not a JSON object".to_owned();
     }
-    let said = error.to_string();
-    // Of the grammar serde_json speaks in fixed phrases: "expected value at line 1 column 2".
-    let said = said.split(" at line ").next().unwrap_or_default();
-    format!("invalid JSON at column {}: {said}", error.column())
+    let message = error.to_string();
+    // serde_json describes syntax errors in fixed phrases: "expected value at line 1 column 2".
+    let cause = message.split(" at line ").next().unwrap_or_default();
+    format!("invalid JSON at column {}: {cause}", error.column())
 }
 
-/// The keys of a text that is a JSON object; nothing where it is broken or something else.
+/// The keys of a JSON object; `None` if the text is not a valid JSON object.
 pub(super) fn top_level_keys(text: &str) -> Option<Vec<String>> {
     struct Keys(Vec<String>);
     impl<'de> Deserialize<'de> for Keys {
@@ -158,7 +156,7 @@ pub(super) fn top_level_keys(text: &str) -> Option<Vec<String>> {
     serde_json::from_str::<Keys>(text).ok().map(|keys| keys.0)
 }
 
-/// A string that borrows from the line unless it holds escapes.
+/// A string that borrows from its record unless it contains escapes. Null is an empty string.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
@@ -187,7 +185,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// An integer that is written as a number or as digits in a string, as protobuf's JSON mapping does with 64-bit ones.
+/// An integer that is a number or a string of digits; protobuf's JSON mapping writes 64-bit integers as strings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Integer(pub(super) i64);
 
@@ -235,19 +233,19 @@ mod tests {
     }
 
     #[test]
-    fn objects_take_their_fields_by_any_name_and_skip_the_rest() {
+    fn fields_have_several_names_and_unknown_keys_are_skipped() {
         let thing: Thing<'_> = parse(r#"{"other":{"a":[1,true,null,-2,0.5,"x"]},"title":"t","parts":[{"name":null}]}"#).unwrap();
         assert_eq!((thing.name.0.as_ref(), thing.parts.len()), ("t", 1));
         assert!(parse::<Thing<'_>>(r#"{"name": 7}"#).is_err() && parse::<Thing<'_>>("[]").is_err());
     }
 
     #[test]
-    fn a_record_of_many_parts_is_refused_within_its_budget() {
+    fn a_record_over_its_budget_is_rejected() {
         let many = format!("{{\"parts\":[{}{{}}]}}", "{},".repeat(2_000_000));
         assert!(parse::<Thing<'_>>(&many).is_ok());
         let budget = Budget::for_record(many.len());
         let error = parse::<Thing<'_>>(&many).err().unwrap();
-        assert!(has_too_many_parts(&error) && describe(&error).contains("many small parts"));
+        assert!(is_over_budget(&error) && describe(&error).contains("many small values"));
         let few = format!("{{\"parts\":[{}{{}}]}}", "{},".repeat(2_000));
         drop(budget);
         let _budget = Budget::for_record(few.len());
@@ -255,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded_in_what_is_skipped_and_in_what_is_kept() {
+    fn nesting_is_limited_in_skipped_and_in_decoded_values() {
         assert!(parse::<Thing<'_>>(&"{\"other\":[".repeat(1_000_000)).is_err());
         assert!(parse::<Thing<'_>>(&"{\"parts\":[".repeat(1_000_000)).is_err());
         let error = parse::<Thing<'_>>("{\"a\": \"secret\" oops}").err().unwrap();

@@ -1,28 +1,37 @@
-//! Langfuse's blob storage export: observations (`observations_v2`, and the older `observations` beside `traces`), scores, manifests,
-//! in each file type that it writes (Parquet, JSONL, JSON, CSV).
+//! Langfuse's blob storage export: observations (`observations_v2`, or the older `observations` with `traces`), scores and manifests, in
+//! each file type that it writes (Parquet, JSONL, JSON, CSV).
 //!
-//! Export: <https://langfuse.com/docs/api-and-data-platform/features/export-to-blob-storage>; data model:
-//! <https://langfuse.com/docs/observability/data-model>. An observation is a span.
+//! Specification: <https://langfuse.com/docs/api-and-data-platform/features/export-to-blob-storage>, data model
+//! <https://langfuse.com/docs/observability/data-model>; read against the export of Langfuse 3. An observation is a span.
+//!
+//! ```json
+//! {"id": "o", "trace_id": "t", "project_id": "p", "type": "GENERATION", "parent_observation_id": "", "start_time": "2026-11-23 09:15:08.230000",
+//!  "level": "ERROR", "status_message": "RateLimitError: 429", "input": "{\"messages\": […]}", "output": "", "usage_details": {"input": 12}}
+//! ```
 //!
 //! | observation | span |
 //! |---|---|
 //! | `type`: `GENERATION`, `TOOL`, `SPAN` … | kind |
-//! | `level` `ERROR`, `status_message` | status, message, and the type where the message starts with one |
+//! | `level` `ERROR`, `status_message` | status, message, and the error type if the message starts with one |
 //! | `input`, `output` | messages, documents, tool arguments and result, or text |
-//! | `usage_details`, `provided_model_name` | tokens, model |
+//! | `usage_details`, `provided_model_name` | model tokens, model |
 //! | `metadata` | attributes; `resourceAttributes.service.name` is the service |
 //!
-//! A row of `traces` adds environment and service to its trace; a score becomes an annotation of its observation or of its trace.
+//! A row of `traces` adds environment and service to its trace. A score becomes an annotation of its observation or of its trace.
 //!
-//! Quirks of real exports: what is missing is null in the older tables and an empty text in the newer one; times have a blank and no
-//! zone (UTC); metadata values are JSON text, twice where they were texts; in CSV every nested column is JSON text; windows overlap,
-//! so rows come twice; exception types and stacks are lost; a manifest may name files that are not there.
+//! Quirks of real exports:
+//! - A missing value is null in the older tables and an empty string in `observations_v2`.
+//! - Times have a space instead of a `T`, and no zone (UTC).
+//! - Metadata values are JSON text; a string is encoded twice. In CSV every nested column is JSON text.
+//! - Export windows overlap, so rows occur twice.
+//! - Exception types and stack traces are lost.
+//! - A manifest may list files that do not exist.
 
 use std::borrow::Cow;
 
-use super::record::{self, Record};
+use super::record::{self, IdentityKeys, Record, SpanIdentity};
 use super::value::Value;
-use super::{Accounted, AnnotationTarget, Format, Parsed, Place, Skip, conventions, error_text, has_keys};
+use super::{Accounted, AnnotationTarget, Format, Parsed, RecordLocation, Signature, Skip, conventions, error_text, infer, span_fields};
 use crate::model::{Annotation, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
 
 /// See the module.
@@ -33,38 +42,45 @@ impl Format for Langfuse {
         "langfuse"
     }
 
-    fn recognises_keys(&self, keys: &[String]) -> bool {
-        let observation = has_keys(keys, &["trace_id", "parent_observation_id"]) || has_keys(keys, &["trace_id", "type", "project_id"]);
-        let trace = has_keys(keys, &["id", "timestamp", "project_id"]);
-        let manifest = has_keys(keys, &["projectId", "tables", "files"]);
-        observation || trace || manifest
+    fn signatures(&self) -> &'static [Signature] {
+        const {
+            &[
+                // An observation; an export may lack columns.
+                Signature::unique(&["trace_id", "parent_observation_id"]),
+                Signature::common(&["trace_id", "type", "project_id"]),
+                // A trace or a score.
+                Signature::common(&["id", "timestamp", "project_id"]),
+                // A manifest.
+                Signature::unique(&["projectId", "tables", "files"]),
+            ]
+        }
     }
 
-    fn skips(&self) -> &'static [&'static str] {
-        &OF_NO_USE
+    fn skipped_fields(&self) -> &'static [&'static str] {
+        &SKIPPED_FIELDS
     }
 
-    fn parse_record(&self, record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-        row(record, place, out)
+    fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+        parse_row(record, location, out)
     }
 }
 
-fn row(record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+fn parse_row(record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     if record.has("files") && record.has("projectId") {
-        manifest(record, place, out)
+        parse_manifest(record, location, out)
     } else if record.has("start_time") || record.has("parent_observation_id") {
-        observation(record, place, out)
+        parse_observation(record, location, out)
     } else if record.has("value") || record.has("data_type") {
-        score(record, place, out)
+        parse_score(record, location, out)
     } else if record.has("timestamp") {
-        trace(record, place, out)
+        parse_trace(record, location, out)
     } else {
-        observation(record, place, out)
+        parse_observation(record, location, out)
     }
 }
 
-/// Keys of Langfuse's own database, prices, and what is derived from other fields; sorted.
-const OF_NO_USE: [&str; 22] = [
+/// Keys of Langfuse's own database, prices, and values that are derived from other fields; sorted.
+const SKIPPED_FIELDS: [&str; 22] = [
     "bookmarked",
     "completion_start_time",
     "cost_details",
@@ -89,20 +105,17 @@ const OF_NO_USE: [&str; 22] = [
     "usage_pricing_tier_name",
 ];
 
-fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-    let (trace_id, span_id) = match record.take_ids("trace_id", "id", place, out) {
-        Ok(ids) => ids,
-        Err(rejected) => return rejected,
-    };
-    let started_at_ns = match record.take_start("start_time", place, out) {
-        Ok(time) => time,
+fn parse_observation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    let keys = IdentityKeys { trace_id: "trace_id", span_id: "id", start_time: "start_time" };
+    let SpanIdentity { trace_id, span_id, started_at_ns } = match record.take_identity(&keys, location, out) {
+        Ok(identity) => identity,
         Err(rejected) => return rejected,
     };
     let mut span = Span {
         span_id,
         parent_span_id: record.take("parent_observation_id").as_id(),
         name: record.take_text("name").unwrap_or_default(),
-        kind: conventions::langfuse_kind(&record.take_text("type").unwrap_or_default()),
+        kind: conventions::observation_kind(&record.take_text("type").unwrap_or_default()),
         started_at_ns: Some(started_at_ns),
         ended_at_ns: record.take("end_time").as_time(),
         status_message: record.take_text("status_message"),
@@ -111,7 +124,7 @@ fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> A
     };
     if record.take_text("level").is_some_and(|level| level == "ERROR") {
         span.status = Status::Error;
-        span.error_type = span.status_message.as_deref().and_then(error_text::prefixed).map(|(kind, _)| kind.to_owned());
+        span.error_type = span.status_message.as_deref().and_then(error_text::split_prefix).map(|(kind, _)| kind.to_owned());
     }
     let usage = record.take_tree("usage_details");
     span.usage = TokenUsage { input: usage.get("input").as_u64(), output: usage.get("output").as_u64() };
@@ -119,8 +132,8 @@ fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> A
     let calls = tool_calls(&record.take_tree("tool_calls"), &record.take_tree("tool_call_names"));
     let (input, output) = (record.take("input"), record.take("output"));
     let offered = std::mem::take(&mut span.tools_offered);
-    conventions::set_input(&mut span, input);
-    conventions::set_output(&mut span, output);
+    span_fields::set_input(&mut span, input);
+    span_fields::set_output(&mut span, output);
     if !offered.is_empty() {
         span.tools_offered = offered;
     }
@@ -131,14 +144,14 @@ fn observation(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> A
     }
     let environment = record.take_text("environment");
     let service = set_metadata(&mut span, &record.take_tree("metadata"));
-    record.drop(&["project_id"]);
+    record.discard(&["project_id"]);
     record.keep_rest(&mut span);
-    let mut piece = record::piece(trace_id, conventions::settled(span), place);
-    (piece.service, piece.environment) = (service, environment);
-    out.span(piece)
+    let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
+    (fragment.service, fragment.environment) = (service, environment);
+    out.span(fragment)
 }
 
-/// The calls of an answer from the columns that Langfuse extracts: `["{\"id\", \"arguments\"}"]` and `["name"]`.
+/// The tool calls of an answer, from the columns that Langfuse extracts: `["{\"id\", \"arguments\"}"]` and `["name"]`.
 fn tool_calls(calls: &Value<'_>, names: &Value<'_>) -> Vec<ToolCall> {
     let call = |(call, name): (&Value<'_>, &Value<'_>)| {
         let tree = call.tree()?;
@@ -147,63 +160,63 @@ fn tool_calls(calls: &Value<'_>, names: &Value<'_>) -> Vec<ToolCall> {
     calls.items().iter().zip(names.items()).filter_map(call).collect()
 }
 
-/// Keeps the user's metadata; returns the service.
+/// Keeps the user's metadata as attributes; returns the service.
 fn set_metadata(span: &mut Span, metadata: &Value<'_>) -> Option<String> {
     let mut service = metadata.get("resourceAttributes").tree().and_then(|resource| resource.text_at("service.name"));
     for (key, value) in metadata.fields() {
-        // A text stands in quotes of its own.
+        // A string is JSON text, with quotes.
         let text = value.as_str().filter(|text| text.starts_with('"')).and_then(|text| serde_json::from_str::<String>(text).ok());
         let text = text.unwrap_or_else(|| value.to_text());
         match key.as_ref() {
             "resourceAttributes.service.name" => service = Some(text),
             "tool_call_id" if span.kind == SpanKind::Tool => span.tool.get_or_insert_default().call_id = Some(text),
             key if key.starts_with("resourceAttributes") || key.starts_with("scope") => {}
-            key => record::keep(span, Cow::Owned(format!("metadata.{key}")), Value::Text(Cow::Owned(text)), 0),
+            key => record::keep_attribute(span, Cow::Owned(format!("metadata.{key}")), Value::Text(Cow::Owned(text))),
         }
     }
     service
 }
 
-/// A row of the older `traces`: what it says of the whole trace is added to it; it is no span.
-fn trace(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+/// Parses a row of the older `traces`, which is not a span: it adds service and environment to its trace.
+fn parse_trace(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     let Some(trace_id) = record.take("id").as_id() else {
-        return out.reject(place, RejectionKind::MissingId, format!("cannot read {place}: id is missing or empty"));
+        return out.reject(location, RejectionKind::MissingId, format!("cannot read {location}: id is missing or empty"));
     };
     let mut span = Span { started_at_ns: record.take("timestamp").as_time(), ..Span::default() };
     let service = set_metadata(&mut span, &record.take_tree("metadata"));
-    let mut piece = record::piece(trace_id, Span { started_at_ns: span.started_at_ns, ..Span::default() }, place);
-    (piece.service, piece.environment) = (service, record.take_text("environment"));
-    out.addition(piece)
+    let mut fragment = record::fragment(trace_id, Span { started_at_ns: span.started_at_ns, ..Span::default() }, location);
+    (fragment.service, fragment.environment) = (service, record.take_text("environment"));
+    out.addition(fragment)
 }
 
-fn score(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+fn parse_score(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     let of_span = record.take("observation_id").as_id().map(AnnotationTarget::Span);
     let of_trace = record.take("trace_id").as_id().map(AnnotationTarget::Trace);
-    // A score of a session belongs to no trace.
-    let Some(target) = of_span.or(of_trace) else { return out.skip(Skip::SessionScore, place) };
+    // A session has several traces, so its score belongs to none of them.
+    let Some(target) = of_span.or(of_trace) else { return out.skip(Skip::SessionScore, location) };
     let label = record.take_text("string_value");
     let categorical = record.take("data_type").as_str() == Some("CATEGORICAL");
     let annotation = Annotation {
         name: record.take_text("name").unwrap_or_default(),
-        // The number of a category is only its place in a list.
+        // The number of a category is only its index in a list.
         score: record.take("value").as_f64().filter(|_| !categorical || label.is_none()),
         label,
         comment: record.take_text("comment"),
     };
-    out.annotation(target, annotation, place)
+    out.annotation(target, annotation, location)
 }
 
-/// The last file of an export: says which files belong to it.
-fn manifest(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-    // `<base>/<project>/manifests/<time>.json` names `<prefix><project>/<table>/<file>`.
-    let folder = place.uri.rsplitn(3, '/').nth(2).unwrap_or_default();
+/// Parses a manifest, which an export writes last and which lists its files.
+fn parse_manifest(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    // `<base>/<project>/manifests/<time>.json` lists `<prefix><project>/<table>/<file>`.
+    let folder = location.uri.rsplitn(3, '/').nth(2).unwrap_or_default();
     let files = record.take("files");
     let object = |file: &Value<'_>| {
         let key = file.text_at("key").unwrap_or_default();
         let mut parts = key.rsplitn(3, '/');
         parts.next().zip(parts.next()).map(|(name, table)| format!("{folder}/{table}/{name}"))
     };
-    out.manifest(files.items().iter().filter_map(object), place)
+    out.manifest(files.items().iter().filter_map(object), location)
 }
 
 #[cfg(test)]
@@ -214,7 +227,7 @@ mod tests {
     const IDS: &str = r#""id":"o","trace_id":"t","start_time":"2026-11-23 09:15:08.230000","project_id":"p","parent_observation_id":"""#;
 
     fn span(rest: &str) -> Span {
-        parse_line(&Langfuse, &format!("{{{IDS},{rest}}}")).pieces.remove(0).span
+        parse_line(&Langfuse, &format!("{{{IDS},{rest}}}")).fragments.remove(0).span
     }
 
     #[test]
@@ -232,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_of_an_error_is_the_word_before_its_message() {
+    fn the_error_type_is_the_prefix_of_the_message() {
         let span =
             span(r#""type":"TOOL","name":"f","level":"ERROR","status_message":"ToolNotFoundError: no","input":"{\"a\":1}","output":"""#);
         assert_eq!((span.status, span.error_type.as_deref()), (Status::Error, Some("ToolNotFoundError")));
@@ -240,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_skipped_is_sorted() {
-        assert!(OF_NO_USE.is_sorted());
+    fn skipped_fields_are_sorted() {
+        assert!(SKIPPED_FIELDS.is_sorted());
     }
 
     #[test]
@@ -253,6 +266,6 @@ mod tests {
         assert_eq!(out.annotations[0].0, AnnotationTarget::Trace("t".into()));
         assert_eq!((out.annotations[0].1.label.as_deref(), out.annotations[0].1.score), (Some("good"), None));
         let out = parse_line(&Langfuse, r#"{"projectId":"p","tables":[],"files":[{"key":"x/p/scores/a.jsonl"}]}"#);
-        assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len()), (0, 0, 1));
+        assert_eq!((out.fragments.len(), out.rejections.len(), out.skipped.len()), (0, 0, 1));
     }
 }

@@ -1,8 +1,14 @@
-//! LangSmith runs: rows of the API as JSON lines, and the Parquet of the bulk export.
+//! LangSmith runs: rows of the API as JSON lines, and the Parquet files of the bulk export.
 //!
-//! Run format: <https://docs.langchain.com/langsmith/run-data-format>; bulk export: <https://docs.langchain.com/langsmith/data-export>.
-//! Read are the rows of `POST /runs/query`, of its successor (upper-case words, `project_id`), `Run.model_dump_json()` of the SDK, and
-//! the bulk export in its first version and in `v2_beta`. A run is a span; `trace_id` is the id of the root run.
+//! Specification: <https://docs.langchain.com/langsmith/run-data-format>, bulk export <https://docs.langchain.com/langsmith/data-export>.
+//! Supported are the rows of `POST /runs/query` and of its successor (upper-case words, `project_id`), `Run.model_dump_json()` of the SDK,
+//! and the bulk export in versions 1 and `v2_beta`. A run is a span; `trace_id` is the id of the root run.
+//!
+//! ```json
+//! {"id": "r2", "trace_id": "r1", "parent_run_id": "r1", "run_type": "llm", "name": "ChatOpenAI", "start_time": "2026-11-23T09:08:46.449940",
+//!  "error": "RateLimitError('Error code: 429')\n\nTraceback (most recent call last): …", "inputs": {"messages": […]}, "outputs": null,
+//!  "extra": {"metadata": {"ls_model_name": "gpt-4o", "ls_provider": "openai"}}}
+//! ```
 //!
 //! | run | span |
 //! |---|---|
@@ -10,18 +16,21 @@
 //! | `error`: `Type('message')`, traceback | exception |
 //! | `inputs`, `outputs` of an LLM run | messages, tools offered, finish reason |
 //! | `inputs`, `outputs` of a tool, a retriever | arguments and result, documents |
-//! | `extra.metadata` | model, provider, tool call id; the rest as attributes `metadata.X` |
+//! | `extra.metadata` | model, provider, tool call id; the other fields as attributes `metadata.X` |
 //! | `feedback_stats` | annotations |
 //!
-//! Quirks of real rows: times without a zone are UTC; `session_id` is the project, the user's session stands in `extra.metadata`;
-//! the environment of the process (`LANGSMITH_*`) leaks into the metadata; `total_tokens` is 0 where nothing was counted; in Parquet
-//! every nested column is JSON text, and a column that was not exported is missing.
+//! Quirks of real exports:
+//! - Times without a zone are UTC.
+//! - `session_id` is the project; the user's session is in `extra.metadata`.
+//! - Environment variables of the process (`LANGSMITH_*`) are in the metadata (SDK).
+//! - Token counts are 0 if nothing was counted.
+//! - In Parquet every nested column is JSON text, and columns may be missing (bulk export).
 
 use std::borrow::Cow;
 
-use super::record::{self, Record};
+use super::record::{self, IdentityKeys, Record, SpanIdentity};
 use super::value::Value;
-use super::{Accounted, Format, Parsed, Place, conventions, error_text, has_keys};
+use super::{Accounted, Format, Parsed, RecordLocation, Signature, error_text, infer, span_fields};
 use crate::model::{Annotation, Span, SpanKind, Status, TokenUsage, ToolUse};
 
 /// See the module.
@@ -32,27 +41,33 @@ impl Format for LangSmith {
         "langsmith"
     }
 
-    fn recognises_keys(&self, keys: &[String]) -> bool {
-        // An export may leave columns out.
-        let run = has_keys(keys, &["run_type", "trace_id", "id"]) || has_keys(keys, &["dotted_order", "trace_id", "id"]);
-        run || has_keys(keys, &["runs", "cursors"])
-    }
-
-    fn skips(&self) -> &'static [&'static str] {
-        &OF_NO_USE
-    }
-
-    fn parse_record(&self, mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-        // A whole answer of the API.
-        if let Value::List(runs) = record.take("runs") {
-            return record::each(runs, place, out, run);
+    fn signatures(&self) -> &'static [Signature] {
+        const {
+            &[
+                // A run; an export may lack columns.
+                Signature::unique(&["run_type", "trace_id", "id"]),
+                Signature::unique(&["dotted_order", "trace_id", "id"]),
+                // A response of the API.
+                Signature::common(&["runs", "cursors"]),
+            ]
         }
-        run(record, place, out)
+    }
+
+    fn skipped_fields(&self) -> &'static [&'static str] {
+        &SKIPPED_FIELDS
+    }
+
+    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+        // A response of the API.
+        if let Value::List(runs) = record.take("runs") {
+            return record::parse_each(runs, location, out, parse_run);
+        }
+        parse_run(record, location, out)
     }
 }
 
-/// Keys of LangSmith's own database, and what is derived from other fields; sorted.
-const OF_NO_USE: [&str; 22] = [
+/// Keys of LangSmith's own database, and values that are derived from other fields; sorted.
+const SKIPPED_FIELDS: [&str; 22] = [
     "app_path",
     "child_run_ids",
     "child_runs",
@@ -77,23 +92,20 @@ const OF_NO_USE: [&str; 22] = [
     "ttl_seconds",
 ];
 
-fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-    let (trace_id, span_id) = match record.take_ids("trace_id", "id", place, out) {
-        Ok(ids) => ids,
-        Err(rejected) => return rejected,
-    };
+fn parse_run(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     let order = record.take_text("dotted_order").unwrap_or_default();
-    let order = Order(&order);
+    let order = DottedOrder(&order);
     if !record.has("start_time") {
-        record.set("start_time", order.started_at().map_or(Value::Null, |time| Value::Text(Cow::Owned(time))));
+        record.insert("start_time", order.started_at().map_or(Value::Null, |time| Value::Text(Cow::Owned(time))));
     }
-    let started_at_ns = match record.take_start("start_time", place, out) {
-        Ok(time) => time,
+    let keys = IdentityKeys { trace_id: "trace_id", span_id: "id", start_time: "start_time" };
+    let SpanIdentity { trace_id, span_id, started_at_ns } = match record.take_identity(&keys, location, out) {
+        Ok(identity) => identity,
         Err(rejected) => return rejected,
     };
     let kind = kind(&record.take_text("run_type").unwrap_or_default());
     let mut span = Span {
-        parent_span_id: parent(&mut record, order.parent()).filter(|parent| *parent != span_id),
+        parent_span_id: parent_id(&mut record, order.parent_id()).filter(|parent| *parent != span_id),
         span_id,
         name: record.take_text("name").unwrap_or_default(),
         kind,
@@ -115,11 +127,11 @@ fn run(mut record: Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted
     set_input(&mut span, record.take_tree("inputs"));
     set_output(&mut span, record.take_tree("outputs"));
     span.annotations = feedback(&record.take_tree("feedback_stats"));
-    record.drop(&["parent_run_ids"]);
+    record.discard(&["parent_run_ids"]);
     record.keep_rest(&mut span);
-    let mut piece = record::piece(trace_id, conventions::settled(span), place);
-    piece.service = service;
-    out.span(piece)
+    let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
+    fragment.service = service;
+    out.span(fragment)
 }
 
 fn kind(word: &str) -> SpanKind {
@@ -137,16 +149,16 @@ fn status(word: &str) -> Status {
     }
 }
 
-/// `20261123T090846449940Z<id of the root>.20261123T090847449940Z<id of the run>`: when each run of the line of ancestors began, and its id.
-struct Order<'t>(&'t str);
+/// The start time and id of each ancestor, from the root to the run itself: `20261123T090846449940Z<id>.20261123T090847449940Z<id>`.
+struct DottedOrder<'t>(&'t str);
 
-impl Order<'_> {
-    fn parent(&self) -> Option<String> {
+impl DottedOrder<'_> {
+    fn parent_id(&self) -> Option<String> {
         let (_, id) = self.0.rsplit('.').nth(1)?.split_once('Z')?;
         Some(id.to_owned())
     }
 
-    /// When the run began, as RFC 3339.
+    /// The start time of the run, as RFC 3339.
     fn started_at(&self) -> Option<String> {
         let (time, _) = self.0.rsplit('.').next()?.split_once('Z')?;
         let time = chrono::NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%S%6f").ok()?;
@@ -154,13 +166,13 @@ impl Order<'_> {
     }
 }
 
-/// The parent: its own field, or the run before in the order, or the last ancestor.
-fn parent(record: &mut Record<'_>, of_order: Option<String>) -> Option<String> {
-    let own = record.take("parent_run_id").as_id();
-    own.or(of_order).or_else(|| record.take_tree("parent_run_ids").items().last().and_then(Value::as_id))
+/// The id of the parent: its own field, else that of the dotted order, else the last ancestor.
+fn parent_id(record: &mut Record<'_>, from_order: Option<String>) -> Option<String> {
+    let explicit = record.take("parent_run_id").as_id();
+    explicit.or(from_order).or_else(|| record.take_tree("parent_run_ids").items().last().and_then(Value::as_id))
 }
 
-/// Tokens; LangSmith writes 0 where nothing was counted.
+/// Sets the token usage. LangSmith writes 0 if nothing was counted.
 fn set_usage(span: &mut Span, record: &mut Record<'_>) {
     let (input, output) = (record.take("prompt_tokens").as_u64(), record.take("completion_tokens").as_u64());
     if span.kind == SpanKind::Llm && input.unwrap_or(0) + output.unwrap_or(0) > 0 {
@@ -168,7 +180,7 @@ fn set_usage(span: &mut Span, record: &mut Record<'_>) {
     }
 }
 
-/// Takes what `extra.metadata` says of the span; returns the service.
+/// Sets the fields that are in `extra.metadata`, and keeps its other entries as attributes; returns the service.
 fn set_metadata(span: &mut Span, extra: &mut Value<'_>) -> Option<String> {
     let (metadata, parameters) = (extra.get("metadata"), extra.get("invocation_params"));
     span.model = metadata.text_at("ls_model_name");
@@ -178,10 +190,10 @@ fn set_metadata(span: &mut Span, extra: &mut Value<'_>) -> Option<String> {
     }
     span.tools_offered = parameters.get("tools").items().iter().filter_map(super::messages::tool_name).collect();
     let service = metadata.first(&["service", "service.name", "LANGSMITH_PROJECT", "LANGCHAIN_PROJECT"]).as_str().map(str::to_owned);
-    let own = ["ls_model_name", "ls_provider", "tool_call_id", "ls_invocation_params", "usage_metadata", "ls_method", "ls_model_type"];
+    let mapped = ["ls_model_name", "ls_provider", "tool_call_id", "ls_invocation_params", "usage_metadata", "ls_method", "ls_model_type"];
     for (key, value) in metadata.fields() {
-        if !own.contains(&key.as_ref()) && !key.starts_with("LANGSMITH_") && !key.starts_with("LANGCHAIN_") {
-            record::keep(span, Cow::Owned(format!("metadata.{key}")), value.clone(), 0);
+        if !mapped.contains(&key.as_ref()) && !key.starts_with("LANGSMITH_") && !key.starts_with("LANGCHAIN_") {
+            record::keep_attribute(span, Cow::Owned(format!("metadata.{key}")), value.clone());
         }
     }
     service
@@ -193,53 +205,53 @@ fn set_input(span: &mut Span, inputs: Value<'_>) {
             if let Some(model) = inputs.text_at("model") {
                 span.model.get_or_insert(model);
             }
-            conventions::set_input(span, inputs);
+            span_fields::set_input(span, inputs);
         }
-        SpanKind::Tool => span.tool.get_or_insert_default().arguments = only_text(&inputs).unwrap_or_else(|| inputs.to_text()),
-        _ => span.input_text = only_text(&inputs).or_else(|| inputs.into_text()),
+        SpanKind::Tool => span.tool.get_or_insert_default().arguments = single_text(&inputs).unwrap_or_else(|| inputs.to_text()),
+        _ => span.input_text = single_text(&inputs).or_else(|| inputs.into_text()),
     }
 }
 
 fn set_output(span: &mut Span, outputs: Value<'_>) {
     match span.kind {
         SpanKind::Llm => {
-            if let Some(model) = answering_model(&outputs) {
+            if let Some(model) = response_model(&outputs) {
                 span.model = Some(model);
             }
             if span.usage == TokenUsage::default() {
                 let counted = outputs.get("usage_metadata");
                 span.usage = TokenUsage { input: counted.get("input_tokens").as_u64(), output: counted.get("output_tokens").as_u64() };
             }
-            // A run that failed has `{"output": null}`.
+            // A failed run has `{"output": null}`.
             if outputs.fields().iter().any(|(_, value)| !value.is_null()) {
-                conventions::set_output(span, outputs);
+                span_fields::set_output(span, outputs);
             }
         }
         SpanKind::Tool => {
             let answer = outputs.get("output");
             let tool: &mut ToolUse = span.tool.get_or_insert_default();
-            // LangGraph's tools answer with a whole tool message.
+            // LangGraph's tools return a tool message.
             let content = answer.get("content");
             if tool.call_id.is_none() {
                 tool.call_id = answer.text_at("tool_call_id");
             }
-            let result = if content.is_null() { only_text(&outputs).or_else(|| outputs.into_text()) } else { Some(content.to_text()) };
+            let result = if content.is_null() { single_text(&outputs).or_else(|| outputs.into_text()) } else { Some(content.to_text()) };
             tool.result = result.filter(|result| !result.is_empty() && result != "{}");
         }
         SpanKind::Retriever if matches!(outputs.get("documents"), Value::List(_)) => {
-            span.documents = Some(conventions::documents(outputs.get("documents")));
+            span.documents = Some(span_fields::documents(outputs.get("documents")));
         }
-        _ => span.output_text = only_text(&outputs).or_else(|| outputs.into_text()).filter(|text| text != "{}"),
+        _ => span.output_text = single_text(&outputs).or_else(|| outputs.into_text()).filter(|text| text != "{}"),
     }
 }
 
-fn answering_model(outputs: &Value<'_>) -> Option<String> {
+fn response_model(outputs: &Value<'_>) -> Option<String> {
     let langchain = outputs.get("llm_output").text_at("model_name");
     outputs.text_at("model").or(langchain).filter(|model| !model.is_empty())
 }
 
-/// The text of `{"input": "text"}`: a map with one field that is a text.
-fn only_text(value: &Value<'_>) -> Option<String> {
+/// The text of `{"input": "text"}`, an object whose only field is a string.
+fn single_text(value: &Value<'_>) -> Option<String> {
     match value.fields() {
         [(_, Value::Text(text))] => Some(text.clone().into_owned()),
         _ => None,
@@ -268,11 +280,11 @@ mod tests {
     const IDS: &str = r#""id":"r2","trace_id":"r1","start_time":"2026-11-23T09:08:46.449940","run_type":"llm""#;
 
     fn span(rest: &str) -> Span {
-        parse_line(&LangSmith, &format!("{{{IDS},{rest}}}")).pieces.remove(0).span
+        parse_line(&LangSmith, &format!("{{{IDS},{rest}}}")).fragments.remove(0).span
     }
 
     #[test]
-    fn an_error_is_split_and_the_parent_is_in_the_order() {
+    fn an_error_is_split_and_the_parent_is_found_in_the_dotted_order() {
         let span = span(
             r#""status":"ERROR","error":"RateLimitError('429')\n\nTraceback (most recent call last):\n","dotted_order":"20261123T090846Zr1.20261123T090847Zr2""#,
         );
@@ -282,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_of_the_process_is_left_out() {
+    fn environment_variables_in_the_metadata_are_dropped() {
         let span = span(
             r#""extra":{"metadata":{"user_id":"u","LANGSMITH_API_KEY":"k","ls_model_name":"gpt-4o"}},"feedback_stats":{"score":{"n":1,"avg":0.0}}"#,
         );
@@ -291,25 +303,25 @@ mod tests {
     }
 
     #[test]
-    fn an_export_without_most_columns_is_read() {
+    fn a_run_with_few_columns_is_read() {
         let row = r#"{"id":"r2","trace_id":"r1","dotted_order":"20261123T090846000000Zr1.20261123T090846449940Zr2"}"#;
-        let span = parse_line(&LangSmith, row).pieces.remove(0).span;
+        let span = parse_line(&LangSmith, row).fragments.remove(0).span;
         assert_eq!((span.started_at_ns, span.parent_span_id.as_deref()), (Some(1_795_424_926_449_940_000), Some("r1")));
     }
 
     #[test]
-    fn a_whole_answer_is_its_runs() {
+    fn an_api_response_yields_its_runs() {
         let out = parse_line(&LangSmith, &format!("{{\"runs\":[{{{IDS}}},7],\"cursors\":{{}}}}"));
-        assert_eq!((out.pieces.len(), out.rejections[0].trace_ref.as_str()), (1, "t.jsonl#L4.s2"));
+        assert_eq!((out.fragments.len(), out.rejections[0].trace_ref.as_str()), (1, "t.jsonl#L4.s2"));
     }
 
     #[test]
-    fn what_is_skipped_is_sorted() {
-        assert!(OF_NO_USE.is_sorted());
+    fn skipped_fields_are_sorted() {
+        assert!(SKIPPED_FIELDS.is_sorted());
     }
 
     #[test]
-    fn what_is_missing_is_said() {
+    fn a_run_without_id_or_time_is_rejected() {
         let kind = |line: &str| parse_line(&LangSmith, line).rejections[0].kind;
         assert_eq!(kind(r#"{"id":"a","trace_id":"","run_type":"llm"}"#), RejectionKind::MissingId);
         assert_eq!(kind(r#"{"id":"a","trace_id":"b","run_type":"llm","start_time":"yesterday"}"#), RejectionKind::MissingTime);

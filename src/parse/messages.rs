@@ -1,24 +1,27 @@
-//! Chat messages, in the shapes in which instrumentations and SDKs write them.
+//! Chat messages, in the shapes that instrumentations and SDKs write.
 //!
-//! `OpenAI`'s `{role, content, refusal, tool_calls: [{id, function: {name, arguments}}]}`, content as a list of parts; the `OTel`
-//! `GenAI` conventions' `{role, parts: [{type: text | tool_call | tool_call_response | refusal, …}], finish_reason}`; Anthropic's
-//! content blocks (`tool_use`, `tool_result`); `LangChain`'s messages, plain (`{type: ai, content, tool_calls}`) or serialised
-//! (`{lc: 1, type: constructor, id: […, AIMessage], kwargs: {…}}`); and Datadog's `{name, tool_id, arguments}` calls.
+//! | source | shape |
+//! |---|---|
+//! | OpenAI | `{role, content, refusal, tool_calls: [{id, function: {name, arguments}}]}`; `content` may be a list of parts |
+//! | OTel GenAI | `{role, parts: [{type: text \| tool_call \| tool_call_response \| refusal, …}], finish_reason}` |
+//! | Anthropic | `content` as a list of blocks, with `tool_use` and `tool_result` |
+//! | LangChain | `{type: ai, content, tool_calls}`, or serialized: `{lc: 1, type: constructor, id: […, AIMessage], kwargs: {…}}` |
+//! | Datadog | tool calls as `{name, tool_id, arguments}` |
 
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Message, ToolCall};
 
-/// What the input or output of a model call holds.
+/// The input or output of a model call.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Conversation {
     pub(super) messages: Vec<Message>,
     pub(super) finish_reasons: Vec<String>,
-    /// Names of the tools that the model was offered.
+    /// Names of the tools that the request offers to the model.
     pub(super) tools: Vec<String>,
 }
 
-/// The messages of a request or an answer in any of the shapes above; nothing where the value holds none.
+/// The messages of a request or a response of a provider's API, in any of these shapes; `None` if the value contains no message.
 pub(super) fn conversation(tree: &Value<'_>) -> Option<Conversation> {
     let mut found = Conversation::default();
     collect(tree, &mut found, 0);
@@ -26,7 +29,7 @@ pub(super) fn conversation(tree: &Value<'_>) -> Option<Conversation> {
     (!found.messages.is_empty()).then_some(found)
 }
 
-/// Envelopes are at most this deep: `{"generations": [[{"message": {…}}]]}`.
+/// How many lists and objects around a message are opened: `{"generations": [[{"message": {…}}]]}`.
 const ENVELOPES_MAX: usize = 5;
 
 fn collect(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
@@ -41,15 +44,15 @@ fn collect(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     }
     let envelope = ["messages", "choices", "generations"].iter().map(|key| tree.get(key)).find(|inner| matches!(inner, Value::List(_)));
     if let Some(inner) = envelope {
-        // A request with its system text beside the messages, as Anthropic's API has it.
+        // Anthropic's API has the system prompt beside the messages.
         if let Some(system) = tree.get("system").as_str() {
             found.messages.push(Message { role: "system".into(), content: system.to_owned(), ..Message::default() });
         }
         collect(inner, found, depth + 1);
         return;
     }
-    let reason = [tree, tree.get("generation_info")].iter().find_map(|place| {
-        ["finish_reason", "stop_reason"].iter().find_map(|key| place.get(key).as_str().filter(|reason| !reason.is_empty()))
+    let reason = [tree, tree.get("generation_info")].iter().find_map(|holder| {
+        ["finish_reason", "stop_reason"].iter().find_map(|key| holder.get(key).as_str().filter(|reason| !reason.is_empty()))
     });
     found.finish_reasons.extend(reason.map(str::to_owned));
     let inner = tree.get("message");
@@ -63,16 +66,16 @@ pub(super) fn from_tree(tree: &Value<'_>) -> Option<(Vec<Message>, Vec<String>)>
         Value::Map(_) => std::slice::from_ref(tree),
         _ => return None,
     };
-    // One more than is kept, so that the span says that some are missing.
+    // One more than the limit is kept, so that the span counts as cut.
     let messages = items.iter().filter_map(message).take(SPAN_ITEMS_MAX + 1).collect();
     let reasons = items.iter().filter_map(|item| item.text_at("finish_reason")).take(SPAN_ITEMS_MAX + 1).collect();
     Some((messages, reasons))
 }
 
-/// One message; nothing where the value has neither role nor content.
+/// One message; `None` if the value has neither a role nor content.
 pub(super) fn message(value: &Value<'_>) -> Option<Message> {
-    let serialised = value.get("kwargs");
-    let value = if value.get("lc").is_null() || serialised.is_null() { value } else { serialised };
+    let serialized = value.get("kwargs");
+    let value = if value.get("lc").is_null() || serialized.is_null() { value } else { serialized };
     if !value.fields().iter().any(|(key, _)| matches!(key.as_ref(), "role" | "content" | "parts" | "tool_calls")) {
         return None;
     }
@@ -95,7 +98,7 @@ pub(super) fn message(value: &Value<'_>) -> Option<Message> {
     Some(message)
 }
 
-/// `LangChain`'s word for who speaks, as the role that the providers use.
+/// The role of a LangChain message, in the words of the providers.
 fn langchain_role<'v>(value: &'v Value<'_>) -> Option<&'v str> {
     Some(match value.get("type").as_str()? {
         "human" => "user",
@@ -104,13 +107,13 @@ fn langchain_role<'v>(value: &'v Value<'_>) -> Option<&'v str> {
     })
 }
 
-/// A tool call, with name and arguments under `function` or beside the id.
+/// A tool call, whose name and arguments are under `function` or beside the id.
 pub(super) fn tool_call(value: &Value<'_>) -> Option<ToolCall> {
     let function = value.get("function");
     let call = if matches!(function, Value::Map(_)) { function } else { value };
     let name = call.text_at("name")?;
     let arguments = call.first(&["arguments", "args", "input"]);
-    // Datadog wraps arguments that do not parse.
+    // Datadog wraps arguments that are not valid JSON.
     let arguments = match arguments.fields() {
         [(key, Value::Text(raw))] if key == "value" && raw.starts_with('{') => raw.to_string(),
         _ => arguments.to_text(),
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn openai_messages() {
+    fn openai_messages_are_read() {
         let text = r#"[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
             {"role":"assistant","content":null,"refusal":"no","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{\"x\": 1"}}]}]"#;
         let (messages, reasons) = from_text(text);
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn genai_parts() {
+    fn gen_ai_parts_are_read() {
         let text = r#"[{"role":"assistant","parts":[{"type":"text","content":"hi"},{"type":"tool_call","id":"c","name":"f","arguments":{"x":1}}],"finish_reason":"tool_call"},
             {"role":"tool","parts":[{"type":"tool_call_response","id":"c","response":"42"}]}]"#;
         let (messages, reasons) = from_text(text);
@@ -173,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn langchain_messages_inside_their_envelopes() {
+    fn serialized_langchain_messages_are_read() {
         let text = r#"{"generations":[[{"text":"","generation_info":{"finish_reason":"tool_calls"},"message":{"lc":1,"type":"constructor",
             "id":["langchain","schema","messages","AIMessage"],"kwargs":{"content":"","type":"ai","additional_kwargs":{"refusal":"no"},
             "tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}],"invalid_tool_calls":[{"name":"g","args":"{\"x","id":"c2"}]}}}]]}"#;
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_and_answers_of_the_providers() {
+    fn requests_and_responses_of_providers_are_read() {
         let request = r#"{"model":"m","system":"Be brief.","messages":[{"role":"user","content":"hi"}],"tools":[{"function":{"name":"f"}},{"name":"g"}]}"#;
         let found = conversation(&Value::parse(request).unwrap()).unwrap();
         assert_eq!(found.messages.iter().map(|message| message.role.as_str()).collect::<Vec<_>>(), ["system", "user"]);
@@ -197,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_that_datadog_wrapped_are_unwrapped() {
+    fn arguments_wrapped_by_datadog_are_unwrapped() {
         let wrapped = Value::parse(r#"{"name":"f","tool_id":"c1","arguments":{"value":"{\"city\": \"Par"}}"#).unwrap();
         assert_eq!(tool_call(&wrapped), Some(ToolCall { id: Some("c1".into()), name: "f".into(), arguments: "{\"city\": \"Par".into() }));
         let own = Value::parse(r#"{"name":"f","arguments":{"value":"7"}}"#).unwrap();

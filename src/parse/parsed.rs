@@ -1,41 +1,41 @@
-//! What records became: the accounting of the parse stage, made by types.
+//! The output of the parse stage, and the proof that every record has an outcome.
 //!
-//! Whatever reads a record returns an [`Accounted`], and only the methods of [`Parsed`] that take something make one. So a format that
-//! recognises a record and does nothing with it does not compile.
+//! A function that parses a record returns an [`Accounted`], and only the methods of [`Parsed`] that add an outcome create one. So a format
+//! that recognizes a record and does nothing with it does not compile.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Piece, Place, json};
+use super::{RecordLocation, SpanFragment, json};
 use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUMMARY_SKIPPED_MAX};
 use crate::model::{Annotation, Rejection, RejectionKind, Span, Stage};
 use crate::store::Object;
 
-/// What an annotation is about, where the record names only that.
+/// What an annotation is about, if it is exported apart from its span.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AnnotationTarget {
-    /// The span of this id.
+    /// The span with this id.
     Span(String),
-    /// The trace of this id.
+    /// The trace with this id.
     Trace(String),
 }
 
-/// Why a record that was understood is part of no trace.
+/// Why a record that was understood does not belong to a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Skip {
     /// Metrics or profiles of OTLP.
     OtherSignal,
-    /// A log record that names no trace.
+    /// A log record without a trace id.
     LogWithoutTrace,
     /// An export request without spans and log records, or a page of an API without items.
     Empty,
-    /// A score of a session, which is no trace.
+    /// A score of a session, which has several traces.
     SessionScore,
-    /// A row about a trace that was exported without its spans.
+    /// A trace that was exported without its spans.
     TraceWithoutSpans,
-    /// A row of a table that failsift wrote.
+    /// A row of a table that failsift itself wrote.
     OwnTable,
-    /// An event of another kind beside spans, such as an evaluation.
+    /// An event that is not a span, such as an evaluation.
     OtherEvent,
 }
 
@@ -54,7 +54,7 @@ impl Skip {
     }
 }
 
-/// Proof that something became of a record. Of a record that holds several things it says of each kind whether there was one.
+/// Proof that a record has an outcome. A record with several parts may have several outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "every record is accounted for"]
 pub struct Accounted {
@@ -70,7 +70,7 @@ impl Accounted {
     const COMPANION: Self = Self { companion: true, ..Self::NOTHING };
     const REJECTED: Self = Self { rejected: true, ..Self::NOTHING };
 
-    /// What became of two parts of one record.
+    /// The outcomes of two parts of one record.
     pub(super) fn and(self, other: Self) -> Self {
         Self {
             spans: self.spans || other.spans,
@@ -80,26 +80,31 @@ impl Accounted {
         }
     }
 
-    /// What became of the parts of one record; nothing where it has no parts.
+    /// The outcomes of all parts of one record; `None` if it has no parts.
     pub(super) fn of_parts(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         parts.into_iter().reduce(Self::and)
     }
+
+    /// Adds the outcome of one more part of a record to those of the parts before it.
+    pub(super) fn add_to(self, all: &mut Option<Self>) {
+        *all = Some(all.map_or(self, |earlier| earlier.and(self)));
+    }
 }
 
-/// Where records went. Each is counted once: `read = spans + companions + skipped + rejected`.
+/// The outcomes of records. Each record is counted once: `read = spans + companions + skipped + rejected`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordCounts {
-    /// Lines, items of lists, messages and rows.
+    /// Lines, list items, messages and rows.
     pub read: u64,
-    /// Those that gave at least one span, whatever else they held.
+    /// Records that yielded at least one span.
     pub spans: u64,
-    /// Others that are used: log records of spans, annotations, rows about whole traces, manifests.
+    /// Other records that are used: log records, annotations, rows about whole traces, manifests.
     pub companions: u64,
-    /// Others that were understood and are part of no trace.
+    /// Other records that were understood and do not belong to a trace.
     pub skipped: u64,
-    /// Others, of which nothing could be used.
+    /// Other records, of which no part could be used.
     pub rejected: u64,
-    /// Why records, or parts of them, were skipped.
+    /// How often each reason to skip a record, or a part of one, occurred.
     pub skips: BTreeMap<Skip, u64>,
 }
 
@@ -117,13 +122,13 @@ impl RecordCounts {
         }
     }
 
-    /// Counts records of which nothing could be used, because their object or their chunk could not be read.
+    /// Counts the records of an object or a chunk that could not be read.
     pub(super) fn add_rejected(&mut self, records: u64) {
         self.read += records;
         self.rejected += records;
     }
 
-    /// Counts records that are skipped with their whole object.
+    /// Counts the records of a chunk that is skipped as a whole.
     pub(super) fn add_skipped(&mut self, skip: Skip, records: u64) {
         self.read += records;
         self.skipped += records;
@@ -141,74 +146,74 @@ impl RecordCounts {
         }
     }
 
-    /// Records that have an outcome; equal to `read` where nothing was lost.
+    /// Records that have an outcome: equal to `read`, or a record was lost.
     pub fn accounted_for(&self) -> u64 {
         self.spans + self.companions + self.skipped + self.rejected
     }
 }
 
-/// What the records of a chunk became.
+/// The results of parsing one chunk of records.
 #[derive(Debug, Default)]
 pub struct Parsed {
-    /// The object that the chunk is of, and the format that it is read with.
+    /// The object that contains the chunk, and its format; no format if it is unknown.
     pub(super) object: Option<(Arc<Object>, Option<&'static str>)>,
-    /// Where the records of the chunk went.
+    /// The outcomes of the records.
     pub(super) records: RecordCounts,
-    /// Parts of traces.
-    pub(super) pieces: Vec<Piece>,
-    /// Records that could not be put into a trace.
+    /// Spans, and additions to spans and traces.
+    pub(super) fragments: Vec<SpanFragment>,
+    /// Records, or parts of them, that could not be read.
     pub(super) rejections: Vec<Rejection>,
-    /// Objects that hold no traces, or something else beside them.
+    /// URIs of objects that contain something other than traces.
     pub(super) skipped: Vec<String>,
-    /// Annotations that stand apart from their span.
+    /// Annotations that are exported apart from their span.
     pub(super) annotations: Vec<(AnnotationTarget, Annotation)>,
-    /// URIs of objects that should lie beside this one, as a manifest says.
+    /// URIs of objects that a manifest lists.
     pub(super) expected: Vec<String>,
-    /// What was taken of the record under way.
-    pub(super) of_record: OfRecord,
+    /// Counts for the record that is being parsed.
+    pub(super) current_record: RecordUsage,
 }
 
-/// What was taken of the record under way, which may hold millions of parts in a few bytes each.
+/// How many parts of a record were added, and how many are only counted: a record may have millions of parts of a few bytes each.
 #[derive(Debug, Default)]
-pub(super) struct OfRecord {
+pub(super) struct RecordUsage {
     spans: usize,
-    spans_left_out: u64,
+    spans_omitted: u64,
     rejections: usize,
-    /// Rejections that are only counted, and the first of them.
-    rejections_left_out: Option<(u64, RejectionKind)>,
+    /// The number of rejections that are only counted, and the kind of the first.
+    rejections_omitted: Option<(u64, RejectionKind)>,
 }
 
 impl Parsed {
-    /// Spans, log records and rows about whole traces.
-    pub fn pieces(&self) -> &[Piece] {
-        &self.pieces
+    /// Spans, and additions to spans and traces.
+    pub fn fragments(&self) -> &[SpanFragment] {
+        &self.fragments
     }
 
-    /// What could not be read.
+    /// Records, or parts of them, that could not be read.
     pub fn rejections(&self) -> &[Rejection] {
         &self.rejections
     }
 
-    /// Begins with the next record.
+    /// Starts a record. Its limits apply from here.
     pub(super) fn begin_record(&mut self) {
-        self.of_record = OfRecord::default();
+        self.current_record = RecordUsage::default();
     }
 
-    /// Ends the record at `place`: what was left out of it is a rejection that says how much.
-    pub(super) fn end_record(&mut self, place: &Place<'_>) {
-        let OfRecord { spans_left_out, rejections_left_out, .. } = std::mem::take(&mut self.of_record);
-        if let Some((count, kind)) = rejections_left_out {
-            let reason =
-                format!("cannot read {place}: {count} more of its parts could not be read, the first of them because of {}", kind.as_str());
-            self.rejections.push(Rejection::at_place(format_args!("{place}.more"), place.uri, Stage::Parse, kind, reason));
+    /// Ends the record at `location`. If a limit left out parts of it, adds a rejection with their number.
+    pub(super) fn end_record(&mut self, location: &RecordLocation<'_>) {
+        let RecordUsage { spans_omitted, rejections_omitted, .. } = std::mem::take(&mut self.current_record);
+        if let Some((count, kind)) = rejections_omitted {
+            let parts = if count == 1 { "1 more part was" } else { &format!("{count} more parts were") };
+            let reason = format!("cannot read {location}: {parts} rejected, the first as {}", kind.as_str());
+            self.rejections.push(Rejection::at_place(format_args!("{location}.more"), location.uri, Stage::Parse, kind, reason));
         }
-        if spans_left_out > 0 {
+        if spans_omitted > 0 {
             let reason = format!(
-                "cannot read {place} whole: {spans_left_out} of its spans or messages were left out, for a record may hold {RECORD_SPANS_MAX}\n  hint: write one trace or one export request a line"
+                "cannot read all of {location}: spans or messages over the limit of {RECORD_SPANS_MAX} per record: {spans_omitted}\n  hint: write one trace or one export request per line"
             );
             self.rejections.push(Rejection::at_place(
-                format_args!("{place}.rest"),
-                place.uri,
+                format_args!("{location}.rest"),
+                location.uri,
                 Stage::Parse,
                 RejectionKind::Oversize,
                 reason,
@@ -216,96 +221,96 @@ impl Parsed {
         }
     }
 
-    /// Takes a span.
-    pub fn span(&mut self, piece: Piece) -> Accounted {
+    /// Adds a span.
+    pub fn span(&mut self, fragment: SpanFragment) -> Accounted {
         if !self.has_room() {
             return Accounted::REJECTED;
         }
-        let mut span = piece.span;
-        span.cut_fields += cut_lists(&mut span);
-        self.pieces.push(Piece { unread_fields: span.unread_fields, cut_fields: span.cut_fields, span, ..piece });
+        let mut span = fragment.span;
+        span.cut_fields += truncate_lists(&mut span);
+        self.fragments.push(SpanFragment { unread_fields: span.unread_fields, cut_fields: span.cut_fields, span, ..fragment });
         Accounted::SPANS
     }
 
-    /// Whether one more span or log record of the record is taken.
+    /// Counts one more span or log record of the record; whether the limit allows it.
     fn has_room(&mut self) -> bool {
-        self.of_record.spans += 1;
-        let has_room = self.of_record.spans <= RECORD_SPANS_MAX;
-        self.of_record.spans_left_out += u64::from(!has_room);
+        self.current_record.spans += 1;
+        let has_room = self.current_record.spans <= RECORD_SPANS_MAX;
+        self.current_record.spans_omitted += u64::from(!has_room);
         has_room
     }
 
-    /// Takes a log record or a row about a whole trace, which adds to the span of its id or to its trace.
-    pub fn addition(&mut self, piece: Piece) -> Accounted {
+    /// Adds a log record or a row about a whole trace, whose fields are added to the span with its id or to its trace.
+    pub fn addition(&mut self, fragment: SpanFragment) -> Accounted {
         if !self.has_room() {
             return Accounted::REJECTED;
         }
-        let mut span = piece.span;
-        cut_lists(&mut span);
-        self.pieces.push(Piece { addition: true, span, ..piece });
+        let mut span = fragment.span;
+        truncate_lists(&mut span);
+        self.fragments.push(SpanFragment { addition: true, span, ..fragment });
         Accounted::COMPANION
     }
 
-    /// Takes an annotation that stands apart from its span.
-    pub fn annotation(&mut self, target: AnnotationTarget, annotation: Annotation, place: &Place<'_>) -> Accounted {
+    /// Adds an annotation that is exported apart from its span.
+    pub fn annotation(&mut self, target: AnnotationTarget, annotation: Annotation, location: &RecordLocation<'_>) -> Accounted {
         self.annotations.push((target, annotation));
-        self.list_object(place);
+        self.list_object(location);
         Accounted::COMPANION
     }
 
-    /// Takes a manifest, which names objects that should lie beside its own.
-    pub fn manifest(&mut self, objects: impl IntoIterator<Item = String>, place: &Place<'_>) -> Accounted {
+    /// Adds a manifest, which lists other objects of the same export.
+    pub fn manifest(&mut self, objects: impl IntoIterator<Item = String>, location: &RecordLocation<'_>) -> Accounted {
         self.expected.extend(objects.into_iter().take(SUMMARY_SKIPPED_MAX));
-        self.list_object(place);
+        self.list_object(location);
         Accounted::COMPANION
     }
 
-    /// Notes that what stands at `place` is understood and part of no trace.
-    pub fn skip(&mut self, skip: Skip, place: &Place<'_>) -> Accounted {
-        self.list_object(place);
+    /// Skips a record, or a part of one, that does not belong to a trace.
+    pub fn skip(&mut self, skip: Skip, location: &RecordLocation<'_>) -> Accounted {
+        self.list_object(location);
         Accounted { skipped: Some(skip), ..Accounted::NOTHING }
     }
 
-    /// Notes that something at `place` could not be read.
-    pub fn reject(&mut self, place: &Place<'_>, kind: RejectionKind, reason: impl Into<String>) -> Accounted {
-        self.reject_as(Rejection::at_place(place, place.uri, Stage::Parse, kind, reason))
+    /// Rejects a record, or a part of one, that cannot be read.
+    pub fn reject(&mut self, location: &RecordLocation<'_>, kind: RejectionKind, reason: impl Into<String>) -> Accounted {
+        self.reject_as(Rejection::at_place(location, location.uri, Stage::Parse, kind, reason))
     }
 
-    /// Notes that the text at `place` is no JSON, or no JSON object, as `error` says.
-    pub(super) fn reject_json(&mut self, place: &Place<'_>, error: &serde_json::Error) -> Accounted {
-        let kind = if json::has_too_many_parts(error) {
+    /// Rejects a text that is not JSON, or not a JSON object.
+    pub(super) fn reject_json(&mut self, location: &RecordLocation<'_>, error: &serde_json::Error) -> Accounted {
+        let kind = if json::is_over_budget(error) {
             RejectionKind::Oversize
         } else if error.is_data() {
             RejectionKind::MalformedRecord
         } else {
             RejectionKind::MalformedJson
         };
-        self.reject(place, kind, format!("cannot read {place}: {}", json::describe(error)))
+        self.reject(location, kind, format!("cannot read {location}: {}", json::describe(error)))
     }
 
-    /// Notes that a trace, or something of a known place, could not be read.
+    /// Adds a rejection that was made elsewhere, such as one of a whole trace or object.
     pub fn reject_as(&mut self, rejection: Rejection) -> Accounted {
-        self.of_record.rejections += 1;
-        if self.of_record.rejections <= RECORD_REJECTIONS_MAX {
+        self.current_record.rejections += 1;
+        if self.current_record.rejections <= RECORD_REJECTIONS_MAX {
             self.rejections.push(rejection);
         } else {
-            let (count, _) = self.of_record.rejections_left_out.get_or_insert((0, rejection.kind));
+            let (count, _) = self.current_record.rejections_omitted.get_or_insert((0, rejection.kind));
             *count += 1;
         }
         Accounted::REJECTED
     }
 
-    /// Lists the object at `place` among those that hold something else than traces.
-    fn list_object(&mut self, place: &Place<'_>) {
-        if self.skipped.last().is_none_or(|last| last != place.uri) {
-            self.skipped.push(place.uri.to_owned());
+    /// Lists the object as one that contains something other than traces.
+    fn list_object(&mut self, location: &RecordLocation<'_>) {
+        if self.skipped.last().is_none_or(|last| last != location.uri) {
+            self.skipped.push(location.uri.to_owned());
         }
     }
 }
 
-/// Cuts the lists of a span to [`SPAN_ITEMS_MAX`] each; gives how many were longer.
-fn cut_lists(span: &mut Span) -> u32 {
-    fn cut<T>(list: &mut Vec<T>) -> u32 {
+/// Truncates the lists of a span to [`SPAN_ITEMS_MAX`] items each; returns how many were longer.
+fn truncate_lists(span: &mut Span) -> u32 {
+    fn truncate<T>(list: &mut Vec<T>) -> u32 {
         let is_long = list.len() > SPAN_ITEMS_MAX;
         if is_long {
             list.truncate(SPAN_ITEMS_MAX);
@@ -313,60 +318,67 @@ fn cut_lists(span: &mut Span) -> u32 {
         }
         u32::from(is_long)
     }
-    let calls: u32 = span.input.iter_mut().chain(&mut span.output).map(|message| cut(&mut message.tool_calls)).sum();
+    let calls: u32 = span.input.iter_mut().chain(&mut span.output).map(|message| truncate(&mut message.tool_calls)).sum();
     calls
-        + cut(&mut span.input)
-        + cut(&mut span.output)
-        + cut(&mut span.exceptions)
-        + cut(&mut span.finish_reasons)
-        + cut(&mut span.tools_offered)
-        + span.documents.as_mut().map_or(0, cut)
-        + cut(&mut span.annotations)
-        + cut(&mut span.attributes)
+        + truncate(&mut span.input)
+        + truncate(&mut span.output)
+        + truncate(&mut span.exceptions)
+        + truncate(&mut span.finish_reasons)
+        + truncate(&mut span.tools_offered)
+        + span.documents.as_mut().map_or(0, truncate)
+        + truncate(&mut span.annotations)
+        + truncate(&mut span.attributes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::tests::place;
+    use crate::parse::tests::location;
 
     #[test]
-    fn what_is_wrong_with_many_parts_of_a_record_is_counted_in_one_rejection() {
+    fn rejections_beyond_the_limit_are_counted_in_one_rejection() {
         let mut out = Parsed::default();
         for (record, more) in [(0, 0), (1, 7)] {
             out.begin_record();
             for _ in 0..RECORD_REJECTIONS_MAX + more {
-                let _ = out.reject(&place(), RejectionKind::MissingId, "no id");
+                let _ = out.reject(&location(), RejectionKind::MissingId, "no id");
             }
-            out.end_record(&place());
+            out.end_record(&location());
             assert_eq!(out.rejections.len(), RECORD_REJECTIONS_MAX * (record + 1) + record);
         }
         let last = out.rejections.last().unwrap();
-        assert!(last.reason.contains("7 more of its parts") && last.trace_ref == format!("{}.more", place()), "{last:?}");
+        assert!(
+            last.reason.contains("7 more parts were rejected, the first as missing_id") && last.trace_ref == format!("{}.more", location()),
+            "{last:?}"
+        );
     }
 
     #[test]
-    fn a_record_and_a_span_hold_so_much_and_what_is_left_out_is_said() {
+    fn spans_beyond_the_limit_are_counted_and_long_lists_are_truncated() {
         let mut out = Parsed::default();
         out.begin_record();
         let documents = Some(vec![crate::model::Document::default(); SPAN_ITEMS_MAX + 1]);
-        let _ = out.span(Piece { span: Span { documents, ..Span::default() }, ..Piece::default() });
-        assert_eq!((out.pieces[0].span.documents.as_ref().unwrap().len(), out.pieces[0].cut_fields), (SPAN_ITEMS_MAX, 1));
+        let _ = out.span(SpanFragment { span: Span { documents, ..Span::default() }, ..SpanFragment::default() });
+        assert_eq!((out.fragments[0].span.documents.as_ref().unwrap().len(), out.fragments[0].cut_fields), (SPAN_ITEMS_MAX, 1));
         for _ in 0..RECORD_SPANS_MAX + 4 {
-            let _ = out.span(Piece::default());
+            let _ = out.span(SpanFragment::default());
         }
-        out.end_record(&place());
-        assert_eq!(out.pieces.len(), RECORD_SPANS_MAX);
-        assert!(out.rejections[0].reason.contains("5 of its spans"), "{}", out.rejections[0].reason);
+        out.end_record(&location());
+        assert_eq!(out.fragments.len(), RECORD_SPANS_MAX);
+        assert!(
+            out.rejections[0].reason.ends_with("per record: 5\n  hint: write one trace or one export request per line"),
+            "{}",
+            out.rejections[0].reason
+        );
     }
 
     #[test]
-    fn a_record_counts_once_by_the_best_that_came_of_it() {
+    fn a_record_with_several_outcomes_counts_once_by_the_best() {
         let mut out = Parsed::default();
-        let rejected = out.reject(&place(), RejectionKind::MissingId, "no id");
-        let spans = out.span(Piece::default());
-        let skipped = out.skip(Skip::OtherSignal, &place());
-        let companion = out.addition(Piece::default());
+        let rejected = out.reject(&location(), RejectionKind::MissingId, "no id");
+        let spans = out.span(SpanFragment::default());
+        let skipped = out.skip(Skip::OtherSignal, &location());
+        let companion = out.addition(SpanFragment::default());
         let mut counts = RecordCounts::default();
         for record in [rejected.and(spans), skipped.and(companion), skipped.and(rejected), skipped, rejected] {
             counts.add(record);

@@ -1,5 +1,7 @@
-//! One JSON object or one row of a table, field by field. A format takes the fields that it knows; what nobody took is kept as
-//! attributes of the span, so that nothing that a vendor adds tomorrow is lost.
+//! One JSON object or table row whose fields are taken one by one.
+//!
+//! A format takes the fields that it knows. The remaining fields become attributes of the span, so that a field which a vendor adds later is
+//! not lost.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,10 +9,10 @@ use std::fmt;
 use arrow::array::{ArrayRef, RecordBatch};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::cell::cell;
+use super::cell::cell_value;
 use super::json::{self, Text};
 use super::value::Value;
-use super::{Accounted, Parsed, Piece, Place, Position, Skip};
+use super::{Accounted, Parsed, Position, RecordLocation, Skip, SpanFragment};
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, RejectionKind, Source, Span};
 
@@ -20,81 +22,100 @@ pub struct Record<'a> {
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
+/// The fields without which a record is not a span.
+pub(super) struct SpanIdentity {
+    pub(super) trace_id: String,
+    pub(super) span_id: String,
+    /// Nanoseconds since 1970.
+    pub(super) started_at_ns: i64,
+}
+
+/// The names of the fields in [`SpanIdentity`].
+pub(super) struct IdentityKeys {
+    pub(super) trace_id: &'static str,
+    pub(super) span_id: &'static str,
+    pub(super) start_time: &'static str,
+}
+
 impl<'a> Record<'a> {
-    /// A JSON object without the fields in `skipped`, which is sorted.
+    /// Decodes a JSON object, except for the fields in `skipped`, which must be sorted.
     ///
     /// # Errors
-    /// What the parser says of a text that is none.
-    pub(super) fn of_json(line: &'a str, skipped: &[&str]) -> Result<Self, serde_json::Error> {
-        let mut deserializer = serde_json::Deserializer::from_str(line);
-        let fields = Without(skipped).deserialize(&mut deserializer)?;
+    /// The parser's error, if the text is not a JSON object.
+    pub(super) fn from_json(text: &'a str, skipped: &[&str]) -> Result<Self, serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let fields = FieldsExcept(skipped).deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(Self { fields })
     }
 
-    /// A JSON object that stands inside another.
-    pub(super) fn of_value(value: Value<'a>) -> Option<Self> {
+    /// A nested object as a record; `None` for other values.
+    pub(super) fn from_value(value: Value<'a>) -> Option<Self> {
         match value {
             Value::Map(fields) => Some(Self { fields }),
             _ => None,
         }
     }
 
-    /// The rows of a batch with their places, without the columns in `skipped`, which is sorted.
-    pub(super) fn rows(batch: &'a RecordBatch, skipped: &[&str], place: &Place<'a>) -> impl Iterator<Item = (Self, Place<'a>)> {
+    /// The rows of a batch with their locations, without the columns in `skipped`, which must be sorted.
+    pub(super) fn rows(
+        batch: &'a RecordBatch,
+        skipped: &[&str],
+        location: &RecordLocation<'a>,
+    ) -> impl Iterator<Item = (Self, RecordLocation<'a>)> {
         let schema = batch.schema();
         let columns: Vec<(String, &ArrayRef)> = (schema.fields().iter().zip(batch.columns()))
             .filter(|(field, _)| skipped.binary_search(&field.name().as_str()).is_err())
             .map(|(field, column)| (field.name().clone(), column))
             .collect();
-        let first_row = if let Position::Row(row) = place.position { row } else { 0 };
-        let place = *place;
+        let first_row = if let Position::Row(row) = location.position { row } else { 0 };
+        let location = *location;
         (0..batch.num_rows()).map(move |row| {
-            let fields = columns.iter().map(|(name, column)| (Cow::Owned(name.clone()), cell(column, row)));
+            let fields = columns.iter().map(|(name, column)| (Cow::Owned(name.clone()), cell_value(column, row)));
             let record = Self { fields: fields.filter(|(_, value)| !value.is_null()).collect() };
-            (record, Place { position: Position::Row(first_row + row as u64), ..place })
+            (record, RecordLocation { position: Position::Row(first_row + row as u64), ..location })
         })
     }
 
-    /// Bytes of its texts, by which it is told how much may come of it.
+    /// The size of its texts in bytes, which bounds how much may be decoded from them.
     pub(super) fn text_bytes(&self) -> usize {
         self.fields.iter().map(|(_, value)| value.as_str().map_or(0, str::len)).sum()
     }
 
-    /// Whether the field is there, also where it is null.
+    /// Whether the field is present, even if it is null.
     pub(super) fn has(&self, key: &str) -> bool {
         self.fields.iter().any(|(name, _)| name == key)
     }
 
-    /// The fields of both; of two with one name this record's is taken first, unless it is null.
-    pub(super) fn before(mut self, other: Self) -> Self {
+    /// The fields of both records. If both have a field, the non-null value of `self` is taken first.
+    pub(super) fn chain(mut self, other: Self) -> Self {
         self.fields.retain(|(_, value)| !value.is_null());
         self.fields.extend(other.fields);
         self
     }
 
-    /// Sets a field that is not there.
-    pub(super) fn set(&mut self, key: &'static str, value: Value<'a>) {
+    /// Adds a field that is not present.
+    pub(super) fn insert(&mut self, key: &'static str, value: Value<'a>) {
         self.fields.push((Cow::Borrowed(key), value));
     }
 
-    /// All fields that nobody took.
+    /// The remaining fields.
     pub(super) fn into_fields(self) -> impl Iterator<Item = (Cow<'a, str>, Value<'a>)> {
         self.fields.into_iter()
     }
 
-    /// All fields that nobody took, as one value.
+    /// The remaining fields as one value.
     pub(super) fn into_value(self) -> Value<'a> {
         Value::Map(self.fields)
     }
 
-    /// Takes a field out; null where there is none.
+    /// Removes a field and returns it; null if it is not present.
     pub(super) fn take(&mut self, key: &str) -> Value<'a> {
         let index = self.fields.iter().position(|(name, _)| name == key);
         index.map_or(Value::Null, |index| self.fields.remove(index).1)
     }
 
-    /// Takes a field whose value is a list or a map, also where that is written as JSON text.
+    /// Removes a field and returns it, decoded if it is JSON text of a list or an object.
     pub(super) fn take_tree(&mut self, key: &str) -> Value<'a> {
         match self.take(key) {
             Value::Text(Cow::Borrowed(text)) => Value::parse(text).unwrap_or(Value::Text(Cow::Borrowed(text))),
@@ -103,64 +124,67 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Takes a text that is not empty.
+    /// Removes a field and returns it as text; `None` if it is empty.
     pub(super) fn take_text(&mut self, key: &str) -> Option<String> {
         self.take(key).into_text().filter(|text| !text.is_empty())
     }
 
-    /// Takes fields that tell a reader of the trace nothing: keys of the vendor's own database.
-    pub(super) fn drop(&mut self, keys: &[&str]) {
+    /// Removes fields that say nothing about the run, such as keys of the vendor's own database.
+    pub(super) fn discard(&mut self, keys: &[&str]) {
         self.fields.retain(|(name, _)| !keys.contains(&name.as_ref()));
     }
 
-    /// The ids without which a record is no part of any trace.
+    /// Removes the ids and the start time and returns them.
     ///
     /// # Errors
-    /// The rejection of the record, where one is missing.
-    pub(super) fn take_ids(
+    /// The rejection of the record, if one of them is missing or unusable.
+    pub(super) fn take_identity(
         &mut self,
-        trace_key: &str,
-        span_key: &str,
-        place: &Place<'_>,
+        keys: &IdentityKeys,
+        location: &RecordLocation<'_>,
         out: &mut Parsed,
-    ) -> Result<(String, String), Accounted> {
-        let (trace_id, span_id) = (self.take(trace_key).as_id(), self.take(span_key).as_id());
-        let missing = match (&trace_id, &span_id) {
-            (None, _) => trace_key,
-            (_, None) => span_key,
-            (Some(trace_id), Some(span_id)) => return Ok((trace_id.clone(), span_id.clone())),
+    ) -> Result<SpanIdentity, Accounted> {
+        let (trace_id, span_id) = (self.take(keys.trace_id).as_id(), self.take(keys.span_id).as_id());
+        let (trace_id, span_id) = match (trace_id, span_id) {
+            (Some(trace_id), Some(span_id)) => (trace_id, span_id),
+            (trace_id, _) => {
+                let missing = if trace_id.is_none() { keys.trace_id } else { keys.span_id };
+                return Err(out.reject(
+                    location,
+                    RejectionKind::MissingId,
+                    format!("cannot read {location}: {missing} is missing or empty\n  hint: include it in the export"),
+                ));
+            }
         };
-        Err(out.reject(place, RejectionKind::MissingId, format!("cannot read {place}: {missing} is missing or empty")))
+        let Some(started_at_ns) = self.take(keys.start_time).as_time() else {
+            let reason = format!(
+                "cannot read {location}: {} is missing or not a time\n  hint: a time is RFC 3339 text or a number since 1970",
+                keys.start_time
+            );
+            return Err(out.reject(location, RejectionKind::MissingTime, reason));
+        };
+        Ok(SpanIdentity { trace_id, span_id, started_at_ns })
     }
 
-    /// Takes the start time.
-    ///
-    /// # Errors
-    /// The rejection of the record, where it is none.
-    pub(super) fn take_start(&mut self, key: &str, place: &Place<'_>, out: &mut Parsed) -> Result<i64, Accounted> {
-        let time = self.take(key).as_time();
-        time.ok_or_else(|| out.reject(place, RejectionKind::MissingTime, format!("cannot read {place}: {key} is missing or not a time")))
-    }
-
-    /// Keeps what is left as attributes: nested values flattened to dotted keys as far as they are maps.
+    /// Keeps the remaining fields as attributes of the span.
     pub(super) fn keep_rest(self, span: &mut Span) {
         for (key, value) in self.fields {
-            keep(span, key, value, 0);
+            keep_attribute(span, key, value);
         }
     }
 }
 
-/// Reads a JSON object without some of its fields.
-struct Without<'s>(&'s [&'s str]);
+/// Decodes a JSON object without some of its fields.
+struct FieldsExcept<'s>(&'s [&'s str]);
 
-impl<'de> DeserializeSeed<'de> for Without<'_> {
+impl<'de> DeserializeSeed<'de> for FieldsExcept<'_> {
     type Value = Vec<(Cow<'de, str>, Value<'de>)>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for Without<'_> {
+impl<'de> Visitor<'de> for FieldsExcept<'_> {
     type Value = Vec<(Cow<'de, str>, Value<'de>)>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -179,41 +203,45 @@ impl<'de> Visitor<'de> for Without<'_> {
     }
 }
 
-/// Puts a value that no convention knows into the attributes.
-pub(super) fn keep(span: &mut Span, key: Cow<'_, str>, value: Value<'_>, depth: usize) {
-    const FLATTENED_MAX: usize = 3;
+/// Keeps a value as attributes of a span: the first levels of an object are flattened to dotted keys, anything below is JSON text.
+pub(super) fn keep_attribute(span: &mut Span, key: Cow<'_, str>, value: Value<'_>) {
+    keep_at_depth(span, key, value, 0);
+}
+
+fn keep_at_depth(span: &mut Span, key: Cow<'_, str>, value: Value<'_>, depth: usize) {
+    const FLATTENED_LEVELS_MAX: usize = 3;
     match value {
-        // One more than is kept, so that the span says that some are missing.
+        // One more than the limit is kept, so that the span counts as cut.
         value if value.is_empty() || span.attributes.len() > SPAN_ITEMS_MAX => {}
-        Value::Map(fields) if depth < FLATTENED_MAX => {
+        Value::Map(fields) if depth < FLATTENED_LEVELS_MAX => {
             for (name, value) in fields {
-                keep(span, Cow::Owned(format!("{key}.{name}")), value, depth + 1);
+                keep_at_depth(span, Cow::Owned(format!("{key}.{name}")), value, depth + 1);
             }
         }
         other => span.attributes.extend(other.into_text().map(|value| Attribute { key: key.into_owned(), value })),
     }
 }
 
-/// Reads each item of a list that stands in a record; one that is no object is rejected, and an empty list is skipped.
-pub(super) fn each(
+/// Parses each item of a list in a record. An item that is not an object is rejected, an empty list is skipped.
+pub(super) fn parse_each(
     items: Vec<Value<'_>>,
-    place: &Place<'_>,
+    location: &RecordLocation<'_>,
     out: &mut Parsed,
-    mut read: impl FnMut(Record<'_>, &Place<'_>, &mut Parsed) -> Accounted,
+    mut parse: impl FnMut(Record<'_>, &RecordLocation<'_>, &mut Parsed) -> Accounted,
 ) -> Accounted {
     let mut all = None;
     for (item, index) in items.into_iter().zip(1..) {
-        let place = place.span(index);
-        let accounted = match Record::of_value(item) {
-            Some(record) => read(record, &place, out),
-            None => out.reject(&place, RejectionKind::MalformedRecord, format!("cannot read {place}: not a JSON object")),
+        let location = location.span(index);
+        let accounted = match Record::from_value(item) {
+            Some(record) => parse(record, &location, out),
+            None => out.reject(&location, RejectionKind::MalformedRecord, format!("cannot read {location}: not a JSON object")),
         };
-        all = Accounted::of_parts(all.into_iter().chain([accounted]));
+        accounted.add_to(&mut all);
     }
-    all.unwrap_or_else(|| out.skip(Skip::Empty, place))
+    all.unwrap_or_else(|| out.skip(Skip::Empty, location))
 }
 
-/// A span of a trace, read at `place`.
-pub(super) fn piece(trace_id: String, span: Span, place: &Place<'_>) -> Piece {
-    Piece { trace_id, service: None, environment: None, source: Source { uri: place.uri.to_owned() }, span, ..Piece::default() }
+/// A fragment with this span, without service and environment.
+pub(super) fn fragment(trace_id: String, span: Span, location: &RecordLocation<'_>) -> SpanFragment {
+    SpanFragment { trace_id, source: Source { uri: location.uri.to_owned() }, span, ..SpanFragment::default() }
 }

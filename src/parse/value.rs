@@ -1,4 +1,4 @@
-//! A decoded value, whatever format it came in (JSON, protobuf, a Parquet cell), borrowed from the record where that is possible.
+//! A decoded value of any format (JSON, protobuf, a table cell), which borrows from the record if possible.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -8,9 +8,9 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Text};
-use super::repair::{self, Cut};
+use super::json_repair::{self, Cut};
 
-/// What a field or an attribute can hold.
+/// The value of a field or an attribute.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) enum Value<'a> {
     #[default]
@@ -20,12 +20,12 @@ pub(super) enum Value<'a> {
     Double(f64),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
-    /// In the order of the source.
+    /// Fields in the order of the source; a name may occur twice.
     Map(Vec<(Cow<'a, str>, Value<'a>)>),
 }
 
 impl<'a> Value<'a> {
-    /// Parses text that is a JSON object or list, perhaps with values that JSON does not have, such as `NaN`; nothing for plain text.
+    /// Parses text that is a JSON object or list, also one with values that JSON lacks, such as `NaN`; `None` for other text.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let start = text.trim_start().as_bytes().first()?;
         if !matches!(start, b'{' | b'[') {
@@ -34,8 +34,8 @@ impl<'a> Value<'a> {
         serde_json::from_str(text).ok().or_else(|| Self::repaired(text, Cut::Refuse))
     }
 
-    /// Parses the beginning of a JSON object or list that was cut off at the end, as attribute length limits of SDKs do; nothing for plain
-    /// text, and for text that is whole.
+    /// Parses the beginning of a JSON object or list whose end was cut off, as the attribute length limits of SDKs do; `None` for other text,
+    /// and for text that is complete.
     pub(super) fn parse_cut(text: &str) -> Option<Value<'static>> {
         if !text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
             return None;
@@ -44,11 +44,11 @@ impl<'a> Value<'a> {
     }
 
     fn repaired<'b>(text: &str, cut: Cut) -> Option<Value<'b>> {
-        let repaired = repair::repair(text, cut).filter(|repaired| repaired.was_cut == (cut == Cut::Close))?;
+        let repaired = json_repair::repair(text, cut).filter(|repaired| repaired.was_cut == (cut == Cut::Close))?;
         serde_json::from_str::<Value<'_>>(&repaired.json).ok().map(Value::into_owned)
     }
 
-    /// This value where it is a list or a map, or what its text holds as JSON.
+    /// The value if it is a list or a map, or the list or map in its JSON text.
     pub(super) fn tree(&self) -> Option<Cow<'_, Value<'_>>> {
         match self {
             Self::List(_) | Self::Map(_) => Some(Cow::Borrowed(self)),
@@ -57,7 +57,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Strings as they are, everything else as JSON; nothing for null.
+    /// The text of a string, or the JSON text of another value; `None` for null.
     pub(super) fn into_text(self) -> Option<String> {
         match self {
             Self::Null => None,
@@ -66,7 +66,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// As [`Self::into_text`]; empty for null.
+    /// [`Self::into_text`] by reference; empty for null.
     pub(super) fn to_text(&self) -> String {
         match self {
             Self::Null => String::new(),
@@ -75,7 +75,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The text of a string.
+    /// The text of a string; `None` for other values.
     pub(super) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -83,18 +83,18 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The field `key` of a map; null where there is none.
+    /// The field `key` of a map; null if it is missing.
     pub(super) fn get(&self, key: &str) -> &Value<'a> {
         const NULL: &Value<'static> = &Value::Null;
         self.fields().iter().find(|(name, _)| name == key).map_or(NULL, |(_, value)| value)
     }
 
-    /// The first of the fields `keys` that is there and not null.
+    /// The first field of `keys` that is not null; null if there is none.
     pub(super) fn first(&self, keys: &[&str]) -> &Value<'a> {
         keys.iter().map(|key| self.get(key)).find(|value| !value.is_null()).unwrap_or(&Value::Null)
     }
 
-    /// The text of the field `key`.
+    /// The text of the field `key`, if it is a string.
     pub(super) fn text_at(&self, key: &str) -> Option<String> {
         self.get(key).as_str().map(str::to_owned)
     }
@@ -103,7 +103,7 @@ impl<'a> Value<'a> {
         matches!(self, Self::Null)
     }
 
-    /// Null, an empty text, an empty list or map.
+    /// Whether the value is null, an empty text, or an empty list or map.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Null => true,
@@ -114,7 +114,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The items of a list; none where it is something else.
+    /// The items of a list; none for other values.
     pub(super) fn items(&self) -> &[Value<'a>] {
         match self {
             Self::List(items) => items,
@@ -122,7 +122,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The fields of a map; none where it is something else.
+    /// The fields of a map; none for other values.
     pub(super) fn fields(&self) -> &[(Cow<'a, str>, Value<'a>)] {
         match self {
             Self::Map(fields) => fields,
@@ -130,7 +130,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A count, also where it came as a double or as digits.
+    /// A count, also if it is a double or a string of digits.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a whole number in range")]
     pub(super) fn as_u64(&self) -> Option<u64> {
         match self {
@@ -141,7 +141,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A number, also where it came as digits.
+    /// A finite number, also if it is a string of digits.
     #[expect(clippy::cast_precision_loss, reason = "scores and counts")]
     pub(super) fn as_f64(&self) -> Option<f64> {
         match self {
@@ -153,7 +153,7 @@ impl<'a> Value<'a> {
         .filter(|number| number.is_finite())
     }
 
-    /// What JSON calls a value of this type.
+    /// The JSON type, for messages: `a string`.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -165,7 +165,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// An id: a text that is not empty, or a number.
+    /// An id: a non-empty text or an integer.
     pub(super) fn as_id(&self) -> Option<String> {
         match self {
             Self::Text(text) if !text.is_empty() => Some(text.clone().into_owned()),
@@ -174,7 +174,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Nanoseconds since 1970 of a time as text, or as a number whose size tells its unit.
+    /// A time in nanoseconds since 1970, from text or from a number in any unit; see [`time_from_number`].
     pub(super) fn as_time(&self) -> Option<i64> {
         match self {
             Self::Text(text) => time_from_text(text).or_else(|| time_from_number(text.parse().ok()?)),
@@ -187,7 +187,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A list of texts; a single text is a list of one.
+    /// The texts of a list; a single value is a list of one.
     pub(super) fn into_texts(self) -> Vec<String> {
         match self {
             Self::List(values) => values.into_iter().filter_map(Value::into_text).collect(),
@@ -195,7 +195,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The same value with nothing borrowed.
+    /// The same value without borrows.
     pub(super) fn into_owned<'b>(self) -> Value<'b> {
         match self {
             Self::Null => Value::Null,
@@ -264,7 +264,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
                 Ok(Value::Int(value))
             }
             fn visit_u64<E>(self, value: u64) -> Result<Value<'de>, E> {
-                // Over 2^63 it is an id (Datadog's spans have such), and no digit of it may be lost.
+                // An integer over 2^63 is an id, as in Datadog's spans; as a double it would lose digits.
                 Ok(i64::try_from(value).map_or_else(|_| Value::Text(Cow::Owned(value.to_string())), Value::Int))
             }
             fn visit_f64<E>(self, value: f64) -> Result<Value<'de>, E> {
@@ -300,7 +300,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Value<'a> {
     }
 }
 
-/// Adds to a list of which there may be millions with one item or none: it has no room that it does not use as long as it is short.
+/// Appends to a list without spare capacity while it is short: a record may contain millions of lists with at most one item.
 fn push_small<T>(list: &mut Vec<T>, item: T) {
     match list.len() {
         0 => list.reserve_exact(1),
@@ -310,14 +310,15 @@ fn push_small<T>(list: &mut Vec<T>, item: T) {
     list.push(item);
 }
 
-/// Nanoseconds since 1970 of a time as people write it: RFC 3339, also with a blank for the T, or without a zone, which then is UTC.
+/// Nanoseconds since 1970 of an RFC 3339 time, also with a space instead of the `T`, or without a zone (UTC).
 pub(super) fn time_from_text(text: &str) -> Option<i64> {
     let zoned = chrono::DateTime::parse_from_rfc3339(text);
     let time = zoned.or_else(|_| chrono::DateTime::parse_from_rfc3339(&format!("{text}Z"))).ok()?;
     time.timestamp_nanos_opt()
 }
 
-/// Nanoseconds since 1970 of a number of seconds, milli-, micro- or nanoseconds; between 1973 and 2286 each unit has its own size.
+/// Nanoseconds since 1970 of a number of seconds, milliseconds, microseconds or nanoseconds. The magnitude tells the unit: between 1973 and
+/// 2286 the ranges do not overlap.
 pub(super) fn time_from_number(number: i64) -> Option<i64> {
     match number {
         ..=0 => None,
@@ -333,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_keeps_its_order_and_its_text() {
+    fn json_keeps_the_order_of_fields_and_large_integers() {
         let value = Value::parse(r#" {"b": [1, 2.5, null, true], "a": "x\ny", "n": 18446744073709551615}"#).unwrap();
         assert_eq!(value.to_text(), r#"{"b":[1,2.5,null,true],"a":"x\ny","n":"18446744073709551615"}"#);
         assert_eq!(value.get("b").items().len(), 4);
@@ -343,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_by_their_size() {
+    fn the_unit_of_a_time_follows_from_its_magnitude() {
         let expected = Some(1_761_833_858_897_000_000);
         for time in ["2025-10-30T14:17:38.897Z", "2025-10-30 14:17:38.897", "2025-10-30T15:17:38.897+01:00"] {
             assert_eq!(Value::Text(time.into()).as_time(), expected, "{time}");

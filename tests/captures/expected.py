@@ -1,12 +1,12 @@
-"""What stands in the captures beside this file, read a second time and by other code than failsift's.
+"""Reads the captures in this folder independently of failsift.
 
-For each capture: one JSON object a span, with the facts that every format has in some form. The test `captures` compares them with what
-`failsift query --input` makes of the same files. Started by hand where captures are added:
+Writes one JSON object per span of each capture, with the facts that every format has. The test module `captures` compares them with the
+output of `failsift query --input` for the same files. Run it by hand after adding a capture:
 
     pip install pyarrow && python3 tests/captures/expected.py
 
-Python's own json, csv and ast modules and pyarrow do the reading; nothing of failsift is used. The protobuf files hold the same spans
-as JSON files beside them, which is what they are compared with.
+It uses only Python's json, csv and ast modules and pyarrow, no code of failsift. The protobuf files contain the same spans as the JSON files
+beside them, so they are compared with those.
 """
 
 import ast, csv, gzip, json, os, re
@@ -22,7 +22,7 @@ def lines(path):
 
 
 def ns(text):
-    """RFC 3339, or without a zone, which then is UTC."""
+    """Nanoseconds of an RFC 3339 time; a time without a zone is UTC."""
     if text in (None, ''):
         return None
     text = text.replace('Z', '+00:00').replace(' ', 'T')
@@ -38,7 +38,7 @@ def span(**k):
     out = {x: k.get(x) for x in known}
     out['finish_reasons'] = sorted({x for x in out['finish_reasons'] or [] if x})
     out['asked'] = [[n, canonical(a)] for n, a in (out['asked'] or [])]
-    # Nothing where the span itself does not say: then they may stand in the message that asked for the call.
+    # None if the span has no arguments; they may be in the message that requested the call.
     out['tool_arguments'] = canonical(out['tool_arguments'] or None) if out['tool_name'] else None
     for x in ('parent_span_id', 'error_type', 'message', 'model'):
         out[x] = out[x] or None
@@ -46,7 +46,7 @@ def span(**k):
 
 
 def canonical(text):
-    """JSON without its blanks; text that is no JSON as it is."""
+    """JSON without whitespace; other text unchanged."""
     if text is None:
         return None
     if not isinstance(text, str):
@@ -62,7 +62,7 @@ def number(x):
 
 
 def calls(message):
-    """`(name, arguments)` of what an OpenAI-like message asks for."""
+    """`(name, arguments)` of each tool call in an OpenAI-like message."""
     out = []
     for c in (message or {}).get('tool_calls') or []:
         f = c.get('function') or c
@@ -112,7 +112,7 @@ def genai_calls(messages):
 
 
 def of_attributes(a, kind=None):
-    """The facts that stand in the attributes of OpenInference, OTel GenAI, OpenLLMetry, Langfuse."""
+    """The facts in the attributes of OpenInference, OTel GenAI, OpenLLMetry and Langfuse."""
     out = {}
     out['model'] = (a.get('llm.model_name') or a.get('gen_ai.response.model') or a.get('gen_ai.request.model') or a.get('langfuse.observation.model.name'))
     reasons = a.get('llm.finish_reason') or a.get('gen_ai.response.finish_reasons') or []
@@ -197,7 +197,7 @@ def phoenix_otlpv1(path):
 
 
 def undotted(value):
-    """What pandas kept of a cell: JSON text, a Python repr, or the value."""
+    """The value of a cell that pandas wrote as JSON text, as a Python repr, or as it is."""
     if isinstance(value, str) and value[:1] in '[{':
         try:
             return json.loads(value)
@@ -330,7 +330,7 @@ def datadog(path):
 # --- Langfuse -----------------------------------------------------------------------------------------------------------------------
 
 def answered(output):
-    """The calls of an answer that is JSON text: one message, or a list of them."""
+    """The tool calls in an answer that is JSON text: one message or a list of messages."""
     try:
         messages = json.loads(output or 'null')
     except ValueError:
@@ -352,7 +352,7 @@ def langfuse_row(r):
         f['tool_name'], f['tool_arguments'] = r['name'], r.get('input') or ''
     if r['type'] == 'GENERATION':
         names, tc = tree(r.get('tool_call_names')) or [], tree(r.get('tool_calls')) or []
-        # The older table leaves the extracted calls empty.
+        # The extracted tool calls are empty in the older table.
         f['asked'] = [(n, json.loads(c)['arguments']) for n, c in zip(names, tc)] or answered(r.get('output'))
     time = lambda x: x if isinstance(x, int) or x is None else ns(x)
     return span(trace_id=r['trace_id'], span_id=r['id'], parent_span_id=r['parent_observation_id'], name=r['name'], started_at=time(r['start_time']),

@@ -1,4 +1,4 @@
-//! Real exports of every vendor, span by span against a second reading of the same files by other code (`tests/captures/expected.py`).
+//! Real exports of every vendor, compared span by span with an independent reader of the same files (`tests/captures/expected.py`).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,7 +22,7 @@ static EXPECTED: LazyLock<HashMap<String, Vec<Value>>> = LazyLock::new(|| {
     by_file
 });
 
-/// The spans that failsift reads of a capture.
+/// The spans that failsift reads from a capture.
 fn spans(input: &str, columns: &str) -> Vec<Value> {
     let sql = format!("select {columns} from spans order by trace_id, span_id");
     let output = call(&["query", "--input", &format!("{CAPTURES}/{input}"), "--format", "json", &sql]);
@@ -31,12 +31,12 @@ fn spans(input: &str, columns: &str) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The facts of `expected.py` as columns.
+/// The columns that correspond to the facts in `expected.py`.
 const FACTS: &str = "trace_id, span_id, parent_span_id, name, status, model, finish_reasons, tool_name, tool_arguments, input_tokens, output_tokens,
     cast(started_at as bigint) as started_at, cast(ended_at as bigint) as ended_at, tool_calls, coalesce(exceptions[1]['type'], error_type) as error_type,
     coalesce(nullif(exceptions[1]['message'], ''), status_message) as message";
 
-/// Whether a text is the expected one, where what is sensitive in it became tokens.
+/// Whether a text equals the expected one, except for values that are replaced by redaction tokens.
 fn same_text(expected: &str, found: &str) -> bool {
     static TOKEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"<[A-Z_]+(?::[0-9a-f]+)?>").unwrap());
     if expected == found {
@@ -46,7 +46,7 @@ fn same_text(expected: &str, found: &str) -> bool {
     parts.len() > 1 && Regex::new(&format!("(?s)^{}$", parts.join(".+?"))).unwrap().is_match(expected)
 }
 
-/// JSON without its blanks, so that only what it says is compared.
+/// JSON text without whitespace, for comparison.
 fn canonical(value: &Value) -> String {
     let text = value.as_str().unwrap_or_default();
     serde_json::from_str::<Value>(text).map_or_else(|_| text.to_owned(), |tree| tree.to_string())
@@ -57,12 +57,12 @@ fn same(fact: &str, expected: &Value, found: &Value) -> bool {
         "asked" => {
             let calls = found["tool_calls"].as_array().unwrap();
             let asked = expected["asked"].as_array().unwrap();
-            let alike = |(call, asked): (&Value, &Value)| {
+            let matches = |(call, asked): (&Value, &Value)| {
                 call["name"] == asked[0] && same_text(&canonical(&asked[1]), &canonical(&call["arguments"]))
             };
-            asked.len() == calls.len() && calls.iter().zip(asked).all(alike)
+            asked.len() == calls.len() && calls.iter().zip(asked).all(matches)
         }
-        // Where the span does not say, the message that asked for the call may.
+        // If the tool span has no arguments, failsift takes them from the message that requested the call.
         "tool_arguments" if expected[fact].is_null() => true,
         "tool_arguments" => same_text(&canonical(&expected[fact]), &canonical(&found[fact])),
         "finish_reasons" => {
@@ -79,7 +79,7 @@ fn same(fact: &str, expected: &Value, found: &Value) -> bool {
     }
 }
 
-/// Compares all captures of a folder.
+/// Compares all captures in a folder.
 fn compare(folder: &str) {
     let mut compared = 0;
     for (file, expected) in EXPECTED.iter().filter(|(file, _)| file.starts_with(folder)) {
@@ -101,37 +101,37 @@ fn compare(folder: &str) {
 }
 
 #[test]
-fn otlp() {
+fn otlp_spans_match() {
     compare("otlp/");
 }
 
 #[test]
-fn phoenix() {
+fn phoenix_spans_match() {
     compare("phoenix/");
 }
 
 #[test]
-fn langsmith() {
+fn langsmith_spans_match() {
     compare("langsmith/");
 }
 
 #[test]
-fn datadog() {
+fn datadog_spans_match() {
     compare("datadog/");
 }
 
 #[test]
-fn langfuse() {
+fn langfuse_spans_match() {
     compare("langfuse/");
 }
 
 #[test]
-fn chat() {
+fn chat_spans_match() {
     compare("chat/");
 }
 
 #[test]
-fn every_encoding_of_the_collector_holds_the_same_spans() {
+fn every_encoding_of_the_collector_yields_the_same_spans() {
     let all = "* exclude (source_uri)";
     let json = spans("otlp/openinference.protobuf-json.jsonl.gz", all);
     assert_eq!((json.len(), spans("otlp/openinference.proto.bin.gz", all) == json), (21, true));
@@ -140,14 +140,14 @@ fn every_encoding_of_the_collector_holds_the_same_spans() {
 }
 
 #[test]
-fn a_whole_blob_export_is_one_set_of_traces_with_its_scores() {
+fn a_complete_langfuse_export_yields_each_trace_once_with_its_scores() {
     let place = Place::new();
     let output = call(&["run", "--input", &format!("{CAPTURES}/langfuse"), "--output", &place.output(), "--format", "json"]);
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((summary["received"].as_u64(), summary["stored"].as_u64()), (Some(44), Some(44)), "{summary}");
     let skipped: Vec<_> = summary["skipped_objects"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(skipped.iter().any(|uri| uri.contains("/manifests/")) && skipped.iter().any(|uri| uri.contains("/scores/")), "{skipped:?}");
-    // The manifest names the Parquet of `traces`, which is not among these files.
+    // The manifest lists the Parquet file of `traces`, which these captures lack.
     assert!(stderr(&output).contains("a manifest names objects") && stderr(&output).contains("/traces/"), "{}", stderr(&output));
     let rated = rows(
         &place.output(),
@@ -157,7 +157,7 @@ fn a_whole_blob_export_is_one_set_of_traces_with_its_scores() {
 }
 
 #[test]
-fn uploaded_bodies_are_read_below_the_input_and_are_no_traces_themselves() {
+fn uploaded_message_bodies_are_read_below_the_input_and_are_not_traces() {
     let place = Place::new();
     let with = spans("otlp", "trace_id, input, output, tools_offered");
     let of_upload: Vec<_> = with.iter().filter(|span| span["trace_id"] == "60160d8ae91a5074bd66cbf44284bb92").collect();
@@ -171,7 +171,7 @@ fn uploaded_bodies_are_read_below_the_input_and_are_no_traces_themselves() {
 }
 
 #[test]
-fn annotations_of_a_data_frame_join_their_spans() {
+fn annotations_of_a_data_frame_are_added_to_their_spans() {
     let found = spans("phoenix", "trace_id, annotations");
     let rated: Vec<_> = found.iter().filter(|span| !span["annotations"].as_array().unwrap().is_empty()).collect();
     assert!(!rated.is_empty());

@@ -1,4 +1,4 @@
-//! Input of every format as users have it and as it should not be: cut, wrong, huge, deep; and what of it is selected.
+//! Input of every format: valid, truncated, mistyped, huge, deeply nested; and the selection of traces.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ fn otlp(span: &Value) -> Value {
     json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
 }
 
-/// One good record of each format that is written as JSON lines, with `text` as an attribute or a message.
-fn good(text: &str) -> Vec<(&'static str, Value)> {
+/// One valid record of each format that has JSON lines, with `text` as an attribute or a message.
+fn valid_records(text: &str) -> Vec<(&'static str, Value)> {
     let (id, span_id) = ("5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174");
     let attribute = json!({"key": "note", "value": {"stringValue": text}});
     vec![
@@ -37,11 +37,11 @@ fn good(text: &str) -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn bad_records_of_every_format_are_rejections_and_their_neighbours_live() {
-    for (format, record) in good("hello") {
+fn invalid_records_of_every_format_are_rejected_and_valid_ones_stored() {
+    for (format, record) in valid_records("hello") {
         let place = Place::new();
         let line = record.to_string();
-        // A span that is a list, an id that is an object, a time that is a word: whichever fields the format has.
+        // Ids and lists become objects, in whichever of these fields the format has.
         let mangled = ["traceId", "trace_id", "id", "span_id", "spans", "messages"].iter().fold(line.clone(), |line, key| {
             line.replace(&format!("\"{key}\":"), &format!("\"{key}\":{{\"is\":[\"nonsense\"]}},\"was_{key}\":"))
         });
@@ -49,7 +49,7 @@ fn bad_records_of_every_format_are_rejections_and_their_neighbours_live() {
         let deep = format!("{}{}", "{\"a\":[".repeat(50_000), &line);
         place.put("bad.jsonl", format!("{}\n{line}\n{mangled}\n{timeless}\n{deep}\n", line.split_at(line.len() / 2).0));
         let summary = place.run(&["--input-format", format]);
-        // A chat run without a time takes that of its object.
+        // A chat run without a time has the time of its object, so its line stays valid.
         let stored = summary["stored"].as_u64().unwrap();
         assert_eq!((format, stored), (format, 1), "{summary}");
         assert!(summary["processing_errors"].as_u64().unwrap() >= 3, "{format}: {summary}");
@@ -61,8 +61,8 @@ fn bad_records_of_every_format_are_rejections_and_their_neighbours_live() {
 }
 
 #[test]
-fn a_megabyte_of_text_and_a_hundred_thousand_spans_are_bounded() {
-    for (format, record) in good(&"lorem ipsum ".repeat(90_000)) {
+fn a_megabyte_of_text_is_stored_and_a_trace_over_the_span_limit_is_rejected() {
+    for (format, record) in valid_records(&"lorem ipsum ".repeat(90_000)) {
         let place = Place::new();
         place.put("large.jsonl", record.to_string());
         assert_eq!(place.run(&[])["stored"], 1, "{format}");
@@ -82,7 +82,7 @@ fn a_megabyte_of_text_and_a_hundred_thousand_spans_are_bounded() {
 }
 
 #[test]
-fn a_trace_whose_spans_disagree_is_still_a_trace() {
+fn a_trace_with_contradictory_spans_is_stored() {
     let place = Place::new();
     let span = |id: &str, parent: &str, start: &str, service: &str| {
         let resource = json!({"attributes": [{"key": "service.name", "value": {"stringValue": service}}]});
@@ -99,8 +99,8 @@ fn a_trace_whose_spans_disagree_is_still_a_trace() {
 }
 
 #[test]
-fn one_document_over_many_lines_and_a_list_of_records_are_read() {
-    let records: Vec<Value> = good("hello").into_iter().map(|(_, record)| record).collect();
+fn a_multiline_document_and_a_list_of_records_are_read() {
+    let records: Vec<Value> = valid_records("hello").into_iter().map(|(_, record)| record).collect();
     for record in &records {
         let place = Place::new();
         place.put("pretty.json", serde_json::to_string_pretty(record).unwrap());
@@ -112,7 +112,7 @@ fn one_document_over_many_lines_and_a_list_of_records_are_read() {
 }
 
 #[test]
-fn chat_messages_without_an_id_take_their_place() {
+fn the_location_of_chat_messages_without_an_id_is_their_id() {
     let place = Place::new();
     let messages = [
         json!({"role": "user", "content": "Where is A-17?"}),
@@ -142,7 +142,7 @@ fn chat_messages_without_an_id_take_their_place() {
 }
 
 #[test]
-fn failsift_parquet_is_read_with_spans_as_text() {
+fn failsift_parquet_with_spans_as_json_text_is_read() {
     let place = Place::new();
     let line: Value = serde_json::from_str(&trace("p-1", "boom")).unwrap();
     let column = |text: &str| Arc::new(StringArray::from(vec![text])) as ArrayRef;
@@ -163,7 +163,7 @@ fn failsift_parquet_is_read_with_spans_as_text() {
 }
 
 #[test]
-fn what_is_left_out_is_counted() {
+fn traces_outside_of_the_selection_are_counted_as_filtered() {
     let place = Place::new();
     let healthy = |id: &str, start: &str, more: Value| {
         let mut span = json!({"span_id": "1", "name": "answer", "kind": "chain", "status": "ok", "started_at": start, "ended_at": start, "output_text": "42"});
@@ -211,7 +211,7 @@ fn what_is_left_out_is_counted() {
 }
 
 #[test]
-fn inspect_says_what_a_file_holds_and_what_would_be_rejected() {
+fn inspect_lists_the_contents_of_objects_and_their_rejections() {
     let place = Place::new();
     let secret = concat!("sk_", "live_", "abcdefghijklmnop1234");
     place.put("a.jsonl", format!("{}{{\"trace_id\": \"cut\", \"spans\": [{secret}\n", trace("t-1", "boom").repeat(2)));
@@ -221,7 +221,7 @@ fn inspect_says_what_a_file_holds_and_what_would_be_rejected() {
     let output = call(&["inspect", &input]);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = stdout(&output);
-    for said in [
+    for line in [
         "format       failsift",
         "3 records, 4 spans of 1 traces",
         "1 traces of 2 spans in all, 2 rejected",
@@ -230,17 +230,17 @@ fn inspect_says_what_a_file_holds_and_what_would_be_rejected() {
         "columns are x, y, z",
         "skipped 1 objects",
     ] {
-        assert!(text.contains(said), "{said} is missing in:\n{text}");
+        assert!(text.contains(line), "{line} is missing in:\n{text}");
     }
     assert!(!text.contains(secret));
     let found: Value = serde_json::from_slice(&call(&["inspect", &input, "--format", "json"]).stdout).unwrap();
     assert_eq!((&found["traces"], &found["rejected"], &found["objects"][0]["format"]), (&json!(1), &json!(2), &json!("failsift")));
-    // Nothing is stored and no key is made.
+    // Nothing is stored and no redaction key is created.
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn spans_are_redacted_and_join_the_patterns() {
+fn spans_are_redacted_and_can_be_joined_with_patterns() {
     let place = Place::new();
     place.put("t.jsonl", trace("t-1", "mail ann@example.com and try again"));
     place.run(&[]);
@@ -259,4 +259,24 @@ fn spans_are_redacted_and_join_the_patterns() {
     );
     let output = call(&["query", "--input", "/no/such/place", "select 1"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}
+
+#[test]
+fn every_convention_is_documented_and_registered() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/parse/conventions");
+    let registry = std::fs::read_to_string(folder.join("mod.rs")).unwrap();
+    let page = std::fs::read_to_string("docs/formats.md").unwrap();
+    let mut conventions = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let (text, file) = (std::fs::read_to_string(&path).unwrap(), path.file_name().unwrap().to_string_lossy().into_owned());
+        let Some(name) = text.split("impl Convention for ").nth(1).and_then(|rest| rest.split(' ').next()) else { continue };
+        for heading in ["//! Specification: <https://", "//! ```json", "//! Quirks of real exporters"] {
+            assert!(text.contains(heading), "{file} lacks {heading:?}");
+        }
+        assert!(registry.contains(&format!("::{name}")), "{name} is not in CONVENTIONS");
+        assert!(page.contains(&format!("| `{file}` |")), "docs/formats.md lacks {file}");
+        conventions += 1;
+    }
+    assert!(conventions >= 5);
 }

@@ -1,4 +1,7 @@
-//! OTLP as JSON, in the words of protobuf's JSON mapping and in those of exporters that have their own.
+//! OTLP as JSON, in protobuf's JSON mapping and in the variants of exporters with a mapping of their own.
+//!
+//! The structs decode strictly, because that is fastest. If a field has another type than the protocol defines, [`lenient`] decodes the request
+//! again.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,35 +11,35 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts, lenient, not_zero};
+use super::{LogTraceId, RawEvent, RawLog, RawSpan, RequestProgress, lenient, nonzero_id};
 use crate::model::Status;
-use crate::parse::conventions;
 use crate::parse::json::{self, Integer, Text, json_object};
+use crate::parse::span_fields;
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Parsed, Place};
+use crate::parse::{Accounted, Parsed, RecordLocation};
 
-/// Reads one export request.
+/// Parses one export request.
 ///
 /// # Errors
-/// What the parser says of a text that is no JSON object.
-pub(super) fn parse(line: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+/// The parser's error, if the text is not a JSON object.
+pub(super) fn parse(line: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
     match json::parse::<Request<'_>>(line) {
-        Ok(request) => Ok(request.into_pieces(place, out)),
-        // One odd field must not cost what stands beside it.
-        Err(error) if error.is_data() && line.starts_with('{') => Ok(lenient::request(json::parse(line)?, place, out)),
+        Ok(request) => Ok(request.add_fragments(location, out)),
+        // A field of the wrong type must not cost the fields beside it.
+        Err(error) if error.is_data() && line.starts_with('{') => Ok(lenient::parse_request(json::parse(line)?, location, out)),
         Err(error) => Err(error),
     }
 }
 
-/// Reads one span that stands alone in a line, as Phoenix' REST API returns them.
+/// Parses a single span without a request around it, as Phoenix' REST API returns them.
 ///
 /// # Errors
-/// What the parser says of a text that is no JSON object.
-pub(in crate::parse) fn parse_span(line: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+/// The parser's error, if the text is not a JSON object.
+pub(in crate::parse) fn parse_span(line: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
     match json::parse::<OtlpSpan<'_>>(line) {
-        Ok(span) => Ok(span.into_piece(&ResourceFacts::default(), place, out)),
+        Ok(span) => Ok(span.add_fragment(&super::Resource::default(), location, out)),
         Err(error) if error.is_data() && line.starts_with('{') => {
-            Ok(lenient::span(json::parse(line)?, &ResourceFacts::default(), place, out))
+            Ok(lenient::parse_span(json::parse(line)?, &super::Resource::default(), location, out))
         }
         Err(error) => Err(error),
     }
@@ -46,9 +49,9 @@ json_object! {
     struct Request<'a> {
         "resourceSpans" | "resource_spans" => resource_spans: Vec<ResourceSpans<'a>>,
         "resourceLogs" | "resource_logs" => resource_logs: Vec<ResourceLogs<'a>>,
-        // The other signals, which a bucket may hold beside traces.
+        // The other signals, which a bucket may contain beside traces.
         "resourceMetrics" | "resource_metrics" | "resourceProfiles" | "resource_profiles" => other_signal: Option<IgnoredAny>,
-        // What some programs write around the request.
+        // What some programs wrap the request in.
         "ExportTraceServiceRequest" | "exportTraceServiceRequest" | "export_trace_service_request" => wrapped: Option<Box<Request<'a>>>,
         [] _ => other,
     }
@@ -57,9 +60,9 @@ json_object! {
 json_object! {
     struct ResourceSpans<'a> {
         "resource" => resource: Resource<'a>,
-        // Before version 0.15 of the protocol a scope was an instrumentation library.
+        // The name before version 0.15 of the protocol.
         "scopeSpans" | "scope_spans" | "instrumentationLibrarySpans" | "instrumentation_library_spans" => scope_spans: Vec<ScopeSpans<'a>>,
-        // One level too high: without their scope.
+        // Spans without a scope, written by exporters that ignore scopes.
         "spans" => spans: Vec<OtlpSpan<'a>>,
         ["schemaUrl", "schema_url"] _ => other,
     }
@@ -142,8 +145,8 @@ json_object! {
 }
 
 impl Resource<'_> {
-    fn facts(self) -> ResourceFacts {
-        ResourceFacts::of(pairs(self.attributes))
+    fn into_resource(self) -> super::Resource {
+        super::Resource::from_attributes(pairs(self.attributes))
     }
 }
 
@@ -152,47 +155,47 @@ fn pairs(attributes: Vec<KeyValue<'_>>) -> impl Iterator<Item = (Cow<'_, str>, V
 }
 
 impl Request<'_> {
-    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-        let mut batch = Batch::new(*place);
+    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+        let mut progress = RequestProgress::new(*location);
         for group in self.resource_spans {
-            let resource = group.resource.facts();
-            batch.check_keys("resourceSpans[]", group.other.as_deref(), group.scope_spans.is_empty() && group.spans.is_empty(), out);
+            let resource = group.resource.into_resource();
+            progress.check_keys("resourceSpans[]", group.other.as_deref(), group.scope_spans.is_empty() && group.spans.is_empty(), out);
             for scope in group.scope_spans {
-                batch.check_keys("resourceSpans[].scopeSpans[]", scope.other.as_deref(), scope.spans.is_empty(), out);
+                progress.check_keys("resourceSpans[].scopeSpans[]", scope.other.as_deref(), scope.spans.is_empty(), out);
                 for span in scope.spans {
-                    let place = batch.next_span();
-                    batch.add(span.into_piece(&resource, &place, out));
+                    let location = progress.next_location();
+                    progress.add(span.add_fragment(&resource, &location, out));
                 }
             }
             for span in group.spans {
-                let place = batch.next_span();
-                batch.add(span.into_piece(&resource, &place, out));
+                let location = progress.next_location();
+                progress.add(span.add_fragment(&resource, &location, out));
             }
         }
         for group in self.resource_logs {
-            let resource = group.resource.facts();
-            batch.check_keys("resourceLogs[]", group.other.as_deref(), group.scope_logs.is_empty() && group.log_records.is_empty(), out);
+            let resource = group.resource.into_resource();
+            progress.check_keys("resourceLogs[]", group.other.as_deref(), group.scope_logs.is_empty() && group.log_records.is_empty(), out);
             for scope in group.scope_logs {
-                batch.check_keys("resourceLogs[].scopeLogs[]", scope.other.as_deref(), scope.log_records.is_empty(), out);
+                progress.check_keys("resourceLogs[].scopeLogs[]", scope.other.as_deref(), scope.log_records.is_empty(), out);
                 for record in scope.log_records {
-                    let place = batch.next_log();
-                    batch.add(record.into_piece(&resource, &place, out));
+                    let location = progress.next_location();
+                    progress.add(record.add_fragment(&resource, &location, out));
                 }
             }
             for record in group.log_records {
-                let place = batch.next_log();
-                batch.add(record.into_piece(&resource, &place, out));
+                let location = progress.next_location();
+                progress.add(record.add_fragment(&resource, &location, out));
             }
         }
         if let Some(request) = self.wrapped {
-            batch.add(request.into_pieces(place, out));
+            progress.add(request.add_fragments(location, out));
         }
-        batch.finish(self.other_signal.is_some(), self.other.as_deref(), out)
+        progress.finish(self.other_signal.is_some(), self.other.as_deref(), out)
     }
 }
 
 impl OtlpSpan<'_> {
-    fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    fn add_fragment(self, resource: &super::Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         let raw = RawSpan {
             trace_id: id(&self.trace_id.0, 16),
             span_id: id(&self.span_id.0, 8),
@@ -210,38 +213,38 @@ impl OtlpSpan<'_> {
             attributes: pairs(self.attributes).collect(),
             unread_fields: 0,
         };
-        raw.into_piece(resource, place, out)
+        raw.add_fragment(resource, location, out)
     }
 }
 
 impl LogRecord<'_> {
-    fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    fn add_fragment(self, resource: &super::Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         let raw = RawLog {
-            trace_id: LogTrace::of(&self.trace_id.0),
+            trace_id: LogTraceId::from_text(&self.trace_id.0),
             span_id: id(&self.span_id.0, 8),
             event_name: self.event_name.0.into_owned(),
             at_ns: if self.time_unix_nano.0 > 0 { self.time_unix_nano.0 } else { self.observed_time_unix_nano.0 },
             body: self.body.0,
             attributes: pairs(self.attributes).collect(),
         };
-        raw.into_piece(resource, place, out)
+        raw.add_fragment(resource, location, out)
     }
 }
 
-impl LogTrace {
-    fn of(text: &str) -> Self {
-        if text.bytes().all(|byte| matches!(byte, b'0' | b' ')) { Self::None } else { id(text, 16).map_or(Self::Unusable, Self::Id) }
+impl LogTraceId {
+    fn from_text(text: &str) -> Self {
+        if text.bytes().all(|byte| matches!(byte, b'0' | b' ')) { Self::Absent } else { id(text, 16).map_or(Self::Invalid, Self::Valid) }
     }
 }
 
-/// An id of `bytes` bytes as lower-case hex, from hex or from base64; nothing where it is neither, empty, or all zero.
+/// An id of `bytes` bytes as lower-case hex, from hex or base64; `None` if it is neither, empty, or all zeros.
 pub(super) fn id(text: &str, bytes: usize) -> Option<String> {
     let hex = if text.len() == bytes * 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         text.to_ascii_lowercase()
     } else {
         crate::model::hex(&STANDARD.decode(text).ok().filter(|decoded| decoded.len() == bytes)?)
     };
-    not_zero(hex)
+    nonzero_id(hex)
 }
 
 /// A status code as a number or as a name.
@@ -257,13 +260,13 @@ impl<'de> Deserialize<'de> for StatusCode {
                 f.write_str("a status code as a number or a name")
             }
             fn visit_u64<E>(self, code: u64) -> Result<StatusCode, E> {
-                Ok(StatusCode(conventions::status(&code.to_string())))
+                Ok(StatusCode(span_fields::status(&code.to_string())))
             }
             fn visit_i64<E>(self, code: i64) -> Result<StatusCode, E> {
-                Ok(StatusCode(conventions::status(&code.to_string())))
+                Ok(StatusCode(span_fields::status(&code.to_string())))
             }
             fn visit_str<E>(self, code: &str) -> Result<StatusCode, E> {
-                Ok(StatusCode(conventions::status(code)))
+                Ok(StatusCode(span_fields::status(code)))
             }
             fn visit_unit<E>(self) -> Result<StatusCode, E> {
                 Ok(StatusCode::default())
@@ -273,7 +276,7 @@ impl<'de> Deserialize<'de> for StatusCode {
     }
 }
 
-/// `{"stringValue": …}`, `{"kvlistValue": {"values": […]}}`, `{}` and their like.
+/// A tagged value: `{"stringValue": …}`, `{"kvlistValue": {"values": […]}}`, or `{}` for none.
 struct AnyValue<'a>(Value<'a>);
 
 impl Default for AnyValue<'_> {
@@ -314,7 +317,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
                             None
                         }
                     };
-                    // Phoenix writes every kind, and null for those that are not set.
+                    // Phoenix writes every tag, with null for those that are not set.
                     value = found.unwrap_or(value);
                 }
                 Ok(AnyValue(value))
@@ -327,7 +330,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for AnyValue<'a> {
     }
 }
 
-/// `{"values": […]}`, or a bare list.
+/// `{"values": […]}`, or the list itself.
 struct Values<T>(Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Values<T> {
@@ -364,7 +367,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Values<T> {
     }
 }
 
-/// A double as a number, or as one of protobuf's words for what JSON cannot say.
+/// A double: a number, or a string for the values that JSON lacks (`NaN`, `Infinity`).
 struct Double(Option<f64>);
 
 impl<'de> Deserialize<'de> for Double {
@@ -413,28 +416,28 @@ mod tests {
     const IDS: &str = r#""traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174""#;
 
     #[test]
-    fn ids_in_hex_and_base64_are_the_same() {
+    fn ids_are_read_in_hex_and_in_base64() {
         let hex = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}}"#)));
         let base64 = parse(&line(
             r#"{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId":"7uGbfsPBsXQ=","startTimeUnixNano":5,"status":{"code":"STATUS_CODE_ERROR"}}"#,
         ));
-        assert_eq!(hex.pieces[0].trace_id, "5b8efff798038103d269b633813fc60c");
-        assert_eq!(hex.pieces[0].trace_id, base64.pieces[0].trace_id);
-        assert_eq!(hex.pieces[0].span.span_id, base64.pieces[0].span.span_id);
-        assert_eq!((hex.pieces[0].span.status, base64.pieces[0].span.status), (Status::Unset, Status::Error));
-        assert_eq!(hex.pieces[0].service.as_deref(), Some("acme"));
+        assert_eq!(hex.fragments[0].trace_id, "5b8efff798038103d269b633813fc60c");
+        assert_eq!(hex.fragments[0].trace_id, base64.fragments[0].trace_id);
+        assert_eq!(hex.fragments[0].span.span_id, base64.fragments[0].span.span_id);
+        assert_eq!((hex.fragments[0].span.status, base64.fragments[0].span.status), (Status::Unset, Status::Error));
+        assert_eq!(hex.fragments[0].service.as_deref(), Some("acme"));
     }
 
     #[test]
-    fn a_span_without_id_or_time_is_rejected_at_its_place() {
+    fn a_span_without_id_or_time_is_rejected_with_its_location() {
         let out = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5"}},{{"name":"no ids"}},{{{IDS}}}"#)));
-        assert_eq!(out.pieces.len(), 1);
+        assert_eq!(out.fragments.len(), 1);
         let refs: Vec<_> = out.rejections.iter().map(|rejection| (rejection.trace_ref.as_str(), rejection.kind)).collect();
         assert_eq!(refs, [("t.jsonl#L4.s2", RejectionKind::MissingId), ("t.jsonl#L4.s3", RejectionKind::MissingTime)]);
     }
 
     #[test]
-    fn one_odd_field_costs_only_itself() {
+    fn a_field_of_the_wrong_type_costs_only_itself() {
         let odd = format!(
             r#"{{{IDS},"startTimeUnixNano":"5"}},
             {{{IDS},"startTimeUnixNano":"2026-11-23T09:00:00Z","name":{{"a":1}},"status":"ERROR","attributes":[7,{{"key":"k","value":{{"stringValue":7}}}},{{"value":1}}]}},
@@ -443,20 +446,20 @@ mod tests {
             {{{IDS},"startTimeUnixNano":{{}}}}"#
         );
         let out = parse(&line(&odd));
-        assert_eq!((out.pieces.len(), out.rejections.len(), out.records.spans), (3, 2, 1), "{:?}", out.rejections);
-        let spans: Vec<_> = out.pieces.iter().map(|piece| &piece.span).collect();
+        assert_eq!((out.fragments.len(), out.rejections.len(), out.records.spans), (3, 2, 1), "{:?}", out.rejections);
+        let spans: Vec<_> = out.fragments.iter().map(|fragment| &fragment.span).collect();
         assert_eq!((spans[1].attribute("k"), spans[1].status, spans[1].unread_fields), (Some("7"), Status::Error, 3));
         assert_eq!(spans[1].started_at_ns, Some(1_795_424_400_000_000_000));
         assert_eq!((spans[2].attribute("plain"), spans[2].attribute("n"), spans[2].unread_fields), (Some("map"), Some("3"), 1));
         assert_eq!(spans[2].exceptions[0].kind, "E");
-        assert_eq!(out.pieces[1].service.as_deref(), Some("acme"));
+        assert_eq!(out.fragments[1].service.as_deref(), Some("acme"));
         let places: Vec<_> = out.rejections.iter().map(|rejection| (rejection.trace_ref.as_str(), rejection.kind)).collect();
         assert_eq!(places, [("t.jsonl#L4.s4", RejectionKind::MalformedRecord), ("t.jsonl#L4.s5", RejectionKind::MissingTime)]);
         assert!(!out.rejections[0].reason.contains("secret"), "{}", out.rejections[0].reason);
     }
 
     #[test]
-    fn an_odd_log_record_costs_itself_and_is_counted() {
+    fn an_invalid_log_record_is_rejected_and_its_neighbors_stay() {
         let both = |record: &str| {
             format!(
                 r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{IDS},"startTimeUnixNano":"5"}}]}}]}}],"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{record}]}}]}}]}}"#
@@ -471,9 +474,9 @@ mod tests {
             (r#"{"traceId":"5B8EFFF798038103D269B633813FC60C","timeUnixNano":"soon"}"#, 0, 0, 1),
         ] {
             let out = parse(&both(record));
-            let found = out.pieces.iter().filter(|piece| piece.addition).count();
+            let found = out.fragments.iter().filter(|fragment| fragment.addition).count();
             assert_eq!(
-                (out.pieces.len() - found, out.rejections.len(), out.skipped.len(), found),
+                (out.fragments.len() - found, out.rejections.len(), out.skipped.len(), found),
                 (1, rejected, skipped, additions),
                 "{record}"
             );
@@ -481,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn older_and_misplaced_groups_are_read_and_unknown_ones_are_rejected() {
+    fn old_and_misplaced_groups_are_read_and_unknown_keys_are_rejected() {
         let span = format!(r#"{{{IDS},"startTimeUnixNano":"5"}}"#);
         for read in [
             format!(
@@ -495,7 +498,7 @@ mod tests {
             format!(r#"{{"resourceMetrics":[{{}}],"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#),
         ] {
             let out = parse(&read);
-            assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len()), (1, 0, 0), "{read} {:?}", out.rejections);
+            assert_eq!((out.fragments.len(), out.rejections.len(), out.skipped.len()), (1, 0, 0), "{read} {:?}", out.rejections);
         }
         for (rejected, key) in [
             (format!(r#"{{"resourceSpans":[{{"scopeSpan":[{{"spans":[{span}]}}]}}]}}"#), "scopeSpan"),
@@ -511,35 +514,35 @@ mod tests {
             ["{}", r#"{"resourceSpans":[]}"#, r#"{"resourceSpans":null}"#, r#"{"resourceSpans":[{"resource":{},"scopeSpans":[]}]}"#]
         {
             let out = parse(empty);
-            assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len(), out.records.skipped), (0, 0, 1, 1), "{empty}");
+            assert_eq!((out.fragments.len(), out.rejections.len(), out.skipped.len(), out.records.skipped), (0, 0, 1, 1), "{empty}");
         }
     }
 
     #[test]
-    fn a_broken_line_says_where() {
+    fn a_truncated_line_is_rejected_with_the_column() {
         let out = parse(r#"{"resourceSpans": ["#);
         assert_eq!(out.rejections[0].kind, RejectionKind::MalformedJson);
-        assert!(out.rejections[0].reason.contains("ends inside a value"), "{}", out.rejections[0].reason);
+        assert!(out.rejections[0].reason.contains("unexpected end of JSON"), "{}", out.rejections[0].reason);
     }
 
     #[test]
     fn metrics_are_skipped() {
         let out = parse(r#"{"resourceMetrics":[{"scopeMetrics":[]}]}"#);
-        assert_eq!((out.pieces.len(), out.rejections.len(), out.skipped.len()), (0, 0, 1));
+        assert_eq!((out.fragments.len(), out.rejections.len(), out.skipped.len()), (0, 0, 1));
     }
 
     #[test]
-    fn deep_nesting_ends_in_a_rejection() {
+    fn a_value_nested_too_deep_is_rejected() {
         let deep = r#"{"arrayValue":{"values":["#.repeat(100_000);
         let out = parse(&line(&format!(r#"{{{IDS},"attributes":[{{"key":"k","value":{deep}"#)));
-        assert_eq!((out.pieces.len(), out.rejections.len()), (0, 1));
+        assert_eq!((out.fragments.len(), out.rejections.len()), (0, 1));
     }
 
     #[test]
-    fn odd_values_are_kept_as_text() {
+    fn values_of_any_type_are_kept_as_text() {
         let attribute = |value: &str| {
             let out = parse(&line(&format!(r#"{{{IDS},"startTimeUnixNano":"5","attributes":[{{"key":"k","value":{value}}}]}}"#)));
-            out.pieces[0].span.attribute("k").map(str::to_owned)
+            out.fragments[0].span.attribute("k").map(str::to_owned)
         };
         assert_eq!(attribute(r#"{"intValue":"7"}"#).as_deref(), Some("7"));
         assert_eq!(attribute(r#"{"doubleValue":"NaN"}"#).as_deref(), Some("NaN"));

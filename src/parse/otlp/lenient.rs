@@ -1,89 +1,91 @@
-//! OTLP as JSON in which some field has another type than the protocol says: read field by field from a tree, so that what cannot be read
-//! costs itself. Only called where the strict reader refused.
+//! OTLP as JSON in which some field has another type than the protocol defines.
+//!
+//! The request is decoded field by field from a tree, and fields that cannot be decoded are counted. Only called if the strict decoder in
+//! [`super::json`] failed.
 
 use std::borrow::Cow;
 
 use super::json::id;
-use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts};
+use super::{LogTraceId, RawEvent, RawLog, RawSpan, RequestProgress, Resource};
 use crate::model::{RejectionKind, Status};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Parsed, Place, conventions};
+use crate::parse::{Accounted, Parsed, RecordLocation, span_fields};
 
-/// Reads one export request.
-pub(super) fn request(tree: Value<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-    let mut batch = Batch::new(*place);
+/// Parses one export request.
+pub(super) fn parse_request(tree: Value<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    let mut progress = RequestProgress::new(*location);
     let mut fields = Fields::of(tree);
     let has_other_signal =
         ["resourceMetrics", "resource_metrics", "resourceProfiles", "resource_profiles"].iter().any(|key| fields.has(key));
     for group in list(fields.take(&["resourceSpans", "resource_spans"])) {
-        spans_of_resource(group, &mut batch, out);
+        spans_of_resource(group, &mut progress, out);
     }
     for group in list(fields.take(&["resourceLogs", "resource_logs"])) {
-        logs_of_resource(group, &mut batch, out);
+        logs_of_resource(group, &mut progress, out);
     }
     if let wrapped @ Value::Map(_) =
         fields.take(&["ExportTraceServiceRequest", "exportTraceServiceRequest", "export_trace_service_request"])
     {
-        batch.add(request(wrapped, place, out));
+        progress.add(parse_request(wrapped, location, out));
     }
-    batch.finish(has_other_signal, fields.first_key(), out)
+    progress.finish(has_other_signal, fields.first_key(), out)
 }
 
-fn spans_of_resource(group: Value<'_>, batch: &mut Batch<'_>, out: &mut Parsed) {
-    let Ok(mut group) = Fields::of_map(group) else { return reject(batch, "resourceSpans[]", out) };
+fn spans_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut Parsed) {
+    let Ok(mut group) = Fields::of_map(group) else { return reject(progress, "resourceSpans[]", out) };
     let resource = resource(group.take(&["resource"]));
     let scopes = list(group.take(&["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"]));
     let direct = list(group.take(&["spans"]));
-    batch.check_keys("resourceSpans[]", group.first_unknown_key(), scopes.is_empty() && direct.is_empty(), out);
+    progress.check_keys("resourceSpans[]", group.first_unknown_key(), scopes.is_empty() && direct.is_empty(), out);
     for scope in scopes {
         let Ok(mut scope) = Fields::of_map(scope) else {
-            reject(batch, "resourceSpans[].scopeSpans[]", out);
+            reject(progress, "resourceSpans[].scopeSpans[]", out);
             continue;
         };
         let spans = list(scope.take(&["spans"]));
-        batch.check_keys("resourceSpans[].scopeSpans[]", scope.first_unknown_key(), spans.is_empty(), out);
+        progress.check_keys("resourceSpans[].scopeSpans[]", scope.first_unknown_key(), spans.is_empty(), out);
         for span in spans {
-            let place = batch.next_span();
-            batch.add(self::span(span, &resource, &place, out));
+            let location = progress.next_location();
+            progress.add(parse_span(span, &resource, &location, out));
         }
     }
     for span in direct {
-        let place = batch.next_span();
-        batch.add(self::span(span, &resource, &place, out));
+        let location = progress.next_location();
+        progress.add(parse_span(span, &resource, &location, out));
     }
 }
 
-fn logs_of_resource(group: Value<'_>, batch: &mut Batch<'_>, out: &mut Parsed) {
-    let Ok(mut group) = Fields::of_map(group) else { return reject(batch, "resourceLogs[]", out) };
+fn logs_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut Parsed) {
+    let Ok(mut group) = Fields::of_map(group) else { return reject(progress, "resourceLogs[]", out) };
     let resource = resource(group.take(&["resource"]));
     let scopes = list(group.take(&["scopeLogs", "scope_logs", "instrumentationLibraryLogs", "instrumentation_library_logs"]));
     let mut records = list(group.take(&["logRecords", "log_records"]));
-    batch.check_keys("resourceLogs[]", group.first_unknown_key(), scopes.is_empty() && records.is_empty(), out);
+    progress.check_keys("resourceLogs[]", group.first_unknown_key(), scopes.is_empty() && records.is_empty(), out);
     for scope in scopes {
         let Ok(mut scope) = Fields::of_map(scope) else {
-            reject(batch, "resourceLogs[].scopeLogs[]", out);
+            reject(progress, "resourceLogs[].scopeLogs[]", out);
             continue;
         };
         let found = list(scope.take(&["logRecords", "log_records", "logs"]));
-        batch.check_keys("resourceLogs[].scopeLogs[]", scope.first_unknown_key(), found.is_empty(), out);
+        progress.check_keys("resourceLogs[].scopeLogs[]", scope.first_unknown_key(), found.is_empty(), out);
         records.extend(found);
     }
     for record in records {
-        let place = batch.next_log();
-        batch.add(log(record, &resource, &place, out));
+        let location = progress.next_location();
+        progress.add(parse_log_record(record, &resource, &location, out));
     }
 }
 
-fn reject(batch: &mut Batch<'_>, group: &str, out: &mut Parsed) {
-    let place = batch.next_span();
-    batch.add(out.reject(&place, RejectionKind::MalformedRecord, format!("cannot read {place}: {group} is not a JSON object")));
+fn reject(progress: &mut RequestProgress<'_>, group: &str, out: &mut Parsed) {
+    let location = progress.next_location();
+    progress.add(out.reject(&location, RejectionKind::MalformedRecord, format!("cannot read {location}: {group} is not a JSON object")));
 }
 
-/// Reads one span.
-pub(super) fn span(span: Value<'_>, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+/// Parses one span.
+pub(super) fn parse_span(span: Value<'_>, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     let mut fields = match Fields::of_map(span) {
         Ok(fields) => fields,
-        Err(found) => return not_an_object("span", &found, place, out),
+        Err(found) => return not_an_object("span", &found, location, out),
     };
     let trace_id = fields.id(&["traceId", "trace_id"], 16);
     let span_id = fields.id(&["spanId", "span_id"], 8);
@@ -110,18 +112,18 @@ pub(super) fn span(span: Value<'_>, resource: &ResourceFacts, place: &Place<'_>,
         attributes,
         unread_fields: fields.unread,
     };
-    raw.into_piece(resource, place, out)
+    raw.add_fragment(resource, location, out)
 }
 
-fn log(record: Value<'_>, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+fn parse_log_record(record: Value<'_>, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     let mut fields = match Fields::of_map(record) {
         Ok(fields) => fields,
-        Err(found) => return not_an_object("log record", &found, place, out),
+        Err(found) => return not_an_object("log record", &found, location, out),
     };
     let trace_id = match fields.take(&["traceId", "trace_id"]) {
-        Value::Null => LogTrace::None,
-        Value::Text(text) if text.bytes().all(|byte| matches!(byte, b'0' | b' ')) => LogTrace::None,
-        value => value.as_str().and_then(|text| id(text, 16)).map_or(LogTrace::Unusable, LogTrace::Id),
+        Value::Null => LogTraceId::Absent,
+        Value::Text(text) if text.bytes().all(|byte| matches!(byte, b'0' | b' ')) => LogTraceId::Absent,
+        value => value.as_str().and_then(|text| id(text, 16)).map_or(LogTraceId::Invalid, LogTraceId::Valid),
     };
     let span_id = fields.id(&["spanId", "span_id"], 8);
     let event_name = fields.text(&["eventName", "event_name"]);
@@ -132,21 +134,21 @@ fn log(record: Value<'_>, resource: &ResourceFacts, place: &Place<'_>, out: &mut
     let body = any_value(fields.take(&["body"]));
     let attributes = fields.take(&["attributes"]);
     let attributes = fields.attributes(attributes);
-    RawLog { trace_id, span_id, event_name, at_ns, body, attributes }.into_piece(resource, place, out)
+    RawLog { trace_id, span_id, event_name, at_ns, body, attributes }.add_fragment(resource, location, out)
 }
 
-fn not_an_object(what: &str, found: &Value<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+fn not_an_object(what: &str, found: &Value<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     let found = found.type_name();
-    out.reject(place, RejectionKind::MalformedRecord, format!("cannot read {place}: the {what} is {found} and not a JSON object"))
+    out.reject(location, RejectionKind::MalformedRecord, format!("cannot read {location}: the {what} is {found}, not a JSON object"))
 }
 
-fn resource(resource: Value<'_>) -> ResourceFacts {
+fn resource(resource: Value<'_>) -> Resource {
     let mut fields = Fields::of(resource);
     let attributes = fields.take(&["attributes"]);
-    ResourceFacts::of(fields.attributes(attributes))
+    Resource::from_attributes(fields.attributes(attributes))
 }
 
-/// The items of a list; one object stands for a list of itself.
+/// The items of a list; any other value counts as a list with one item.
 fn list(value: Value<'_>) -> Vec<Value<'_>> {
     match value {
         Value::List(items) => items,
@@ -155,14 +157,14 @@ fn list(value: Value<'_>) -> Vec<Value<'_>> {
     }
 }
 
-/// The fields of an object, taken one by one, with the number of those that could not be read.
+/// The fields of an object, which are taken one by one, and the number of those that could not be decoded.
 struct Fields<'a> {
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
     unread: u32,
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of a map; none of anything else.
+    /// The fields of a map; none for other values.
     fn of(value: Value<'a>) -> Self {
         Self::of_map(value).unwrap_or_else(|_| Self { fields: Vec::new(), unread: 0 })
     }
@@ -178,7 +180,7 @@ impl<'a> Fields<'a> {
         self.fields.iter().any(|(name, _)| name == key)
     }
 
-    /// Takes what stands in the fields `keys`. Lists that stand there more than once are one list; of other values the last counts.
+    /// Takes the fields with the names `keys`. Several lists are concatenated; of several other values the last counts.
     fn take(&mut self, keys: &[&str]) -> Value<'a> {
         let mut taken = Value::Null;
         for (_, value) in self.fields.extract_if(.., |(name, value)| keys.contains(&name.as_ref()) || value.is_null()) {
@@ -202,7 +204,7 @@ impl<'a> Fields<'a> {
         self.fields.first().map(|(key, _)| key.as_ref())
     }
 
-    /// A key that is left and none of those that a group may have beside its spans.
+    /// The first remaining key that a group may not have beside its spans.
     fn first_unknown_key(&self) -> Option<&str> {
         const KNOWN: [&str; 6] = ["scope", "schemaUrl", "schema_url", "instrumentationLibrary", "instrumentation_library", "resource"];
         self.fields.iter().map(|(key, _)| key.as_ref()).find(|key| !KNOWN.contains(key))
@@ -212,7 +214,7 @@ impl<'a> Fields<'a> {
         self.take(keys).as_str().and_then(|text| id(text, bytes))
     }
 
-    /// A text, also where a number or a truth value stands in its place.
+    /// A text, also from a number or a boolean.
     fn text(&mut self, keys: &[&str]) -> String {
         match self.take(keys) {
             Value::List(_) | Value::Map(_) => {
@@ -223,7 +225,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Nanoseconds since 1970; 0 where there is no time. Besides numbers and digits, RFC 3339 is read.
+    /// Nanoseconds since 1970 from a number, digits or RFC 3339; 0 if there is no time.
     fn time(&mut self, keys: &[&str]) -> i64 {
         let value = self.take(keys);
         let is_absent = value.is_empty();
@@ -242,7 +244,7 @@ impl<'a> Fields<'a> {
         match self.take(&["status"]) {
             value @ Value::Map(_) => {
                 let mut status = Fields::of(value);
-                let code = conventions::status(&status.text(&["code"]));
+                let code = span_fields::status(&status.text(&["code"]));
                 let message = status.text(&["message"]);
                 self.unread += status.unread;
                 (code, message)
@@ -251,11 +253,11 @@ impl<'a> Fields<'a> {
                 self.unread += 1;
                 (Status::Unset, String::new())
             }
-            other => (conventions::status(&other.to_text()), String::new()),
+            other => (span_fields::status(&other.to_text()), String::new()),
         }
     }
 
-    /// The items of a list that stands in a field; anything else could not be read.
+    /// The items of a list; any other value counts as unread.
     fn items(&mut self, value: Value<'a>) -> Vec<Value<'a>> {
         match value {
             Value::List(items) => items,
@@ -279,7 +281,7 @@ impl<'a> Fields<'a> {
         Some(RawEvent { name, attributes })
     }
 
-    /// Attributes as the protocol writes them, `[{"key": …, "value": {…}}]`, or as a plain object.
+    /// Attributes as the protocol defines them, `[{"key": …, "value": {…}}]`, or as a plain object.
     fn attributes(&mut self, value: Value<'a>) -> Vec<(Cow<'a, str>, Value<'a>)> {
         match value {
             Value::Map(fields) => fields.into_iter().map(|(key, value)| (key, any_value(value))).collect(),
@@ -293,10 +295,10 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The deepest values are this many levels below their attribute; what is deeper is kept as it stands.
+/// How deep tagged values are decoded; deeper ones are kept as they are.
 const DEPTH_MAX: usize = 32;
 
-/// `{"stringValue": …}` and its like, also with a value of another type inside, or a plain value.
+/// Decodes a tagged value such as `{"stringValue": …}`, also if its content has another type, or a plain value.
 fn any_value(value: Value<'_>) -> Value<'_> {
     any_value_at(value, 0)
 }
@@ -306,11 +308,11 @@ fn any_value_at(value: Value<'_>, depth: usize) -> Value<'_> {
         return value;
     }
     let Value::Map(mut fields) = value else { return value };
-    let is_kind = |(key, value): &(Cow<'_, str>, Value<'_>)| KINDS.contains(&key.as_ref()) && !value.is_null();
-    let Some(index) = fields.iter().position(is_kind) else {
-        // Phoenix writes every kind, with null for those that are not set.
-        let says_nothing = fields.iter().all(|(key, _)| KINDS.contains(&key.as_ref()));
-        return if says_nothing { Value::Null } else { Value::Map(fields) };
+    let is_tag = |(key, value): &(Cow<'_, str>, Value<'_>)| TAGS.contains(&key.as_ref()) && !value.is_null();
+    let Some(index) = fields.iter().position(is_tag) else {
+        // Phoenix writes every tag, with null for those that are not set.
+        let is_null = fields.iter().all(|(key, _)| TAGS.contains(&key.as_ref()));
+        return if is_null { Value::Null } else { Value::Map(fields) };
     };
     let (key, inner) = fields.swap_remove(index);
     match key.as_ref() {
@@ -324,7 +326,7 @@ fn any_value_at(value: Value<'_>, depth: usize) -> Value<'_> {
     }
 }
 
-/// `{"key": …, "value": {…}}`; nothing where there is no key.
+/// Decodes `{"key": …, "value": {…}}`; `None` if there is no key.
 fn key_value(entry: Value<'_>, depth: usize) -> Option<(Cow<'_, str>, Value<'_>)> {
     let mut entry = Fields::of(entry);
     match entry.take(&["key"]) {
@@ -333,8 +335,8 @@ fn key_value(entry: Value<'_>, depth: usize) -> Option<(Cow<'_, str>, Value<'_>)
     }
 }
 
-/// Names of the kinds of a value in the protocol.
-const KINDS: [&str; 14] = [
+/// The tags of values.
+const TAGS: [&str; 14] = [
     "stringValue",
     "string_value",
     "bytesValue",
@@ -351,7 +353,7 @@ const KINDS: [&str; 14] = [
     "kvlist_value",
 ];
 
-/// `{"values": […]}`, or a bare list.
+/// `{"values": […]}`, or the list itself.
 fn values(value: Value<'_>) -> Vec<Value<'_>> {
     match value {
         Value::Map(_) => list(Fields::of(value).take(&["values"])),

@@ -1,4 +1,4 @@
-//! OTLP as the OpenTelemetry Collector's exporters write it: one export request a line of JSON, or a message of protobuf.
+//! OTLP as the exporters of the OpenTelemetry Collector write it: one export request per JSON line or protobuf message.
 //!
 //! Specification: <https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/> and opentelemetry-proto 1.x.
 //!
@@ -8,23 +8,27 @@
 //!     "attributes":[{"key":"gen_ai.operation.name","value":{"stringValue":"chat"}}],"status":{"code":2}}]}]}]}
 //! ```
 //!
-//! Quirks of real exporters: 64-bit integers are strings or numbers; enums numbers or names; ids hex, or base64 where protobuf's own
-//! JSON mapping wrote them; a root has no `parentSpanId`, or an empty one; `status` may be `{}`; one trace's spans stand in many lines;
-//! log records (`resourceLogs`) carry the messages of some instrumentations and join their span by id; before version 0.15 of the protocol
-//! a scope was an `instrumentationLibrary`.
+//! Quirks of real exporters:
+//! - 64-bit integers are strings (Collector) or numbers (own exporters); enums are numbers or names.
+//! - Ids are in hex (Collector) or in base64 (protobuf's own JSON mapping).
+//! - A root has no `parentSpanId` or an empty one; `status` may be `{}`.
+//! - The spans of one trace are spread over many requests.
+//! - Log records (`resourceLogs`) contain the messages of some instrumentations and join their span by id (openai-v2).
+//! - Before version 0.15 of the protocol a scope was an `instrumentationLibrary`.
 
 mod json;
 mod lenient;
-mod parts;
 mod protobuf;
+mod size;
 
 use std::borrow::Cow;
 
 pub(super) use self::json::parse_span;
-use super::conventions::{self, SpanAttributes};
-use super::shown_key;
+use super::conventions::{EventContent, SpanMapper};
+use super::detect::display_key;
+use super::span_fields;
 use super::value::Value;
-use super::{Accounted, Format, Parsed, Piece, Place, Skip, record};
+use super::{Accounted, Format, Parsed, RecordLocation, Signature, Skip, SpanFragment, record};
 use crate::model::{RejectionKind, Span, SpanKind, Status};
 
 /// See the module.
@@ -35,112 +39,109 @@ impl Format for Otlp {
         "otlp"
     }
 
-    fn recognises_keys(&self, keys: &[String]) -> bool {
-        keys.iter().any(|key| {
-            matches!(
-                key.as_str(),
-                "resourceSpans"
-                    | "resourceLogs"
-                    | "resourceMetrics"
-                    | "resourceProfiles"
-                    | "resource_spans"
-                    | "resource_logs"
-                    | "resource_metrics"
-                    | "resource_profiles"
-                    | "ExportTraceServiceRequest"
-                    | "exportTraceServiceRequest"
-                    | "export_trace_service_request"
-            )
-        })
-    }
-
-    fn parse_json(&self, json: &str, place: &Place<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
-        json::parse(json, place, out)
-    }
-
-    fn parse_message(&self, message: &[u8], place: &Place<'_>, out: &mut Parsed) -> Accounted {
-        protobuf::parse(message, place, out)
-    }
-}
-
-/// One export request on its way: where its next span stands, and what became of those before.
-struct Batch<'p> {
-    place: Place<'p>,
-    spans: usize,
-    accounted: Option<Accounted>,
-}
-
-impl<'p> Batch<'p> {
-    fn new(place: Place<'p>) -> Self {
-        Self { place, spans: 0, accounted: None }
-    }
-
-    /// The place of the next span, `URI#L4.s2`.
-    fn next_span(&mut self) -> Place<'p> {
-        self.spans += 1;
-        self.place.span(self.spans)
-    }
-
-    /// The place of the next log record. It counts on behind the spans, so that no two rejections of a line have one place.
-    fn next_log(&mut self) -> Place<'p> {
-        self.next_span()
-    }
-
-    fn add(&mut self, accounted: Accounted) {
-        self.accounted = Accounted::of_parts(self.accounted.into_iter().chain([accounted]));
-    }
-
-    /// Rejects a group that holds nothing known and something else: a mistyped or foreign key.
-    fn check_keys(&mut self, group: &str, other_key: Option<&str>, is_empty: bool, out: &mut Parsed) {
-        if let Some(key) = other_key.filter(|_| is_empty) {
-            let place = self.next_span();
-            let reason =
-                format!("cannot read {place}: {group} holds no spans or log records, and has the unknown key {:?}", shown_key(key));
-            self.add(out.reject(&place, RejectionKind::MalformedRecord, reason));
+    fn signatures(&self) -> &'static [Signature] {
+        const {
+            &[
+                Signature::unique(&["resourceSpans"]),
+                Signature::unique(&["resourceLogs"]),
+                Signature::unique(&["resourceMetrics"]),
+                Signature::unique(&["resourceProfiles"]),
+                Signature::unique(&["resource_spans"]),
+                Signature::unique(&["resource_logs"]),
+                Signature::unique(&["resource_metrics"]),
+                Signature::unique(&["resource_profiles"]),
+                // What some programs wrap the request in.
+                Signature::unique(&["ExportTraceServiceRequest"]),
+                Signature::unique(&["exportTraceServiceRequest"]),
+                Signature::unique(&["export_trace_service_request"]),
+            ]
         }
     }
 
-    /// What became of the whole request.
+    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+        json::parse(json, location, out)
+    }
+
+    fn parse_message(&self, message: &[u8], location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+        protobuf::parse(message, location, out)
+    }
+}
+
+/// An export request that is being parsed: the location of its next span, and the outcomes of the previous ones.
+struct RequestProgress<'p> {
+    location: RecordLocation<'p>,
+    parts: usize,
+    accounted: Option<Accounted>,
+}
+
+impl<'p> RequestProgress<'p> {
+    fn new(location: RecordLocation<'p>) -> Self {
+        Self { location, parts: 0, accounted: None }
+    }
+
+    /// The location of the next span or log record, `URI#L4.s2`. Both share one count, so that two rejections never have the same location.
+    fn next_location(&mut self) -> RecordLocation<'p> {
+        self.parts += 1;
+        self.location.span(self.parts)
+    }
+
+    fn add(&mut self, accounted: Accounted) {
+        accounted.add_to(&mut self.accounted);
+    }
+
+    /// Rejects a group that has no spans or log records but an unknown key, which may be misspelled.
+    fn check_keys(&mut self, group: &str, other_key: Option<&str>, is_empty: bool, out: &mut Parsed) {
+        if let Some(key) = other_key.filter(|_| is_empty) {
+            let location = self.next_location();
+            let reason = format!(
+                "cannot read {location}: {group} has no spans or log records, but the unknown key {:?}\n  hint: check the spelling of the key",
+                display_key(key)
+            );
+            self.add(out.reject(&location, RejectionKind::MalformedRecord, reason));
+        }
+    }
+
+    /// The outcome of the whole request.
     fn finish(self, has_other_signal: bool, other_key: Option<&str>, out: &mut Parsed) -> Accounted {
-        let place = self.place;
+        let location = self.location;
         match (self.accounted, other_key) {
             (Some(accounted), _) => accounted,
-            (None, _) if has_other_signal => out.skip(Skip::OtherSignal, &place),
-            (None, None) => out.skip(Skip::Empty, &place),
+            (None, _) if has_other_signal => out.skip(Skip::OtherSignal, &location),
+            (None, None) => out.skip(Skip::Empty, &location),
             (None, Some(key)) => {
                 let reason = format!(
-                    "cannot read {place}: no spans stand under resourceSpans[].scopeSpans[].spans[]; it has the key {:?}",
-                    shown_key(key)
+                    "cannot read {location}: no spans in resourceSpans[].scopeSpans[].spans[], but the unknown key {:?}\n  hint: check the spelling of the key",
+                    display_key(key)
                 );
-                out.reject(&place, RejectionKind::MalformedRecord, reason)
+                out.reject(&location, RejectionKind::MalformedRecord, reason)
             }
         }
     }
 }
 
-/// What a resource says that matters for every span below it.
+/// The attributes of a resource that apply to all its spans.
 #[derive(Debug, Default, Clone)]
-pub(super) struct ResourceFacts {
+pub(super) struct Resource {
     service: Option<String>,
     environment: Option<String>,
 }
 
-impl ResourceFacts {
-    /// Picks what matters out of a resource's attributes.
-    pub(super) fn of<'a>(attributes: impl IntoIterator<Item = (Cow<'a, str>, Value<'a>)>) -> Self {
-        let mut facts = Self::default();
+impl Resource {
+    /// Selects the relevant attributes of a resource.
+    pub(super) fn from_attributes<'a>(attributes: impl IntoIterator<Item = (Cow<'a, str>, Value<'a>)>) -> Self {
+        let mut resource = Self::default();
         for (key, value) in attributes {
             match key.as_ref() {
-                "service.name" => facts.service = value.into_text(),
-                "deployment.environment.name" | "deployment.environment" => facts.environment = value.into_text(),
+                "service.name" => resource.service = value.into_text(),
+                "deployment.environment.name" | "deployment.environment" => resource.environment = value.into_text(),
                 _ => {}
             }
         }
-        facts
+        resource
     }
 }
 
-/// A span as both encodings hold it.
+/// A decoded span of either encoding.
 pub(super) struct RawSpan<'a> {
     pub(super) trace_id: Option<String>,
     pub(super) span_id: Option<String>,
@@ -152,24 +153,27 @@ pub(super) struct RawSpan<'a> {
     pub(super) status_message: String,
     pub(super) events: Vec<RawEvent<'a>>,
     pub(super) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
-    /// Fields, attributes and events that could not be read.
+    /// The number of fields, attributes and events that could not be decoded.
     pub(super) unread_fields: u32,
 }
 
 impl RawSpan<'_> {
-    pub(super) fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    /// Adds the span, or rejects it if it has no id or time.
+    pub(super) fn add_fragment(self, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         let Some(trace_id) = self.trace_id else {
-            let reason = format!("cannot read {place}: the span has no usable traceId (32 hex digits, or 16 bytes in base64)");
-            return out.reject(place, RejectionKind::MissingId, reason);
+            let reason =
+                format!("cannot read {location}: the span has no valid traceId\n  hint: a traceId is 32 hex digits, or 16 bytes in base64");
+            return out.reject(location, RejectionKind::MissingId, reason);
         };
         let Some(span_id) = self.span_id else {
-            let reason = format!("cannot read {place}: the span has no usable spanId (16 hex digits, or 8 bytes in base64)");
-            return out.reject(place, RejectionKind::MissingId, reason);
+            let reason =
+                format!("cannot read {location}: the span has no valid spanId\n  hint: a spanId is 16 hex digits, or 8 bytes in base64");
+            return out.reject(location, RejectionKind::MissingId, reason);
         };
         if self.started_at_ns <= 0 {
-            return out.reject(place, RejectionKind::MissingTime, format!("cannot read {place}: the span has no startTimeUnixNano"));
+            return out.reject(location, RejectionKind::MissingTime, format!("cannot read {location}: the span has no startTimeUnixNano"));
         }
-        let mut span = SpanAttributes::new(Span {
+        let mut span = SpanMapper::new(Span {
             span_id,
             parent_span_id: self.parent_span_id,
             name: self.name,
@@ -181,34 +185,34 @@ impl RawSpan<'_> {
             ..Span::default()
         });
         for (key, value) in self.attributes {
-            span.set(key, value);
+            span.set_attribute(key, value);
         }
         for RawEvent { name, attributes } in self.events {
-            span.event(&name, attributes);
+            span.add_event(&name, attributes);
         }
-        out.span(resource.piece(trace_id, span.finish(), place))
+        out.span(resource.fragment(trace_id, span.finish(), location))
     }
 }
 
-/// An event on a span as both encodings hold it.
+/// A decoded event of either encoding.
 pub(super) struct RawEvent<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) attributes: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
-/// The trace that a log record names.
-pub(super) enum LogTrace {
-    /// None: it is a log record of a program that was not traced there.
-    None,
-    /// It names one, and the id is none that a trace can have.
-    Unusable,
-    /// Lower-case hex.
-    Id(String),
+/// The trace id of a log record.
+pub(super) enum LogTraceId {
+    /// Missing or zero: the program logged outside of a trace.
+    Absent,
+    /// Present but not a valid trace id.
+    Invalid,
+    /// As lower-case hex.
+    Valid(String),
 }
 
-/// A log record as both encodings hold it.
+/// A decoded log record of either encoding.
 pub(super) struct RawLog<'a> {
-    pub(super) trace_id: LogTrace,
+    pub(super) trace_id: LogTraceId,
     pub(super) span_id: Option<String>,
     pub(super) event_name: String,
     pub(super) at_ns: i64,
@@ -217,20 +221,22 @@ pub(super) struct RawLog<'a> {
 }
 
 impl RawLog<'_> {
-    /// A log record of a span adds to it; one without a trace is no part of any trace.
-    pub(super) fn into_piece(self, resource: &ResourceFacts, place: &Place<'_>, out: &mut Parsed) -> Accounted {
+    /// Adds the log record to its span. A record outside of a trace is skipped.
+    pub(super) fn add_fragment(self, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
         let trace_id = match self.trace_id {
-            LogTrace::Id(id) => id,
-            LogTrace::None => return out.skip(Skip::LogWithoutTrace, place),
-            LogTrace::Unusable => {
-                let reason = format!("cannot read {place}: the log record has no usable traceId (32 hex digits, or 16 bytes in base64)");
-                return out.reject(place, RejectionKind::MissingId, reason);
+            LogTraceId::Valid(id) => id,
+            LogTraceId::Absent => return out.skip(Skip::LogWithoutTrace, location),
+            LogTraceId::Invalid => {
+                let reason = format!(
+                    "cannot read {location}: the log record has no valid traceId\n  hint: a traceId is 32 hex digits, or 16 bytes in base64"
+                );
+                return out.reject(location, RejectionKind::MissingId, reason);
             }
         };
         let is_exception = self.attributes.iter().any(|(key, _)| key == "exception.type" || key == "exception.message");
         let mut exception = Vec::new();
         let mut event_name = self.event_name;
-        let mut span = SpanAttributes::new(Span {
+        let mut span = SpanMapper::new(Span {
             span_id: self.span_id.unwrap_or_default(),
             started_at_ns: (self.at_ns > 0).then_some(self.at_ns),
             kind: SpanKind::Other,
@@ -238,30 +244,33 @@ impl RawLog<'_> {
         });
         for (key, value) in self.attributes {
             if is_exception && key.starts_with("exception.") {
-                exception.push((key.into_owned(), value.into_text()));
+                exception.push((key, value));
             } else if key == "event.name" && event_name.is_empty() {
                 event_name = value.into_text().unwrap_or_default();
             } else {
-                span.set(key, value);
+                span.set_attribute(key, value);
             }
         }
         let mut span = span.finish();
+        // Other attributes describe the log record and not the span.
         span.attributes.clear();
         if is_exception {
-            span.exceptions.push(conventions::exception(exception));
+            span.exceptions.push(span_fields::exception(Value::Map(exception)));
         }
-        conventions::add_event(&mut span, &event_name, &self.body);
-        out.addition(resource.piece(trace_id, span, place))
+        let mut content = EventContent::default();
+        content.add(&event_name, &self.body);
+        content.append_to(&mut span);
+        out.addition(resource.fragment(trace_id, span, location))
     }
 }
 
-impl ResourceFacts {
-    fn piece(&self, trace_id: String, span: Span, place: &Place<'_>) -> Piece {
-        Piece { service: self.service.clone(), environment: self.environment.clone(), ..record::piece(trace_id, span, place) }
+impl Resource {
+    fn fragment(&self, trace_id: String, span: Span, location: &RecordLocation<'_>) -> SpanFragment {
+        SpanFragment { service: self.service.clone(), environment: self.environment.clone(), ..record::fragment(trace_id, span, location) }
     }
 }
 
-/// An id of zeros is OTLP's word for none.
-pub(super) fn not_zero(hex: String) -> Option<String> {
+/// An id in hex; `None` if it is all zeros, which OTLP defines as invalid.
+pub(super) fn nonzero_id(hex: String) -> Option<String> {
     hex.bytes().any(|byte| byte != b'0').then_some(hex)
 }

@@ -1,44 +1,43 @@
-//! OTLP in protobuf: the messages of the Collector's file exporter with `format: proto`, and of its S3 exporter with `otlp_proto`.
+//! OTLP as protobuf: the messages of the Collector's file exporter (`format: proto`) and S3 exporter (`otlp_proto`).
 //!
-//! Field numbers are those of opentelemetry-proto 1.x (<https://github.com/open-telemetry/opentelemetry-proto>), `trace/v1/trace.proto`
-//! and `logs/v1/logs.proto`; fields that no pattern needs are left out and skipped. A file does not say whether its messages hold spans
-//! or log records: what has no trace ids when read as spans is read as log records.
+//! Field numbers are those of opentelemetry-proto 1.x (<https://github.com/open-telemetry/opentelemetry-proto>), `trace/v1/trace.proto` and
+//! `logs/v1/logs.proto`. Fields that failsift does not use are not declared, so the decoder skips them. A file does not say whether its
+//! messages contain spans or log records: a message without valid trace ids when decoded as spans is decoded as log records.
 
 use std::borrow::Cow;
 
 use prost::Message;
 
-use super::{Batch, LogTrace, RawEvent, RawLog, RawSpan, ResourceFacts, not_zero, parts};
+use super::{LogTraceId, RawEvent, RawLog, RawSpan, RequestProgress, nonzero_id, size};
 use crate::model::{RejectionKind, hex};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Parsed, Place, Skip, conventions};
+use crate::parse::{Accounted, Parsed, RecordLocation, Skip, span_fields};
 
-/// Reads one export request.
-pub(super) fn parse(message: &[u8], place: &Place<'_>, out: &mut Parsed) -> Accounted {
-    if !parts::fit(message, parts::Kind::Request) {
-        let reason =
-            format!("cannot read {place}: the message holds so many small parts that they would take many times its own size of memory");
-        return out.reject(place, RejectionKind::Oversize, reason);
+/// Parses one export request.
+pub(super) fn parse(message: &[u8], location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    if !size::fits_budget(message, size::MessageType::Request) {
+        let reason = format!("cannot read {location}: decoding its many small values would take many times its size in memory");
+        return out.reject(location, RejectionKind::Oversize, reason);
     }
     let traces = match ExportTraces::decode(message) {
-        Ok(request) if request.spans().any(|span| span.trace_id.len() == TRACE_ID_BYTES) => return request.into_pieces(place, out),
+        Ok(request) if request.spans().any(|span| span.trace_id.len() == TRACE_ID_BYTES) => return request.add_fragments(location, out),
         traces => traces,
     };
     match (ExportLogs::decode(message), traces) {
-        (Ok(request), _) if request.records().any(|record| record.trace_id.len() == TRACE_ID_BYTES) => request.into_pieces(place, out),
-        // Log records of a program that traces nothing.
-        (Ok(request), Err(_)) if request.records().next().is_some() => out.skip(Skip::LogWithoutTrace, place),
-        (_, Ok(request)) if request.spans().next().is_none() => out.skip(Skip::Empty, place),
+        (Ok(request), _) if request.records().any(|record| record.trace_id.len() == TRACE_ID_BYTES) => request.add_fragments(location, out),
+        // Log records of a program without tracing.
+        (Ok(request), Err(_)) if request.records().next().is_some() => out.skip(Skip::LogWithoutTrace, location),
+        (_, Ok(request)) if request.spans().next().is_none() => out.skip(Skip::Empty, location),
         (_, Ok(_)) => {
             let reason = format!(
-                "cannot read {place}: no span of the message has a trace id of {TRACE_ID_BYTES} bytes; is it a message of metrics or of another protocol?"
+                "cannot read {location}: no span has a trace id of {TRACE_ID_BYTES} bytes\n  hint: only OTLP messages with traces or logs are supported"
             );
-            out.reject(place, RejectionKind::MissingId, reason)
+            out.reject(location, RejectionKind::MissingId, reason)
         }
         (_, Err(error)) => out.reject(
-            place,
+            location,
             RejectionKind::MalformedRecord,
-            format!("cannot read {place}: not an OTLP message ({error}); is the file cut?"),
+            format!("cannot read {location}: not an OTLP message, or truncated: {error}"),
         ),
     }
 }
@@ -197,16 +196,16 @@ impl ExportTraces {
         self.resource_spans.iter().flat_map(|group| &group.scope_spans).flat_map(|scope| &scope.spans)
     }
 
-    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-        let mut batch = Batch::new(*place);
+    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+        let mut progress = RequestProgress::new(*location);
         for group in self.resource_spans {
-            let resource = ResourceFacts::of(pairs(group.resource.unwrap_or_default().attributes));
+            let resource = super::Resource::from_attributes(pairs(group.resource.unwrap_or_default().attributes));
             for span in group.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                let place = batch.next_span();
-                batch.add(span.into_raw().into_piece(&resource, &place, out));
+                let location = progress.next_location();
+                progress.add(span.into_raw().add_fragment(&resource, &location, out));
             }
         }
-        batch.finish(false, None, out)
+        progress.finish(false, None, out)
     }
 }
 
@@ -215,16 +214,16 @@ impl ExportLogs {
         self.resource_logs.iter().flat_map(|group| &group.scope_logs).flat_map(|scope| &scope.log_records)
     }
 
-    fn into_pieces(self, place: &Place<'_>, out: &mut Parsed) -> Accounted {
-        let mut batch = Batch::new(*place);
+    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+        let mut progress = RequestProgress::new(*location);
         for group in self.resource_logs {
-            let resource = ResourceFacts::of(pairs(group.resource.unwrap_or_default().attributes));
+            let resource = super::Resource::from_attributes(pairs(group.resource.unwrap_or_default().attributes));
             for record in group.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
-                let place = batch.next_log();
-                batch.add(record.into_raw().into_piece(&resource, &place, out));
+                let location = progress.next_location();
+                progress.add(record.into_raw().add_fragment(&resource, &location, out));
             }
         }
-        batch.finish(false, None, out)
+        progress.finish(false, None, out)
     }
 }
 
@@ -238,7 +237,7 @@ impl Span {
             name: text(self.name),
             started_at_ns: nanoseconds(self.start_time_unix_nano),
             ended_at_ns: nanoseconds(self.end_time_unix_nano),
-            status: conventions::status(&status.code.to_string()),
+            status: span_fields::status(&status.code.to_string()),
             status_message: text(status.message),
             events: self
                 .events
@@ -287,17 +286,21 @@ fn pairs(attributes: Vec<KeyValue>) -> impl Iterator<Item = (Cow<'static, str>, 
     attributes.into_iter().map(|KeyValue { key, value }| (Cow::Owned(text(key)), value.map_or(Value::Null, AnyValue::into_value)))
 }
 
-/// Texts are read as bytes, so that one that is no UTF-8 does not cost the whole message its life.
+/// Strings are declared as bytes, so that invalid UTF-8 in one string does not fail the whole message.
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-fn log_trace(id: &[u8]) -> LogTrace {
-    if id.iter().all(|byte| *byte == 0) { LogTrace::None } else { self::id(id, TRACE_ID_BYTES).map_or(LogTrace::Unusable, LogTrace::Id) }
+fn log_trace(id: &[u8]) -> LogTraceId {
+    if id.iter().all(|byte| *byte == 0) {
+        LogTraceId::Absent
+    } else {
+        self::id(id, TRACE_ID_BYTES).map_or(LogTraceId::Invalid, LogTraceId::Valid)
+    }
 }
 
 fn id(bytes: &[u8], length: usize) -> Option<String> {
-    if bytes.len() == length { not_zero(hex(bytes)) } else { None }
+    if bytes.len() == length { nonzero_id(hex(bytes)) } else { None }
 }
 
 fn nanoseconds(time: u64) -> i64 {
@@ -307,7 +310,7 @@ fn nanoseconds(time: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::tests::place;
+    use crate::parse::tests::location;
 
     fn pair(key: &str, value: &str) -> KeyValue {
         KeyValue { key: key.into(), value: Some(AnyValue { value: Some(OneValue::String(value.into())) }) }
@@ -315,13 +318,13 @@ mod tests {
 
     fn parsed(bytes: &[u8]) -> Parsed {
         let mut out = Parsed::default();
-        let accounted = parse(bytes, &place(), &mut out);
+        let accounted = parse(bytes, &location(), &mut out);
         out.records.add(accounted);
         out
     }
 
     #[test]
-    fn spans_and_log_records_are_told_apart() {
+    fn spans_and_log_records_are_distinguished() {
         let resource = Some(Resource { attributes: vec![pair("service.name", "acme")] });
         let span = Span {
             trace_id: vec![1; 16],
@@ -337,9 +340,12 @@ mod tests {
             resource_spans: vec![ResourceSpans { resource: resource.clone(), scope_spans: vec![ScopeSpans { spans: vec![span] }] }],
         };
         let out = parsed(&request.encode_to_vec());
-        let piece = &out.pieces[0];
-        assert_eq!((piece.trace_id.as_str(), piece.service.as_deref(), piece.addition), ("01".repeat(16).as_str(), Some("acme"), false));
-        assert_eq!((piece.span.status, piece.span.exceptions[0].kind.as_str()), (crate::model::Status::Error, "E"));
+        let fragment = &out.fragments[0];
+        assert_eq!(
+            (fragment.trace_id.as_str(), fragment.service.as_deref(), fragment.addition),
+            ("01".repeat(16).as_str(), Some("acme"), false)
+        );
+        assert_eq!((fragment.span.status, fragment.span.exceptions[0].kind.as_str()), (crate::model::Status::Error, "E"));
 
         let record = LogRecord {
             trace_id: vec![1; 16],
@@ -352,12 +358,12 @@ mod tests {
         let request =
             ExportLogs { resource_logs: vec![ResourceLogs { resource, scope_logs: vec![ScopeLogs { log_records: vec![record] }] }] };
         let out = parsed(&request.encode_to_vec());
-        assert_eq!((out.pieces[0].addition, out.pieces[0].span.input[0].content.as_str()), (true, "hi"));
+        assert_eq!((out.fragments[0].addition, out.fragments[0].span.input[0].content.as_str()), (true, "hi"));
     }
 
     #[test]
-    fn what_is_no_message_is_rejected() {
+    fn bytes_that_are_not_a_message_are_rejected() {
         let out = parsed(b"\x0a\xff\xff\xff\x01 no message");
-        assert_eq!((out.pieces.len(), out.rejections[0].kind), (0, RejectionKind::MalformedRecord));
+        assert_eq!((out.fragments.len(), out.rejections[0].kind), (0, RejectionKind::MalformedRecord));
     }
 }

@@ -1,42 +1,50 @@
-//! One text record -> its format, whatever is odd about it.
+//! One text record -> the JSON objects in it, each parsed by its format.
 //!
-//! A record is taken as it stands where it is JSON of its format. What is not gets a second look, and nothing else pays for it: JSON
-//! inside a JSON string, a list on one line, several values on one line, bytes that are no UTF-8, and what [`repair`](super::repair) knows.
+//! A record that is a JSON object of its format is parsed directly. Only if that fails are other shapes tried: JSON inside a JSON string, a
+//! list or several values on one line, bytes that are not UTF-8, and the errors that [`json_repair`](super::json_repair) corrects.
 
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use super::json_repair::{self, Cut};
 use super::parsed::{Accounted, Parsed, Skip};
-use super::repair::{self, Cut};
-use super::{Format, Place, Position, json};
+use super::{Format, Position, RecordLocation, json};
 use crate::model::RejectionKind;
 use crate::read::values_in;
 
-/// Lists and strings around a record that are opened: a list of strings that hold JSON is three deep.
+/// How many lists and strings around a record are unwrapped. A list of strings that contain JSON needs three.
 const WRAPPERS_MAX: usize = 3;
 
-/// Reads one record with `format`.
-pub(super) fn parse(format: &dyn Format, record: &[u8], place: &Place<'_>, out: &mut Parsed) -> Accounted {
+/// Parses one record with `format`.
+pub(super) fn parse(format: &dyn Format, record: &[u8], location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
     match std::str::from_utf8(record) {
-        Ok(text) => parse_text(format, text, place, out, 0).unwrap_or_else(|error| out.reject_json(place, &error)),
+        Ok(text) => parse_text(format, text, location, out, 0).unwrap_or_else(|error| out.reject_json(location, &error)),
         Err(error) => {
             let text = String::from_utf8_lossy(record);
-            parse_text(format, &text, place, out, 0).unwrap_or_else(|_| {
+            parse_text(format, &text, location, out, 0).unwrap_or_else(|_| {
                 let reason = format!(
-                    "cannot read {place}: invalid UTF-8 at byte {}, and the rest is not JSON\n  hint: write the file as UTF-8",
+                    "cannot read {location}: invalid UTF-8 at byte {}, and the rest is not valid JSON\n  hint: write the file as UTF-8",
                     error.valid_up_to() + 1
                 );
-                out.reject(place, RejectionKind::InvalidUtf8, reason)
+                out.reject(location, RejectionKind::InvalidUtf8, reason)
             })
         }
     }
 }
 
+/// Parses a text that is JSON in some shape. `depth` counts the wrappers around it that were opened.
+///
 /// # Errors
-/// What the parser says of a text that it cannot read; nothing was taken from it then.
-fn parse_text(format: &dyn Format, text: &str, place: &Place<'_>, out: &mut Parsed, depth: usize) -> Result<Accounted, serde_json::Error> {
-    let error = match format.parse_json(text, place, out) {
+/// The parser's error if the text is not JSON in any known shape. Nothing was added to `out` then.
+fn parse_text(
+    format: &dyn Format,
+    text: &str,
+    location: &RecordLocation<'_>,
+    out: &mut Parsed,
+    depth: usize,
+) -> Result<Accounted, serde_json::Error> {
+    let error = match format.parse_json(text, location, out) {
         Ok(accounted) => return Ok(accounted),
         Err(error) => error,
     };
@@ -44,33 +52,33 @@ fn parse_text(format: &dyn Format, text: &str, place: &Place<'_>, out: &mut Pars
         return Err(error);
     }
     if let Some(inner) = json_in_string(text) {
-        return parse_text(format, &inner, place, out, depth + 1);
+        return parse_text(format, &inner, location, out, depth + 1);
     }
-    if let Some(values) = Values::of(text) {
+    if let Some(values) = Values::split(text) {
         let each = values.iter().zip(1..).map(|(value, index)| {
-            let place = item(place, index);
-            parse_text(format, value, &place, out, depth + 1).unwrap_or_else(|error| out.reject_json(&place, &error))
+            let location = item_location(location, index);
+            parse_text(format, value, &location, out, depth + 1).unwrap_or_else(|error| out.reject_json(&location, &error))
         });
-        return Ok(Accounted::of_parts(each).unwrap_or_else(|| out.skip(Skip::Empty, place)));
+        return Ok(Accounted::of_parts(each).unwrap_or_else(|| out.skip(Skip::Empty, location)));
     }
     if error.is_data() {
         return Err(error);
     }
-    match repair::repair(text, Cut::Refuse) {
-        Some(repaired) => parse_text(format, &repaired.json, place, out, WRAPPERS_MAX).map_err(|_| error),
+    match json_repair::repair(text, Cut::Refuse) {
+        Some(repaired) => parse_text(format, &repaired.json, location, out, WRAPPERS_MAX).map_err(|_| error),
         None => Err(error),
     }
 }
 
-/// The place of one of several values that stand at `place`.
-fn item<'a>(place: &Place<'a>, index: usize) -> Place<'a> {
-    match place.position {
-        Position::Line(line) if place.span.is_none() => Place { position: Position::Item(line, index), ..*place },
-        _ => place.span(index),
+/// The location of the `index`-th (from 1) of several values at `location`.
+fn item_location<'a>(location: &RecordLocation<'a>, index: usize) -> RecordLocation<'a> {
+    match location.position {
+        Position::Line(line) if location.span.is_none() => RecordLocation { position: Position::Item(line, index), ..*location },
+        _ => location.span(index),
     }
 }
 
-/// The text of a JSON string that holds a JSON object or list: a line that was encoded twice.
+/// The contents of a JSON string that contains a JSON object or list: a record that was encoded twice.
 fn json_in_string(text: &str) -> Option<String> {
     if !text.starts_with('"') {
         return None;
@@ -80,23 +88,24 @@ fn json_in_string(text: &str) -> Option<String> {
     trimmed.starts_with(['{', '[']).then(|| trimmed.to_owned())
 }
 
-/// The items of a list, or the values of a text that holds several.
+/// The items of a list, or the values in a text that has several.
 enum Values<'t> {
     Items(Vec<&'t RawValue>),
     Ranges(&'t str, Vec<Range<usize>>),
 }
 
 impl<'t> Values<'t> {
-    /// Nothing where it is one value.
-    fn of(text: &'t str) -> Option<Self> {
+    /// Splits a text; `None` if it is one value.
+    fn split(text: &'t str) -> Option<Self> {
         if text.starts_with('[')
             && let Ok(items) = serde_json::from_str(text)
         {
             return Some(Self::Items(items));
         }
         let values = values_in(text.as_bytes());
-        let is_other = values.len() > 1 || values.first().is_some_and(|value| value.len() < text.len());
-        is_other.then_some(Self::Ranges(text, values))
+        // A single value that is shorter than the text has separators or a byte order mark around it.
+        let is_split = values.len() > 1 || values.first().is_some_and(|value| value.len() < text.len());
+        is_split.then_some(Self::Ranges(text, values))
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = &'t str> + '_> {
@@ -107,7 +116,7 @@ impl<'t> Values<'t> {
     }
 }
 
-/// The keys of the first JSON object of a record, by which its format is told; nothing where it holds none.
+/// The keys of the first JSON object in a record, by which its format is detected; `None` if there is no object.
 pub(super) fn keys(record: &[u8]) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(record);
     keys_of(&text, 0)
@@ -123,34 +132,34 @@ fn keys_of(text: &str, depth: usize) -> Option<Vec<String>> {
     if let Some(inner) = json_in_string(text) {
         return keys_of(&inner, depth + 1);
     }
-    if let Some(values) = Values::of(text) {
+    if let Some(values) = Values::split(text) {
         return values.iter().find_map(|value| keys_of(value, depth + 1));
     }
-    repair::repair(text, Cut::Refuse).and_then(|repaired| keys_of(&repaired.json, WRAPPERS_MAX))
+    json_repair::repair(text, Cut::Refuse).and_then(|repaired| keys_of(&repaired.json, WRAPPERS_MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::parse::chat::Chat;
-    use crate::parse::tests::place;
+    use crate::parse::tests::location;
 
     fn parsed(record: &[u8]) -> (Parsed, Accounted) {
         let mut out = Parsed::default();
-        let accounted = parse(&Chat, record, &place(), &mut out);
+        let accounted = parse(&Chat, record, &location(), &mut out);
         (out, accounted)
     }
 
     fn contents(record: &[u8]) -> Vec<String> {
         let (out, _) = parsed(record);
         assert!(out.rejections.is_empty(), "{:?}", out.rejections);
-        out.pieces.iter().map(|piece| piece.span.output[0].content.clone()).collect()
+        out.fragments.iter().map(|fragment| fragment.span.output[0].content.clone()).collect()
     }
 
     const MESSAGE: &str = r#"{"role":"assistant","content":"hi"}"#;
 
     #[test]
-    fn wrapped_and_joined_records_are_opened() {
+    fn wrapped_and_concatenated_objects_are_parsed() {
         let twice = serde_json::to_string(MESSAGE).unwrap();
         for (record, count) in [
             (MESSAGE.to_owned(), 1),
@@ -168,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_values_cost_nothing_but_themselves() {
+    fn invalid_values_are_repaired() {
         assert_eq!(contents(br#"{"role":"assistant","content":"a\ud83d","logprob":NaN}"#), ["a\u{fffd}"]);
         assert_eq!(contents(b"{\"role\":\"assistant\",\"content\":\"caf\xe9\"}"), ["caf\u{fffd}"]);
         let mixed = format!("{MESSAGE}{{\"role\":\"assistant\",\"content\":\"hi\",\"p\":-Infinity}}");
@@ -176,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_says_why() {
+    fn text_that_is_not_json_is_rejected_with_the_cause() {
         for (record, kind, reason) in [
-            (&b"{\"role\": \"assistant\", \"content\": \"hi"[..], RejectionKind::MalformedJson, "ends inside a value"),
+            (&b"{\"role\": \"assistant\", \"content\": \"hi"[..], RejectionKind::MalformedJson, "unexpected end of JSON at column 36"),
             (b"not json", RejectionKind::MalformedJson, "invalid JSON at column 2"),
             (b"7", RejectionKind::MalformedRecord, "not a JSON object"),
             (b"\"text\"", RejectionKind::MalformedRecord, "not a JSON object"),

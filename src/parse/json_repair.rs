@@ -1,43 +1,43 @@
-//! JSON that programs write and the grammar does not know -> JSON.
+//! Almost valid JSON -> JSON.
 //!
-//! Only called on text that a JSON parser has refused. One pass, linear in the text:
+//! Called only for text that the JSON parser refused. One pass over the text:
 //!
-//! | found | read as | written by |
+//! | input | output | written by |
 //! |---|---|---|
-//! | `NaN`, `Infinity`, `undefined`, `None`, a number beyond a double | `null` | Python's `json.dumps`, JavaScript loggers |
+//! | `NaN`, `Infinity`, `undefined`, `None`, a number too large for a double | `null` | Python's `json.dumps`, JavaScript loggers |
 //! | `True`, `False` | `true`, `false` | Python's `repr` |
-//! | half a surrogate pair (`\ud83d`) | U+FFFD | texts that were cut between two UTF-16 units |
-//! | an escape that JSON does not have (`\x41`, `\'`) | the characters as they stand | shell and Python quoting |
-//! | a control character inside a string | the same character, escaped | loggers that do not escape |
+//! | an unpaired surrogate (`\ud83d`) | U+FFFD | text that was cut between two UTF-16 units |
+//! | an escape that JSON lacks (`\x41`, `\'`) | the characters themselves | shell and Python quoting |
+//! | a control character in a string | the same character, escaped | loggers that do not escape |
 //! | a comma before a closing bracket | nothing | templates |
-//! | containers nested deeper than [`DEPTH_MAX`] | `null` | hostile input |
-//! | the end of the text inside a value ([`Cut::Close`]) | the value as far as it goes | attribute length limits of SDKs |
+//! | lists and objects nested deeper than [`DEPTH_MAX`] | `null` | hostile input |
+//! | the end of the text inside a value ([`Cut::Close`]) | the value up to there | attribute length limits of SDKs |
 //!
-//! Everything else that is no JSON stays refused, so plain text that starts with a bracket is not taken for data.
+//! Everything else is refused, so that plain text which starts with a bracket is not mistaken for data.
 
 use std::fmt::Write;
 
-/// Containers nested deeper than this become null: the JSON reader refuses 128 levels, with the whole record.
+/// Lists and objects nested deeper than this become null. The JSON parser refuses a record with more than 128 levels.
 const DEPTH_MAX: usize = 100;
 
-/// What to do where the text ends inside a value.
+/// What to do if the text ends inside a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
-    /// The text is no JSON.
+    /// Refuse the text.
     Refuse,
-    /// What is open is closed.
+    /// Close the open strings, lists and objects.
     Close,
 }
 
-/// JSON that a parser takes.
+/// A valid JSON text.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Repaired {
     pub(super) json: String,
-    /// The text ended inside a value.
+    /// Whether the text ended inside a value.
     pub(super) was_cut: bool,
 }
 
-/// Repairs one JSON value; nothing where the text is something else.
+/// Repairs one JSON value; `None` if the text is not JSON after all corrections.
 pub(super) fn repair(text: &str, cut: Cut) -> Option<Repaired> {
     let mut repairer = Repairer {
         bytes: text.as_bytes(),
@@ -46,7 +46,7 @@ pub(super) fn repair(text: &str, cut: Cut) -> Option<Repaired> {
         out: String::with_capacity(text.len() + 16),
         open: Vec::new(),
         expected: Expected::Value,
-        comma: false,
+        pending_comma: false,
     };
     while repairer.expected != Expected::End {
         repairer.skip_space();
@@ -61,7 +61,7 @@ pub(super) fn repair(text: &str, cut: Cut) -> Option<Repaired> {
     (repairer.at >= repairer.bytes.len()).then_some(Repaired { json: repairer.out, was_cut: false })
 }
 
-/// What the grammar wants next.
+/// What the grammar allows next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Value,
@@ -70,9 +70,9 @@ enum Expected {
     /// A key, or the end of the object.
     Key,
     Colon,
-    /// A comma, or the end of what is open.
-    Next,
-    /// Nothing more: the value is whole.
+    /// A comma, or the end of the innermost list or object.
+    CommaOrEnd,
+    /// Nothing: the value is complete.
     End,
 }
 
@@ -81,11 +81,11 @@ struct Repairer<'t> {
     text: &'t str,
     at: usize,
     out: String,
-    /// Closing brackets of what is open.
+    /// The closing bracket of each open list and object.
     open: Vec<u8>,
     expected: Expected,
-    /// A comma was read and is written before the next item, if there is one.
-    comma: bool,
+    /// Whether a comma was read. It is written before the next item, if there is one.
+    pending_comma: bool,
 }
 
 impl Repairer<'_> {
@@ -99,14 +99,14 @@ impl Repairer<'_> {
         }
     }
 
-    /// Reads one token. False where the text ends inside it; nothing where the text is no JSON.
+    /// Reads one JSON token. `Some(false)` if the text ends inside it, `None` if the text is not JSON.
     fn step(&mut self) -> Option<bool> {
         let byte = self.byte()?;
         match (self.expected, byte) {
-            (Expected::Item, b']') | (Expected::Key, b'}') | (Expected::Next, b']' | b'}') => self.close(byte),
-            (Expected::Next, b',') => {
+            (Expected::Item, b']') | (Expected::Key, b'}') | (Expected::CommaOrEnd, b']' | b'}') => self.close(byte),
+            (Expected::CommaOrEnd, b',') => {
                 self.at += 1;
-                self.comma = true;
+                self.pending_comma = true;
                 self.expected = if self.open.last() == Some(&b'}') { Expected::Key } else { Expected::Item };
                 Some(true)
             }
@@ -123,7 +123,7 @@ impl Repairer<'_> {
                     self.expected = Expected::Colon;
                     return Some(true);
                 }
-                // Half a key says nothing.
+                // A truncated key is useless.
                 self.out.truncate(start);
                 Some(false)
             }
@@ -159,7 +159,7 @@ impl Repairer<'_> {
     }
 
     fn write_comma(&mut self) {
-        if std::mem::take(&mut self.comma) {
+        if std::mem::take(&mut self.pending_comma) {
             self.out.push(',');
         }
     }
@@ -167,17 +167,17 @@ impl Repairer<'_> {
     fn close(&mut self, byte: u8) -> Option<bool> {
         let opened = self.open.pop().filter(|closing| *closing == byte)?;
         self.at += 1;
-        self.comma = false;
+        self.pending_comma = false;
         self.out.push(char::from(opened));
         self.after_value();
         Some(true)
     }
 
     fn after_value(&mut self) {
-        self.expected = if self.open.is_empty() { Expected::End } else { Expected::Next };
+        self.expected = if self.open.is_empty() { Expected::End } else { Expected::CommaOrEnd };
     }
 
-    /// Skips what is nested too deep; false where the text ends inside it.
+    /// Skips a list or object that is nested too deep; `false` if the text ends inside it.
     fn skip_container(&mut self) -> bool {
         let mut depth = 0_usize;
         while let Some(byte) = self.byte() {
@@ -217,9 +217,9 @@ impl Repairer<'_> {
             "NaN" | "nan" | "Infinity" | "infinity" | "inf" | "Inf" | "undefined" | "None" => "null",
             _ => match serde_json::from_str::<f64>(word) {
                 Ok(_) => word,
-                // A number beyond a double, or one that is cut; another word is no JSON.
+                // A number that is too large for a double, or truncated.
                 Err(_) if unsigned.starts_with(|first: char| first.is_ascii_digit()) && is_number_like(unsigned) => "null",
-                // The text ends inside a literal such as `tru`: nobody knows its value.
+                // The text ends inside a literal such as `tru`, whose value is unknown.
                 Err(_) if self.at >= self.bytes.len() && is_cut_literal(word) => {
                     self.out.push_str("null");
                     self.after_value();
@@ -233,7 +233,7 @@ impl Repairer<'_> {
         Some(true)
     }
 
-    /// Copies a string; false where the text ends inside it.
+    /// Copies a string; `false` if the text ends inside it.
     fn string(&mut self) -> bool {
         self.out.push('"');
         self.at += 1;
@@ -261,7 +261,7 @@ impl Repairer<'_> {
         }
     }
 
-    /// Copies an escape, the reader at its backslash. One that the text cuts off is dropped.
+    /// Copies an escape that starts at the current backslash. A truncated escape is dropped.
     fn escape(&mut self) {
         let rest = self.bytes.get(self.at + 1..).unwrap_or_default();
         match rest.first() {
@@ -282,7 +282,7 @@ impl Repairer<'_> {
 
     fn unicode_escape(&mut self) {
         let Some(unit) = self.unit(self.at) else {
-            // Cut off, or no hex digits.
+            // Truncated, or without hex digits.
             if self.at + 6 > self.bytes.len() {
                 self.at = self.bytes.len();
             } else {
@@ -308,13 +308,13 @@ impl Repairer<'_> {
         }
     }
 
-    /// The UTF-16 unit of the escape `\uXXXX` that stands at `at`.
+    /// The UTF-16 unit of the escape `\uXXXX` at byte `at`.
     fn unit(&self, at: usize) -> Option<u16> {
         let digits = self.text.get(at..at.checked_add(6)?)?.strip_prefix("\\u")?;
         if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) { u16::from_str_radix(digits, 16).ok() } else { None }
     }
 
-    /// Closes what is open at the end of the text; nothing where nothing of it was read.
+    /// Closes the open lists and objects at the end of the text; `None` if they are all empty.
     fn close_all(mut self) -> Option<Repaired> {
         if self.expected == Expected::Colon {
             self.out.push_str(":null");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_json_does_not_have_are_null() {
+    fn literals_that_json_lacks_become_null() {
         assert_eq!(
             value("[NaN, -Infinity, Infinity, undefined, None, True, 1e999, -1.5]"),
             Some(json!([null, null, null, null, null, true, null, -1.5]))
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_keep_what_can_be_kept() {
+    fn invalid_escapes_and_control_characters_are_kept_as_text() {
         assert_eq!(
             value("\"a\\ud83d b\\ude00 \\ud83d\\ude00 \\udc00\\ud800\""),
             Some(json!("a\u{fffd} b\u{fffd} \u{1f600} \u{fffd}\u{fffd}"))
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailing_comma_is_no_item() {
+    fn a_trailing_comma_is_dropped() {
         assert_eq!(value("[1, {\"a\": 2,},]"), Some(json!([1, {"a": 2}])));
         assert_eq!(value("[1,,2]"), None);
         assert_eq!(value("[,]"), None);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_text_is_read_as_far_as_it_goes() {
+    fn a_truncated_text_is_read_up_to_its_end() {
         assert_eq!(value("[{\"a\": \"b"), None);
         for (text, expected) in [
             ("[{\"role\": \"user\", \"content\": \"hel", json!([{"role": "user", "content": "hel"}])),
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nests_too_deep_is_null_and_its_neighbours_stay() {
+    fn a_value_nested_too_deep_is_null_and_its_siblings_stay() {
         let deep = format!("{}\"]\\\"\"{}", "[".repeat(5_000), "]".repeat(5_000));
         let repaired = repair(&format!("{{\"deep\": {deep}, \"b\": 1}}"), Cut::Refuse).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&repaired.json).unwrap()["b"], 1);
@@ -433,9 +433,9 @@ mod tests {
     }
 
     proptest! {
-        /// JSON comes out as it went in, and whatever it is cut to is JSON again or refused.
+        /// Valid JSON is unchanged, and each prefix of it is repaired or refused.
         #[test]
-        fn json_is_left_as_it_is(value in json_value(), cut in 0usize..200) {
+        fn valid_json_is_unchanged(value in json_value(), cut in 0usize..200) {
             let text = value.to_string();
             prop_assert_eq!(self::value(&text), Some(value));
             let end = text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(cut).unwrap_or(text.len());
@@ -443,7 +443,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_comes_out_is_json(text in "[\\[\\]{}:,\"\\\\ud8aN1e. \u{0}é]{0,40}") {
+        fn the_output_is_valid_json(text in "[\\[\\]{}:,\"\\\\ud8aN1e. \u{0}é]{0,40}") {
             for cut in [Cut::Refuse, Cut::Close] {
                 if let Some(repaired) = repair(&text, cut) {
                     prop_assert!(serde_json::from_str::<Value>(&repaired.json).is_ok(), "{} -> {}", text, repaired.json);

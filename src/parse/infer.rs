@@ -1,25 +1,27 @@
-//! What only all fields of a span together tell: its kind, a tool's arguments and result, a retriever's documents, a refusal.
+//! Fields that follow from the other fields of a span: its kind, a tool's arguments and result, a retriever's documents, a refusal.
+//!
+//! In: a span whose explicit fields are complete. Out: the same span with the gaps filled. Knows no attribute names and no formats.
 
-use super::documents;
+use super::span_fields::documents;
+use super::value::Value;
 use crate::model::{Message, Span, SpanKind};
-use crate::parse::value::Value;
 
-/// A span with what only all of its fields together tell.
-pub(in crate::parse) fn settled(mut span: Span) -> Span {
-    let told = span.kind;
+/// Fills the fields that only all fields of a span together define.
+pub(super) fn infer_fields(mut span: Span) -> Span {
+    let explicit_kind = span.kind;
     span.finish_reasons.retain(|reason| !reason.is_empty());
-    settle_kind(&mut span);
+    infer_kind(&mut span);
     match span.kind {
-        SpanKind::Tool => settle_tool(&mut span),
-        SpanKind::Retriever => settle_documents(&mut span, told != SpanKind::Retriever),
-        SpanKind::Llm => settle_refusal(&mut span),
-        _ => {}
+        SpanKind::Tool => infer_tool(&mut span),
+        SpanKind::Retriever => infer_documents(&mut span, explicit_kind == SpanKind::Retriever),
+        SpanKind::Llm => infer_refusal(&mut span),
+        SpanKind::Agent | SpanKind::Chain | SpanKind::Embedding | SpanKind::Guardrail | SpanKind::Other => {}
     }
     span
 }
 
-/// A span that says nothing of its kind is known by what it carries, and by its name where that is a plain word for it.
-fn settle_kind(span: &mut Span) {
+/// Infers the kind from the fields that are set, then from the name.
+fn infer_kind(span: &mut Span) {
     if span.kind == SpanKind::Other {
         span.kind = if span.documents.is_some() {
             SpanKind::Retriever
@@ -32,6 +34,7 @@ fn settle_kind(span: &mut Span) {
         };
     }
     let name = span.name.to_ascii_lowercase();
+    // Frameworks without a kind for these report them as chains: a LangGraph node `retrieve_docs`, an OpenLLMetry task `input_guardrail`.
     if matches!(span.kind, SpanKind::Other | SpanKind::Chain) {
         if name.contains("retriev") || name.contains("vector_search") {
             span.kind = SpanKind::Retriever;
@@ -41,14 +44,15 @@ fn settle_kind(span: &mut Span) {
     }
 }
 
-/// What a tool span has in its input and output is what the tool got and gave.
-fn settle_tool(span: &mut Span) {
+/// The input and output of a tool span are the arguments and the result of the tool.
+fn infer_tool(span: &mut Span) {
     let name = span.name.strip_prefix("execute_tool ").unwrap_or(&span.name).trim_end_matches(".tool").to_owned();
     let tool = span.tool.get_or_insert_default();
     if tool.name.is_empty() {
         tool.name = name;
     }
-    // `tool.parameters` is what the instrumentation parsed; the raw input is what the model wrote, and may not parse.
+    // Explicit arguments are what the instrumentation parsed. The raw input is what the model wrote, also if it does not parse; an input of
+    // at most two characters, `{}` or `""`, has less to say than explicit arguments.
     if let Some(input) = span.input_text.take()
         && (tool.arguments.is_empty() || tool.arguments == "{}" || input.len() > 2)
     {
@@ -59,31 +63,32 @@ fn settle_tool(span: &mut Span) {
     }
 }
 
-/// A retriever's documents, where they stand only in its output: `{"documents": []}` of `LangChain`, a bare list.
-fn settle_documents(span: &mut Span, kind_is_guessed: bool) {
+/// The documents of a retriever that are only in its output: `{"documents": […]}` (LangChain) or a list.
+fn infer_documents(span: &mut Span, kind_is_explicit: bool) {
     if span.documents.is_some() {
         return;
     }
-    if kind_is_guessed && span.output_text.is_none() {
+    // A span that is a retriever by its name only, without an output, may be anything: it does not count as "found nothing".
+    if !kind_is_explicit && span.output_text.is_none() {
         return;
     }
     let tree = span.output_text.as_deref().and_then(Value::parse);
-    let found = tree.as_ref().map(|tree| if matches!(tree, Value::List(_)) { tree } else { tree.get("documents") });
-    let found = found.filter(|list| matches!(list, Value::List(_))).map(documents);
+    let list = tree.as_ref().map(|tree| if matches!(tree, Value::List(_)) { tree } else { tree.get("documents") });
+    let found = list.filter(|list| matches!(list, Value::List(_))).map(documents);
     span.documents = match (found, span.failed()) {
         (Some(found), _) => Some(found),
-        // OpenInference writes nothing at all where nothing was found.
+        // OpenInference writes no attribute if nothing was found.
         (None, false) if span.output_text.as_deref().is_none_or(str::is_empty) => Some(Vec::new()),
         (None, _) => None,
     };
 }
 
-/// `OpenAI`'s `refusal` stands only in the raw response in several instrumentations.
-fn settle_refusal(span: &mut Span) {
+/// The `refusal` of OpenAI's API, which several instrumentations record only in the raw response.
+fn infer_refusal(span: &mut Span) {
     if span.output.iter().any(|message| message.refusal.is_some()) {
         return;
     }
-    let Some(refusal) = span.output_text.as_deref().and_then(refusal_in) else { return };
+    let Some(refusal) = span.output_text.as_deref().and_then(find_refusal) else { return };
     if span.output.is_empty() {
         span.output.push(Message { role: "assistant".into(), ..Message::default() });
     }
@@ -92,8 +97,8 @@ fn settle_refusal(span: &mut Span) {
     }
 }
 
-/// The first non-empty `"refusal": "…"` of a JSON text.
-fn refusal_in(text: &str) -> Option<String> {
+/// The first non-empty `"refusal": "…"` in a JSON text.
+fn find_refusal(text: &str) -> Option<String> {
     const KEY: &str = "\"refusal\"";
     let mut rest = text;
     while let Some((_, after)) = rest.split_once(KEY) {
@@ -111,30 +116,30 @@ fn refusal_in(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::span_of;
     use super::*;
+    use crate::parse::conventions::tests::span_with;
 
     #[test]
     fn a_retriever_without_documents_found_nothing() {
-        assert_eq!(span_of(&[("openinference.span.kind", "RETRIEVER"), ("input.value", "q")]).documents, Some(vec![]));
+        assert_eq!(span_with(&[("openinference.span.kind", "RETRIEVER"), ("input.value", "q")]).documents, Some(vec![]));
         let langchain =
-            span_of(&[("openinference.span.kind", "RETRIEVER"), ("output.value", "{\"documents\": [{\"page_content\": \"x\"}]}")]);
+            span_with(&[("openinference.span.kind", "RETRIEVER"), ("output.value", "{\"documents\": [{\"page_content\": \"x\"}]}")]);
         assert_eq!(langchain.documents.unwrap()[0].content, "x");
     }
 
     #[test]
     fn a_refusal_is_found_in_the_raw_response() {
-        let span = span_of(&[
+        let span = span_with(&[
             ("openinference.span.kind", "LLM"),
             ("output.value", r#"{"choices":[{"message":{"content":null,"refusal":"I \"can't\""}}]}"#),
         ]);
         assert_eq!(span.output[0].refusal.as_deref(), Some("I \"can't\""));
-        assert_eq!(refusal_in(r#"{"refusal":null,"x":{"refusal": ""}}"#), None);
+        assert_eq!(find_refusal(r#"{"refusal":null,"x":{"refusal": ""}}"#), None);
     }
 
     #[test]
-    fn a_tool_span_takes_its_input_and_output() {
-        let span = span_of(&[
+    fn the_input_and_output_of_a_tool_span_are_its_arguments_and_result() {
+        let span = span_with(&[
             ("openinference.span.kind", "TOOL"),
             ("input.value", "{\"city\": \"Paris\""),
             ("tool.parameters", "{}"),

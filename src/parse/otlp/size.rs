@@ -1,14 +1,15 @@
-//! How much the parts of a protobuf message take once they are decoded, told from their tags without decoding: an empty message of two bytes
-//! becomes a structure of some hundred.
+//! The memory that a protobuf message needs when it is decoded, estimated from its field tags.
+//!
+//! A nested message of two bytes becomes a struct of hundreds, so a small hostile file could exhaust memory. The estimate does not decode.
 
 use prost::encoding::{WireType, decode_key, decode_varint};
 
 use crate::parse::json;
 
-/// A type of message, as far as its fields hold others.
+/// A message type, as far as its fields contain other messages.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
-    /// `ExportTraceServiceRequest` or `ExportLogsServiceRequest`: both nest in the same way.
+pub(super) enum MessageType {
+    /// `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, which nest alike.
     Request,
     Group,
     Resource,
@@ -21,9 +22,9 @@ pub(super) enum Kind {
     Map,
 }
 
-impl Kind {
-    /// What a field of this number holds.
-    fn inner(self, field: u32) -> Option<Self> {
+impl MessageType {
+    /// The message type of a field; `None` if it is not a message.
+    fn field_type(self, field: u32) -> Option<Self> {
         Some(match (self, field) {
             (Self::Request, 1) => Self::Group,
             (Self::Group, 1) => Self::Resource,
@@ -39,8 +40,8 @@ impl Kind {
         })
     }
 
-    /// Bytes of the decoded structure, and of what it becomes next.
-    fn bytes(self) -> usize {
+    /// The size of the decoded struct and of the values that are made of it.
+    fn decoded_bytes(self) -> usize {
         match self {
             Self::SpanOrLog => 512,
             Self::Group | Self::Scope | Self::Event | Self::KeyValue => 128,
@@ -49,16 +50,16 @@ impl Kind {
     }
 }
 
-/// Whether the budget of the record has room for its parts. What is no protobuf is left to the decoder.
-pub(super) fn fit(message: &[u8], kind: Kind) -> bool {
-    all_fit(message, kind, DEPTH_MAX)
+/// Whether the budget of the record suffices for its parts. Errors are left to the decoder.
+pub(super) fn fits_budget(message: &[u8], message_type: MessageType) -> bool {
+    charge_parts(message, message_type, DEPTH_MAX)
 }
 
-/// prost refuses what nests deeper.
+/// prost refuses messages that are nested deeper.
 const DEPTH_MAX: usize = 100;
 
-fn all_fit(mut rest: &[u8], kind: Kind, depth: usize) -> bool {
-    if !json::has_room(kind.bytes()) {
+fn charge_parts(mut rest: &[u8], message_type: MessageType, depth: usize) -> bool {
+    if !json::try_charge(message_type.decoded_bytes()) {
         return false;
     }
     while !rest.is_empty() && depth > 0 {
@@ -70,14 +71,14 @@ fn all_fit(mut rest: &[u8], kind: Kind, depth: usize) -> bool {
             WireType::LengthDelimited => decode_varint(&mut rest).ok().and_then(|length| usize::try_from(length).ok()),
             WireType::StartGroup | WireType::EndGroup => None,
         };
-        let Some((value, behind)) = skipped.and_then(|length| rest.split_at_checked(length)) else { break };
+        let Some((value, after)) = skipped.and_then(|length| rest.split_at_checked(length)) else { break };
         if wire_type == WireType::LengthDelimited
-            && let Some(inner) = kind.inner(field)
-            && !all_fit(value, inner, depth - 1)
+            && let Some(inner) = message_type.field_type(field)
+            && !charge_parts(value, inner, depth - 1)
         {
             return false;
         }
-        rest = behind;
+        rest = after;
     }
     true
 }
@@ -93,13 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn millions_of_empty_messages_do_not_fit_and_a_real_one_does() {
+    fn millions_of_empty_messages_exceed_the_budget() {
         let spans = |count: usize| field(1, &field(2, &field(2, &[]).repeat(count)));
         for (count, fits) in [(10, true), (2_000_000, false)] {
             let message = spans(count);
             let _budget = json::Budget::for_record(message.len());
-            assert_eq!(fit(&message, Kind::Request), fits);
+            assert_eq!(fits_budget(&message, MessageType::Request), fits);
         }
-        assert!(fit(b"\x0a\xff\xff\xff\xff\x0fcut", Kind::Request), "the decoder says what is wrong");
+        assert!(fits_budget(b"\x0a\xff\xff\xff\xff\x0fcut", MessageType::Request), "errors are left to the decoder");
     }
 }

@@ -1,15 +1,17 @@
-//! What Python's `repr` writes of lists and dicts, as it comes out of a data frame of which every column was made text
-//! (`df.astype(str)`): single quotes, `None`, `True`, `nan`, and calls such as `array([…], dtype=object)` around a value.
+//! Python's `repr` of lists and dicts -> values.
+//!
+//! A data frame whose columns were converted to text (`df.astype(str)`) contains them: single quotes, `None`, `True`, `nan`, and calls such
+//! as `array([…], dtype=object)` around a value.
 
 use std::borrow::Cow;
 
 use super::json;
 use super::value::Value;
 
-/// Deeper nesting is no data frame's.
+/// Deeper nesting does not occur in data frames, and would exhaust the stack.
 const DEPTH_MAX: usize = 64;
 
-/// Parses the `repr` of a list, tuple or dict; nothing where the text is something else or goes on after it.
+/// Parses the `repr` of a list, tuple or dict; `None` if the text is something else, or continues after it.
 pub(super) fn parse(text: &str) -> Option<Value<'static>> {
     if !text.starts_with(['[', '{', '(']) {
         return None;
@@ -20,10 +22,10 @@ pub(super) fn parse(text: &str) -> Option<Value<'static>> {
     reader.rest.is_empty().then_some(value)
 }
 
-/// Parses the text at the start of `text`, with the rest behind it: `'a' b` is `a` and ` b`.
-pub(super) fn leading_text(text: &str) -> Option<(String, &str)> {
+/// Parses a string literal at the start of `text`; returns it with the remaining text: `'a' b` is `a` and ` b`.
+pub(super) fn leading_string(text: &str) -> Option<(String, &str)> {
     let mut reader = Reader { rest: text };
-    let value = reader.text()?;
+    let value = reader.string()?;
     Some((value, reader.rest))
 }
 
@@ -52,14 +54,14 @@ impl Reader<'_> {
             '[' => self.list('[', ']', depth),
             '(' => self.list('(', ')', depth),
             '{' => self.dict(depth),
-            '\'' | '"' => self.text().map(|text| Value::Text(Cow::Owned(text))),
+            '\'' | '"' => self.string().map(|text| Value::Text(Cow::Owned(text))),
             _ => self.word(depth),
         }
     }
 
-    /// A value in a list or a dict, where the budget of the record has room for it.
+    /// A value in a list or a dict, if the budget of the record allows it.
     fn item(&mut self, depth: usize) -> Option<Value<'static>> {
-        if json::has_room(size_of::<(String, Value<'static>)>()) { self.value(depth + 1) } else { None }
+        if json::try_charge(size_of::<(String, Value<'static>)>()) { self.value(depth + 1) } else { None }
     }
 
     fn list(&mut self, open: char, close: char, depth: usize) -> Option<Value<'static>> {
@@ -67,7 +69,7 @@ impl Reader<'_> {
         let mut items = Vec::new();
         while !self.eat(close) {
             items.push(self.item(depth)?);
-            // numpy writes its arrays without commas.
+            // numpy writes arrays without commas.
             self.eat(',');
         }
         Some(Value::List(items))
@@ -90,7 +92,7 @@ impl Reader<'_> {
         Some(Value::Map(fields))
     }
 
-    /// A number, `None` and its like, or a call of which the first argument is the value.
+    /// A number, a constant such as `None`, or a call whose first argument is the value.
     fn word(&mut self, depth: usize) -> Option<Value<'static>> {
         let end = self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-'))).unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at_checked(end)?;
@@ -123,10 +125,11 @@ impl Reader<'_> {
             });
             if let Some(rest) = named {
                 self.rest = rest;
-                // `dtype=object` is a bare name.
+                // The value may be a name: `dtype=object`.
                 let end = self.rest.find([',', ')']).unwrap_or(self.rest.len());
-                let bare = self.rest.get(..end).is_some_and(|word| word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.'));
-                if bare {
+                let is_name =
+                    self.rest.get(..end).is_some_and(|word| word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.'));
+                if is_name {
                     self.rest = self.rest.get(end..)?;
                 } else {
                     self.value(depth + 1)?;
@@ -141,7 +144,7 @@ impl Reader<'_> {
         Some(Value::List(items))
     }
 
-    fn text(&mut self) -> Option<String> {
+    fn string(&mut self) -> Option<String> {
         let quote = self.rest.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
         let mut text = String::new();
         let mut chars = self.rest.char_indices().skip(1);
@@ -169,7 +172,7 @@ impl Reader<'_> {
 
 fn hex(chars: &mut impl Iterator<Item = (usize, char)>, digits: usize) -> Option<char> {
     let number = (0..digits).try_fold(0u32, |number, _| Some((number << 4) | chars.next()?.1.to_digit(16)?))?;
-    // Half of a surrogate pair is no character.
+    // An unpaired surrogate is not a character.
     Some(char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
@@ -182,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn reprs_become_values() {
+    fn a_repr_becomes_a_value() {
         assert_eq!(
             json(r#"[{'a': "it's", 'b': None, 'c': True}, 'x\n\x1b\u20ac']"#).unwrap(),
             r#"[{"a":"it's","b":null,"c":true},"x\n\u001b€"]"#
@@ -193,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_or_something_else_is_left_alone() {
+    fn truncated_text_and_other_text_is_not_parsed() {
         for text in ["nan", "plain", "['cut", "{'a' 1}", "[1] and more", "[object]", &"[".repeat(100_000)] {
             assert_eq!(json(text), None, "{:?}", text.get(..20.min(text.len())));
         }
