@@ -157,12 +157,14 @@ impl Embedded {
         let incidents = incidents::find(trace, &tree, deadline)?;
         let (verdict, scan) = self.decide(trace, &tree, &incidents, deadline)?;
         let plainly_failed = matches!(&verdict, Verdict::FailedStep(root) if root.incident.kind.is_explicit());
+        // A dialogue has no culprit span; the spans of its evidence are added below.
         let culprit = match &verdict {
             Verdict::FailedStep(root) => Some(root.incident.index),
             _ => None,
         };
         let verdict = self.write_draft(trace, &tree, &incidents, &verdict, &scan);
         let (recovered, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|incident| incident.recovered);
+        // A killed run often has no incident. Then its first unfinished span is the place to look at.
         let unfinished = trace.spans.iter().position(|span| span.ended_at_ns.is_none() && tree.unfinished_root);
         let mut spans: Vec<usize> = culprit.into_iter().chain(open.iter().chain(&recovered).map(|incident| incident.index)).collect();
         let quoted = verdict.evidence.iter().filter_map(|evidence| evidence.span_id.as_deref());

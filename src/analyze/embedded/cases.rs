@@ -106,6 +106,7 @@ fn dialogue_spans(messages: &[CaseMessage]) -> Vec<Span> {
         let time = i64::try_from(index).ok();
         let mut span =
             Span { span_id: index.to_string(), name: turn.speaker.clone(), started_at_ns: time, ended_at_ns: time, ..Span::default() };
+        // Anyone who is not a user, the system or a tool is an agent.
         match turn.speaker.as_str() {
             "tool" => {
                 span.kind = SpanKind::Tool;

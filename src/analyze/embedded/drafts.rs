@@ -91,6 +91,7 @@ fn step_evidence(trace: &Trace, incidents: &[Incident<'_>], root: &RootCause<'_,
         })
         .collect();
     for (field, text) in incident.texts.iter().take(EXCERPTS_MAX) {
+        // Without a matching expression the start of the text is quoted.
         let focus = rule.matched_range(text).unwrap_or(0..text.len().min(1));
         let excerpt = excerpt_around(text, focus);
         if !excerpt.is_empty() && evidence.iter().all(|known| known.excerpt.as_deref() != Some(excerpt)) {
@@ -108,6 +109,7 @@ fn step_evidence(trace: &Trace, incidents: &[Incident<'_>], root: &RootCause<'_,
     if recovered > 0 {
         evidence.push(trace_signal(format!("failures_recovered={recovered}")));
     }
+    // Leaves room for the annotations.
     evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
     evidence.extend(annotations(trace));
     evidence
@@ -177,6 +179,7 @@ fn dialogue_evidence(
             evidence.push(Evidence { kind: EvidenceKind::Excerpt, span_id, field, signal: None, excerpt, verified: false });
         }
     }
+    // Leaves room for the annotations.
     evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
     evidence.extend(annotations(trace));
     evidence
@@ -320,6 +323,7 @@ fn base_draft(trace: &Trace, label: Label, span: Option<&Span>, error_type: Opti
 
 /// A hash that is equal for traces with the same failure: category, factor, service, span name without digits, error type.
 fn fingerprint(label: Label, service: Option<&str>, span: Option<&str>, error_type: Option<&str>) -> String {
+    // `step 3` and `step 4` are the same step of different runs.
     let name: String = span.unwrap_or_default().chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
     let parts = [label.category(), label.factor(), service.unwrap_or_default(), &name, error_type.map(last_segment).unwrap_or_default()];
     let hash = Sha256::digest(parts.join("\0"));

@@ -104,6 +104,7 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
         incident.status = Some(status);
     }
     incident.unexplained = incident.texts.is_empty() && incident.error_type.is_none();
+    // Every pattern needs evidence, so the status itself is the signal if there is no better one.
     if incident.signals.is_empty() {
         incident.signals.push(Signal::new("span_status", "error", "status"));
     }
@@ -162,9 +163,18 @@ fn refusal(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     /// Longer answers contain more than a refusal.
     const REFUSAL_BYTES_MAX: usize = 1_500;
     static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(
-            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?(?:(?:i (?:can'?t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)|i'?m (?:unable|not able) to)(?: to)? (?:help|assist|comply|provide|support|engage|fulfill?|discuss|participate|create|generate|share|disclose|answer that|do that)(?-u:\b)|i (?:must|have to|will) (?:respectfully )?decline(?-u:\b)|i (?:don'?t|do not|am not|wouldn'?t) feel comfortable(?-u:\b)|(?:this|that|your) request (?:violates|goes against)(?-u:\b))",
-        )
+        expression(concat!(
+            // An optional apology.
+            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?",
+            // "I cannot assist", "I must decline to help": a negation with a verb of helping.
+            r"(?:(?:i (?:can'?t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)|i'?m (?:unable|not able) to)(?: to)? (?:help|assist|comply|provide|support|engage|fulfill?|discuss|participate|create|generate|share|disclose|answer that|do that)(?-u:\b)",
+            // "I must decline."
+            r"|i (?:must|have to|will) (?:respectfully )?decline(?-u:\b)",
+            // "I don't feel comfortable".
+            r"|i (?:don'?t|do not|am not|wouldn'?t) feel comfortable(?-u:\b)",
+            // "This request violates".
+            r"|(?:this|that|your) request (?:violates|goes against)(?-u:\b))",
+        ))
     });
     let mut incident = Incident::new(trace, index, IncidentKind::Refusal)?;
     let (number, message) = incident.span.output.iter().enumerate().next_back()?;
@@ -221,9 +231,22 @@ fn push_last_output<'t>(incident: &mut Incident<'t>) {
 /// logs returns it when it works. `{"error": null}` does not count either.
 fn is_error_text(result: &str) -> bool {
     static ERROR: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(
-            r#"(?i)^\W{0,3}(?:error(?-u:\b)|exception(?-u:\b)|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)(?-u:\b)\s*[:(]|failed to |(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]|error invoking tool|tool execution failed|http (?:error )?[45]\d\d)|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true|is not a valid tool, try one of|"status_?code"\s*:\s*[45]\d\d"#,
-        )
+        expression(concat!(
+            // The start of the text: "Error: …", a Python or JavaScript exception.
+            r#"(?i)^\W{0,3}(?:error(?-u:\b)|exception(?-u:\b)|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)(?-u:\b)\s*[:(]|failed to "#,
+            // The start of the text: errors of a shell, "exit code: 1".
+            r#"|(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]"#,
+            // The start of the text: errors of agent frameworks, and of HTTP.
+            r#"|error invoking tool|tool execution failed|http (?:error )?[45]\d\d)"#,
+            // A JSON object whose first key is an error that is not empty.
+            r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
+            // Anywhere: the status fields of JSON results, and of MCP.
+            r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
+            // LangGraph's result for an unknown tool.
+            r#"|is not a valid tool, try one of"#,
+            // Anywhere: an HTTP status field.
+            r#"|"status_?code"\s*:\s*[45]\d\d"#,
+        ))
     });
     ERROR.as_ref().is_some_and(|error| error.is_match(clip(result)))
 }
@@ -267,6 +290,7 @@ fn failed_tool_message<'t>(trace: &'t Trace, index: usize, answered_calls: &mut 
 fn unknown_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
     let span = incident.span;
+    // Many instrumentations do not record the offered tools. Then any call may be valid.
     if span.tools_offered.is_empty() {
         return None;
     }
@@ -311,6 +335,7 @@ fn low_scores(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let query = content_words(span.input_text.as_deref()?);
     let texts: HashSet<String> = documents.iter().flat_map(|document| content_words(&document.content)).collect();
     let shared = query.iter().filter(|word| texts.contains(*word)).count();
+    // A question of stopwords alone ("What is it?") shares nothing with any document, so it cannot show a mismatch.
     #[expect(clippy::cast_precision_loss, reason = "words of a question")]
     let share = if query.is_empty() { 1.0 } else { shared as f64 / query.len() as f64 };
     if !(0.0..SCORE_LOW).contains(&best) || share >= SHARED_WORDS_LOW {

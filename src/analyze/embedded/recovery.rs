@@ -77,6 +77,7 @@ impl<'t> Recovery<'t> {
                 *flag = true;
             }
         }
+        // Successful work is indexed by every description under which a failed span may look for it.
         let mut this = Self { trace, tree, has_incident, last_success: HashMap::new(), last_helpful_tool: None };
         for (index, span) in trace.spans.iter().enumerate().filter(|(index, _)| this.has_incident.get(*index) == Some(&false)) {
             let Some(group) = sibling_group(trace, tree, index) else { continue };
@@ -134,6 +135,7 @@ impl<'t> Recovery<'t> {
         let Some(span) = self.trace.spans.get(index) else { return false };
         let Some(group) = sibling_group(self.trace, self.tree, index) else { return false };
         let work = match (span.kind, subject) {
+            // The failed tool has no span of its own, so a later span of the tool counts.
             (SpanKind::Llm, Subject::Tool(tool)) => Work::OfTool(tool),
             (SpanKind::Llm | SpanKind::Retriever, _) => Work::OfKind(span.kind),
             (SpanKind::Tool, _) => Work::OfTool(tool_name(span)),
@@ -158,6 +160,7 @@ impl<'t> Recovery<'t> {
             )
         });
         let spans = &self.trace.spans;
+        // If the whole run failed, no tool helped.
         if spans.iter().enumerate().any(|(index, span)| self.tree.parent(index).is_none() && span.failed()) {
             return None;
         }

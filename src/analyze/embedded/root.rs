@@ -18,7 +18,7 @@ pub(super) struct RootCause<'i, 't, 'c> {
 /// The root cause of a failure; `None` if the run recovered from every incident.
 ///
 /// An error that propagates up the tree is one failure, and its deepest span is the culprit, unless a rule says that the outer error has a
-/// cause of its own. Example: a tool error that made the agent reach its iteration limit, which is the limit's failure. Of several failures
+/// cause of its own (`own_cause`). For example, a guardrail that blocks a run is reported even if a tool below it failed. Of several failures
 /// the first in time wins.
 ///
 /// # Errors

@@ -149,6 +149,7 @@ impl Catalogue {
             let item = format!("rule {}", entry.id);
             rules.push(compile(entry, &mut sources, &signals).map_err(|reason| RuleError::new(file, item, reason))?);
         }
+        // Without Unicode classes the automaton is smaller and faster, and error texts are mostly ASCII.
         let expressions = RegexSetBuilder::new(&sources)
             .case_insensitive(true)
             .unicode(false)
@@ -166,6 +167,7 @@ impl Catalogue {
         for (_, text) in &incident.texts {
             matched.extend(self.expressions.matches(message_of(text).as_bytes()));
         }
+        // The type may say what the text does not: `BudgetExceededError` with an empty message.
         if let Some(kind) = &incident.error_type {
             matched.extend(self.expressions.matches(kind.as_bytes()));
         }

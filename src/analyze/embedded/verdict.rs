@@ -98,6 +98,7 @@ fn suspected_failure<'c>(catalogue: &'c Catalogue, matches: &SignalMatches) -> O
         let signals = supporting_signals.into_iter().map(|(signal, _)| signal).collect();
         Some(SuspectedFailure { rule, probability, signals })
     });
+    // For example, "that is not what I asked" is sufficient for a misunderstood task, unless the weights are more certain of another label.
     match (catalogue.best_standalone(matches), weighted) {
         (Some((rule, signal)), weighted) if weighted.as_ref().is_none_or(|weighted| rule.confidence > weighted.probability) => {
             Some(SuspectedFailure { rule, probability: rule.confidence, signals: vec![signal] })

@@ -73,6 +73,7 @@ fn repeated_message(turns: &[Turn<'_>]) -> Option<usize> {
 ///
 /// Applies only after the user has replied at least once. An agent that gets its whole task in one message has nobody to ask.
 fn unconfirmed_write(turns: &[Turn<'_>]) -> Option<usize> {
+    // Creating something (`book_`, `order_`) is usually the request itself, so it needs no further confirmation.
     static WRITE_CALL: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"^(?:modify|cancel|return|exchange|delete|refund)_"));
     static CONFIRMATION: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(r"(?i)\b(?:yes|yep|yeah|sure|go ahead|confirm\w*|correct|proceed|please do|do that|let's do|sounds)\b")

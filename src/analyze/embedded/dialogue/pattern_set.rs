@@ -80,9 +80,11 @@ impl PatternSet {
         for literal in self.literals.find_overlapping_iter(text) {
             for index in self.expressions_by_literal.get(literal.pattern().as_usize()).into_iter().flatten() {
                 let (Some(expression), Some(matched)) = (self.expressions.get(*index), matched.get_mut(*index)) else { continue };
+                // Literals are bytes, so one may be found inside a multi-byte character.
                 if *matched || !wanted(*index) || !text.is_char_boundary(literal.start()) {
                     continue;
                 }
+                // The match has to begin with the literal, so the rest of the text need not be searched.
                 if expression.is_match(Input::new(text).range(literal.start()..).anchored(Anchored::Yes)) {
                     *matched = true;
                     found(*index);

@@ -66,6 +66,7 @@ impl<'t> Dialogue<'t> {
                     dialogue.push(turn(index, input_speaker(span, message), message, field, &mut started));
                 }
             }
+            // A tool result is a turn at its own span, not again when the next model call receives it as a message.
             if let Some(tool) = &span.tool {
                 let text = tool.result.as_deref().unwrap_or_default();
                 seen.insert(content_hash(text, &[]));
@@ -114,6 +115,7 @@ impl<'t> Dialogue<'t> {
 
     /// The names of the agents that take part, as [`normalized_speaker`].
     pub(super) fn speakers(&self) -> HashSet<String> {
+        // In a team without users an agent, such as a planner, writes the task.
         let agents = self.turns.iter().filter(|turn| matches!(turn.kind, TurnKind::Agent | TurnKind::Task) && !turn.speaker.is_empty());
         agents.map(|turn| normalized_speaker(turn.speaker)).filter(|name| !matches!(name.as_str(), "user" | "human")).collect()
     }
