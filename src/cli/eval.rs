@@ -1,6 +1,6 @@
 //! `failsift eval`: parses its arguments, calls `eval`, and prints the scores as text or JSON.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -369,7 +369,8 @@ struct Explained<'a> {
     way: &'static str,
     rule: Option<&'a str>,
     confidence: Option<f64>,
-    facts: HashMap<&'a str, f64>,
+    /// Sorted, so that two explanations can be compared.
+    facts: BTreeMap<&'a str, f64>,
     is_conversation: bool,
     signals: &'a [String],
 }

@@ -139,7 +139,7 @@ impl Catalogue {
     /// # Errors
     /// [`RuleError`].
     pub(super) fn with(user_files: &[(String, String)]) -> Result<Self, RuleError> {
-        let (entries, signals) = read_files(user_files)?;
+        let Definitions { rules: entries, signals } = read_files(user_files)?;
         let file_of =
             |id: &str| user_files.iter().find(|(_, text)| text.contains(id)).map_or("the shipped rules", |(name, _)| name.as_str());
         let signals = SignalSet::compile(&signals)
@@ -201,10 +201,18 @@ impl Catalogue {
     }
 }
 
-/// The rules with their files, and the signals, of the user's files and the shipped ones.
-fn read_files(user_files: &[(String, String)]) -> Result<(Vec<(String, RuleEntry)>, Vec<SignalEntry>), RuleError> {
+/// What the rule files define.
+#[derive(Default)]
+struct Definitions {
+    /// `(file, rule)`.
+    rules: Vec<(String, RuleEntry)>,
+    signals: Vec<SignalEntry>,
+}
+
+/// The definitions of the user's files and the shipped ones.
+fn read_files(user_files: &[(String, String)]) -> Result<Definitions, RuleError> {
     let user_files = user_files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let (mut entries, mut signals): (Vec<(String, RuleEntry)>, Vec<SignalEntry>) = (Vec::new(), Vec::new());
+    let mut found = Definitions::default();
     for (name, text) in user_files.chain(FILES) {
         let file = RuleFile::parse(name, text)?;
         let mut ids_in_file = HashSet::new();
@@ -212,15 +220,15 @@ fn read_files(user_files: &[(String, String)]) -> Result<(Vec<(String, RuleEntry
             if !ids_in_file.insert(entry.id.clone()) {
                 return Err(RuleError::new(name, format!("rule {}", entry.id), "this id is used twice in the file"));
             }
-            // The user's files come first, so their rules replace shipped ones.
-            if entries.iter().all(|(_, known)| known.id != entry.id) {
-                entries.push((name.to_owned(), entry));
+            // The user's files are read first, so their rules replace shipped ones.
+            if found.rules.iter().all(|(_, known)| known.id != entry.id) {
+                found.rules.push((name.to_owned(), entry));
             }
         }
         // A later signal replaces an earlier one, so the user's signals are moved to the end.
-        signals.splice(0..0, file.signals);
+        found.signals.splice(0..0, file.signals);
     }
-    Ok((entries, signals))
+    Ok(found)
 }
 
 fn compile(entry: RuleEntry, sources: &mut Vec<String>, signals: &SignalSet) -> Result<Rule, String> {
