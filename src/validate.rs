@@ -1,4 +1,6 @@
-//! Drafts -> patterns: only what fits `schemas/pattern.schema.json` is stored.
+//! The validate stage: drafts come in, and those that conform to `schemas/pattern.schema.json` go out as patterns. The rest is rejected.
+//!
+//! Only this module makes a [`Pattern`], so nothing else can be stored. It knows nothing of tables.
 
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use jsonschema::Validator;
 use crate::model::{Draft, Outcome, OutcomeStream, PATTERN_SCHEMA_VERSION, PatternRow, Rejection, RejectionKind, Stage};
 use crate::runtime::{ConcurrencyPermit, Permitted, pool};
 
-/// A row that fits the schema. Only this module makes one.
+/// A row that conforms to the schema. Only this module makes one.
 #[derive(Debug)]
 pub struct Pattern {
     row: PatternRow,
@@ -20,7 +22,7 @@ impl Pattern {
         self.row
     }
 
-    /// The row, and what its analysis holds until the row is durable.
+    /// The row, and the permit of its analysis, which must be held until the row is durable.
     pub fn into_parts(self) -> (PatternRow, ConcurrencyPermit) {
         (self.row, self.permit)
     }
@@ -33,13 +35,13 @@ pub struct PatternSchema {
     run_id: String,
 }
 
-/// The schema that is compiled in does not compile, which a test rules out.
+/// The embedded schema is invalid, which a test rules out.
 #[derive(Debug, thiserror::Error)]
-#[error("schemas/pattern.schema.json does not compile: {0}")]
+#[error("cannot compile schemas/pattern.schema.json: {0}")]
 pub struct SchemaError(String);
 
 impl PatternSchema {
-    /// Compiles the schema; rows carry `run_id`.
+    /// Compiles the schema. `run_id` is written to every row.
     ///
     /// # Errors
     /// [`SchemaError`].
@@ -80,13 +82,13 @@ impl PatternSchema {
         };
         let reject =
             |reason: String| Rejection::of_trace(&row.trace_id, &row.source_uri, Stage::Validate, RejectionKind::SchemaViolation, reason);
-        let value = serde_json::to_value(&row).map_err(|error| reject(format!("the pattern is no JSON: {error}")))?;
+        let value = serde_json::to_value(&row).map_err(|error| reject(format!("cannot serialize the pattern as JSON: {error}")))?;
         if let Some(error) = self.validator.iter_errors(&value).next() {
-            // The field and the rule, never the value: it may be what an analyzer made up.
+            // Only the field and the schema rule: the value may be text that an analyzer made up.
             let field = error.instance_path().to_string();
             let rule = error.schema_path().to_string();
             return Err(reject(format!(
-                "the pattern breaks its schema at {}: the rule {rule} does not hold",
+                "the pattern violates its schema at {} (rule {rule})",
                 if field.is_empty() { "/" } else { &field }
             )));
         }
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_passes() {
+    fn a_conforming_draft_becomes_a_pattern() {
         let row = PatternSchema::new("run").unwrap().pattern(draft().into()).unwrap().into_row();
         assert_eq!((row.category.as_str(), row.trace_started_at), ("unclassified", Some(1_795_424_023_443_017)));
     }
@@ -116,7 +118,7 @@ mod tests {
     type Breakage = (&'static str, fn(&mut Draft));
 
     #[test]
-    fn what_does_not_fit_names_the_field_and_not_the_value() {
+    fn a_rejection_names_the_field_but_not_the_value() {
         let schema = PatternSchema::new("run").unwrap();
         let breakages: [Breakage; 5] = [
             ("/actions", |draft| draft.actions.clear()),

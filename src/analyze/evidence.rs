@@ -1,25 +1,28 @@
-//! Looks up what an analyzer claims to quote: an excerpt must stand in the redacted trace, and in its row it names where.
+//! Verifies evidence: every excerpt that an analyzer claims to quote must occur in the redacted trace.
+//!
+//! A draft and its trace come in. Excerpts that occur elsewhere than claimed are corrected; those that do not occur are dropped.
 
 use std::fmt::Write;
 
 use crate::model::{Draft, Evidence, EvidenceKind, Span, Trace, excerpt_around};
 use crate::runtime::{Deadline, TimedOut};
 
-/// What became of the excerpts of a draft.
+/// How many excerpts of a draft are grounded in the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Grounding {
     /// Excerpts that the analyzer gave.
     pub(super) given: u64,
-    /// Those that stand in the trace, where they claim to or elsewhere.
+    /// Excerpts that occur in the trace, in the claimed field or elsewhere.
     pub(super) found: u64,
 }
 
-/// Marks what was found, corrects where it stands, drops excerpts that stand nowhere, and lowers the confidence for each of these.
+/// Sets `verified` on all evidence, corrects the span and field of excerpts, drops excerpts that do not occur in the trace, and lowers the
+/// confidence for each dropped one.
 ///
 /// # Errors
-/// [`TimedOut`]; a long trace takes a while to search.
+/// [`TimedOut`]: searching a long trace may take seconds.
 pub(super) fn verify(draft: &mut Draft, trace: &Trace, deadline: Deadline) -> Result<Grounding, TimedOut> {
-    /// What one invented quotation takes from the confidence.
+    /// Factor on the confidence for each invented excerpt.
     const PENALTY: f64 = 0.7;
     let mut grounding = Grounding::default();
     for mut evidence in std::mem::take(&mut draft.evidence) {
@@ -41,26 +44,27 @@ pub(super) fn verify(draft: &mut Draft, trace: &Trace, deadline: Deadline) -> Re
             draft.confidence *= PENALTY;
         }
         let given = grounding.given;
+        let (verb, was) = if invented == 1 { ("does", "was") } else { ("do", "were") };
         // Writing to a string cannot fail.
-        let _ = write!(draft.confidence_rationale, " {invented} of {given} quotations stand nowhere in the trace and were dropped.");
+        let _ = write!(draft.confidence_rationale, " {invented} of {given} excerpts {verb} not occur in the trace and {was} dropped.");
     }
     Ok(grounding)
 }
 
-/// Whether an excerpt stands in the trace. Where it stands elsewhere than it says, or in other white space or escapes, it is corrected.
+/// Whether an excerpt occurs in the trace. If it occurs elsewhere, or with different white space or escapes, the evidence is corrected.
 fn ground(evidence: &mut Evidence, trace: &Trace, deadline: Deadline) -> Result<bool, TimedOut> {
-    /// Shorter words stand anywhere; they count only at the place that they name.
+    /// A shorter excerpt may occur anywhere by chance, so it counts only in the field that it names.
     const CHARS_MIN_ELSEWHERE: usize = 12;
     let Some(excerpt) = evidence.excerpt.take() else { return Ok(false) };
-    let named = evidence.span_id.as_deref().and_then(|id| trace.spans.iter().find(|span| span.span_id == id));
+    let named_span = evidence.span_id.as_deref().and_then(|id| trace.spans.iter().find(|span| span.span_id == id));
     let field = evidence.field.as_deref().unwrap_or_default();
-    let mut found = match named {
+    let mut found = match named_span {
         Some(span) => find_in(span, Some(field), &excerpt, deadline)?,
         None => None,
     };
     if excerpt.chars().count() >= CHARS_MIN_ELSEWHERE {
-        let others = trace.spans.iter().filter(|span| named.is_none_or(|named| !std::ptr::eq(*span, named)));
-        let mut spans = named.into_iter().chain(others);
+        let others = trace.spans.iter().filter(|span| named_span.is_none_or(|named| !std::ptr::eq(*span, named)));
+        let mut spans = named_span.into_iter().chain(others);
         while let (None, Some(span)) = (&found, spans.next()) {
             found = find_in(span, None, &excerpt, deadline)?;
         }
@@ -72,18 +76,20 @@ fn ground(evidence: &mut Evidence, trace: &Trace, deadline: Deadline) -> Result<
     Ok(!found.text.is_empty())
 }
 
+/// An excerpt found in a trace.
 struct Found<'t> {
     span_id: &'t str,
     field: String,
     text: &'t str,
 }
 
-/// Looks for an excerpt in one field of a span, or in all: as it stands, then with other white space and escapes.
+/// Searches an excerpt in one field of a span, or in all of them: first literally, then ignoring white space and escapes, which models often
+/// change when they quote.
 fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str, deadline: Deadline) -> Result<Option<Found<'t>>, TimedOut> {
     let mut found = None;
     for exact in [true, false] {
-        let loose = if exact { String::new() } else { Loose::of(excerpt).text };
-        if !exact && loose.is_empty() {
+        let normalized_excerpt = if exact { String::new() } else { NormalizedText::new(excerpt).text };
+        if !exact && normalized_excerpt.is_empty() {
             continue;
         }
         let mut in_time = deadline.check();
@@ -99,11 +105,11 @@ fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str, deadline: Dea
             let range = if exact {
                 text.find(excerpt).map(|at| at..at + excerpt.len())
             } else {
-                let text = Loose::of(text);
-                text.text.find(&loose).map(|at| text.original(at, loose.len()))
+                let text = NormalizedText::new(text);
+                text.text.find(&normalized_excerpt).map(|at| text.original_range(at, normalized_excerpt.len()))
             };
             found = range.and_then(|range| {
-                // Other white space may be longer.
+                // The original may have more white space, so the limit is applied again.
                 let text = excerpt_around(text.get(range.clone())?, 0..0);
                 Some(Found { span_id: &span.span_id, field: name, text })
             });
@@ -117,18 +123,20 @@ fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str, deadline: Dea
     Ok(found)
 }
 
-/// A text without white space and escapes, and where each byte of it came from.
-struct Loose {
+/// A text without white space and escapes, with the original position of each byte.
+struct NormalizedText {
     text: String,
-    from: Vec<usize>,
-    end: Vec<usize>,
+    /// By byte: where its character starts in the original.
+    starts: Vec<usize>,
+    /// By byte: where its character ends in the original.
+    ends: Vec<usize>,
 }
 
-impl Loose {
-    /// Escapes are those of JSON, so that `\n`, `\"` and `\\` in an excerpt or a text are what they stand for; what stands for white space
-    /// goes with it.
-    fn of(text: &str) -> Self {
-        let mut loose = Self { text: String::with_capacity(text.len()), from: Vec::new(), end: Vec::new() };
+impl NormalizedText {
+    /// Resolves the escapes of JSON: `\"` becomes `"`, and `\n` is removed like other white space. Repeated backslashes become one, because a
+    /// text may have been escaped several times.
+    fn new(text: &str) -> Self {
+        let mut normalized = Self { text: String::with_capacity(text.len()), starts: Vec::new(), ends: Vec::new() };
         let mut chars = text.char_indices().peekable();
         while let Some((at, mut c)) = chars.next() {
             let mut end = at + c.len_utf8();
@@ -154,19 +162,19 @@ impl Loose {
             if c.is_whitespace() {
                 continue;
             }
-            let before = loose.text.len();
-            loose.text.push(c);
-            for _ in before..loose.text.len() {
-                loose.from.push(at);
-                loose.end.push(end);
+            let before = normalized.text.len();
+            normalized.text.push(c);
+            for _ in before..normalized.text.len() {
+                normalized.starts.push(at);
+                normalized.ends.push(end);
             }
         }
-        loose
+        normalized
     }
 
-    fn original(&self, at: usize, length: usize) -> std::ops::Range<usize> {
-        let from = self.from.get(at).copied().unwrap_or_default();
-        from..self.end.get((at + length).saturating_sub(1)).copied().unwrap_or(from).max(from)
+    fn original_range(&self, at: usize, length: usize) -> std::ops::Range<usize> {
+        let start = self.starts.get(at).copied().unwrap_or_default();
+        start..self.ends.get((at + length).saturating_sub(1)).copied().unwrap_or(start).max(start)
     }
 }
 
@@ -209,25 +217,25 @@ mod tests {
         Some((evidence.span_id?, evidence.field?, evidence.excerpt?))
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "what it is compared with is optional")]
+    #[expect(clippy::unnecessary_wraps, reason = "compared with an optional value")]
     fn found(span: &str, field: &str, text: &str) -> Option<(String, String, String)> {
         Some((span.into(), field.into(), text.into()))
     }
 
     #[test]
-    fn what_stands_where_it_says_stays() {
+    fn a_correct_excerpt_is_unchanged() {
         assert_eq!(quote("a", "status_message", "first"), found("a", "status_message", "first"));
     }
 
     #[test]
-    fn what_stands_elsewhere_is_corrected() {
+    fn an_excerpt_found_elsewhere_is_corrected() {
         assert_eq!(quote("b", "status_message", "the first message"), found("a", "status_message", "the first message"));
         assert_eq!(quote("a", "output_text", "the first message"), found("a", "status_message", "the first message"));
         assert_eq!(quote("nowhere", "", "the first message"), found("a", "status_message", "the first message"));
     }
 
     #[test]
-    fn white_space_and_escapes_are_those_of_the_trace() {
+    fn white_space_and_escapes_are_taken_from_the_trace() {
         let expected = found("b", "status_message", "quota of\n  \"tools\" used");
         assert_eq!(quote("b", "status_message", "quota of \"tools\" used"), expected);
         assert_eq!(quote("b", "status_message", "quota of\\n  \\\"tools\\\" used"), expected);
@@ -236,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_up_ends_with_the_time_of_the_trace() {
+    fn verification_ends_at_the_deadline() {
         let mut draft = Draft::sample("s");
         draft.evidence[1].excerpt = Some("the first message".into());
         let over = Deadline::after(std::time::Duration::ZERO);
@@ -244,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_nowhere_is_dropped() {
+    fn an_excerpt_that_does_not_occur_is_dropped() {
         assert_eq!(quote("a", "status_message", "the second message"), None);
-        assert_eq!(quote("b", "status_message", "first"), None, "a short word proves nothing elsewhere");
+        assert_eq!(quote("b", "status_message", "first"), None, "a short excerpt proves nothing elsewhere");
         assert_eq!(quote("a", "status_message", ""), None);
         assert_eq!(quote("a", "status_message", " \n"), None);
     }

@@ -1,7 +1,7 @@
-//! Redacted traces -> drafts.
+//! The analyze stage: redacted traces come in, drafts go out.
 //!
-//! [`Analyzer`] is the seam: a redacted trace in, a [`Draft`] out, within the trace's time budget. What an analyzer claims to quote is
-//! looked up again by `evidence`, whoever wrote it.
+//! An [`Analyzer`] turns one redacted trace into a [`Draft`], within the trace's time budget. `evidence` then checks every excerpt of the draft
+//! against the trace, and `disarm` neutralizes links and commands in its texts, whichever analyzer wrote it. This module knows nothing of tables.
 
 mod counts;
 mod disarm;
@@ -27,82 +27,81 @@ use crate::runtime::{ConcurrencyPermit, Deadline, Shutdown, TimedOut, pool};
 
 /// Extracts one pattern from one trace.
 ///
-/// The trace is redacted and its text is data, never instructions. An implementation answers before `deadline` or gives up by itself;
-/// CPU work asks [`Deadline::check`] often enough. It must not answer `no_failure_found` because it could not look.
+/// The trace is redacted, and its text is data, never instructions. An implementation returns before `deadline`; CPU work calls
+/// [`Deadline::check`] at least once per span. It must not answer `no_failure_found` because it could not examine the trace.
 #[async_trait]
 pub trait Analyzer: Send + Sync {
-    /// The word in the `analyzer` column.
+    /// The value of the `analyzer` column.
     fn name(&self) -> &'static str;
 
-    /// Traces that it can analyse at once.
+    /// How many traces it can analyze concurrently.
     fn in_flight_max(&self) -> usize {
         ANALYSES_IN_FLIGHT_MAX
     }
 
-    /// A digest of everything beside the trace that a result depends on, where results cost so much that they are kept for the next run.
+    /// A digest of everything except the trace on which a result depends. `Some` only if results are expensive, so that the next run reuses them.
     fn settings_digest(&self) -> Option<&str> {
         None
     }
 
-    /// Waits until a trace may be analysed. The time budget of the trace begins after it, and what it gives is held until the result is
-    /// durable.
-    async fn turn(&self) -> ConcurrencyPermit {
+    /// Waits until a trace may be analyzed. The trace's time budget starts afterwards. The permit is held until the result is durable.
+    async fn acquire_permit(&self) -> ConcurrencyPermit {
         ConcurrencyPermit::default()
     }
 
-    /// Analyses one trace.
+    /// Analyzes one trace.
     ///
     /// # Errors
     /// [`AnalyzeError`], which becomes the trace's rejection.
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError>;
 
-    /// Analyses a trace for which an earlier run paid, with the same settings, and got an answer that could not be used. Nobody pays again.
+    /// Handles a trace for which an earlier run, with the same settings, paid for an answer that was unusable. Must not pay for it again.
     ///
     /// # Errors
     /// [`AnalyzeError`], which becomes the trace's rejection.
-    async fn analyze_without_paying(
+    async fn analyze_after_unusable_answer(
         &self,
         _trace: Arc<RedactedTrace>,
         _deadline: Deadline,
-        earlier: UnusableAnswer,
+        answer: UnusableAnswer,
     ) -> Result<Draft, AnalyzeError> {
-        Err(AnalyzeError::Rejected { kind: earlier.kind, reason: earlier.reason })
+        Err(AnalyzeError::Rejected { kind: answer.kind, reason: answer.reason })
     }
 }
 
-/// A trace that is to be analysed.
+/// A trace to be analyzed.
 #[derive(Debug)]
 pub struct Candidate {
     /// The trace.
     pub trace: RedactedTrace,
-    /// What was wrong with the answer that an earlier run paid for, where nothing has changed since.
-    pub earlier: Option<UnusableAnswer>,
+    /// The unusable answer that an earlier run paid for, if neither the trace nor the settings have changed since.
+    pub unusable_answer: Option<UnusableAnswer>,
 }
 
 impl From<RedactedTrace> for Candidate {
     fn from(trace: RedactedTrace) -> Self {
-        Self { trace, earlier: None }
+        Self { trace, unusable_answer: None }
     }
 }
 
 /// Why there is no draft.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalyzeError {
-    /// The time budget is used up.
-    #[error("the analysis took longer than its budget of {} s; --trace-timeout raises it", .0.as_secs_f64())]
+    /// The time budget is exhausted.
+    #[error("the analysis exceeded its time budget of {} s; raise it with --trace-timeout", .0.as_secs_f64())]
     TimedOut(Duration),
-    /// A defect of the analyzer.
+    /// A bug in the analyzer.
     #[error("{0}")]
     Defect(String),
-    /// It could not be done, for this reason.
+    /// The trace cannot be analyzed.
     #[error("{reason}")]
     Rejected {
-        /// What happened, for programs.
+        /// The reason, for programs.
         kind: RejectionKind,
-        /// A sentence for a person.
+        /// The reason, for people.
         reason: String,
     },
-    /// No trace of this run can be analysed.
+    /// No trace of this run can be analyzed.
     #[error("{0}")]
     Fatal(String),
 }
@@ -113,7 +112,7 @@ impl AnalyzeError {
             Self::TimedOut(_) => RejectionKind::TimedOut,
             Self::Defect(_) => RejectionKind::Internal,
             Self::Rejected { kind, .. } => *kind,
-            // The run ends, so that it is nobody's reason.
+            // The run ends, so no rejection has this kind.
             Self::Fatal(_) => RejectionKind::ProviderError,
         }
     }
@@ -125,10 +124,11 @@ impl From<TimedOut> for AnalyzeError {
     }
 }
 
-/// The stage after redact. Once a shutdown is requested, what was not analysed yet is rejected as interrupted, and once it is over, what is being
-/// analysed too. Where no trace can be analysed any more, the stream ends early, and `counts` says why.
+/// The stage after redact.
 ///
-/// Analyses are tasks of their own, so that they go on while what they gave is being written.
+/// After a shutdown request, traces that wait are rejected as interrupted; after its grace period, traces in analysis are too. If no further trace
+/// can be analyzed, the stream ends early, and `counts` has the reason. Each analysis is a task, so it continues while earlier results are
+/// written.
 pub fn drafts(
     mut candidates: OutcomeStream<Candidate>,
     analyzer: Arc<dyn Analyzer>,
@@ -138,20 +138,20 @@ pub fn drafts(
 ) -> OutcomeStream<UnprovenDraft> {
     let stream = async_stream::stream! {
         let mut tasks = JoinSet::new();
-        let mut more = true;
+        let mut has_more = true;
         loop {
             tokio::select! {
-                Some(done) = tasks.join_next(), if !tasks.is_empty() => match pool::join_result(done) {
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => match pool::join_result(ended) {
                     Some(outcome) => yield outcome,
                     None => break,
                 },
-                next = candidates.next(), if more && tasks.len() < analyzer.in_flight_max() => match next {
+                next = candidates.next(), if has_more && tasks.len() < analyzer.in_flight_max() => match next {
                     Some(Ok(candidate)) => {
                         let (analyzer, counts, shutdown) = (Arc::clone(&analyzer), Arc::clone(&counts), shutdown.clone());
                         tasks.spawn(async move { draft(candidate, &*analyzer, timeout, &counts, &shutdown).await });
                     }
                     Some(Err(rejection)) => yield Err(rejection),
-                    None => more = false,
+                    None => has_more = false,
                 },
                 else => break,
             }
@@ -163,39 +163,40 @@ pub fn drafts(
     stream.boxed()
 }
 
+/// The outcome of one trace: waits for a permit, analyzes the trace within its time budget, and counts the result.
 async fn draft(
-    Candidate { trace, earlier }: Candidate,
+    Candidate { trace, unusable_answer }: Candidate,
     analyzer: &dyn Analyzer,
     timeout: Duration,
     counts: &AnalyzeCounts,
     shutdown: &Shutdown,
 ) -> Outcome<UnprovenDraft> {
-    let asks = earlier.is_none();
-    // What nobody is asked about takes no place of those that are.
-    let turn = async { if asks { analyzer.turn().await } else { ConcurrencyPermit::default() } };
+    let needs_analysis = unusable_answer.is_none();
+    // Handling an earlier answer costs nothing, so it must not occupy a permit.
+    let acquire_permit = async { if needs_analysis { analyzer.acquire_permit().await } else { ConcurrencyPermit::default() } };
     let permit = tokio::select! {
         biased;
         () = shutdown.requested().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
-        permit = turn => permit,
+        permit = acquire_permit => permit,
     };
     let trace = Arc::new(trace);
     let start = Instant::now();
     let deadline = Deadline::after_spending(trace.redaction_time(), timeout);
-    let analysis = AssertUnwindSafe(analysed(Arc::clone(&trace), earlier, analyzer, deadline)).catch_unwind();
-    let answer = tokio::select! {
-        answer = tokio::time::timeout(deadline.remaining(), analysis) => answer,
+    let analysis = AssertUnwindSafe(analyze_and_verify(Arc::clone(&trace), unusable_answer, analyzer, deadline)).catch_unwind();
+    let result = tokio::select! {
+        result = tokio::time::timeout(deadline.remaining(), analysis) => result,
         () = shutdown.grace_ended().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
     };
-    let answer = match answer {
-        Ok(Ok(answer)) => answer,
+    let result = match result {
+        Ok(Ok(result)) => result,
         Ok(Err(_)) => Err(AnalyzeError::Defect("a defect of failsift".into())),
         Err(_) => Err(AnalyzeError::TimedOut(timeout)),
     };
-    let grounding = answer.as_ref().map_or_else(|_| Grounding::default(), |(_, grounding)| *grounding);
-    if asks {
+    let grounding = result.as_ref().map_or_else(|_| Grounding::default(), |(_, grounding)| *grounding);
+    if needs_analysis {
         counts.add(start.elapsed(), grounding.given, grounding.found);
     }
-    match answer {
+    match result {
         Ok((draft, _)) => {
             counts.add_answered(&draft.analyzer);
             Ok(trace.unproven(draft, permit))
@@ -209,17 +210,17 @@ async fn draft(
     }
 }
 
-/// Analyses a trace and looks up what the draft quotes, all within its time.
-async fn analysed(
+/// Analyzes a trace and checks the excerpts of the draft, both before `deadline`.
+async fn analyze_and_verify(
     trace: Arc<RedactedTrace>,
-    earlier: Option<UnusableAnswer>,
+    unusable_answer: Option<UnusableAnswer>,
     analyzer: &dyn Analyzer,
     deadline: Deadline,
 ) -> Result<(Draft, Grounding), AnalyzeError> {
-    let of = Arc::clone(&trace);
-    let mut draft = match earlier {
-        None => analyzer.analyze(of, deadline).await?,
-        Some(earlier) => analyzer.analyze_without_paying(of, deadline, earlier).await?,
+    let analyzed_trace = Arc::clone(&trace);
+    let mut draft = match unusable_answer {
+        None => analyzer.analyze(analyzed_trace, deadline).await?,
+        Some(answer) => analyzer.analyze_after_unusable_answer(analyzed_trace, deadline, answer).await?,
     };
     let verified = pool::run(move || {
         pool::catch_panic(|| {
@@ -230,21 +231,21 @@ async fn analysed(
     Ok(verified.await.map_err(AnalyzeError::Defect)??)
 }
 
-/// Why a trace has no draft; where somebody paid for that, with what it takes not to pay again.
+/// The rejection of a trace without a draft. If an unusable answer was paid for, it includes what the next run needs to avoid paying again.
 async fn rejection(trace: &Arc<RedactedTrace>, error: &AnalyzeError, settings_digest: Option<&str>) -> Rejection {
     let rejection = Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, error.kind(), error.to_string());
     let Some(settings_digest) = settings_digest.filter(|_| error.kind().is_unusable_answer()) else { return rejection };
-    let of = Arc::clone(trace);
-    let content_digest = pool::run(move || of.digest()).await;
-    let answered = PaidAnswer { content_digest, settings_digest: settings_digest.to_owned() };
-    Rejection { paid_answer: Some(Box::new(answered)), ..rejection }
+    let digested_trace = Arc::clone(trace);
+    let content_digest = pool::run(move || digested_trace.digest()).await;
+    let paid_answer = PaidAnswer { content_digest, settings_digest: settings_digest.to_owned() };
+    Rejection { paid_answer: Some(Box::new(paid_answer)), ..rejection }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// An analyzer that never answers and one that works without end.
+    /// An analyzer that never returns.
     struct Stuck;
 
     #[async_trait]
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_trace_over_its_budget_is_rejected_by_name() {
+    async fn a_trace_over_its_time_budget_is_rejected_as_timed_out() {
         use crate::model::Trace;
         use crate::redact::{RedactionKey, Redactor};
         let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());

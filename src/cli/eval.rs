@@ -1,6 +1,6 @@
-//! `failsift eval`.
+//! `failsift eval`: parses its arguments, calls `eval`, and prints the scores as text or JSON.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
-use crate::eval::{self, Agreement, Answers, Compared, Figures, Labels, Scored};
-use crate::model::visible;
+use crate::eval::{self, Agreement, AnalyzerResult, Answers, Figures, Labels, ScoredAnswer};
+use crate::model::{Label, ReasonCount, one_line, visible};
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]
 pub(super) struct Args {
-    /// Where labelled traces lie: a path, a glob or a URL; may be given several times
+    /// Labelled traces: a path, a glob or a URL; may be given several times
     #[arg(long = "input", value_name = "URL", required_unless_present = "ratings")]
     inputs: Vec<String>,
-    /// JSON lines with `trace_id`, `category`, `contributing_factor`, and where known `also` and `span_id`; may be given several times
+    /// JSON lines with `trace_id`, `category`, `contributing_factor`, and optionally `also` and `span_id`; may be given several times
     #[arg(long = "labels", value_name = "FILE", conflicts_with = "ratings")]
     labels: Vec<PathBuf>,
-    /// Who analyses the traces; given several times, analyzers are compared side by side
+    /// The analyzer; if given several times, the analyzers are compared side by side
     #[arg(long = "analyzer", value_name = "NAME", value_enum, default_value = "embedded")]
     analyzers: Vec<AnalyzerName>,
-    /// File with rules of your own beside the shipped ones; may be given several times
+    /// File with your own rules, in addition to the shipped ones; may be given several times
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
     /// auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
@@ -40,22 +40,22 @@ pub(super) struct Args {
     /// Read a rated sheet instead of labels
     #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "review"])]
     ratings: Option<PathBuf>,
-    /// Write what the embedded analyzer rests on, as JSON lines (`data/fit/fit.py` reads it)
+    /// Write the explanations of the embedded analyzer as JSON lines, for `data/fit/fit.py`
     #[arg(long, value_name = "FILE")]
     explain: Option<PathBuf>,
-    /// Exit with 3 where category and factor are right in a smaller share
+    /// Exit with 3 if the accuracy of category and factor is lower
     #[arg(long, value_name = "SHARE", value_parser = share)]
     min_accuracy: Option<f64>,
-    /// Exit with 3 where the expected calibration error is larger
+    /// Exit with 3 if the expected calibration error is higher
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_ece: Option<f64>,
-    /// File with the key that makes redaction tokens
+    /// File with the redaction key
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
-    /// File with detectors of your own and values to leave alone; may be given several times
+    /// File with your own detectors and allowed values; may be given several times
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
-    /// How the figures are printed
+    /// Output format of the scores
     #[arg(long, value_enum, default_value_t = FiguresFormat::Text)]
     format: FiguresFormat,
     #[command(flatten)]
@@ -71,7 +71,10 @@ enum FiguresFormat {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| format!("{text:?} is no share between 0 and 1"))
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| format!("invalid share '{text}'; expected a number from 0 to 1"))
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
@@ -79,7 +82,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         let scored = eval::read_ratings(path).map_err(|error| Failure::usage(error.to_string()))?;
         return report(&args, &scored, None);
     }
-    // Labels first: a mistake in them should not cost a run.
+    // Labels are read first, so that an error in them does not cost a run.
     let labels = match args.labels.as_slice() {
         [] => None,
         paths => Some(Labels::read(paths).map_err(|error| Failure::usage(error.to_string()))?),
@@ -90,7 +93,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let config = config(&args, args.analyzers.first().copied())?;
     let answers = eval::answers(&config, args.explain.is_some()).await?;
     if let Some(reason) = &answers.first_rejection {
-        output::note(&format!("{} traces or records became no pattern; the first: {reason}", answers.rejected));
+        output::note(&no_pattern(&answers, reason));
     }
     if let Some(path) = &args.explain {
         explain(path, &answers)?;
@@ -99,7 +102,8 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         let written = eval::write_sheet(&answers.patterns, count, path).map_err(|error| Failure::failed(error.to_string()))?;
         let sheet = path.display();
         output::note(&format!(
-            "wrote {written} patterns to {sheet}; fill the column `right` with yes, category or no, then: failsift eval --ratings {sheet}"
+            "wrote {written} pattern{} to {sheet}; fill the column `right` with yes, category or no, then run: failsift eval --ratings {sheet}",
+            plural(written)
         ));
     }
     match labels {
@@ -126,80 +130,95 @@ fn config(args: &Args, analyzer: Option<AnalyzerName>) -> Result<AnalysisConfig,
     Ok(AnalysisConfig::resolve(None, given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?)
 }
 
-/// Runs each analyzer over the input and prints them side by side.
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// `2 traces or records have no pattern; the first one: …`
+fn no_pattern(answers: &Answers, first_reason: &str) -> String {
+    match answers.rejected {
+        1 => format!("1 trace or record has no pattern: {first_reason}"),
+        count => format!("{count} traces or records have no pattern; the first one: {first_reason}"),
+    }
+}
+
+/// Runs each analyzer over the input and prints the results side by side.
 async fn compare(args: &Args, labels: Option<&Labels>) -> Result<Exit, Failure> {
     if args.explain.is_some() || args.review.is_some() {
-        return Err(Failure::usage("--explain and --review are about one analyzer; give --analyzer once"));
+        return Err(Failure::usage("--explain and --review need a single analyzer\n  hint: give --analyzer once"));
     }
     let mut all = Vec::new();
     for analyzer in &args.analyzers {
         let answers = eval::answers(&config(args, Some(*analyzer))?, false).await?;
         if let Some(reason) = &answers.first_rejection {
-            output::note(&format!("{}: {} traces or records became no pattern; the first: {reason}", analyzer.as_str(), answers.rejected));
+            output::note(&format!("{}: {}", analyzer.as_str(), no_pattern(&answers, reason)));
         }
         all.push((analyzer.as_str(), answers));
     }
-    let compared: Vec<Compared> = all.iter().map(|(name, answers)| Compared::of(name, answers, labels)).collect();
+    let results: Vec<AnalyzerResult> = all.iter().map(|(name, answers)| AnalyzerResult::new(name, answers, labels)).collect();
     let mut agreements = Vec::new();
     for (index, (left, of_left)) in all.iter().enumerate() {
         for (right, of_right) in all.iter().skip(index + 1) {
-            agreements.push(Agreement::of((left, of_left), (right, of_right)));
+            agreements.push(Agreement::between((left, of_left), (right, of_right)));
         }
     }
     let mut stdout = std::io::stdout().lock();
     match args.format {
-        FiguresFormat::Text => write!(stdout, "{}", side_by_side(&compared, &agreements))?,
-        FiguresFormat::Json => writeln!(stdout, "{}", serde_json::json!({"analyzers": compared, "agreement": agreements}))?,
+        FiguresFormat::Text => write!(stdout, "{}", side_by_side(&results, &agreements))?,
+        FiguresFormat::Json => writeln!(stdout, "{}", serde_json::json!({"analyzers": results, "agreement": agreements}))?,
     }
-    let figures = || compared.iter().filter_map(|one| one.figures.as_ref());
+    let figures = || results.iter().filter_map(|result| result.figures.as_ref());
     let missed = args.min_accuracy.is_some_and(|least| figures().any(|figures| figures.accuracy < least))
         || args.max_ece.is_some_and(|most| figures().any(|figures| figures.ece > most));
     Ok(if missed { Exit::OverThreshold } else { Exit::Complete })
 }
 
-fn side_by_side(compared: &[Compared], agreements: &[Agreement]) -> String {
+fn side_by_side(results: &[AnalyzerResult], agreements: &[Agreement]) -> String {
     let mut out = String::new();
-    let mut line = |name: &str, value: &dyn Fn(&Compared) -> String| {
+    let mut line = |name: &str, value: &dyn Fn(&AnalyzerResult) -> String| {
         // Writing to a string cannot fail.
         let _ = write!(out, "{name:28}");
-        for one in compared {
-            let _ = write!(out, "{:>14}", value(one));
+        for result in results {
+            let _ = write!(out, "{:>14}", value(result));
         }
         out.push('\n');
     };
     let percent = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{:.1} %", share * 100.0));
-    let of_figures = |one: &Compared, of: fn(&Figures) -> f64| one.figures.as_ref().map(of);
-    line("", &|one| one.analyzer.to_owned());
-    line("patterns", &|one| one.patterns.to_string());
-    line("without a pattern", &|one| one.rejected.to_string());
-    line("category and factor right", &|one| percent(of_figures(one, |figures| figures.accuracy)));
-    line("category right", &|one| percent(of_figures(one, |figures| figures.category_accuracy)));
-    line("expected calibration error", &|one| of_figures(one, |figures| figures.ece).map_or_else(|| "-".into(), |ece| format!("{ece:.3}")));
-    line("time per trace (median)", &|one| one.latency_ms_p50.map_or_else(|| "-".into(), |ms| format!("{ms:.1} ms")));
-    line("tokens in", &|one| one.input_tokens.to_string());
-    line("tokens out", &|one| one.output_tokens.to_string());
-    line("cost in US dollars", &|one| format!("{:.4}", one.cost_usd));
+    let figure = |result: &AnalyzerResult, get: fn(&Figures) -> f64| result.figures.as_ref().map(get);
+    line("", &|result| result.analyzer.to_owned());
+    line("patterns", &|result| result.patterns.to_string());
+    line("without a pattern", &|result| result.rejected.to_string());
+    line("fallbacks", &|result| result.fallbacks.iter().map(|count| count.traces).sum::<u64>().to_string());
+    line("category and factor right", &|result| percent(figure(result, |figures| figures.accuracy)));
+    line("category right", &|result| percent(figure(result, |figures| figures.category_accuracy)));
+    line("expected calibration error", &|result| {
+        figure(result, |figures| figures.ece).map_or_else(|| "-".into(), |ece| format!("{ece:.3}"))
+    });
+    line("time per trace (median)", &|result| result.latency_ms_p50.map_or_else(|| "-".into(), |ms| format!("{ms:.1} ms")));
+    line("tokens in", &|result| result.input_tokens.to_string());
+    line("tokens out", &|result| result.output_tokens.to_string());
+    line("cost in US dollars", &|result| format!("{:.4}", result.cost_usd));
     for agreement in agreements {
         let _ = writeln!(
             out,
-            "\n{} and {} agree on the category of {} and on category and factor of {} of {} traces",
+            "\n{} and {} agree on the category of {} and on the category and factor of {} of {} traces",
             agreement.left, agreement.right, agreement.category, agreement.label, agreement.both
         );
     }
     out
 }
 
-/// Labels and traces that do not belong together are the commonest mistake.
-fn note_unanswered(scored: &[Scored], answers: &Answers) {
+/// Notes labels whose traces have no pattern. The most common mistake is a label file that belongs to other traces.
+fn note_unanswered(scored: &[ScoredAnswer], answers: &Answers) {
     let mut unanswered = scored.iter().filter(|one| one.answer.is_none());
     let Some(first) = unanswered.next() else { return };
     let count = unanswered.count() + 1;
-    let found = answers.patterns.first().map_or_else(String::new, |row| format!("; a trace of the input is {}", row.trace_id));
-    output::note(&format!("{count} of {} labels name a trace without a pattern, such as {}{found}", scored.len(), first.trace_id));
+    let example = answers.patterns.first().map_or_else(String::new, |row| format!("; the input contains {}", row.trace_id));
+    output::note(&format!("{count} of {} labels name a trace without a pattern, such as {}{example}", scored.len(), first.trace_id));
 }
 
-fn report(args: &Args, scored: &[Scored], answers: Option<&Answers>) -> Result<Exit, Failure> {
-    let figures = Figures::of(scored);
+fn report(args: &Args, scored: &[ScoredAnswer], answers: Option<&Answers>) -> Result<Exit, Failure> {
+    let figures = Figures::compute(scored);
     let mut stdout = std::io::stdout().lock();
     match args.format {
         FiguresFormat::Text => write!(stdout, "{}", visible(&text(&figures, scored, answers)))?,
@@ -207,7 +226,8 @@ fn report(args: &Args, scored: &[Scored], answers: Option<&Answers>) -> Result<E
             let json = Report {
                 figures: &figures,
                 confidence_gap: figures.confidence_gap(),
-                latency_ms_p50: answers.and_then(|a| a.latency_ms_p50),
+                latency_ms_p50: answers.and_then(|answers| answers.latency_ms_p50),
+                fallbacks: answers.map_or(&[], |answers| answers.fallbacks.as_slice()),
             };
             writeln!(stdout, "{}", serde_json::to_string(&json).map_err(|error| Failure::failed(error.to_string()))?)?;
         }
@@ -222,79 +242,124 @@ struct Report<'f> {
     figures: &'f Figures,
     confidence_gap: Option<f64>,
     latency_ms_p50: Option<f64>,
+    fallbacks: &'f [ReasonCount],
 }
 
-/// Mistakes that the text names one by one.
-const MISTAKES_SHOWN: usize = 20;
-
-fn text(figures: &Figures, scored: &[Scored], answers: Option<&Answers>) -> String {
+/// The scores for reading.
+fn text(figures: &Figures, scored: &[ScoredAnswer], answers: Option<&Answers>) -> String {
     let mut out = String::new();
+    accuracy_text(&mut out, figures, answers);
+    confidence_text(&mut out, figures);
+    category_text(&mut out, figures);
+    wrong_answers_text(&mut out, scored);
+    out
+}
+
+// Writing to a string cannot fail.
+macro_rules! line {
+    ($out:expr) => { $out.push('\n') };
+    ($out:expr, $($format:tt)+) => {{ let _ = writeln!($out, $($format)+); }};
+}
+
+fn accuracy_text(out: &mut String, figures: &Figures, answers: Option<&Answers>) {
     let percent = |share: f64| format!("{:5.1} %", share * 100.0);
-    let mut line = |text: String| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "{text}");
-    };
-    let answered = figures.labelled - figures.unanswered;
-    line(format!("{} labelled traces, {answered} with a pattern", figures.labelled));
-    line(format!(
-        "  category and factor right  {}   (best constant answer {})",
-        percent(figures.accuracy),
-        percent(figures.best_constant_accuracy)
-    ));
-    line(format!(
-        "  category right             {}   (best constant answer {})",
+    let constant = |share: f64| format!("(best constant answer {})", percent(share));
+    line!(out, "{} labelled traces, {} with a pattern", figures.labelled, figures.labelled - figures.unanswered);
+    line!(out, "  category and factor right  {}   {}", percent(figures.accuracy), constant(figures.best_constant_accuracy));
+    line!(
+        out,
+        "  category right             {}   {}",
         percent(figures.category_accuracy),
-        percent(figures.best_constant_category_accuracy)
-    ));
-    line(format!("  exactly as labelled        {}", percent(figures.strict_accuracy)));
+        constant(figures.best_constant_category_accuracy)
+    );
+    line!(out, "  exactly as labelled        {}", percent(figures.strict_accuracy));
     if let Some(span) = figures.span_accuracy {
-        line(format!("  culprit span in evidence   {}", percent(span)));
+        line!(out, "  culprit span in evidence   {}", percent(span));
     }
     if figures.healthy > 0 {
-        line(format!("  healthy called failed      {:5} of {}   (confidence 0.5 and more)", figures.false_alarms, figures.healthy));
+        line!(
+            out,
+            "  false alarms               {:5} of {} healthy traces   (confidence of at least 0.5)",
+            figures.false_alarms,
+            figures.healthy
+        );
     }
-    if let Some(latency) = answers.and_then(|answers| answers.latency_ms_p50) {
-        line(format!("  time per trace             {latency:5.2} ms  (median)"));
+    let Some(answers) = answers else { return };
+    if let Some(latency) = answers.latency_ms_p50 {
+        line!(out, "  time per trace             {latency:5.2} ms  (median)");
     }
-    line(String::new());
-    let number = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-    line("confidence".into());
-    line(format!(
-        "  mean of right answers {}, of wrong {}, difference {}",
-        number(figures.confidence_right),
-        number(figures.confidence_wrong),
-        number(figures.confidence_gap())
-    ));
-    line(format!("  right at 0.8 and more {} of {}", number(figures.precision_sure), figures.sure));
-    line(format!("  expected calibration error {:.3}, Brier score {:.3}", figures.ece, figures.brier));
-    line("  confidence   answers   mean   right".into());
+    fallback_text(out, answers);
+}
+
+/// Scores of a fallback are not those of the analyzer that was asked for, so they must not go unnoticed.
+fn fallback_text(out: &mut String, answers: &Answers) {
+    const REASONS_SHOWN: usize = 5;
+    if answers.fallbacks.is_empty() {
+        return;
+    }
+    line!(
+        out,
+        "  fallbacks                  {:5} of {} traces   (answered by another analyzer)",
+        answers.fallback_count(),
+        answers.patterns.len()
+    );
+    for count in answers.fallbacks.iter().take(REASONS_SHOWN) {
+        line!(out, "    {:5}  {}: {}", count.traces, count.kind, one_line(&count.reason));
+    }
+}
+
+fn confidence_text(out: &mut String, figures: &Figures) {
+    line!(out);
+    line!(out, "confidence");
+    line!(
+        out,
+        "  mean of right answers {}, of wrong answers {}, difference {}",
+        optional(figures.confidence_right),
+        optional(figures.confidence_wrong),
+        optional(figures.confidence_gap())
+    );
+    line!(out, "  right at 0.8 and more {} of {}", optional(figures.precision_sure), figures.sure);
+    line!(out, "  expected calibration error {:.3}, Brier score {:.3}", figures.ece, figures.brier);
+    line!(out, "  confidence   answers   mean   right");
     for bin in &figures.reliability {
-        line(format!("  {:.1} to {:.1}   {:7}   {:.2}   {:.2}", bin.from, bin.from + 0.1, bin.answers, bin.confidence, bin.right));
+        line!(out, "  {:.1} to {:.1}   {:7}   {:.2}   {:.2}", bin.from, bin.from + 0.1, bin.answers, bin.confidence, bin.right);
     }
-    line(String::new());
-    line("category               labelled  answered  precision  recall".into());
+}
+
+fn category_text(out: &mut String, figures: &Figures) {
+    line!(out);
+    line!(out, "category               labelled  answered  precision  recall");
     for (category, of) in &figures.categories {
-        line(format!("{category:22} {:8}  {:8}  {:>9}  {:>6}", of.labelled, of.answered, number(of.precision), number(of.recall)));
+        line!(out, "{category:22} {:8}  {:8}  {:>9}  {:>6}", of.labelled, of.answered, optional(of.precision), optional(of.recall));
     }
-    let confused: Vec<_> = figures.confusion.iter().filter(|(truth, answer, _)| truth != answer).collect();
+    let confused: Vec<_> = figures.confusion.iter().filter(|(labelled, answered, _)| labelled != answered).collect();
     if !confused.is_empty() {
-        line(String::new());
-        line("traces  labelled               answered".into());
-        for (truth, answer, count) in confused {
-            line(format!("{count:6}  {truth:22} {answer}"));
+        line!(out);
+        line!(out, "traces  labelled               answered");
+        for (labelled, answered, count) in confused {
+            line!(out, "{count:6}  {labelled:22} {answered}");
         }
     }
-    let mut wrong: Vec<&Scored> = scored.iter().filter(|one| !one.right).collect();
+}
+
+fn wrong_answers_text(out: &mut String, scored: &[ScoredAnswer]) {
+    /// Wrong answers that are listed.
+    const WRONG_ANSWERS_SHOWN: usize = 20;
+    let mut wrong: Vec<&ScoredAnswer> = scored.iter().filter(|answer| !answer.right).collect();
+    if wrong.is_empty() {
+        return;
+    }
     wrong.sort_by(|left, right| right.confidence.total_cmp(&left.confidence));
-    if !wrong.is_empty() {
-        line(String::new());
-        line(format!("the surest of {} wrong answers", wrong.len()));
-        for one in wrong.iter().take(MISTAKES_SHOWN) {
-            let word = |label: Option<crate::model::Label>| label.map_or_else(|| "-".to_owned(), |label| label.to_string());
-            line(format!("  {:.2}  {}  {} instead of {}", one.confidence, one.trace_id, word(one.answer), word(one.truth)));
-        }
+    line!(out);
+    line!(out, "wrong answers, most confident first ({} of {})", wrong.len().min(WRONG_ANSWERS_SHOWN), wrong.len());
+    for answer in wrong.iter().take(WRONG_ANSWERS_SHOWN) {
+        let word = |label: Option<Label>| label.map_or_else(|| "-".to_owned(), |label| label.to_string());
+        line!(out, "  {:.2}  {}  {} instead of {}", answer.confidence, answer.trace_id, word(answer.answer), word(answer.truth));
     }
-    out
+}
+
+fn optional(number: Option<f64>) -> String {
+    number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"))
 }
 
 #[derive(Serialize)]
@@ -304,11 +369,13 @@ struct Explained<'a> {
     way: &'static str,
     rule: Option<&'a str>,
     confidence: Option<f64>,
-    facts: HashMap<&'a str, f64>,
+    /// Sorted, so that two explanations can be compared.
+    facts: BTreeMap<&'a str, f64>,
     is_conversation: bool,
     signals: &'a [String],
 }
 
+/// Writes the explanations as JSON lines. The keys are read by `data/fit/fit.py`.
 fn explain(path: &Path, answers: &Answers) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot write {}: {error}", path.display()));
     let confidences: HashMap<&str, f64> = answers.patterns.iter().map(|row| (row.trace_id.as_str(), row.confidence)).collect();
@@ -317,7 +384,7 @@ fn explain(path: &Path, answers: &Answers) -> Result<(), Failure> {
         let explained = Explained {
             trace_id,
             answer: explanation.label.to_string(),
-            way: explanation.way.as_str(),
+            way: explanation.basis.as_str(),
             rule: explanation.rule.as_deref(),
             confidence: confidences.get(trace_id.as_str()).copied(),
             facts: explanation.facts.iter().map(|(name, value)| (*name, *value)).collect(),
@@ -328,4 +395,23 @@ fn explain(path: &Path, answers: &Answers) -> Result<(), Failure> {
         writeln!(file, "{json}").map_err(failed)?;
     }
     file.flush().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fallbacks_are_shown_with_their_reasons() {
+        let reason = |traces: u64, kind: &str| ReasonCount { kind: kind.into(), reason: format!("a reason\nfor {kind}"), traces };
+        let answers = Answers { fallbacks: vec![reason(2, "provider_error"), reason(1, "answer_empty")], ..Answers::default() };
+        let shown = text(&Figures::compute(&[]), &[], Some(&answers));
+        assert!(shown.contains("  fallbacks                      3 of 0 traces   (answered by another analyzer)\n"), "{shown}");
+        assert!(shown.contains("\n        2  provider_error: a reason for provider_error\n"), "{shown}");
+        assert!(shown.contains("\n        1  answer_empty: a reason for answer_empty\n"), "{shown}");
+        let result = AnalyzerResult::new("openai", &answers, None);
+        assert!(side_by_side(&[result], &[]).contains("fallbacks                                3\n"));
+        let without = text(&Figures::compute(&[]), &[], Some(&Answers::default()));
+        assert!(!without.contains("fallbacks"), "{without}");
+    }
 }

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
-use crate::analyze::embedded::Embedded;
+use crate::analyze::embedded::{self, RuleCheck};
 use crate::model::visible;
 use crate::pipeline::{self, RunError};
 
@@ -16,9 +16,9 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Check files of rules: are they well-formed, and does each rule win the cases that it should
+    /// Check that rule files are well-formed and that each rule wins the cases it should
     Check {
-        /// Files as docs/rules.md describes them
+        /// Rule files, in the format of docs/rules.md
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
@@ -29,15 +29,20 @@ pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
     let mut stdout = std::io::stdout().lock();
     let mut exit = Exit::Complete;
     for (name, text) in pipeline::rule_files(files)? {
-        let (rules, cases, complaints) = Embedded::check_rules(&name, &text).map_err(RunError::from)?;
-        for complaint in &complaints {
-            writeln!(stdout, "{}: {}", visible(&name), visible(complaint))?;
+        let check = embedded::check_rules(&name, &text).map_err(RunError::from)?;
+        for failure in &check.failures {
+            writeln!(stdout, "{}: {}", visible(&name), visible(failure))?;
         }
-        if complaints.is_empty() {
-            writeln!(stdout, "{}: {rules} rules, {cases} cases, all as they should be", visible(&name))?;
+        if check.failures.is_empty() {
+            writeln!(stdout, "{}: {}", visible(&name), passed(&check))?;
         } else {
             exit = Exit::OverThreshold;
         }
     }
     Ok(exit)
+}
+
+fn passed(check: &RuleCheck) -> String {
+    let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    format!("{}, {}, all passed", count(check.rules, "rule"), count(check.cases, "case"))
 }

@@ -1,4 +1,4 @@
-//! The scores.
+//! Computes the scores: accuracy, calibration, and confusion between categories. Knows only scored answers.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use serde::Serialize;
 
 use crate::model::Label;
 
-/// One labelled or rated answer.
+/// The answer for one labelled or rated trace.
 #[derive(Debug, Clone)]
-pub struct Scored {
-    /// As the pattern has it, or as the label where there is no pattern.
+pub struct ScoredAnswer {
+    /// The pattern's trace id, or the label's if there is no pattern.
     pub trace_id: String,
-    /// What the analyzer said; nothing where the trace became no pattern.
+    /// The analyzer's answer; `None` if the trace has no pattern.
     pub answer: Option<Label>,
-    /// How sure it was.
+    /// The answer's confidence.
     pub confidence: f64,
-    /// What people said; nothing where a rater only said no.
+    /// The expected label; `None` if a rater rejected the answer without giving one.
     pub truth: Option<Label>,
-    /// Category and factor are right.
+    /// Whether category and factor are right.
     pub right: bool,
-    /// The category is right.
+    /// Whether the category is right.
     pub category_right: bool,
-    /// Exactly the label, and none of those that are right too.
+    /// Whether the answer equals the label. A label listed under `also` does not count.
     pub strict: bool,
     /// Every right answer.
     pub accepted: Vec<Label>,
-    /// Whether the culprit span stands in the evidence, where a failure has one.
+    /// Whether the evidence contains the culprit span, if the label names one.
     pub span_shown: Option<bool>,
 }
 
@@ -34,112 +34,114 @@ pub struct Scored {
 pub struct Figures {
     /// Labelled traces.
     pub labelled: usize,
-    /// Of these without a pattern.
+    /// Labelled traces without a pattern.
     pub unanswered: usize,
-    /// Category and factor right.
+    /// Share with the right category and factor.
     pub accuracy: f64,
-    /// Category right.
+    /// Share with the right category.
     pub category_accuracy: f64,
-    /// Category and factor exactly as labelled.
+    /// Share with exactly the labelled category and factor.
     pub strict_accuracy: f64,
-    /// What the best constant answer would get.
+    /// Accuracy of the best constant answer.
     pub best_constant_accuracy: f64,
-    /// What the best constant category would get.
+    /// Category accuracy of the best constant answer.
     pub best_constant_category_accuracy: f64,
-    /// The culprit span stands in the evidence, of failures whose label names one.
+    /// Share of failures with a labelled culprit span whose evidence contains it.
     pub span_accuracy: Option<f64>,
-    /// Healthy traces that were given a failure with a confidence of 0.5 and more.
+    /// Healthy traces that were called failed with a confidence of at least 0.5.
     pub false_alarms: usize,
-    /// Labelled as healthy.
+    /// Traces labelled as healthy.
     pub healthy: usize,
     /// Mean confidence of right answers.
     pub confidence_right: Option<f64>,
     /// Mean confidence of wrong answers.
     pub confidence_wrong: Option<f64>,
-    /// Answers with a confidence of 0.8 and more.
+    /// Answers with a confidence of at least 0.8.
     pub sure: usize,
-    /// Right among these.
+    /// Share of these that is right.
     pub precision_sure: Option<f64>,
     /// Expected calibration error over ten bins of equal width (Naeini et al. 2015).
     pub ece: f64,
     /// Mean squared difference of confidence and outcome (Brier 1950).
     pub brier: f64,
-    /// Confidence against outcome, by bin.
+    /// Mean confidence and accuracy, by bin.
     pub reliability: Vec<Reliability>,
-    /// By category of the labels and answers.
+    /// Scores by category.
     pub categories: BTreeMap<String, CategoryFigures>,
-    /// How often a category was answered with another: label, answer, count.
+    /// `(labelled category, answered category, count)`, most frequent first.
     pub confusion: Vec<(String, String, usize)>,
 }
 
-/// One bin of confidences.
+/// One bin of a reliability table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reliability {
-    /// Lower edge.
+    /// Lower bound of the bin.
     pub from: f64,
-    /// Answers in it.
+    /// Answers in the bin.
     pub answers: usize,
     /// Their mean confidence.
     pub confidence: f64,
-    /// The share that is right.
+    /// Share of right answers.
     pub right: f64,
 }
 
-/// How well a category is told.
+/// The scores of one category.
 #[derive(Debug, Clone, Serialize)]
 pub struct CategoryFigures {
-    /// Traces that are labelled with it.
+    /// Traces labelled with the category.
     pub labelled: usize,
-    /// Answers with it.
+    /// Answers with the category.
     pub answered: usize,
-    /// Of the answers with it the share that is right.
+    /// Share of the answers that is right.
     pub precision: Option<f64>,
-    /// Of the traces labelled with it the share whose category was answered rightly.
+    /// Share of the labelled traces with the right category.
     pub recall: Option<f64>,
 }
 
-/// From this confidence on an answer counts as sure.
-const SURE: f64 = 0.8;
+/// The confidence from which an answer counts as sure.
+const SURE_MIN: f64 = 0.8;
 
-/// From this confidence on a failure of a healthy trace is an alarm.
-const ALARM: f64 = 0.5;
+/// The confidence from which a failure reported for a healthy trace counts as a false alarm.
+const ALARM_MIN: f64 = 0.5;
 
 const BINS: usize = 10;
 
 impl Figures {
-    /// Computes everything; of nothing every share is 0.
-    pub fn of(scored: &[Scored]) -> Self {
-        let answered: Vec<&Scored> = scored.iter().filter(|one| one.answer.is_some()).collect();
-        let sure: Vec<&&Scored> = answered.iter().filter(|one| one.confidence >= SURE).collect();
-        let healthy = || scored.iter().filter(|one| one.truth.is_some_and(Label::is_healthy));
-        let alarm = |one: &&Scored| !one.right && one.answer.is_some_and(|answer| !answer.is_healthy()) && one.confidence >= ALARM;
-        let with_span: Vec<bool> = scored.iter().filter_map(|one| one.span_shown).collect();
-        let confidence_of = |right: bool| mean(answered.iter().filter(|one| one.right == right).map(|one| one.confidence));
+    /// Computes all scores. Without answers every share is 0.
+    pub fn compute(scored: &[ScoredAnswer]) -> Self {
+        let answered: Vec<&ScoredAnswer> = scored.iter().filter(|answer| answer.answer.is_some()).collect();
+        let sure: Vec<&&ScoredAnswer> = answered.iter().filter(|answer| answer.confidence >= SURE_MIN).collect();
+        let healthy = || scored.iter().filter(|answer| answer.truth.is_some_and(Label::is_healthy));
+        let is_false_alarm = |answer: &&ScoredAnswer| {
+            !answer.right && answer.answer.is_some_and(|answer| !answer.is_healthy()) && answer.confidence >= ALARM_MIN
+        };
+        let with_span: Vec<bool> = scored.iter().filter_map(|answer| answer.span_shown).collect();
+        let confidence_of = |right: bool| mean(answered.iter().filter(|answer| answer.right == right).map(|answer| answer.confidence));
         let reliability = reliability(&answered);
         Self {
             labelled: scored.len(),
             unanswered: scored.len() - answered.len(),
-            accuracy: share(scored.iter().map(|one| one.right)),
-            category_accuracy: share(scored.iter().map(|one| one.category_right)),
-            strict_accuracy: share(scored.iter().map(|one| one.strict)),
+            accuracy: share(scored.iter().map(|answer| answer.right)),
+            category_accuracy: share(scored.iter().map(|answer| answer.category_right)),
+            strict_accuracy: share(scored.iter().map(|answer| answer.strict)),
             best_constant_accuracy: best_constant(scored, |label| label.to_string()),
             best_constant_category_accuracy: best_constant(scored, |label| label.category().to_owned()),
             span_accuracy: (!with_span.is_empty()).then(|| share(with_span.into_iter())),
-            false_alarms: healthy().filter(alarm).count(),
+            false_alarms: healthy().filter(is_false_alarm).count(),
             healthy: healthy().count(),
             confidence_right: confidence_of(true),
             confidence_wrong: confidence_of(false),
             sure: sure.len(),
-            precision_sure: mean(sure.iter().map(|one| f64::from(u8::from(one.right)))),
+            precision_sure: mean(sure.iter().map(|answer| f64::from(u8::from(answer.right)))),
             ece: ece(&reliability, answered.len()),
-            brier: mean(answered.iter().map(|one| (one.confidence - f64::from(u8::from(one.right))).powi(2))).unwrap_or_default(),
+            brier: mean(answered.iter().map(|answer| (answer.confidence - f64::from(u8::from(answer.right))).powi(2))).unwrap_or_default(),
             reliability,
             categories: categories(scored),
             confusion: confusion(scored),
         }
     }
 
-    /// Mean confidence of right minus of wrong answers, where there are both.
+    /// Mean confidence of right answers minus that of wrong ones; `None` if there are not both.
     pub fn confidence_gap(&self) -> Option<f64> {
         Some(self.confidence_right? - self.confidence_wrong?)
     }
@@ -155,24 +157,24 @@ fn share(values: impl Iterator<Item = bool>) -> f64 {
     mean(values.map(|value| f64::from(u8::from(value)))).unwrap_or_default()
 }
 
-/// The share of traces that accept the one answer that most of them accept.
-fn best_constant(scored: &[Scored], word: impl Fn(Label) -> String) -> f64 {
-    let words: Vec<Vec<String>> = scored.iter().map(|one| one.accepted.iter().map(|label| word(*label)).collect()).collect();
+/// The accuracy of the best constant answer.
+fn best_constant(scored: &[ScoredAnswer], word: impl Fn(Label) -> String) -> f64 {
+    let words: Vec<Vec<String>> = scored.iter().map(|answer| answer.accepted.iter().map(|label| word(*label)).collect()).collect();
     let candidates: Vec<&String> = words.iter().flatten().collect();
     candidates.into_iter().map(|candidate| share(words.iter().map(|accepted| accepted.contains(candidate)))).fold(0.0, f64::max)
 }
 
 #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a bin between 0 and 9")]
-fn reliability(answered: &[&Scored]) -> Vec<Reliability> {
+fn reliability(answered: &[&ScoredAnswer]) -> Vec<Reliability> {
     let bin_of = |confidence: f64| ((confidence * BINS as f64) as usize).min(BINS - 1);
     (0..BINS)
         .filter_map(|bin| {
-            let within: Vec<_> = answered.iter().filter(|one| bin_of(one.confidence) == bin).collect();
+            let within: Vec<_> = answered.iter().filter(|answer| bin_of(answer.confidence) == bin).collect();
             Some(Reliability {
                 from: bin as f64 / BINS as f64,
                 answers: within.len(),
-                confidence: mean(within.iter().map(|one| one.confidence))?,
-                right: share(within.iter().map(|one| one.right)),
+                confidence: mean(within.iter().map(|answer| answer.confidence))?,
+                right: share(within.iter().map(|answer| answer.right)),
             })
         })
         .collect()
@@ -180,20 +182,20 @@ fn reliability(answered: &[&Scored]) -> Vec<Reliability> {
 
 #[expect(clippy::cast_precision_loss, reason = "counts of traces")]
 fn ece(reliability: &[Reliability], answers: usize) -> f64 {
-    let off = reliability.iter().map(|bin| (bin.confidence - bin.right).abs() * bin.answers as f64).sum::<f64>();
-    if answers == 0 { 0.0 } else { off / answers as f64 }
+    let error = reliability.iter().map(|bin| (bin.confidence - bin.right).abs() * bin.answers as f64).sum::<f64>();
+    if answers == 0 { 0.0 } else { error / answers as f64 }
 }
 
-fn categories(scored: &[Scored]) -> BTreeMap<String, CategoryFigures> {
-    let words = scored.iter().flat_map(|one| [one.truth, one.answer]).flatten().map(|label| label.category().to_owned());
+fn categories(scored: &[ScoredAnswer]) -> BTreeMap<String, CategoryFigures> {
+    let words = scored.iter().flat_map(|answer| [answer.truth, answer.answer]).flatten().map(|label| label.category().to_owned());
     let words: std::collections::BTreeSet<String> = words.collect();
     words
         .into_iter()
         .map(|category| {
             let is = |label: Option<Label>| label.is_some_and(|label| label.category() == category);
-            let labelled = || scored.iter().filter(|one| is(one.truth));
-            let answered = || scored.iter().filter(|one| is(one.answer));
-            let right = |one: &Scored| f64::from(u8::from(one.category_right));
+            let labelled = || scored.iter().filter(|answer| is(answer.truth));
+            let answered = || scored.iter().filter(|answer| is(answer.answer));
+            let right = |answer: &ScoredAnswer| f64::from(u8::from(answer.category_right));
             let figures = CategoryFigures {
                 labelled: labelled().count(),
                 answered: answered().count(),
@@ -205,11 +207,11 @@ fn categories(scored: &[Scored]) -> BTreeMap<String, CategoryFigures> {
         .collect()
 }
 
-fn confusion(scored: &[Scored]) -> Vec<(String, String, usize)> {
+fn confusion(scored: &[ScoredAnswer]) -> Vec<(String, String, usize)> {
     let mut counts: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for one in scored {
+    for answer in scored {
         let word = |label: Option<Label>, absent: &str| label.map_or_else(|| absent.to_owned(), |label| label.category().to_owned());
-        *counts.entry((word(one.truth, "(other)"), word(one.answer, "(no pattern)"))).or_default() += 1;
+        *counts.entry((word(answer.truth, "(other)"), word(answer.answer, "(no pattern)"))).or_default() += 1;
     }
     let mut rows: Vec<_> = counts.into_iter().map(|((truth, answer), count)| (truth, answer, count)).collect();
     rows.sort_by_key(|(_, _, count)| std::cmp::Reverse(*count));
@@ -220,9 +222,9 @@ fn confusion(scored: &[Scored]) -> Vec<(String, String, usize)> {
 mod tests {
     use super::*;
 
-    fn scored(answer: &str, truth: &str, confidence: f64) -> Scored {
+    fn scored(answer: &str, truth: &str, confidence: f64) -> ScoredAnswer {
         let (answer, truth) = (Label::parse(answer).unwrap(), Label::parse(truth).unwrap());
-        Scored {
+        ScoredAnswer {
             trace_id: "t".into(),
             answer: Some(answer),
             confidence,
@@ -236,12 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_those_that_one_gets_by_hand() {
+    fn figures_match_a_calculation_by_hand() {
         let (timeout, exception, healthy) = ("tool_failure/tool_timeout", "tool_failure/tool_exception", "unclassified/no_failure_found");
         let mut unanswered = scored(timeout, timeout, 0.0);
         (unanswered.answer, unanswered.right, unanswered.category_right) = (None, false, false);
         let figures =
-            Figures::of(&[scored(timeout, timeout, 0.9), scored(exception, timeout, 0.7), scored(timeout, healthy, 0.6), unanswered]);
+            Figures::compute(&[scored(timeout, timeout, 0.9), scored(exception, timeout, 0.7), scored(timeout, healthy, 0.6), unanswered]);
         let near = |left: f64, right: f64| (left - right).abs() < 1e-9;
         assert!(near(figures.accuracy, 0.25) && near(figures.category_accuracy, 0.5));
         assert!(near(figures.best_constant_accuracy, 0.75));
@@ -256,8 +258,8 @@ mod tests {
     }
 
     #[test]
-    fn of_nothing_there_are_no_shares() {
-        let figures = Figures::of(&[]);
+    fn figures_of_no_answers_are_empty() {
+        let figures = Figures::compute(&[]);
         assert_eq!((figures.labelled, figures.precision_sure, figures.confidence_gap()), (0, None, None));
     }
 }

@@ -1,12 +1,12 @@
-//! What is right: one JSON object a trace.
+//! Reads labels, the expected answers: JSON lines with one object per trace.
 //!
 //! ```json
 //! {"trace_id": "7f3a…", "category": "tool_failure", "contributing_factor": "tool_timeout", "also": ["provider_error/provider_timeout"],
 //!  "span_id": "9c01…", "certain": true}
 //! ```
 //!
-//! `also` lists other labels that are right too. The culprit may stand as `span_id`, as `span` (an id, or an object with `span_id`), or as
-//! `step`, the index of a message. Labels that are not `certain` are left out. Other keys are of no matter.
+//! `also` lists other right labels. The culprit is `span_id`, `span` (an id, or an object with `span_id`), or `step` (the index of a message).
+//! Labels with `"certain": false` are left out. Other keys are ignored.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -18,18 +18,18 @@ use serde_json::Value;
 use crate::limits::LABEL_BYTES_MAX;
 use crate::model::{Label, UnknownLabel};
 
-/// The right answers of one trace.
+/// The expected answers for one trace.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Truth {
-    /// The one that people gave.
+pub struct ExpectedLabel {
+    /// The label that people gave.
     pub label: Label,
-    /// Others that are right too.
+    /// Other labels that are right.
     pub also: Vec<Label>,
     /// The culprit span.
     pub span: Option<String>,
 }
 
-impl Truth {
+impl ExpectedLabel {
     /// Whether category and factor are right.
     pub fn accepts(&self, answer: Label) -> bool {
         answer == self.label || self.also.contains(&answer)
@@ -46,9 +46,9 @@ impl Truth {
     }
 }
 
-/// The right answers by trace id.
+/// Expected labels by normalized trace id.
 #[derive(Debug, Default)]
-pub struct Labels(BTreeMap<String, Truth>);
+pub struct Labels(BTreeMap<String, ExpectedLabel>);
 
 /// Why labels cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,25 +58,25 @@ pub enum LabelError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The cause.
         reason: std::io::Error,
     },
-    /// A line is no label.
+    /// A line is not a label.
     #[error(
         "cannot read the labels {} line {line}: {reason}\n  hint: a line is {{\"trace_id\": …, \"category\": …, \"contributing_factor\": …}}; \
-         `failsift schema pattern` lists the words",
+         `failsift schema pattern` lists the vocabulary",
         path.display()
     )]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// Line number, from 1.
         line: usize,
         /// What is wrong.
         reason: String,
     },
-    /// Nothing stands in any of the files.
-    #[error("the label files hold no label that is certain")]
+    /// The files contain no label, or only uncertain ones.
+    #[error("no certain labels in the label files\n  hint: a label with \"certain\": false is left out")]
     None,
 }
 
@@ -91,7 +91,8 @@ impl Labels {
             let text = text_of(path).map_err(|reason| LabelError::Unreadable { path: path.clone(), reason })?;
             for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
                 let malformed = |reason: String| LabelError::Malformed { path: path.clone(), line: index + 1, reason };
-                let value: Value = serde_json::from_str(line).map_err(|error| malformed(format!("no JSON: {error}")))?;
+                let value: Value =
+                    serde_json::from_str(line).map_err(|error| malformed(format!("invalid JSON at column {}", error.column())))?;
                 if value.get("certain") == Some(&Value::Bool(false)) {
                     continue;
                 }
@@ -102,8 +103,8 @@ impl Labels {
         if labels.is_empty() { Err(LabelError::None) } else { Ok(Self(labels)) }
     }
 
-    /// Normalized trace ids with what is right.
-    pub fn iter(&self) -> impl Iterator<Item = (&String, &Truth)> {
+    /// Normalized trace ids with their expected labels.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &ExpectedLabel)> {
         self.0.iter()
     }
 }
@@ -124,8 +125,8 @@ fn text_of(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-fn label_of(value: &Value) -> Result<(String, Truth), String> {
-    let text = |key: &str| value.get(key).and_then(Value::as_str).ok_or_else(|| format!("{key:?} is no text"));
+fn label_of(value: &Value) -> Result<(String, ExpectedLabel), String> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).ok_or_else(|| format!("`{key}` is missing or not a string"));
     let label = Label::parse(&format!("{}/{}", text("category")?, text("contributing_factor")?)).map_err(|error| error.to_string())?;
     let listed = value.get("also").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let also = listed.iter().map(|also| Label::parse(also.as_str().unwrap_or_default())).collect::<Result<_, UnknownLabel>>();
@@ -135,7 +136,7 @@ fn label_of(value: &Value) -> Result<(String, Truth), String> {
         Value::Object(span) => span.get("span_id")?.as_str().map(str::to_owned),
         _ => None,
     });
-    Ok((text("trace_id")?.to_owned(), Truth { label, also: also.map_err(|error| error.to_string())?, span }))
+    Ok((text("trace_id")?.to_owned(), ExpectedLabel { label, also: also.map_err(|error| error.to_string())?, span }))
 }
 
 #[cfg(test)]
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_read_and_uncertain_ones_left_out() {
+    fn labels_are_read_and_uncertain_ones_are_left_out() {
         let labels = read(
             "{\"trace_id\":\"AB-1\",\"category\":\"tool_failure\",\"contributing_factor\":\"tool_timeout\",\
              \"also\":[\"provider_error/provider_timeout\"],\"span\":{\"span_id\":\"s\"}}\n\n\
@@ -164,9 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_word_is_named_with_its_line() {
+    fn an_unknown_label_is_named_with_its_line() {
         let error = read("{\"trace_id\":\"a\",\"category\":\"tool_failure\",\"contributing_factor\":\"slow\"}").unwrap_err().to_string();
         assert!(error.contains("line 1") && error.contains("tool_failure/slow"), "{error}");
         assert!(matches!(read(""), Err(LabelError::None)));
+        let error = read("{\"trace_id\": x}").unwrap_err().to_string();
+        assert!(error.contains("line 1: invalid JSON at column 14"), "{error}");
+        let error = read("{\"trace_id\":\"a\",\"category\":7}").unwrap_err().to_string();
+        assert!(error.contains("line 1: `category` is missing or not a string"), "{error}");
     }
 }

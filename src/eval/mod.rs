@@ -1,7 +1,7 @@
-//! How good an analyzer is: labelled traces through the pipeline, scored.
+//! Measures an analyzer: labelled traces go through the pipeline up to the writer, and their patterns are scored.
 //!
-//! `labels` reads what is right, `figures` computes the scores, `compare` puts analyzers side by side, `review` writes patterns as a sheet for a person to rate and reads the
-//! ratings back. Nothing is written to tables.
+//! `labels` reads the expected labels, `figures` computes the scores, and `compare` puts analyzers side by side. `review` writes patterns to a
+//! sheet for a person to rate, and reads the ratings back. Nothing is written to tables.
 
 mod compare;
 mod figures;
@@ -14,33 +14,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::StreamExt;
 
-pub use self::compare::{Agreement, Compared};
-pub use self::figures::{CategoryFigures, Figures, Reliability, Scored};
-pub use self::labels::{LabelError, Labels, Truth};
+pub use self::compare::{Agreement, AnalyzerResult};
+pub use self::figures::{CategoryFigures, Figures, Reliability, ScoredAnswer};
+pub use self::labels::{ExpectedLabel, LabelError, Labels};
 pub use self::review::{RatingsError, read_ratings, write_sheet};
 use crate::analyze::Spent;
 use crate::analyze::embedded::{Embedded, Explanation};
 use crate::config::AnalysisConfig;
-use crate::model::{Label, PatternRow};
+use crate::model::{Label, PatternRow, ReasonCount};
 use crate::pipeline::{self, PreparedRun, RunError, RunProgress, TraceObserver};
-use crate::runtime::Deadline;
-use crate::runtime::Shutdown;
+use crate::runtime::{Deadline, Shutdown};
 
-/// What an analyzer said of the input.
+/// The answers of an analyzer for all traces of the input.
 #[derive(Debug, Default)]
 pub struct Answers {
-    /// Its patterns, by the order of their trace ids.
+    /// Its patterns, ordered by trace id.
     pub patterns: Vec<PatternRow>,
-    /// Traces and records that became no pattern.
+    /// The number of traces and records without a pattern.
     pub rejected: u64,
-    /// Why the first of them did not.
+    /// The reason of the first rejection.
     pub first_rejection: Option<String>,
+    /// Traces that another analyzer answered instead, by reason.
+    pub fallbacks: Vec<ReasonCount>,
     /// Median time of an analysis in milliseconds.
     pub latency_ms_p50: Option<f64>,
-    /// Tokens and money.
+    /// Tokens and cost.
     pub spent: Spent,
-    /// What the embedded analyzer rests on, by trace id, where it was asked for.
+    /// Explanations of the embedded analyzer by trace id, if requested.
     pub explanations: Vec<(String, Explanation)>,
+}
+
+impl Answers {
+    /// The number of traces that another analyzer answered instead.
+    pub fn fallback_count(&self) -> u64 {
+        self.fallbacks.iter().map(|count| count.traces).sum()
+    }
 }
 
 /// Runs the input through the pipeline up to the writer.
@@ -48,10 +56,10 @@ pub struct Answers {
 /// # Errors
 /// [`RunError`].
 pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, RunError> {
-    // Nothing is written; no input lies below this place.
+    // Nothing is written. The output only has to differ from every input.
     let nowhere = url::Url::parse("memory://nowhere/").map_err(|error| RunError::Format(error.to_string()))?;
-    let explained = Arc::new(Mutex::new(Vec::new()));
-    let look = if explain { Some(explainer(config, &explained)?) } else { None };
+    let explanations = Arc::new(Mutex::new(Vec::new()));
+    let look = if explain { Some(explainer(config, &explanations)?) } else { None };
     let run_id = uuid::Uuid::now_v7().to_string();
     let prepared = PreparedRun::new(config, &nowhere).await?;
     let analyzer = prepared.analyzer().await?;
@@ -67,14 +75,16 @@ pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, 
         }
     }
     analysis.check_complete()?;
+    answers.fallbacks = analysis.refusal.redacted(analysis.counts.fallbacks());
     answers.latency_ms_p50 = analysis.counts.latency_ms(0.5);
     answers.spent = analysis.counts.spent();
     answers.patterns.sort_by(|left, right| left.trace_id.cmp(&right.trace_id));
-    answers.explanations = std::mem::take(&mut *explained.lock().unwrap_or_else(PoisonError::into_inner));
+    answers.explanations = std::mem::take(&mut *explanations.lock().unwrap_or_else(PoisonError::into_inner));
     answers.explanations.sort_by(|left, right| left.0.cmp(&right.0));
     Ok(answers)
 }
 
+/// A hook of the pipeline that collects the explanation of every redacted trace.
 fn explainer(config: &AnalysisConfig, into: &Arc<Mutex<Vec<(String, Explanation)>>>) -> Result<TraceObserver, RunError> {
     let rules: Vec<PathBuf> = config.rules.clone();
     let embedded = Embedded::with_rules(&pipeline::rule_files(&rules)?)?;
@@ -86,8 +96,8 @@ fn explainer(config: &AnalysisConfig, into: &Arc<Mutex<Vec<(String, Explanation)
     }))
 }
 
-/// Joins answers and labels. A labelled trace without a pattern is wrong; a pattern without a label is left out.
-pub fn score(answers: &Answers, labels: &Labels) -> Vec<Scored> {
+/// Scores the answers against the labels. A labelled trace without a pattern counts as wrong; a pattern without a label is left out.
+pub fn score(answers: &Answers, labels: &Labels) -> Vec<ScoredAnswer> {
     let by_id: HashMap<String, &PatternRow> =
         answers.patterns.iter().map(|pattern| (labels::normalized(&pattern.trace_id), pattern)).collect();
     labels
@@ -95,9 +105,9 @@ pub fn score(answers: &Answers, labels: &Labels) -> Vec<Scored> {
         .map(|(id, truth)| {
             let pattern = by_id.get(id.as_str());
             let answer = pattern.and_then(|row| Label::parse(&format!("{}/{}", row.category, row.contributing_factor)).ok());
-            let shows =
+            let is_in_evidence =
                 |span: &str| pattern.is_some_and(|row| row.evidence.iter().any(|evidence| evidence.span_id.as_deref() == Some(span)));
-            Scored {
+            ScoredAnswer {
                 trace_id: pattern.map_or_else(|| id.clone(), |row| row.trace_id.clone()),
                 answer,
                 confidence: pattern.map_or(0.0, |row| row.confidence),
@@ -106,7 +116,7 @@ pub fn score(answers: &Answers, labels: &Labels) -> Vec<Scored> {
                 category_right: answer.is_some_and(|answer| truth.accepts_category(answer)),
                 strict: answer == Some(truth.label),
                 accepted: truth.accepted(),
-                span_shown: truth.span.as_deref().filter(|_| !truth.label.is_healthy()).map(shows),
+                span_shown: truth.span.as_deref().filter(|_| !truth.label.is_healthy()).map(is_in_evidence),
             }
         })
         .collect()

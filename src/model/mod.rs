@@ -9,6 +9,7 @@ mod pattern;
 mod reasons;
 mod rejection;
 mod run_summary;
+mod spreadsheet;
 mod text;
 mod trace;
 mod vocabulary;
@@ -19,6 +20,7 @@ pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use reasons::{ReasonCount, ReasonCounts, alike};
 pub use rejection::{Outcome, OutcomeStream, PaidAnswer, Rejection, RejectionKind, Stage, UnusableAnswer};
 pub use run_summary::{AnalyzerCount, ExitReason, Failure, RunStatus, RunSummary};
+pub use spreadsheet::without_formula;
 pub use text::{bounded, excerpt_around, is_hostile, one_line, visible};
 pub use trace::{
     Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TextKind, TokenUsage, ToolCall,

@@ -66,7 +66,8 @@ impl ProviderRefusal {
         Some(reason)
     }
 
-    pub(super) fn redacted(&self, mut counts: Vec<ReasonCount>) -> Vec<ReasonCount> {
+    /// Redacts the reasons of fallbacks, which may quote the provider.
+    pub fn redacted(&self, mut counts: Vec<ReasonCount>) -> Vec<ReasonCount> {
         for count in &mut counts {
             self.redactor.redact(&mut count.reason);
         }
@@ -228,8 +229,8 @@ fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, don
             done.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         }
-        let earlier = finished.unusable(&trace.trace_id, &digest);
-        Ok(Some(Candidate { trace, earlier }))
+        let unusable_answer = finished.unusable(&trace.trace_id, &digest);
+        Ok(Some(Candidate { trace, unusable_answer }))
     });
     looked_up.filter_map(|candidate| std::future::ready(candidate.transpose())).boxed()
 }

@@ -1,4 +1,4 @@
-//! The embedded analyzer on the labelled samples of the repository.
+//! Accuracy of the embedded analyzer on the labelled samples of the repository.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::{Place, call, rows, stderr};
 
 #[test]
-fn the_samples_get_their_labels() {
+fn the_samples_are_labelled_correctly() {
     let place = Place::new();
     let output = call(&["run", "--input", "data/samples", "--output", &place.output()]);
     assert!(output.status.success(), "{}", stderr(&output));
@@ -25,7 +25,7 @@ fn the_samples_get_their_labels() {
         if answer == expected || label["also"].as_array().unwrap().iter().any(|also| *also == answer) {
             right += 1;
         } else {
-            wrong.push(format!("{} is {expected} and was called {answer}", label["trace_id"]));
+            wrong.push(format!("{}: expected {expected}, got {answer}", label["trace_id"]));
         }
         if label["span_id"].is_string() && label["category"] != "unclassified" {
             spans += 1;

@@ -1,4 +1,4 @@
-//! Odd inputs with what their users expect (`tests/cases`): each is read, or said, and nothing beside it is lost.
+//! Unusual inputs with expected results (`tests/cases`): each is read or reported, and no other record is lost.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,16 +10,16 @@ use serde_json::Value;
 
 use crate::support::{failsift, stderr};
 
-/// What came of one case.
-struct Found {
+/// The result of one case.
+struct CaseResult {
     code: i64,
     summary: Value,
-    /// Every reason in lower case.
+    /// All rejection reasons and stderr, in lower case.
     reasons: String,
 }
 
-impl Found {
-    fn of(case: &Value, folder: &Path) -> Self {
+impl CaseResult {
+    fn run(case: &Value, folder: &Path) -> Self {
         let output = tempfile::tempdir().unwrap();
         let out = output.path().join("out").display().to_string();
         let inputs: Vec<String> =
@@ -54,56 +54,57 @@ impl Found {
         }
     }
 
-    /// What is not as expected.
-    fn complaints(&self, expected: &Value) -> Vec<String> {
-        let mut complaints = Vec::new();
+    /// Expectations that are not met.
+    fn unmet(&self, expected: &Value) -> Vec<String> {
+        let mut unmet = Vec::new();
         for (key, wanted) in expected.as_object().unwrap() {
-            let holds = match (key.as_str(), key.split_once('_')) {
+            let is_met = match (key.as_str(), key.split_once('_')) {
                 ("rc", _) => wanted.as_array().map_or(wanted == self.code, |codes| codes.contains(&self.code.into())),
                 ("rc_not_zero_or_stored", _) => self.code != 0 || self.count("stored") > 0,
                 ("reason_contains", _) => {
                     let one_of = |words: &Value| words.as_str().unwrap().split('|').any(|word| self.reasons.contains(&word.to_lowercase()));
                     wanted.as_array().unwrap().iter().all(one_of)
                 }
-                ("any_of", _) => wanted.as_array().unwrap().iter().any(|one| self.complaints(one).is_empty()),
+                ("any_of", _) => wanted.as_array().unwrap().iter().any(|one| self.unmet(one).is_empty()),
                 (_, Some(("min", what))) => self.counted(what) >= wanted.as_u64().unwrap(),
                 (_, Some(("max", what))) => self.counted(what) <= wanted.as_u64().unwrap(),
                 (what @ ("received" | "stored"), _) => Some(self.counted(what)) == wanted.as_u64(),
                 (other, _) => panic!("unknown expectation {other}"),
             };
-            if !holds {
+            if !is_met {
                 let summary = ["received", "stored", "processing_errors"].map(|name| self.count(name));
-                complaints.push(format!("{key} {wanted}; exit code {}, received, stored, errors {summary:?}: {}", self.code, self.reasons));
+                unmet.push(format!("{key} {wanted}; exit code {}, received, stored, errors {summary:?}: {}", self.code, self.reasons));
             }
         }
         let sum: u64 = ["stored", "rejected", "unchanged", "filtered"].iter().map(|name| self.counted(name)).sum();
         if self.count("received") != sum {
-            complaints.push(format!("received {} and {sum} outcomes", self.count("received")));
+            unmet.push(format!("received {} and {sum} outcomes", self.count("received")));
         }
-        if self.reasons.contains("defect") {
-            complaints.push(self.reasons.clone());
+        let is_internal = |failure: &Value| failure["kind"] == "internal";
+        if self.reasons.contains("defect") || self.summary["failures"].as_array().into_iter().flatten().any(is_internal) {
+            unmet.push(self.reasons.clone());
         }
-        complaints
+        unmet
     }
 }
 
 #[test]
-fn odd_inputs_are_read_or_said() {
+fn unusual_inputs_are_read_or_reported() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let text = std::fs::read_to_string(folder.join("cases.jsonl")).unwrap();
     let cases: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(cases.len() > 200);
-    let (next, complaints) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = Found::of(case, &folder).complaints(&case["expect"]);
-                    complaints.lock().unwrap().extend(found.into_iter().map(|complaint| format!("{} {complaint}", case["id"])));
+                    let found = CaseResult::run(case, &folder).unmet(&case["expect"]);
+                    failures.lock().unwrap().extend(found.into_iter().map(|failure| format!("{} {failure}", case["id"])));
                 }
             });
         }
     });
-    let complaints = complaints.into_inner().unwrap();
-    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

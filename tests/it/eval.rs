@@ -1,4 +1,4 @@
-//! `failsift eval` and `failsift rules` as their users call them, and how good the embedded analyzer is on the labelled traces.
+//! `failsift eval` and `failsift rules` on the command line, and the accuracy of the embedded analyzer on the labelled traces.
 
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ fn number(figures: &Value, key: &str) -> f64 {
 }
 
 #[test]
-fn captures_are_named_rightly_and_the_confidence_can_be_believed() {
+fn captures_are_labelled_correctly_with_calibrated_confidence() {
     let captures = figures("captures");
     assert!(number(&captures, "accuracy") >= 0.95, "{captures}");
     assert!(number(&captures, "ece") <= 0.05 && number(&captures, "confidence_gap") >= 0.2, "{captures}");
@@ -25,13 +25,13 @@ fn captures_are_named_rightly_and_the_confidence_can_be_believed() {
 }
 
 #[test]
-fn error_messages_of_sdks_and_tools_are_named_rightly() {
+fn error_messages_of_sdks_and_tools_are_labelled_correctly() {
     assert!(number(&figures("error_messages"), "accuracy") >= 0.97);
 }
 
-/// The weights were fitted on these runs; `data/fit/fit.py --check` says how well runs are named that were not.
+/// The weights were fitted on these runs. `data/fit/fit.py --check` measures runs that they were not fitted on.
 #[test]
-fn runs_labelled_by_people_are_named_well_above_a_constant_answer() {
+fn accuracy_on_runs_labelled_by_people_is_well_above_a_constant_answer() {
     for set in ["agent_runs", "who_and_when"] {
         let runs = figures(set);
         assert!(number(&runs, "category_accuracy") >= 0.6 && number(&runs, "accuracy") >= 0.4, "{set}: {runs}");
@@ -86,12 +86,18 @@ fn healthy_conversations_are_not_called_failed() {
 }
 
 #[test]
-fn thresholds_end_in_three_and_the_text_says_what_was_wrong() {
+fn a_missed_threshold_exits_with_3_and_the_text_lists_wrong_answers() {
     let arguments = ["eval", "--input", "data/labelled/captures", "--labels", "data/labels/captures.jsonl"];
     let output = call(&[&arguments[..], &["--min-accuracy", "1"]].concat());
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     let text = stdout(&output);
-    for part in ["354 labelled traces", "category and factor right", "expected calibration error", "the surest of", "instead of"] {
+    for part in [
+        "354 labelled traces",
+        "category and factor right",
+        "expected calibration error",
+        "wrong answers, most confident first (",
+        "instead of",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let output = call(&[&arguments[..], &["--min-accuracy", "0.9", "--max-ece", "0.05"]].concat());
@@ -99,7 +105,7 @@ fn thresholds_end_in_three_and_the_text_says_what_was_wrong() {
 }
 
 #[test]
-fn mistakes_in_labels_are_named_before_anything_runs() {
+fn errors_in_labels_are_reported_before_the_run() {
     let place = Place::new();
     let labels = place.path().join("labels.jsonl");
     std::fs::write(&labels, "{\"trace_id\": \"a\", \"category\": \"tool_failure\", \"contributing_factor\": \"slow\"}\n").unwrap();
@@ -114,7 +120,7 @@ fn mistakes_in_labels_are_named_before_anything_runs() {
 }
 
 #[test]
-fn a_rated_sheet_gives_the_same_figures() {
+fn a_rated_sheet_is_scored() {
     let place = Place::new();
     let sheet = place.path().join("sheet.csv");
     let path = sheet.display().to_string();
@@ -139,8 +145,8 @@ fn a_rated_sheet_gives_the_same_figures() {
     assert!((number(&figures, "accuracy") - 0.6).abs() < 1e-9 && (number(&figures, "category_accuracy") - 0.8).abs() < 1e-9, "{figures}");
 }
 
-/// A rule of one's own, as `docs/rules.md` shows it.
-const OWN_RULES: &str = "
+/// A user's rule file, as in `docs/rules.md`.
+const USER_RULES: &str = "
 [[rule]]
 id = 'acme-proxy'
 label = 'environment_error/misconfiguration'
@@ -162,16 +168,16 @@ wins = false
 ";
 
 #[test]
-fn rules_of_ones_own_are_checked_and_win() {
+fn user_rules_are_checked_and_win_over_shipped_ones() {
     let place = Place::new();
     let file = place.path().join("own.toml");
-    std::fs::write(&file, OWN_RULES).unwrap();
+    std::fs::write(&file, USER_RULES).unwrap();
     let path = file.display().to_string();
     let output = call(&["rules", "check", &path]);
-    assert!(output.status.success() && stdout(&output).contains("1 rules, 2 cases"), "{}{}", stdout(&output), stderr(&output));
+    assert!(output.status.success() && stdout(&output).contains("1 rule, 2 cases, all passed"), "{}{}", stdout(&output), stderr(&output));
 
-    // No number in a user's file breaks anything.
-    std::fs::write(&file, OWN_RULES.replace("rank = 90", "rank = 4294967295")).unwrap();
+    // The largest rank is accepted.
+    std::fs::write(&file, USER_RULES.replace("rank = 90", "rank = 4294967295")).unwrap();
     assert!(call(&["rules", "check", &path]).status.success());
 
     place.put("a.jsonl", crate::support::trace("t", "HTTP 429: ACME proxy refused"));
@@ -181,11 +187,11 @@ fn rules_of_ones_own_are_checked_and_win() {
     let row = &place.rows("select contributing_factor f, title, confidence_rationale r from patterns")[0];
     assert_eq!((&row["f"], &row["title"]), (&"misconfiguration".into(), &"The ACME proxy refused lookup".into()), "{row}");
 
-    std::fs::write(&file, OWN_RULES.replace("wins = false", "wins = true")).unwrap();
+    std::fs::write(&file, USER_RULES.replace("wins = false", "wins = true")).unwrap();
     let output = call(&["rules", "check", &path]);
     assert_eq!(output.status.code(), Some(3));
-    assert!(stdout(&output).contains("rule acme-proxy case 2 should win"), "{}", stdout(&output));
-    std::fs::write(&file, OWN_RULES.replace("rank", "rnak")).unwrap();
+    assert!(stdout(&output).contains("rule acme-proxy case 2 should win, but rule tool-rate-limited won"), "{}", stdout(&output));
+    std::fs::write(&file, USER_RULES.replace("rank", "rnak")).unwrap();
     let output = call(&["rules", "check", &path]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("unknown field `rnak`") && stderr(&output).contains("docs/rules.md"), "{}", stderr(&output));

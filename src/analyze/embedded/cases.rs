@@ -1,120 +1,69 @@
-//! The cases that stand beside a rule, and the check that each does what it says.
+//! Checks the cases of rules: each is turned into a small trace, and the analyzer must name it with the rule, or with another one.
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::Embedded;
-use super::rules::{Entry, File, RuleError};
+use super::analyzer::Embedded;
+use super::rule_file::{Case, CaseMessage, RuleEntry, RuleError, RuleFile};
 use crate::model::{Document, Message, Span, SpanKind, Status, ToolCall, ToolUse, Trace};
 use crate::runtime::Deadline;
 
-/// A sample that a rule must win, or must not: one step of a run, or a dialogue.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Case {
-    /// Kind of the step.
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    error_type: String,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    finish_reason: String,
-    /// What the model said.
-    #[serde(default)]
-    output: Option<String>,
-    /// Tools that the model was offered.
-    #[serde(default)]
-    offered: Vec<String>,
-    /// The tool that the model calls.
-    #[serde(default)]
-    calls: Option<String>,
-    /// What the tool was given, as JSON.
-    #[serde(default)]
-    arguments: String,
-    /// What the tool answered.
-    #[serde(default)]
-    result: Option<String>,
-    /// What the retriever found.
-    #[serde(default)]
-    documents: Option<Vec<String>>,
-    /// What the retriever was asked.
-    #[serde(default)]
-    query: String,
-    /// How often the step was done.
-    #[serde(default = "once")]
-    times: usize,
-    /// A dialogue instead of a step.
-    #[serde(default)]
-    messages: Vec<Said>,
-    /// Whether the rule names the failure.
-    pub(super) wins: bool,
+/// The result of checking a rule file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleCheck {
+    /// Rules in the file.
+    pub rules: usize,
+    /// Cases of these rules.
+    pub cases: usize,
+    /// A message for each failed case, and for each rule without enough cases.
+    pub failures: Vec<String>,
 }
 
-/// A turn of a case.
-#[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Said {
-    /// `user`, `system`, `tool`, or the name of an agent.
-    who: String,
-    #[serde(default)]
-    says: String,
-    /// Name of a tool that the agent calls.
-    #[serde(default)]
-    calls: Option<String>,
-}
-
-const fn once() -> usize {
-    1
-}
-
-/// Whether every rule of a user's file wins the cases that it says and no others; the complaints, none where all is well.
+/// Runs every case of a user's rule file, with the shipped rules in place.
 ///
 /// # Errors
-/// [`RuleError`] where the file is not well-formed.
-pub(super) fn check(name: &str, text: &str) -> Result<(usize, usize, Vec<String>), RuleError> {
+/// [`RuleError`] if the file is not well-formed.
+pub fn check_rules(name: &str, text: &str) -> Result<RuleCheck, RuleError> {
     let analyzer = Embedded::with_rules(&[(name.to_owned(), text.to_owned())])?;
-    let file = File::read(name, text)?;
-    let cases = file.rule.iter().map(|rule| rule.case.len()).sum();
-    let complaints = file.rule.iter().flat_map(|rule| complaints(&analyzer, rule)).collect();
-    Ok((file.rule.len(), cases, complaints))
+    let file = RuleFile::parse(name, text)?;
+    let cases = file.rules.iter().map(|rule| rule.cases.len()).sum();
+    let failures = file.rules.iter().flat_map(|rule| failures(&analyzer, rule)).collect();
+    Ok(RuleCheck { rules: file.rules.len(), cases, failures })
 }
 
-/// What is wrong with a rule's cases.
-pub(super) fn complaints(analyzer: &Embedded, rule: &Entry) -> Vec<String> {
+/// The failed cases of a rule.
+fn failures(analyzer: &Embedded, rule: &RuleEntry) -> Vec<String> {
     let mut found = Vec::new();
-    for (wins, what) in [(true, "that it wins"), (false, "that it does not win")] {
-        if rule.case.iter().all(|case| case.wins != wins) {
-            found.push(format!("rule {} has no case {what}", rule.id));
+    for wins in [true, false] {
+        if rule.cases.iter().all(|case| case.wins != wins) {
+            found.push(format!("rule {} has no case with wins = {wins}", rule.id));
         }
     }
-    for (number, case) in rule.case.iter().enumerate() {
-        let Ok(explanation) = analyzer.explanation(&trace_of(case), Deadline::after(Duration::from_mins(1))) else {
-            found.push(format!("rule {} case {}: took longer than a minute", rule.id, number + 1));
+    for (number, case) in (1..).zip(&rule.cases) {
+        let Ok(explanation) = analyzer.explain_trace(&trace_of(case), Deadline::after(Duration::from_mins(1))) else {
+            found.push(format!("rule {} case {number} timed out after 1 minute", rule.id));
             continue;
         };
         if (explanation.rule.as_deref() == Some(rule.id.as_str())) != case.wins {
-            let instead = explanation.rule.map_or_else(|| "no rule".to_owned(), |rule| format!("rule {rule}"));
-            let should = if case.wins { "should win" } else { "should not win" };
-            found.push(format!("rule {} case {} {should}; {instead} named it {}", rule.id, number + 1, explanation.label));
+            let winner = explanation.rule.map_or_else(|| "no rule".to_owned(), |rule| format!("rule {rule}"));
+            let expected = if case.wins { "should win" } else { "should not win" };
+            found.push(format!("rule {} case {number} {expected}, but {winner} won, with the label {}", rule.id, explanation.label));
         }
     }
     found
 }
 
 fn trace_of(case: &Case) -> Trace {
-    let spans = if case.messages.is_empty() { steps(case) } else { turns(&case.messages) };
+    let spans = if case.messages.is_empty() { step_spans(case) } else { dialogue_spans(&case.messages) };
     Trace { trace_id: "case".into(), spans, ..Trace::default() }
 }
 
-/// The step of a case, after a model call that went well.
-fn steps(case: &Case) -> Vec<Span> {
+/// The spans of a step: a successful model call, then the step as often as the case repeats it.
+fn step_spans(case: &Case) -> Vec<Span> {
     const TIMES_MAX: usize = 1_000;
     let failed = !case.error_type.is_empty() || !case.message.is_empty();
     let kind = SpanKind::from_word(&case.kind).unwrap_or_default();
     let tool = ToolUse { name: "t".into(), arguments: case.arguments.clone(), result: case.result.clone(), ..ToolUse::default() };
+    // A low score, so that a case can show irrelevant documents.
     let document = |text: &String| Document { content: text.clone(), score: Some(0.1), ..Document::default() };
     let step = Span {
         name: "step".into(),
@@ -125,14 +74,14 @@ fn steps(case: &Case) -> Vec<Span> {
         status_message: (!case.message.is_empty()).then(|| case.message.clone()),
         error_type: (!case.error_type.is_empty()).then(|| case.error_type.clone()),
         finish_reasons: if case.finish_reason.is_empty() { vec![] } else { vec![case.finish_reason.clone()] },
-        output: said(case),
+        output: output_messages(case),
         tools_offered: case.offered.clone(),
         tool: (kind == SpanKind::Tool).then_some(tool),
         documents: case.documents.as_ref().map(|texts| texts.iter().map(document).collect()),
         input_text: Some(case.query.clone()),
         ..Span::default()
     };
-    let answer = Span {
+    let model_call = Span {
         span_id: "0".into(),
         output: vec![Message { content: "text".into(), ..Message::default() }],
         kind: SpanKind::Llm,
@@ -140,23 +89,25 @@ fn steps(case: &Case) -> Vec<Span> {
         ..Span::default()
     };
     let repeated = (1..=case.times.min(TIMES_MAX)).map(|number| Span { span_id: number.to_string(), ..step.clone() });
-    std::iter::once(answer).chain(repeated).collect()
+    std::iter::once(model_call).chain(repeated).collect()
 }
 
-fn said(case: &Case) -> Vec<Message> {
+fn output_messages(case: &Case) -> Vec<Message> {
     let tool_calls: Vec<ToolCall> = case.calls.iter().map(|name| ToolCall { name: name.clone(), ..ToolCall::default() }).collect();
     let content = case.output.clone().or_else(|| case.calls.is_some().then(String::new));
     content.map(|content| Message { content, tool_calls, ..Message::default() }).into_iter().collect()
 }
 
-/// A dialogue as the format `chat` makes it: a span for each turn.
-fn turns(messages: &[Said]) -> Vec<Span> {
-    let span = |(index, said): (usize, &Said)| {
-        let calls = said.calls.iter().map(|name| ToolCall { name: name.clone(), ..ToolCall::default() }).collect();
-        let message = Message { role: said.who.clone(), content: said.says.clone(), tool_calls: calls, ..Message::default() };
-        let at = i64::try_from(index).ok();
-        let mut span = Span { span_id: index.to_string(), name: said.who.clone(), started_at_ns: at, ended_at_ns: at, ..Span::default() };
-        match said.who.as_str() {
+/// The spans of a dialogue, one for each turn, as the format `chat` produces them.
+fn dialogue_spans(messages: &[CaseMessage]) -> Vec<Span> {
+    let span = |(index, turn): (usize, &CaseMessage)| {
+        let tool_calls = turn.calls.iter().map(|name| ToolCall { name: name.clone(), ..ToolCall::default() }).collect();
+        let message = Message { role: turn.speaker.clone(), content: turn.content.clone(), tool_calls, ..Message::default() };
+        let time = i64::try_from(index).ok();
+        let mut span =
+            Span { span_id: index.to_string(), name: turn.speaker.clone(), started_at_ns: time, ended_at_ns: time, ..Span::default() };
+        // Anyone who is not a user, the system or a tool is an agent.
+        match turn.speaker.as_str() {
             "tool" => {
                 span.kind = SpanKind::Tool;
                 span.tool = Some(ToolUse { result: Some(message.content), ..ToolUse::default() });
@@ -185,9 +136,9 @@ mod tests {
         let analyzer = Embedded::new().unwrap_or_else(|error| panic!("{error}"));
         let (mut ids, mut found) = (HashSet::new(), Vec::new());
         for (name, text) in FILES {
-            for rule in File::read(name, text).unwrap().rule {
-                assert!(ids.insert(rule.id.clone()), "{} stands twice", rule.id);
-                found.extend(complaints(&analyzer, &rule));
+            for rule in RuleFile::parse(name, text).unwrap().rules {
+                assert!(ids.insert(rule.id.clone()), "the id {} is used twice", rule.id);
+                found.extend(failures(&analyzer, &rule));
             }
         }
         assert!(found.is_empty(), "{}", found.join("\n"));
@@ -206,8 +157,8 @@ mod tests {
     }
 
     #[test]
-    fn a_users_rule_is_added_or_replaces_one() {
-        let own = |id: &str| {
+    fn a_users_rule_is_added_or_replaces_a_shipped_one() {
+        let user_rule = |id: &str| {
             format!(
                 "[[rule]]\nid = '{id}'\nlabel = 'environment_error/misconfiguration'\nkinds = ['tool']\ntext = ['too many requests']\nrank = 90\n\
                  confidence = 0.9\ntitle = 'x'\nhypothesis = 'y'\nactions = ['z']\n\
@@ -215,29 +166,36 @@ mod tests {
                  [[rule.case]]\nkind = 'tool'\nmessage = 'gone'\nwins = false\n"
             )
         };
-        assert_eq!(check("mine.toml", &own("proxy-limit")).unwrap(), (1, 2, vec![]));
-        assert_eq!(check("mine.toml", &own("tool-rate-limited")).unwrap(), (1, 2, vec![]));
-        // The shipped rule of that id is gone, whatever its rank.
-        let replaced = own("tool-rate-limited").replace("rank = 90", "rank = 3");
+        assert_eq!(check_rules("mine.toml", &user_rule("proxy-limit")).unwrap(), RuleCheck { rules: 1, cases: 2, failures: vec![] });
+        assert_eq!(check_rules("mine.toml", &user_rule("tool-rate-limited")).unwrap(), RuleCheck { rules: 1, cases: 2, failures: vec![] });
+        // The shipped rule with that id is gone, even if its rank was higher.
+        let replaced = user_rule("tool-rate-limited").replace("rank = 90", "rank = 3");
         let analyzer = Embedded::with_rules(&[("mine.toml".to_owned(), replaced.clone())]).unwrap();
-        let case = File::read("mine.toml", &replaced).unwrap().rule.remove(0).case.remove(0);
-        let explanation = analyzer.explanation(&trace_of(&case), Deadline::after(Duration::from_mins(1))).unwrap();
+        let case = RuleFile::parse("mine.toml", &replaced).unwrap().rules.remove(0).cases.remove(0);
+        let explanation = analyzer.explain_trace(&trace_of(&case), Deadline::after(Duration::from_mins(1))).unwrap();
         assert_eq!(explanation.label.to_string(), "environment_error/misconfiguration");
-        let wrong = own("proxy-limit").replace("wins = false", "wins = true");
-        let (_, _, complaints) = check("mine.toml", &wrong).unwrap();
-        assert!(complaints.iter().any(|complaint| complaint.contains("case 2 should win")), "{complaints:?}");
+        let wrong = user_rule("proxy-limit").replace("wins = false", "wins = true");
+        let failures = check_rules("mine.toml", &wrong).unwrap().failures;
+        let expected = "rule proxy-limit case 2 should win, but rule tool-exception won, with the label tool_failure/tool_exception";
+        assert_eq!(failures, ["rule proxy-limit has no case with wins = false", expected]);
     }
 
     #[test]
-    fn mistakes_in_a_users_file_are_named() {
-        let error = |text: &str| check("mine.toml", text).unwrap_err().to_string();
+    fn errors_in_a_users_file_name_the_rule_and_the_value() {
+        let error = |text: &str| check_rules("mine.toml", text).unwrap_err().to_string();
         assert!(error("[[rule]]\nid = 'a'\nlable = 'x'\n").contains("unknown field `lable`"));
         let rule = |more: &str| format!("[[rule]]\nid = 'a'\nconfidence = 0.5\ntitle = 'x'\nhypothesis = 'y'\nactions = ['z']\n{more}");
-        assert!(error(&rule("label = 'tool_failure/nonsense'")).contains("\"tool_failure/nonsense\" is no category"));
-        assert!(error(&rule("label = 'tool_failure/tool_timeout'\ntext = ['(']")).contains("rule a in mine.toml: \"(\" is no expression"));
+        assert!(error(&rule("label = 'tool_failure/nonsense'")).contains(&Label::parse("tool_failure/nonsense").unwrap_err().to_string()));
+        assert!(error(&rule("label = 'tool_failure/tool_timeout'\ntext = ['(']")).contains("rule a in mine.toml: invalid expression '('"));
         let dialogue = rule("label = 'tool_failure/tool_timeout'\nincidents = ['dialogue']\nsignals = ['nonsense']");
-        assert!(error(&dialogue).contains("\"nonsense\" is no signal"));
+        assert!(error(&dialogue).contains("rule a in mine.toml: unknown dialogue signal 'nonsense'"));
         let signal = "[[signal]]\nid = 's'\nsays = 'x'\nall = ['team']\ntext = ['y']\n";
         assert!(error(signal).contains("signal s in mine.toml: exactly one of"), "{}", error(signal));
+        let incident = rule("label = 'tool_failure/tool_timeout'\nincidents = ['errors']");
+        assert!(
+            error(&incident).contains("unknown incident 'errors'; expected one of error, finish_reason, refusal,"),
+            "{}",
+            error(&incident)
+        );
     }
 }

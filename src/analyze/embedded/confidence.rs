@@ -1,34 +1,34 @@
-//! How sure: facts about a verdict -> a probability that category and factor are right.
+//! Confidence: facts about a verdict come in, the probability that its category and factor are right goes out.
 //!
-//! The weights are fitted on labelled traces (`data/fit/fit.py`, which also says how well by cross-validation) and stand in
-//! `calibration.json` with their provenance.
+//! The weights are fitted on labelled traces by `data/fit/fit.py`, which also cross-validates them. `calibration.json` contains them with their
+//! provenance.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde::Deserialize;
 
-use super::RuleError;
+use super::rule_file::RuleError;
 use super::tree::SpanTree;
 use crate::model::{Annotation, Span, SpanKind, Trace};
 
-/// What is known of a verdict, by name; the value is 1 for what holds, or a number.
+/// Facts about a verdict by name. The value of a fact without a number is 1.
 pub(super) type Facts = BTreeMap<&'static str, f64>;
 
-/// How a verdict came about; each way is calibrated by itself.
+/// What a verdict is based on. Each basis has its own calibration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Way {
-    /// A rule named an incident.
+pub enum VerdictBasis {
+    /// A rule that matched an incident.
     Rule,
     /// The dialogue as a whole.
     Dialogue,
-    /// Nothing was found.
+    /// Nothing: no failure was found, or no explanation for it.
     Nothing,
 }
 
-impl Way {
-    /// The word in `calibration.json` and in what `eval` writes.
+impl VerdictBasis {
+    /// The word in `calibration.json` and in the output of `eval --explain`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rule => "rule",
@@ -38,15 +38,17 @@ impl Way {
     }
 }
 
-/// The calibration that failsift ships.
+/// The format of `calibration.json`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(rename = "provenance")]
     _provenance: serde_json::Value,
-    ways: BTreeMap<Way, Logistic>,
+    #[serde(rename = "ways")]
+    by_basis: BTreeMap<VerdictBasis, Logistic>,
 }
 
+/// A logistic regression.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Logistic {
@@ -54,111 +56,114 @@ struct Logistic {
     weights: BTreeMap<String, f64>,
 }
 
-/// Facts to probability.
+/// Maps the facts about a verdict to a probability.
 #[derive(Debug)]
 pub(super) struct Calibration {
-    ways: BTreeMap<Way, Logistic>,
+    by_basis: BTreeMap<VerdictBasis, Logistic>,
 }
 
-/// Confidence that nothing failed where somebody says that something did: no labelled trace tells.
-const RATED_BADLY_MAX: f64 = 0.5;
+/// Limit for "no failure found" if a user or an evaluator rated the run negatively. No labelled trace has both, so it cannot be fitted.
+const NEGATIVELY_RATED_CONFIDENCE_MAX: f64 = 0.5;
 
-/// Confidence of a verdict by dialogue alone: among the surest of runs labelled by people 3 in 4 are right.
-const DIALOGUE_MAX: f64 = 0.75;
+/// Limit for a verdict based on the dialogue alone. Of the most confident verdicts on runs that people labelled, 3 in 4 are right.
+const DIALOGUE_CONFIDENCE_MAX: f64 = 0.75;
 
-/// Nothing is certain.
-const BOUNDS: (f64, f64) = (0.02, 0.99);
+/// No verdict is certain.
+const CONFIDENCE_RANGE: (f64, f64) = (0.02, 0.99);
 
 impl Calibration {
+    /// The shipped calibration.
+    ///
     /// # Errors
-    /// [`RuleError`] where the shipped file is not well-formed, which a test rules out.
+    /// [`RuleError`] if the file is not well-formed, which a test rules out.
     pub(super) fn shipped() -> Result<Self, RuleError> {
         let file: File = serde_json::from_str(include_str!("calibration.json"))
             .map_err(|error| RuleError::new("calibration.json", "(file)", error.to_string()))?;
-        Ok(Self { ways: file.ways })
+        Ok(Self { by_basis: file.by_basis })
     }
 
     /// The probability that a verdict is right.
-    pub(super) fn confidence(&self, way: Way, facts: &Facts) -> f64 {
-        let Some(logistic) = self.ways.get(&way) else { return BOUNDS.0 };
-        let sum = |lowers: bool| self.moved_by(way, facts).map(|(_, by)| by).filter(|by| (*by < 0.0) == lowers).sum::<f64>();
-        // What is missing lowers also the confidence of what is otherwise beyond doubt.
-        let logit = (logistic.bias + sum(false)).min(logit(BOUNDS.1)) + sum(true);
-        let confidence = thousandths((1.0 / (1.0 + (-logit).exp())).clamp(BOUNDS.0, BOUNDS.1));
-        match way {
-            Way::Nothing if facts.contains_key("rated_badly") => confidence.min(RATED_BADLY_MAX),
-            Way::Dialogue => confidence.min(DIALOGUE_MAX),
-            Way::Nothing | Way::Rule => confidence,
+    pub(super) fn confidence(&self, basis: VerdictBasis, facts: &Facts) -> f64 {
+        let Some(logistic) = self.by_basis.get(&basis) else { return CONFIDENCE_RANGE.0 };
+        let sum = |negative: bool| self.contributions(basis, facts).map(|(_, by)| by).filter(|by| (*by < 0.0) == negative).sum::<f64>();
+        // Raising facts count only up to the upper limit, so that a fact such as a missing parent span lowers the confidence of a rule that is
+        // otherwise beyond doubt.
+        let logit = (logistic.bias + sum(false)).min(logit(CONFIDENCE_RANGE.1)) + sum(true);
+        let confidence = rounded((1.0 / (1.0 + (-logit).exp())).clamp(CONFIDENCE_RANGE.0, CONFIDENCE_RANGE.1));
+        match basis {
+            VerdictBasis::Nothing if facts.contains_key("rated_badly") => confidence.min(NEGATIVELY_RATED_CONFIDENCE_MAX),
+            VerdictBasis::Dialogue => confidence.min(DIALOGUE_CONFIDENCE_MAX),
+            VerdictBasis::Nothing | VerdictBasis::Rule => confidence,
         }
     }
 
-    fn moved_by<'s>(&'s self, way: Way, facts: &'s Facts) -> impl Iterator<Item = (&'static str, f64)> + 's {
-        let weights = self.ways.get(&way).map(|logistic| &logistic.weights);
+    /// The contribution of each fact to the log odds.
+    fn contributions<'s>(&'s self, basis: VerdictBasis, facts: &'s Facts) -> impl Iterator<Item = (&'static str, f64)> + 's {
+        let weights = self.by_basis.get(&basis).map(|logistic| &logistic.weights);
         facts.iter().filter_map(move |(name, value)| Some((*name, weights?.get(*name)? * value)))
     }
 
-    /// What lowered the confidence most, as the end of a sentence.
-    pub(super) fn lowered_by(&self, way: Way, facts: &Facts) -> Vec<&'static str> {
-        const NOTEWORTHY: f64 = -0.25;
-        let mut lowered: Vec<_> = self.moved_by(way, facts).filter(|(_, by)| *by < NOTEWORTHY).collect();
-        lowered.sort_by(|left, right| left.1.total_cmp(&right.1));
-        let named = lowered.into_iter().map(|(name, _)| name);
-        let rated = facts.get_key_value("rated_badly").filter(|_| way == Way::Nothing).map(|(name, _)| *name);
-        rated.into_iter().chain(named).filter_map(meaning).collect()
+    /// The facts that lowered the confidence noticeably, in words, strongest first.
+    pub(super) fn lowering_facts(&self, basis: VerdictBasis, facts: &Facts) -> Vec<&'static str> {
+        const NOTICEABLE: f64 = -0.25;
+        let mut lowering: Vec<_> = self.contributions(basis, facts).filter(|(_, by)| *by < NOTICEABLE).collect();
+        lowering.sort_by(|left, right| left.1.total_cmp(&right.1));
+        let names = lowering.into_iter().map(|(name, _)| name);
+        let rated = facts.get_key_value("rated_badly").filter(|_| basis == VerdictBasis::Nothing).map(|(name, _)| *name);
+        rated.into_iter().chain(names).filter_map(describe).collect()
     }
 }
 
-/// A fact in words.
-fn meaning(fact: &str) -> Option<&'static str> {
+/// A fact as a clause of a sentence.
+fn describe(fact: &str) -> Option<&'static str> {
     Some(match fact {
-        "last_resort" => "only the last resort of its group fits",
-        "no_exception" => "no step says that it failed",
+        "last_resort" => "only a catch-all rule matched",
+        "no_exception" => "no step reported an error",
         "no_message" => "the error has no message",
-        "contested" => "another failure of the run has another cause",
-        "orphans" => "the parent is missing of some spans",
-        "unfinished" => "some spans are without an end",
-        "cycles" => "spans stand in a cycle",
-        "unnamed" => "spans have no name",
+        "contested" => "another failure of the run has a different cause",
+        "orphans" => "the parents of some spans are missing",
+        "unfinished" => "some spans have no end time",
+        "cycles" => "some spans form a cycle",
+        "unnamed" => "some spans have no name",
         "unstructured" => "no span has attributes",
-        "texts_missing" => "what the models said was not recorded",
-        "finish_reasons_missing" => "no finish reason was recorded",
-        "documents_missing" => "what a retriever found was not recorded",
-        "results_missing" => "what a tool answered was not recorded",
-        "rated_badly" => "the run was rated badly",
-        "dialogue" => "a long dialogue may fail without a sign",
-        "conversation" => "a conversation of several may fail without a sign",
-        "unexplained" => "nothing says what happened",
-        "recovered" => "steps failed before others worked",
+        "texts_missing" => "the model outputs were not recorded",
+        "finish_reasons_missing" => "finish reasons were not recorded",
+        "documents_missing" => "the retrieved documents were not recorded",
+        "results_missing" => "tool results were not recorded",
+        "rated_badly" => "the run was rated negatively",
+        "dialogue" => "a long dialogue can fail without a visible error",
+        "conversation" => "a conversation can fail without a visible error",
+        "unexplained" => "the trace does not show what happened",
+        "recovered" => "some steps failed before others succeeded",
         _ => return None,
     })
 }
 
-/// What a trace lacks and shows, whatever the verdict.
-pub(super) fn of_trace(trace: &Trace, tree: &SpanTree) -> Facts {
+/// Facts that do not depend on the verdict: what the trace lacks, and how it was rated.
+pub(super) fn trace_facts(trace: &Trace, tree: &SpanTree) -> Facts {
     let mut facts = Facts::new();
-    let mut note = |name, holds: bool| {
-        if holds {
+    let mut add = |name, applies: bool| {
+        if applies {
             facts.insert(name, 1.0);
         }
     };
-    note("orphans", tree.orphans > 0);
-    note("unfinished", tree.unfinished > 0);
-    note("cycles", tree.cycles > 0);
-    note("unnamed", trace.spans.iter().any(|span| span.name.is_empty()));
-    note("unstructured", trace.spans.iter().all(says_nothing));
-    note("rated_badly", trace.spans.iter().flat_map(|span| &span.annotations).any(Annotation::is_negative));
-    let worked = |kind: SpanKind| trace.spans.iter().filter(move |span| span.kind == kind && !span.failed());
-    note(
-        "texts_missing",
-        worked(SpanKind::Llm).any(|span| span.output.iter().all(|message| message.content.is_empty() && message.tool_calls.is_empty())),
-    );
-    note("finish_reasons_missing", worked(SpanKind::Llm).any(|span| span.finish_reasons.is_empty()));
-    note("documents_missing", worked(SpanKind::Retriever).any(|span| span.documents.is_none()));
-    note("results_missing", worked(SpanKind::Tool).any(|span| span.tool.as_ref().is_none_or(|tool| tool.result.is_none())));
+    add("orphans", tree.orphans > 0);
+    add("unfinished", tree.unfinished > 0);
+    add("cycles", tree.cycles > 0);
+    add("unnamed", trace.spans.iter().any(|span| span.name.is_empty()));
+    add("unstructured", trace.spans.iter().all(has_no_content));
+    add("rated_badly", trace.spans.iter().flat_map(|span| &span.annotations).any(Annotation::is_negative));
+    // A failed span often lacks its output because it failed, so only successful ones count.
+    let successful = |kind: SpanKind| trace.spans.iter().filter(move |span| span.kind == kind && !span.failed());
+    let lacks_output = |span: &Span| span.output.iter().all(|message| message.content.is_empty() && message.tool_calls.is_empty());
+    add("texts_missing", successful(SpanKind::Llm).any(lacks_output));
+    add("finish_reasons_missing", successful(SpanKind::Llm).any(|span| span.finish_reasons.is_empty()));
+    add("documents_missing", successful(SpanKind::Retriever).any(|span| span.documents.is_none()));
+    add("results_missing", successful(SpanKind::Tool).any(|span| span.tool.as_ref().is_none_or(|tool| tool.result.is_none())));
     facts
 }
 
-fn says_nothing(span: &Span) -> bool {
+fn has_no_content(span: &Span) -> bool {
     let texts = [&span.input_text, &span.output_text];
     span.attributes.is_empty()
         && span.input.is_empty()
@@ -167,12 +172,12 @@ fn says_nothing(span: &Span) -> bool {
         && texts.iter().all(|text| text.is_none())
 }
 
-/// `confidence_rationale`: what fired, what lowered the confidence, and what was wrong with the delivery.
-pub(super) fn rationale(first: String, lowered_by: &[&str], trace: &Trace) -> String {
-    let mut rationale = first;
-    if !lowered_by.is_empty() {
+/// `confidence_rationale`: what decided, what lowered the confidence, and the notes on how the trace was delivered.
+pub(super) fn rationale(basis: String, lowering_facts: &[&str], trace: &Trace) -> String {
+    let mut rationale = basis;
+    if !lowering_facts.is_empty() {
         // Writing to a string cannot fail.
-        let _ = write!(rationale, " Lowered, because {}.", lowered_by.join(", "));
+        let _ = write!(rationale, " Lowered because {}.", lowering_facts.join("; "));
     }
     for note in &trace.notes {
         let _ = write!(rationale, " Note: {note}.");
@@ -180,11 +185,12 @@ pub(super) fn rationale(first: String, lowered_by: &[&str], trace: &Trace) -> St
     rationale
 }
 
-fn thousandths(number: f64) -> f64 {
+/// Rounds to three decimals.
+fn rounded(number: f64) -> f64 {
     (number * 1_000.0).round() / 1_000.0
 }
 
-/// The log odds of a probability, kept finite.
+/// The log odds of a probability. Finite also for 0 and 1.
 pub(super) fn logit(probability: f64) -> f64 {
     let p = probability.clamp(0.001, 0.999);
     (p / (1.0 - p)).ln()
@@ -195,28 +201,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shipped_calibration_covers_every_way_and_stays_within_bounds() {
+    fn the_shipped_calibration_covers_every_basis_and_stays_in_range() {
         let calibration = Calibration::shipped().unwrap();
-        for way in [Way::Rule, Way::Dialogue, Way::Nothing] {
-            assert!(calibration.ways.contains_key(&way), "{}", way.as_str());
-            let confidence = calibration.confidence(way, &Facts::from([("rule", 99.0), ("margin", 99.0)]));
-            assert!((BOUNDS.0..=BOUNDS.1).contains(&confidence));
+        for basis in [VerdictBasis::Rule, VerdictBasis::Dialogue, VerdictBasis::Nothing] {
+            assert!(calibration.by_basis.contains_key(&basis), "{}", basis.as_str());
+            let confidence = calibration.confidence(basis, &Facts::from([("rule", 99.0), ("margin", 99.0)]));
+            assert!((CONFIDENCE_RANGE.0..=CONFIDENCE_RANGE.1).contains(&confidence));
         }
-        assert!(calibration.confidence(Way::Dialogue, &Facts::from([("probability", 99.0)])) <= DIALOGUE_MAX);
-        // What is missing lowers also what is otherwise beyond doubt.
+        assert!(calibration.confidence(VerdictBasis::Dialogue, &Facts::from([("probability", 99.0)])) <= DIALOGUE_CONFIDENCE_MAX);
+        // A missing parent lowers the confidence of a rule that is otherwise beyond doubt.
         let whole = Facts::from([("rule", 9.0)]);
         let orphaned = Facts::from([("rule", 9.0), ("orphans", 1.0)]);
-        assert!(calibration.confidence(Way::Rule, &orphaned) < calibration.confidence(Way::Rule, &whole));
-        let rated = calibration.confidence(Way::Nothing, &Facts::from([("rated_badly", 1.0)]));
-        assert!(rated <= RATED_BADLY_MAX);
+        assert!(calibration.confidence(VerdictBasis::Rule, &orphaned) < calibration.confidence(VerdictBasis::Rule, &whole));
+        let rated = calibration.confidence(VerdictBasis::Nothing, &Facts::from([("rated_badly", 1.0)]));
+        assert!(rated <= NEGATIVELY_RATED_CONFIDENCE_MAX);
     }
 
     #[test]
-    fn every_fact_with_a_negative_weight_can_be_told() {
+    fn every_fact_with_a_negative_weight_has_a_description() {
         let calibration = Calibration::shipped().unwrap();
-        for (way, logistic) in &calibration.ways {
+        for (basis, logistic) in &calibration.by_basis {
             for (name, weight) in logistic.weights.iter().filter(|(_, weight)| **weight < -0.3) {
-                assert!(meaning(name).is_some(), "{} {name} {weight}", way.as_str());
+                assert!(describe(name).is_some(), "{} {name} {weight}", basis.as_str());
             }
         }
     }

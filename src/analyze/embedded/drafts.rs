@@ -1,35 +1,83 @@
-//! Writes a verdict down: title, summary, hypothesis, evidence, actions. The confidence comes from `confidence`.
+//! Writes a verdict as a draft: title, summary, hypothesis, evidence, actions. The confidence is added by `analyzer`.
+//!
+//! Decides nothing: what failed, and which rule names it, comes in with the verdict.
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use super::dialogue::{Dialogue, Sightings, Signals};
-use super::incidents::Incident;
-use super::root::Root;
+use super::dialogue::{Dialogue, SignalMatches, SignalSet};
+use super::incident::Incident;
+use super::root::RootCause;
+use super::rules::RULES_VERSION;
 use super::signals::{Signal, error_type};
 use super::tree::SpanTree;
-use super::{RULES_VERSION, Suspicion};
+use super::verdict::SuspectedFailure;
 use crate::limits::EVIDENCE_MAX;
 use crate::model::{Annotation, Draft, Evidence, EvidenceKind, Label, Span, Trace, excerpt_around, hex, last_segment};
 
-/// Characters of a name that is quoted in a sentence: names are the trace's, and may be of any length.
+/// Characters of a name that is quoted in a sentence. Names come from the trace and may have any length.
 const NAME_CHARS_MAX: usize = 60;
 
-/// Annotations that stand in the evidence of one pattern.
+/// Annotations in the evidence of one pattern.
 const ANNOTATIONS_MAX: usize = 3;
 
-/// Signals of one trace that another analyzer is told.
+/// Signals of one trace that another analyzer is given.
 const SIGNALS_MAX: usize = 30;
 
-/// Signals of a dialogue that a pattern names.
-const REASONS_MAX: usize = 4;
+/// Dialogue signals that a pattern names.
+const DIALOGUE_SIGNALS_MAX: usize = 4;
 
-/// A step that failed.
-pub(super) fn step(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], root: &Root<'_, '_, '_>) -> Draft {
-    let (incident, rule) = (root.incident, root.fit.rule);
+/// The draft for a step that failed.
+pub(super) fn failed_step(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], root: &RootCause<'_, '_, '_>) -> Draft {
+    let (incident, rule) = (root.incident, root.matched.rule);
     let span = incident.span;
-    let fill = |template: &str| fill(template, trace, incident);
+    let fill = |template: &str| fill_placeholders(template, trace, incident);
+    Draft {
+        title: fill(&rule.title),
+        label: rule.label,
+        summary: step_summary(&fill(&rule.title), trace, tree, incident),
+        root_cause_hypothesis: fill(&rule.hypothesis),
+        evidence: step_evidence(trace, incidents, root),
+        actions: rule.actions.iter().map(|action| fill(action)).collect(),
+        confidence_rationale: step_rationale(&rule.id, incident),
+        ..base_draft(trace, rule.label, Some(span), incident.error_type.as_deref())
+    }
+}
+
+/// `lookup was rate-limited in span "lookup" (tool): HTTP 429. The error propagated to 1 parent span.`
+fn step_summary(title: &str, trace: &Trace, tree: &SpanTree, incident: &Incident<'_>) -> String {
+    let span = incident.span;
+    let name: String = span.name.chars().take(NAME_CHARS_MAX).collect();
+    let mut summary = format!("{title} in span {name:?} ({})", span.kind.as_str());
+    // Writing to a string cannot fail.
+    if let Some(line) = incident.first_line() {
+        let _ = write!(summary, ": {line}");
+    }
+    if !summary.ends_with(['.', '!', '?', '…']) {
+        summary.push('.');
+    }
+    match tree.failed_ancestors(trace, incident.index) {
+        0 => {}
+        1 => summary.push_str(" The error propagated to 1 parent span."),
+        count => {
+            let _ = write!(summary, " The error propagated to {count} parent spans.");
+        }
+    }
+    summary
+}
+
+fn step_rationale(rule_id: &str, incident: &Incident<'_>) -> String {
+    let signals: Vec<&str> = incident.signals.iter().map(|signal| signal.text.as_str()).collect();
+    let matched = if signals.is_empty() { "the text".to_owned() } else { signals.join(", ") };
+    format!("Rule {rule_id} matched {matched}.")
+}
+
+/// The signals of the incident, then up to two excerpts around what the rule matched, then facts about the whole trace.
+fn step_evidence(trace: &Trace, incidents: &[Incident<'_>], root: &RootCause<'_, '_, '_>) -> Vec<Evidence> {
+    const EXCERPTS_MAX: usize = 2;
+    let (incident, rule) = (root.incident, root.matched.rule);
+    let span = incident.span;
     let mut evidence: Vec<Evidence> = incident
         .signals
         .iter()
@@ -42,8 +90,9 @@ pub(super) fn step(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], r
             verified: false,
         })
         .collect();
-    for (field, text) in incident.texts.iter().take(2) {
-        let focus = rule.focus(text).unwrap_or(0..text.len().min(1));
+    for (field, text) in incident.texts.iter().take(EXCERPTS_MAX) {
+        // Without a matching expression the start of the text is quoted.
+        let focus = rule.matched_range(text).unwrap_or(0..text.len().min(1));
         let excerpt = excerpt_around(text, focus);
         if !excerpt.is_empty() && evidence.iter().all(|known| known.excerpt.as_deref() != Some(excerpt)) {
             evidence.push(Evidence {
@@ -58,102 +107,86 @@ pub(super) fn step(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], r
     }
     let recovered = incidents.iter().filter(|other| other.recovered).count();
     if recovered > 0 {
-        evidence.push(whole_trace_signal(format!("failures_recovered={recovered}")));
+        evidence.push(trace_signal(format!("failures_recovered={recovered}")));
     }
+    // Leaves room for the annotations.
     evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
     evidence.extend(annotations(trace));
+    evidence
+}
 
-    let name: String = span.name.chars().take(NAME_CHARS_MAX).collect();
-    let mut summary = format!("{} in span {name:?} ({})", fill(&rule.title), span.kind.as_str());
-    if let Some(said) = incident.said() {
-        // Writing to a string cannot fail.
-        let _ = write!(summary, ": {said}");
+/// The draft for a failure that only the dialogue indicates.
+pub(super) fn failed_dialogue(
+    trace: &Trace,
+    dialogue: &Dialogue<'_>,
+    signals: &SignalSet,
+    matches: &SignalMatches,
+    failure: &SuspectedFailure<'_>,
+) -> Draft {
+    let rule = failure.rule;
+    // Signals of a problem come first. Those that only describe the kind of run are named if there is no other.
+    let (background, mut named): (Vec<usize>, Vec<usize>) =
+        failure.signals.iter().copied().partition(|signal| signals.is_background(*signal));
+    if named.is_empty() {
+        named = background;
     }
-    if !summary.ends_with(['.', '!', '?', '…']) {
-        summary.push('.');
-    }
-    let above = tree.failed_above(trace, incident.index);
-    if above > 0 {
-        let _ = write!(summary, " It took {above} enclosing span{} with it.", if above == 1 { "" } else { "s" });
-    }
-    let fired: Vec<&str> = incident.signals.iter().map(|signal| signal.text.as_str()).collect();
+    named.truncate(DIALOGUE_SIGNALS_MAX);
+    let first_turn = matches.get(named.first().copied().unwrap_or_default()).and_then(|found| dialogue.turns.get(found.turn));
+    let span = first_turn.and_then(|turn| trace.spans.get(turn.span));
+    let descriptions: Vec<&str> = named.iter().map(|signal| signals.description(*signal)).collect();
+    let ids: Vec<&str> = named.iter().map(|signal| signals.id(*signal)).collect();
     Draft {
-        title: fill(&rule.title),
+        title: rule.title.clone(),
         label: rule.label,
-        summary,
-        root_cause_hypothesis: fill(&rule.hypothesis),
-        evidence,
-        actions: rule.actions.iter().map(|action| fill(action)).collect(),
+        summary: format!("No step of the run reported a failure. Indicators of a failure: {}.", descriptions.join("; ")),
+        root_cause_hypothesis: rule.hypothesis.clone(),
+        evidence: dialogue_evidence(trace, dialogue, signals, matches, &named),
+        actions: rule.actions.clone(),
         confidence_rationale: format!(
-            "Rule {} fired on {}.",
+            "Rule {} was the most likely one, based on the dialogue alone. Strongest signals: {}. Such runs are hard to judge, even for people.",
             rule.id,
-            if fired.is_empty() { "the text".to_owned() } else { fired.join(", ") }
+            ids.join(", ")
         ),
-        ..draft_of(trace, rule.label, Some(span), incident.error_type.as_deref())
+        ..base_draft(trace, rule.label, span, None)
     }
 }
 
-/// What a dialogue shows.
-pub(super) fn conversation(
+/// Each signal with its turn, followed by an excerpt of what matched.
+fn dialogue_evidence(
     trace: &Trace,
     dialogue: &Dialogue<'_>,
-    signals: &Signals,
-    sightings: &Sightings,
-    suspicion: &Suspicion<'_>,
-) -> Draft {
-    let rule = suspicion.rule;
-    // What went wrong comes first; what kind of run it is explains the choice only where there is nothing else.
-    let (background, mut reasons): (Vec<usize>, Vec<usize>) =
-        suspicion.reasons.iter().copied().partition(|signal| signals.is_background(*signal));
-    if reasons.is_empty() {
-        reasons = background;
-    }
-    reasons.truncate(REASONS_MAX);
+    signals: &SignalSet,
+    matches: &SignalMatches,
+    named: &[usize],
+) -> Vec<Evidence> {
     let mut evidence = Vec::new();
-    for signal in &reasons {
-        let turn = sightings.get(*signal).and_then(|seen| Some((seen, dialogue.turns.get(seen.turn)?)));
-        let Some((seen, turn)) = turn else { continue };
+    for signal in named {
+        let turn = matches.get(*signal).and_then(|found| Some((found, dialogue.turns.get(found.turn)?)));
+        let Some((found, turn)) = turn else { continue };
         let span_id = trace.spans.get(turn.span).map(|span| span.span_id.clone());
         let field = Some(turn.field.to_string());
-        let name = Some(signals.id(*signal).to_owned());
         evidence.push(Evidence {
             kind: EvidenceKind::Signal,
             span_id: span_id.clone(),
             field: field.clone(),
-            signal: name,
+            signal: Some(signals.id(*signal).to_owned()),
             excerpt: None,
             verified: false,
         });
-        let excerpt = signals.words(seen, turn).map(|focus| excerpt_around(turn.text, focus)).unwrap_or_default();
+        let excerpt = signals.matched_range(found, turn).map(|focus| excerpt_around(turn.text, focus)).unwrap_or_default();
         if !excerpt.is_empty() && evidence.iter().all(|known| known.excerpt.as_deref() != Some(excerpt)) {
             let excerpt = Some(excerpt.to_owned());
             evidence.push(Evidence { kind: EvidenceKind::Excerpt, span_id, field, signal: None, excerpt, verified: false });
         }
     }
+    // Leaves room for the annotations.
     evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
     evidence.extend(annotations(trace));
-    let says: Vec<&str> = reasons.iter().map(|signal| signals.says(*signal)).collect();
-    let culprit = sightings.get(reasons.first().copied().unwrap_or_default()).and_then(|seen| dialogue.turns.get(seen.turn));
-    let span = culprit.and_then(|turn| trace.spans.get(turn.span));
-    let names: Vec<&str> = reasons.iter().map(|signal| signals.id(*signal)).collect();
-    Draft {
-        title: rule.title.clone(),
-        label: rule.label,
-        summary: format!("No step of the run says that it failed. What points to a failure: {}.", says.join("; ")),
-        root_cause_hypothesis: rule.hypothesis.clone(),
-        evidence,
-        actions: rule.actions.clone(),
-        confidence_rationale: format!(
-            "Rule {} was the likeliest by the dialogue alone; what spoke for it most: {}. Such runs are hard to judge, even for people.",
-            rule.id,
-            names.join(", ")
-        ),
-        ..draft_of(trace, rule.label, span, None)
-    }
+    evidence
 }
 
-/// A trace in which nothing failed.
-pub(super) fn nothing(trace: &Trace, incidents: &[Incident<'_>]) -> Draft {
+/// The draft for a trace in which no failure was found.
+pub(super) fn no_failure(trace: &Trace, incidents: &[Incident<'_>]) -> Draft {
     let recovered = incidents.iter().filter(|incident| incident.recovered).count();
     let label = Label::NO_FAILURE_FOUND;
     let mut signals = vec!["unrecovered_failures=0".to_owned(), format!("spans_checked={}", trace.spans.len())];
@@ -161,48 +194,50 @@ pub(super) fn nothing(trace: &Trace, incidents: &[Incident<'_>]) -> Draft {
         signals.push(format!("failures_recovered={recovered}"));
     }
     let mut summary = match recovered {
-        0 => "No step of the run failed, was refused, cut off, blocked or left empty.".to_owned(),
-        1 => "One step failed and a retry, fallback or repair after it worked.".to_owned(),
-        _ => format!("{recovered} steps failed and retries, fallbacks or repairs after them worked."),
+        0 => "No step of the run failed, was refused, truncated, blocked or left empty.".to_owned(),
+        1 => "1 step failed, and a later retry, fallback or repair succeeded.".to_owned(),
+        _ => format!("{recovered} steps failed, and later retries, fallbacks or repairs succeeded."),
     };
-    if let Some(complaint) = trace.spans.iter().flat_map(|span| &span.annotations).find(|annotation| annotation.is_negative()) {
-        let said: String = complaint.to_string().chars().take(NAME_CHARS_MAX).collect();
-        let _ = write!(summary, " It was rated badly all the same ({said}).");
+    if let Some(rating) = trace.spans.iter().flat_map(|span| &span.annotations).find(|annotation| annotation.is_negative()) {
+        let rating: String = rating.to_string().chars().take(NAME_CHARS_MAX).collect();
+        let _ = write!(summary, " The run was nevertheless rated negatively ({rating}).");
     }
     Draft {
         title: "No failure found".into(),
         label,
         summary,
         root_cause_hypothesis:
-            "The trace shows no failure. What only a reader can judge, such as a wrong fact in a fluent answer, is not covered.".into(),
-        evidence: signals.into_iter().map(whole_trace_signal).chain(annotations(trace)).collect(),
-        actions: vec!["Nothing to do; if users complain about this run, read the answer against its sources.".into()],
-        confidence_rationale: "No rule fired.".into(),
-        ..draft_of(trace, label, None, None)
+            "The trace shows no failure. Errors that only a reader can judge, such as a wrong fact in a fluent answer, are not covered."
+                .into(),
+        evidence: signals.into_iter().map(trace_signal).chain(annotations(trace)).collect(),
+        actions: vec!["No action needed. If users complain about this run, check the answer against its sources.".into()],
+        confidence_rationale: "No rule matched.".into(),
+        ..base_draft(trace, label, None, None)
     }
 }
 
-/// A trace that failed and does not show why.
+/// The draft for a trace that failed without showing why.
 pub(super) fn unexplained(trace: &Trace, tree: &SpanTree) -> Draft {
     let label = Label::INSUFFICIENT_EVIDENCE;
     let failed = trace.spans.iter().find(|span| span.failed());
-    let what = if failed.is_some() { "A span failed and says neither a type nor a message" } else { "The run has no end and no error" };
+    let title = if failed.is_some() { "A span failed without an error type or message" } else { "The run has no end and no error" };
     Draft {
-        title: what.into(),
+        title: title.into(),
         label,
-        summary: format!("{what}, so the trace does not show why it stopped."),
-        root_cause_hypothesis: "The process may have been killed, or the instrumentation lost the spans that tell.".into(),
+        summary: format!("{title}, so the trace does not show the cause."),
+        root_cause_hypothesis: "The process may have been killed, or the instrumentation may have lost the spans that show the cause."
+            .into(),
         evidence: vec![
-            whole_trace_signal(format!("unfinished_spans={}", tree.unfinished)),
-            whole_trace_signal(format!("failed_spans={}", trace.spans.iter().filter(|span| span.failed()).count())),
+            trace_signal(format!("unfinished_spans={}", tree.unfinished)),
+            trace_signal(format!("failed_spans={}", trace.spans.iter().filter(|span| span.failed()).count())),
         ],
-        actions: vec!["Record exceptions on spans (span.record_exception) and flush the exporter at exit.".into()],
-        confidence_rationale: "No rule fired.".into(),
-        ..draft_of(trace, label, failed, None)
+        actions: vec!["Record exceptions on spans (span.record_exception), and flush the exporter at exit.".into()],
+        confidence_rationale: "No rule matched.".into(),
+        ..base_draft(trace, label, failed, None)
     }
 }
 
-/// What people and evaluators said of the trace, the complaints first.
+/// The ratings of people and evaluators, negative ones first.
 fn annotations(trace: &Trace) -> impl Iterator<Item = Evidence> {
     let mut found: Vec<(&Span, usize, &Annotation)> = Vec::new();
     for span in &trace.spans {
@@ -222,10 +257,10 @@ fn annotations(trace: &Trace) -> impl Iterator<Item = Evidence> {
     })
 }
 
-/// Signals of the verdict, then those of everything else that went wrong, each once.
-pub(super) fn signals<'i, 't: 'i>(verdict: &Draft, incidents: impl Iterator<Item = &'i Incident<'t>>) -> Vec<Evidence> {
-    let of_verdict = verdict.evidence.iter().filter(|evidence| evidence.signal.is_some()).cloned();
-    let of_incidents = incidents.flat_map(|incident| {
+/// The signals of the verdict, then those of all incidents, without duplicates.
+pub(super) fn all_signals<'i, 't: 'i>(verdict: &Draft, incidents: impl Iterator<Item = &'i Incident<'t>>) -> Vec<Evidence> {
+    let verdict_signals = verdict.evidence.iter().filter(|evidence| evidence.signal.is_some()).cloned();
+    let incident_signals = incidents.flat_map(|incident| {
         incident.signals.iter().map(|signal| Evidence {
             kind: EvidenceKind::Signal,
             span_id: Some(incident.span.span_id.clone()),
@@ -236,7 +271,7 @@ pub(super) fn signals<'i, 't: 'i>(verdict: &Draft, incidents: impl Iterator<Item
         })
     });
     let mut signals: Vec<Evidence> = Vec::new();
-    for mut signal in of_verdict.chain(of_incidents) {
+    for mut signal in verdict_signals.chain(incident_signals) {
         signal.verified = true;
         if signals.len() < SIGNALS_MAX && !signals.contains(&signal) {
             signals.push(signal);
@@ -245,18 +280,19 @@ pub(super) fn signals<'i, 't: 'i>(verdict: &Draft, incidents: impl Iterator<Item
     signals
 }
 
-/// A draft of another analyzer about a trace, with the facts that every row has. `span` is where it failed.
+/// The base of another analyzer's draft about a trace, with the columns that come from the trace. `span` is the culprit.
 pub(in crate::analyze) fn draft_about(trace: &Trace, label: Label, span: Option<&Span>) -> Draft {
     let error_type = span.and_then(error_type).map(|(error_type, _)| error_type);
-    draft_of(trace, label, span, error_type.as_deref())
+    base_draft(trace, label, span, error_type.as_deref())
 }
 
-fn whole_trace_signal(signal: String) -> Evidence {
+/// A signal about the whole trace.
+fn trace_signal(signal: String) -> Evidence {
     Evidence { kind: EvidenceKind::Signal, span_id: None, field: None, signal: Some(signal), excerpt: None, verified: false }
 }
 
-/// The facts of the trace that every row has.
-fn draft_of(trace: &Trace, label: Label, span: Option<&Span>, error_type: Option<&str>) -> Draft {
+/// A draft with the columns that come from the trace; the texts are empty.
+fn base_draft(trace: &Trace, label: Label, span: Option<&Span>, error_type: Option<&str>) -> Draft {
     let spans = trace.spans.len() as u64;
     Draft {
         trace_id: trace.trace_id.clone(),
@@ -285,30 +321,122 @@ fn draft_of(trace: &Trace, label: Label, span: Option<&Span>, error_type: Option
     }
 }
 
-/// The same for traces that failed alike: category, factor, service, span name without its numbers, error type.
+/// A hash that is equal for traces with the same failure: category, factor, service, span name without digits, error type.
 fn fingerprint(label: Label, service: Option<&str>, span: Option<&str>, error_type: Option<&str>) -> String {
+    // `step 3` and `step 4` are the same step of different runs.
     let name: String = span.unwrap_or_default().chars().map(|c| if c.is_ascii_digit() { '#' } else { c }).collect();
     let parts = [label.category(), label.factor(), service.unwrap_or_default(), &name, error_type.map(last_segment).unwrap_or_default()];
     let hash = Sha256::digest(parts.join("\0"));
     hex(hash.get(..8).unwrap_or(&hash))
 }
 
-/// Fills `{tool}`, `{model}`, `{span}`, `{error_type}`, `{status}` of a rule's text; where the trace does not say, a plain word stands.
-fn fill(template: &str, trace: &Trace, incident: &Incident<'_>) -> String {
+/// Words for a placeholder whose value is not in the trace.
+const TOOL_FALLBACK: &str = "the tool";
+const MODEL_FALLBACK: &str = "the model";
+const PROVIDER_FALLBACK: &str = "the provider";
+const SPAN_FALLBACK: &str = "the step";
+const ERROR_FALLBACK: &str = "an error";
+const SERVICE_FALLBACK: &str = "the service";
+
+/// Fills the placeholders of a rule's text: `{tool}`, `{model}`, `{provider}`, `{span}`, `{error_type}`, `{status}`, `{service}`.
+fn fill_placeholders(template: &str, trace: &Trace, incident: &Incident<'_>) -> String {
     if !template.contains('{') {
         return template.to_owned();
     }
     let span = incident.span;
     let tool = span.tool.as_ref().map(|tool| tool.name.as_str()).or(incident.tool.as_deref());
-    let or_word = |text: Option<&str>, word: &str| {
-        text.filter(|text| !text.is_empty()).map_or_else(|| word.to_owned(), |text| text.chars().take(NAME_CHARS_MAX).collect())
+    let value_or = |value: Option<&str>, fallback: &str| {
+        value.filter(|value| !value.is_empty()).map_or_else(|| fallback.to_owned(), |value| value.chars().take(NAME_CHARS_MAX).collect())
     };
-    template
-        .replace("{tool}", &or_word(tool, "the tool"))
-        .replace("{model}", &or_word(span.model.as_deref(), "the model"))
-        .replace("{provider}", &or_word(span.provider.as_deref(), "the provider"))
-        .replace("{span}", &or_word(Some(&span.name), "the step"))
-        .replace("{error_type}", &or_word(incident.error_type.as_deref().map(last_segment), "an error"))
-        .replace("{status}", &incident.status.map_or_else(|| "an error".to_owned(), |status| status.to_string()))
-        .replace("{service}", &or_word(trace.service.as_deref(), "the service"))
+    let status = incident.status.map(|status| status.to_string());
+    // Without a status, "HTTP {status} from OpenAI" becomes "An error from OpenAI".
+    let template = if status.is_none() { template.replace("HTTP {status}", "{status}") } else { template.to_owned() };
+    let filled = template
+        .replace("{tool}", &value_or(tool, TOOL_FALLBACK))
+        .replace("{model}", &value_or(span.model.as_deref(), MODEL_FALLBACK))
+        .replace("{provider}", &value_or(span.provider.as_deref().map(provider_name), PROVIDER_FALLBACK))
+        .replace("{span}", &value_or(Some(&span.name), SPAN_FALLBACK))
+        .replace("{error_type}", &value_or(incident.error_type.as_deref().map(last_segment), ERROR_FALLBACK))
+        .replace("{status}", &value_or(status.as_deref(), ERROR_FALLBACK))
+        .replace("{service}", &value_or(trace.service.as_deref(), SERVICE_FALLBACK));
+    let fallbacks = [TOOL_FALLBACK, MODEL_FALLBACK, PROVIDER_FALLBACK, SPAN_FALLBACK, ERROR_FALLBACK, SERVICE_FALLBACK];
+    if template.starts_with('{') && fallbacks.iter().any(|fallback| filled.starts_with(fallback)) { capitalized(&filled) } else { filled }
+}
+
+fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect()
+}
+
+/// The usual spelling of a model provider's name, for the identifiers of OpenTelemetry, OpenInference and LiteLLM. An unknown one stays as it is.
+fn provider_name(identifier: &str) -> &str {
+    match identifier.to_ascii_lowercase().as_str() {
+        "openai" => "OpenAI",
+        "anthropic" => "Anthropic",
+        "azure" | "azure_openai" | "azure.ai.openai" | "az.ai.openai" => "Azure OpenAI",
+        "azure.ai.inference" | "az.ai.inference" | "azure_ai" => "Azure AI",
+        "aws" | "bedrock" | "aws_bedrock" | "aws.bedrock" | "amazon_bedrock" => "Amazon Bedrock",
+        "google" | "gcp.gen_ai" | "google_genai" => "Google",
+        "gemini" | "gcp.gemini" => "Google Gemini",
+        "vertexai" | "vertex_ai" | "gcp.vertex_ai" | "google_vertexai" => "Google Vertex AI",
+        "mistral" | "mistralai" | "mistral_ai" => "Mistral AI",
+        "cohere" => "Cohere",
+        "deepseek" => "DeepSeek",
+        "groq" => "Groq",
+        "huggingface" => "Hugging Face",
+        "ollama" => "Ollama",
+        "openrouter" => "OpenRouter",
+        "perplexity" => "Perplexity",
+        "xai" | "x_ai" => "xAI",
+        _ => identifier,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::incident::IncidentKind;
+    use super::*;
+    use crate::model::{SpanKind, Status, ToolUse};
+
+    fn filled(template: &str, span: Span, status: Option<u16>) -> String {
+        let trace = Trace { spans: vec![span], ..Trace::default() };
+        let mut incident = Incident::new(&trace, 0, IncidentKind::Error).unwrap();
+        incident.status = status;
+        fill_placeholders(template, &trace, &incident)
+    }
+
+    #[test]
+    fn placeholders_use_the_usual_spelling_of_providers() {
+        let span = |provider: &str| Span { provider: Some(provider.into()), ..Span::default() };
+        assert_eq!(filled("HTTP {status} from {provider}", span("openai"), Some(500)), "HTTP 500 from OpenAI");
+        assert_eq!(filled("HTTP {status} from {provider}", span("aws.bedrock"), Some(503)), "HTTP 503 from Amazon Bedrock");
+        assert_eq!(filled("{provider} denied access", span("acme-llm"), None), "acme-llm denied access");
+    }
+
+    #[test]
+    fn a_missing_value_becomes_a_plain_word_that_fits_the_sentence() {
+        assert_eq!(filled("HTTP {status} from {provider}", Span::default(), None), "An error from the provider");
+        assert_eq!(filled("The backend returned HTTP {status}.", Span::default(), None), "The backend returned an error.");
+        assert_eq!(filled("{tool} timed out", Span::default(), None), "The tool timed out");
+        let tool = ToolUse { name: "lookup_order".into(), ..ToolUse::default() };
+        assert_eq!(filled("{tool} timed out", Span { tool: Some(tool), ..Span::default() }, None), "lookup_order timed out");
+    }
+
+    #[test]
+    fn a_summary_counts_the_parent_spans_to_which_the_error_propagated() {
+        let span = |id: &str, parent: Option<&str>| Span {
+            span_id: id.into(),
+            parent_span_id: parent.map(str::to_owned),
+            name: format!("step {id}"),
+            kind: SpanKind::Chain,
+            status: Status::Error,
+            ..Span::default()
+        };
+        let trace = Trace { spans: vec![span("1", None), span("2", Some("1")), span("3", Some("2"))], ..Trace::default() };
+        let tree = SpanTree::new(&trace);
+        let summary = |index: usize| step_summary("It failed", &trace, &tree, &Incident::new(&trace, index, IncidentKind::Error).unwrap());
+        assert_eq!(summary(0), "It failed in span \"step 1\" (chain).");
+        assert_eq!(summary(1), "It failed in span \"step 2\" (chain). The error propagated to 1 parent span.");
+        assert_eq!(summary(2), "It failed in span \"step 3\" (chain). The error propagated to 2 parent spans.");
+    }
 }

@@ -1,119 +1,32 @@
-//! What went wrong in a trace, step by step: spans that say they failed, and failures that no status shows (a cut answer, a refusal,
-//! an empty retrieval, an error in the text of a tool's answer).
+//! Finds the incidents of a trace, span by span: spans with an error status, and failures without one (a truncated answer, a refusal, an empty
+//! retrieval, an error in the text of a tool result).
+//!
+//! Knows nothing of rules: an incident says what was observed, and the catalogue decides what it means.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::incident::{Incident, IncidentKind};
 use super::recovery::mark_recovered;
-use super::signals::{self, Signal, expression};
+use super::signals::{self, Signal};
+use super::text::{clip, expression, message_of};
 use super::tree::SpanTree;
 use crate::limits::EXCEPTIONS_READ_MAX;
 use crate::model::{Message, Span, SpanKind, Trace};
 use crate::runtime::{Deadline, TimedOut};
 
-/// How an incident shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum IncidentKind {
-    /// An error status or a recorded exception.
-    Error,
-    /// The provider stopped the answer: length, filter.
-    FinishReason,
-    /// The model said no.
-    Refusal,
-    /// The model said nothing.
-    EmptyOutput,
-    /// The retriever found nothing.
-    EmptyRetrieval,
-    /// What the retriever found does not fit the question.
-    LowScores,
-    /// A tool's answer is an error, though its span says ok.
-    ToolResult,
-    /// One call again and again.
-    RepeatedCalls,
-    /// Only the dialogue as a whole shows it.
-    Dialogue,
-}
-
-impl IncidentKind {
-    /// The word in rules.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::FinishReason => "finish_reason",
-            Self::Refusal => "refusal",
-            Self::EmptyOutput => "empty_output",
-            Self::EmptyRetrieval => "empty_retrieval",
-            Self::LowScores => "low_scores",
-            Self::ToolResult => "tool_result",
-            Self::RepeatedCalls => "repeated_calls",
-            Self::Dialogue => "dialogue",
-        }
-    }
-}
-
-/// Something that went wrong in one span.
-#[derive(Debug)]
-pub(super) struct Incident<'t> {
-    /// Of the span in the trace.
-    pub(super) index: usize,
-    pub(super) span: &'t Span,
-    pub(super) kind: IncidentKind,
-    /// When it showed, in nanoseconds since 1970.
-    pub(super) at_ns: i64,
-    /// `(field, text)` that says what happened.
-    pub(super) texts: Vec<(String, &'t str)>,
-    pub(super) signals: Vec<Signal>,
-    pub(super) error_type: Option<String>,
-    /// HTTP status.
-    pub(super) status: Option<u16>,
-    /// The tool that it is about, where that is not the span's own.
-    pub(super) tool: Option<String>,
-    /// A retry, fallback or repair after it worked.
-    pub(super) recovered: bool,
-    /// An error that says neither type nor message.
-    pub(super) unexplained: bool,
-}
-
-impl<'t> Incident<'t> {
-    pub(super) fn new(trace: &'t Trace, index: usize, kind: IncidentKind) -> Option<Self> {
-        let span = trace.spans.get(index)?;
-        Some(Self {
-            index,
-            span,
-            kind,
-            at_ns: span.ended_at_ns.or(span.started_at_ns).unwrap_or(i64::MAX),
-            texts: Vec::new(),
-            signals: Vec::new(),
-            error_type: None,
-            status: None,
-            tool: None,
-            recovered: false,
-            unexplained: false,
-        })
-    }
-
-    /// The first line of what was said, for a summary.
-    pub(super) fn said(&self) -> Option<String> {
-        let (_, text) = self.texts.first()?;
-        let line: String = signals::message_of(text).trim().lines().next()?.chars().take(200).collect();
-        (!line.is_empty()).then_some(line)
-    }
-
-    /// The kind of span for rules: a tool's answer among the messages of a model call is about the tool.
-    pub(super) fn span_kind(&self) -> SpanKind {
-        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.span.kind }
-    }
-}
-
-/// Everything that went wrong, in the order of the spans, with `recovered` settled.
+/// Every incident, in the order of the spans, with `recovered` set.
+///
+/// # Errors
+/// [`TimedOut`].
 pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) -> Result<Vec<Incident<'t>>, TimedOut> {
     let mut found = Vec::new();
-    let content_is_recorded =
-        trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
+    // Many instrumentations do not record message content. Then an empty output means nothing.
+    let records_content = trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
     let any_failed = trace.spans.iter().any(Span::failed);
-    let mut answered: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+    let mut answered_calls: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
         if span.failed() {
@@ -122,50 +35,60 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
         }
         match span.kind {
             SpanKind::Llm => {
-                found.extend(stopped(trace, index, any_failed).or_else(|| refused(trace, index)));
-                if content_is_recorded {
-                    found.extend(said_nothing(trace, index));
+                found.extend(abnormal_finish(trace, index, any_failed).or_else(|| refusal(trace, index)));
+                if records_content {
+                    found.extend(empty_output(trace, index));
                 }
-                found.extend(failed_tool_message(trace, index, &mut answered));
-                found.extend(unknown_call(trace, index));
+                found.extend(failed_tool_message(trace, index, &mut answered_calls));
+                found.extend(unknown_tool_call(trace, index));
             }
-            SpanKind::Tool => found.extend(failed_result(trace, index)),
-            SpanKind::Retriever => found.extend(nothing_retrieved(trace, index).or_else(|| low_scores(trace, index))),
+            SpanKind::Tool => found.extend(failed_tool_result(trace, index)),
+            SpanKind::Retriever => found.extend(empty_retrieval(trace, index).or_else(|| low_scores(trace, index))),
             _ => {}
         }
     }
-    // Incidents of one nested pair of model spans (an instrumented SDK inside another) are one: the inner tells more, unless all that it
-    // tells is that nothing was said.
-    let of_llm: HashMap<usize, IncidentKind> =
-        found.iter().filter(|incident| incident.span.kind == SpanKind::Llm).map(|incident| (incident.index, incident.kind)).collect();
-    found.retain(|incident| {
-        if incident.span.kind != SpanKind::Llm || incident.kind == IncidentKind::Error {
-            return true;
-        }
-        let tells_more = |other: usize, if_alike: bool| match of_llm.get(&other) {
-            Some(IncidentKind::EmptyOutput) => incident.kind == IncidentKind::EmptyOutput && if_alike,
-            Some(_) => incident.kind == IncidentKind::EmptyOutput || if_alike,
-            None => false,
-        };
-        let by_inner = tree.children(incident.index).iter().any(|child| tells_more(*child, true));
-        !by_inner && !tree.parent(incident.index).is_some_and(|parent| tells_more(parent, false))
-    });
+    drop_nested_duplicates(&mut found, tree);
     mark_recovered(trace, tree, &mut found, deadline)?;
+    // Repetition is often the consequence of another failure, so it counts only if there is no other.
     if found.iter().all(|incident| incident.recovered) {
         found.extend(repeated_calls(trace));
     }
     Ok(found)
 }
 
+/// Keeps one incident of two nested model spans, such as an instrumented OpenAI client below an instrumented LangChain model.
+///
+/// Both spans describe the same call. The inner one is kept because it is closer to the provider, unless it only has an empty output and the
+/// outer one knows more, for example a refusal.
+fn drop_nested_duplicates(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
+    let kinds_of_llm_spans: HashMap<usize, IncidentKind> =
+        found.iter().filter(|incident| incident.span.kind == SpanKind::Llm).map(|incident| (incident.index, incident.kind)).collect();
+    found.retain(|incident| {
+        if incident.span.kind != SpanKind::Llm || incident.kind == IncidentKind::Error {
+            return true;
+        }
+        let is_better = |other: usize, wins_ties: bool| match kinds_of_llm_spans.get(&other) {
+            Some(IncidentKind::EmptyOutput) => incident.kind == IncidentKind::EmptyOutput && wins_ties,
+            Some(_) => incident.kind == IncidentKind::EmptyOutput || wins_ties,
+            None => false,
+        };
+        let child_is_better = tree.children(incident.index).iter().any(|child| is_better(*child, true));
+        !child_is_better && !tree.parent(incident.index).is_some_and(|parent| is_better(parent, false))
+    });
+}
+
+/// A span with an error status or a recorded exception.
 fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::Error)?;
     let span = incident.span;
     if let Some(message) = span.status_message.as_deref().filter(|message| !message.trim().is_empty()) {
         incident.texts.push(("status_message".into(), message));
     }
-    let last = span.exceptions.len().saturating_sub(EXCEPTIONS_READ_MAX / 2);
-    let read = |number: usize| number < EXCEPTIONS_READ_MAX / 2 || number >= last;
-    for (number, exception) in span.exceptions.iter().enumerate().filter(|(number, _)| read(*number)) {
+    // A retry loop may record thousands of exceptions. The first ones show the cause, the last ones what ended the span.
+    let last_start = span.exceptions.len().saturating_sub(EXCEPTIONS_READ_MAX / 2);
+    let is_read = |number: usize| number < EXCEPTIONS_READ_MAX / 2 || number >= last_start;
+    for (number, exception) in span.exceptions.iter().enumerate().filter(|(number, _)| is_read(*number)) {
+        // SDKs often copy the exception's message to the status.
         if !exception.message.trim().is_empty() && incident.texts.iter().all(|(_, known)| !known.contains(exception.message.as_str())) {
             incident.texts.push((format!("exceptions[{number}].message"), &exception.message));
         }
@@ -174,31 +97,27 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
         incident.signals.push(Signal::new("error_type", crate::model::last_segment(&kind), field));
         incident.error_type = Some(kind);
     }
-    let said = incident.texts.iter().find_map(|(field, text)| Some((signals::http_status(signals::message_of(text))?, field.clone())));
-    if let Some((status, field)) = said.or_else(|| signals::recorded_status(span)) {
+    // The text is more reliable than the attribute, which may belong to a different request of the same span.
+    let written_status = incident.texts.iter().find_map(|(field, text)| Some((signals::http_status(message_of(text))?, field.clone())));
+    if let Some((status, field)) = written_status.or_else(|| signals::recorded_status(span)) {
         incident.signals.push(Signal::new("http_status", status, field));
         incident.status = Some(status);
     }
     incident.unexplained = incident.texts.is_empty() && incident.error_type.is_none();
+    // Every pattern needs evidence, so the status itself is the signal if there is no better one.
     if incident.signals.is_empty() {
         incident.signals.push(Signal::new("span_status", "error", "status"));
     }
     Some(incident)
 }
 
-/// The last finish reason, where it says that the provider stopped. Where none was recorded, an answer that ends inside of a JSON string
-/// tells the same, if something failed on it: by itself it may have been cut by whoever recorded it.
-fn stopped(trace: &Trace, index: usize, any_failed: bool) -> Option<Incident<'_>> {
-    let mut incident = Incident::new(trace, index, IncidentKind::FinishReason)?;
-    let Some((number, reason)) = incident.span.finish_reasons.iter().enumerate().next_back() else {
-        let last = incident.span.output.iter().enumerate().next_back();
-        let (number, message) = last.filter(|(_, message)| any_failed && ends_inside_string(&message.content))?;
-        let field = format!("output[{number}].content");
-        incident.signals.push(Signal::new("answer_ends", "inside_json_string", field.clone()));
-        incident.texts.push((field, &message.content));
-        return Some(incident);
-    };
-    let normal = [
+/// An answer that the provider stopped, by its last finish reason.
+///
+/// If no finish reason was recorded, an answer that ends inside a JSON string counts as truncated, but only if another span failed: the cut
+/// may have been made by the exporter, and then nothing else fails.
+fn abnormal_finish(trace: &Trace, index: usize, any_failed: bool) -> Option<Incident<'_>> {
+    // The words of providers for a normal end, and those of exporters for an unknown one.
+    const NORMAL: [&str; 11] = [
         "stop",
         "end_turn",
         "tool_calls",
@@ -211,7 +130,16 @@ fn stopped(trace: &Trace, index: usize, any_failed: bool) -> Option<Incident<'_>
         "finish_reason_unspecified",
         "",
     ];
-    if normal.contains(&reason.to_ascii_lowercase().as_str()) {
+    let mut incident = Incident::new(trace, index, IncidentKind::FinishReason)?;
+    let Some((number, reason)) = incident.span.finish_reasons.iter().enumerate().next_back() else {
+        let last = incident.span.output.iter().enumerate().next_back();
+        let (number, message) = last.filter(|(_, message)| any_failed && ends_inside_json_string(&message.content))?;
+        let field = format!("output[{number}].content");
+        incident.signals.push(Signal::new("answer_ends", "inside_json_string", field.clone()));
+        incident.texts.push((field, &message.content));
+        return Some(incident);
+    };
+    if NORMAL.contains(&reason.to_ascii_lowercase().as_str()) {
         return None;
     }
     incident.signals.push(Signal::new("finish_reason", reason, format!("finish_reasons[{number}]")));
@@ -219,18 +147,34 @@ fn stopped(trace: &Trace, index: usize, any_failed: bool) -> Option<Incident<'_>
     Some(incident)
 }
 
-/// Whether a text is JSON that stops in the middle of a string. A missing bracket alone may be the model's mistake, and is none of these.
-fn ends_inside_string(text: &str) -> bool {
+/// Whether a text is JSON that ends inside a string: `{"sku": "R2-AR`. A missing bracket (`{"sku": "R2"`) may be the model's own mistake, so it
+/// does not count.
+fn ends_inside_json_string(text: &str) -> bool {
     text.trim_start().starts_with(['{', '['])
         && serde_json::from_str::<serde::de::IgnoredAny>(text)
             .is_err_and(|error| error.is_eof() && error.to_string().starts_with("EOF while parsing a string"))
 }
 
-fn refused(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+/// A refusal, by the provider's refusal field or by the words of the answer.
+///
+/// The expression matches only the start of an answer, in the first person, with a verb of helping: "I'm sorry, but I can't help with that".
+/// A failed attempt ("I'm sorry, I could not compute the revenue") or a change of plan ("I will not be long") is not a refusal.
+fn refusal(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    /// Longer answers contain more than a refusal.
+    const REFUSAL_BYTES_MAX: usize = 1_500;
     static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(
-            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?(?:(?:i (?:can'?t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)|i'?m (?:unable|not able) to)(?: to)? (?:help|assist|comply|provide|support|engage|fulfill?|discuss|participate|create|generate|share|disclose|answer that|do that)(?-u:\b)|i (?:must|have to|will) (?:respectfully )?decline(?-u:\b)|i (?:don'?t|do not|am not|wouldn'?t) feel comfortable(?-u:\b)|(?:this|that|your) request (?:violates|goes against)(?-u:\b))",
-        )
+        expression(concat!(
+            // An optional apology.
+            r"(?i)^\W{0,3}(?:(?:i'?m|i am) (?:very |really |so )?sorry,? ?(?:but )?|sorry,? ?(?:but )?|unfortunately,? |i apologi[sz]e,? ?(?:but )?|as an ai[^.]{0,60},? )?",
+            // "I cannot assist", "I must decline to help": a negation with a verb of helping.
+            r"(?:(?:i (?:can'?t|cannot|can not|won'?t|will not|am not able to|am unable to|must decline to|decline to|have to decline)|i'?m (?:unable|not able) to)(?: to)? (?:help|assist|comply|provide|support|engage|fulfill?|discuss|participate|create|generate|share|disclose|answer that|do that)(?-u:\b)",
+            // "I must decline."
+            r"|i (?:must|have to|will) (?:respectfully )?decline(?-u:\b)",
+            // "I don't feel comfortable".
+            r"|i (?:don'?t|do not|am not|wouldn'?t) feel comfortable(?-u:\b)",
+            // "This request violates".
+            r"|(?:this|that|your) request (?:violates|goes against)(?-u:\b))",
+        ))
     });
     let mut incident = Incident::new(trace, index, IncidentKind::Refusal)?;
     let (number, message) = incident.span.output.iter().enumerate().next_back()?;
@@ -240,8 +184,8 @@ fn refused(trace: &Trace, index: usize) -> Option<Incident<'_>> {
         incident.texts.push((field, refusal));
         return Some(incident);
     }
-    let said = signals::clip(&message.content);
-    if said.len() > 1_500 || !message.tool_calls.is_empty() || !REFUSAL.as_ref()?.is_match(&said.replace('’', "'")) {
+    let answer = clip(&message.content);
+    if answer.len() > REFUSAL_BYTES_MAX || !message.tool_calls.is_empty() || !REFUSAL.as_ref()?.is_match(&answer.replace('’', "'")) {
         return None;
     }
     let field = format!("output[{number}].content");
@@ -250,17 +194,19 @@ fn refused(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// An answer without a word, a call or a refusal. An answer of which no message was recorded is no empty answer.
-fn said_nothing(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+/// An answer without text, tool call or refusal. A span without any recorded output message does not count.
+fn empty_output(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    /// An answer with more tokens than this had content that was not recorded, such as reasoning or an image.
+    const OUTPUT_TOKENS_MAX: u64 = 20;
     let mut incident = Incident::new(trace, index, IncidentKind::EmptyOutput)?;
     let span = incident.span;
     let is_empty = |message: &Message| message.content.trim().is_empty() && message.tool_calls.is_empty() && message.refusal.is_none();
-    let stopped_by_itself =
-        span.finish_reasons.iter().all(|reason| matches!(reason.to_ascii_lowercase().as_str(), "stop" | "end_turn" | ""));
+    // Another finish reason, such as a content filter, explains the empty answer.
+    let ended_normally = span.finish_reasons.iter().all(|reason| matches!(reason.to_ascii_lowercase().as_str(), "stop" | "end_turn" | ""));
     if span.output.is_empty()
         || !span.output.iter().all(is_empty)
-        || !stopped_by_itself
-        || span.usage.output.is_some_and(|tokens| tokens > 20)
+        || !ended_normally
+        || span.usage.output.is_some_and(|tokens| tokens > OUTPUT_TOKENS_MAX)
     {
         return None;
     }
@@ -278,21 +224,39 @@ fn push_last_output<'t>(incident: &mut Incident<'t>) {
     }
 }
 
-/// Whether a tool's answer is an error in words.
-fn says_error(result: &str) -> bool {
+/// Whether the text of a tool result is an error.
+///
+/// Matches an error at the start (`Error: …`, `Traceback …`, `ValueError(…)`, `exit code: 1`, `HTTP 503`) and the fields by which JSON results
+/// report one (`{"error": "…"}`, `"status": "failed"`, `"isError": true`). The word "error" inside a text does not count: a tool that searches
+/// logs returns it when it works. `{"error": null}` does not count either.
+fn is_error_text(result: &str) -> bool {
     static ERROR: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(
-            r#"(?i)^\W{0,3}(?:error(?-u:\b)|exception(?-u:\b)|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)(?-u:\b)\s*[:(]|failed to |(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]|error invoking tool|tool execution failed|http (?:error )?[45]\d\d)|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true|is not a valid tool, try one of|"status_?code"\s*:\s*[45]\d\d"#,
-        )
+        expression(concat!(
+            // The start of the text: "Error: …", a Python or JavaScript exception.
+            r#"(?i)^\W{0,3}(?:error(?-u:\b)|exception(?-u:\b)|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)(?-u:\b)\s*[:(]|failed to "#,
+            // The start of the text: errors of a shell, "exit code: 1".
+            r#"|(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]"#,
+            // The start of the text: errors of agent frameworks, and of HTTP.
+            r#"|error invoking tool|tool execution failed|http (?:error )?[45]\d\d)"#,
+            // A JSON object whose first key is an error that is not empty.
+            r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
+            // Anywhere: the status fields of JSON results, and of MCP.
+            r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
+            // LangGraph's result for an unknown tool.
+            r#"|is not a valid tool, try one of"#,
+            // Anywhere: an HTTP status field.
+            r#"|"status_?code"\s*:\s*[45]\d\d"#,
+        ))
     });
-    ERROR.as_ref().is_some_and(|error| error.is_match(signals::clip(result)))
+    ERROR.as_ref().is_some_and(|error| error.is_match(clip(result)))
 }
 
-fn failed_result(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+/// A tool span without an error status whose result is an error. Many frameworks catch a tool's exception and return its text to the model.
+fn failed_tool_result(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
-    let result = incident.span.tool.as_ref()?.result.as_deref().filter(|result| says_error(result))?;
+    let result = incident.span.tool.as_ref()?.result.as_deref().filter(|result| is_error_text(result))?;
     incident.signals.push(Signal::new("error_in_tool_result", "true", "tool.result"));
-    if let Some(status) = signals::http_status(signals::clip(result)) {
+    if let Some(status) = signals::http_status(clip(result)) {
         incident.signals.push(Signal::new("http_status", status, "tool.result"));
         incident.status = Some(status);
     }
@@ -300,29 +264,33 @@ fn failed_result(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// A tool's error that stands only among the messages of the next model call (`LangGraph` writes no tool span for an unknown tool).
-fn failed_tool_message<'t>(trace: &'t Trace, index: usize, answered: &mut HashSet<&'t str>) -> Option<Incident<'t>> {
+/// A tool error that is recorded only among the input messages of the next model call: `LangGraph` writes no tool span for an unknown tool.
+///
+/// `answered_calls` contains the ids of calls that have a span or were reported already; later model calls repeat the message as history.
+fn failed_tool_message<'t>(trace: &'t Trace, index: usize, answered_calls: &mut HashSet<&'t str>) -> Option<Incident<'t>> {
     let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
     let span = incident.span;
     let (number, message, id) = span.input.iter().enumerate().find_map(|(number, message)| {
         let id = message.tool_call_id.as_deref()?;
-        (message.role == "tool" && !answered.contains(id) && says_error(&message.content)).then_some((number, message, id))
+        (message.role == "tool" && !answered_calls.contains(id) && is_error_text(&message.content)).then_some((number, message, id))
     })?;
-    answered.insert(id);
+    answered_calls.insert(id);
     let calls = span.input.iter().flat_map(|message| &message.tool_calls);
     incident.tool = calls.filter(|call| call.id.as_deref() == Some(id)).map(|call| call.name.clone()).next_back();
+    // The tool failed before the model call that reads its result.
     incident.at_ns = span.started_at_ns.unwrap_or(incident.at_ns);
     let field = format!("input[{number}].content");
     incident.signals.push(Signal::new("error_in_tool_result", "true", field.clone()));
-    incident.status = signals::http_status(signals::clip(&message.content));
+    incident.status = signals::http_status(clip(&message.content));
     incident.texts.push((field, &message.content));
     Some(incident)
 }
 
-/// A call of a tool that the model was not offered.
-fn unknown_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+/// A call to a tool that the model was not offered.
+fn unknown_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
     let span = incident.span;
+    // Many instrumentations do not record the offered tools. Then any call may be valid.
     if span.tools_offered.is_empty() {
         return None;
     }
@@ -338,7 +306,8 @@ fn unknown_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-fn nothing_retrieved(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+/// A retriever that returned an empty list. A span without recorded documents does not count.
+fn empty_retrieval(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::EmptyRetrieval)?;
     let span = incident.span;
     span.documents.as_ref().filter(|documents| documents.is_empty())?;
@@ -349,10 +318,13 @@ fn nothing_retrieved(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// Documents with low scores that share no word with the question. Scores have many scales, so neither alone is a sign.
+/// Documents with low scores that share few words with the question.
+///
+/// Neither is enough alone. The scale of scores depends on the search engine (cosine similarity, BM25, a distance), and a paraphrase shares
+/// few words with its question. Negative scores are another scale, so they do not count.
 fn low_scores(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     const SCORE_LOW: f64 = 0.3;
-    const SHARED_LOW: f64 = 0.34;
+    const SHARED_WORDS_LOW: f64 = 0.34;
     let mut incident = Incident::new(trace, index, IncidentKind::LowScores)?;
     let span = incident.span;
     let documents = span.documents.as_deref()?;
@@ -363,9 +335,10 @@ fn low_scores(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let query = content_words(span.input_text.as_deref()?);
     let texts: HashSet<String> = documents.iter().flat_map(|document| content_words(&document.content)).collect();
     let shared = query.iter().filter(|word| texts.contains(*word)).count();
+    // A question of stopwords alone ("What is it?") shares nothing with any document, so it cannot show a mismatch.
     #[expect(clippy::cast_precision_loss, reason = "words of a question")]
     let share = if query.is_empty() { 1.0 } else { shared as f64 / query.len() as f64 };
-    if !(0.0..SCORE_LOW).contains(&best) || share >= SHARED_LOW {
+    if !(0.0..SCORE_LOW).contains(&best) || share >= SHARED_WORDS_LOW {
         return None;
     }
     incident.signals.push(Signal::new("best_document_score", format!("{best:.2}"), "documents"));
@@ -376,34 +349,29 @@ fn low_scores(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// Words that carry meaning, in lower case.
+/// The words of a text without stopwords and single characters, in lower case.
 fn content_words(text: &str) -> HashSet<String> {
-    const COMMON: [&str; 24] = [
+    const STOPWORDS: [&str; 34] = [
         "the", "and", "for", "what", "which", "how", "does", "did", "are", "was", "were", "with", "from", "that", "this", "when", "where",
-        "who", "why", "can", "you", "your", "our", "has",
+        "who", "why", "can", "you", "your", "our", "has", "is", "of", "in", "to", "do", "it", "my", "an", "on", "at",
     ];
-    let words = signals::clip(text).split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-    words
-        .filter(|word| {
-            word.chars().count() >= 2
-                && !matches!(word.as_str(), "is" | "of" | "in" | "to" | "do" | "it" | "my" | "an" | "on" | "at")
-                && !COMMON.contains(&word.as_str())
-        })
-        .collect()
+    let words = clip(text).split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+    words.filter(|word| word.chars().count() >= 2 && !STOPWORDS.contains(&word.as_str())).collect()
 }
 
-/// One tool called five times and more with the same arguments.
+/// A tool that was called at least five times with the same arguments. Fewer repetitions are common in healthy runs, for example polling.
 fn repeated_calls(trace: &Trace) -> Option<Incident<'_>> {
-    const ALIKE_MIN: usize = 5;
-    let mut alike: HashMap<(&str, &str), (usize, usize)> = HashMap::new();
+    const REPETITIONS_MIN: usize = 5;
+    // `(count, index of the last call)` by tool and arguments.
+    let mut calls: HashMap<(&str, &str), (usize, usize)> = HashMap::new();
     for (index, span) in trace.spans.iter().enumerate() {
         if let Some(tool) = &span.tool {
-            let entry = alike.entry((&tool.name, &tool.arguments)).or_insert((0, index));
+            let entry = calls.entry((&tool.name, &tool.arguments)).or_insert((0, index));
             *entry = (entry.0 + 1, index);
         }
     }
-    let (count, index) = alike.into_values().max()?;
-    if count < ALIKE_MIN {
+    let (count, index) = calls.into_values().max()?;
+    if count < REPETITIONS_MIN {
         return None;
     }
     let mut incident = Incident::new(trace, index, IncidentKind::RepeatedCalls)?;
@@ -424,7 +392,7 @@ mod tests {
 
     fn kinds(spans: Vec<Span>) -> Vec<(IncidentKind, Vec<String>)> {
         let trace = Trace { spans, ..Trace::default() };
-        let found = find(&trace, &SpanTree::of(&trace), Deadline::after(Duration::from_mins(1))).unwrap();
+        let found = find(&trace, &SpanTree::new(&trace), Deadline::after(Duration::from_mins(1))).unwrap();
         let signals = |incident: &Incident<'_>| incident.signals.iter().map(|signal| signal.text.clone()).collect();
         found.iter().map(|incident| (incident.kind, signals(incident))).collect()
     }
@@ -441,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_cut_is_the_incident_where_something_failed_on_it() {
+    fn a_truncated_answer_is_the_incident_if_a_later_step_failed() {
         let parse = Span {
             span_id: "2".into(),
             kind: SpanKind::Tool,
@@ -463,8 +431,8 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_from_other_regrets() {
-        for (said, refused) in [
+    fn refusals_are_distinguished_from_other_apologies() {
+        for (text, refused) in [
             ("I'm sorry, but I can't help with that.", true),
             ("I’m unable to assist with requests to harm others.", true),
             ("I must decline. Writing malware is something I will not do.", true),
@@ -473,8 +441,8 @@ mod tests {
             ("I will not be long: here is your report.", false),
             ("I have declined the invoice, as you asked.", false),
         ] {
-            let found = kinds(vec![answer(said)]);
-            assert_eq!(found.iter().any(|(kind, _)| *kind == IncidentKind::Refusal), refused, "{said}");
+            let found = kinds(vec![answer(text)]);
+            assert_eq!(found.iter().any(|(kind, _)| *kind == IncidentKind::Refusal), refused, "{text}");
         }
     }
 }

@@ -1,18 +1,18 @@
-//! Which incidents the run recovered from: the same work was done well later, by the span itself again or by a span that encloses it, or
-//! another tool did it instead.
+//! Decides from which incidents the run recovered: the same work succeeded later, in the span itself or in a span that contains it, or another
+//! tool did the work.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::incidents::{Incident, IncidentKind};
-use super::signals::{self, expression};
+use super::incident::{Incident, IncidentKind};
+use super::text::{clip, expression};
 use super::tree::SpanTree;
 use crate::model::{Span, SpanKind, Trace};
 use crate::runtime::{Deadline, TimedOut};
 
-/// Sets `recovered` of every incident. The time it takes grows with the spans, however they are nested.
+/// Sets `recovered` of every incident. The time grows linearly with the number of spans, for any nesting.
 ///
 /// # Errors
 /// [`TimedOut`].
@@ -24,21 +24,24 @@ pub(super) fn mark_recovered(trace: &Trace, tree: &SpanTree, incidents: &mut [In
     Ok(())
 }
 
-/// Spans among which work is repeated.
+/// Spans among which a retry is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Place<'t> {
-    /// Below one span.
-    Below(usize),
-    /// Below the children of a span that have this name: frameworks put each turn into a node of its own (`tools`, `model`), so cousins
-    /// below nodes of one name count as siblings.
-    BelowChildren(usize, &'t str),
+enum SiblingGroup<'t> {
+    /// The children of one span.
+    Children(usize),
+    /// The children of those children of one span that have this name. Agent frameworks put each turn into its own node (`tools`, `model`), so
+    /// a retry is a cousin: `agent > tools > lookup` fails, and a second `agent > tools > lookup` succeeds.
+    GrandchildrenBelow(usize, &'t str),
 }
 
 /// What counts as the same work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Work<'t> {
+    /// Any span of this kind: a model call may be retried with another model, so its name does not count.
     OfKind(SpanKind),
+    /// A call of this tool, with any arguments: a model often retries with corrected ones.
     OfTool(Option<&'t str>),
+    /// A span with this name.
     Named(&'t str),
 }
 
@@ -47,43 +50,44 @@ enum Work<'t> {
 enum Subject<'t> {
     /// The work of its span.
     Span,
-    /// A tool, whose answer stands in the span.
+    /// A tool whose result is among the messages of the span.
     Tool(Option<&'t str>),
 }
 
-/// When a span started, where that is known.
+/// When a span started, if known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Start(Option<i64>);
+struct StartTime(Option<i64>);
 
 struct Recovery<'t> {
     trace: &'t Trace,
     tree: &'t SpanTree,
-    /// Spans with an incident.
-    bad: Vec<bool>,
-    /// When work of each kind was last begun well, by place.
-    last_done_well: HashMap<(Place<'t>, Work<'t>), Start>,
-    /// When a tool was last called well, if the run then answered without an apology.
-    other_tool: Option<Start>,
+    /// By span: whether it has an incident.
+    has_incident: Vec<bool>,
+    /// The latest start of successful work.
+    last_success: HashMap<(SiblingGroup<'t>, Work<'t>), StartTime>,
+    /// The latest start of a successful tool call, if the run then gave an answer without an apology.
+    last_helpful_tool: Option<StartTime>,
 }
 
 impl<'t> Recovery<'t> {
     fn new(trace: &'t Trace, tree: &'t SpanTree, incidents: &[Incident<'_>]) -> Self {
-        let mut bad = vec![false; trace.spans.len()];
+        let mut has_incident = vec![false; trace.spans.len()];
         for incident in incidents {
-            if let Some(mark) = bad.get_mut(incident.index) {
-                *mark = true;
+            if let Some(flag) = has_incident.get_mut(incident.index) {
+                *flag = true;
             }
         }
-        let mut this = Self { trace, tree, bad, last_done_well: HashMap::new(), other_tool: None };
-        for (index, span) in trace.spans.iter().enumerate().filter(|(index, _)| this.bad.get(*index) == Some(&false)) {
-            let Some(place) = place(trace, tree, index) else { continue };
+        // Successful work is indexed by every description under which a failed span may look for it.
+        let mut this = Self { trace, tree, has_incident, last_success: HashMap::new(), last_helpful_tool: None };
+        for (index, span) in trace.spans.iter().enumerate().filter(|(index, _)| this.has_incident.get(*index) == Some(&false)) {
+            let Some(group) = sibling_group(trace, tree, index) else { continue };
             let tool = (span.kind == SpanKind::Tool).then_some(Work::OfTool(tool_name(span)));
             for work in [Work::OfKind(span.kind), Work::Named(&span.name)].into_iter().chain(tool) {
-                let last = this.last_done_well.entry((place, work)).or_insert(Start(span.started_at_ns));
-                *last = (*last).max(Start(span.started_at_ns));
+                let last = this.last_success.entry((group, work)).or_insert(StartTime(span.started_at_ns));
+                *last = (*last).max(StartTime(span.started_at_ns));
             }
         }
-        this.other_tool = this.last_tool_that_helped();
+        this.last_helpful_tool = this.find_last_helpful_tool();
         this
     }
 
@@ -96,8 +100,10 @@ impl<'t> Recovery<'t> {
         Ok(all)
     }
 
-    /// Whether the span of an incident, or a bad one that encloses it without a good one between, was done well later. `known` holds what
-    /// was found for spans on the way up, by the tool that the incident is about where that matters.
+    /// Whether the work of the incident's span, or of an ancestor, succeeded later. The search goes up as long as the ancestors have incidents
+    /// too, because then the failure propagated: if `plan > call` fails in both spans, a second `plan` repeats the call as well.
+    ///
+    /// `known` caches the results of spans on the path, by the subject of the incident.
     fn was_repeated(
         &self,
         incident: &'t Incident<'_>,
@@ -106,70 +112,74 @@ impl<'t> Recovery<'t> {
     ) -> Result<bool, TimedOut> {
         let subject = if incident.kind == IncidentKind::ToolResult { Subject::Tool(incident.tool.as_deref()) } else { Subject::Span };
         let mut path = Vec::new();
-        let mut at = Some(incident.index);
+        let mut next = Some(incident.index);
         let mut repeated = false;
-        while let Some(index) = at {
+        while let Some(index) = next {
             deadline.check()?;
             if let Some(found) = known.get(&(index, subject)) {
                 repeated = *found;
                 break;
             }
             path.push(index);
-            if self.was_done_well_later(index, subject) {
+            if self.succeeded_later(index, subject) {
                 repeated = true;
                 break;
             }
-            at = self.tree.parent(index).filter(|parent| self.bad.get(*parent) == Some(&true));
+            next = self.tree.parent(index).filter(|parent| self.has_incident.get(*parent) == Some(&true));
         }
         known.extend(path.into_iter().map(|index| ((index, subject), repeated)));
         Ok(repeated)
     }
 
-    fn was_done_well_later(&self, index: usize, subject: Subject<'t>) -> bool {
+    fn succeeded_later(&self, index: usize, subject: Subject<'t>) -> bool {
         let Some(span) = self.trace.spans.get(index) else { return false };
-        let Some(place) = place(self.trace, self.tree, index) else { return false };
+        let Some(group) = sibling_group(self.trace, self.tree, index) else { return false };
         let work = match (span.kind, subject) {
+            // The failed tool has no span of its own, so a later span of the tool counts.
             (SpanKind::Llm, Subject::Tool(tool)) => Work::OfTool(tool),
             (SpanKind::Llm | SpanKind::Retriever, _) => Work::OfKind(span.kind),
             (SpanKind::Tool, _) => Work::OfTool(tool_name(span)),
             _ => Work::Named(&span.name),
         };
-        self.last_done_well.get(&(place, work)).is_some_and(|last| last.0 >= span.ended_at_ns.or(span.started_at_ns))
+        self.last_success.get(&(group, work)).is_some_and(|last| last.0 >= span.ended_at_ns.or(span.started_at_ns))
     }
 
-    /// Another tool did it instead, and the answer does not apologise.
+    /// Whether a failed tool was replaced by another one: a later tool call succeeded, and the final answer does not apologise. For example,
+    /// `search_web` times out and `search_docs` finds the answer.
     fn other_tool_worked(&self, incident: &Incident<'_>) -> bool {
         incident.span_kind() == SpanKind::Tool
             && incident.kind != IncidentKind::RepeatedCalls
-            && self.other_tool.is_some_and(|last| last.0 >= incident.span.ended_at_ns.or(incident.span.started_at_ns))
+            && self.last_helpful_tool.is_some_and(|last| last.0 >= incident.span.ended_at_ns.or(incident.span.started_at_ns))
     }
 
-    fn last_tool_that_helped(&self) -> Option<Start> {
+    fn find_last_helpful_tool(&self) -> Option<StartTime> {
+        // An answer with these words usually reports that the failed tool was not replaced: "Unfortunately I could not look up your order".
         static APOLOGY: LazyLock<Option<Regex>> = LazyLock::new(|| {
             expression(
                 r"(?i)(?-u:\b)(?:sorry|apologi[sz]e|unfortunately|unable to|not able to|could ?n[o']t|can ?not|can't|failed to|was not possible|try again later)(?-u:\b)",
             )
         });
         let spans = &self.trace.spans;
+        // If the whole run failed, no tool helped.
         if spans.iter().enumerate().any(|(index, span)| self.tree.parent(index).is_none() && span.failed()) {
             return None;
         }
         let answer = spans.iter().rev().filter(|span| span.kind == SpanKind::Llm).find_map(|span| span.output.last())?;
-        let apologises = APOLOGY.as_ref().is_some_and(|apology| apology.is_match(signals::clip(&answer.content)));
+        let apologises = APOLOGY.as_ref().is_some_and(|apology| apology.is_match(clip(&answer.content)));
         if answer.content.trim().is_empty() || apologises {
             return None;
         }
-        let good = spans.iter().zip(&self.bad).filter(|(span, bad)| span.kind == SpanKind::Tool && !**bad);
-        good.map(|(span, _)| Start(span.started_at_ns)).max()
+        let successful = spans.iter().zip(&self.has_incident).filter(|(span, has_incident)| span.kind == SpanKind::Tool && !**has_incident);
+        successful.map(|(span, _)| StartTime(span.started_at_ns)).max()
     }
 }
 
-/// Where a span's work may be repeated; nowhere for a root.
-fn place<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Place<'t>> {
+/// The group in which the work of a span may be retried; `None` for a root.
+fn sibling_group<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<SiblingGroup<'t>> {
     let parent = tree.parent(index)?;
     Some(match (tree.parent(parent), trace.spans.get(parent)) {
-        (Some(above), Some(span)) => Place::BelowChildren(above, &span.name),
-        _ => Place::Below(parent),
+        (Some(grandparent), Some(span)) => SiblingGroup::GrandchildrenBelow(grandparent, &span.name),
+        _ => SiblingGroup::Children(parent),
     })
 }
 
@@ -185,7 +195,7 @@ mod tests {
     use super::*;
     use crate::model::Status;
 
-    /// Spans of one kind with their status; each below the one that `parent` gives.
+    /// Chain spans with the given status and parent, by index.
     fn spans(count: usize, status: impl Fn(usize) -> Status, parent: impl Fn(usize) -> Option<usize>) -> Trace {
         let span = |index: usize| Span {
             span_id: index.to_string(),
@@ -200,14 +210,14 @@ mod tests {
     }
 
     fn recovered(trace: &Trace) -> Vec<bool> {
-        let found = incidents::find(trace, &SpanTree::of(trace), Deadline::after(Duration::from_mins(5))).unwrap();
+        let found = incidents::find(trace, &SpanTree::new(trace), Deadline::after(Duration::from_mins(5))).unwrap();
         found.iter().map(|incident| incident.recovered).collect()
     }
 
     #[test]
-    fn work_that_was_done_well_later_counts_for_the_span_and_for_what_is_below_it() {
+    fn a_later_success_recovers_the_span_and_its_descendants() {
         let status = |index: usize| if matches!(index, 1..=3) { Status::Error } else { Status::Ok };
-        // 0 holds 1 and the good 4; 1 holds 2, which holds 3.
+        // 0 contains 1 and the successful 4; 1 contains 2, which contains 3.
         let parent = |index: usize| match index {
             0 => None,
             1 | 4 => Some(0),
@@ -218,11 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn time_grows_with_the_spans_however_they_are_nested() {
+    fn time_grows_linearly_with_the_spans_for_any_nesting() {
         let failed = |index: usize| if index % 50 == 49 { Status::Ok } else { Status::Error };
         let chain = |index: usize| index.checked_sub(1);
         let star = |index: usize| (index > 0).then_some(0);
-        // Every second span has a leaf beside the next.
+        // A chain in which every span also has a leaf.
         let comb = |index: usize| if index % 2 == 1 { Some(index - 1) } else { index.checked_sub(2) };
         for shape in [chain as fn(usize) -> Option<usize>, star, comb] {
             let time = |count: usize| {

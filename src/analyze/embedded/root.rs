@@ -1,57 +1,62 @@
-//! Root before consequence: which incident came first and was not recovered from.
+//! Root cause before consequence: which incident came first, among those from which the run did not recover.
 
-use super::incidents::{Incident, IncidentKind};
-use super::rules::{Catalogue, Fit};
+use super::incident::{Incident, IncidentKind};
+use super::rules::{Catalogue, RuleMatch};
 use super::tree::SpanTree;
 use crate::model::Trace;
 use crate::runtime::{Deadline, TimedOut};
 
-/// The incident that decides, with the rule that names it.
+/// The incident that caused the failure, with the rule that names it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Root<'i, 't, 'c> {
+pub(super) struct RootCause<'i, 't, 'c> {
     pub(super) incident: &'i Incident<'t>,
-    pub(super) fit: Fit<'c>,
-    /// Another failure, from which the run did not recover either, has another name.
+    pub(super) matched: RuleMatch<'c>,
+    /// Whether another incident that was not recovered from has another label.
     pub(super) contested: bool,
 }
 
-/// The incident that decides, with the rule that names it; nothing where every failure was recovered from.
+/// The root cause of a failure; `None` if the run recovered from every incident.
 ///
-/// An error that goes up the tree is one failure, and the deepest span is its culprit, unless a rule says that the outer error has a
-/// cause of its own. Of several failures the first in time wins; signs that are weak by themselves give way to an error.
-pub(super) fn choose<'i, 't, 'c>(
+/// An error that propagates up the tree is one failure, and its deepest span is the culprit, unless a rule says that the outer error has a
+/// cause of its own (`own_cause`). For example, a guardrail that blocks a run is reported even if a tool below it failed. Of several failures
+/// the first in time wins.
+///
+/// # Errors
+/// [`TimedOut`].
+pub(super) fn root_cause<'i, 't, 'c>(
     trace: &Trace,
     tree: &SpanTree,
     incidents: &'i [Incident<'t>],
     catalogue: &'c Catalogue,
     deadline: Deadline,
-) -> Result<Option<Root<'i, 't, 'c>>, TimedOut> {
-    let mut open_error = vec![false; trace.spans.len()];
+) -> Result<Option<RootCause<'i, 't, 'c>>, TimedOut> {
+    let mut has_open_error = vec![false; trace.spans.len()];
     for incident in incidents.iter().filter(|incident| !incident.recovered && incident.kind == IncidentKind::Error) {
-        if let Some(mark) = open_error.get_mut(incident.index) {
-            *mark = true;
+        if let Some(flag) = has_open_error.get_mut(incident.index) {
+            *flag = true;
         }
     }
-    let error_below = tree.has_below(&open_error);
-    let any_error = open_error.contains(&true);
+    let error_below = tree.has_descendant_with(&has_open_error);
+    let any_error = has_open_error.contains(&true);
 
-    let mut named = Vec::new();
+    let mut candidates = Vec::new();
     for incident in incidents.iter().filter(|incident| !incident.recovered) {
         deadline.check()?;
+        // These are weak evidence. If a step reports an error, the error explains the failure better.
         if any_error && matches!(incident.kind, IncidentKind::LowScores | IncidentKind::RepeatedCalls) {
             continue;
         }
-        let Some(fit) = catalogue.best(incident) else { continue };
+        let Some(matched) = catalogue.best_match(incident) else { continue };
         let propagated = incident.kind == IncidentKind::Error && error_below.get(incident.index) == Some(&true);
-        if !propagated || fit.rule.own_cause {
-            named.push((incident, fit));
+        if !propagated || matched.rule.own_cause {
+            candidates.push((incident, matched));
         }
     }
-    // Of incidents at the same moment the inner span, which starts later, is the culprit.
-    let first = named.iter().min_by_key(|(incident, _)| (incident.at_ns, std::cmp::Reverse(incident.index))).copied();
-    Ok(first.map(|(incident, fit)| {
-        let contested = named.iter().any(|(_, other)| other.rule.label != fit.rule.label);
-        Root { incident, fit, contested }
+    // Spans that end at the same moment are nested. The inner one starts later, so it has the higher index.
+    let first = candidates.iter().min_by_key(|(incident, _)| (incident.at_ns, std::cmp::Reverse(incident.index))).copied();
+    Ok(first.map(|(incident, matched)| {
+        let contested = candidates.iter().any(|(_, other)| other.rule.label != matched.rule.label);
+        RootCause { incident, matched, contested }
     }))
 }
 
@@ -63,9 +68,9 @@ mod tests {
     use crate::analyze::embedded::incidents;
     use crate::model::{Span, SpanKind, Status, ToolUse};
 
-    /// A parent without an end looks as if it had failed first, by its times; its error still is the consequence.
+    /// A parent without an end time appears to have failed first, but its error is still the consequence.
     #[test]
-    fn an_error_that_went_up_the_tree_is_named_by_the_deepest_span() {
+    fn a_propagated_error_is_attributed_to_the_deepest_span() {
         let failed = |id: &str, parent: Option<&str>, kind, message: &str| Span {
             span_id: id.into(),
             parent_span_id: parent.map(str::to_owned),
@@ -80,13 +85,13 @@ mod tests {
         tool.ended_at_ns = Some(9);
         let spans = vec![failed("1", None, SpanKind::Agent, "step failed"), failed("2", Some("1"), SpanKind::Chain, "step failed"), tool];
         let trace = Trace { spans, ..Trace::default() };
-        let tree = SpanTree::of(&trace);
+        let tree = SpanTree::new(&trace);
         let deadline = Deadline::after(Duration::from_mins(1));
         let found = incidents::find(&trace, &tree, deadline).unwrap();
         let catalogue = Catalogue::shipped().unwrap();
-        let root = choose(&trace, &tree, &found, &catalogue, deadline).unwrap().unwrap();
+        let root = root_cause(&trace, &tree, &found, &catalogue, deadline).unwrap().unwrap();
         assert_eq!(
-            (root.incident.span.span_id.as_str(), root.fit.rule.label.to_string().as_str()),
+            (root.incident.span.span_id.as_str(), root.matched.rule.label.to_string().as_str()),
             ("33", "tool_failure/tool_unavailable")
         );
     }

@@ -1,13 +1,13 @@
-//! Facts that stand in the text of a failure: its type, its HTTP status, what the provider calls it.
+//! Signals of a failed span: its error type, its HTTP status, and other facts as `name=value`.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::limits::RULE_TEXT_BYTES;
+use super::text::expression;
 use crate::model::Span;
 
-/// A fact with the field in which it stands.
+/// A fact about a span, and the field that shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Signal {
     /// `http_status=429`
@@ -23,22 +23,20 @@ impl Signal {
     }
 }
 
-/// An expression that is known to compile, because a test of this module uses it.
-pub(super) fn expression(text: &'static str) -> Option<Regex> {
-    Regex::new(text).ok()
-}
-
-/// The type of the error that a span says it ended with, and the field in which it stands: of the last exception, of `error.type`,
-/// or the word before the message (`RateLimitError: …`, `OpenAIRateLimitError('…')`).
+/// The error type of a span, and the field that contains it.
 pub(super) fn error_type(span: &Span) -> Option<(String, String)> {
+    // Some exporters record the exception only as text: `RateLimitError: …`, `OpenAIRateLimitError('…')`. The list of endings keeps
+    // ordinary sentences out (`Note: …`).
     static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
             r"^\s*([A-Za-z_][\w.]{2,80}(?:Error|Exception|Exit|Interrupt|Violation|Timeout|Failure|Cancelled|NotFound|Exceeded))\b\s*(?:[:(]|$)",
         )
     });
+    // The last exception is the one that ended the span; earlier ones may have been handled.
     if let Some((index, exception)) = span.exceptions.iter().enumerate().rev().find(|(_, exception)| !exception.kind.is_empty()) {
         return Some((exception.kind.clone(), format!("exceptions[{index}].type")));
     }
+    // OpenTelemetry defines `_OTHER` as the value for an unknown type.
     if let Some(kind) = span.error_type.as_deref().filter(|kind| !kind.is_empty() && *kind != "_OTHER") {
         return Some((kind.to_owned(), "error_type".into()));
     }
@@ -46,7 +44,9 @@ pub(super) fn error_type(span: &Span) -> Option<(String, String)> {
     Some((found.as_str().to_owned(), "status_message".into()))
 }
 
-/// The HTTP status in a failure's text: `Error code: 429`, `-> 500 Internal`, `429 RESOURCE_EXHAUSTED`, `HTTP 503`.
+/// The HTTP status in the text of a failure: `Error code: 429`, `-> 500 Internal`, `429 RESOURCE_EXHAUSTED`, `HTTP 503`.
+///
+/// A number alone is not a status (`took 429 ms`): it needs a word before it, or a reason phrase after it.
 pub(super) fn http_status(text: &str) -> Option<u16> {
     static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
@@ -57,27 +57,13 @@ pub(super) fn http_status(text: &str) -> Option<u16> {
     captures.iter().skip(1).flatten().next()?.as_str().parse().ok()
 }
 
-/// The status that an instrumentation recorded as an attribute.
+/// The HTTP error status that an instrumentation recorded as an attribute, and the field that contains it.
 pub(super) fn recorded_status(span: &Span) -> Option<(u16, String)> {
+    // The second key is OpenTelemetry's earlier name for the first.
     ["http.response.status_code", "http.status_code"].iter().find_map(|key| {
         let status = span.attribute(key)?.parse().ok().filter(|status| *status >= 400)?;
         Some((status, format!("attributes.{key}")))
     })
-}
-
-/// The part of a failure's text that says what happened: without the stack trace after it, at most [`RULE_TEXT_BYTES`] at each end.
-pub(super) fn message_of(text: &str) -> &str {
-    let head = text.find("Traceback (most recent call last)").filter(|at| *at > 0).map_or(text, |at| text.get(..at).unwrap_or(text));
-    clip(head)
-}
-
-/// At most [`RULE_TEXT_BYTES`] of a text.
-pub(super) fn clip(text: &str) -> &str {
-    let mut end = text.len().min(RULE_TEXT_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -100,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_found_before_messages() {
+    fn error_types_are_found_before_messages() {
         let typed = |message: &str| error_type(&Span { status_message: Some(message.into()), ..Span::default() }).map(|(kind, _)| kind);
         assert_eq!(typed("RateLimitError: Error code: 429").as_deref(), Some("RateLimitError"));
         assert_eq!(typed("OpenAIRateLimitError('Error code: 429')Traceback").as_deref(), Some("OpenAIRateLimitError"));

@@ -245,7 +245,7 @@ impl Analyzer for Llm {
         Some(&self.settings_digest)
     }
 
-    async fn turn(&self) -> ConcurrencyPermit {
+    async fn acquire_permit(&self) -> ConcurrencyPermit {
         let at_once = || self.quota.get().is_some() || self.purse.is_exhausted() || self.breaker.is_open();
         if self.begun.swap(true, Ordering::Relaxed) {
             self.follow.cancelled().await;
@@ -271,7 +271,7 @@ impl Analyzer for Llm {
         }
     }
 
-    async fn analyze_without_paying(
+    async fn analyze_after_unusable_answer(
         &self,
         trace: Arc<RedactedTrace>,
         deadline: Deadline,

@@ -1,126 +1,137 @@
-//! What shows in a dialogue and no expression over one turn can tell: how long it is, how it ends, who takes part, whether the final
-//! answer stands anywhere before.
+//! Signals that no expression over one turn can find: the length of the dialogue, how it ends, who takes part, and whether the final answer
+//! occurs in an earlier turn.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{Dialogue, Turn, Who, is_generic};
-use crate::analyze::embedded::signals::expression;
+use super::super::text::expression;
+use super::turns::{Dialogue, Turn, TurnKind};
 use crate::limits::DIALOGUE_TEXT_BYTES;
 use crate::model::excerpt_around;
 
-/// Name and meaning of each measure, as rules name them.
+/// Id and description of each measure. Rules reference them by id, like other signals.
 pub(super) const MEASURES: [(&str, &str); 14] = [
-    ("team", "three agents and more take part"),
+    ("team", "at least three agents take part"),
     ("talks_to_user", "the agent talks with a user"),
     ("turns_few", "the run has at most 8 turns"),
     ("turns_some", "the run has 20 to 59 turns"),
-    ("turns_many", "the run has 60 turns and more"),
+    ("turns_many", "the run has at least 60 turns"),
     ("turns_over_22", "the run has more than 22 turns"),
     ("calls_tools", "the agents call tools"),
     ("agents_speak", "an agent speaks"),
-    ("ends_on_tool", "the last word is a tool's"),
-    ("ends_on_agent", "the last word is an agent's"),
-    ("ends_on_user", "the last word is the user's"),
-    ("repeats", "an agent says the same three times and more"),
-    ("writes_unconfirmed", "the agent changes data and the user had not said yes"),
-    ("final_unseen", "the final answer stands nowhere in what the run had found"),
+    ("ends_on_tool", "the last turn is the result of a tool"),
+    ("ends_on_agent", "the last turn is a message of an agent"),
+    ("ends_on_user", "the last turn is a message of the user"),
+    ("repeats", "an agent sends the same message at least three times"),
+    ("writes_unconfirmed", "the agent changed data without the user's confirmation"),
+    ("final_unseen", "the final answer does not occur in what the run had found"),
 ];
 
-/// Which measures hold, with the turn that shows it.
+/// The turn that shows each measure, in the order of [`MEASURES`]; `None` if it does not apply.
 pub(super) fn measure(dialogue: &Dialogue<'_>) -> [Option<usize>; MEASURES.len()] {
     let turns = &dialogue.turns;
     let last = turns.len().saturating_sub(1);
     let count = turns.len();
-    let who_ends = turns.last().map(|turn| turn.who);
-    let by_user = |turn: &&Turn<'_>| turn.who == Who::User || (turn.who == Who::Task && is_generic(turn.name));
-    let user_turns = turns.iter().filter(by_user).count();
-    let first = |holds: bool| holds.then_some(0);
-    let at_end = |holds: bool| holds.then_some(last);
+    let last_kind = turns.last().map(|turn| turn.kind);
+    let at_start = |applies: bool| applies.then_some(0);
+    let at_end = |applies: bool| applies.then_some(last);
     [
-        first(dialogue.speakers().len() >= 3),
-        first(user_turns >= 2),
+        at_start(dialogue.speakers().len() >= 3),
+        at_start(dialogue.user_turns() >= 2),
         at_end(count <= 8),
         at_end((20..60).contains(&count)),
         at_end(count >= 60),
         at_end(count > 22),
         turns.iter().position(|turn| !turn.calls.is_empty()),
-        turns.iter().position(|turn| turn.who == Who::Agent),
-        at_end(who_ends == Some(Who::Tool)),
-        at_end(who_ends == Some(Who::Agent)),
-        at_end(who_ends == Some(Who::User)),
-        repeats(turns),
-        writes_unconfirmed(turns),
-        final_unseen(turns),
+        turns.iter().position(|turn| turn.kind == TurnKind::Agent),
+        at_end(last_kind == Some(TurnKind::Tool)),
+        at_end(last_kind == Some(TurnKind::Agent)),
+        at_end(last_kind == Some(TurnKind::User)),
+        repeated_message(turns),
+        unconfirmed_write(turns),
+        unseen_final_answer(turns),
     ]
 }
 
-fn repeats(turns: &[Turn<'_>]) -> Option<usize> {
-    const ALIKE_MIN: usize = 3;
-    const CHARS_MIN: usize = 60;
-    let mut alike: HashMap<&str, usize> = HashMap::new();
-    turns.iter().enumerate().filter(|(_, turn)| turn.who == Who::Agent && turn.text.len() > CHARS_MIN).find_map(|(index, turn)| {
+/// The third agent message that starts the same way. Short messages (`Done.`, `TERMINATE`) repeat in healthy runs, so they do not count.
+fn repeated_message(turns: &[Turn<'_>]) -> Option<usize> {
+    const REPETITIONS_MIN: usize = 3;
+    const BYTES_MIN: usize = 60;
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    turns.iter().enumerate().filter(|(_, turn)| turn.kind == TurnKind::Agent && turn.text.len() > BYTES_MIN).find_map(|(index, turn)| {
+        // Only the start is compared, so that a changed number or date at the end does not hide a repetition.
         let start = excerpt_around(turn.text, 0..1);
-        let count = alike.entry(start).and_modify(|count| *count += 1).or_insert(1);
-        (*count >= ALIKE_MIN).then_some(index)
+        let count = counts.entry(start).and_modify(|count| *count += 1).or_insert(1);
+        (*count >= REPETITIONS_MIN).then_some(index)
     })
 }
 
-/// A call that changes something, and the last word of the user before it is no yes.
-fn writes_unconfirmed(turns: &[Turn<'_>]) -> Option<usize> {
-    static WRITES: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"^(?:modify|cancel|return|exchange|delete|refund)_"));
-    static YES: LazyLock<Option<Regex>> = LazyLock::new(|| {
+/// A tool call that changes data although the user's last message is not a confirmation. Example: the user asks "What would it cost?", and
+/// the agent calls `cancel_order`.
+///
+/// Applies only after the user has replied at least once. An agent that gets its whole task in one message has nobody to ask.
+fn unconfirmed_write(turns: &[Turn<'_>]) -> Option<usize> {
+    // Creating something (`book_`, `order_`) is usually the request itself, so it needs no further confirmation.
+    static WRITE_CALL: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"^(?:modify|cancel|return|exchange|delete|refund)_"));
+    static CONFIRMATION: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(r"(?i)\b(?:yes|yep|yeah|sure|go ahead|confirm\w*|correct|proceed|please do|do that|let's do|sounds)\b")
     });
-    let (writes, yes) = (WRITES.as_ref()?, YES.as_ref()?);
+    let (write_call, confirmation) = (WRITE_CALL.as_ref()?, CONFIRMATION.as_ref()?);
     let mut confirmed = false;
-    let mut talks = false;
+    let mut user_replied = false;
     for (index, turn) in turns.iter().enumerate() {
-        match turn.who {
-            Who::User | Who::Task => {
-                talks |= turn.who == Who::User;
-                confirmed = yes.is_match(turn.text);
+        match turn.kind {
+            TurnKind::User | TurnKind::Task => {
+                user_replied |= turn.kind == TurnKind::User;
+                confirmed = confirmation.is_match(turn.text);
             }
-            Who::Agent if talks && !confirmed && turn.calls.iter().any(|call| writes.is_match(&call.name)) => return Some(index),
+            TurnKind::Agent if user_replied && !confirmed && turn.calls.iter().any(|call| write_call.is_match(&call.name)) => {
+                return Some(index);
+            }
             _ => {}
         }
     }
     None
 }
 
-/// A final answer whose numbers stand nowhere before, or most of whose words.
-fn final_unseen(turns: &[Turn<'_>]) -> Option<usize> {
+/// A final answer of which no number, or less than half of the words, occurs in an earlier turn.
+///
+/// Example: every page returned "Error 404", and the run answers "FINAL ANSWER: Harbour Street Cafe". Words shorter than four letters occur in
+/// every text, so they are ignored.
+fn unseen_final_answer(turns: &[Turn<'_>]) -> Option<usize> {
     static FINAL: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"(?i)final answer: *([^\n]{1,400})"));
     static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"\d[\d,.]*\d|\d"));
     static WORD: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"[A-Za-z]{4,}"));
-    const TURNS_BACK: usize = 3;
+    /// A framework may add a turn or two after the answer (`TERMINATE`).
+    const TURNS_FROM_END_MAX: usize = 3;
     const WORDS_MAX: usize = 20;
-    let (last, found) = turns
+    let (last, answer) = turns
         .iter()
         .enumerate()
         .rev()
-        .take(TURNS_BACK)
+        .take(TURNS_FROM_END_MAX)
         .find_map(|(index, turn)| Some((index, FINAL.as_ref()?.captures(turn.text)?.get(1)?)))?;
-    let head = turns.get(last).and_then(|turn| turn.text.get(..found.start())).unwrap_or_default();
-    // The latest come first, so that a bound on how much is read costs the oldest.
-    let before: Vec<&str> = turns
+    let same_turn_before = turns.get(last).and_then(|turn| turn.text.get(..answer.start())).unwrap_or_default();
+    // Latest turns first: if the byte limit is reached, the oldest ones are left out.
+    let earlier: Vec<&str> = turns
         .iter()
         .take(last)
         .rev()
-        .scan(DIALOGUE_TEXT_BYTES, |left, turn| {
-            let part = (*left > 0).then_some(turn.text)?;
-            *left = left.saturating_sub(part.len());
-            Some(part)
+        .scan(DIALOGUE_TEXT_BYTES, |bytes_left, turn| {
+            let text = (*bytes_left > 0).then_some(turn.text)?;
+            *bytes_left = bytes_left.saturating_sub(text.len());
+            Some(text)
         })
         .collect();
-    let stands = |what: &str| head.contains(what) || before.iter().any(|text| text.contains(what));
-    let numbers: Vec<&str> = NUMBER.as_ref()?.find_iter(found.as_str()).take(WORDS_MAX).map(|number| number.as_str()).collect();
-    let number_unseen = !numbers.is_empty() && !numbers.iter().any(|number| stands(number) || stands(&number.replace(',', "")));
-    let words: Vec<&str> = WORD.as_ref()?.find_iter(found.as_str()).take(WORDS_MAX).map(|word| word.as_str()).collect();
-    let words_unseen = || !words.is_empty() && words.iter().filter(|word| stands(word)).count() * 2 < words.len();
-    (number_unseen || words_unseen()).then_some(last)
+    let is_seen = |term: &str| same_turn_before.contains(term) || earlier.iter().any(|text| text.contains(term));
+    let numbers: Vec<&str> = NUMBER.as_ref()?.find_iter(answer.as_str()).take(WORDS_MAX).map(|number| number.as_str()).collect();
+    // `1,000` in the answer may be `1000` in a tool result.
+    let numbers_unseen = !numbers.is_empty() && !numbers.iter().any(|number| is_seen(number) || is_seen(&number.replace(',', "")));
+    let words: Vec<&str> = WORD.as_ref()?.find_iter(answer.as_str()).take(WORDS_MAX).map(|word| word.as_str()).collect();
+    let words_unseen = || !words.is_empty() && words.iter().filter(|word| is_seen(word)).count() * 2 < words.len();
+    (numbers_unseen || words_unseen()).then_some(last)
 }
 
 #[cfg(test)]
@@ -128,28 +139,30 @@ mod tests {
     use super::*;
     use crate::model::{FieldName, ToolCall};
 
-    fn turn<'t>(who: Who, text: &'t str, calls: &'t [ToolCall]) -> Turn<'t> {
-        Turn { who, name: "", text, calls, span: 0, field: FieldName::Plain("output_text") }
+    fn turn<'t>(kind: TurnKind, text: &'t str, calls: &'t [ToolCall]) -> Turn<'t> {
+        Turn { kind, speaker: "", text, calls, span: 0, field: FieldName::Plain("output_text") }
     }
 
     #[test]
-    fn a_change_without_a_yes_is_noticed() {
+    fn a_write_without_confirmation_is_found() {
         let call = [ToolCall { name: "cancel_order".into(), ..ToolCall::default() }];
         let run = |answer: &'static str| {
             let turns = [
-                turn(Who::Task, "cancel it", &[]),
-                turn(Who::Agent, "sure?", &[]),
-                turn(Who::User, answer, &[]),
-                turn(Who::Agent, "", &call),
+                turn(TurnKind::Task, "cancel it", &[]),
+                turn(TurnKind::Agent, "sure?", &[]),
+                turn(TurnKind::User, answer, &[]),
+                turn(TurnKind::Agent, "", &call),
             ];
-            writes_unconfirmed(&turns)
+            unconfirmed_write(&turns)
         };
         assert_eq!((run("Yes, please."), run("What would it cost?")), (None, Some(3)));
     }
 
     #[test]
-    fn a_final_answer_from_nowhere_is_noticed() {
-        let run = |found: &'static str, answer: &'static str| final_unseen(&[turn(Who::Tool, found, &[]), turn(Who::Agent, answer, &[])]);
+    fn a_final_answer_that_occurs_nowhere_before_is_found() {
+        let run = |found: &'static str, answer: &'static str| {
+            unseen_final_answer(&[turn(TurnKind::Tool, found, &[]), turn(TurnKind::Agent, answer, &[])])
+        };
         assert_eq!(run("the volume is 0.1777 m3", "FINAL ANSWER: 0.1777"), None);
         assert_eq!(run("Error 404", "FINAL ANSWER: 12.6"), Some(1));
         assert_eq!(run("Error 404", "FINAL ANSWER: Harbour Street Cafe"), Some(1));

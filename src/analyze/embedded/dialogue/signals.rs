@@ -1,21 +1,23 @@
-//! Signals of a dialogue: data in `rules/*.toml` (`[[signal]]`), found over the turns of one scope, or made of other signals.
+//! Signals of a dialogue: defined in `rules/*.toml` (`[[signal]]`), and found in the turns of one scope, or derived from other signals.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use serde::Deserialize;
 
-use super::finder::Finder;
 use super::measures::{MEASURES, measure};
-use super::{Dialogue, Turn, Who, speaker};
+use super::pattern_set::PatternSet;
+use super::turns::{Dialogue, Turn, TurnKind, normalized_speaker};
 use crate::limits::{DIALOGUE_TEXT_BYTES, RULE_TEXT_BYTES};
 use crate::runtime::{Deadline, TimedOut};
 
-/// A signal as it stands in the file. Exactly one of `text`, `all`, `any` and `many` says when it shows.
+/// A `[[signal]]` of a rule file. Exactly one of `text`, `all`, `any` and `many` is set.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::analyze::embedded) struct SignalEntry {
     pub(in crate::analyze::embedded) id: String,
-    says: String,
+    #[serde(rename = "says")]
+    description: String,
     #[serde(default)]
     scope: Option<Scope>,
     #[serde(default)]
@@ -26,39 +28,39 @@ pub(in crate::analyze::embedded) struct SignalEntry {
     any: Vec<String>,
     #[serde(default)]
     none: Vec<String>,
-    #[serde(default)]
-    many: Option<String>,
-    #[serde(default)]
-    trouble: bool,
+    #[serde(default, rename = "many")]
+    repeated: Option<String>,
+    #[serde(default, rename = "trouble")]
+    indicates_failure: bool,
 }
 
-/// The turns in which an expression is looked for.
+/// The turns in which an expression is searched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::analyze::embedded) enum Scope {
-    /// Every turn but the application's instructions.
+    /// Every turn except the application's instructions.
     Any,
-    /// What starts the run.
+    /// The message that starts the run.
     Task,
-    /// The question in it.
+    /// The question in that message.
     Question,
     /// Agents.
     Agent,
-    /// Short turns of agents, which are words to each other.
+    /// Short turns of agents, which are messages to other agents rather than reports.
     Brief,
-    /// Users after the first turn.
+    /// Users, after the first turn.
     User,
-    /// Tools and code that was run.
+    /// Tools, and code that was run.
     Tool,
-    /// The first of them.
+    /// The first tool turn.
     FirstTool,
-    /// The last of them.
+    /// The last tool turn.
     LastTool,
     /// The last turn.
     Last,
-    /// Names of the tools that are called.
+    /// Names of the called tools.
     Calls,
-    /// Names of those who speak.
+    /// Names of the speakers.
     Speaker,
 }
 
@@ -69,72 +71,82 @@ pub(in crate::analyze::embedded) struct SignalError {
     pub(in crate::analyze::embedded) reason: String,
 }
 
-/// All signals, with a finder for their expressions.
+/// All signals, with one [`PatternSet`] for their expressions.
 #[derive(Debug)]
-pub(in crate::analyze::embedded) struct Signals {
-    list: Vec<Signal>,
-    by_id: HashMap<String, usize>,
-    /// The signal of each expression that the finder knows.
-    signal_of: Vec<usize>,
-    texts: Finder,
+pub(in crate::analyze::embedded) struct SignalSet {
+    signals: Vec<Signal>,
+    index_by_id: HashMap<String, usize>,
+    /// By pattern: the signal that it belongs to.
+    signal_of_pattern: Vec<usize>,
+    patterns: PatternSet,
 }
 
 #[derive(Debug)]
 struct Signal {
     id: String,
-    says: String,
-    trouble: bool,
-    shows: Shows,
+    description: String,
+    indicates_failure: bool,
+    trigger: Trigger,
 }
 
+/// When a signal matches.
 #[derive(Debug)]
-enum Shows {
+enum Trigger {
+    /// Computed by `measures`.
     Measure,
+    /// An expression matches in a turn of this scope.
     Text(Scope),
+    /// Other signals match, or do not match.
     Combined { all: Vec<usize>, any: Vec<usize>, none: Vec<usize> },
-    Many(usize),
+    /// Another signal matches in several turns.
+    Repeated(usize),
 }
 
-/// Where a signal shows.
+/// Where a signal matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::analyze::embedded) struct Sighting {
-    /// Index of the turn.
+pub(in crate::analyze::embedded) struct SignalMatch {
+    /// Index of the first turn with a match.
     pub(in crate::analyze::embedded) turn: usize,
-    /// The expression that matched there.
+    /// The pattern that matched there.
     pattern: Option<usize>,
-    /// Turns in which it shows.
-    count: usize,
+    /// The number of matching turns.
+    turn_count: usize,
 }
 
-/// What shows in one dialogue, by signal.
+/// The matches in one dialogue, by signal.
 #[derive(Debug)]
-pub(in crate::analyze::embedded) struct Sightings(Vec<Option<Sighting>>);
+pub(in crate::analyze::embedded) struct SignalMatches(Vec<Option<SignalMatch>>);
 
-impl Sightings {
+impl SignalMatches {
     #[cfg(test)]
-    pub(in crate::analyze::embedded) fn of(shown: &[usize], signals: usize) -> Self {
-        let sighting = Sighting { turn: 0, pattern: None, count: 1 };
-        Self((0..signals).map(|signal| shown.contains(&signal).then_some(sighting)).collect())
+    pub(in crate::analyze::embedded) fn of(matched: &[usize], signals: usize) -> Self {
+        let found = SignalMatch { turn: 0, pattern: None, turn_count: 1 };
+        Self((0..signals).map(|signal| matched.contains(&signal).then_some(found)).collect())
     }
 
-    pub(in crate::analyze::embedded) fn get(&self, signal: usize) -> Option<Sighting> {
+    pub(in crate::analyze::embedded) fn get(&self, signal: usize) -> Option<SignalMatch> {
         self.0.get(signal).copied().flatten()
     }
 }
 
-/// Turns in which a signal has to show to count as `many`.
-const MANY: usize = 3;
+/// Turns in which a signal must match to count as repeated (`many`).
+const REPEATED_TURNS_MIN: usize = 3;
 
-/// A turn of an agent up to this length is a word to another and no report.
-const BRIEF_BYTES: usize = 700;
+/// A longer turn of an agent is a report, not a message to another agent.
+const BRIEF_BYTES_MAX: usize = 700;
 
-impl Signals {
-    /// Compiles signals; a later one replaces an earlier one of its id.
-    pub(in crate::analyze::embedded) fn of(entries: &[SignalEntry]) -> Result<Self, SignalError> {
-        let mut by_id: HashMap<String, usize> = HashMap::new();
+impl SignalSet {
+    /// Compiles signals. A later signal replaces an earlier one with the same id.
+    pub(in crate::analyze::embedded) fn compile(entries: &[SignalEntry]) -> Result<Self, SignalError> {
         let measures = MEASURES.iter();
-        let mut signals: Vec<Signal> =
-            measures.map(|(id, says)| Signal { id: (*id).into(), says: (*says).into(), trouble: false, shows: Shows::Measure }).collect();
+        let mut signals: Vec<Signal> = measures
+            .map(|(id, description)| Signal {
+                id: (*id).into(),
+                description: (*description).into(),
+                indicates_failure: false,
+                trigger: Trigger::Measure,
+            })
+            .collect();
         let mut latest: Vec<&SignalEntry> = Vec::new();
         for entry in entries {
             match latest.iter_mut().find(|known| known.id == entry.id) {
@@ -142,188 +154,201 @@ impl Signals {
                 None => latest.push(entry),
             }
         }
-        for (index, id) in signals.iter().map(|signal| &signal.id).chain(latest.iter().map(|entry| &entry.id)).enumerate() {
-            by_id.insert(id.clone(), index);
-        }
+        let ids = signals.iter().map(|signal| &signal.id).chain(latest.iter().map(|entry| &entry.id));
+        let index_by_id: HashMap<String, usize> = ids.enumerate().map(|(index, id)| (id.clone(), index)).collect();
+        // `(signal, expression)`
         let mut patterns = Vec::new();
         for entry in latest {
             let index = signals.len();
-            let shows = shows(entry, index, &by_id, &mut patterns).map_err(|reason| SignalError { id: entry.id.clone(), reason })?;
-            signals.push(Signal { id: entry.id.clone(), says: entry.says.clone(), trouble: entry.trouble, shows });
+            let trigger =
+                trigger(entry, index, &index_by_id, &mut patterns).map_err(|reason| SignalError { id: entry.id.clone(), reason })?;
+            let (id, description) = (entry.id.clone(), entry.description.clone());
+            signals.push(Signal { id, description, indicates_failure: entry.indicates_failure, trigger });
         }
-        let texts = Finder::of(patterns.iter().map(|(_, text)| text.as_str())).map_err(|(pattern, reason)| {
+        let compiled = PatternSet::compile(patterns.iter().map(|(_, text)| text.as_str())).map_err(|(pattern, reason)| {
             let signal = patterns.get(pattern).and_then(|(signal, _)| signals.get(*signal));
             SignalError { id: signal.map_or_else(String::new, |signal| signal.id.clone()), reason }
         })?;
-        let signal_of = patterns.into_iter().map(|(signal, _)| signal).collect();
-        Ok(Self { list: signals, by_id, signal_of, texts })
+        let signal_of_pattern = patterns.into_iter().map(|(signal, _)| signal).collect();
+        Ok(Self { signals, index_by_id, signal_of_pattern, patterns: compiled })
     }
 
     pub(in crate::analyze::embedded) fn index(&self, id: &str) -> Option<usize> {
-        self.by_id.get(id).copied()
+        self.index_by_id.get(id).copied()
     }
 
     pub(in crate::analyze::embedded) fn id(&self, index: usize) -> &str {
-        self.list.get(index).map_or("", |signal| &signal.id)
+        self.signals.get(index).map_or("", |signal| &signal.id)
     }
 
-    /// What it means, as part of a sentence.
-    pub(in crate::analyze::embedded) fn says(&self, index: usize) -> &str {
-        self.list.get(index).map_or("", |signal| &signal.says)
+    /// The signal's meaning, as a clause of a sentence.
+    pub(in crate::analyze::embedded) fn description(&self, index: usize) -> &str {
+        self.signals.get(index).map_or("", |signal| &signal.description)
     }
 
-    /// The names of everything that shows, in the order of the catalogue.
-    pub(in crate::analyze::embedded) fn shown<'s>(&'s self, sightings: &'s Sightings) -> impl Iterator<Item = &'s str> {
-        self.list.iter().zip(&sightings.0).filter(|(_, seen)| seen.is_some()).map(|(signal, _)| signal.id.as_str())
+    /// The ids of all matched signals, in the order of the catalogue.
+    pub(in crate::analyze::embedded) fn matched_ids<'s>(&'s self, matches: &'s SignalMatches) -> impl Iterator<Item = &'s str> {
+        self.signals.iter().zip(&matches.0).filter(|(_, found)| found.is_some()).map(|(signal, _)| signal.id.as_str())
     }
 
-    /// Whether anything shows that speaks of trouble. Nothing is called failed without such a sign.
-    pub(in crate::analyze::embedded) fn shows_trouble(&self, sightings: &Sightings) -> bool {
-        self.list.iter().zip(&sightings.0).any(|(signal, seen)| signal.trouble && seen.is_some())
+    /// Whether a signal matched that indicates a failure. Without one, no dialogue is called failed, however likely a label is.
+    pub(in crate::analyze::embedded) fn indicates_failure(&self, matches: &SignalMatches) -> bool {
+        self.signals.iter().zip(&matches.0).any(|(signal, found)| signal.indicates_failure && found.is_some())
     }
 
-    /// Whether a signal tells what kind of run it is rather than what went wrong in it.
+    /// Whether a signal describes the kind of run rather than a problem in it, such as `turns_many` or `task_image`.
     pub(in crate::analyze::embedded) fn is_background(&self, index: usize) -> bool {
-        let background = |signal: &Signal| {
-            !signal.trouble && matches!(signal.shows, Shows::Measure | Shows::Text(Scope::Question | Scope::Task | Scope::Speaker))
+        let is_background = |signal: &Signal| {
+            !signal.indicates_failure
+                && matches!(signal.trigger, Trigger::Measure | Trigger::Text(Scope::Question | Scope::Task | Scope::Speaker))
         };
-        self.list.get(index).is_none_or(background)
+        self.signals.get(index).is_none_or(is_background)
     }
 
-    /// The words of a turn that make a signal show, for an excerpt; names of speakers and tools stand in no text.
-    pub(in crate::analyze::embedded) fn words(&self, sighting: Sighting, turn: &Turn<'_>) -> Option<std::ops::Range<usize>> {
-        let pattern = sighting.pattern?;
-        let signal = self.list.get(*self.signal_of.get(pattern)?)?;
-        if matches!(signal.shows, Shows::Text(Scope::Speaker | Scope::Calls)) {
+    /// The range of the turn's text that matched, for an excerpt. Names of speakers and tools are not part of the text.
+    pub(in crate::analyze::embedded) fn matched_range(&self, found: SignalMatch, turn: &Turn<'_>) -> Option<Range<usize>> {
+        let pattern = found.pattern?;
+        let signal = self.signals.get(*self.signal_of_pattern.get(pattern)?)?;
+        if matches!(signal.trigger, Trigger::Text(Scope::Speaker | Scope::Calls)) {
             return None;
         }
-        parts(turn.text).into_iter().find_map(|(start, part)| {
-            let found = self.texts.find(pattern, part)?;
-            Some(start + found.start..start + found.end)
+        head_and_tail(turn.text).into_iter().find_map(|(start, part)| {
+            let range = self.patterns.find(pattern, part)?;
+            Some(start + range.start..start + range.end)
         })
     }
 
-    /// Finds every signal.
+    /// Finds all signals in a dialogue.
     ///
     /// # Errors
     /// [`TimedOut`].
-    pub(in crate::analyze::embedded) fn find(&self, dialogue: &Dialogue<'_>, deadline: Deadline) -> Result<Sightings, TimedOut> {
-        let mut seen: Vec<Option<Sighting>> = vec![None; self.list.len()];
+    pub(in crate::analyze::embedded) fn find(&self, dialogue: &Dialogue<'_>, deadline: Deadline) -> Result<SignalMatches, TimedOut> {
+        let mut found: Vec<Option<SignalMatch>> = vec![None; self.signals.len()];
         let turns = &dialogue.turns;
         let last = turns.len().saturating_sub(1);
-        let tool = |turn: &Turn<'_>| turn.who == Who::Tool;
-        let (first_tool, last_tool) = (turns.iter().position(tool), turns.iter().rposition(tool));
+        let is_tool = |turn: &Turn<'_>| turn.kind == TurnKind::Tool;
+        let (first_tool, last_tool) = (turns.iter().position(is_tool), turns.iter().rposition(is_tool));
         let mut bytes_left = DIALOGUE_TEXT_BYTES;
         for (index, turn) in turns.iter().enumerate() {
             deadline.check()?;
+            // The last turn is always read: it often shows how the run ended.
             if bytes_left == 0 && index != last {
                 continue;
             }
-            let holds = |scope: Scope| match scope {
-                Scope::Any => turn.who != Who::System,
-                Scope::Task => turn.who == Who::Task,
-                Scope::Agent => turn.who == Who::Agent,
-                Scope::Brief => turn.who == Who::Agent && turn.text.len() <= BRIEF_BYTES,
-                Scope::User => turn.who == Who::User,
-                Scope::Tool => turn.who == Who::Tool,
+            let in_scope = |scope: Scope| match scope {
+                Scope::Any => turn.kind != TurnKind::System,
+                Scope::Task => turn.kind == TurnKind::Task,
+                Scope::Agent => turn.kind == TurnKind::Agent,
+                Scope::Brief => turn.kind == TurnKind::Agent && turn.text.len() <= BRIEF_BYTES_MAX,
+                Scope::User => turn.kind == TurnKind::User,
+                Scope::Tool => turn.kind == TurnKind::Tool,
                 Scope::FirstTool => first_tool == Some(index),
                 Scope::LastTool => last_tool == Some(index),
                 Scope::Last => index == last,
                 Scope::Question | Scope::Calls | Scope::Speaker => false,
             };
-            for (_, part) in parts(turn.text) {
+            for (_, part) in head_and_tail(turn.text) {
                 bytes_left = bytes_left.saturating_sub(part.len());
-                self.note(&mut seen, index, part, holds);
+                self.find_in_text(&mut found, index, part, in_scope);
             }
-            if turn.who == Who::Task {
-                self.note(&mut seen, index, question(turn.text), |scope| scope == Scope::Question);
+            if turn.kind == TurnKind::Task {
+                self.find_in_text(&mut found, index, question(turn.text), |scope| scope == Scope::Question);
             }
-            if !matches!(turn.who, Who::System | Who::User) && !turn.name.is_empty() {
-                self.note(&mut seen, index, &speaker(turn.name), |scope| scope == Scope::Speaker);
+            if !matches!(turn.kind, TurnKind::System | TurnKind::User) && !turn.speaker.is_empty() {
+                self.find_in_text(&mut found, index, &normalized_speaker(turn.speaker), |scope| scope == Scope::Speaker);
             }
             for call in turn.calls {
-                self.note(&mut seen, index, &call.name, |scope| scope == Scope::Calls);
+                self.find_in_text(&mut found, index, &call.name, |scope| scope == Scope::Calls);
             }
         }
         for (signal, turn) in measure(dialogue).into_iter().enumerate() {
-            if let (Some(turn), Some(slot)) = (turn, seen.get_mut(signal)) {
-                *slot = Some(Sighting { turn, pattern: None, count: 1 });
+            if let (Some(turn), Some(entry)) = (turn, found.get_mut(signal)) {
+                *entry = Some(SignalMatch { turn, pattern: None, turn_count: 1 });
             }
         }
-        // A combination stands after what it is made of, which `shows` has checked.
-        for index in 0..self.list.len() {
-            let combined = self.list.get(index).and_then(|signal| combined(&signal.shows, &seen));
-            if let (Some(sighting), Some(slot)) = (combined, seen.get_mut(index)) {
-                *slot = Some(sighting);
+        // A derived signal is defined after the signals that it uses, which `trigger` checks, so one pass is enough.
+        for index in 0..self.signals.len() {
+            let derived = self.signals.get(index).and_then(|signal| derived_match(&signal.trigger, &found));
+            if let (Some(derived), Some(entry)) = (derived, found.get_mut(index)) {
+                *entry = Some(derived);
             }
         }
-        Ok(Sightings(seen))
+        Ok(SignalMatches(found))
     }
 
-    fn note(&self, seen: &mut [Option<Sighting>], turn: usize, text: &str, holds: impl Fn(Scope) -> bool) {
-        let in_scope = |pattern: usize| {
-            let signal = self.signal_of.get(pattern).and_then(|signal| self.list.get(*signal));
-            signal.is_some_and(|signal| matches!(&signal.shows, Shows::Text(scope) if holds(*scope)))
+    /// Finds the signals of some scopes in one text of a turn.
+    fn find_in_text(&self, found: &mut [Option<SignalMatch>], turn: usize, text: &str, in_scope: impl Fn(Scope) -> bool) {
+        let is_wanted = |pattern: usize| {
+            let signal = self.signal_of_pattern.get(pattern).and_then(|signal| self.signals.get(*signal));
+            signal.is_some_and(|signal| matches!(&signal.trigger, Trigger::Text(scope) if in_scope(*scope)))
         };
-        self.texts.matches(text, in_scope, |pattern| {
-            let Some(slot) = self.signal_of.get(pattern).and_then(|signal| seen.get_mut(*signal)) else { return };
-            match slot {
-                // Two parts of one turn count once.
-                Some(sighting) if sighting.turn == turn => {}
-                Some(sighting) => sighting.count += 1,
-                None => *slot = Some(Sighting { turn, pattern: Some(pattern), count: 1 }),
+        self.patterns.matches(text, is_wanted, |pattern| {
+            let Some(entry) = self.signal_of_pattern.get(pattern).and_then(|signal| found.get_mut(*signal)) else { return };
+            match entry {
+                // Several matches in one turn count once.
+                Some(known) if known.turn == turn => {}
+                Some(known) => known.turn_count += 1,
+                None => *entry = Some(SignalMatch { turn, pattern: Some(pattern), turn_count: 1 }),
             }
         });
     }
 }
 
-fn shows(entry: &SignalEntry, index: usize, by_id: &HashMap<String, usize>, patterns: &mut Vec<(usize, String)>) -> Result<Shows, String> {
+/// The trigger of an entry. Adds its expressions to `patterns`.
+fn trigger(
+    entry: &SignalEntry,
+    index: usize,
+    index_by_id: &HashMap<String, usize>,
+    patterns: &mut Vec<(usize, String)>,
+) -> Result<Trigger, String> {
     let known = |ids: &[String]| -> Result<Vec<usize>, String> {
         ids.iter()
-            .map(|id| match by_id.get(id) {
+            .map(|id| match index_by_id.get(id) {
                 Some(found) if *found < index => Ok(*found),
-                Some(_) => Err(format!("{id:?} must stand before the signal that is made of it")),
-                None => Err(format!("{id:?} is no signal")),
+                Some(_) => Err(format!("signal '{id}' must be defined before the signals that use it")),
+                None => Err(format!("unknown signal '{id}'")),
             })
             .collect()
     };
-    if entry.says.trim().is_empty() {
-        return Err("`says` must tell what it means".into());
+    if entry.description.trim().is_empty() {
+        return Err("`says` must not be empty".into());
     }
-    let ways = [!entry.text.is_empty(), !entry.all.is_empty(), !entry.any.is_empty(), entry.many.is_some()];
-    if ways.iter().filter(|way| **way).count() != 1 {
-        return Err("exactly one of `text`, `all`, `any` and `many` says when it shows".into());
+    let set = [!entry.text.is_empty(), !entry.all.is_empty(), !entry.any.is_empty(), entry.repeated.is_some()];
+    if set.iter().filter(|set| **set).count() != 1 {
+        return Err("exactly one of `text`, `all`, `any` and `many` must be set".into());
     }
-    if let Some(many) = &entry.many {
-        return Ok(Shows::Many(known(std::slice::from_ref(many))?.first().copied().unwrap_or_default()));
+    if let Some(repeated) = &entry.repeated {
+        return Ok(Trigger::Repeated(known(std::slice::from_ref(repeated))?.first().copied().unwrap_or_default()));
     }
     if entry.text.is_empty() {
-        return Ok(Shows::Combined { all: known(&entry.all)?, any: known(&entry.any)?, none: known(&entry.none)? });
+        return Ok(Trigger::Combined { all: known(&entry.all)?, any: known(&entry.any)?, none: known(&entry.none)? });
     }
-    let scope = entry.scope.ok_or("`text` needs a `scope`: the turns in which it is looked for")?;
+    let scope = entry.scope.ok_or("`text` needs a `scope`, the turns in which it is searched")?;
     patterns.extend(entry.text.iter().map(|text| (index, text.clone())));
-    Ok(Shows::Text(scope))
+    Ok(Trigger::Text(scope))
 }
 
-fn combined(shows: &Shows, seen: &[Option<Sighting>]) -> Option<Sighting> {
-    let sighting = |index: &usize| seen.get(*index).copied().flatten();
-    match shows {
-        Shows::Measure | Shows::Text(_) => None,
-        Shows::Many(of) => sighting(of).filter(|seen| seen.count >= MANY),
-        Shows::Combined { all, any, none } => {
-            if none.iter().any(|index| sighting(index).is_some()) || !all.iter().all(|index| sighting(index).is_some()) {
+/// The match of a signal that is derived from others.
+fn derived_match(trigger: &Trigger, found: &[Option<SignalMatch>]) -> Option<SignalMatch> {
+    let get = |index: &usize| found.get(*index).copied().flatten();
+    match trigger {
+        Trigger::Measure | Trigger::Text(_) => None,
+        Trigger::Repeated(signal) => get(signal).filter(|found| found.turn_count >= REPEATED_TURNS_MIN),
+        Trigger::Combined { all, any, none } => {
+            if none.iter().any(|index| get(index).is_some()) || !all.iter().all(|index| get(index).is_some()) {
                 return None;
             }
-            // What has words to show comes first.
-            let mut made_of: Vec<Sighting> = all.iter().chain(any).filter_map(sighting).collect();
-            made_of.sort_by_key(|seen| seen.pattern.is_none());
-            made_of.first().copied()
+            // A match with a pattern can be quoted, so it is preferred.
+            let mut parts: Vec<SignalMatch> = all.iter().chain(any).filter_map(get).collect();
+            parts.sort_by_key(|found| found.pattern.is_none());
+            parts.first().copied()
         }
     }
 }
 
-/// The start and the end of a long text with their places in it: what somebody wants stands at the start, what went wrong at the end.
-fn parts(text: &str) -> Vec<(usize, &str)> {
+/// The parts of a text that are searched, with their offsets: all of a short text, the start and the end of a long one. A request is usually
+/// at the start, an error at the end.
+fn head_and_tail(text: &str) -> Vec<(usize, &str)> {
     if text.len() <= 2 * RULE_TEXT_BYTES {
         return vec![(0, text)];
     }
@@ -337,7 +362,7 @@ fn parts(text: &str) -> Vec<(usize, &str)> {
     vec![(0, text.get(..head).unwrap_or_default()), (tail, text.get(tail..).unwrap_or_default())]
 }
 
-/// The question in a task: what stands below a heading `General Task` where a planner has added its own, else the start.
+/// The question in a task: its start, or the section `General Task` if a planner added sections of its own around it.
 fn question(task: &str) -> &str {
     const HEADING: &str = "# General Task";
     const CHARS_MAX: usize = 1_200;
@@ -354,21 +379,27 @@ mod tests {
     use super::*;
     use crate::model::FieldName;
 
-    fn shown(entries: &str, turns: &[(Who, &str)]) -> Vec<String> {
+    fn matched(entries: &str, turns: &[(TurnKind, &str)]) -> Vec<String> {
         #[derive(Deserialize)]
         struct File {
             signal: Vec<SignalEntry>,
         }
-        let signals = Signals::of(&toml::from_str::<File>(entries).unwrap().signal).unwrap();
-        let turns =
-            turns.iter().map(|(who, text)| Turn { who: *who, name: "", text, calls: &[], span: 0, field: FieldName::Plain("output_text") });
+        let signals = SignalSet::compile(&toml::from_str::<File>(entries).unwrap().signal).unwrap();
+        let turns = turns.iter().map(|(kind, text)| Turn {
+            kind: *kind,
+            speaker: "",
+            text,
+            calls: &[],
+            span: 0,
+            field: FieldName::Plain("output_text"),
+        });
         let dialogue = Dialogue { turns: turns.collect() };
-        let sightings = signals.find(&dialogue, Deadline::after(Duration::from_mins(1))).unwrap();
-        signals.shown(&sightings).filter(|id| MEASURES.iter().all(|(measure, _)| measure != id)).map(str::to_owned).collect()
+        let matches = signals.find(&dialogue, Deadline::after(Duration::from_mins(1))).unwrap();
+        signals.matched_ids(&matches).filter(|id| MEASURES.iter().all(|(measure, _)| measure != id)).map(str::to_owned).collect()
     }
 
     #[test]
-    fn signals_show_in_their_scope_and_combine() {
+    fn signals_match_in_their_scope_and_combine() {
         let entries = "
             [[signal]]
             id = 'refused'
@@ -393,15 +424,15 @@ mod tests {
             id = 'refused_often'
             says = 'x'
             many = 'refused'";
-        let tool = |text| (Who::Tool, text);
-        assert_eq!(shown(entries, &[tool("Refused"), (Who::Agent, "I am sorry")]), ["refused", "sorry", "gave_up"]);
-        assert_eq!(shown(entries, &[(Who::Agent, "refused, sorry"), (Who::User, "no")]), Vec::<String>::new());
-        let often = [tool("refused"), tool("ok"), tool("no\nrefused"), tool("refused"), (Who::Agent, "next")];
-        assert_eq!(shown(entries, &often), ["refused", "silent", "refused_often"]);
+        let tool = |text| (TurnKind::Tool, text);
+        assert_eq!(matched(entries, &[tool("Refused"), (TurnKind::Agent, "I am sorry")]), ["refused", "sorry", "gave_up"]);
+        assert_eq!(matched(entries, &[(TurnKind::Agent, "refused, sorry"), (TurnKind::User, "no")]), Vec::<String>::new());
+        let often = [tool("refused"), tool("ok"), tool("no\nrefused"), tool("refused"), (TurnKind::Agent, "next")];
+        assert_eq!(matched(entries, &often), ["refused", "silent", "refused_often"]);
     }
 
     #[test]
-    fn of_a_long_text_both_ends_are_read() {
+    fn both_ends_of_a_long_text_are_searched() {
         let entries = "
             [[signal]]
             id = 'end'
@@ -409,6 +440,6 @@ mod tests {
             scope = 'agent'
             text = ['the end']";
         let long = "é".repeat(50_000) + "the end";
-        assert_eq!(shown(entries, &[(Who::Agent, &long)]), ["end"]);
+        assert_eq!(matched(entries, &[(TurnKind::Agent, &long)]), ["end"]);
     }
 }

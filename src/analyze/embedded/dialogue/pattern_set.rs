@@ -1,8 +1,8 @@
-//! Many expressions over one text at once.
+//! Many expressions over one text.
 //!
-//! One automaton finds the literals with which matches must begin, and an expression is tried only where one of its own stands. An
-//! automaton over the expressions themselves (`RegexSet`) took a hundred times as long here: gaps such as `.{0,60}` in several of them
-//! make states without number.
+//! One automaton finds the literals with which matches can begin, and an expression is tried only where one of its literals was found. One
+//! automaton over all expressions (`RegexSet`) took a hundred times as long here, because several expressions have gaps such as `.{0,60}`,
+//! whose combinations need too many states.
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind, MatchKind};
 use regex_automata::meta::{Config, Regex};
@@ -10,100 +10,102 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::literal::Extractor;
 
-/// Expressions, ready to be looked for. Case is of no matter, `^` and `$` are ends of lines.
+/// Compiled expressions. They ignore case, and `^` and `$` match at line ends.
 #[derive(Debug)]
-pub(super) struct Finder {
+pub(super) struct PatternSet {
     expressions: Vec<Regex>,
     literals: AhoCorasick,
-    /// For each literal the expressions that can begin with it.
-    begins: Vec<Vec<usize>>,
-    /// Expressions that can begin with anything.
-    anywhere: Vec<usize>,
+    /// By literal: the expressions that can begin with it.
+    expressions_by_literal: Vec<Vec<usize>>,
+    /// Expressions without a known first literal.
+    without_literal: Vec<usize>,
 }
 
-/// Shorter literals stand everywhere and save nothing.
+/// Shorter literals occur in nearly every text and save nothing.
 const LITERAL_BYTES_MIN: usize = 2;
 
-/// Bytes of compiled expressions: generous for what people write, and a bound for what they do not.
+/// Size of one compiled expression. Enough for hand-written ones, and a limit for accidents such as `(.{1000}){1000}`.
 const EXPRESSION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-impl Finder {
+impl PatternSet {
     /// Compiles expressions.
     ///
     /// # Errors
-    /// What is wrong with the first that cannot be compiled, and its place in the list.
-    pub(super) fn of<'e>(expressions: impl IntoIterator<Item = &'e str>) -> Result<Self, (usize, String)> {
+    /// `(index, reason)` of the first invalid expression.
+    pub(super) fn compile<'e>(expressions: impl IntoIterator<Item = &'e str>) -> Result<Self, (usize, String)> {
         let mut this = Self {
             expressions: Vec::new(),
             literals: automaton(&[]).map_err(|reason| (0, reason))?,
-            begins: Vec::new(),
-            anywhere: Vec::new(),
+            expressions_by_literal: Vec::new(),
+            without_literal: Vec::new(),
         };
         let mut literals: Vec<Vec<u8>> = Vec::new();
         for (index, text) in expressions.into_iter().enumerate() {
-            let wrong = |reason: String| (index, format!("{text:?} is no expression: {reason}"));
+            let invalid = |reason: String| (index, format!("invalid expression '{text}': {reason}"));
             let syntax = syntax::Config::new().case_insensitive(true).multi_line(true);
             let expression = Regex::builder()
                 .syntax(syntax)
                 .configure(Config::new().nfa_size_limit(Some(EXPRESSION_BYTES_MAX)))
                 .build(text)
-                .map_err(|error| wrong(error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string)))?;
+                .map_err(|error| invalid(error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string)))?;
             this.expressions.push(expression);
-            match beginnings(text) {
-                Some(own) => {
-                    for literal in own {
+            match first_literals(text) {
+                Some(first_literals) => {
+                    for literal in first_literals {
                         let known = literals.iter().position(|known| *known == literal).unwrap_or(literals.len());
                         if known == literals.len() {
                             literals.push(literal);
-                            this.begins.push(Vec::new());
+                            this.expressions_by_literal.push(Vec::new());
                         }
-                        if let Some(begins) = this.begins.get_mut(known) {
-                            begins.push(index);
+                        if let Some(expressions) = this.expressions_by_literal.get_mut(known) {
+                            expressions.push(index);
                         }
                     }
                 }
-                None => this.anywhere.push(index),
+                None => this.without_literal.push(index),
             }
         }
         this.literals = automaton(&literals).map_err(|reason| (0, reason))?;
         Ok(this)
     }
 
-    /// Calls `found` once for each wanted expression that matches anywhere in `text`.
+    /// Calls `found` for each wanted expression that matches in `text`, once per expression.
     pub(super) fn matches(&self, text: &str, wanted: impl Fn(usize) -> bool, mut found: impl FnMut(usize)) {
-        let mut seen = vec![false; self.expressions.len()];
-        for index in &self.anywhere {
+        let mut matched = vec![false; self.expressions.len()];
+        for index in &self.without_literal {
             if wanted(*index) && self.expressions.get(*index).is_some_and(|expression| expression.is_match(text)) {
                 found(*index);
             }
         }
         for literal in self.literals.find_overlapping_iter(text) {
-            for index in self.begins.get(literal.pattern().as_usize()).into_iter().flatten() {
-                let (Some(expression), Some(seen)) = (self.expressions.get(*index), seen.get_mut(*index)) else { continue };
-                if *seen || !wanted(*index) || !text.is_char_boundary(literal.start()) {
+            for index in self.expressions_by_literal.get(literal.pattern().as_usize()).into_iter().flatten() {
+                let (Some(expression), Some(matched)) = (self.expressions.get(*index), matched.get_mut(*index)) else { continue };
+                // Literals are bytes, so one may be found inside a multi-byte character.
+                if *matched || !wanted(*index) || !text.is_char_boundary(literal.start()) {
                     continue;
                 }
+                // The match has to begin with the literal, so the rest of the text need not be searched.
                 if expression.is_match(Input::new(text).range(literal.start()..).anchored(Anchored::Yes)) {
-                    *seen = true;
+                    *matched = true;
                     found(*index);
                 }
             }
         }
     }
 
-    /// Where an expression matches first.
+    /// The first match of one expression.
     pub(super) fn find(&self, expression: usize, text: &str) -> Option<std::ops::Range<usize>> {
         Some(self.expressions.get(expression)?.find(text)?.range())
     }
 }
 
-/// The literals with one of which every match begins, in lower case; nothing where there are none that save work.
-fn beginnings(text: &str) -> Option<Vec<Vec<u8>>> {
+/// Literals, in lower case, such that every match begins with one of them. `None` if there are none, or if they are too short or not ASCII.
+fn first_literals(text: &str) -> Option<Vec<Vec<u8>>> {
     let tree = regex_syntax::ParserBuilder::new().multi_line(true).build().parse(text).ok()?;
     let found = Extractor::new().extract(&tree);
     let literals: Vec<Vec<u8>> = found.literals()?.iter().map(|literal| literal.as_bytes().to_ascii_lowercase()).collect();
-    let all_save = !literals.is_empty() && literals.iter().all(|literal| literal.len() >= LITERAL_BYTES_MIN && literal.is_ascii());
-    all_save.then_some(literals)
+    let all_selective = !literals.is_empty() && literals.iter().all(|literal| literal.len() >= LITERAL_BYTES_MIN && literal.is_ascii());
+    all_selective.then_some(literals)
 }
 
 fn automaton(literals: &[Vec<u8>]) -> Result<AhoCorasick, String> {
@@ -133,17 +135,17 @@ mod tests {
     ];
 
     fn matches(text: &str) -> Vec<usize> {
-        let finder = Finder::of(EXPRESSIONS).unwrap();
+        let patterns = PatternSet::compile(EXPRESSIONS).unwrap();
         let mut found = Vec::new();
-        finder.matches(text, |_| true, |index| found.push(index));
+        patterns.matches(text, |_| true, |index| found.push(index));
         found.sort_unstable();
         found
     }
 
     proptest! {
-        /// The automaton changes nothing but the time.
+        /// The literal automaton must not change the result.
         #[test]
-        fn what_is_found_is_what_the_expressions_match(
+        fn a_set_finds_what_each_expression_finds_alone(
             words in proptest::collection::vec(
                 prop_oneof![
                     Just("Lets ASSUME"), Just("no such file"), Just("nosuch file"), Just("Stalled"), Just("error: it was denied"),
@@ -152,7 +154,7 @@ mod tests {
             separator in prop_oneof![Just(" "), Just("\n"), Just("")],
         ) {
             let text = words.join(separator);
-            let by_themselves: Vec<usize> = EXPRESSIONS
+            let alone: Vec<usize> = EXPRESSIONS
                 .iter()
                 .enumerate()
                 .filter(|(_, expression)| {
@@ -160,7 +162,7 @@ mod tests {
                 })
                 .map(|(index, _)| index)
                 .collect();
-            prop_assert_eq!(matches(&text), by_themselves);
+            prop_assert_eq!(matches(&text), alone);
         }
     }
 }

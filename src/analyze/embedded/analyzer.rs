@@ -1,0 +1,234 @@
+//! The analyzer itself: runs the steps of this module on one trace, for a draft, for an explanation, or for another analyzer.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::confidence::{self, Calibration, VerdictBasis};
+use super::dialogue::Dialogue;
+use super::drafts;
+use super::incident::Incident;
+use super::incidents;
+use super::rule_file::RuleError;
+use super::rules::Catalogue;
+use super::tree::SpanTree;
+use super::verdict::{self, DialogueScan, Verdict};
+use crate::analyze::{AnalyzeError, Analyzer};
+use crate::model::{Annotation, Draft, Evidence, Label, Message, Span, SpanKind, Status, ToolUse, Trace};
+use crate::redact::RedactedTrace;
+use crate::runtime::{Deadline, TimedOut, pool};
+
+/// The embedded analyzer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    catalogue: Arc<Catalogue>,
+    calibration: Arc<Calibration>,
+}
+
+/// The verdict on a trace with everything it is based on, for fitting the calibration and for people.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// The verdict.
+    pub label: Label,
+    /// What the verdict is based on.
+    pub basis: VerdictBasis,
+    /// Id of the rule that names the failure.
+    pub rule: Option<String>,
+    /// The facts on which the confidence depends.
+    pub facts: Vec<(&'static str, f64)>,
+    /// Whether the trace is a conversation with signals of a failure, so that the dialogue may decide.
+    pub is_conversation: bool,
+    /// Ids of the matched dialogue signals.
+    pub signals: Vec<String>,
+}
+
+/// What the rules find in a trace, for an analyzer that judges by other means.
+#[derive(Debug, Clone)]
+pub struct Findings {
+    /// The verdict of the rules.
+    pub verdict: Draft,
+    /// Every signal, those of the verdict first.
+    pub signals: Vec<Evidence>,
+    /// Indexes of the spans with incidents, that of the verdict first.
+    pub spans: Vec<usize>,
+    /// Whether the trace reports its failure itself: an error status or a finish reason from which the run did not recover.
+    pub plainly_failed: bool,
+}
+
+impl Embedded {
+    /// The analyzer with the shipped rules.
+    ///
+    /// # Errors
+    /// [`RuleError`] if a shipped rule is not well-formed, which a test rules out.
+    pub fn new() -> Result<Self, RuleError> {
+        Self::with_rules(&[])
+    }
+
+    /// The analyzer with the shipped rules and those of `(name, text)` files, whose format `docs/rules.md` describes.
+    ///
+    /// # Errors
+    /// [`RuleError`].
+    pub fn with_rules(files: &[(String, String)]) -> Result<Self, RuleError> {
+        let this = Self { catalogue: Arc::new(Catalogue::with(files)?), calibration: Arc::new(Calibration::shipped()?) };
+        this.warm_up();
+        Ok(this)
+    }
+
+    /// Compiles every lazy expression, so that the first trace does not pay for it from its time budget.
+    fn warm_up(&self) {
+        let output = || vec![Message { content: "final answer: 1".into(), ..Message::default() }];
+        let spans = [
+            Span { kind: SpanKind::Llm, output: output(), ..Span::default() },
+            Span { kind: SpanKind::Tool, tool: Some(ToolUse { result: Some("error: x".into()), ..ToolUse::default() }), ..Span::default() },
+            Span { kind: SpanKind::Tool, tool: Some(ToolUse::default()), ..Span::default() },
+            Span { kind: SpanKind::Llm, output: output(), status: Status::Error, status_message: Some("text".into()), ..Span::default() },
+        ];
+        let trace = Trace { spans: spans.into(), ..Trace::default() };
+        // The results are not used.
+        let deadline = Deadline::after(Duration::from_mins(1));
+        let _ = self.draft(&trace, deadline);
+        let _ = Dialogue::collect(&trace, &SpanTree::new(&trace), deadline)
+            .and_then(|dialogue| self.catalogue.signals.find(&dialogue, deadline));
+    }
+
+    /// Whether anything in the trace indicates a failure: a status, a negative rating, an incident, or the dialogue. Also true if the time is up
+    /// before this is known.
+    pub fn shows_failure(&self, trace: &RedactedTrace, deadline: Deadline) -> bool {
+        let is_reported = |span: &Span| span.failed() || span.annotations.iter().any(Annotation::is_negative);
+        if trace.spans.iter().any(is_reported) {
+            return true;
+        }
+        let tree = SpanTree::new(trace);
+        let is_found = || {
+            let incidents = incidents::find(trace, &tree, deadline)?;
+            Ok::<_, TimedOut>(!incidents.is_empty() || !matches!(self.decide(trace, &tree, &incidents, deadline)?.0, Verdict::NoFailure))
+        };
+        is_found().unwrap_or(true)
+    }
+
+    /// The verdict with everything it is based on.
+    ///
+    /// # Errors
+    /// [`TimedOut`].
+    pub fn explain(&self, trace: &RedactedTrace, deadline: Deadline) -> Result<Explanation, TimedOut> {
+        self.explain_trace(trace, deadline)
+    }
+
+    /// As [`Self::explain`], for the synthetic traces of rule cases.
+    pub(super) fn explain_trace(&self, trace: &Trace, deadline: Deadline) -> Result<Explanation, TimedOut> {
+        let tree = SpanTree::new(trace);
+        let incidents = incidents::find(trace, &tree, deadline)?;
+        let dialogue = Dialogue::collect(trace, &tree, deadline)?;
+        let matches = self.catalogue.signals.find(&dialogue, deadline)?;
+        let (verdict, _) = self.decide(trace, &tree, &incidents, deadline)?;
+        let (label, rule) = verdict.label();
+        let (basis, facts) = verdict::confidence_facts(trace, &tree, &incidents, &verdict, Some(&dialogue));
+        Ok(Explanation {
+            label,
+            basis,
+            rule: rule.map(|rule| rule.id.clone()),
+            facts: facts.into_iter().collect(),
+            is_conversation: dialogue.is_conversation() && self.catalogue.signals.indicates_failure(&matches),
+            signals: self.catalogue.signals.matched_ids(&matches).map(str::to_owned).collect(),
+        })
+    }
+
+    /// Whether a fragment of a draft's text comes from a rule, shipped or the user's, and not from a trace or a model.
+    pub fn is_rule_text(&self, fragment: &str) -> bool {
+        self.catalogue.contains_text(fragment)
+    }
+
+    /// The draft for one trace, on this thread.
+    ///
+    /// # Errors
+    /// [`TimedOut`].
+    pub fn draft_of(&self, trace: &RedactedTrace, deadline: Deadline) -> Result<Draft, TimedOut> {
+        self.draft(trace, deadline)
+    }
+
+    /// The findings in one trace, on this thread.
+    ///
+    /// # Errors
+    /// [`TimedOut`].
+    pub fn findings(&self, trace: &RedactedTrace, deadline: Deadline) -> Result<Findings, TimedOut> {
+        let tree = SpanTree::new(trace);
+        let incidents = incidents::find(trace, &tree, deadline)?;
+        let (verdict, scan) = self.decide(trace, &tree, &incidents, deadline)?;
+        let plainly_failed = matches!(&verdict, Verdict::FailedStep(root) if root.incident.kind.is_explicit());
+        // A dialogue has no culprit span; the spans of its evidence are added below.
+        let culprit = match &verdict {
+            Verdict::FailedStep(root) => Some(root.incident.index),
+            _ => None,
+        };
+        let verdict = self.write_draft(trace, &tree, &incidents, &verdict, &scan);
+        let (recovered, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|incident| incident.recovered);
+        // A killed run often has no incident. Then its first unfinished span is the place to look at.
+        let unfinished = trace.spans.iter().position(|span| span.ended_at_ns.is_none() && tree.unfinished_root);
+        let mut spans: Vec<usize> = culprit.into_iter().chain(open.iter().chain(&recovered).map(|incident| incident.index)).collect();
+        let quoted = verdict.evidence.iter().filter_map(|evidence| evidence.span_id.as_deref());
+        spans.extend(quoted.filter_map(|id| trace.spans.iter().position(|span| span.span_id == id)).chain(unfinished));
+        let mut known = HashSet::new();
+        spans.retain(|index| known.insert(*index));
+        let signals = drafts::all_signals(&verdict, open.into_iter().chain(recovered));
+        Ok(Findings { verdict, signals, spans, plainly_failed })
+    }
+
+    fn draft(&self, trace: &Trace, deadline: Deadline) -> Result<Draft, TimedOut> {
+        let tree = SpanTree::new(trace);
+        let incidents = incidents::find(trace, &tree, deadline)?;
+        let (verdict, scan) = self.decide(trace, &tree, &incidents, deadline)?;
+        Ok(self.write_draft(trace, &tree, &incidents, &verdict, &scan))
+    }
+
+    fn decide<'i, 't, 's>(
+        &'s self,
+        trace: &'t Trace,
+        tree: &SpanTree,
+        incidents: &'i [Incident<'t>],
+        deadline: Deadline,
+    ) -> Result<(Verdict<'i, 't, 's>, DialogueScan<'t>), TimedOut> {
+        verdict::decide(trace, tree, incidents, &self.catalogue, deadline)
+    }
+
+    /// The verdict as a draft, with its confidence.
+    fn write_draft(
+        &self,
+        trace: &Trace,
+        tree: &SpanTree,
+        incidents: &[Incident<'_>],
+        verdict: &Verdict<'_, '_, '_>,
+        scan: &DialogueScan<'_>,
+    ) -> Draft {
+        let (basis, facts) = verdict::confidence_facts(trace, tree, incidents, verdict, scan.dialogue.as_ref());
+        let confidence = self.calibration.confidence(basis, &facts);
+        let lowering_facts = self.calibration.lowering_facts(basis, &facts);
+        let draft = match (verdict, &scan.dialogue, &scan.matches) {
+            (Verdict::FailedStep(root), ..) => drafts::failed_step(trace, tree, incidents, root),
+            (Verdict::FailedDialogue(failure), Some(dialogue), Some(matches)) => {
+                drafts::failed_dialogue(trace, dialogue, &self.catalogue.signals, matches, failure)
+            }
+            (Verdict::NoFailure, ..) => drafts::no_failure(trace, incidents),
+            (Verdict::Unexplained | Verdict::FailedDialogue(_), ..) => drafts::unexplained(trace, tree),
+        };
+        let confidence_rationale = confidence::rationale(draft.confidence_rationale, &lowering_facts, trace);
+        Draft { confidence, confidence_rationale, ..draft }
+    }
+}
+
+#[async_trait]
+impl Analyzer for Embedded {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError> {
+        let this = self.clone();
+        match pool::run(move || pool::catch_panic(|| this.draft_of(&trace, deadline))).await {
+            Ok(Ok(draft)) => Ok(draft),
+            Ok(Err(TimedOut(budget))) => Err(AnalyzeError::TimedOut(budget)),
+            Err(defect) => Err(AnalyzeError::Defect(defect)),
+        }
+    }
+}

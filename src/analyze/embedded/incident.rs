@@ -1,0 +1,117 @@
+//! The data of an incident: one thing that went wrong in one span.
+
+use super::signals::Signal;
+use super::text::message_of;
+use crate::model::{Span, SpanKind, Trace};
+
+/// How an incident shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum IncidentKind {
+    /// An error status or a recorded exception.
+    Error,
+    /// The provider stopped the answer, for example at a token limit or by a content filter.
+    FinishReason,
+    /// The model refused the request.
+    Refusal,
+    /// The model returned an empty answer.
+    EmptyOutput,
+    /// The retriever returned no documents.
+    EmptyRetrieval,
+    /// The retrieved documents do not match the question.
+    LowScores,
+    /// The result of a tool is an error although its span has no error status.
+    ToolResult,
+    /// The same call, repeated with the same arguments.
+    RepeatedCalls,
+    /// Only the dialogue as a whole shows the failure.
+    Dialogue,
+}
+
+impl IncidentKind {
+    /// Every kind, in the order in which error messages list them.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Error,
+        Self::FinishReason,
+        Self::Refusal,
+        Self::EmptyOutput,
+        Self::EmptyRetrieval,
+        Self::LowScores,
+        Self::ToolResult,
+        Self::RepeatedCalls,
+        Self::Dialogue,
+    ];
+
+    /// The word in rule files.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::FinishReason => "finish_reason",
+            Self::Refusal => "refusal",
+            Self::EmptyOutput => "empty_output",
+            Self::EmptyRetrieval => "empty_retrieval",
+            Self::LowScores => "low_scores",
+            Self::ToolResult => "tool_result",
+            Self::RepeatedCalls => "repeated_calls",
+            Self::Dialogue => "dialogue",
+        }
+    }
+
+    /// Whether the trace reports the failure itself, by a status or a finish reason. All other kinds are inferred from texts.
+    pub(super) fn is_explicit(self) -> bool {
+        matches!(self, Self::Error | Self::FinishReason)
+    }
+}
+
+/// Something that went wrong in one span.
+#[derive(Debug)]
+pub(super) struct Incident<'t> {
+    /// Index of the span in the trace.
+    pub(super) index: usize,
+    pub(super) span: &'t Span,
+    pub(super) kind: IncidentKind,
+    /// When it happened, in nanoseconds since 1970.
+    pub(super) at_ns: i64,
+    /// `(field, text)` of the texts that describe it.
+    pub(super) texts: Vec<(String, &'t str)>,
+    pub(super) signals: Vec<Signal>,
+    pub(super) error_type: Option<String>,
+    /// HTTP status.
+    pub(super) status: Option<u16>,
+    /// The tool that the incident is about, if it is not the span's own.
+    pub(super) tool: Option<String>,
+    /// Whether a later retry, fallback or repair succeeded.
+    pub(super) recovered: bool,
+    /// Whether this is an error without a type and a message.
+    pub(super) unexplained: bool,
+}
+
+impl<'t> Incident<'t> {
+    pub(super) fn new(trace: &'t Trace, index: usize, kind: IncidentKind) -> Option<Self> {
+        let span = trace.spans.get(index)?;
+        Some(Self {
+            index,
+            span,
+            kind,
+            at_ns: span.ended_at_ns.or(span.started_at_ns).unwrap_or(i64::MAX),
+            texts: Vec::new(),
+            signals: Vec::new(),
+            error_type: None,
+            status: None,
+            tool: None,
+            recovered: false,
+            unexplained: false,
+        })
+    }
+
+    /// The first line of the message, for a summary.
+    pub(super) fn first_line(&self) -> Option<String> {
+        let (_, text) = self.texts.first()?;
+        let line: String = message_of(text).trim().lines().next()?.chars().take(200).collect();
+        (!line.is_empty()).then_some(line)
+    }
+
+    /// The span kind that rules see. A tool result among the messages of a model call is about the tool, not about the model.
+    pub(super) fn span_kind(&self) -> SpanKind {
+        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.span.kind }
+    }
+}
