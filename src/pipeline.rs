@@ -8,7 +8,7 @@ use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::analyze::embedded::{Embedded, RULES_VERSION, RuleError};
-use crate::analyze::llm::{ConnectError, Estimator, Llm};
+use crate::analyze::llm::{ConnectError, Estimator, LlmAnalyzer};
 use crate::analyze::{self, AnalyzeCounts, Analyzer, Candidate};
 use crate::config::{AnalysisConfig, Excerpts, KeySource, RunConfig};
 use crate::model::{ExitReason, OutcomeStream, PATTERN_SCHEMA_VERSION, ReasonCount, RunStatus, RunSummary, key_hash};
@@ -345,7 +345,7 @@ impl Prepared {
     pub async fn analyzer(&self) -> Result<Arc<dyn Analyzer>, RunError> {
         let Some(provider) = self.config.analyzer.provider() else { return Ok(Arc::new(self.embedded.clone())) };
         let (settings, counts) = (self.config.model.clone(), Arc::clone(&self.counts));
-        Ok(Arc::new(Llm::connect(provider, settings, self.embedded.clone(), &self.circumstances(), counts).await?))
+        Ok(Arc::new(LlmAnalyzer::connect(provider, settings, self.embedded.clone(), &self.circumstances(), counts).await?))
     }
 
     /// What estimates what asking the model would take; nothing for an analyzer that asks none.

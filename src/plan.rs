@@ -78,7 +78,7 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
         if is_there || finished.unusable(&trace.trace_id, &digest).is_some() {
             return Ok(Seen::Unchanged);
         }
-        let estimate = pool::catch_panic(|| looking.of(&trace, Deadline::after(timeout))).ok().flatten();
+        let estimate = pool::catch_panic(|| looking.estimate(&trace, Deadline::after(timeout))).ok().flatten();
         Ok(Seen::New { estimate, spans: trace.spans.len() as u64 })
     });
     let mut counts = Counts::default();
@@ -122,7 +122,7 @@ impl Counts {
         let answer = |tokens: u64| tokens.min(config.model.output_tokens) * self.traces;
         let input_tokens = Range { least: self.tokens * INPUT_PERCENT.least / 100, most: self.tokens * INPUT_PERCENT.most / 100 };
         let output_tokens = Range { least: answer(ANSWER_TOKENS.least), most: answer(ANSWER_TOKENS.most) };
-        let cost = |input, output| estimator.cost(input, output);
+        let cost = |input, output| estimator.cost_usd(input, output);
         let cost_usd = cost(input_tokens.least, output_tokens.least)
             .zip(cost(input_tokens.most, output_tokens.most))
             .map(|(least, most)| Range { least, most });

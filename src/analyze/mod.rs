@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 
-pub use self::counts::{AnalyzeCounts, Spent};
+pub use self::counts::{AnalyzeCounts, Spending};
 pub use self::disarm::disarmed;
 use self::evidence::Grounding;
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
@@ -46,7 +46,7 @@ pub trait Analyzer: Send + Sync {
 
     /// Waits until a trace may be analysed. The time budget of the trace begins after it, and what it gives is held until the result is
     /// durable.
-    async fn turn(&self) -> ConcurrencyPermit {
+    async fn acquire_permit(&self) -> ConcurrencyPermit {
         ConcurrencyPermit::default()
     }
 
@@ -172,7 +172,7 @@ async fn draft(
 ) -> Outcome<UnprovenDraft> {
     let asks = earlier.is_none();
     // What nobody is asked about takes no place of those that are.
-    let turn = async { if asks { analyzer.turn().await } else { ConcurrencyPermit::default() } };
+    let turn = async { if asks { analyzer.acquire_permit().await } else { ConcurrencyPermit::default() } };
     let permit = tokio::select! {
         biased;
         () = shutdown.requested().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),

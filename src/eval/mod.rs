@@ -18,7 +18,7 @@ pub use self::compare::{Agreement, Compared};
 pub use self::figures::{CategoryFigures, Figures, Reliability, Scored};
 pub use self::labels::{LabelError, Labels, Truth};
 pub use self::review::{RatingsError, read_ratings, write_sheet};
-use crate::analyze::Spent;
+use crate::analyze::Spending;
 use crate::analyze::embedded::{Embedded, Explanation};
 use crate::config::AnalysisConfig;
 use crate::model::{Label, PatternRow};
@@ -38,7 +38,7 @@ pub struct Answers {
     /// Median time of an analysis in milliseconds.
     pub latency_ms_p50: Option<f64>,
     /// Tokens and money.
-    pub spent: Spent,
+    pub spent: Spending,
     /// What the embedded analyzer rests on, by trace id, where it was asked for.
     pub explanations: Vec<(String, Explanation)>,
 }
