@@ -15,8 +15,9 @@ use serde_json::Value;
 use super::super::AnalyzeError;
 use super::answer::{self, InvalidAnswer};
 use super::api::{ApiError, ModelRequest, RawAnswer, Usage};
+use super::cost::Reservation;
 use super::error_message::{self, ErrorMessage};
-use super::http::TransportError;
+use super::http::{Response, TransportError};
 use super::pacer::SentRequest;
 use super::request_options::{self, RequestOptions};
 use super::{LlmAnalyzer, TraceAnalysis, prompt};
@@ -44,13 +45,12 @@ impl AttemptOutcome {
     }
 }
 
-/// An error response, and the request that got it.
-struct ErrorResponse<'a> {
-    status: StatusCode,
-    headers: &'a HeaderMap,
-    body: &'a Value,
+/// What is known of a request that was sent.
+#[derive(Clone, Copy)]
+struct SentAttempt {
     options: RequestOptions,
     sent: SentRequest,
+    request_bytes: usize,
     /// The limit of the answer that was requested.
     output_tokens_max: u64,
 }
@@ -261,19 +261,25 @@ impl LlmAnalyzer {
         let response = self.http.post(&self.api.url(), headers, body, timeout).await;
         // A broken connection was a connection too.
         self.was_reached.fetch_or(!matches!(response, Err(TransportError::NotSent(_))), Ordering::Relaxed);
-        let response = match response {
-            Ok(response) => response,
+        match response {
+            Ok(response) => {
+                let output_tokens_max = request.output_tokens_max(options);
+                self.handle_response(&response, SentAttempt { options, sent, request_bytes, output_tokens_max }, reservation).await
+            }
             // The provider may bill the request, so the reservation is charged by dropping it.
-            Err(TransportError::TimedOut) => return AttemptOutcome::TimedOut,
+            Err(TransportError::TimedOut) => AttemptOutcome::TimedOut,
             Err(TransportError::Failed(cause)) => {
-                return AttemptOutcome::unavailable(format!("the connection to {} failed: {cause}", self.api.provider()));
+                AttemptOutcome::unavailable(format!("the connection to {} failed: {cause}", self.api.provider()))
             }
             Err(TransportError::NotSent(cause)) => {
                 reservation.release();
-                let message = format!("cannot connect to {} at {}: {cause}", self.api.provider(), self.api.url());
-                return AttemptOutcome::unavailable(message);
+                AttemptOutcome::unavailable(format!("cannot connect to {} at {}: {cause}", self.api.provider(), self.api.url()))
             }
-        };
+        }
+    }
+
+    /// Reads the answer from a response and charges its cost, or handles the error in it.
+    async fn handle_response(&self, response: &Response, attempt: SentAttempt, reservation: Reservation<'_>) -> AttemptOutcome {
         let body = response.json().await;
         let status = match response.status {
             status if status.is_success() => error_message::wrapped_error_status(&body).unwrap_or(status),
@@ -283,40 +289,34 @@ impl LlmAnalyzer {
             if status.is_success() { self.api.parse_answer(&body) } else { self.api.answer_in_error(&body).ok_or_else(String::new) };
         match answer {
             Ok(answer) => {
-                let usage = self.usage_of(&answer, request_bytes);
-                self.limiter.record_answer(sent, usage.input_tokens.saturating_add(usage.output_tokens));
+                let usage = self.usage_of(&answer, attempt.request_bytes);
+                self.limiter.record_answer(attempt.sent, usage.input_tokens.saturating_add(usage.output_tokens));
                 reservation.charge(usage);
                 self.counts.add_usage(usage.input_tokens, usage.output_tokens, self.budget.cost_usd(usage));
                 self.first_answer.cancel();
                 AttemptOutcome::Answered(answer, usage)
             }
+            // The provider may bill a response without an answer, so the reservation is charged by dropping it.
             Err(problem) if status.is_success() => {
                 AttemptOutcome::unavailable(format!("invalid response from {}: {problem}", self.api.provider()))
             }
             Err(_) => {
                 reservation.release();
-                self.handle_error(&ErrorResponse {
-                    status,
-                    headers: &response.headers,
-                    body: &body,
-                    options,
-                    sent,
-                    output_tokens_max: request.output_tokens_max(options),
-                })
+                self.handle_error(status, &response.headers, &body, attempt)
             }
         }
     }
 
     /// Classifies an error response. Changes the options if they were refused, and slows down if there were too many requests.
-    fn handle_error(&self, response: &ErrorResponse<'_>) -> AttemptOutcome {
-        let ErrorResponse { status, options, sent, .. } = *response;
-        let message = ErrorMessage::from_body(response.body).without_model(self.api.model());
-        let error = self.api.classify_error(status, response.headers, response.body, &message);
+    fn handle_error(&self, status: StatusCode, headers: &HeaderMap, body: &Value, attempt: SentAttempt) -> AttemptOutcome {
+        let SentAttempt { options, sent, output_tokens_max, .. } = attempt;
+        let message = ErrorMessage::from_body(body).without_model(self.api.model());
+        let error = self.api.classify_error(status, headers, body, &message);
         // A refused API key or region has nothing to do with options. A 404 may have: some gateways use it for models without a parameter.
         let is_final = matches!(error, ApiError::Fatal(_)) && status != StatusCode::NOT_FOUND;
         if request_options::may_concern_options(status) && !is_final {
             let after_unspecific = || options.after_unspecific_error(&message).filter(|_| status == StatusCode::BAD_REQUEST);
-            let next = options.without_refused(&message, response.output_tokens_max).or_else(after_unspecific);
+            let next = options.without_refused(&message, output_tokens_max).or_else(after_unspecific);
             if self.options.replace(options, next) {
                 return AttemptOutcome::Retry;
             }

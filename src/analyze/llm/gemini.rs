@@ -118,10 +118,10 @@ impl Gemini {
     /// What to check if access is refused.
     fn access_hint(&self) -> String {
         match &self.credentials {
-            Credentials::ApiKey { variable, .. } => format!("hint: check {variable}, and that its project may use {}", self.model),
+            Credentials::ApiKey { variable, .. } => format!("hint: check {variable} and its project's access to {}", self.model),
             #[cfg(feature = "vertex")]
             Credentials::ApplicationDefault(_) => {
-                format!("hint: check the application default credentials, and that the project may use {}", self.model)
+                format!("hint: check the application default credentials and the project's access to {}", self.model)
             }
         }
     }
@@ -369,6 +369,18 @@ mod tests {
         assert!(matches!(error(429, &Value::Null), ApiError::RateLimited { wait: None, requests_per_minute: None, .. }));
         assert!(matches!(error(503, &Value::Null), ApiError::Unavailable { is_overloaded: true, .. }));
         assert!(matches!(error(500, &Value::Null), ApiError::Unavailable { is_overloaded: false, .. }));
+    }
+
+    #[test]
+    fn messages_name_the_provider_the_status_and_what_to_check() {
+        let key = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
+        let ApiError::Fatal(message) = error(400, &key) else { panic!("an API key is refused") };
+        assert_eq!(
+            message,
+            "Gemini rejected the API key (HTTP 400): said\n  hint: check GEMINI_API_KEY and its project's access to gemini-3.5-flash"
+        );
+        let ApiError::Unavailable { message, .. } = error(500, &Value::Null) else { panic!("the server failed") };
+        assert_eq!(message, "HTTP 500 from Gemini: said");
     }
 
     #[test]

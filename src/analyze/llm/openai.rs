@@ -184,7 +184,7 @@ impl Api for OpenAi {
         match code {
             // OpenRouter's error for a prompt that its moderation flagged.
             403 if error.contains_any(&["flagged", "moderation"]) => ApiError::RequestRefused(message),
-            401 => fatal("rejected the API key", &format!("check OPENAI_API_KEY, and that it may use {}", self.model)),
+            401 => fatal("rejected the API key", &format!("check OPENAI_API_KEY and its access to {}", self.model)),
             400 if error.contains_any(&KEY_REFUSED) => fatal("rejected the API key", "check OPENAI_API_KEY"),
             403 => fatal("denied access", &format!("check that OPENAI_API_KEY may use {} in your region", self.model)),
             400 if error.contains_any(&REGION_REFUSED) => {
@@ -357,6 +357,29 @@ mod tests {
         assert!(matches!(error(403, &region), ApiError::Fatal(_)) && matches!(error(400, &region), ApiError::Fatal(_)));
         assert!(matches!(error(402, &json!({"error": {"message": "Insufficient Balance"}})), ApiError::QuotaExhausted(_)));
         assert!(matches!(error(403, &json!({"error": {"message": "your input was flagged"}})), ApiError::RequestRefused(_)));
+    }
+
+    #[test]
+    fn messages_name_the_provider_the_status_and_what_to_check() {
+        let message = |base_url: &str, status: u16, text: &str| {
+            let body = json!({"error": {"message": text}});
+            let status = StatusCode::from_u16(status).unwrap();
+            match openai(base_url).classify_error(status, &HeaderMap::new(), &body, &ErrorMessage::from_body(&body)) {
+                ApiError::Fatal(message) | ApiError::QuotaExhausted(message) | ApiError::RequestRefused(message) => message,
+                ApiError::RateLimited { message, .. } | ApiError::Unavailable { message, .. } => message,
+            }
+        };
+        assert_eq!(message(DEFAULT_BASE_URL, 500, "it broke"), "HTTP 500 from OpenAI: it broke");
+        assert_eq!(message(DEFAULT_BASE_URL, 429, ""), "HTTP 429 from OpenAI");
+        assert_eq!(message("http://127.0.0.1/v1", 503, "loading"), "HTTP 503 from the OpenAI-compatible server: loading");
+        assert_eq!(
+            message(DEFAULT_BASE_URL, 401, "Incorrect API key provided"),
+            "OpenAI rejected the API key (HTTP 401): Incorrect API key provided\n  hint: check OPENAI_API_KEY and its access to m"
+        );
+        assert_eq!(
+            message("https://acme.openai.azure.com/openai/v1", 404, ""),
+            "Azure OpenAI does not have the model m, or the URL is wrong (HTTP 404)\n  hint: check --model and --base-url, which ends in /v1 for most servers"
+        );
     }
 
     #[test]

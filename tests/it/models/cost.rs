@@ -56,7 +56,7 @@ fn unchanged_traces_are_not_paid_for_twice() {
 }
 
 #[test]
-fn an_unusable_answer_is_not_paid_for_run_again() {
+fn an_unusable_answer_is_not_paid_for_again() {
     let (workspace, stub) = (workspace(3), ModelStub::start(|_| off_schema()));
     let run_again = |more: &[&str], requests: usize| {
         let before = stub.request_count();
