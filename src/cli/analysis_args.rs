@@ -42,7 +42,7 @@ pub(super) struct AnalysisArgs {
     /// Memory for gathering spans; more are spilled to TMPDIR [default: 96]
     #[arg(long, value_name = "MB", env = "FAILSIFT_MEMORY_LIMIT")]
     memory_limit: Option<usize>,
-    /// File with the key for redaction tokens; FAILSIFT_REDACTION_KEY sets the key itself
+    /// File with the key for redaction tokens; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
     /// File with custom detectors and values that are not redacted; can be repeated

@@ -40,8 +40,8 @@ impl ConcurrencyLimiter {
 
     /// Waits for a permit. `None` if the semaphore was closed, which nothing does.
     pub(super) async fn acquire(self: &Arc<Self>) -> Option<Permit> {
-        let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok()?;
-        Some(Permit { permit: Some(permit), limiter: Arc::clone(self), active_since: None })
+        let semaphore_permit = Some(Arc::clone(&self.semaphore).acquire_owned().await.ok()?);
+        Some(Permit { semaphore_permit, limiter: Arc::clone(self), active_since: None })
     }
 
     /// Records an answer that took `latency`.
@@ -73,7 +73,7 @@ impl ConcurrencyLimiter {
 /// One of the analyses that may run. Dropping it returns the permit, unless the limit fell meanwhile.
 #[derive(Debug)]
 pub(super) struct Permit {
-    permit: Option<OwnedSemaphorePermit>,
+    semaphore_permit: Option<OwnedSemaphorePermit>,
     limiter: Arc<ConcurrencyLimiter>,
     active_since: Option<Instant>,
 }
@@ -94,7 +94,7 @@ impl Drop for Permit {
         }
         if state.surplus > 0 {
             state.surplus -= 1;
-            if let Some(permit) = self.permit.take() {
+            if let Some(permit) = self.semaphore_permit.take() {
                 permit.forget();
             }
         }
