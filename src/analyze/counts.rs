@@ -1,4 +1,4 @@
-//! What the analyze stage measures: latency, grounding, model tokens and cost, and which analyzer gave the results. All counters of a run are in one
+//! Metrics of the analyze stage: latency, grounding, model tokens and cost, and which analyzer gave the results. All counters of a run are in one
 //! [`AnalyzeCounts`], whose size does not depend on the number of traces.
 
 use std::collections::BTreeMap;
@@ -116,12 +116,12 @@ impl AnalyzeCounts {
         *self.counters().traces_by_analyzer.entry(analyzer.to_owned()).or_default() += 1;
     }
 
-    /// Counts a trace that fell back to the embedded analyzer, and why.
+    /// Counts a trace that fell back to the embedded analyzer, by kind and reason.
     pub(super) fn add_fallback(&self, kind: RejectionKind, reason: &str) {
         self.counters().fallbacks.add(kind.as_str(), reason);
     }
 
-    /// Records why no trace of this run can be analyzed; the first reason is kept.
+    /// Records the error for which no trace of this run can be analyzed; the first one is kept.
     pub(super) fn set_fatal(&self, reason: &str) {
         self.counters().fatal.get_or_insert_with(|| reason.to_owned());
     }
@@ -132,8 +132,8 @@ impl AnalyzeCounts {
         self.counters().traces_by_analyzer.iter().map(count).collect()
     }
 
-    /// Why traces fell back to the embedded analyzer. The reasons contain messages of providers, which may quote the trace, so they must be
-    /// redacted.
+    /// The reasons of fallbacks to the embedded analyzer, with counts. The reasons contain messages of providers, which may quote the
+    /// trace, so they must be redacted.
     pub fn fallbacks(&self) -> Vec<ReasonCount> {
         self.counters().fallbacks.counts()
     }
@@ -153,7 +153,7 @@ impl AnalyzeCounts {
         self.counters().is_cost_limited
     }
 
-    /// Why no further trace can be analyzed, if so.
+    /// The error for which no further trace can be analyzed; `None` if there was none.
     pub fn fatal(&self) -> Option<String> {
         self.counters().fatal.clone()
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How the stub reacts to a request.
+/// A reaction of the stub to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Reaction {
     /// A valid answer that quotes the trace.
@@ -36,7 +36,7 @@ pub(crate) enum Reaction {
 /// A request that the stub received.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
-    /// How many requests came before.
+    /// The number of requests before it.
     pub(crate) number: usize,
     pub(crate) path: String,
     /// Request line and headers.

@@ -28,15 +28,15 @@ pub(super) fn schema() -> &'static RawValue {
     &SCHEMA
 }
 
-/// Why an answer is unusable.
+/// The reason for which an answer is unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InvalidAnswer {
     pub(super) kind: RejectionKind,
     /// The rejection reason; does not quote the answer.
     pub(super) reason: String,
-    /// What the model is told if it is asked again; `None` if that cannot help. Part of the prompt.
+    /// The feedback to the model if it is asked again; `None` if that cannot help. Part of the prompt.
     pub(super) feedback: Option<String>,
-    /// How many of its excerpts were found.
+    /// The number of its excerpts, and of those that were found.
     pub(super) grounding: Grounding,
 }
 

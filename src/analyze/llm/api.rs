@@ -42,14 +42,14 @@ impl Usage {
     }
 }
 
-/// What is sent to a model, independent of the provider.
+/// The contents of a request, independent of the provider.
 #[derive(Debug, Clone)]
 pub(super) struct ModelRequest {
     /// The task; contains no text of a trace.
     pub(super) instructions: &'static str,
     /// The trace.
     pub(super) prompt: Arc<Prompt>,
-    /// What was wrong with an earlier answer, if this is a repair.
+    /// The feedback on an earlier answer, if this is a repair.
     pub(super) feedback: Option<String>,
     /// JSON Schema of the answer. Models write properties in its order.
     pub(super) schema: &'static RawValue,
@@ -97,7 +97,7 @@ pub(super) struct RawAnswer {
     pub(super) model: Option<String>,
 }
 
-/// Why the model stopped generating.
+/// The reason for which the model stopped generating.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FinishReason {
     /// The answer is complete.
@@ -120,7 +120,7 @@ pub(super) enum ApiError {
     /// Too many requests for now.
     RateLimited {
         message: String,
-        /// How long the provider asks to wait.
+        /// The pause that the provider asks for.
         wait: Option<Duration>,
         /// The limit that the provider names.
         requests_per_minute: Option<f64>,
@@ -128,7 +128,7 @@ pub(super) enum ApiError {
     /// The provider failed, or could not be reached.
     Unavailable {
         message: String,
-        /// How long the provider asks to wait.
+        /// The pause that the provider asks for.
         wait: Option<Duration>,
         /// Whether the cause is load.
         is_overloaded: bool,
@@ -149,13 +149,13 @@ pub(super) trait Api: Send + Sync {
     /// The model's name as the provider spells it.
     fn model(&self) -> &str;
 
-    /// Where requests are posted.
+    /// The URL to which requests are posted.
     fn url(&self) -> String;
 
     /// The headers that authenticate a request.
     ///
     /// # Errors
-    /// What is wrong with the credentials.
+    /// A message that says what is wrong with the credentials, with a hint.
     async fn auth_headers(&self) -> Result<HeaderMap, String>;
 
     /// The options of the first request.
@@ -167,7 +167,7 @@ pub(super) trait Api: Send + Sync {
     /// Reads the answer from a successful response.
     ///
     /// # Errors
-    /// What the response lacks.
+    /// A message that says what the response lacks.
     fn parse_answer(&self, body: &Value) -> Result<RawAnswer, String>;
 
     /// Classifies an error response. `body` is null if it is not JSON.

@@ -1,5 +1,5 @@
-//! Gets one trace's answer: sends the request, retries, drops options that the provider does not support, and asks once more if the answer is
-//! unusable.
+//! Gets the answer for one trace: sends the request, retries, drops options that the provider does not support, and asks once more if the answer
+//! is unusable.
 //!
 //! Knows what each outcome means for the trace and for the run; `api` knows the provider's format, and `answer` judges what the model wrote.
 
@@ -28,7 +28,7 @@ use crate::runtime::{Deadline, pool};
 /// The part of a trace's time budget that is kept to record the outcome.
 const RESERVED_TIME: Duration = Duration::from_millis(100);
 
-/// What happened to one request.
+/// The outcome of one request.
 enum AttemptOutcome {
     Answered(RawAnswer, Usage),
     Failed(ApiError),
@@ -45,7 +45,7 @@ impl AttemptOutcome {
     }
 }
 
-/// What is known of a request that was sent.
+/// A request that was sent, as far as its response needs it.
 #[derive(Clone, Copy)]
 struct SentAttempt {
     options: RequestOptions,
@@ -123,7 +123,7 @@ impl LlmAnalyzer {
         format!("{} ({})", self.api.provider(), self.api.model())
     }
 
-    /// Why no more requests are sent in this run, if so.
+    /// The error of every trace after requests were stopped for this run; `None` if they were not.
     fn closed(&self) -> Option<AnalyzeError> {
         if let Some(reason) = self.counts.fatal() {
             return Some(AnalyzeError::Fatal(reason));

@@ -1,4 +1,4 @@
-//! How many analyses run at once.
+//! Limits the number of concurrent analyses.
 //!
 //! A provider with too much to do answers slowly or says that it is overloaded. The limit then falls, and it grows again while answers come
 //! fast: additive increase, multiplicative decrease, as in TCP.
@@ -116,7 +116,7 @@ struct State {
     latency_recent_s: f64,
     /// Moving average over many answers.
     latency_usual_s: f64,
-    /// How long a permit is held on average. It exceeds the latency because a permit is held until the row is durable.
+    /// Moving average of the time for which a permit is held, in seconds. It exceeds the latency because a permit is held until the row is durable.
     held_s: f64,
 }
 

@@ -1,4 +1,4 @@
-//! What a model costs, and how much a run may still spend.
+//! Prices of models, and the budget of a run.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,7 +36,7 @@ struct PriceEntry {
 /// file that takes precedence over the shipped prices.
 ///
 /// # Errors
-/// What is wrong with `custom`.
+/// A message that says what is wrong with `custom`.
 pub(super) fn find_price(model: &str, custom: Option<&str>) -> Result<Option<Price>, String> {
     for text in custom.into_iter().chain([SHIPPED]) {
         let file: PriceFile = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
@@ -82,7 +82,8 @@ fn as_dollars(picodollars: u64) -> f64 {
     picodollars as f64 / 1e12
 }
 
-/// What a run may spend. The highest possible cost of each request is reserved before it is sent, so the limit holds whatever the answers cost.
+/// The money that a run may spend. The highest possible cost of each request is reserved before it is sent, so the limit holds whatever the
+/// answers cost.
 #[derive(Debug)]
 pub(super) struct CostBudget {
     price: Option<Price>,

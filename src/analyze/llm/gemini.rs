@@ -115,7 +115,7 @@ impl Gemini {
         has_levels.then(|| json!({"thinkingLevel": self.thinking.as_str().to_uppercase()}))
     }
 
-    /// What to check if access is refused.
+    /// The hint if access is refused.
     fn access_hint(&self) -> String {
         match &self.credentials {
             Credentials::ApiKey { variable, .. } => format!("hint: check {variable} and its project's access to {}", self.model),

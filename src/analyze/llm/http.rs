@@ -16,7 +16,7 @@ pub(super) struct HttpClient {
     client: reqwest::Client,
 }
 
-/// Why a request has no HTTP response.
+/// The reason for which a request has no HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TransportError {
     /// It took too long.
@@ -151,7 +151,7 @@ pub(super) fn secret_header(value: &str) -> Result<HeaderValue, String> {
 /// Checks a base URL and removes the slash at its end.
 ///
 /// # Errors
-/// What is wrong with it. A password is not quoted.
+/// A message that says what is wrong with it. A password is not quoted.
 pub(super) fn base_url(text: &str) -> Result<String, String> {
     let shown = if text.contains('@') { String::new() } else { format!(" '{text}'") };
     let url = url::Url::parse(text.trim()).map_err(|error| format!("invalid base URL{shown}: {error}"))?;

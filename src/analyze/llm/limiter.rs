@@ -1,6 +1,6 @@
-//! When an analysis may start and when its requests may be sent.
+//! Decides when an analysis may start and when its requests may be sent.
 //!
-//! Joins the two limits of a provider: how much it can do at once ([`ConcurrencyLimiter`]) and how many requests it accepts in a time
+//! Joins the two limits of a provider: how much it can do at once ([`ConcurrencyLimiter`]) and how many requests a second it accepts
 //! ([`Pacer`]). Both learn from every answer and refusal.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::concurrency::ConcurrencyLimiter;
 use super::pacer::{Pacer, SentRequest};
 use crate::runtime::ConcurrencyPermit;
 
-/// What the user allows.
+/// The limits that the user set.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RequestLimits {
     /// Concurrent analyses at the start.
@@ -101,12 +101,12 @@ mod tests {
         f64::from(u32::try_from(count).unwrap())
     }
 
-    /// What disturbs an even pace.
+    /// Disturbances of an even pace.
     #[derive(Clone, Copy, Default)]
     struct Disturbance {
         /// The longest delay between permission to send and sending, and between sending and arrival.
         jitter: Duration,
-        /// How long the machine stands still every ten seconds.
+        /// The time for which the machine stands still every ten seconds.
         stall: Duration,
     }
 

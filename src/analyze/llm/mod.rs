@@ -5,8 +5,8 @@
 //! `error_message` reads its errors, `http` carries requests. `limiter` (`concurrency`, `pacer`) decides when a request is sent, `cost` whether it
 //! may be, and `breaker` when to stop. Retries and one repair of an unusable answer fit into the trace's time budget.
 //!
-//! Until the first trace is finished, no other one starts. A refused API key or an unsupported parameter then costs one request, not one for
-//! each concurrent trace.
+//! Only one trace is analyzed until the first answer. A refused API key or an unsupported parameter then costs one request, not one for each
+//! concurrent trace.
 
 mod answer;
 mod answer_fields;
@@ -56,7 +56,7 @@ pub enum Provider {
     OpenAi,
 }
 
-/// How much a model thinks before it answers. Thinking is billed like the answer.
+/// The amount of thinking before an answer. Thinking is billed like the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinking {
@@ -91,14 +91,14 @@ impl Thinking {
     }
 }
 
-/// How a model is used.
+/// The settings of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The model's name. Gemini has a default, and a server with a single model needs none.
     pub model: Option<String>,
     /// The base URL of the API, instead of the provider's own.
     pub base_url: Option<String>,
-    /// How much the model thinks.
+    /// The amount of thinking.
     pub thinking: Option<Thinking>,
     /// Approximate size of a prompt in model tokens.
     pub prompt_tokens: usize,
@@ -112,7 +112,7 @@ pub struct Settings {
     pub requests_per_minute: Option<u32>,
     /// The highest number of model tokens a minute, input and output.
     pub tokens_per_minute: Option<u32>,
-    /// What a run may spend, in US dollars.
+    /// The cost limit of a run, in US dollars.
     pub cost_max_usd: Option<f64>,
     /// The text of a price file.
     pub prices: Option<String>,
@@ -120,7 +120,7 @@ pub struct Settings {
     pub falls_back: bool,
 }
 
-/// Why a model cannot be used in this run.
+/// The reason for which a model cannot be used in this run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// An API key or other credentials are missing or malformed.
@@ -304,7 +304,7 @@ fn reason_of_earlier_run(reason: &str) -> String {
 }
 
 impl LlmAnalyzer {
-    /// What the rules find in a trace, and its prompt.
+    /// Runs the rules over a trace and renders its prompt.
     async fn prepare(&self, trace: &Arc<RedactedTrace>, deadline: Deadline) -> Result<(Findings, Prompt), AnalyzeError> {
         let (embedded, trace, tokens) = (self.embedded.clone(), Arc::clone(trace), self.settings.prompt_tokens);
         let prepared = pool::run(move || {

@@ -230,7 +230,7 @@ fn json_schema(schema: Value) -> Value {
     json!({"type": "json_schema", "json_schema": schema})
 }
 
-/// What a model generated.
+/// The output of a model.
 struct GeneratedText {
     /// The answer.
     text: String,

@@ -1,4 +1,4 @@
-//! When a request may be sent, so that a provider's rate limit is used but not exceeded.
+//! Paces requests: uses a provider's rate limit without exceeding it.
 //!
 //! A rate comes from the user (`--requests-per-minute`, `--tokens-per-minute`), from the provider's error details, or from refusals (429): the
 //! pacer learns how many requests were let through, stays just below, and probes upwards again.
@@ -104,7 +104,7 @@ impl Queue {
     }
 
     async fn wait(&self, rate: &Mutex<RequestRate>) {
-        /// How much lateness is caught up. Timers are late on a busy machine; after a longer stall, the missed requests must not go out at once.
+        /// The lateness that is caught up. Timers are late on a busy machine; after a longer stall, the missed requests must not go out at once.
         const CATCH_UP_MAX: Duration = Duration::from_millis(20);
         let mut next_at = self.next_at.lock().await;
         loop {
@@ -163,13 +163,13 @@ const SAFETY_FACTOR: f64 = 0.985;
 /// The slowest rate, in requests a second.
 const RATE_MIN: f64 = 0.1;
 
-/// How long sent requests are remembered.
+/// The time for which sent requests are remembered.
 const HISTORY: Duration = Duration::from_mins(2);
 
 /// Refusals within this time have the same cause.
 const SAME_EVENT: Duration = Duration::from_millis(500);
 
-/// How long `requests` take at `rate`, in seconds.
+/// The time that `requests` take at `rate`, in seconds.
 fn duration_s(requests: u32, rate: f64) -> f64 {
     f64::from(requests) / rate
 }
@@ -299,7 +299,7 @@ impl RequestRate {
     }
 }
 
-/// What [`RequestRate::window`] counted.
+/// The counts of [`RequestRate::window`].
 struct Window {
     passed: f64,
     total: f64,

@@ -10,7 +10,7 @@ use crate::analyze::embedded::Findings;
 use crate::limits::TRACE_SPANS_SHOWN_MAX;
 use crate::model::{FieldName, Span, Status, Trace};
 
-/// What the model is told to do. A change invalidates the stored results of all traces, because it is part of the settings digest.
+/// The instructions for the model. A change invalidates the stored results of all traces, because it is part of the settings digest.
 pub(super) const INSTRUCTIONS: &str = include_str!("prompt-1.md");
 
 /// Bytes per model token, a low estimate: English has 4 to 5, JSON, logs and numbers have 2.5 to 3.5.
@@ -28,7 +28,7 @@ const IMPORTANT_SPANS: usize = 10;
 /// The smallest size of a rendered span.
 const SPAN_BYTES_MIN: usize = 220;
 
-/// How much longer the texts of failed spans may be.
+/// The factor by which texts of failed spans may be longer.
 const FAILED_TEXT_FACTOR: usize = 4;
 
 /// The limit of all texts of a span, as a multiple of the limit of one.

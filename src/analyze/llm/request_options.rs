@@ -1,4 +1,4 @@
-//! Which optional parameters a request has. A parameter that a server or model refuses is renamed or left out, and that is remembered for the
+//! The optional parameters of a request. A parameter that a server or model refuses is renamed or left out, and that is remembered for the
 //! rest of the run, so each costs one request.
 //!
 //! Refusals are recognized by the words of OpenAI, Azure, vLLM, llama.cpp, Ollama, LiteLLM, Mistral, Groq, DeepSeek, OpenRouter and Gemini.
@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 
 use super::error_message::ErrorMessage;
 
-/// How the format of the answer is requested, from strict to none.
+/// The way in which the format of the answer is requested, from strict to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AnswerFormat {
     /// With a JSON Schema that the server guarantees.
@@ -47,7 +47,7 @@ impl TokenLimitField {
     }
 }
 
-/// How the answer's tokens are limited.
+/// The limit of the answer's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TokenLimit {
     /// By this field.

@@ -1,4 +1,4 @@
-//! What becomes of a model's answer: checks, the repair of an unusable one, and errors that say what is wrong with it.
+//! Answers of a model: checks, the repair of an unusable one, and errors that say what is wrong with it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;

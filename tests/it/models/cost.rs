@@ -1,4 +1,4 @@
-//! What a run costs: the limit, the plan, the summary, and that nothing is paid for twice.
+//! Cost of a run: the limit, the plan, the summary, and that nothing is paid for twice.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What both APIs have in common and where they differ: requests, columns of the rows, credentials, comparison by `failsift eval`.
+//! Both APIs: requests, columns of the rows, credentials, comparison by `failsift eval`.
 
 use serde_json::{Value, json};
 
