@@ -101,7 +101,7 @@ fn estimates(
         if is_up_to_date || finished.unusable(&trace.trace_id, &digest).is_some() {
             return Ok(TraceEstimate::UpToDate);
         }
-        let estimate = pool::catch_panic(|| estimator.of(&trace, Deadline::after(timeout))).ok().flatten();
+        let estimate = pool::catch_panic(|| estimator.estimate(&trace, Deadline::after(timeout))).ok().flatten();
         Ok(TraceEstimate::Request { estimate, spans: trace.spans.len() as u64 })
     })
 }
@@ -132,7 +132,7 @@ impl Totals {
         let answer = |tokens: u64| tokens.min(config.model.output_tokens) * self.traces;
         let input_tokens = Range { min: self.tokens * INPUT_PERCENT.min / 100, max: self.tokens * INPUT_PERCENT.max / 100 };
         let output_tokens = Range { min: answer(ANSWER_TOKENS.min), max: answer(ANSWER_TOKENS.max) };
-        let cost = |input, output| estimator.cost(input, output);
+        let cost = |input, output| estimator.cost_usd(input, output);
         let cost_usd =
             cost(input_tokens.min, output_tokens.min).zip(cost(input_tokens.max, output_tokens.max)).map(|(min, max)| Range { min, max });
         let minutes = |seconds: f64, at_once: usize, tokens: u64| minutes(config, self.traces, tokens, seconds, at_once);

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 
-pub use self::counts::{AnalyzeCounts, Spent};
+pub use self::counts::{AnalyzeCounts, Spending};
 pub use self::disarm::disarmed;
 use self::evidence::Grounding;
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;

@@ -1,4 +1,4 @@
-//! What `run` and `plan` have in common: which traces, and how they are analysed.
+//! The arguments that `run` and `plan` share: which traces to read and how to analyze them. Only collects what was given; `config` resolves it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,54 +7,54 @@ use crate::config::{self, AnalyzerName, Excerpts, ModelOptions, Overrides, Selec
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AnalysisArgs {
-    /// Pipeline file; flags and FAILSIFT_* variables override it
+    /// Pipeline file; flags and FAILSIFT_* variables take precedence
     pipeline: Option<PathBuf>,
-    /// Where traces lie: a path, a glob, file://, s3://, gs://, az://, https://; a prefix means all below it
+    /// Traces to read: a path, a glob, file://, s3://, gs://, az:// or https://; a prefix includes all objects below it
     #[arg(long = "input", value_name = "URL")]
     inputs: Vec<String>,
-    /// auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
+    /// Trace format: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
     #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT")]
     input_format: Option<String>,
-    /// Which traces: failed (an error status, a sign of a failure, or a negative annotation) or all [default: all]
+    /// Traces to analyze: failed (an error status, a signal of a failure, or a negative annotation) or all [default: all]
     #[arg(long, value_enum, env = "FAILSIFT_SELECT")]
     select: Option<SelectName>,
-    /// Only traces that started then or later: 2026-11-23, 2026-11-23T09:00:00Z, or how long ago: 90m, 24h, 7d
+    /// Only traces that started at this time or later: 2026-11-23, 2026-11-23T09:00:00Z, or an age such as 90m, 24h, 7d
     #[arg(long, value_name = "TIME", env = "FAILSIFT_SINCE")]
     since: Option<String>,
-    /// Only traces that started before
+    /// Only traces that started before this time
     #[arg(long, value_name = "TIME", env = "FAILSIFT_UNTIL")]
     until: Option<String>,
-    /// Only traces of this service; may be given several times
+    /// Only traces of this service; can be repeated
     #[arg(long = "service", value_name = "NAME")]
     services: Vec<String>,
-    /// Who analyses the traces [default: embedded]
+    /// Analyzer of the traces [default: embedded]
     #[arg(long, value_enum, env = "FAILSIFT_ANALYZER")]
     analyzer: Option<AnalyzerName>,
-    /// File with rules of your own beside the shipped ones; may be given several times
+    /// File with rules in addition to the shipped ones; can be repeated
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// Time budget of one trace in seconds, repeated requests included [default: 10]
+    /// Time budget of one trace in seconds, retries included [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, env = "FAILSIFT_TRACE_TIMEOUT")]
     trace_timeout: Option<Duration>,
-    /// Reject longer records [default: 16777216]
+    /// Longest record; longer ones are rejected [default: 16777216]
     #[arg(long, value_name = "BYTES", env = "FAILSIFT_MAX_RECORD_BYTES")]
     max_record_bytes: Option<usize>,
-    /// Memory for gathering spans before they spill to TMPDIR [default: 96]
+    /// Memory for gathering spans; more are spilled to TMPDIR [default: 96]
     #[arg(long, value_name = "MB", env = "FAILSIFT_MEMORY_LIMIT")]
     memory_limit: Option<usize>,
-    /// File with the key that makes redaction tokens; `FAILSIFT_REDACTION_KEY` holds a key itself
+    /// File with the key for redaction tokens; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
-    /// File with detectors of your own and values to leave alone; may be given several times
+    /// File with custom detectors and values that are not redacted; can be repeated
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
-    /// What of a trace stands in the evidence: short redacted excerpts, or none [default: short]
+    /// Excerpts of the trace in the evidence: short redacted ones, or none [default: short]
     #[arg(long, value_enum, env = "FAILSIFT_EXCERPTS")]
     excerpts: Option<Excerpts>,
-    /// Plant known sensitive values into every trace, say how many redaction found, exit with 3 where it missed one
+    /// Insert known sensitive values into every trace, report how many were redacted, and exit with 3 if one was missed
     #[arg(long)]
     canaries: bool,
-    /// Do not fail where an input holds no trace files
+    /// Do not fail if an input has no trace files
     #[arg(long, env = "FAILSIFT_ALLOW_EMPTY")]
     allow_empty: bool,
     #[command(flatten)]
@@ -62,11 +62,11 @@ pub(super) struct AnalysisArgs {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    config::seconds_from(text.parse().map_err(|_| format!("{text:?} is no number of seconds"))?)
+    config::seconds_from(text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?)
 }
 
 impl AnalysisArgs {
-    /// The pipeline file, and what was given beside it.
+    /// The pipeline file, and the arguments that override it.
     pub(super) fn into_overrides(self) -> (Option<PathBuf>, Overrides) {
         let given = Overrides {
             inputs: self.inputs,

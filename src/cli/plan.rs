@@ -1,4 +1,4 @@
-//! `failsift plan`.
+//! `failsift plan`: prints what a run with a model would cost. The estimate itself is made by `plan`.
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -16,20 +16,20 @@ use crate::plan::{self, Plan, Range};
 pub(super) struct Args {
     #[command(flatten)]
     analysis: AnalysisArgs,
-    /// Where the tables lie; traces that have a pattern there of the same settings are not asked about again
+    /// Location of the tables; traces with a pattern of the same settings are not analyzed again
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT")]
     output: Option<String>,
     /// Plan as for `run --force`
     #[arg(long)]
     force: bool,
-    /// How the plan is printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     format: PlanFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum PlanFormat {
-    /// For reading
+    /// Text for reading
     Text,
     /// One JSON object
     Json,
@@ -39,59 +39,56 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let (pipeline, given) = args.analysis.into_overrides();
     let in_environment = std::env::var_os("FAILSIFT_REDACTION_KEY").is_some();
     let (config, output) = AnalysisConfig::resolve_for_plan(pipeline.as_deref(), given, args.output, in_environment)?;
-    let most = config.model.cost_max_usd;
+    let cost_max_usd = config.model.cost_max_usd;
     let Some(plan) = plan::plan(&config, output.as_deref(), args.force).await? else {
         return Err(Failure::usage(
-            "there is nothing to plan: the embedded analyzer asks no model and costs nothing\n  hint: --analyzer gemini, or --analyzer openai",
+            "nothing to plan: the embedded analyzer is free\n  hint: select a model with --analyzer gemini or --analyzer openai",
         ));
     };
     let mut stdout = std::io::stdout().lock();
     match args.format {
-        PlanFormat::Text => write!(stdout, "{}", visible(&text(&plan, most)))?,
+        PlanFormat::Text => write!(stdout, "{}", visible(&text(&plan, cost_max_usd)))?,
         PlanFormat::Json => writeln!(stdout, "{}", json(&plan))?,
     }
     if plan.cost_usd.is_none() {
-        output::note("the price of the model is not known; --prices FILE names a file with it (data/prices.toml shows its form)");
+        output::note("the price of the model is unknown; --prices FILE adds it (data/prices.toml shows the format)");
     }
     Ok(Exit::Complete)
 }
 
-fn text(plan: &Plan, most: Option<f64>) -> String {
+fn text(plan: &Plan, cost_max_usd: Option<f64>) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{name:<16}{value}");
     };
-    line("model", plan.model.clone().unwrap_or_else(|| "the one that the server has".into()));
+    line("model", plan.model.clone().unwrap_or_else(|| "the only model of the server".into()));
     line("traces", plan.traces.to_string());
-    for (name, count, says) in [
-        ("unchanged", plan.unchanged, "their patterns are there and are not paid for again"),
-        ("filtered", plan.filtered, "left out by the selection"),
-        ("rejected", plan.rejected, "cannot be read; failsift inspect says why"),
-        ("cut", plan.cut, "longer than --prompt-tokens; what failed and its surroundings are shown"),
+    for (name, count, explanation) in [
+        ("unchanged", plan.unchanged, "have a result already and are not paid for again"),
+        ("filtered", plan.filtered, "excluded by the selection"),
+        ("rejected", plan.rejected, "cannot be processed; failsift inspect shows why"),
+        ("cut", plan.cut, "longer than --prompt-tokens; the prompt shows failed spans and their surroundings"),
     ] {
         if count > 0 {
-            line(name, format!("{count}   {says}"));
+            line(name, format!("{count}   {explanation}"));
         }
     }
-    line("input tokens", between(plan.input_tokens, |tokens| tokens.to_string()));
-    line("output tokens", between(plan.output_tokens, |tokens| tokens.to_string()));
-    line(
-        "cost",
-        plan.cost_usd.map_or_else(|| "unknown".into(), |cost| format!("{} US dollars", between(cost, |cost| format!("{cost:.2}")))),
-    );
-    line("minutes", between(plan.minutes, |minutes| format!("{minutes:.1}")));
-    if let (Some(most), Some(cost)) = (most, plan.cost_usd)
-        && cost.max > most
+    line("input tokens", range(plan.input_tokens, |tokens| tokens.to_string()));
+    line("output tokens", range(plan.output_tokens, |tokens| tokens.to_string()));
+    line("cost", plan.cost_usd.map_or_else(|| "unknown".into(), |cost| format!("{} US dollars", range(cost, |cost| format!("{cost:.2}")))));
+    line("minutes", range(plan.minutes, |minutes| format!("{minutes:.1}")));
+    if let (Some(limit), Some(cost)) = (cost_max_usd, plan.cost_usd)
+        && cost.max > limit
     {
-        line("limit", format!("--max-cost {most} may stop the run before its end"));
+        line("limit", format!("the run may reach --max-cost {limit} before its end"));
     }
     out
 }
 
-fn between<T: Copy + PartialEq>(range: Range<T>, shown: impl Fn(T) -> String) -> String {
-    let (least, most) = (shown(range.min), shown(range.max));
-    if least == most { least } else { format!("{least} to {most}") }
+fn range<T: Copy + PartialEq>(range: Range<T>, format: impl Fn(T) -> String) -> String {
+    let (min, max) = (format(range.min), format(range.max));
+    if min == max { min } else { format!("{min} to {max}") }
 }
 
 fn json(plan: &Plan) -> serde_json::Value {

@@ -18,7 +18,7 @@ pub use self::compare::{Agreement, AnalyzerResult};
 pub use self::figures::{CategoryFigures, Figures, Reliability, ScoredAnswer};
 pub use self::labels::{ExpectedLabel, LabelError, Labels};
 pub use self::review::{RatingsError, read_ratings, write_sheet};
-use crate::analyze::Spent;
+use crate::analyze::Spending;
 use crate::analyze::embedded::{Embedded, Explanation};
 use crate::config::AnalysisConfig;
 use crate::model::{Label, PatternRow, ReasonCount};
@@ -39,7 +39,7 @@ pub struct Answers {
     /// Median time of an analysis in milliseconds.
     pub latency_ms_p50: Option<f64>,
     /// Tokens and cost.
-    pub spent: Spent,
+    pub spent: Spending,
     /// Explanations of the embedded analyzer by trace id, if requested.
     pub explanations: Vec<(String, Explanation)>,
 }

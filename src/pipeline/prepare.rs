@@ -9,7 +9,7 @@ use futures::StreamExt;
 use super::traces::{TraceSource, TraceStream, check_complete};
 use super::{RunError, RunProgress, counted};
 use crate::analyze::embedded::{Embedded, RULES_VERSION};
-use crate::analyze::llm::{Estimator, Llm};
+use crate::analyze::llm::{Estimator, LlmAnalyzer};
 use crate::analyze::{self, AnalyzeCounts, Analyzer, Candidate};
 use crate::config::{AnalysisConfig, Excerpts, KeySource};
 use crate::model::{OutcomeStream, PATTERN_SCHEMA_VERSION, ReasonCount, key_hash};
@@ -127,7 +127,7 @@ impl PreparedRun {
     pub async fn analyzer(&self) -> Result<Arc<dyn Analyzer>, RunError> {
         let Some(provider) = self.config.analyzer.provider() else { return Ok(Arc::new(self.embedded.clone())) };
         let (settings, counts) = (self.config.model.clone(), Arc::clone(&self.counts));
-        Ok(Arc::new(Llm::connect(provider, settings, self.embedded.clone(), &self.settings_digest_input(), counts).await?))
+        Ok(Arc::new(LlmAnalyzer::connect(provider, settings, self.embedded.clone(), &self.settings_digest_input(), counts).await?))
     }
 
     /// Estimates the cost of the configured model; `None` for an analyzer that uses no model.

@@ -1,4 +1,4 @@
-//! A model's provider that speaks Gemini's and OpenAI's HTTP interface, answers from the question that it is asked, and misbehaves on command.
+//! A stub of a model provider: speaks the HTTP APIs of Gemini and OpenAI, answers from the trace in the prompt, and fails on command.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,54 +8,54 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// What becomes of a request.
+/// A reaction of the stub to a request.
 #[derive(Debug, Clone)]
-pub(crate) enum Act {
-    /// A good answer that quotes the trace.
+pub(crate) enum Reaction {
+    /// A valid answer that quotes the trace.
     Answer,
-    /// A good answer with some of its fields replaced.
-    With(Value),
-    /// This text as the model's answer, and why it ended, in Gemini's words.
-    Say(String, &'static str),
-    /// The provider blocks the question.
+    /// A valid answer with some of its fields replaced.
+    AnswerWith(Value),
+    /// This text as the model's answer, with a finish reason of Gemini.
+    Text(String, &'static str),
+    /// The provider blocks the prompt.
     Block,
     /// A status with a body and a `Retry-After`.
-    Refuse(u16, Value, Option<&'static str>),
-    /// The connection ends before an answer.
-    Cut,
-    /// Half of a good answer comes, then the connection ends.
-    Half,
-    /// Nothing comes.
+    Status(u16, Value, Option<&'static str>),
+    /// The connection is closed without a response.
+    Close,
+    /// The connection is closed after half of a valid response.
+    Truncate,
+    /// No response.
     Hang,
-    /// A good answer, one byte at a time.
+    /// A valid response, one byte at a time.
     Drip,
-    /// Then this.
-    After(Duration, Box<Act>),
+    /// Another reaction after a delay.
+    Delay(Duration, Box<Reaction>),
 }
 
-/// A request.
+/// A request that the stub received.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    /// How many came before.
+pub(crate) struct Request {
+    /// The number of requests before it.
     pub(crate) number: usize,
     pub(crate) path: String,
+    /// Request line and headers.
     pub(crate) head: String,
     pub(crate) body: Value,
-    /// The body as it was written.
-    pub(crate) written: String,
-    pub(crate) at: Instant,
+    pub(crate) raw_body: String,
+    pub(crate) received_at: Instant,
 }
 
-impl Asked {
+impl Request {
     fn is_gemini(&self) -> bool {
         self.path.contains(":generateContent")
     }
 
-    /// The question about the trace.
-    pub(crate) fn text(&self) -> &str {
+    /// The part of the prompt with the trace.
+    pub(crate) fn trace_text(&self) -> &str {
         let pointers = ["/contents/0/parts/1/text", "/contents/0/parts/0/text", "/messages/1/content", "/messages/0/content"];
         let text = pointers.iter().find_map(|pointer| self.body.pointer(pointer)?.as_str()).unwrap_or_default();
-        // Behind the instructions, where they do not stand apart.
+        // Without a system message the instructions come first.
         text.find("The random word is ").and_then(|at| text.get(at..)).unwrap_or(text)
     }
 
@@ -64,11 +64,11 @@ impl Asked {
         self.body.pointer(pointer).unwrap_or(&Value::Null)
     }
 
-    /// A good answer: it quotes the first text of the last span that says it failed, or of the first.
+    /// A valid answer. It quotes the first text of the last failed span, or of the first span.
     pub(crate) fn answer(&self) -> Value {
         let mut quoted = None;
         let (mut number, mut failed) = (0_u64, false);
-        for line in self.text().lines() {
+        for line in self.trace_text().lines() {
             if let Some(rest) = line.strip_prefix("span ") {
                 number = rest.split([' ', ':']).next().and_then(|text| text.parse().ok()).unwrap_or(0);
                 failed = line.contains("status error");
@@ -93,53 +93,58 @@ impl Asked {
     }
 }
 
-/// Tokens that every question and every answer is said to have.
-pub(crate) const TOKENS: (u64, u64) = (1_000, 200);
+/// Input and output tokens that every response reports.
+pub(crate) const USAGE: (u64, u64) = (1_000, 200);
 
-pub(crate) struct Stub {
+/// A running stub.
+pub(crate) struct ModelStub {
     pub(crate) url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
     open: Arc<AtomicUsize>,
-    most_open: Arc<AtomicUsize>,
+    open_max: Arc<AtomicUsize>,
 }
 
-impl Stub {
-    /// Starts one; its threads end with the test's process.
-    pub(crate) fn start(act: impl Fn(&Asked) -> Act + Send + Sync + 'static) -> Self {
+impl ModelStub {
+    /// Starts a stub. Its threads end with the process of the test.
+    pub(crate) fn start(react: impl Fn(&Request) -> Reaction + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let stub = Self { url, asked: Arc::default(), open: Arc::default(), most_open: Arc::default() };
-        let (act, asked, open, most_open) = (Arc::new(act), Arc::clone(&stub.asked), Arc::clone(&stub.open), Arc::clone(&stub.most_open));
+        let stub = Self { url, requests: Arc::default(), open: Arc::default(), open_max: Arc::default() };
+        let (react, requests, open, open_max) =
+            (Arc::new(react), Arc::clone(&stub.requests), Arc::clone(&stub.open), Arc::clone(&stub.open_max));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (act, asked, open, most_open) = (Arc::clone(&act), Arc::clone(&asked), Arc::clone(&open), Arc::clone(&most_open));
-                // A client that went away is no failure of the stub.
-                std::thread::spawn(move || serve(&client, &*act, &asked, &open, &most_open).ok());
+                let (react, requests, open, open_max) =
+                    (Arc::clone(&react), Arc::clone(&requests), Arc::clone(&open), Arc::clone(&open_max));
+                // A client that closes its connection is not a failure.
+                std::thread::spawn(move || serve(&client, &*react, &requests, &open, &open_max).ok());
             }
         });
         stub
     }
 
-    pub(crate) fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("no panic").clone()
+    /// All requests so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("no panic").clone()
     }
 
-    pub(crate) fn calls(&self) -> usize {
-        self.asked.lock().expect("no panic").len()
+    /// The number of requests so far.
+    pub(crate) fn request_count(&self) -> usize {
+        self.requests.lock().expect("no panic").len()
     }
 
-    /// Questions that waited for an answer at once, at most.
-    pub(crate) fn most_open(&self) -> usize {
-        self.most_open.load(Ordering::Relaxed)
+    /// The highest number of concurrent requests.
+    pub(crate) fn concurrency_max(&self) -> usize {
+        self.open_max.load(Ordering::Relaxed)
     }
 }
 
 fn serve(
     client: &TcpStream,
-    act: &(dyn Fn(&Asked) -> Act + Send + Sync),
-    asked: &Mutex<Vec<Asked>>,
+    react: &(dyn Fn(&Request) -> Reaction + Send + Sync),
+    requests: &Mutex<Vec<Request>>,
     open: &AtomicUsize,
-    most_open: &AtomicUsize,
+    open_max: &AtomicUsize,
 ) -> std::io::Result<()> {
     client.set_nodelay(true)?;
     let mut reader = BufReader::new(client);
@@ -163,107 +168,108 @@ fn serve(
             send(client, 200, &json!({"access_token": "a-token-of-google", "expires_in": 3600, "token_type": "Bearer"}), None)?;
             continue;
         }
-        let written = String::from_utf8_lossy(&body).into_owned();
+        let raw_body = String::from_utf8_lossy(&body).into_owned();
         let body = serde_json::from_slice(&body).unwrap_or_default();
         let request = {
-            let mut asked = asked.lock().expect("no panic");
-            let request = Asked { number: asked.len(), path, head, body, written, at: Instant::now() };
-            asked.push(request.clone());
+            let mut requests = requests.lock().expect("no panic");
+            let request = Request { number: requests.len(), path, head, body, raw_body, received_at: Instant::now() };
+            requests.push(request.clone());
             request
         };
-        let at_once = open.fetch_add(1, Ordering::Relaxed) + 1;
-        most_open.fetch_max(at_once, Ordering::Relaxed);
-        let done = perform(client, &request, act(&request));
+        let concurrent = open.fetch_add(1, Ordering::Relaxed) + 1;
+        open_max.fetch_max(concurrent, Ordering::Relaxed);
+        let keeps_open = perform(client, &request, react(&request));
         open.fetch_sub(1, Ordering::Relaxed);
-        if !done? {
+        if !keeps_open? {
             client.shutdown(std::net::Shutdown::Both)?;
             return Ok(());
         }
     }
 }
 
-/// Whether the connection goes on.
-fn perform(client: &TcpStream, asked: &Asked, act: Act) -> std::io::Result<bool> {
-    match act {
-        Act::Answer => send(client, 200, &reply(asked, &asked.answer().to_string(), "STOP"), None)?,
-        Act::With(fields) => {
-            let mut answer = asked.answer();
+/// Returns whether the connection stays open.
+fn perform(client: &TcpStream, request: &Request, reaction: Reaction) -> std::io::Result<bool> {
+    match reaction {
+        Reaction::Answer => send(client, 200, &answer_body(request, &request.answer().to_string(), "STOP"), None)?,
+        Reaction::AnswerWith(fields) => {
+            let mut answer = request.answer();
             for (name, value) in fields.as_object().into_iter().flatten() {
                 answer[name] = value.clone();
             }
-            send(client, 200, &reply(asked, &answer.to_string(), "STOP"), None)?;
+            send(client, 200, &answer_body(request, &answer.to_string(), "STOP"), None)?;
         }
-        Act::Say(text, end) => send(client, 200, &reply(asked, &text, end), None)?,
-        Act::Block if asked.is_gemini() => {
-            let usage = json!({"promptTokenCount": TOKENS.0, "totalTokenCount": TOKENS.0});
+        Reaction::Text(text, finish_reason) => send(client, 200, &answer_body(request, &text, finish_reason), None)?,
+        Reaction::Block if request.is_gemini() => {
+            let usage = json!({"promptTokenCount": USAGE.0, "totalTokenCount": USAGE.0});
             send(client, 200, &json!({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": usage}), None)?;
         }
-        Act::Block => send(client, 200, &reply(asked, "", "SAFETY"), None)?,
-        Act::Refuse(status, body, retry_after) => send(client, status, &body, retry_after)?,
-        Act::Cut => return Ok(false),
-        Act::Half => {
-            let answer = written(200, &reply(asked, &asked.answer().to_string(), "STOP"), None);
-            (&mut &*client).write_all(&answer[..answer.len() / 2])?;
+        Reaction::Block => send(client, 200, &answer_body(request, "", "SAFETY"), None)?,
+        Reaction::Status(status, body, retry_after) => send(client, status, &body, retry_after)?,
+        Reaction::Close => return Ok(false),
+        Reaction::Truncate => {
+            let response = http_response(200, &answer_body(request, &request.answer().to_string(), "STOP"), None);
+            (&mut &*client).write_all(&response[..response.len() / 2])?;
             return Ok(false);
         }
-        Act::Hang => {
+        Reaction::Hang => {
             std::thread::sleep(Duration::from_mins(2));
             return Ok(false);
         }
-        Act::Drip => {
-            for byte in written(200, &reply(asked, &asked.answer().to_string(), "STOP"), None) {
+        Reaction::Drip => {
+            for byte in http_response(200, &answer_body(request, &request.answer().to_string(), "STOP"), None) {
                 (&mut &*client).write_all(&[byte])?;
                 std::thread::sleep(Duration::from_millis(30));
             }
         }
-        Act::After(time, act) => {
-            std::thread::sleep(time);
-            return perform(client, asked, *act);
+        Reaction::Delay(delay, reaction) => {
+            std::thread::sleep(delay);
+            return perform(client, request, *reaction);
         }
     }
     Ok(true)
 }
 
-fn reply(asked: &Asked, text: &str, end: &str) -> Value {
-    if asked.is_gemini() {
+fn answer_body(request: &Request, text: &str, finish_reason: &str) -> Value {
+    if request.is_gemini() {
         return json!({
-            "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": end}],
-            "usageMetadata": {"promptTokenCount": TOKENS.0, "candidatesTokenCount": TOKENS.1},
+            "candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, "finishReason": finish_reason}],
+            "usageMetadata": {"promptTokenCount": USAGE.0, "candidatesTokenCount": USAGE.1},
             "modelVersion": "stub-model-001",
         });
     }
-    let end = match end {
+    let finish_reason = match finish_reason {
         "STOP" => "stop",
         "MAX_TOKENS" => "length",
         _ => "content_filter",
     };
     json!({
-        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": end}],
-        "usage": {"prompt_tokens": TOKENS.0, "completion_tokens": TOKENS.1},
+        "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": finish_reason}],
+        "usage": {"prompt_tokens": USAGE.0, "completion_tokens": USAGE.1},
         "model": "stub-model-001",
     })
 }
 
-fn written(status: u16, body: &Value, retry_after: Option<&str>) -> Vec<u8> {
+fn http_response(status: u16, body: &Value, retry_after: Option<&str>) -> Vec<u8> {
     let body = body.to_string();
-    let retry = retry_after.map(|wait| format!("retry-after: {wait}\r\n")).unwrap_or_default();
-    format!("HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{retry}\r\n{body}", body.len()).into_bytes()
+    let retry = retry_after.map(|seconds| format!("retry-after: {seconds}\r\n")).unwrap_or_default();
+    format!("HTTP/1.1 {status} Status\r\ncontent-type: application/json\r\ncontent-length: {}\r\n{retry}\r\n{body}", body.len())
+        .into_bytes()
 }
 
 fn send(mut client: &TcpStream, status: u16, body: &Value, retry_after: Option<&str>) -> std::io::Result<()> {
-    client.write_all(&written(status, body, retry_after))
+    client.write_all(&http_response(status, body, retry_after))
 }
 
-/// Gemini's error body, with details.
-pub(crate) fn error(status: u16, message: &str, details: &Value) -> Value {
-    json!({"error": {"code": status, "message": message, "status": "SAID", "details": details}})
+/// An error body of Gemini.
+pub(crate) fn gemini_error(status: u16, message: &str, details: &Value) -> Value {
+    json!({"error": {"code": status, "message": message, "status": "STATUS", "details": details}})
 }
 
-/// The body with which Gemini says that a quota is used up.
-pub(crate) fn quota(id: &str, value: &str, retry: &str) -> Value {
+/// The error body of Gemini for an exhausted quota.
+pub(crate) fn gemini_quota_error(quota_id: &str, quota_value: &str, retry_delay: &str) -> Value {
     let details = json!([
-        {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": id, "quotaValue": value}]},
-        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": retry},
+        {"@type": "type.googleapis.com/google.rpc.QuotaFailure", "violations": [{"quotaId": quota_id, "quotaValue": quota_value}]},
+        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": retry_delay},
     ]);
-    error(429, "You exceeded your current quota, please check your plan and billing details.", &details)
+    gemini_error(429, "You exceeded your current quota, please check your plan and billing details.", &details)
 }

@@ -33,7 +33,7 @@ fn usage_errors_exit_with_2_and_a_hint() {
         (vec!["run", "--input", &input], "no output is given"),
         (vec!["run", "--input", &input, "--output", &out, "--input-format", "nonsense"], "auto, otlp"),
         (vec!["run", "--input", &input, "--output", &out, "--memory-limit", "1"], "at least 32 MB"),
-        (vec!["run", "--input", &input, "--output", &out, "--trace-timeout", "soon"], "no number of seconds"),
+        (vec!["run", "--input", &input, "--output", &out, "--trace-timeout", "soon"], "not a number of seconds"),
         (vec!["run", "--input", "gopher://x/y", "--output", &out], "s3://"),
         (vec!["run", "--input", &input, "--output", "https://example.com/x"], "plain web server"),
         (vec!["query", "--tables", &out, "select 1"], "no failsift tables"),

@@ -1,4 +1,4 @@
-//! What a model said, as a draft; or why it is none.
+//! Turns a model's answer into a draft: parses its JSON, checks it against the vocabulary and the trace, and says why an answer is unusable.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::api::{End, Reply};
+use super::answer_fields::{AnswerFields, Quote};
+use super::api::{FinishReason, RawAnswer};
 use super::prompt::{GAP_END, GAP_START, INSTRUCTIONS, Prompt};
-use super::written::{Quotation, Written};
 use crate::analyze::embedded::{Findings, draft_about};
 use crate::analyze::evidence::{self, Grounding};
 use crate::limits::{EVIDENCE_MAX, EXCERPT_CHARS_MAX};
@@ -16,7 +16,7 @@ use crate::model::{Draft, Evidence, EvidenceKind, Label, RejectionKind, Trace, v
 use crate::redact::RedactedTrace;
 use crate::runtime::{Deadline, TimedOut};
 
-/// The schema of an answer, with the labels of the vocabulary, as text: models write properties in its order.
+/// The JSON Schema of an answer, with the labels of the vocabulary. It is text because models write properties in its order.
 pub(super) fn schema() -> &'static RawValue {
     static SCHEMA: LazyLock<Box<RawValue>> = LazyLock::new(|| {
         let labels: Vec<String> =
@@ -28,128 +28,142 @@ pub(super) fn schema() -> &'static RawValue {
     &SCHEMA
 }
 
-/// Why an answer is none.
+/// The reason for which an answer is unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unusable {
+pub(super) struct InvalidAnswer {
     pub(super) kind: RejectionKind,
-    /// For a person; quotes nothing of the answer.
+    /// The rejection reason; does not quote the answer.
     pub(super) reason: String,
-    /// What the model is told, where asking again may help.
-    pub(super) complaint: Option<String>,
-    /// What became of its excerpts.
+    /// The feedback to the model if it is asked again; `None` if that cannot help. Part of the prompt.
+    pub(super) feedback: Option<String>,
+    /// The number of its excerpts, and of those that were found.
     pub(super) grounding: Grounding,
 }
 
-impl Unusable {
-    fn new(kind: RejectionKind, reason: impl Into<String>, complaint: Option<&str>) -> Self {
-        Self { kind, reason: reason.into(), complaint: complaint.map(str::to_owned), grounding: Grounding::default() }
+impl InvalidAnswer {
+    fn new(kind: RejectionKind, reason: impl Into<String>, feedback: Option<&str>) -> Self {
+        Self { kind, reason: reason.into(), feedback: feedback.map(str::to_owned), grounding: Grounding::default() }
     }
 
-    /// JSON of another shape than was asked for; `what` names the field.
-    fn off_schema(what: &str) -> Self {
-        Self::new(RejectionKind::AnswerOffSchema, format!("the model's answer is not of the shape that was asked for: {what}"), Some(what))
+    /// JSON that does not match the schema; `problem` names the field.
+    fn off_schema(problem: &str) -> Self {
+        Self::new(RejectionKind::AnswerOffSchema, format!("the answer does not match the schema: {problem}"), Some(problem))
+    }
+
+    fn empty(finish_reason: Option<&str>) -> Self {
+        let suffix = finish_reason.map(|reason| format!(" (finish reason: {reason})"));
+        Self::new(RejectionKind::AnswerEmpty, format!("the answer is empty{}", suffix.unwrap_or_default()), Some("it was empty"))
     }
 }
 
-/// The draft that an answer makes, checked against the trace, and what became of its excerpts.
+/// Checks an answer against the trace and makes a draft of it. Also returns how many of its excerpts were found.
 ///
 /// # Errors
-/// [`TimedOut`], where there is no time to look up what it quotes.
+/// [`TimedOut`], if there is no time to look up the excerpts.
 pub(super) fn draft(
-    reply: &Reply,
+    answer: &RawAnswer,
     prompt: &Prompt,
     trace: &RedactedTrace,
     findings: &Findings,
     deadline: Deadline,
-) -> Result<Result<(Draft, Grounding), Unusable>, TimedOut> {
-    let (mut draft, label, signals) = match claimed(reply, prompt, trace, findings) {
-        Ok(claimed) => claimed,
-        Err(unusable) => return Ok(Err(unusable)),
+) -> Result<Result<(Draft, Grounding), InvalidAnswer>, TimedOut> {
+    let (mut draft, label, signals) = match unverified_draft(answer, prompt, trace, findings) {
+        Ok(unverified) => unverified,
+        Err(invalid) => return Ok(Err(invalid)),
     };
     let grounding = evidence::verify(&mut draft, trace, deadline)?;
     let Signals { found, unknown } = signals;
     if unknown > 0 {
         draft.confidence *= 0.8;
+        let (signals, were) = if unknown == 1 { ("signal", "was") } else { ("signals", "were") };
         // Writing to a string cannot fail.
-        let _ = write!(draft.confidence_rationale, " {unknown} of its signals are none that failsift found, and were dropped.");
+        let _ = write!(draft.confidence_rationale, " {unknown} {signals} that failsift did not find {were} dropped.");
     }
     draft.evidence.extend(found);
-    Ok(check(draft, label, findings, grounding).map_err(|unusable| Unusable { grounding, ..unusable }))
+    Ok(check(draft, label, findings, grounding).map_err(|invalid| InvalidAnswer { grounding, ..invalid }))
 }
 
-/// What an answer claims, before it is looked up.
-fn claimed(reply: &Reply, prompt: &Prompt, trace: &RedactedTrace, findings: &Findings) -> Result<(Draft, Label, Signals), Unusable> {
-    let written = written(reply)?;
-    let label = Label::parse(written.label.trim()).map_err(|_| {
-        Unusable::new(
-            RejectionKind::AnswerOffSchema,
-            "the model's answer is not of the shape that was asked for: label is outside the vocabulary",
-            Some("the label is none of those that are listed, written as category/factor"),
-        )
+/// The draft that an answer claims, with excerpts that are not looked up yet.
+fn unverified_draft(
+    answer: &RawAnswer,
+    prompt: &Prompt,
+    trace: &RedactedTrace,
+    findings: &Findings,
+) -> Result<(Draft, Label, Signals), InvalidAnswer> {
+    let fields = parse(answer)?;
+    let label = Label::parse(fields.label.trim()).map_err(|_| InvalidAnswer {
+        feedback: Some("the label is none of those that are listed, written as category/factor".to_owned()),
+        ..InvalidAnswer::off_schema("label is outside the vocabulary")
     })?;
-    let texts = [&written.title, &written.summary, &written.root_cause_hypothesis, &written.confidence_rationale];
-    if texts.into_iter().chain(&written.actions).any(|text| repeats_instructions(text, prompt)) {
-        return Err(Unusable::new(
+    let texts = [&fields.title, &fields.summary, &fields.root_cause_hypothesis, &fields.confidence_rationale];
+    if texts.into_iter().chain(&fields.actions).any(|text| repeats_instructions(text, prompt)) {
+        return Err(InvalidAnswer::new(
             RejectionKind::AnswerOffSchema,
-            "the model repeated its instructions, as a text of the trace may have told it to",
+            "the answer repeats the instructions, perhaps because a text of the trace told the model to",
             Some("it repeated the instructions"),
         ));
     }
-    let quoted: Vec<Evidence> = written.evidence.iter().filter_map(|quotation| excerpt(quotation, trace)).take(EVIDENCE_MAX).collect();
-    let signals = signals(&written.signals, findings);
+    let quoted: Vec<Evidence> = fields.evidence.iter().filter_map(|quote| excerpt(quote, trace)).take(EVIDENCE_MAX).collect();
+    let signals = match_signals(&fields.signals, findings);
     let span = quoted.first().and_then(|evidence| evidence.span_id.as_deref());
     let span = span.or_else(|| signals.found.first().and_then(|signal| signal.span_id.as_deref()));
     let span = span.and_then(|id| trace.spans.iter().find(|span| span.span_id == id));
     let draft = Draft {
-        title: clipped(&written.title.split_whitespace().collect::<Vec<_>>().join(" "), 200),
-        summary: clipped(&written.summary, 4_000),
-        root_cause_hypothesis: clipped(&written.root_cause_hypothesis, 4_000),
-        actions: written.actions.iter().map(|action| clipped(action, 500)).filter(|action| !action.is_empty()).take(10).collect(),
-        confidence: written.confidence.clamp(0.0, CONFIDENCE_MAX),
-        confidence_rationale: rationale(&written.confidence_rationale),
+        title: truncated(&fields.title.split_whitespace().collect::<Vec<_>>().join(" "), 200),
+        summary: truncated(&fields.summary, 4_000),
+        root_cause_hypothesis: truncated(&fields.root_cause_hypothesis, 4_000),
+        actions: fields.actions.iter().map(|action| truncated(action, 500)).filter(|action| !action.is_empty()).take(10).collect(),
+        confidence: fields.confidence.clamp(0.0, CONFIDENCE_MAX),
+        confidence_rationale: rationale(&fields.confidence_rationale),
         evidence: quoted,
         ..draft_about(trace, label, span)
     };
     Ok((draft, label, signals))
 }
 
-/// The most that a model's own word is worth; its confidence is not calibrated.
+/// The highest confidence of a model's verdict, because models are not calibrated.
 const CONFIDENCE_MAX: f64 = 0.95;
 
-/// The most that it is worth against a rule that a plain error speaks for.
-const DISPUTED_MAX: f64 = 0.7;
+/// The highest confidence of a verdict that contradicts a sure rule about a plain error.
+const DISPUTED_CONFIDENCE_MAX: f64 = 0.7;
 
-/// From here on rules are sure; their confidence is calibrated.
-const SURE_MIN: f64 = 0.85;
+/// The confidence from which a rule is sure; the confidence of rules is calibrated.
+const SURE_CONFIDENCE_MIN: f64 = 0.85;
 
-/// Whether the draft rests on something, and does not deny what is plain.
-fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Grounding) -> Result<(Draft, Grounding), Unusable> {
+/// Checks that the draft is complete, has evidence, and does not deny a plain failure.
+fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Grounding) -> Result<(Draft, Grounding), InvalidAnswer> {
     let texts = [("title", &draft.title), ("summary", &draft.summary), ("root_cause_hypothesis", &draft.root_cause_hypothesis)];
     let empty = texts.into_iter().find(|(_, text)| text.is_empty()).map(|(name, _)| name);
     if let Some(name) = empty.or_else(|| draft.actions.is_empty().then_some("actions")) {
-        return Err(Unusable::off_schema(&format!("{name} must not be empty")));
+        return Err(InvalidAnswer::off_schema(&format!("{name} must not be empty")));
     }
     if label.is_healthy() && findings.plainly_failed {
-        return Err(Unusable::new(
+        return Err(InvalidAnswer::new(
             RejectionKind::AnswerContradicted,
-            "the model found no failure, and the trace plainly shows one",
+            "the answer reports no failure, but the trace plainly shows one",
             Some("it says that nothing failed, although a step failed and no later step made up for it"),
         ));
     }
     if draft.evidence.is_empty() && !label.is_healthy() {
-        return Err(Unusable::new(
+        return Err(InvalidAnswer::new(
             RejectionKind::AnswerUngrounded,
-            "nothing that the model's answer rests on stands in the trace",
+            "none of the answer's evidence was found in the trace",
             Some("none of its excerpts stands in the trace; copy them from the trace character for character"),
         ));
     }
-    let by_rule = findings.verdict.label;
-    if findings.plainly_failed && findings.verdict.confidence >= SURE_MIN && by_rule != label {
-        // Rules are seldom wrong about what a trace says plainly, and no text of a trace can talk to them.
-        draft.confidence = draft.confidence.min(DISPUTED_MAX);
-        let _ = write!(draft.confidence_rationale, " failsift's own rules say {by_rule}.");
+    let label_by_rule = findings.verdict.label;
+    if findings.plainly_failed && findings.verdict.confidence >= SURE_CONFIDENCE_MIN && label_by_rule != label {
+        // Rules are seldom wrong about a plain error, and no text of a trace can influence them.
+        draft.confidence = draft.confidence.min(DISPUTED_CONFIDENCE_MAX);
+        let _ = write!(draft.confidence_rationale, " failsift's own rules say {label_by_rule}.");
     }
-    // What failsift knows by itself is no evidence of the model's, and helps the reader.
+    add_known_signals(&mut draft, findings);
+    Ok((draft, grounding))
+}
+
+/// Adds signals that failsift found itself. They do not count as the model's evidence, but help the reader. A draft without any evidence gets the
+/// number of spans that were checked.
+fn add_known_signals(draft: &mut Draft, findings: &Findings) {
     let known: Vec<Evidence> = findings.signals.iter().filter(|signal| !draft.evidence.contains(signal)).cloned().collect();
     let room = EVIDENCE_MAX.saturating_sub(draft.evidence.len()).min(3);
     draft.evidence.extend(known.into_iter().take(if draft.evidence.is_empty() { room.max(1) } else { room }));
@@ -163,98 +177,96 @@ fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Groundi
             verified: true,
         });
     }
-    Ok((draft, grounding))
 }
 
-/// Reads the JSON of an answer.
-fn written(reply: &Reply) -> Result<Written, Unusable> {
-    let text = reply.text.trim();
-    match &reply.end {
-        End::Blocked(reason) => {
-            return Err(Unusable::new(RejectionKind::AnswerBlocked, format!("the model's provider held the answer back: {reason}"), None));
+/// Parses the JSON of an answer.
+fn parse(answer: &RawAnswer) -> Result<AnswerFields, InvalidAnswer> {
+    let text = answer.text.trim();
+    match &answer.finish_reason {
+        FinishReason::Blocked(reason) => {
+            return Err(InvalidAnswer::new(RejectionKind::AnswerBlocked, format!("the provider blocked the answer: {reason}"), None));
         }
+        // Before truncation: an endless repetition ends at the limit too, but a shorter answer would not help.
         _ if is_repetitive(text) => {
-            return Err(Unusable::new(
+            return Err(InvalidAnswer::new(
                 RejectionKind::AnswerRepetitive,
-                "the model repeated itself without end",
+                "the answer repeats the same text without end",
                 Some("it repeated itself without end"),
             ));
         }
-        End::Truncated => {
-            return Err(Unusable::new(
+        FinishReason::Truncated => {
+            return Err(InvalidAnswer::new(
                 RejectionKind::AnswerTruncated,
-                "the model's answer was cut off; --output-tokens allows longer ones",
+                "the answer was truncated; --output-tokens allows longer answers",
                 Some("it was too long; be brief"),
             ));
         }
-        End::Other(reason) if text.is_empty() => {
-            return Err(Unusable::new(RejectionKind::AnswerEmpty, format!("the model answered nothing: {reason}"), Some("it was empty")));
-        }
-        End::Finished | End::Other(_) => {}
+        FinishReason::Other(reason) if text.is_empty() => return Err(InvalidAnswer::empty(Some(reason))),
+        FinishReason::Completed | FinishReason::Other(_) => {}
     }
     if text.is_empty() {
-        return Err(Unusable::new(RejectionKind::AnswerEmpty, "the model answered nothing", Some("it was empty")));
+        return Err(InvalidAnswer::empty(None));
     }
-    let value = json_in(text).map_err(|error| {
-        let reason = if error.is_eof() { "ends in the middle" } else { "is none" };
-        Unusable::new(
+    let value = find_json(text).map_err(|error| {
+        let problem = if error.is_eof() { "incomplete JSON" } else { "not valid JSON" };
+        InvalidAnswer::new(
             RejectionKind::AnswerNotJson,
-            format!("the model was asked for JSON, and its answer {reason} (line {}, column {})", error.line(), error.column()),
+            format!("the answer is {problem} (line {}, column {})", error.line(), error.column()),
             Some("it was no JSON; answer with one JSON object and nothing else"),
         )
     })?;
-    Written::of(&value).map_err(|what| Unusable::off_schema(&what))
+    AnswerFields::from_json(&value).map_err(|problem| InvalidAnswer::off_schema(&problem))
 }
 
-/// The object in an answer of a server that does not keep models to JSON: without thoughts, a fence of Markdown and words around it.
-fn json_in(text: &str) -> Result<Value, serde_json::Error> {
-    /// Braces in words before the answer; more are no answer.
+/// Finds the JSON object in an answer of a server that does not enforce JSON: behind thoughts, in a Markdown fence, between sentences.
+fn find_json(text: &str) -> Result<Value, serde_json::Error> {
+    /// Opening braces that are tried; a text with more before its object is not an answer.
     const STARTS_MAX: usize = 64;
-    // A thought that was begun in the question's template ends without a beginning.
+    // Some chat templates open the thoughts themselves, so the answer only has the closing tag.
     let is_thought = |before: &str| before.starts_with("<think") || !before.contains('{');
-    let said = text.split_once("</think>").filter(|(thought, said)| is_thought(thought) && said.contains('{'));
-    let said = said.map_or(text, |(_, said)| said.trim());
-    let whole = serde_json::from_str(said);
+    let content = text.split_once("</think>").filter(|(thought, content)| is_thought(thought) && content.contains('{'));
+    let content = content.map_or(text, |(_, content)| content.trim());
+    let whole = serde_json::from_str(content);
     if whole.is_ok() {
         return whole;
     }
-    let starts = said.match_indices('{').take(STARTS_MAX).filter_map(|(at, _)| said.get(at..));
+    let starts = content.match_indices('{').take(STARTS_MAX).filter_map(|(at, _)| content.get(at..));
     let mut objects = starts.filter_map(|rest| serde_json::Deserializer::from_str(rest).into_iter::<Value>().next()?.ok());
     if let Some(found) = objects.find(|object| object.get("label").is_some()) {
         return Ok(found);
     }
-    // What is wrong is said of the longest piece that might have been it; words without any object are called no JSON.
-    let piece = said.find('{').zip(said.rfind('}')).and_then(|(from, to)| said.get(from..=to));
-    serde_json::from_str(if said.starts_with('{') { said } else { piece.unwrap_or(said) })
+    // Reports the error of the longest part that may have been the object; without any braces, of the whole text.
+    let braced = content.find('{').zip(content.rfind('}')).and_then(|(from, to)| content.get(from..=to));
+    serde_json::from_str(if content.starts_with('{') { content } else { braced.unwrap_or(content) })
 }
 
-/// Whether the end of a text is a short piece again and again.
+/// Whether a text ends in repetitions of a short period.
 fn is_repetitive(text: &str) -> bool {
     const TAIL_BYTES: usize = 1_200;
-    const PERIOD_MAX: usize = 200;
+    const PERIOD_BYTES_MAX: usize = 200;
     let bytes = text.as_bytes();
     let Some(tail) = bytes.len().checked_sub(TAIL_BYTES).and_then(|from| bytes.get(from..)) else { return false };
-    (1..=PERIOD_MAX).any(|period| tail.iter().zip(tail.iter().skip(period)).all(|(left, right)| left == right))
+    (1..=PERIOD_BYTES_MAX).any(|period| tail.iter().zip(tail.iter().skip(period)).all(|(left, right)| left == right))
 }
 
-/// Whether a text holds the word around the trace, or a line of the instructions.
+/// Whether a text contains the prompt's fence or a line of the instructions.
 fn repeats_instructions(text: &str, prompt: &Prompt) -> bool {
-    /// Shorter lines, such as those that explain a label, are what an answer may well say.
+    /// Shorter lines, such as explanations of labels, may occur in an honest answer.
     const LINE_BYTES_MIN: usize = 80;
     let lines = INSTRUCTIONS.lines().filter(|line| line.len() >= LINE_BYTES_MIN);
     text.contains(&prompt.fence) || (text.len() >= LINE_BYTES_MIN && lines.into_iter().any(|line| text.contains(line)))
 }
 
-/// A quotation as evidence, to be looked up.
-fn excerpt(quotation: &Quotation, trace: &Trace) -> Option<Evidence> {
-    let index = quotation.span.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
+/// A quote as evidence that is not looked up yet; `None` if it is empty.
+fn excerpt(quote: &Quote, trace: &Trace) -> Option<Evidence> {
+    let index = quote.span.and_then(|number| usize::try_from(number).ok()?.checked_sub(1));
     let span = index.and_then(|index| trace.spans.get(index));
-    // Across a mark of left-out text nothing can be found; its longest piece can.
-    let pieces = quotation.excerpt.split(GAP_START).flat_map(|piece| piece.split(GAP_END));
-    let excerpt = pieces.map(str::trim).max_by_key(|piece| piece.len())?;
+    // A quote across a gap of the prompt does not occur in the trace, but its longest part does.
+    let parts = quote.excerpt.split(GAP_START).flat_map(|part| part.split(GAP_END));
+    let excerpt = parts.map(str::trim).max_by_key(|part| part.len())?;
     let excerpt: String = excerpt.chars().take(EXCERPT_CHARS_MAX).collect();
-    // A role may stand behind the name, as the trace shows it.
-    let field = quotation.field.split(" (").next().unwrap_or_default().trim().to_owned();
+    // The prompt shows the role after the name: `input[0].content (user)`.
+    let field = quote.field.split(" (").next().unwrap_or_default().trim().to_owned();
     (!excerpt.is_empty()).then(|| Evidence {
         kind: EvidenceKind::Excerpt,
         span_id: span.map(|span| span.span_id.clone()),
@@ -267,18 +279,18 @@ fn excerpt(quotation: &Quotation, trace: &Trace) -> Option<Evidence> {
 
 /// The signals that a model names.
 struct Signals {
-    /// Those that failsift found.
+    /// Those that failsift found too.
     found: Vec<Evidence>,
-    /// How many it did not find.
+    /// The number of others.
     unknown: usize,
 }
 
-fn signals(named: &[String], findings: &Findings) -> Signals {
+fn match_signals(named: &[String], findings: &Findings) -> Signals {
     let mut found: Vec<Evidence> = Vec::new();
     let mut unknown = 0;
     for name in named.iter().take(EVIDENCE_MAX) {
         let name = name.trim().trim_start_matches("- ").trim_matches('"');
-        // The place may stand behind it, as the trace shows it.
+        // The prompt shows the span after the signal: `"http_status=429" (span 3)`.
         let is_named = |signal: &&Evidence| {
             signal.signal.as_deref().is_some_and(|signal| {
                 signal == name || name.strip_prefix(signal).is_some_and(|rest| rest.trim_matches('"').starts_with(" (span"))
@@ -293,18 +305,18 @@ fn signals(named: &[String], findings: &Findings) -> Signals {
     Signals { found, unknown }
 }
 
-fn rationale(written: &str) -> String {
-    let written = clipped(written, 1_500);
-    if written.is_empty() { "The model gave no reason; its confidence is not calibrated.".to_owned() } else { written }
+fn rationale(text: &str) -> String {
+    let text = truncated(text, 1_500);
+    if text.is_empty() { "The model gave no reason; its confidence is not calibrated.".to_owned() } else { text }
 }
 
-/// A text of at most `chars` characters; a longer one is cut, because a paid answer is not thrown away for its length.
-fn clipped(text: &str, chars: usize) -> String {
+/// At most `chars_max` characters of a text. A paid answer is not discarded for its length.
+fn truncated(text: &str, chars_max: usize) -> String {
     let text = text.trim();
-    if text.chars().count() <= chars {
+    if text.chars().count() <= chars_max {
         return text.to_owned();
     }
-    text.chars().take(chars - 1).chain(['…']).collect()
+    text.chars().take(chars_max - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -314,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_object_is_found_among_thoughts_fences_and_words() {
+    fn the_json_is_found_behind_thoughts_in_fences_and_between_sentences() {
         let object = json!({"label": "a/b", "title": "</think> {x}"});
         for text in [
             object.to_string(),
@@ -323,9 +335,9 @@ mod tests {
             format!("Here you are:\n```json\n{object}\n```\nAnything {{else}}?"),
             format!("I used {{shelf}} and {{}} before.\n{object}"),
         ] {
-            assert_eq!(json_in(&text).unwrap(), object, "{text}");
+            assert_eq!(find_json(&text).unwrap(), object, "{text}");
         }
-        assert!(json_in("{\"label\": \"a/b\"").unwrap_err().is_eof());
-        assert!(json_in("<think>{\"label\": 1").is_err() && json_in("no").is_err());
+        assert!(find_json("{\"label\": \"a/b\"").unwrap_err().is_eof());
+        assert!(find_json("<think>{\"label\": 1").is_err() && find_json("no").is_err());
     }
 }

@@ -1,36 +1,36 @@
-//! Stops asking a model that gives no usable answers: a circuit breaker over the traces of one run.
+//! Stops calling a model that gives no usable answers: a circuit breaker over the traces of one run.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::limits::{ANSWERS_REPAIRED_IN_A_ROW_MAX, ANSWERS_USELESS_IN_A_ROW_MAX};
 
-/// Closed while answers are of use; open, for the rest of the run, once too many traces in a row got none.
+/// Opens after too many traces in a row without a usable answer, and stays open for the rest of the run.
 #[derive(Debug, Default)]
-pub(super) struct Breaker {
-    useless: AtomicU32,
-    open: AtomicBool,
+pub(super) struct CircuitBreaker {
+    failures_in_a_row: AtomicU32,
+    is_open: AtomicBool,
 }
 
-impl Breaker {
-    /// A trace got an answer that could be used.
-    pub(super) fn useful(&self) {
-        self.useless.store(0, Ordering::Relaxed);
+impl CircuitBreaker {
+    /// A trace got a usable answer.
+    pub(super) fn record_success(&self) {
+        self.failures_in_a_row.store(0, Ordering::Relaxed);
     }
 
-    /// A trace got none. True where this one opens the breaker.
-    pub(super) fn useless(&self) -> bool {
-        let in_a_row = self.useless.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        in_a_row >= ANSWERS_USELESS_IN_A_ROW_MAX && !self.open.swap(true, Ordering::Relaxed)
+    /// A trace got no usable answer. Returns true if this failure opens the breaker.
+    pub(super) fn record_failure(&self) -> bool {
+        let in_a_row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        in_a_row >= ANSWERS_USELESS_IN_A_ROW_MAX && !self.is_open.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether nobody is asked any more.
+    /// Whether no more requests are sent.
     pub(super) fn is_open(&self) -> bool {
-        self.open.load(Ordering::Relaxed)
+        self.is_open.load(Ordering::Relaxed)
     }
 
-    /// Whether a second answer is worth its price after a first one that cannot be used.
-    pub(super) fn repairs(&self) -> bool {
-        !self.is_open() && self.useless.load(Ordering::Relaxed) < ANSWERS_REPAIRED_IN_A_ROW_MAX
+    /// Whether a second answer is worth its price after an unusable first one.
+    pub(super) fn allows_repair(&self) -> bool {
+        !self.is_open() && self.failures_in_a_row.load(Ordering::Relaxed) < ANSWERS_REPAIRED_IN_A_ROW_MAX
     }
 }
 
@@ -39,16 +39,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_opens_once_and_only_after_a_run_of_useless_answers() {
-        let breaker = Breaker::default();
+    fn it_opens_once_after_failures_in_a_row() {
+        let breaker = CircuitBreaker::default();
         for _ in 0..100 {
-            (1..ANSWERS_USELESS_IN_A_ROW_MAX).for_each(|_| assert!(!breaker.useless()));
-            assert!(!breaker.repairs());
-            breaker.useful();
-            assert!(breaker.repairs() && !breaker.is_open());
+            (1..ANSWERS_USELESS_IN_A_ROW_MAX).for_each(|_| assert!(!breaker.record_failure()));
+            assert!(!breaker.allows_repair());
+            breaker.record_success();
+            assert!(breaker.allows_repair() && !breaker.is_open());
         }
-        let opened = (0..2 * ANSWERS_USELESS_IN_A_ROW_MAX).filter(|_| breaker.useless()).count();
-        breaker.useful();
-        assert!(opened == 1 && breaker.is_open() && !breaker.repairs());
+        let opened = (0..2 * ANSWERS_USELESS_IN_A_ROW_MAX).filter(|_| breaker.record_failure()).count();
+        breaker.record_success();
+        assert!(opened == 1 && breaker.is_open() && !breaker.allows_repair());
     }
 }

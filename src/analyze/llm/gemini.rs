@@ -1,6 +1,6 @@
-//! Google's `generateContent`, of the Gemini API and of Vertex AI.
+//! Google's `generateContent`, in the Gemini API and in Vertex AI.
 //!
-//! Fields and values are those of <https://ai.google.dev/api/generate-content>, errors those of `google.rpc`
+//! Requests and responses follow <https://ai.google.dev/api/generate-content>, errors `google.rpc`
 //! (<https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto>).
 
 use std::time::Duration;
@@ -10,17 +10,17 @@ use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
-use super::api::{Api, End, Question, Refusal, Reply, SCHEMA, Usage, base_url, retry_after, secret, wait_of, with_schema};
-use super::manner::{Manner, Shape};
-use super::said::{Said, status_and};
-use super::{ConnectError, Settings, Thinking, variable};
+use super::api::{Api, ApiError, FinishReason, ModelRequest, RawAnswer, SCHEMA_PLACEHOLDER, Usage, insert_schema};
+use super::error_message::ErrorMessage;
+use super::http::{base_url, retry_after, secret_header, wait_duration};
+use super::request_options::{AnswerFormat, RequestOptions};
+use super::{ConnectError, Settings, Thinking, env_var};
 
-/// The model where none is named.
-pub(super) const MODEL: &str = "gemini-3.5-flash";
+const DEFAULT_MODEL: &str = "gemini-3.5-flash";
 
-const BASE_URL: &str = "https://generativelanguage.googleapis.com";
+const DEFAULT_BASE_URL: &str = "https://generativelanguage.googleapis.com";
 
-/// See the module.
+/// A model behind `generateContent`.
 pub(super) struct Gemini {
     url: String,
     model: String,
@@ -29,87 +29,124 @@ pub(super) struct Gemini {
 }
 
 enum Credentials {
-    Key(HeaderMap),
+    /// A key of the Gemini API, and the environment variable that it was read from.
+    ApiKey { headers: HeaderMap, variable: &'static str },
+    /// Application default credentials, for Vertex AI.
     #[cfg(feature = "vertex")]
-    Google(google_cloud_auth::credentials::Credentials),
+    ApplicationDefault(google_cloud_auth::credentials::Credentials),
+}
+
+impl Credentials {
+    fn noun(&self) -> &'static str {
+        match self {
+            Self::ApiKey { .. } => "API key",
+            #[cfg(feature = "vertex")]
+            Self::ApplicationDefault(_) => "application default credentials",
+        }
+    }
 }
 
 impl Gemini {
-    /// With a key for the Gemini API, or application default credentials for Vertex AI where `GOOGLE_GENAI_USE_VERTEXAI` asks for it, as
-    /// Google's own SDKs have it.
+    /// Uses an API key of the Gemini API, or Vertex AI with application default credentials if `GOOGLE_GENAI_USE_VERTEXAI` is set. The variables
+    /// are those of Google's SDKs.
     ///
     /// # Errors
-    /// [`ConnectError`] where credentials are missing.
+    /// [`ConnectError`] if credentials are missing or a setting is invalid.
     pub(super) fn connect(settings: &Settings) -> Result<Self, ConnectError> {
-        let model = model_of(settings).trim_start_matches("models/").to_owned();
+        let model = model_name(settings).to_owned();
         let thinking = settings.thinking.unwrap_or(Thinking::Low);
-        let asked_for = |name: &str| variable(name).is_some_and(|value| matches!(value.to_lowercase().as_str(), "true" | "1"));
-        if asked_for("GOOGLE_GENAI_USE_VERTEXAI") {
-            return Self::vertex(settings, model, thinking);
+        let is_set = |name: &str| env_var(name).is_some_and(|value| matches!(value.to_lowercase().as_str(), "true" | "1"));
+        if is_set("GOOGLE_GENAI_USE_VERTEXAI") {
+            return Self::connect_vertex(settings, model, thinking);
         }
-        let key = variable("GOOGLE_API_KEY").or_else(|| variable("GEMINI_API_KEY")).ok_or_else(|| {
+        let key = ["GOOGLE_API_KEY", "GEMINI_API_KEY"].into_iter().find_map(|variable| Some((variable, env_var(variable)?)));
+        let (variable, key) = key.ok_or_else(|| {
             ConnectError::Credentials(
-                "the analyzer gemini needs a key\n  hint: set GEMINI_API_KEY, or GOOGLE_GENAI_USE_VERTEXAI=true for Vertex AI with application default credentials".into(),
+                "no API key for Gemini\n  hint: set GEMINI_API_KEY, or GOOGLE_GENAI_USE_VERTEXAI=true for Vertex AI with application default credentials".into(),
             )
         })?;
-        let key = secret(&key).map_err(|error| ConnectError::Credentials(format!("the key in GEMINI_API_KEY {error}")))?;
-        let base = settings.base_url.clone().or_else(|| variable("GOOGLE_GEMINI_BASE_URL")).unwrap_or_else(|| BASE_URL.into());
+        let key = secret_header(&key).map_err(|error| ConnectError::Credentials(format!("invalid API key in {variable}: {error}")))?;
+        let base = settings.base_url.clone().or_else(|| env_var("GOOGLE_GEMINI_BASE_URL")).unwrap_or_else(|| DEFAULT_BASE_URL.into());
         let base = base_url(&base).map_err(ConnectError::Settings)?;
-        let credentials = Credentials::Key(HeaderMap::from_iter([(HeaderName::from_static("x-goog-api-key"), key)]));
+        let headers = HeaderMap::from_iter([(HeaderName::from_static("x-goog-api-key"), key)]);
+        let credentials = Credentials::ApiKey { headers, variable };
         Ok(Self { url: format!("{base}/v1beta/models/{model}:generateContent"), model, thinking, credentials })
     }
 
     #[cfg(feature = "vertex")]
-    fn vertex(settings: &Settings, model: String, thinking: Thinking) -> Result<Self, ConnectError> {
-        let project = variable("GOOGLE_CLOUD_PROJECT")
-            .ok_or_else(|| ConnectError::Credentials("Vertex AI needs a project\n  hint: set GOOGLE_CLOUD_PROJECT".into()))?;
-        let location = variable("GOOGLE_CLOUD_LOCATION").unwrap_or_else(|| "global".into());
-        let plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-        if !plain(&project) || !plain(&location) {
-            return Err(ConnectError::Settings("GOOGLE_CLOUD_PROJECT or GOOGLE_CLOUD_LOCATION holds characters that no name has".into()));
+    fn connect_vertex(settings: &Settings, model: String, thinking: Thinking) -> Result<Self, ConnectError> {
+        let project = env_var("GOOGLE_CLOUD_PROJECT")
+            .ok_or_else(|| ConnectError::Credentials("no project for Vertex AI\n  hint: set GOOGLE_CLOUD_PROJECT".into()))?;
+        let location = env_var("GOOGLE_CLOUD_LOCATION").unwrap_or_else(|| "global".into());
+        // They become part of the URL.
+        let is_valid = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+        for (variable, value) in [("GOOGLE_CLOUD_PROJECT", &project), ("GOOGLE_CLOUD_LOCATION", &location)] {
+            if !is_valid(value) {
+                return Err(ConnectError::Settings(format!("invalid {variable}: only letters, digits and - _ . : are allowed")));
+            }
         }
         let host = match location.as_str() {
             "global" => "https://aiplatform.googleapis.com".to_owned(),
             region => format!("https://{region}-aiplatform.googleapis.com"),
         };
-        let base = settings.base_url.clone().or_else(|| variable("GOOGLE_VERTEX_BASE_URL")).unwrap_or(host);
+        let base = settings.base_url.clone().or_else(|| env_var("GOOGLE_VERTEX_BASE_URL")).unwrap_or(host);
         let base = base_url(&base).map_err(ConnectError::Settings)?;
         let credentials = google_cloud_auth::credentials::Builder::default()
             .with_scopes(["https://www.googleapis.com/auth/cloud-platform"])
             .build()
             .map_err(|error| {
-                ConnectError::Credentials(format!(
-                    "Google's application default credentials cannot be used: {error}\n  hint: gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS"
-                ))
+                ConnectError::Credentials(format!("cannot load Google's application default credentials: {error}\n  {VERTEX_HINT}"))
             })?;
         let url = format!("{base}/v1/projects/{project}/locations/{location}/publishers/google/models/{model}:generateContent");
-        Ok(Self { url, model, thinking, credentials: Credentials::Google(credentials) })
+        Ok(Self { url, model, thinking, credentials: Credentials::ApplicationDefault(credentials) })
     }
 
     #[cfg(not(feature = "vertex"))]
-    fn vertex(_: &Settings, _: String, _: Thinking) -> Result<Self, ConnectError> {
-        Err(ConnectError::Credentials("this build has no Vertex AI\n  hint: build it with the feature vertex".into()))
+    fn connect_vertex(_: &Settings, _: String, _: Thinking) -> Result<Self, ConnectError> {
+        Err(ConnectError::Credentials("this build does not support Vertex AI\n  hint: build it with the feature vertex".into()))
     }
 
-    /// How much the model may think. Models before 3 are given a number of tokens, later ones a level; others do not think.
-    fn thinking(&self) -> Option<Value> {
+    /// The thinking configuration. Gemini 2.5 takes a number of tokens, later models a level; others do not think.
+    fn thinking_config(&self) -> Option<Value> {
         if self.model.starts_with("gemini-2.5") {
             return Some(json!({"thinkingBudget": self.thinking.tokens()}));
         }
-        let thinks = self.model.starts_with("gemini-") && !self.model.starts_with("gemini-1") && !self.model.starts_with("gemini-2");
-        thinks.then(|| json!({"thinkingLevel": self.thinking.as_str().to_uppercase()}))
+        let has_levels = self.model.starts_with("gemini-") && !self.model.starts_with("gemini-1") && !self.model.starts_with("gemini-2");
+        has_levels.then(|| json!({"thinkingLevel": self.thinking.as_str().to_uppercase()}))
+    }
+
+    /// The hint if access is refused.
+    fn access_hint(&self) -> String {
+        match &self.credentials {
+            Credentials::ApiKey { variable, .. } => format!("hint: check {variable} and its project's access to {}", self.model),
+            #[cfg(feature = "vertex")]
+            Credentials::ApplicationDefault(_) => {
+                format!("hint: check the application default credentials and the project's access to {}", self.model)
+            }
+        }
     }
 }
 
-/// The model that is asked.
-pub(super) fn model_of(settings: &Settings) -> &str {
-    settings.model.as_deref().unwrap_or(MODEL)
+#[cfg(feature = "vertex")]
+const VERTEX_HINT: &str = "hint: run gcloud auth application-default login, or set GOOGLE_APPLICATION_CREDENTIALS";
+
+/// The name of the model that is called.
+pub(super) fn model_name(settings: &Settings) -> &str {
+    settings.model.as_deref().unwrap_or(DEFAULT_MODEL).trim_start_matches("models/")
 }
 
 #[async_trait]
 impl Api for Gemini {
-    fn name(&self) -> &'static str {
+    fn analyzer(&self) -> &'static str {
         "gemini"
+    }
+
+    fn provider(&self) -> &'static str {
+        match self.credentials {
+            Credentials::ApiKey { .. } => "Gemini",
+            #[cfg(feature = "vertex")]
+            Credentials::ApplicationDefault(_) => "Vertex AI",
+        }
     }
 
     fn model(&self) -> &str {
@@ -120,42 +157,43 @@ impl Api for Gemini {
         self.url.clone()
     }
 
-    async fn credentials(&self) -> Result<HeaderMap, String> {
+    async fn auth_headers(&self) -> Result<HeaderMap, String> {
         match &self.credentials {
-            Credentials::Key(headers) => Ok(headers.clone()),
+            Credentials::ApiKey { headers, .. } => Ok(headers.clone()),
             #[cfg(feature = "vertex")]
-            Credentials::Google(credentials) => {
+            Credentials::ApplicationDefault(credentials) => {
                 use google_cloud_auth::credentials::CacheableResource;
-                #[expect(clippy::default_trait_access, reason = "its type is of a crate that nothing else here names")]
-                let nothing_cached = Default::default();
-                match credentials.headers(nothing_cached).await.map_err(|error| error.to_string())? {
+                #[expect(clippy::default_trait_access, reason = "its type is of a crate that is not a direct dependency")]
+                let extensions = Default::default();
+                let failed = |cause: &str| format!("cannot get an access token for Vertex AI: {cause}\n  {VERTEX_HINT}");
+                match credentials.headers(extensions).await.map_err(|error| failed(&error.to_string()))? {
                     CacheableResource::New { data, .. } => Ok(data),
-                    CacheableResource::NotModified => Err("Google gave no token".into()),
+                    CacheableResource::NotModified => Err(failed("Google returned none")),
                 }
             }
         }
     }
 
-    fn first_manner(&self) -> Manner {
-        Manner { shape: Shape::Schema, ..Manner::FULL }
+    fn initial_options(&self) -> RequestOptions {
+        RequestOptions { format: AnswerFormat::Schema, ..RequestOptions::FULL }
     }
 
-    fn body(&self, question: &Question, manner: Manner) -> String {
-        let (instructions, text) = (question.instructions(manner), question.text());
+    fn request_body(&self, request: &ModelRequest, options: RequestOptions) -> String {
+        let (instructions, text) = (request.system_message(options), request.user_message());
         let mut generation = serde_json::Map::new();
-        if manner.limit.name().is_some() {
-            generation.insert("maxOutputTokens".into(), question.output_tokens(manner).into());
+        if options.limit.field().is_some() {
+            generation.insert("maxOutputTokens".into(), request.output_tokens_max(options).into());
         }
-        if manner.shape != Shape::Text {
+        if options.format != AnswerFormat::Text {
             generation.insert("responseMimeType".into(), "application/json".into());
         }
-        if manner.shape.has_schema() {
-            generation.insert("responseJsonSchema".into(), SCHEMA.into());
+        if options.format.has_schema() {
+            generation.insert("responseJsonSchema".into(), SCHEMA_PLACEHOLDER.into());
         }
-        if let Some(thinking) = self.thinking().filter(|_| manner.thinking) {
+        if let Some(thinking) = self.thinking_config().filter(|_| options.thinking) {
             generation.insert("thinkingConfig".into(), thinking);
         }
-        let body = if manner.system {
+        let body = if options.system_message {
             json!({
                 "systemInstruction": {"parts": [{"text": instructions}]},
                 "contents": [{"role": "user", "parts": [{"text": text}]}],
@@ -167,10 +205,10 @@ impl Api for Gemini {
                 "generationConfig": generation,
             })
         };
-        with_schema(&body, question.schema)
+        insert_schema(&body, request.schema)
     }
 
-    fn reply(&self, body: &Value) -> Result<Reply, String> {
+    fn parse_answer(&self, body: &Value) -> Result<RawAnswer, String> {
         let count = |name: &str| body.pointer(&format!("/usageMetadata/{name}")).and_then(Value::as_u64);
         let usage = count("promptTokenCount").map(|prompt| Usage {
             input_tokens: prompt.saturating_add(count("toolUsePromptTokenCount").unwrap_or(0)),
@@ -178,74 +216,100 @@ impl Api for Gemini {
         });
         let model = body.get("modelVersion").and_then(Value::as_str).map(str::to_owned);
         if let Some(reason) = body.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
-            return Ok(Reply { text: String::new(), end: End::Blocked(reason.to_owned()), usage, written_bytes: 0, model });
+            let finish_reason = FinishReason::Blocked(reason.to_owned());
+            return Ok(RawAnswer { text: String::new(), finish_reason, usage, generated_bytes: 0, model });
         }
-        let candidate = body.pointer("/candidates/0").ok_or("it holds no candidate")?;
+        let candidate = body.pointer("/candidates/0").ok_or("it has no candidates")?;
         let parts = candidate.pointer("/content/parts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let is_thought = |part: &Value| part.get("thought").and_then(Value::as_bool) == Some(true);
-        let written_bytes = parts.iter().filter_map(|part| part.get("text")?.as_str()).map(str::len).sum();
+        let generated_bytes = parts.iter().filter_map(|part| part.get("text")?.as_str()).map(str::len).sum();
         let text = parts.iter().filter(|part| !is_thought(part)).filter_map(|part| part.get("text")?.as_str()).collect();
-        let end = match candidate.get("finishReason").and_then(Value::as_str) {
-            None | Some("STOP" | "FINISH_REASON_UNSPECIFIED") => End::Finished,
-            Some("MAX_TOKENS") => End::Truncated,
+        let finish_reason = match candidate.get("finishReason").and_then(Value::as_str) {
+            None | Some("STOP" | "FINISH_REASON_UNSPECIFIED") => FinishReason::Completed,
+            Some("MAX_TOKENS") => FinishReason::Truncated,
             Some(reason @ ("SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "LANGUAGE" | "MODEL_ARMOR")) => {
-                End::Blocked(reason.to_owned())
+                FinishReason::Blocked(reason.to_owned())
             }
-            Some(reason) => End::Other(reason.chars().take(60).collect()),
+            Some(reason) => FinishReason::Other(reason.chars().take(60).collect()),
         };
-        Ok(Reply { text, end, usage, written_bytes, model })
+        Ok(RawAnswer { text, finish_reason, usage, generated_bytes, model })
     }
 
-    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: &Value, said: &Said) -> Refusal {
-        let refuses_everything = said.has(&REFUSES_EVERYTHING);
-        let said = status_and(status, &said.message);
-        let details = body.pointer("/error/details").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let of_type = |name: &str| {
-            let ends = move |detail: &&Value| detail.get("@type").and_then(Value::as_str).is_some_and(|of| of.ends_with(name));
-            details.iter().find(ends)
-        };
-        let reason = of_type("google.rpc.ErrorInfo").and_then(|info| info.get("reason")?.as_str());
-        if status == StatusCode::BAD_REQUEST && refuses_everything {
-            return Refusal::Everything(format!(
-                "access is refused: {said}\n  hint: check from where it may be used, the key and the billing of its project"
-            ));
+    fn classify_error(&self, status: StatusCode, headers: &HeaderMap, body: &Value, error: &ErrorMessage) -> ApiError {
+        let (provider, code) = (self.provider(), status.as_u16());
+        let fatal = |what: &str, hint: &str| ApiError::Fatal(format!("{}\n  {hint}", error.after(&format!("{what} (HTTP {code})"))));
+        let message = error.after(&format!("HTTP {code} from {provider}"));
+        let details = ErrorDetails::of(body);
+        // Gemini reports these with the status of a malformed request.
+        let is_bad_request = status == StatusCode::BAD_REQUEST;
+        if details.reason().is_some_and(|reason| reason.starts_with("API_KEY_")) || (is_bad_request && error.contains_any(&KEY_REFUSED)) {
+            return fatal(&format!("{provider} rejected the API key"), &self.access_hint());
         }
-        if reason.is_some_and(|reason| reason.starts_with("API_KEY_")) {
-            return Refusal::Everything(format!("the key is refused: {said}\n  hint: check GEMINI_API_KEY and what it may be used for"));
+        if is_bad_request && error.contains_any(&ACCESS_REFUSED) {
+            let hint = "hint: check the billing of the project, and whether Gemini is available in your region";
+            return fatal(&format!("{provider} denied access"), hint);
         }
-        let retry = of_type("google.rpc.RetryInfo").and_then(|info| seconds(info.get("retryDelay")?.as_str()?));
-        let wait = retry.or_else(|| retry_after(headers));
-        match status.as_u16() {
-            401 | 403 => {
-                Refusal::Everything(format!("access is refused: {said}\n  hint: check the key, and that the project may use the model"))
-            }
-            404 => Refusal::Everything(format!("the model {} is not there: {said}\n  hint: --model NAME names another", self.model)),
-            429 => {
-                let violations = of_type("google.rpc.QuotaFailure").and_then(|failure| failure.get("violations")?.as_array());
-                let violations = violations.map_or(&[][..], Vec::as_slice);
-                let quota = |violation: &Value| violation.get("quotaId").and_then(Value::as_str).unwrap_or_default().to_owned();
-                if violations.iter().any(|violation| quota(violation).contains("PerDay")) {
-                    return Refusal::Quota(said);
-                }
-                let minute = violations.iter().find(|violation| quota(violation).starts_with("GenerateRequestsPerMinute"));
-                let value = minute.and_then(|violation| violation.get("quotaValue"));
-                let per_minute =
-                    value.and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok())).filter(|value| *value > 0.0);
-                Refusal::TooMany { reason: said, wait, per_minute }
-            }
-            408 | 500..=599 => Refusal::Failing { reason: said, wait, overloaded: matches!(status.as_u16(), 503 | 529) },
-            _ => Refusal::This(said),
+        let wait = details.retry_delay().or_else(|| retry_after(headers));
+        match code {
+            401 => fatal(&format!("{provider} rejected the {}", self.credentials.noun()), &self.access_hint()),
+            403 => fatal(&format!("{provider} denied access"), &self.access_hint()),
+            404 => fatal(&format!("{provider} does not know the model {}", self.model), "hint: select another one with --model"),
+            429 if details.is_daily_quota() => ApiError::QuotaExhausted(message),
+            429 => ApiError::RateLimited { message, wait, requests_per_minute: details.requests_per_minute() },
+            408 | 500..=599 => ApiError::Unavailable { message, wait, is_overloaded: matches!(code, 503 | 529) },
+            _ => ApiError::RequestRefused(message),
         }
     }
 }
 
-/// Words of refusals that no other request of the run can escape; their status is that of a bad question.
-const REFUSES_EVERYTHING: [&str; 6] =
-    ["location is not supported", "not available in your country", "api key not valid", "api key expired", "api_key_invalid", "billing"];
+/// Words of errors that affect every request of the run: the API key is wrong.
+const KEY_REFUSED: [&str; 3] = ["api key not valid", "api key expired", "api_key_invalid"];
 
-/// A duration as protobuf's JSON has it: `34s`, `0.3s`.
+/// The same: the region or the billing account is.
+const ACCESS_REFUSED: [&str; 3] = ["location is not supported", "not available in your country", "billing"];
+
+/// The `google.rpc` details of an error body.
+struct ErrorDetails<'b>(&'b [Value]);
+
+impl<'b> ErrorDetails<'b> {
+    fn of(body: &'b Value) -> Self {
+        Self(body.pointer("/error/details").and_then(Value::as_array).map_or(&[][..], Vec::as_slice))
+    }
+
+    fn of_type(&self, name: &str) -> Option<&'b Value> {
+        self.0.iter().find(|detail| detail.get("@type").and_then(Value::as_str).is_some_and(|of| of.ends_with(name)))
+    }
+
+    /// The reason of `ErrorInfo`, such as `API_KEY_INVALID`.
+    fn reason(&self) -> Option<&'b str> {
+        self.of_type("google.rpc.ErrorInfo")?.get("reason")?.as_str()
+    }
+
+    fn retry_delay(&self) -> Option<Duration> {
+        seconds(self.of_type("google.rpc.RetryInfo")?.get("retryDelay")?.as_str()?)
+    }
+
+    fn quota_violations(&self) -> impl Iterator<Item = (&'b str, &'b Value)> {
+        let violations = self.of_type("google.rpc.QuotaFailure").and_then(|failure| failure.get("violations")?.as_array());
+        let quota_id = |violation: &'b Value| violation.get("quotaId").and_then(Value::as_str).unwrap_or_default();
+        violations.map_or(&[][..], Vec::as_slice).iter().map(move |violation| (quota_id(violation), violation))
+    }
+
+    fn is_daily_quota(&self) -> bool {
+        self.quota_violations().any(|(id, _)| id.contains("PerDay"))
+    }
+
+    /// The limit that was exceeded, if it is one of requests a minute.
+    fn requests_per_minute(&self) -> Option<f64> {
+        let (_, violation) = self.quota_violations().find(|(id, _)| id.starts_with("GenerateRequestsPerMinute"))?;
+        let value = violation.get("quotaValue")?;
+        value.as_f64().or_else(|| value.as_str()?.parse().ok()).filter(|value| *value > 0.0)
+    }
+}
+
+/// A duration in protobuf's JSON form: `34s`, `0.3s`.
 fn seconds(text: &str) -> Option<Duration> {
-    wait_of(text.strip_suffix('s')?.parse().ok()?)
+    wait_duration(text.strip_suffix('s')?.parse().ok()?)
 }
 
 #[cfg(test)]
@@ -253,12 +317,22 @@ mod tests {
     use super::*;
 
     fn gemini(model: &str) -> Gemini {
-        Gemini { url: String::new(), model: model.into(), thinking: Thinking::Low, credentials: Credentials::Key(HeaderMap::new()) }
+        Gemini {
+            url: String::new(),
+            model: model.into(),
+            thinking: Thinking::Low,
+            credentials: Credentials::ApiKey { headers: HeaderMap::new(), variable: "GEMINI_API_KEY" },
+        }
     }
 
-    fn refusal(status: u16, details: &Value) -> Refusal {
+    fn error(status: u16, details: &Value) -> ApiError {
         let body = json!({"error": {"code": status, "message": "said", "details": details}});
-        gemini("gemini-3.5-flash").refusal(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), &body, &Said::of(&body))
+        gemini("gemini-3.5-flash").classify_error(
+            StatusCode::from_u16(status).unwrap(),
+            &HeaderMap::new(),
+            &body,
+            &ErrorMessage::from_body(&body),
+        )
     }
 
     fn quota(id: &str, value: Option<&str>) -> Value {
@@ -269,28 +343,48 @@ mod tests {
     }
 
     #[test]
-    fn refusals_are_told_apart() {
+    fn errors_are_classified() {
         let key = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
-        assert!(matches!(refusal(400, &key), Refusal::Everything(_)));
+        assert!(matches!(error(400, &key), ApiError::Fatal(_)));
         for status in [401, 403, 404] {
-            assert!(matches!(refusal(status, &Value::Null), Refusal::Everything(_)), "{status}");
+            assert!(matches!(error(status, &Value::Null), ApiError::Fatal(_)), "{status}");
         }
-        assert!(matches!(refusal(400, &Value::Null), Refusal::This(_)));
+        assert!(matches!(error(400, &Value::Null), ApiError::RequestRefused(_)));
         let region =
             json!({"error": {"code": 400, "message": "User location is not supported for the API use.", "status": "FAILED_PRECONDITION"}});
-        let region = gemini("gemini-3.5-flash").refusal(StatusCode::BAD_REQUEST, &HeaderMap::new(), &region, &Said::of(&region));
-        assert!(matches!(region, Refusal::Everything(_)), "{region:?}");
-        assert!(matches!(refusal(429, &quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", Some("250"))), Refusal::Quota(_)));
-        let minute = refusal(429, &quota("GenerateRequestsPerMinutePerProjectPerModel", Some("15")));
-        let Refusal::TooMany { wait, per_minute, .. } = minute else { panic!("{minute:?}") };
-        assert_eq!((wait, per_minute), (Some(Duration::from_millis(34_500)), Some(15.0)));
-        assert!(matches!(refusal(429, &Value::Null), Refusal::TooMany { wait: None, per_minute: None, .. }));
-        assert!(matches!(refusal(503, &Value::Null), Refusal::Failing { overloaded: true, .. }));
-        assert!(matches!(refusal(500, &Value::Null), Refusal::Failing { overloaded: false, .. }));
+        let region = gemini("gemini-3.5-flash").classify_error(
+            StatusCode::BAD_REQUEST,
+            &HeaderMap::new(),
+            &region,
+            &ErrorMessage::from_body(&region),
+        );
+        assert!(matches!(region, ApiError::Fatal(_)), "{region:?}");
+        assert!(matches!(
+            error(429, &quota("GenerateRequestsPerDayPerProjectPerModel-FreeTier", Some("250"))),
+            ApiError::QuotaExhausted(_)
+        ));
+        let minute = error(429, &quota("GenerateRequestsPerMinutePerProjectPerModel", Some("15")));
+        let ApiError::RateLimited { wait, requests_per_minute, .. } = minute else { panic!("{minute:?}") };
+        assert_eq!((wait, requests_per_minute), (Some(Duration::from_millis(34_500)), Some(15.0)));
+        assert!(matches!(error(429, &Value::Null), ApiError::RateLimited { wait: None, requests_per_minute: None, .. }));
+        assert!(matches!(error(503, &Value::Null), ApiError::Unavailable { is_overloaded: true, .. }));
+        assert!(matches!(error(500, &Value::Null), ApiError::Unavailable { is_overloaded: false, .. }));
     }
 
     #[test]
-    fn answers_are_read_without_thoughts_and_with_all_that_is_paid() {
+    fn messages_name_the_provider_the_status_and_what_to_check() {
+        let key = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
+        let ApiError::Fatal(message) = error(400, &key) else { panic!("an API key is refused") };
+        assert_eq!(
+            message,
+            "Gemini rejected the API key (HTTP 400): said\n  hint: check GEMINI_API_KEY and its project's access to gemini-3.5-flash"
+        );
+        let ApiError::Unavailable { message, .. } = error(500, &Value::Null) else { panic!("the server failed") };
+        assert_eq!(message, "HTTP 500 from Gemini: said");
+    }
+
+    #[test]
+    fn answers_are_read_without_thoughts_and_usage_includes_them() {
         let body = json!({
             "candidates": [{
                 "content": {"parts": [{"text": "thinking", "thought": true}, {"text": "{\"a\""}, {"text": ": 1}"}]},
@@ -299,24 +393,24 @@ mod tests {
             "usageMetadata": {"promptTokenCount": 10, "candidatesTokenCount": 3, "thoughtsTokenCount": 4},
             "modelVersion": "gemini-3.5-flash-001",
         });
-        let reply = gemini("gemini-3.5-flash").reply(&body).unwrap();
+        let answer = gemini("gemini-3.5-flash").parse_answer(&body).unwrap();
         assert_eq!(
-            (reply.text.as_str(), reply.end, reply.usage),
-            ("{\"a\": 1}", End::Finished, Some(Usage { input_tokens: 10, output_tokens: 7 }))
+            (answer.text.as_str(), answer.finish_reason, answer.usage),
+            ("{\"a\": 1}", FinishReason::Completed, Some(Usage { input_tokens: 10, output_tokens: 7 }))
         );
-        assert_eq!(reply.model.as_deref(), Some("gemini-3.5-flash-001"));
-        let ended = |body: Value| gemini("gemini-3.5-flash").reply(&body).map(|reply| reply.end);
-        assert_eq!(ended(json!({"promptFeedback": {"blockReason": "SAFETY"}})), Ok(End::Blocked("SAFETY".into())));
-        assert_eq!(ended(json!({"candidates": [{"finishReason": "RECITATION"}]})), Ok(End::Blocked("RECITATION".into())));
-        assert_eq!(ended(json!({"candidates": [{"finishReason": "MAX_TOKENS"}]})), Ok(End::Truncated));
-        assert!(ended(json!({})).is_err());
+        assert_eq!(answer.model.as_deref(), Some("gemini-3.5-flash-001"));
+        let finish_reason = |body: Value| gemini("gemini-3.5-flash").parse_answer(&body).map(|answer| answer.finish_reason);
+        assert_eq!(finish_reason(json!({"promptFeedback": {"blockReason": "SAFETY"}})), Ok(FinishReason::Blocked("SAFETY".into())));
+        assert_eq!(finish_reason(json!({"candidates": [{"finishReason": "RECITATION"}]})), Ok(FinishReason::Blocked("RECITATION".into())));
+        assert_eq!(finish_reason(json!({"candidates": [{"finishReason": "MAX_TOKENS"}]})), Ok(FinishReason::Truncated));
+        assert!(finish_reason(json!({})).is_err());
     }
 
     #[test]
-    fn thinking_is_said_as_the_model_wants_it() {
-        assert_eq!(gemini("gemini-2.5-flash").thinking(), Some(json!({"thinkingBudget": 1024})));
-        assert_eq!(gemini("gemini-3.5-flash").thinking(), Some(json!({"thinkingLevel": "LOW"})));
-        assert_eq!(gemini("gemini-flash-latest").thinking(), Some(json!({"thinkingLevel": "LOW"})));
-        assert_eq!(gemini("gemma-3-27b-it").thinking(), None);
+    fn the_thinking_configuration_depends_on_the_model() {
+        assert_eq!(gemini("gemini-2.5-flash").thinking_config(), Some(json!({"thinkingBudget": 1024})));
+        assert_eq!(gemini("gemini-3.5-flash").thinking_config(), Some(json!({"thinkingLevel": "LOW"})));
+        assert_eq!(gemini("gemini-flash-latest").thinking_config(), Some(json!({"thinkingLevel": "LOW"})));
+        assert_eq!(gemini("gemma-3-27b-it").thinking_config(), None);
     }
 }

@@ -1,25 +1,29 @@
-//! Analyzers that ask a model: `gemini` and `openai`.
+//! Analyzers that ask a large language model: `gemini` and `openai`.
 //!
-//! `prompt` writes the question, `asking` carries it to its answer: `api` with `gemini` and `openai` knows the wire, `manner` how the question
-//! is put, `said` what a refusal says, and `answer` reads what comes back and checks it against the trace. `limiter` says when a request may go
-//! out, `money` whether, and `breaker` when to stop. All that one trace takes, repeated requests and one repair of an unusable answer included,
-//! has to fit into its budget of time.
+//! A redacted trace comes in, a draft that was checked against the trace goes out. `prompt` renders the trace, `attempts` gets its answer,
+//! `answer` checks what the model wrote. A provider is an [`Api`] (`gemini`, `openai`); `request_options` tracks which parameters it supports,
+//! `error_message` reads its errors, `http` carries requests. `limiter` (`concurrency`, `pacer`) decides when a request is sent, `cost` whether it
+//! may be, and `breaker` when to stop. Retries and one repair of an unusable answer fit into the trace's time budget.
 //!
-//! The first trace goes alone until it has an answer: a key that is refused costs one request, and so does each parameter.
+//! Only one trace is analyzed until the first answer. A refused API key or an unsupported parameter then costs one request, not one for each
+//! concurrent trace.
 
 mod answer;
+mod answer_fields;
 mod api;
-mod asking;
+mod attempts;
 mod breaker;
+mod concurrency;
+mod cost;
+mod error_message;
 mod estimate;
 mod gemini;
+mod http;
 mod limiter;
-mod manner;
-mod money;
 mod openai;
+mod pacer;
 mod prompt;
-mod said;
-mod written;
+mod request_options;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -29,41 +33,40 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::api::Usage;
-use self::api::{Api, Http};
-use self::breaker::Breaker;
+use self::api::{Api, Usage};
+use self::breaker::CircuitBreaker;
+use self::cost::{CostBudget, Price};
 pub use self::estimate::{Estimate, Estimator};
-use self::limiter::{Bounds, Limiter};
-use self::manner::Manners;
-use self::money::{Purse, price_of};
+use self::http::HttpClient;
+use self::limiter::{RequestLimiter, RequestLimits};
 use self::prompt::Prompt;
+use self::request_options::CurrentOptions;
 use super::embedded::{Embedded, Findings};
 use super::{AnalyzeCounts, AnalyzeError, Analyzer};
 use crate::model::{Draft, PATTERN_SCHEMA_VERSION, UnusableAnswer, hex};
 use crate::redact::RedactedTrace;
-use crate::runtime::{ConcurrencyPermit, pool};
-use crate::runtime::{Deadline, TimedOut};
+use crate::runtime::{ConcurrencyPermit, Deadline, TimedOut, pool};
 
-/// Which way of asking.
+/// The API that is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Provider {
     /// Google's `generateContent`.
     Gemini,
-    /// `/v1/chat/completions`.
+    /// `/v1/chat/completions` of OpenAI and compatible servers.
     OpenAi,
 }
 
-/// How much a model thinks before it answers; thoughts are paid like the answer.
+/// The amount of thinking before an answer. Thinking is billed like the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinking {
-    /// As little as the model can.
+    /// As little as the model supports.
     Minimal,
     /// A little.
     Low,
-    /// More.
+    /// A moderate amount.
     Medium,
-    /// As much as it likes.
+    /// As much as the model needs.
     High,
 }
 
@@ -77,7 +80,7 @@ impl Thinking {
         }
     }
 
-    /// The same in tokens, for models that are told so.
+    /// The budget in tokens, for models without levels.
     fn tokens(self) -> u64 {
         match self {
             Self::Minimal => 0,
@@ -88,76 +91,75 @@ impl Thinking {
     }
 }
 
-/// What the user wants of a model.
+/// The settings of a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Its name; Gemini has a default, a server with one model too.
+    /// The model's name. Gemini has a default, and a server with a single model needs none.
     pub model: Option<String>,
-    /// Where requests go, instead of the provider's own place.
+    /// The base URL of the API, instead of the provider's own.
     pub base_url: Option<String>,
-    /// How much it thinks.
+    /// The amount of thinking.
     pub thinking: Option<Thinking>,
-    /// Tokens of a question, about.
+    /// Approximate size of a prompt in model tokens.
     pub prompt_tokens: usize,
-    /// Tokens of an answer, with thoughts.
+    /// The limit of an answer in model tokens, thinking included.
     pub output_tokens: u64,
-    /// Traces at once to begin with.
+    /// Concurrent traces at the start.
     pub concurrency: usize,
-    /// And at most.
+    /// The highest number of concurrent traces.
     pub concurrency_max: usize,
-    /// Requests a minute at most.
+    /// The highest number of requests a minute.
     pub requests_per_minute: Option<u32>,
-    /// Tokens a minute at most, in and out.
+    /// The highest number of model tokens a minute, input and output.
     pub tokens_per_minute: Option<u32>,
-    /// US dollars that a run may spend.
+    /// The cost limit of a run, in US dollars.
     pub cost_max_usd: Option<f64>,
-    /// The text of a file with prices.
+    /// The text of a price file.
     pub prices: Option<String>,
-    /// Whether the embedded analyzer takes what the model could not.
+    /// Whether the embedded analyzer takes the traces for which the model gave no usable answer.
     pub falls_back: bool,
 }
 
-/// Why a model cannot be asked at all.
+/// The reason for which a model cannot be used in this run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// A key or other credentials are missing.
+    /// An API key or other credentials are missing or malformed.
     #[error("{0}")]
     Credentials(String),
-    /// A setting cannot be used.
+    /// A setting is invalid.
     #[error("{0}")]
     Settings(String),
 }
 
-/// An environment variable that holds something.
-fn variable(name: &str) -> Option<String> {
+/// The value of an environment variable that is not blank.
+fn env_var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-/// See the module.
-pub struct Llm {
+/// Analyzes traces with a model. One instance serves all traces of a run.
+pub struct LlmAnalyzer {
     api: Arc<dyn Api>,
-    http: Http,
-    limiter: Limiter,
-    purse: Purse,
+    http: HttpClient,
+    limiter: RequestLimiter,
+    budget: CostBudget,
     settings: Settings,
     embedded: Embedded,
     settings_digest: String,
     counts: Arc<AnalyzeCounts>,
-    manners: Manners,
-    breaker: Breaker,
-    /// Why no more requests are made today.
-    quota: OnceLock<String>,
-    /// Whether the first trace is on its way.
-    begun: AtomicBool,
-    /// Cancelled once the others may follow.
-    follow: CancellationToken,
-    /// Whether anything has answered, so that a place where nobody is is told apart from a bad minute.
-    reached: AtomicBool,
+    options: CurrentOptions,
+    breaker: CircuitBreaker,
+    /// Set when the provider's quota is exhausted: the reason why no more requests are sent.
+    quota_exhausted: OnceLock<String>,
+    /// Whether the first trace has started.
+    has_started: AtomicBool,
+    /// Cancelled at the first answer, or when the first trace ends without one; other traces wait for it.
+    first_answer: CancellationToken,
+    /// Whether the provider was ever reached. Tells a wrong URL from a temporary failure.
+    was_reached: AtomicBool,
 }
 
-impl Llm {
-    /// Finds the credentials and the model, and makes ready to ask. `circumstances` is what a result depends on beside the trace and the
-    /// settings here: rules, redaction.
+impl LlmAnalyzer {
+    /// Reads the credentials and determines the model. `analysis_settings` is everything else that a result depends on: rules and redaction.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -165,76 +167,76 @@ impl Llm {
         provider: Provider,
         settings: Settings,
         embedded: Embedded,
-        circumstances: &str,
+        analysis_settings: &str,
         counts: Arc<AnalyzeCounts>,
     ) -> Result<Self, ConnectError> {
-        let bounds = Bounds {
-            start: settings.concurrency,
-            most: settings.concurrency_max,
+        let limits = RequestLimits {
+            concurrency: settings.concurrency,
+            concurrency_max: settings.concurrency_max,
             requests_per_minute: settings.requests_per_minute,
             tokens_per_minute: settings.tokens_per_minute,
         };
-        let http = Http::new(bounds.most).map_err(|error| ConnectError::Settings(format!("cannot make ready for HTTPS: {error}")))?;
+        let http = HttpClient::new(settings.concurrency_max)
+            .map_err(|error| ConnectError::Settings(format!("cannot set up the HTTP client: {error}")))?;
         let api: Arc<dyn Api> = match provider {
             Provider::Gemini => Arc::new(gemini::Gemini::connect(&settings)?),
             Provider::OpenAi => Arc::new(openai::OpenAi::connect(&settings, &http).await?),
         };
-        let price = price(&settings, api.model())?;
+        let price = find_price(&settings, api.model())?;
         if price.is_none() && settings.cost_max_usd.is_some() {
             return Err(ConnectError::Settings(format!(
-                "--max-cost needs the price of {}, which is not known\n  hint: --prices FILE names a file with it; data/prices.toml shows its form",
+                "--max-cost needs the price of {}, which is unknown\n  hint: add it to a file and give that with --prices FILE; data/prices.toml shows the format",
                 api.model()
             )));
         }
-        let settings_digest = settings_digest(api.name(), api.model(), &settings, circumstances);
+        let settings_digest = settings_digest(api.analyzer(), api.model(), &settings, analysis_settings);
         Ok(Self {
-            limiter: Limiter::new(bounds),
-            purse: Purse::new(price, settings.cost_max_usd),
-            manners: Manners::new(api.first_manner()),
-            breaker: Breaker::default(),
-            begun: AtomicBool::new(false),
-            follow: CancellationToken::new(),
+            limiter: RequestLimiter::new(limits),
+            budget: CostBudget::new(price, settings.cost_max_usd),
+            options: CurrentOptions::new(api.initial_options()),
+            breaker: CircuitBreaker::default(),
+            has_started: AtomicBool::new(false),
+            first_answer: CancellationToken::new(),
             api,
             http,
             settings,
             embedded,
             settings_digest,
             counts,
-            quota: OnceLock::new(),
-            reached: AtomicBool::new(false),
+            quota_exhausted: OnceLock::new(),
+            was_reached: AtomicBool::new(false),
         })
     }
 }
 
-/// The price of a model by the settings.
-fn price(settings: &Settings, model: &str) -> Result<Option<money::Price>, ConnectError> {
-    price_of(model, settings.prices.as_deref())
-        .map_err(|error| ConnectError::Settings(format!("the file of prices cannot be used: {error}")))
+fn find_price(settings: &Settings, model: &str) -> Result<Option<Price>, ConnectError> {
+    cost::find_price(model, settings.prices.as_deref())
+        .map_err(|error| ConnectError::Settings(format!("invalid price file: {error}\n  hint: data/prices.toml shows the format")))
 }
 
-/// The same where the result for a trace would be the same.
-fn settings_digest(provider: &str, model: &str, settings: &Settings, circumstances: &str) -> String {
-    let asked = (provider, model, settings.thinking.map(Thinking::as_str), settings.prompt_tokens, settings.output_tokens);
-    let fixed = (prompt::INSTRUCTIONS, answer::schema().get(), PATTERN_SCHEMA_VERSION);
-    // Canonical JSON, which no compiler changes; encoding plain data cannot fail.
-    hex(&Sha256::digest(serde_json::to_string(&(asked, fixed, circumstances)).unwrap_or_default()))
+/// A digest of everything that a result depends on apart from the trace.
+fn settings_digest(analyzer: &str, model: &str, settings: &Settings, analysis_settings: &str) -> String {
+    let request = (analyzer, model, settings.thinking.map(Thinking::as_str), settings.prompt_tokens, settings.output_tokens);
+    let prompt = (prompt::INSTRUCTIONS, answer::schema().get(), PATTERN_SCHEMA_VERSION);
+    // JSON is the same with every compiler version. Serializing strings and numbers cannot fail.
+    hex(&Sha256::digest(serde_json::to_string(&(request, prompt, analysis_settings)).unwrap_or_default()))
 }
 
-/// One trace on its way: what it took so far.
-struct Work {
+/// The analysis of one trace, with what it used so far.
+struct TraceAnalysis {
     trace: Arc<RedactedTrace>,
     findings: Arc<Findings>,
     prompt: Arc<Prompt>,
     deadline: Deadline,
     usage: Usage,
-    /// Whether a request has gone out: the first one has waited already, before the trace's time began.
-    begun: bool,
+    /// Whether a request was sent. The first one waited for the rate limit before the time budget began; later ones count as retries.
+    has_sent: bool,
 }
 
 #[async_trait]
-impl Analyzer for Llm {
+impl Analyzer for LlmAnalyzer {
     fn name(&self) -> &'static str {
-        self.api.name()
+        self.api.analyzer()
     }
 
     fn in_flight_max(&self) -> usize {
@@ -246,26 +248,33 @@ impl Analyzer for Llm {
     }
 
     async fn acquire_permit(&self) -> ConcurrencyPermit {
-        let at_once = || self.quota.get().is_some() || self.purse.is_exhausted() || self.breaker.is_open();
-        if self.begun.swap(true, Ordering::Relaxed) {
-            self.follow.cancelled().await;
-            return self.limiter.slot(at_once()).await;
+        // If no request will be sent, the rate limit does not matter.
+        let is_paced = || self.quota_exhausted.get().is_none() && !self.budget.is_exhausted() && !self.breaker.is_open();
+        if self.has_started.swap(true, Ordering::Relaxed) {
+            self.first_answer.cancelled().await;
+            return self.limiter.acquire_permit(is_paced()).await;
         }
-        // However the first trace ends, the others follow.
-        let lets_follow = self.follow.clone().drop_guard();
-        ConcurrencyPermit::holding((self.limiter.slot(at_once()).await, lets_follow))
+        // The other traces start when the permit of the first one is dropped, however it ended.
+        let release_others = self.first_answer.clone().drop_guard();
+        ConcurrencyPermit::holding((self.limiter.acquire_permit(is_paced()).await, release_others))
     }
 
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError> {
-        let (findings, prompt) = self.prepared(&trace, deadline).await?;
-        let mut work =
-            Work { trace, findings: Arc::new(findings), prompt: Arc::new(prompt), deadline, usage: Usage::default(), begun: false };
-        match self.asked(&mut work).await {
-            Ok(draft) => Ok(Draft { settings_digest: Some(self.settings_digest.clone()), ..self.paid(draft, work.usage) }),
+        let (findings, prompt) = self.prepare(&trace, deadline).await?;
+        let mut analysis = TraceAnalysis {
+            trace,
+            findings: Arc::new(findings),
+            prompt: Arc::new(prompt),
+            deadline,
+            usage: Usage::default(),
+            has_sent: false,
+        };
+        match self.request_draft(&mut analysis).await {
+            Ok(draft) => Ok(Draft { settings_digest: Some(self.settings_digest.clone()), ..self.with_usage(draft, analysis.usage) }),
             Err(AnalyzeError::Fatal(reason)) => Err(AnalyzeError::Fatal(reason)),
             Err(error) if self.settings.falls_back => {
-                let verdict = Arc::unwrap_or_clone(work.findings).verdict;
-                Ok(self.paid(self.fallen_back(verdict, &error), work.usage))
+                let verdict = Arc::unwrap_or_clone(analysis.findings).verdict;
+                Ok(self.with_usage(self.fallback_draft(verdict, &error), analysis.usage))
             }
             Err(error) => Err(error),
         }
@@ -277,50 +286,52 @@ impl Analyzer for Llm {
         deadline: Deadline,
         earlier: UnusableAnswer,
     ) -> Result<Draft, AnalyzeError> {
-        /// Behind a reason that an earlier run wrote down, once.
-        const BOUGHT: &str = " (bought by an earlier run; --force asks again)";
-        let reason = format!("{}{BOUGHT}", earlier.reason.trim_end_matches(BOUGHT));
-        let error = AnalyzeError::Rejected { kind: earlier.kind, reason };
+        let error = AnalyzeError::Rejected { kind: earlier.kind, reason: reason_of_earlier_run(&earlier.reason) };
         if !self.settings.falls_back {
             return Err(error);
         }
         let embedded = self.embedded.clone();
         let verdict =
             pool::run(move || pool::catch_panic(|| embedded.draft_of(&trace, deadline))).await.map_err(AnalyzeError::Defect)??;
-        Ok(self.fallen_back(verdict, &error))
+        Ok(self.fallback_draft(verdict, &error))
     }
 }
 
-impl Llm {
-    /// What the rules find in a trace, and the question about it.
-    async fn prepared(&self, trace: &Arc<RedactedTrace>, deadline: Deadline) -> Result<(Findings, Prompt), AnalyzeError> {
-        let (embedded, of, tokens) = (self.embedded.clone(), Arc::clone(trace), self.settings.prompt_tokens);
+/// Appends a note to the reason that an earlier run stored, unless it has one.
+fn reason_of_earlier_run(reason: &str) -> String {
+    const NOTE_END: &str = "; --force asks again)";
+    if reason.ends_with(NOTE_END) { reason.to_owned() } else { format!("{reason} (paid for by an earlier run{NOTE_END}") }
+}
+
+impl LlmAnalyzer {
+    /// Runs the rules over a trace and renders its prompt.
+    async fn prepare(&self, trace: &Arc<RedactedTrace>, deadline: Deadline) -> Result<(Findings, Prompt), AnalyzeError> {
+        let (embedded, trace, tokens) = (self.embedded.clone(), Arc::clone(trace), self.settings.prompt_tokens);
         let prepared = pool::run(move || {
             pool::catch_panic(|| {
-                let findings = embedded.findings(&of, deadline)?;
-                let prompt = prompt::render(&of, &findings, tokens);
+                let findings = embedded.findings(&trace, deadline)?;
+                let prompt = prompt::render(&trace, &findings, tokens);
                 Ok::<_, TimedOut>((findings, prompt))
             })
         });
         Ok(prepared.await.map_err(AnalyzeError::Defect)??)
     }
 
-    /// The draft with what its answers took.
-    fn paid(&self, draft: Draft, usage: Usage) -> Draft {
+    fn with_usage(&self, draft: Draft, usage: Usage) -> Draft {
         let Usage { input_tokens, output_tokens } = usage;
-        Draft { input_tokens, output_tokens, cost_usd: self.purse.cost(usage), ..draft }
+        Draft { input_tokens, output_tokens, cost_usd: self.budget.cost_usd(usage), ..draft }
     }
 
-    /// The embedded analyzer's verdict on a trace that the model could not analyse. Where the model's answer was paid for, the row is kept like
-    /// one of the model's, so that nobody pays for another answer of the same kind.
-    fn fallen_back(&self, verdict: Draft, error: &AnalyzeError) -> Draft {
+    /// The embedded analyzer's verdict in place of the model's. If an answer was paid for, the row gets the settings digest like a row of the
+    /// model, so that the next run does not pay for another unusable answer.
+    fn fallback_draft(&self, verdict: Draft, error: &AnalyzeError) -> Draft {
         let (kind, reason) = (error.kind(), error.to_string());
         self.counts.add_fallback(kind, &reason);
         let settings_digest = kind.is_unusable_answer().then(|| self.settings_digest.clone());
-        // A provider's own words stand in the summary, redacted, and not in a row that is proven word by word.
-        let why = if kind.is_unusable_answer() { reason } else { kind.as_str().to_owned() };
-        let why: String = why.chars().take(300).collect();
-        let rationale = format!("{} The model {} was to judge it and did not: {why}.", verdict.confidence_rationale, self.api.model());
+        // A provider's message may quote the trace. The summary's reasons are redacted, but this row must not contain any unproven text.
+        let cause = if kind.is_unusable_answer() { reason } else { kind.as_str().to_owned() };
+        let cause: String = cause.chars().take(300).collect();
+        let rationale = format!("{} Fallback, because {} gave no usable answer: {cause}.", verdict.confidence_rationale, self.api.model());
         Draft { settings_digest, confidence_rationale: rationale.chars().take(2_000).collect(), ..verdict }
     }
 }

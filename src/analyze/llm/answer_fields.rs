@@ -1,11 +1,11 @@
-//! The JSON of an answer, field by field: what is wrong with it is said by the name of the field.
+//! Reads the fields of an answer's JSON. Lenient where an odd type does no harm; an error names the field and never quotes the answer.
 
 use serde_json::{Map, Value};
 
-/// What a model writes.
+/// The fields of an answer, not yet checked against the trace.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Written {
-    pub(super) evidence: Vec<Quotation>,
+pub(super) struct AnswerFields {
+    pub(super) evidence: Vec<Quote>,
     pub(super) signals: Vec<String>,
     pub(super) label: String,
     pub(super) title: String,
@@ -16,36 +16,37 @@ pub(super) struct Written {
     pub(super) confidence_rationale: String,
 }
 
-/// What a model claims to quote.
+/// A passage that the model claims to quote from the trace.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Quotation {
-    /// The number of the span, where it is one.
+pub(super) struct Quote {
+    /// The number of the span in the prompt, starting at 1; `None` if the model gave no number.
     pub(super) span: Option<u64>,
     pub(super) field: String,
     pub(super) excerpt: String,
 }
 
-impl Written {
-    /// Takes the JSON of an answer apart.
+impl AnswerFields {
+    /// Reads all fields.
     ///
     /// # Errors
-    /// Which field is wrong and how: `evidence[0].span must be an integer`. Nothing of the answer is quoted.
-    pub(super) fn of(value: &Value) -> Result<Self, String> {
+    /// The first wrong field and what is wrong with it: `evidence[0].span must be an integer`.
+    pub(super) fn from_json(value: &Value) -> Result<Self, String> {
         let fields = value.as_object().ok_or("the answer must be an object")?;
-        let required = |name: &str| text(fields.get(name), name).and_then(|text| text.ok_or_else(|| format!("{name} is missing")));
-        let optional = |name: &str| text(fields.get(name), name).map(Option::unwrap_or_default);
+        let required =
+            |name: &str| optional_string(fields.get(name), name).and_then(|text| text.ok_or_else(|| format!("{name} is missing")));
+        let optional = |name: &str| optional_string(fields.get(name), name).map(Option::unwrap_or_default);
         Ok(Self {
-            evidence: list(fields, "evidence")?.iter().enumerate().map(quotation).collect::<Result<_, _>>()?,
-            signals: texts(list(fields, "signals")?, "signals")?,
+            evidence: array(fields, "evidence")?.iter().enumerate().map(quote).collect::<Result<_, _>>()?,
+            signals: strings(array(fields, "signals")?, "signals")?,
             label: required("label")?,
             title: required("title")?,
             summary: required("summary")?,
             root_cause_hypothesis: required("root_cause_hypothesis")?,
             actions: match fields.get("actions") {
                 None | Some(Value::Null) => return Err("actions is missing".into()),
-                // Several in one text are one action.
+                // Some models write a single string, which counts as one action.
                 Some(Value::String(action)) => vec![action.clone()],
-                Some(_) => texts(list(fields, "actions")?, "actions")?,
+                Some(_) => strings(array(fields, "actions")?, "actions")?,
             },
             confidence: confidence(fields.get("confidence"))?,
             confidence_rationale: optional("confidence_rationale")?,
@@ -53,30 +54,29 @@ impl Written {
     }
 }
 
-fn quotation((index, value): (usize, &Value)) -> Result<Quotation, String> {
-    let place = format!("evidence[{index}]");
-    let fields = value.as_object().ok_or_else(|| format!("{place} must be an object"))?;
-    let field = |name: &str| text(fields.get(name), &format!("{place}.{name}")).map(Option::unwrap_or_default);
+fn quote((index, value): (usize, &Value)) -> Result<Quote, String> {
+    let path = format!("evidence[{index}]");
+    let fields = value.as_object().ok_or_else(|| format!("{path} must be an object"))?;
+    let field = |name: &str| optional_string(fields.get(name), &format!("{path}.{name}")).map(Option::unwrap_or_default);
     let span = match fields.get("span") {
         None | Some(Value::Null) => None,
         Some(Value::Number(number)) if number.as_u64().is_some() => number.as_u64(),
-        // As the trace shows it. What is no number names no span, and the excerpt is looked up in all.
+        // `"span 3"`, as the prompt shows it. Without a number, the excerpt is looked up in all spans.
         Some(Value::String(text)) => text.trim().trim_start_matches("span").trim().parse().ok(),
-        Some(_) => return Err(format!("{place}.span must be an integer")),
+        Some(_) => return Err(format!("{path}.span must be an integer")),
     };
-    Ok(Quotation { span, field: field("field")?, excerpt: field("excerpt")? })
+    Ok(Quote { span, field: field("field")?, excerpt: field("excerpt")? })
 }
 
-/// A text, or nothing.
-fn text(value: Option<&Value>, place: &str) -> Result<Option<String>, String> {
+fn optional_string(value: Option<&Value>, path: &str) -> Result<Option<String>, String> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("{place} must be a string")),
+        Some(_) => Err(format!("{path} must be a string")),
     }
 }
 
-fn list<'f>(fields: &'f Map<String, Value>, name: &str) -> Result<&'f [Value], String> {
+fn array<'f>(fields: &'f Map<String, Value>, name: &str) -> Result<&'f [Value], String> {
     match fields.get(name) {
         None | Some(Value::Null) => Ok(&[]),
         Some(Value::Array(items)) => Ok(items),
@@ -84,7 +84,7 @@ fn list<'f>(fields: &'f Map<String, Value>, name: &str) -> Result<&'f [Value], S
     }
 }
 
-fn texts(values: &[Value], name: &str) -> Result<Vec<String>, String> {
+fn strings(values: &[Value], name: &str) -> Result<Vec<String>, String> {
     let each = values.iter().enumerate();
     each.map(|(index, value)| value.as_str().map(str::to_owned).ok_or_else(|| format!("{name}[{index}] must be a string"))).collect()
 }
@@ -111,24 +111,24 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_read_and_what_helps_nobody_to_reject_too() {
-        let written = Written::of(&answer()).unwrap();
-        assert_eq!((written.evidence[0].span, written.actions.len()), (Some(2), 1));
+    fn answers_with_harmless_deviations_are_accepted() {
+        let fields = AnswerFields::from_json(&answer()).unwrap();
+        assert_eq!((fields.evidence[0].span, fields.actions.len()), (Some(2), 1));
         let mut lenient = answer();
         for field in ["evidence", "signals", "confidence_rationale"] {
             lenient[field] = Value::Null;
         }
         lenient["actions"] = json!("do it");
-        assert_eq!(Written::of(&lenient).unwrap().actions, ["do it"]);
+        assert_eq!(AnswerFields::from_json(&lenient).unwrap().actions, ["do it"]);
         for (span, number) in [(json!("span 3"), Some(3)), (json!("the second"), None), (Value::Null, None)] {
             let mut odd = answer();
             odd["evidence"][0]["span"] = span;
-            assert_eq!(Written::of(&odd).unwrap().evidence[0].span, number);
+            assert_eq!(AnswerFields::from_json(&odd).unwrap().evidence[0].span, number);
         }
     }
 
     #[test]
-    fn what_is_wrong_is_said_by_the_name_of_the_field() {
+    fn errors_name_the_wrong_field() {
         let cases = [
             ("/evidence/0/span", json!([1]), "evidence[0].span must be an integer"),
             ("/evidence/0/span", json!(1.5), "evidence[0].span must be an integer"),
@@ -143,10 +143,10 @@ mod tests {
             ("/confidence", json!("high"), "confidence must be a number"),
             ("", json!([]), "the answer must be an object"),
         ];
-        for (place, value, said) in cases {
+        for (pointer, value, error) in cases {
             let mut answer = answer();
-            *answer.pointer_mut(place).unwrap() = value;
-            assert_eq!(Written::of(&answer).unwrap_err(), said);
+            *answer.pointer_mut(pointer).unwrap() = value;
+            assert_eq!(AnswerFields::from_json(&answer).unwrap_err(), error);
         }
     }
 }
