@@ -47,8 +47,8 @@ impl MessageBodies {
             }
         }
         if missing > 0 {
-            let bodies = if missing == 1 { "body is" } else { "bodies are" };
-            trace.notes.push(format!("{missing} uploaded message {bodies} missing below the inputs or over the size limit"));
+            let (bodies, exceed) = if missing == 1 { ("body was", "exceeds") } else { ("bodies were", "exceed") };
+            trace.notes.push(format!("{missing} uploaded message {bodies} not found below the inputs, or {exceed} the size limit"));
         }
         trace
     }
@@ -113,6 +113,6 @@ mod tests {
         let span = Span { attributes: vec![Attribute { key: INPUT.into(), value: "s3://b/a_inputs.jsonl".into() }], ..Span::default() };
         let trace = bodies.fetch_into(Trace { spans: vec![span; 20], ..Trace::default() }).await;
         assert_eq!(trace.spans.iter().filter(|span| !span.input.is_empty()).count(), 6);
-        assert!(trace.notes[0].starts_with("14 uploaded message bodies are missing"), "{:?}", trace.notes);
+        assert!(trace.notes[0].starts_with("14 uploaded message bodies were not found"), "{:?}", trace.notes);
     }
 }

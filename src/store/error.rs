@@ -57,6 +57,11 @@ impl StoreError {
     pub(super) fn empty(location: &str, reason: &str) -> Self {
         Self::Empty { location: location.to_owned(), reason: reason.to_owned(), hint: EMPTY_INPUT_HINT.to_owned() }
     }
+
+    pub(super) fn missing(location: &str, reason: &str, suggestion: Option<String>) -> Self {
+        let hint = suggestion.map_or_else(|| Cause::Missing.hint(location).to_owned(), |suggestion| format!("did you mean {suggestion}?"));
+        Self::Empty { location: location.to_owned(), reason: reason.to_owned(), hint }
+    }
 }
 
 /// Why a request to a store, a web server or the file system failed.

@@ -98,12 +98,8 @@ impl Folder {
 
     /// The error for a path that does not exist, with a suggestion if a similar one does.
     fn missing(&self, shown: &str) -> StoreError {
-        let reason = "no such file or folder".to_owned();
         let similar = std::env::current_dir().ok().and_then(|current| suggestion(&self.given, &current));
-        match similar {
-            Some(path) => StoreError::Empty { location: shown.to_owned(), reason, hint: format!("did you mean {}?", path.display()) },
-            None => StoreError::empty(shown, &reason),
-        }
+        StoreError::missing(shown, "no such file or folder", similar.map(|path| path.display().to_string()))
     }
 }
 

@@ -73,7 +73,7 @@ impl WebObject {
             }
             // An empty object has no first byte.
             Err(RequestError::Status(StatusCode::RANGE_NOT_SATISFIABLE)) => Ok(Object::of_web(self.clone(), shown.to_owned(), 0)),
-            Err(RequestError::Status(StatusCode::NOT_FOUND | StatusCode::GONE)) => Err(StoreError::empty(shown, "no such object")),
+            Err(RequestError::Status(StatusCode::NOT_FOUND | StatusCode::GONE)) => Err(StoreError::missing(shown, "no such object", None)),
             Err(error) => Err(StoreError::unreadable(shown, error)),
         }
     }

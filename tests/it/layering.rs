@@ -82,14 +82,13 @@ fn top_level_modules_form_no_cycle() {
     for found in &library.uses {
         graph.entry(&found.module).or_default().insert(&found.target);
     }
-    // Modules whose uses are all gone are not part of a cycle.
+    // A module that uses no other module of the graph, or that none uses, is not part of a cycle.
     loop {
-        let sources: BTreeSet<&str> = graph.keys().copied().collect();
         let before = graph.len();
-        for targets in graph.values_mut() {
-            targets.retain(|target| sources.contains(target));
-        }
-        graph.retain(|_, targets| !targets.is_empty());
+        let sources: BTreeSet<&str> = graph.keys().copied().collect();
+        graph.values_mut().for_each(|targets| targets.retain(|target| sources.contains(target)));
+        let targets: BTreeSet<&str> = graph.values().flatten().copied().collect();
+        graph.retain(|module, uses| !uses.is_empty() && targets.contains(module));
         if graph.len() == before {
             break;
         }
