@@ -20,7 +20,7 @@ use crate::select::{self, Selection};
 use crate::store::{self, Listing, Location, StoreError};
 use crate::text_file;
 use crate::validate::{self, Pattern, PatternSchema, SchemaError};
-use crate::write::{Finished, LabelCount, WriteError, WriteOptions, WriteProgress, Writer};
+use crate::write::{LabelCount, ReusableResults, WriteError, WriteOptions, WriteProgress, Writer};
 
 /// Why a run failed; nothing of it is visible then.
 #[derive(Debug, thiserror::Error)]
@@ -172,21 +172,21 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     let options = WriteOptions { job: prepared.job(&*analyzer), fresh: config.fresh, commit_every: config.commit_every, reuse };
     let shutdown = Shutdown::on(shutdown);
     let mut writer = Writer::begin(&output, &run_id, options, Arc::clone(&progress.write)).await?;
-    let analysis = match prepared.analysis(analyzer, &run_id, progress, None, writer.finished(), &shutdown) {
+    let analysis = match prepared.analysis(analyzer, &run_id, progress, None, writer.reusable(), &shutdown) {
         Ok(analysis) => analysis,
         Err(error) => {
-            writer.leave().await;
+            writer.keep_for_next_run().await;
             return Err(error);
         }
     };
 
     let mut summary = RunSummary::started(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
     let (read, parse) = (&progress.read, &progress.parse);
-    let written = writer.outcomes(analysis.outcomes, &mut summary, &shutdown).await.map_err(RunError::from);
+    let written = writer.write_outcomes(analysis.outcomes, &mut summary, &shutdown).await.map_err(RunError::from);
     let gathered = written.and_then(|()| analysis.fatal.get().map_or(Ok(()), |reason| Err(RunError::Gather(reason.to_owned()))));
     let analysed = gathered.and_then(|()| analysis.refusal.get().map_or(Ok(()), |reason| Err(RunError::Refused(reason))));
     if let Err(error) = analysed {
-        writer.leave().await;
+        writer.keep_for_next_run().await;
         return Err(error);
     }
     summary.received = progress.received.load(Ordering::Relaxed);
@@ -224,7 +224,7 @@ pub async fn run(config: &RunConfig, progress: &Progress, shutdown: Cancellation
     }
     let canary_missed = analysis.canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
     if summary.records_read == 0 && summary.status == RunStatus::Complete && !config.analysis.allow_empty {
-        writer.leave().await;
+        writer.keep_for_next_run().await;
         let reason = "no trace files, or only empty ones".to_owned();
         return Err(RunError::NoTraceFiles { location: shown_inputs, reason });
     }
@@ -390,7 +390,7 @@ impl Prepared {
         run_id: &str,
         progress: &Progress,
         look: Option<Look>,
-        finished: Arc<Finished>,
+        finished: Arc<ReusableResults>,
         shutdown: &Shutdown,
     ) -> Result<Analysis, RunError> {
         let schema = PatternSchema::new(run_id)?;
@@ -452,7 +452,7 @@ pub struct Traces {
 }
 
 /// Leaves out traces whose pattern is there already, and notes of the others what was wrong with an answer that was paid for.
-fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, done: &Arc<AtomicU64>) -> OutcomeStream<Candidate> {
+fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<ReusableResults>, done: &Arc<AtomicU64>) -> OutcomeStream<Candidate> {
     if finished.is_empty() {
         return traces.map(|trace| trace.map(Candidate::from)).boxed();
     }
@@ -460,11 +460,11 @@ fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, don
     // The digest of a long trace takes a while.
     let looked_up = pool::map_outcomes(traces, move |trace: RedactedTrace| {
         let digest = trace.digest();
-        if finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri) {
+        if finished.claim(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri) {
             done.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         }
-        let earlier = finished.unusable(&trace.trace_id, &digest);
+        let earlier = finished.unusable_answer(&trace.trace_id, &digest);
         Ok(Some(Candidate { trace, earlier }))
     });
     looked_up.filter_map(|candidate| std::future::ready(candidate.transpose())).boxed()

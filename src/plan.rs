@@ -65,7 +65,7 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
     let prepared = Prepared::new(config, &place.clone().map_or_else(nowhere, Ok)?).await?;
     let Some(estimator) = prepared.estimator()? else { return Ok(None) };
     let finished = match (&place, estimator.settings_digest.as_deref().filter(|_| !force)) {
-        (Some(place), Some(digest)) => write::finished_in(place, digest).await?,
+        (Some(place), Some(digest)) => write::reusable_results(place, digest).await?,
         _ => Arc::default(),
     };
     let progress = Progress::default();
@@ -74,8 +74,8 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
     let traces = std::mem::replace(traces, futures::stream::empty().boxed());
     let mut looked_at = pool::map_outcomes(traces, move |trace| {
         let digest = trace.digest();
-        let is_there = finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri);
-        if is_there || finished.unusable(&trace.trace_id, &digest).is_some() {
+        let is_there = finished.claim(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri);
+        if is_there || finished.unusable_answer(&trace.trace_id, &digest).is_some() {
             return Ok(Seen::Unchanged);
         }
         let estimate = pool::catch_panic(|| looking.of(&trace, Deadline::after(timeout))).ok().flatten();

@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use crate::model::{one_line, visible};
 use crate::query::TablesSession;
-use crate::write::TableName;
+use crate::tables::TableName;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

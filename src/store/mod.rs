@@ -264,13 +264,13 @@ pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     Ok((Arc::new(Retrying::new(Arc::from(store))), path))
 }
 
-/// Removes what writes of killed processes left unfinished below a local location, once it is older than `age`; says how many files it
-/// was. On object stores nothing is left: an upload that does not end is no object.
+/// Removes the files below a local location that killed processes wrote only in part, if they are older than `age`. Returns how many; with
+/// `dry_run` how many it would remove. On object stores there are none: an upload that does not complete makes no object.
 ///
 /// # Errors
 /// What the system says of a folder that cannot be read.
-pub fn remove_unfinished(location: &Url, age: std::time::Duration) -> std::io::Result<usize> {
-    location.to_file_path().map_or(Ok(0), |path| durable::remove_unfinished(&path, age))
+pub fn remove_unfinished(location: &Url, age: std::time::Duration, dry_run: bool) -> std::io::Result<usize> {
+    location.to_file_path().map_or(Ok(0), |path| durable::remove_unfinished(&path, age, dry_run))
 }
 
 /// What the builders of `object_store` are told: the environment, and that who writes `http://` means it.

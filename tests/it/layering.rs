@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// `(module, modules of the crate that it may name)`.
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 18] = [
     ("model", &["limits", "schemas", "model"]),
     ("runtime", &["model", "limits", "runtime"]),
     ("store", &["limits", "store"]),
@@ -13,8 +13,9 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("redact", &["model", "limits", "runtime", "redact", "text_file"]),
     ("analyze", &["model", "limits", "runtime", "redact", "analyze"]),
     ("validate", &["model", "limits", "runtime", "schemas", "validate"]),
-    ("write", &["model", "limits", "runtime", "store", "validate", "write"]),
-    ("query", &["limits", "store", "write", "query"]),
+    ("tables", &["model", "limits", "store", "tables"]),
+    ("write", &["model", "limits", "runtime", "store", "tables", "validate", "write"]),
+    ("query", &["limits", "store", "tables", "query"]),
     ("audit", &["query", "redact"]),
     ("select", &["model", "analyze", "runtime", "redact"]),
     ("spans", &["model", "limits", "runtime", "store", "read", "parse", "redact"]),
