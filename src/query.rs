@@ -7,10 +7,10 @@
 mod error;
 mod growth;
 mod guard;
+mod limits;
 mod text;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
@@ -23,24 +23,9 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use url::Url;
 
 pub use self::error::{ExceededError, QueryError};
-use crate::limits::QUERY_MEMORY_BYTES;
+pub use self::limits::QueryLimits;
 use crate::store;
 use crate::tables::{AsOf, TableName, error_hint, error_message, failure_message, open_existing};
-
-/// The limits of a query.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueryLimits {
-    /// Bytes of memory that its operators and single values may take.
-    pub memory_bytes: usize,
-    /// Time until its last row; `None` is unlimited.
-    pub time: Option<Duration>,
-}
-
-impl Default for QueryLimits {
-    fn default() -> Self {
-        Self { memory_bytes: QUERY_MEMORY_BYTES, time: None }
-    }
-}
 
 /// A session with the tables `patterns`, `errors` and `runs`, and with `spans` if an input was given.
 pub struct TablesSession {

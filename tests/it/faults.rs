@@ -105,7 +105,11 @@ fn a_commit_that_cannot_be_ended_now_holds_up_nobody_else() {
     // Runs over the same input do not take from it what stands nowhere else.
     for more in [&[][..], &["--fresh"]] {
         let run = call(&[&["run", "--input", &place.input(), "--output", &place.output()], more].concat());
-        assert!(run.status.code() == Some(1) && stderr(&run).contains("cannot be ended now"), "{}", stderr(&run));
+        assert!(
+            run.status.code() == Some(1) && stderr(&run).contains("cannot complete the commit of the interrupted run"),
+            "{}",
+            stderr(&run)
+        );
         assert!(left() > before, "they wait beside it");
     }
     // Runs over other traces, few of which share a bucket with the damaged file.
@@ -113,7 +117,7 @@ fn a_commit_that_cannot_be_ended_now_holds_up_nobody_else() {
     let passed = (0..5).filter(|number| {
         other.put("b.jsonl", trace(&format!("other-{number}"), "boom"));
         let run = call(&["run", "--input", &other.input(), "--output", &place.output()]);
-        assert!(stderr(&run).contains("cannot be ended now"), "{}", stderr(&run));
+        assert!(stderr(&run).contains("cannot complete the commit of the interrupted run"), "{}", stderr(&run));
         run.status.success()
     });
     let passed = passed.count();

@@ -36,7 +36,7 @@ fn mistakes_of_the_user_exit_with_2_and_say_what_to_do() {
         (vec!["run", "--input", &input, "--output", &out, "--trace-timeout", "soon"], "no number of seconds"),
         (vec!["run", "--input", "gopher://x/y", "--output", &out], "s3://"),
         (vec!["run", "--input", &input, "--output", "https://example.com/x"], "plain web server"),
-        (vec!["query", "--tables", &out, "select 1"], "no failsift tables"),
+        (vec!["query", "--tables", &out, "select 1"], "no tables at"),
         (vec!["nonsense"], "Usage"),
     ] {
         let output = call(&arguments);
