@@ -1,4 +1,5 @@
-//! Printing: results to stdout, messages to stderr. Control characters in either are escaped, so that no terminal interprets them.
+//! Printing: results to stdout, messages to stderr. Control characters in either are escaped, because a terminal would
+//! interpret them.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
@@ -99,13 +100,15 @@ impl From<DataFusionError> for QueryError {
                 ParserError::TokenizerError(text) | ParserError::ParserError(text) => Self::Sql(syntax_error(text)),
             },
             DataFusionError::SchemaError(schema, _) => Self::Sql(schema_error(schema)),
-            DataFusionError::Plan(text) => Self::Sql(plan_error(text)),
+            DataFusionError::Plan(text) | DataFusionError::Execution(text) => Self::Sql(plan_error(text)),
             DataFusionError::NotImplemented(text) => Self::Sql(format!("not supported: {}", first_line(text))),
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::ParquetError(_) => {
                 Self::Sql(format!("cannot read a data file: {}", failure_message(&error)))
             }
-            DataFusionError::Execution(text) => Self::Sql(text.clone()),
-            DataFusionError::ArrowError(arrow, _) => Self::Sql(without_kind(&arrow.to_string()).to_owned()),
+            DataFusionError::ArrowError(arrow, _) => Self::Sql(match arrow.as_ref() {
+                ArrowError::DivideByZero => "division by zero".to_owned(),
+                other => lower_first(without_kind(&other.to_string())),
+            }),
             DataFusionError::Internal(text) => Self::Sql(function_error(text).unwrap_or_else(|| lower_first(without_kind(text)))),
             _ => Self::Sql(without_namespace(without_kind(&error.strip_backtrace()))),
         }
@@ -157,6 +160,14 @@ fn plan_error(text: &str) -> String {
         return "cannot run the statement: failsift query only reads, and tables are written by failsift run\n  hint: use SELECT"
             .to_owned();
     }
+    if text.contains("must appear in the GROUP BY clause") {
+        let column = text.split('"').nth(1).unwrap_or_default();
+        return format!("column '{column}' must be in GROUP BY or in an aggregate function");
+    }
+    if text.starts_with("Cannot access field") && text.contains("type List(") {
+        let example = "SELECT e['kind'] FROM (SELECT unnest(evidence) AS e FROM patterns)";
+        return format!("cannot access a field of a list\n  hint: unnest the list first, as in {example}");
+    }
     function_error(text).unwrap_or_else(|| lower_first(&without_namespace(without_kind(text))))
 }
 
@@ -165,8 +176,12 @@ fn function_error(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("Function '")?;
     let (name, rest) = rest.split_once("' failed to match any signature")?;
     let received = rest.split_once("but received ").map(|(_, rest)| rest.split([' ', ',', ')']).next().unwrap_or_default());
-    let received = received.map(|kind| format!(" of type {kind}")).unwrap_or_default();
-    Some(format!("the function '{name}' does not accept an argument{received}"))
+    // For a wrong number of arguments it is that number.
+    let received = received.filter(|received| received.starts_with(char::is_alphabetic));
+    Some(match received {
+        Some(kind) => format!("the function '{name}' does not accept an argument of type {kind}"),
+        None => format!("the function '{name}' does not accept these arguments"),
+    })
 }
 
 fn unknown_table(name: &str) -> String {
@@ -286,6 +301,19 @@ mod tests {
         ] {
             let found = message(sql).await;
             assert!(found.starts_with(expected), "{sql}: {found}");
+        }
+    }
+
+    #[tokio::test]
+    async fn frequent_mistakes_have_short_messages() {
+        for (sql, expected) in [
+            ("SELECT 1 / 0", "division by zero"),
+            ("SELECT cast('x' AS INT)", "cannot cast string 'x' to value of Int32 type"),
+            ("SELECT sum(category) FROM patterns", "the function 'sum' does not accept an argument of type String"),
+            ("SELECT date_trunc('day') FROM patterns", "the function 'date_trunc' does not accept these arguments"),
+            ("SELECT category, count(*) FROM patterns", "column 'patterns.category' must be in GROUP BY or in an aggregate function"),
+        ] {
+            assert_eq!(message(sql).await, expected, "{sql}");
         }
     }
 

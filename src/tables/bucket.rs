@@ -2,7 +2,7 @@
 
 use crate::model::key_hash;
 
-/// The bucket of a trace id or another key. Stable across runs, and evenly distributed whatever the keys look like.
+/// The bucket of a trace id or another key. Stable across runs, and evenly distributed for any form of keys.
 pub(crate) fn bucket_of(key: &str, buckets: i32) -> i32 {
     bucket_of_hash(key_hash(key), buckets)
 }

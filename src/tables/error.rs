@@ -34,7 +34,7 @@ pub(crate) fn error_message(error: &DeltaTableError) -> String {
     }
 }
 
-/// What the user can do about an error of a table; `None` if nothing more is known than the message says.
+/// What the user can do about an error of a table, if the cause is known.
 pub(crate) fn error_hint(error: &DeltaTableError) -> Option<&'static str> {
     is_denied(error).then_some("check that this user, or these credentials, may read _delta_log and the data files of the table")
 }

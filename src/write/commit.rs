@@ -43,7 +43,7 @@ pub(super) async fn commit(
     committed
 }
 
-/// Whether somebody has completed a commit: its record is gone, and each table has it.
+/// Whether a commit has been completed, by any run: its record is gone, and each table has it.
 async fn is_complete(tables: &mut OutputTables, folder: &RunFolder, record: &CommitRecord) -> Result<bool, WriteError> {
     if folder.is_committing(record).await? {
         return Ok(false);

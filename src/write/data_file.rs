@@ -1,7 +1,7 @@
 //! One Parquet file, built in memory from rows and from row groups of other files, which are copied without decoding.
 //!
 //! Copying makes upserts cheap: of a file with superseded rows, only the row groups that contain one are decoded and encoded again. Files are
-//! a few megabytes, so that one request uploads one.
+//! a few megabytes, and one request uploads one.
 
 use std::io::Read;
 use std::ops::Range;

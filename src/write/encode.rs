@@ -13,7 +13,7 @@ use crate::limits::ROW_GROUP_ROWS_COPIED_MIN;
 use crate::model::PatternRow;
 use crate::tables::{bucket_of, patterns_schema};
 
-/// Patterns as a Parquet file. A bucket with enough rows has row groups of its own, so that a commit can copy them without decoding.
+/// Patterns as a Parquet file. A bucket with enough rows gets separate row groups, which a commit can copy without decoding.
 pub(super) fn encode_patterns(rows: Vec<PatternRow>, buckets: i32) -> Result<Vec<u8>, WriteError> {
     let mut by_bucket: BTreeMap<i32, Vec<PatternRow>> = BTreeMap::new();
     for row in rows {

@@ -10,7 +10,7 @@ use crate::tables::{TableName, error_message};
 pub enum WriteError {
     /// A table or the store below it failed.
     #[error(
-        "cannot write the table {table} in {location}: {reason}\n  hint: check that the location exists or can be created, that you may write there and that there is space; the next run over the same input reuses what is finished"
+        "cannot access the table {table} in {location}: {reason}\n  hint: check that the location exists or can be created, that you may write there and that there is space; the next run over the same input reuses what is finished"
     )]
     Table {
         /// Which table.

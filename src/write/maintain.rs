@@ -119,11 +119,7 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
         plan: dry_run.then(MaintenancePlan::default),
     };
     let root = StagingRoot::below(location)?;
-    // Asking the store for its time writes an object, which a dry run must not.
-    let now = if dry_run { chrono::Utc::now() } else { store_time(&root).await? };
-    // The Delta library and local files compare with the clock of this machine. If that is ahead of the store's, files seem older than they
-    // are, so everything is kept longer by the difference.
-    let clock_skew = (chrono::Utc::now() - now).to_std().unwrap_or_default();
+    let (now, clock_skew) = if dry_run { (chrono::Utc::now(), Duration::ZERO) } else { store_clock(&root).await? };
     let retention = retention.saturating_add(clock_skew);
     for other in other_runs(&root, "", now).await?.into_iter().filter(|other| other.is_interrupted) {
         maintain_staging(location, &tables, other, retention, &mut report).await?;
@@ -141,6 +137,16 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
     report.unfinished_removed =
         removed.map_err(|error| StagingError::new(format!("cannot remove partially written files in {location}"), &error))?;
     Ok(Some(report))
+}
+
+/// The time by the clock of the store, and by how much the clock of this machine is ahead of it. Asking the store writes an object, which a dry
+/// run must not do.
+///
+/// The Delta library and local files compare ages with the clock of this machine. If that is ahead, files seem older than they are, so everything
+/// is kept longer by the difference.
+async fn store_clock(root: &StagingRoot) -> Result<(chrono::DateTime<chrono::Utc>, Duration), WriteError> {
+    let now = store_time(root).await?;
+    Ok((now, (chrono::Utc::now() - now).to_std().unwrap_or_default()))
 }
 
 /// The tables as they are: not created, and not evolved.
@@ -211,7 +217,7 @@ async fn maintain_table(table: &mut Table, retention: Duration, dry_run: bool) -
         compaction.files.iter().filter(|file| file.action == FileAction::Merge).map(|file| file.stats.path.clone()).collect();
     let mut vacuumed = vacuum(table, retention, dry_run).await?;
     if dry_run && retention.is_zero() {
-        // Without a retention, what is merged now is vacuumed at once.
+        // With a retention of zero, files that are merged are vacuumed in the same run.
         vacuumed.extend(merged.iter().cloned());
     }
     let log_entries_removed = if dry_run {
@@ -247,7 +253,7 @@ async fn vacuum(table: &mut Table, retention: Duration, dry_run: bool) -> DeltaR
 }
 
 /// How many entries of the transaction log would be removed after a checkpoint: those older than the log's retention that no version within it
-/// needs. `is_changed` says whether maintenance commits a version first.
+/// needs. `is_changed`: maintenance commits a version first.
 async fn removable_log_entries(table: &Table, is_changed: bool) -> DeltaResult<usize> {
     let state = table.delta.snapshot()?;
     let current = u64::try_from(i128::from(state.version())).unwrap_or(0);

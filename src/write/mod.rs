@@ -2,7 +2,7 @@
 //!
 //! While a run goes on, finished outcomes are staged: durable, and invisible to readers (`staging`). At its end, one commit per table makes them
 //! visible and removes the rows that they supersede (`commit`, `upsert`). So memory does not grow with the number of traces, a reader sees a run
-//! wholly or not at all, and the finished work of an interrupted run is recovered by the next one. Knows nothing of how outcomes are made.
+//! completely or not at all, and the finished work of an interrupted run is recovered by the next one. Knows nothing of how outcomes are made.
 
 mod columns;
 mod commit;

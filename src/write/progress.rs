@@ -1,4 +1,4 @@
-//! How far the writer is, for the message of a run that is stopped at once.
+//! The progress of the writer, for the message of a run that is stopped immediately.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -331,7 +331,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Decides which rows are committed and records that durably: from here on they are, whatever happens to this run.
+    /// Decides which rows are committed and records the decision durably. From here on they will be committed, even if this run is killed.
     ///
     /// Only the last commit removes older errors of the objects that were read. Before it, rejections of those objects may still be in flight,
     /// and the run may be killed.

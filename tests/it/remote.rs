@@ -367,8 +367,8 @@ fn a_signed_url_is_read_and_its_signature_is_never_shown() {
     let rows = place.rows("select distinct source_uri, trace_ref, reason from errors");
     assert_eq!(rows[0]["trace_ref"], format!("{shown}#L201"));
     let patterns = place.rows("select distinct source_uri from patterns");
-    let said = format!("{} {summary} {} {rows:?} {patterns:?}", stderr(&run), stderr(&refused));
-    assert!(!said.contains("secret"), "{said}");
+    let output = format!("{} {summary} {} {rows:?} {patterns:?}", stderr(&run), stderr(&refused));
+    assert!(!output.contains("secret"), "{output}");
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn a_table_whose_columns_have_other_comments_is_written_and_read() {
     assert_eq!(table_report(&report, "runs")["files_after"], 1, "{report}");
     assert_eq!(place.rows("select count(distinct trace_id) n from patterns")[0]["n"], 3);
     let comments = std::fs::read_to_string(place.path().join("out/patterns/_delta_log/00000000000000000000.json")).unwrap();
-    assert!(comments.contains("the comment of somebody else"));
+    assert!(comments.contains("a comment by another writer"));
 }
 
 /// An entry of the transaction log in which every column of the schema has a comment, also those in lists and structs.
@@ -222,7 +222,7 @@ fn with_comments(line: &str) -> String {
         match value {
             serde_json::Value::Object(fields) => {
                 if let Some(metadata) = fields.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
-                    metadata.insert("comment".to_owned(), "the comment of somebody else".into());
+                    metadata.insert("comment".to_owned(), "a comment by another writer".into());
                 }
                 fields.values_mut().for_each(comment);
             }

@@ -210,14 +210,14 @@ impl RunFolder {
         Ok(self.get(RUN_RECORD).await?.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
-    /// The commit that the run began and nobody completed.
+    /// A commit that was begun and not completed.
     pub(in crate::write) async fn commit_record(&self) -> Result<Option<CommitRecord>, StagingError> {
         let Some(bytes) = self.get(COMMIT_RECORD).await? else { return Ok(None) };
         let decoded = serde_json::from_slice(&bytes);
         decoded.map(Some).map_err(|error| StagingError::new(format!("cannot read {}", self.path_of(COMMIT_RECORD)), &error))
     }
 
-    /// Whether this commit was begun and nobody has completed it yet.
+    /// Whether this commit was begun and is not completed yet.
     pub(in crate::write) async fn is_committing(&self, record: &CommitRecord) -> Result<bool, StagingError> {
         Ok(self.commit_record().await?.is_some_and(|found| found.part == record.part))
     }
@@ -227,12 +227,12 @@ impl RunFolder {
         self.put(COMMIT_RECORD, encode(record)?).await
     }
 
-    /// Forgets a commit that nobody can complete, because its files are gone.
+    /// Removes the record of a commit that cannot be completed, because its files are gone.
     pub(in crate::write) async fn abandon_commit(&self) -> Result<(), StagingError> {
         self.delete(COMMIT_RECORD).await
     }
 
-    /// Removes what was committed. The record goes first: its files must exist as long as somebody may read it.
+    /// Removes the record of a completed commit, then its files: a run that finds the record must find the files.
     pub(in crate::write) async fn finish_commit(&self, record: &CommitRecord) -> Result<(), StagingError> {
         if self.is_committing(record).await? {
             self.delete(COMMIT_RECORD).await?;
@@ -261,14 +261,14 @@ impl RunFolder {
         }
     }
 
-    /// Removes all files. `run.json` goes last, so that a folder with files always says whose they are.
+    /// Removes all files, `run.json` last: as long as there are files, it identifies their run.
     pub(in crate::write) async fn remove(&self) -> Result<(), StagingError> {
         for name in self.names().await?.iter().filter(|name| *name != RUN_RECORD) {
             self.delete(name).await?;
         }
         self.delete(RUN_RECORD).await?;
         if let Some(local) = &self.local {
-            // A folder that is not empty stays: somebody else put a file there.
+            // Fails if the folder is not empty, because another program put a file there.
             let _ = std::fs::remove_dir(local);
         }
         Ok(())

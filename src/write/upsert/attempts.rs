@@ -1,4 +1,4 @@
-//! Attempts at one commit. A commit is made on top of the version that was planned against, or not at all.
+//! Attempts at one commit. A commit succeeds only on top of the version that it was planned against.
 
 use std::collections::HashSet;
 use std::time::Duration;

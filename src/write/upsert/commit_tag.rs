@@ -1,4 +1,4 @@
-//! How a writer recognises a commit of its own.
+//! Tags by which a writer recognizes its own commits.
 
 use deltalake_core::DeltaResult;
 use deltalake_core::kernel::Transaction;

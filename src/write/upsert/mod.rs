@@ -5,7 +5,8 @@
 //! again. So an upsert costs what it changes, and a reader sees the version before or the version after.
 //!
 //! A row of `patterns` stays if the incoming row was made of fewer spans of the same trace
-//! ([`Extent`](super::keys::Extent)). Each attempt decides that anew, so it holds whatever other writers commit.
+//! ([`Extent`](super::keys::Extent)). Each attempt decides that again, because other writers
+//! may have committed meanwhile.
 
 mod attempts;
 mod commit_tag;

@@ -16,7 +16,7 @@ pub(in crate::write) struct FileStats {
     pub(in crate::write) bytes: u64,
 }
 
-/// What the key columns of a data file say about the rows that come in.
+/// How the rows of a data file relate to the incoming rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::write) struct FileScan {
     pub(in crate::write) file: FileStats,
@@ -33,7 +33,7 @@ pub(in crate::write) enum FileAction {
     Keep,
     /// Its rows move to a new file, without those that are superseded.
     Rewrite {
-        /// Numbers of the superseded rows, ascending. Few, so that the plan is small next to the keys of the incoming rows.
+        /// Numbers of the superseded rows, ascending. The plan is small next to the keys of the incoming rows, which are in memory anyway.
         superseded_rows: Vec<u32>,
     },
     /// All its rows move to a new file, together with those of other small files.
