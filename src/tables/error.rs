@@ -43,7 +43,9 @@ pub(crate) fn error_hint(error: &DeltaTableError) -> Option<&'static str> {
 pub(crate) fn failure_message(error: &(dyn Error + 'static)) -> String {
     if is_denied(error) {
         let answer = causes(error).find_map(|error| http_answer(&error.to_string()));
-        return answer.map_or_else(|| "permission denied".to_owned(), |answer| format!("permission denied ({answer})"));
+        let answer = answer.map(|answer| format!(" ({answer})")).unwrap_or_default();
+        let object = causes(error).find_map(denied_object).map(|path| format!(" for {path}")).unwrap_or_default();
+        return format!("permission denied{object}{answer}");
     }
     let known = causes(error).find_map(|error| {
         if let Some(error) = error.downcast_ref::<object_store::Error>() {
@@ -69,6 +71,14 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
         next = current.source();
         Some(current)
     })
+}
+
+/// The object to which a store refuses access.
+fn denied_object<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a str> {
+    match error.downcast_ref::<object_store::Error>()? {
+        object_store::Error::PermissionDenied { path, .. } | object_store::Error::Unauthenticated { path, .. } => Some(path),
+        _ => None,
+    }
 }
 
 /// Whether an operation was not allowed.
@@ -130,7 +140,7 @@ mod tests {
         assert_eq!(failure_message(&store_error(text)), "HTTP 503 SlowDown");
         let source = "status code: 403 Forbidden: <Error><Code>AccessDenied</Code></Error>".into();
         let denied = object_store::Error::PermissionDenied { path: "a/b".to_owned(), source };
-        assert_eq!(failure_message(&denied), "permission denied (HTTP 403 AccessDenied)");
+        assert_eq!(failure_message(&denied), "permission denied for a/b (HTTP 403 AccessDenied)");
         let missing = object_store::Error::NotFound { path: "a/b".to_owned(), source: "404".into() };
         assert_eq!(failure_message(&DeltaTableError::ObjectStore { source: missing }), "a/b does not exist");
     }

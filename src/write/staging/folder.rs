@@ -143,21 +143,25 @@ impl RunFolder {
         }
     }
 
-    pub(super) fn path_of(&self, name: &str) -> Path {
+    fn path_of(&self, name: &str) -> Path {
         self.path.clone().join(name)
+    }
+
+    /// The path of a file, for messages.
+    pub(super) fn shown(&self, name: &str) -> String {
+        self.local.as_ref().map_or_else(|| self.path_of(name).to_string(), |folder| folder.join(name).display().to_string())
     }
 
     pub(super) async fn put(&self, name: &str, bytes: impl Into<PutPayload>) -> Result<(), StagingError> {
         let path = self.path_of(name);
         let put = self.store.put(&path, bytes.into()).await;
-        put.map(drop).map_err(|error| StagingError::new(format!("cannot keep finished work in {path}"), &error))
+        put.map(drop).map_err(|error| StagingError::new(format!("cannot write {}", self.shown(name)), &error))
     }
 
     /// The content of a file; `None` if it does not exist.
     async fn get(&self, name: &str) -> Result<Option<Bytes>, StagingError> {
-        let path = self.path_of(name);
-        let failed = |error| StagingError::new(format!("cannot read {path}"), &error);
-        match self.store.get(&path).await {
+        let failed = |error| StagingError::new(format!("cannot read {}", self.shown(name)), &error);
+        match self.store.get(&self.path_of(name)).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(failed(error)),
@@ -193,15 +197,15 @@ impl RunFolder {
                 Ok(Some(Arc::new(Object::in_store(Arc::clone(&self.store), path, uri, meta.size, 0))))
             }
             Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(StagingError::new(format!("cannot read {path}"), &error)),
+            Err(error) => Err(StagingError::new(format!("cannot read {}", self.shown(name)), &error)),
         }
     }
 
     /// Writes `run.json`. Returns when that was, by the clock of the store.
     pub(super) async fn write_run_record(&self, record: &RunRecord) -> Result<chrono::DateTime<chrono::Utc>, StagingError> {
         self.put(RUN_RECORD, encode(record)?).await?;
-        let path = self.path_of(RUN_RECORD);
-        let meta = self.store.head(&path).await.map_err(|error| StagingError::new(format!("cannot read {path}"), &error))?;
+        let head = self.store.head(&self.path_of(RUN_RECORD)).await;
+        let meta = head.map_err(|error| StagingError::new(format!("cannot read {}", self.shown(RUN_RECORD)), &error))?;
         Ok(meta.last_modified)
     }
 
@@ -214,7 +218,7 @@ impl RunFolder {
     pub(in crate::write) async fn commit_record(&self) -> Result<Option<CommitRecord>, StagingError> {
         let Some(bytes) = self.get(COMMIT_RECORD).await? else { return Ok(None) };
         let decoded = serde_json::from_slice(&bytes);
-        decoded.map(Some).map_err(|error| StagingError::new(format!("cannot read {}", self.path_of(COMMIT_RECORD)), &error))
+        decoded.map(Some).map_err(|error| StagingError::new(format!("cannot read {}", self.shown(COMMIT_RECORD)), &error))
     }
 
     /// Whether this commit was begun and is not completed yet.
@@ -244,10 +248,9 @@ impl RunFolder {
     }
 
     pub(super) async fn delete(&self, name: &str) -> Result<(), StagingError> {
-        let path = self.path_of(name);
-        match self.store.delete(&path).await {
+        match self.store.delete(&self.path_of(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(StagingError::new(format!("cannot delete {path}"), &error)),
+            Err(error) => Err(StagingError::new(format!("cannot delete {}", self.shown(name)), &error)),
         }
     }
 
@@ -257,7 +260,7 @@ impl RunFolder {
         match self.store.rename(&from, &to).await {
             Ok(()) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(StagingError::new(format!("cannot recover {from}"), &error)),
+            Err(error) => Err(StagingError::new(format!("cannot recover {}", self.shown(name)), &error)),
         }
     }
 

@@ -138,7 +138,7 @@ impl Staging {
         }
         let Some(object) = self.folder.object(&own_name).await? else { return Ok(None) };
         let batches = read_rows(&object).await;
-        let batches = batches.map_err(|error| StagingError::new(format!("cannot read {}", self.folder.path_of(&own_name)), &error));
+        let batches = batches.map_err(|error| StagingError::new(format!("cannot read {}", self.folder.shown(&own_name)), &error));
         Ok(Some((own_name, batches)))
     }
 
