@@ -24,10 +24,11 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Source};
-use failsift::runtime::{ConcurrencyPermit, Shutdown};
+use failsift::runtime::Shutdown;
 use failsift::store;
+use failsift::tables::{TableName, open_existing};
 use failsift::validate::{self, Pattern, PatternSchema};
-use failsift::write::{TableName, WriteOptions, Writer, open_existing};
+use failsift::write::{WriteOptions, Writer};
 use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -240,7 +241,7 @@ async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pa
     let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None, reuse: None };
     let mut writer = Writer::begin(&location, &run_id, options, Arc::default()).await.expect("a writer");
     let mut summary = RunSummary::started(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
-    writer.outcomes(outcomes, &mut summary, &Shutdown::default()).await.expect("staged");
+    writer.write_outcomes(outcomes, &mut summary, &Shutdown::default()).await.expect("staged");
     summary.received = summary.stored;
     writer.commit(&mut summary, std::collections::HashSet::new(), &|_| None).await.expect("committed");
 }
@@ -302,6 +303,5 @@ fn draft(id: u64) -> Draft {
         source: Source { uri: format!("s3://traces/agents/day={}/part.jsonl", id % 30) },
         content_digest: format!("{id:064x}"),
         settings_digest: None,
-        slot: ConcurrencyPermit::default(),
     }
 }

@@ -1,4 +1,6 @@
-//! Looks through stored tables for anything sensitive, as the redactor would.
+//! Searches stored tables for sensitive values, with the detectors of the redactor.
+//!
+//! In: a session over tables. Out: which fields contain which kinds of values, and never the values themselves.
 
 use std::collections::BTreeMap;
 
@@ -10,87 +12,88 @@ use futures::StreamExt;
 use crate::query::{QueryError, TablesSession};
 use crate::redact::{self, CustomDetectors};
 
-/// What an audit found.
+/// The result of an audit.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// Rows that were looked at.
+    /// Rows that were checked.
     pub rows: u64,
-    /// Texts in these rows.
+    /// Texts in these rows, including those in lists and structs.
     pub texts: u64,
-    /// Where something stands: table, column, the row's key, and how often each kind. Never the value.
+    /// Fields with sensitive values.
     pub findings: Vec<Finding>,
 }
 
-/// A text of a table in which something sensitive stands.
+/// A field of a row that contains sensitive values.
 #[derive(Debug)]
 pub struct Finding {
     /// `patterns`, `errors` or `runs`.
     pub table: &'static str,
     /// The column.
     pub column: String,
-    /// The trace id, the place or the run id, with the kind instead of each value that is found in it.
+    /// The trace id, location or run id of the row. Sensitive values in it are replaced by their kinds.
     pub key: String,
-    /// What was found, by kind.
+    /// How many values of each kind.
     pub kinds: BTreeMap<&'static str, u64>,
 }
 
-/// Each table with the column that names a row.
+/// Each table with its key column.
 const TABLES: [(&str, &str); 3] = [("patterns", "trace_id"), ("errors", "trace_ref"), ("runs", "run_id")];
 
-/// Columns that hold places of objects, which people name as they like: the user's name in a path of a home folder is no finding there.
-const PLACES: [&str; 6] = ["source_uri", "trace_ref", "reason", "failures", "skipped_objects", "pipeline"];
+/// Columns with locations of objects. A user name in the path of a home folder (`/home/nora/traces/a.jsonl`) is not a finding there: users choose
+/// these paths, and rows must name them.
+const LOCATION_COLUMNS: [&str; 6] = ["source_uri", "trace_ref", "reason", "failures", "skipped_objects", "pipeline"];
 
-/// Looks through the tables: all rows, or `sample` of each table, spread over it.
+/// Checks all rows of the tables, or `sample` rows of each.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn audit(session: &TablesSession, sample: Option<u64>, own: &CustomDetectors) -> Result<Audit, QueryError> {
+pub async fn audit(session: &TablesSession, sample: Option<u64>, detectors: &CustomDetectors) -> Result<Audit, QueryError> {
     let mut audit = Audit::default();
     for (table, key) in TABLES {
         let limit = match sample {
-            // Ids are random, so their order is none.
+            // Ids are random, so the first ones in their order are a random sample.
             Some(sample) => format!(" ORDER BY {key} LIMIT {sample}"),
             None => String::new(),
         };
         let mut rows = session.stream(&format!("SELECT * FROM {table}{limit}")).await?;
         while let Some(batch) = rows.next().await {
-            look_at(&batch.map_err(QueryError::from)?, table, key, own, &mut audit);
+            check_batch(&batch.map_err(QueryError::from)?, table, key, detectors, &mut audit);
         }
     }
     Ok(audit)
 }
 
-fn look_at(batch: &RecordBatch, table: &'static str, key: &str, own: &CustomDetectors, audit: &mut Audit) {
+fn check_batch(batch: &RecordBatch, table: &'static str, key: &str, detectors: &CustomDetectors, audit: &mut Audit) {
     audit.rows += batch.num_rows() as u64;
     let schema = batch.schema();
     let keys = batch.column_by_name(key);
     for (field, column) in schema.fields().iter().zip(batch.columns()) {
-        let names_places = PLACES.contains(&field.name().as_str());
+        let has_locations = LOCATION_COLUMNS.contains(&field.name().as_str());
         for row in 0..batch.num_rows() {
             let mut texts = Vec::new();
-            texts_of(column.as_ref(), row, &mut texts);
+            collect_texts(column.as_ref(), row, &mut texts);
             let mut kinds = BTreeMap::new();
             for text in texts {
                 audit.texts += 1;
-                let is_place = |kind: &str| names_places && kind == "username_path";
-                for kind in redact::kinds_in(&text, own).into_iter().filter(|kind| !is_place(kind)) {
+                let is_allowed = |kind: &str| has_locations && kind == "username_path";
+                for kind in redact::kinds_in(&text, detectors).into_iter().filter(|kind| !is_allowed(kind)) {
                     *kinds.entry(kind).or_default() += 1;
                 }
             }
             if !kinds.is_empty() {
                 let mut key = Vec::new();
                 if let Some(keys) = keys {
-                    texts_of(keys.as_ref(), row, &mut key);
+                    collect_texts(keys.as_ref(), row, &mut key);
                 }
-                let key = redact::without_values(&key.concat(), own);
+                let key = redact::without_values(&key.concat(), detectors);
                 audit.findings.push(Finding { table, column: field.name().clone(), key, kinds });
             }
         }
     }
 }
 
-/// Every text of one value, through lists and structs.
-fn texts_of(column: &dyn Array, row: usize, texts: &mut Vec<String>) {
+/// Collects the texts of one value, also those in lists and structs.
+fn collect_texts(column: &dyn Array, row: usize, texts: &mut Vec<String>) {
     if column.is_null(row) {
         return;
     }
@@ -100,20 +103,20 @@ fn texts_of(column: &dyn Array, row: usize, texts: &mut Vec<String>) {
         DataType::Utf8View => texts.push(column.as_string_view().value(row).to_owned()),
         DataType::List(_) => {
             let list = column.as_list::<i32>().value(row);
-            (0..list.len()).for_each(|index| texts_of(list.as_ref(), index, texts));
+            (0..list.len()).for_each(|index| collect_texts(list.as_ref(), index, texts));
         }
         DataType::LargeList(_) => {
             let list = column.as_list::<i64>().value(row);
-            (0..list.len()).for_each(|index| texts_of(list.as_ref(), index, texts));
+            (0..list.len()).for_each(|index| collect_texts(list.as_ref(), index, texts));
         }
         DataType::Struct(_) => {
             for field in column.as_struct().columns() {
-                texts_of(field.as_ref(), row, texts);
+                collect_texts(field.as_ref(), row, texts);
             }
         }
         DataType::Boolean | DataType::Timestamp(..) | DataType::Null => {}
         numeric if numeric.is_numeric() => {}
-        // What failsift itself does not write.
+        // Types that failsift itself does not write.
         _ => texts.extend(array_value_to_string(column, row).ok()),
     }
 }
@@ -127,18 +130,18 @@ mod tests {
 
     use super::*;
 
-    /// What is found where `value` stands in one column of a row and harmless words in all others.
+    /// The findings in a row with `value` in one column and a harmless word in every other.
     fn findings(columns: &[&str], column: &str, value: &str) -> Vec<Finding> {
         let text = |name: &&str| -> ArrayRef { Arc::new(StringArray::from(vec![if *name == column { value } else { "abc" }])) };
         let fields: Vec<Field> = columns.iter().map(|name| Field::new(*name, DataType::Utf8, false)).collect();
         let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.iter().map(text).collect()).unwrap();
         let mut audit = Audit::default();
-        look_at(&batch, "patterns", "trace_id", &CustomDetectors::default(), &mut audit);
+        check_batch(&batch, "patterns", "trace_id", &CustomDetectors::default(), &mut audit);
         audit.findings
     }
 
     #[test]
-    fn every_column_is_looked_at_and_no_value_is_shown() {
+    fn every_column_is_checked_and_no_value_is_shown() {
         let columns =
             ["trace_id", "category", "fingerprint", "model", "source_uri", "content_digest", "run_id", "schema_version", "unknown"];
         for column in columns {
@@ -157,11 +160,11 @@ mod tests {
     }
 
     #[test]
-    fn columns_of_other_types_are_looked_at_too() {
+    fn columns_of_other_types_are_checked_too() {
         let column: ArrayRef = Arc::new(arrow::array::BinaryArray::from(vec![b"ada@example.com".as_slice()]));
         let batch = RecordBatch::try_from_iter([("unknown", column)]).unwrap();
         let mut audit = Audit::default();
-        look_at(&batch, "runs", "run_id", &CustomDetectors::default(), &mut audit);
+        check_batch(&batch, "runs", "run_id", &CustomDetectors::default(), &mut audit);
         assert_eq!(audit.findings.len(), 1);
     }
 }

@@ -27,6 +27,7 @@ pub mod schemas;
 pub mod select;
 pub mod spans;
 pub mod store;
+pub mod tables;
 mod text_file;
 pub mod validate;
 pub mod write;

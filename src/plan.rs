@@ -11,7 +11,7 @@ use crate::pipeline::{PreparedRun, RunError, RunProgress};
 use crate::redact::RedactedTrace;
 use crate::runtime::{Deadline, Shutdown, pool};
 use crate::store;
-use crate::write::{self, Finished};
+use crate::write::{self, ReusableResults};
 
 /// What a run would cost.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +67,7 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
     let prepared = PreparedRun::new(config, &output.clone().map_or_else(no_output, Ok)?).await?;
     let Some(estimator) = prepared.estimator()? else { return Ok(None) };
     let finished = match (&output, estimator.settings_digest.as_deref().filter(|_| !force)) {
-        (Some(output), Some(digest)) => write::finished_in(output, digest).await?,
+        (Some(output), Some(digest)) => write::reusable_results(output, digest).await?,
         _ => Arc::default(),
     };
     let progress = RunProgress::default();
@@ -92,13 +92,13 @@ enum TraceEstimate {
 fn estimates(
     traces: OutcomeStream<RedactedTrace>,
     estimator: Estimator,
-    finished: Arc<Finished>,
+    finished: Arc<ReusableResults>,
     timeout: Duration,
 ) -> OutcomeStream<TraceEstimate> {
     pool::map_outcomes(traces, move |trace| {
         let digest = trace.digest();
-        let is_up_to_date = finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri);
-        if is_up_to_date || finished.unusable(&trace.trace_id, &digest).is_some() {
+        let is_up_to_date = finished.claim(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri);
+        if is_up_to_date || finished.unusable_answer(&trace.trace_id, &digest).is_some() {
             return Ok(TraceEstimate::UpToDate);
         }
         let estimate = pool::catch_panic(|| estimator.estimate(&trace, Deadline::after(timeout))).ok().flatten();

@@ -1,17 +1,18 @@
-//! SQL over the tables with `DataFusion`. Reads the tables and knows nothing of the stages that made them.
+//! SQL over the tables, with `DataFusion`.
 //!
-//! A query may take so much memory and so much time ([`QueryLimits`]): `text` looks at its text, `growth` at functions that make large
-//! values, the engine at what its operators hold, and `guard` at everything else.
+//! In: a location and a query. Out: rows, read-only. Memory and time of a query are bounded ([`QueryLimits`]): `text` checks its length and
+//! depth, `growth` the functions that return large values, the engine's memory pool what operators hold, and `guard` the whole process. Knows
+//! nothing of the stages that write the tables.
 
+mod error;
 mod growth;
 mod guard;
+mod limits;
 mod text;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use datafusion::catalog::TableProvider;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -19,121 +20,14 @@ use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::sql::sqlparser::parser::ParserError;
 use url::Url;
 
-use crate::limits::{QUERY_BYTES_MAX, QUERY_MEMORY_BYTES, QUERY_OPERATORS_MAX};
+pub use self::error::{ExceededError, QueryError};
+pub use self::limits::QueryLimits;
 use crate::store;
-use crate::write::{AsOf, TableName, open_existing, said};
+use crate::tables::{AsOf, TableName, error_hint, error_message, failure_message, open_existing};
 
-/// Why a query has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// No tables lie there.
-    #[error(
-        "there are no failsift tables in {0}\n  hint: give the --output of a run as --tables, or traces as --input for the table spans"
-    )]
-    NoTables(String),
-    /// The location is no usable place.
-    #[error(transparent)]
-    Store(#[from] store::StoreError),
-    /// A table cannot be opened.
-    #[error("cannot open the table {table} in {location}: {reason}")]
-    Table {
-        /// Which one.
-        table: &'static str,
-        /// Where.
-        location: String,
-        /// What was said.
-        reason: String,
-    },
-    /// The SQL is wrong or failed.
-    #[error("{0}")]
-    Sql(String),
-    /// The query takes more than it may.
-    #[error(transparent)]
-    Exceeded(#[from] ExceededError),
-}
-
-/// What of a query is over its limit.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ExceededError {
-    /// Its text.
-    #[error(
-        "cannot run the query: it is {found} bytes long, and at most {QUERY_BYTES_MAX} are allowed\n  hint: compare with a range or a join instead of a list of values"
-    )]
-    Length {
-        /// Bytes.
-        found: usize,
-    },
-    /// Its operators, keywords and joins, of which each may make the plan deeper.
-    #[error(
-        "cannot run the query: it has {found} operators and keywords, and at most {QUERY_OPERATORS_MAX} are allowed\n  hint: write a chain of OR as IN (…), and a chain of UNION ALL as VALUES"
-    )]
-    Operators {
-        /// How many.
-        found: usize,
-    },
-    /// Its nesting.
-    #[error("cannot run the query: it is nested too deep\n  hint: name inner queries with WITH")]
-    Nesting,
-    /// A value that one of its functions would make.
-    #[error(
-        "cannot run the query: {function} would make a value of more than {} MB\n  hint: --memory-limit allows more",
-        bytes_max / (1024 * 1024)
-    )]
-    Value {
-        /// The function.
-        function: String,
-        /// What a value may have.
-        bytes_max: u64,
-    },
-    /// Memory.
-    #[error(
-        "cannot run the query: it needs more than {} MB of memory\n  hint: --memory-limit allows more; fewer columns, WHERE or LIMIT need less",
-        bytes_max / (1024 * 1024)
-    )]
-    Memory {
-        /// What it may have.
-        bytes_max: u64,
-    },
-    /// Time.
-    #[error("cannot run the query: it takes more than {} s\n  hint: --timeout allows more; WHERE or LIMIT need less", time.as_secs_f64())]
-    Time {
-        /// What it may take.
-        time: Duration,
-    },
-}
-
-/// What a query may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueryLimits {
-    /// Bytes of memory that its operators may hold.
-    pub memory_bytes: usize,
-    /// Time until its last row.
-    pub time: Option<Duration>,
-}
-
-impl Default for QueryLimits {
-    fn default() -> Self {
-        Self { memory_bytes: QUERY_MEMORY_BYTES, time: None }
-    }
-}
-
-impl From<DataFusionError> for QueryError {
-    fn from(error: DataFusionError) -> Self {
-        match error.find_root() {
-            DataFusionError::External(source) => match source.downcast_ref::<ExceededError>() {
-                Some(exceeded) => exceeded.clone().into(),
-                None => Self::Sql(source.to_string()),
-            },
-            DataFusionError::SQL(parser, _) if matches!(**parser, ParserError::RecursionLimitExceeded) => ExceededError::Nesting.into(),
-            _ => Self::Sql(error.strip_backtrace()),
-        }
-    }
-}
-
-/// A session in which `patterns`, `errors` and `runs` are tables, and `spans` where an input was given.
+/// A session with the tables `patterns`, `errors` and `runs`, and with `spans` if an input was given.
 pub struct TablesSession {
     context: SessionContext,
     location: String,
@@ -141,37 +35,41 @@ pub struct TablesSession {
 }
 
 impl TablesSession {
-    /// Opens the tables of an output location as they are now, or as they were.
+    /// Opens the tables of an output location, at their latest versions or as of an earlier state.
     ///
     /// # Errors
-    /// [`QueryError`] where there are none or they cannot be read.
+    /// [`QueryError`] if there are none or one cannot be read.
     pub async fn open(location: &str, as_of: Option<AsOf>) -> Result<Self, QueryError> {
         Self::open_limited(location, as_of, QueryLimits::default()).await
     }
 
-    /// The same for queries that may take as much as `limits` allow.
+    /// Opens the tables for queries with these limits.
     ///
     /// # Errors
-    /// [`QueryError`] where there are none or they cannot be read.
+    /// [`QueryError`] if there are none or one cannot be read.
     pub async fn open_limited(location: &str, as_of: Option<AsOf>, limits: QueryLimits) -> Result<Self, QueryError> {
         let url: Url = store::table_url(location)?;
         let context = context(limits)?;
         let mut found = false;
         for name in TableName::ALL {
-            let wrong = |reason: String| QueryError::Table { table: name.as_str(), location: location.to_owned(), reason };
-            let Some(table) = open_existing(&url, name, as_of).await.map_err(|error| wrong(said(&error)))? else { continue };
+            let failed = |reason: String| QueryError::Table { table: name.as_str(), location: location.to_owned(), reason };
+            let table = open_existing(&url, name, as_of).await.map_err(|error| {
+                let hint = error_hint(&error).map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+                failed(error_message(&error) + &hint)
+            })?;
+            let Some(table) = table else { continue };
             found = true;
-            table.update_datafusion_session(&context.state()).map_err(|error| wrong(error.to_string()))?;
-            let provider = table.table_provider().await.map_err(|error| wrong(error.to_string()))?;
+            table.update_datafusion_session(&context.state()).map_err(|error| failed(failure_message(&error)))?;
+            let provider = table.table_provider().await.map_err(|error| failed(failure_message(&error)))?;
             context.register_table(name.as_str(), provider)?;
         }
         if found { Ok(Self { context, location: location.to_owned(), limits }) } else { Err(QueryError::NoTables(location.to_owned())) }
     }
 
-    /// A session over an input: `spans`, and the tables of the location where there are any.
+    /// Opens a session over an input: the table `spans`, and the tables of the location if it has any.
     ///
     /// # Errors
-    /// [`QueryError`] where tables lie there and cannot be read.
+    /// [`QueryError`] if there are tables and one cannot be read.
     pub async fn open_with_spans(
         location: &str,
         as_of: Option<AsOf>,
@@ -186,15 +84,15 @@ impl TablesSession {
         Ok(session)
     }
 
-    /// Where the tables lie, as the user gave it.
+    /// The location of the tables, as the user gave it.
     pub fn location(&self) -> &str {
         &self.location
     }
 
-    /// Runs a query. Statements that would change anything are refused: tables are written by runs alone.
+    /// Runs a query. Statements that would change anything are refused: only runs write tables.
     ///
     /// # Errors
-    /// [`QueryError`]; what goes wrong later is an error among the rows, of which [`QueryError`] is made too.
+    /// [`QueryError`] if the query cannot be planned. Later errors are items of the stream, which convert to [`QueryError`].
     pub async fn stream(&self, sql: &str) -> Result<SendableRecordBatchStream, QueryError> {
         text::check(sql)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
@@ -203,7 +101,7 @@ impl TablesSession {
         guard::guarded(self.limits, query).await
     }
 
-    /// The rows of `table` whose `column` is `value`; the value is never part of SQL text.
+    /// The rows of `table` whose `column` equals `value`. The value never becomes SQL text, so it needs no escaping.
     ///
     /// # Errors
     /// [`QueryError::Sql`].
@@ -213,7 +111,7 @@ impl TablesSession {
     }
 }
 
-/// A session that holds no more than `limits` allow, and puts nothing on a disk.
+/// An engine session that holds no more memory than `limits` allow, and does not spill to disk.
 fn context(limits: QueryLimits) -> Result<SessionContext, QueryError> {
     let config = SessionConfig::new().with_information_schema(true);
     let runtime = RuntimeEnvBuilder::new()

@@ -1,4 +1,4 @@
-//! The published JSON Schemas, compiled in: the agreement with downstream users.
+//! The published JSON Schemas, embedded in the binary: the contract with downstream users.
 
 use std::sync::LazyLock;
 

@@ -9,26 +9,26 @@ use crate::model::visible;
 use crate::query::TablesSession;
 use crate::redact::CustomDetectors;
 
-/// Findings that are printed; the count says how many there are.
+/// Findings that are printed. The last line counts all.
 const FINDINGS_SHOWN: usize = 50;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where the tables lie
+    /// Location of the tables
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
     tables: String,
-    /// Look at this many rows of each table instead of all
+    /// Check this many rows of each table instead of all
     #[arg(long, value_name = "N")]
     sample: Option<u64>,
-    /// File with detectors of your own and values to leave alone; may be given several times
+    /// File with custom detectors and values to leave unredacted; may be given several times
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
-    let own = CustomDetectors::read(&args.rules)?;
+    let detectors = CustomDetectors::read(&args.rules)?;
     let session = TablesSession::open(&args.tables, None).await?;
-    let audit = audit::audit(&session, args.sample, &own).await?;
+    let audit = audit::audit(&session, args.sample, &detectors).await?;
     let mut stdout = std::io::stdout().lock();
     for finding in audit.findings.iter().take(FINDINGS_SHOWN) {
         let kinds: Vec<String> = finding.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
@@ -38,6 +38,8 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     if more > 0 {
         writeln!(stdout, "… and {more} more")?;
     }
-    writeln!(stdout, "{} texts in {} rows: {} hold something sensitive", audit.texts, audit.rows, audit.findings.len())?;
+    let plural = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    let (texts, rows) = (plural(audit.texts, "text"), plural(audit.rows, "row"));
+    writeln!(stdout, "{texts} in {rows} checked, {} with sensitive values", plural(audit.findings.len() as u64, "field"))?;
     Ok(if audit.findings.is_empty() { Exit::Complete } else { Exit::OverThreshold })
 }

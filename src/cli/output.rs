@@ -1,4 +1,5 @@
-//! Printing: results to stdout, messages to stderr, hostile text made visible on both.
+//! Printing: results to stdout, messages to stderr. Control characters in either are escaped, because a terminal would
+//! interpret them.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
@@ -19,43 +20,43 @@ use super::exit::Failure;
 use crate::model::{is_hostile, visible, without_formula};
 use crate::query::QueryError;
 
-/// How rows are printed.
+/// The output format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum RowFormat {
-    /// For reading; long cells are cut.
+    /// A table for people; long cells are truncated.
     Table,
     /// One JSON array.
     Json,
-    /// With a header; lists and structs as text, and an apostrophe before what a spreadsheet would take for a formula.
+    /// CSV with a header; lists and structs as text, and an apostrophe before cells that a spreadsheet would evaluate as a formula.
     Csv,
     /// A Parquet file.
     Parquet,
 }
 
-/// Prints `error: …` with its hints; says nothing for an empty message.
+/// Prints `error: …` with its hints, to stderr. Prints nothing for an empty message.
 pub(super) fn error(message: &str) {
     if message.is_empty() {
         return;
     }
     let mut stderr = io::stderr().lock();
     let (start, end) = if stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    // Where stderr is closed there is nobody to tell.
+    // A closed stderr is not an error.
     let _ = writeln!(stderr, "{start}error:{end} {}", visible(message));
 }
 
-/// Prints `note: …` beside the result.
+/// Prints `note: …` to stderr.
 pub(super) fn note(message: &str) {
-    // Where stderr is closed there is nobody to tell.
+    // A closed stderr is not an error.
     let _ = writeln!(io::stderr(), "note: {}", visible(message));
 }
 
-/// Prints a line beside the result.
+/// Prints a line to stderr.
 pub(super) fn plain(line: &str) {
-    // Where stderr is closed there is nobody to tell.
+    // A closed stderr is not an error.
     let _ = writeln!(io::stderr(), "{}", visible(line));
 }
 
-/// Prints rows as they come.
+/// Prints rows as they arrive.
 pub(super) async fn rows(rows: SendableRecordBatchStream, format: RowFormat) -> Result<(), Failure> {
     match format {
         RowFormat::Table => table(rows).await,
@@ -67,33 +68,33 @@ pub(super) async fn rows(rows: SendableRecordBatchStream, format: RowFormat) -> 
 
 async fn next(rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>, Failure> {
     rows.next().await.transpose().map_err(|error| match QueryError::from(error) {
-        // The query was understood; what fails is what it reads, or a value.
+        // The query itself is valid: reading data or computing a value failed.
         QueryError::Sql(reason) => Failure::failed(reason),
         other => other.into(),
     })
 }
 
-/// Rows that a table for reading shows; more belong into a file.
+/// Rows that a table shows at most.
 const TABLE_ROWS_MAX: usize = 10_000;
 
-/// Prints a table, and how many rows there are. Of long cells only what is shown is kept.
+/// Prints a table and the number of rows. Keeps only the visible part of long cells in memory.
 async fn table(mut rows: SendableRecordBatchStream) -> Result<(), Failure> {
     let mut shown = Vec::new();
     let mut count = 0;
     while let Some(batch) = next(&mut rows).await? {
         count += batch.num_rows();
-        shown.push(readable(&batch).map_err(write_failed)?);
+        shown.push(table_cells(&batch).map_err(write_failed)?);
         if count > TABLE_ROWS_MAX {
             break;
         }
     }
     if shown.is_empty() {
-        shown.push(readable(&RecordBatch::new_empty(rows.schema())).map_err(write_failed)?);
+        shown.push(table_cells(&RecordBatch::new_empty(rows.schema())).map_err(write_failed)?);
     }
     let text = pretty_format_batches(&shown).map_err(write_failed)?;
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
-    let more = if count > TABLE_ROWS_MAX { " or more; --format json, csv or parquet gives all" } else { "" };
+    let more = if count > TABLE_ROWS_MAX { " or more; use --format json, csv or parquet for all rows" } else { "" };
     writeln!(stdout, "{count} {}{more}", if count == 1 { "row" } else { "rows" })?;
     Ok(())
 }
@@ -115,18 +116,20 @@ async fn csv_rows(mut rows: SendableRecordBatchStream) -> Result<(), Failure> {
     let mut any = false;
     while let Some(batch) = next(&mut rows).await? {
         any = true;
-        writer.write(&for_csv(&batch).map_err(write_failed)?).map_err(write_failed)?;
+        writer.write(&csv_cells(&batch).map_err(write_failed)?).map_err(write_failed)?;
     }
     if !any {
         let empty = RecordBatch::new_empty(rows.schema());
-        writer.write(&for_csv(&empty).map_err(write_failed)?).map_err(write_failed)?;
+        writer.write(&csv_cells(&empty).map_err(write_failed)?).map_err(write_failed)?;
     }
     Ok(())
 }
 
 async fn parquet(mut rows: SendableRecordBatchStream) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
-        return Err(Failure::usage("a Parquet file is no text for a terminal\n  hint: failsift query … --format parquet > result.parquet"));
+        return Err(Failure::usage(
+            "cannot print a Parquet file to a terminal\n  hint: redirect it: failsift query … --format parquet > result.parquet",
+        ));
     }
     let failed = |error: ParquetError| Failure::failed(error.to_string());
     let mut writer = ArrowWriter::try_new(io::BufWriter::new(io::stdout()), rows.schema(), None).map_err(failed)?;
@@ -136,8 +139,8 @@ async fn parquet(mut rows: SendableRecordBatchStream) -> Result<(), Failure> {
     writer.close().map(|_| ()).map_err(failed)
 }
 
-/// Every cell as visible text on one line, cut to what fits into a table.
-fn readable(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+/// Every cell as one line of escaped text, truncated to the width of a table cell.
+fn table_cells(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     const CELL_CHARS_MAX: usize = 72;
     let shown = |text: &str| {
         let line = text.replace('\n', " ");
@@ -150,8 +153,8 @@ fn readable(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     text_columns(batch, |_| true, shown)
 }
 
-/// Texts as cells that no spreadsheet takes for a formula and no terminal obeys, and lists and structs as text too, for CSV has none.
-fn for_csv(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+/// Texts are escaped for spreadsheets and terminals. Lists and structs become text, because CSV has no such types.
+fn csv_cells(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let is_text = |kind: &DataType| {
         let plain = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         kind.is_nested() || plain(kind) || matches!(kind, DataType::Dictionary(_, values) if plain(values))
@@ -167,7 +170,7 @@ fn text_columns(batch: &RecordBatch, wanted: impl Fn(&DataType) -> bool, text: i
         let name = text(field.name());
         if wanted(field.data_type()) {
             let formatter = ArrayFormatter::try_new(column, &options)?;
-            // No cell and an empty one are the same to whoever reads.
+            // Nulls are shown as empty cells.
             let values = (0..batch.num_rows()).map(|row| text(&formatter.value(row).to_string()));
             columns.push(Arc::new(StringArray::from_iter_values(values)));
             fields.push(Field::new(name, DataType::Utf8, true));
@@ -180,17 +183,16 @@ fn text_columns(batch: &RecordBatch, wanted: impl Fn(&DataType) -> bool, text: i
     RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
 }
 
-/// JSON as it is written, with what a terminal would obey or hide as escapes of JSON. Such characters stand only inside of strings, so the
-/// data are the same.
+/// Writes JSON, with characters that a terminal would interpret or hide as `\\u` escapes. They occur in strings only, so the data are unchanged.
 struct JsonEscaping<W> {
     out: W,
-    /// The begin of a character of which the rest comes with the next bytes.
-    begun: Vec<u8>,
+    /// The first bytes of a character whose rest arrives with the next write.
+    partial: Vec<u8>,
 }
 
 impl<W: Write> JsonEscaping<W> {
     fn new(out: W) -> Self {
-        Self { out, begun: Vec::new() }
+        Self { out, partial: Vec::new() }
     }
 
     fn write_text(&mut self, text: &str) -> io::Result<()> {
@@ -210,12 +212,12 @@ impl<W: Write> JsonEscaping<W> {
 impl<W: Write> Write for JsonEscaping<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len();
-        self.begun.extend_from_slice(bytes);
-        let bytes = std::mem::take(&mut self.begun);
+        self.partial.extend_from_slice(bytes);
+        let bytes = std::mem::take(&mut self.partial);
         for chunk in bytes.utf8_chunks() {
             self.write_text(chunk.valid())?;
             if !chunk.invalid().is_empty() {
-                self.begun = chunk.invalid().to_vec();
+                self.partial = chunk.invalid().to_vec();
             }
         }
         Ok(taken)
@@ -226,10 +228,10 @@ impl<W: Write> Write for JsonEscaping<W> {
     }
 }
 
-/// JSON in one text, as [`JsonEscaping`] writes it.
+/// Escapes JSON as [`JsonEscaping`] does.
 pub(super) fn escaped_json(json: &str) -> String {
     let mut escaping = JsonEscaping::new(Vec::with_capacity(json.len()));
-    // Nothing fails that goes to memory.
+    // Writing to memory cannot fail.
     let _ = escaping.write_text(json);
     String::from_utf8(escaping.out).unwrap_or_default()
 }
@@ -246,13 +248,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_the_same_data_and_no_terminal_obeys_it() {
+    fn escaped_json_is_the_same_data_without_control_characters() {
         let text = "a\u{9b}31m\u{202e}b\u{e0041}c\u{7f}é\u{1f600}";
         let json = serde_json::to_string(text).unwrap();
         let escaped = escaped_json(&json);
         assert!(!escaped.contains(['\u{9b}', '\u{202e}', '\u{e0041}', '\u{7f}']) && escaped.contains("é"), "{escaped}");
         assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), text);
-        // Also where a character comes in two parts.
+        // Also if a character arrives in parts.
         let mut parts = JsonEscaping::new(Vec::new());
         json.as_bytes().chunks(1).for_each(|byte| parts.write_all(byte).unwrap());
         assert_eq!(String::from_utf8(parts.out).unwrap(), escaped);

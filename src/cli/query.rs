@@ -16,38 +16,38 @@ use crate::query::{QueryError, QueryLimits, TablesSession};
 use crate::redact::{CustomDetectors, Redactor};
 use crate::spans::{self, SpansInput, Unread};
 use crate::store::Location;
-use crate::write::AsOf;
+use crate::tables::AsOf;
 use crate::{limits, parse, store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// SQL over the tables patterns, errors and runs, and spans with --input; without it an interactive shell
+    /// SQL over the tables patterns, errors and runs, and over spans with --input; omit it for an interactive shell
     sql: Option<String>,
-    /// Traces of any format, read for this query as the table spans
+    /// Traces in any format to query as the table spans
     #[arg(long = "input", value_name = "URL")]
     inputs: Vec<String>,
-    /// With --input: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
+    /// Format of --input: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
     #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
     input_format: String,
-    /// With --input: file with the key that makes redaction tokens
+    /// File with the redaction key, for --input
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
-    /// With --input: file with detectors of your own and values to leave alone; may be given several times
+    /// File with custom detectors and values to leave unredacted, for --input; may be given several times
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
-    /// Where the tables lie
+    /// Location of the tables
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
     tables: String,
-    /// The tables as they were: a version of the table patterns, a time (2026-11-23T09:00:00Z), or how long ago (24h, 7d)
+    /// Query an earlier state: a version of the table patterns, a time (2026-11-23T09:00:00Z), or an age (24h, 7d)
     #[arg(long, value_name = "VERSION|TIME", value_parser = as_of)]
     as_of: Option<AsOf>,
-    /// How rows are printed
+    /// Output format of rows
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
     format: RowFormat,
-    /// Memory that sorts, joins, groups and single values may take [default: 512]
+    /// Memory limit for sorts, joins, aggregations and single values [default: 512]
     #[arg(long, value_name = "MB")]
     memory_limit: Option<usize>,
-    /// Time that a query may take [default: 30m]
+    /// Time limit of a query [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = config::duration_from)]
     timeout: Option<Duration>,
 }
@@ -69,15 +69,16 @@ fn as_of(text: &str) -> Result<AsOf, String> {
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let (session, unread) = open(&args).await?;
-    let done = match args.sql {
+    let result = match args.sql {
         Some(sql) => output::rows(session.stream(&sql).await?, args.format).await,
         None if std::io::stdin().is_terminal() => shell(&session, args.format).await,
         None => script(&session, args.format).await,
     };
     if let Some((count, reasons)) = unread.and_then(|unread| unread.summary()) {
-        output::note(&format!("{count} records or traces could not be read, for example:\n  {}", reasons.join("\n  ")));
+        let records = if count == 1 { "1 record or trace".to_owned() } else { format!("{count} records or traces") };
+        output::note(&format!("{records} could not be read, for example:\n  {}", reasons.join("\n  ")));
     }
-    done.map(|()| Exit::Complete)
+    result.map(|()| Exit::Complete)
 }
 
 async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failure> {
@@ -97,7 +98,7 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failu
             Redactor::new(pipeline::redaction_key(&key)?).with_custom_detectors(CustomDetectors::read(&args.redaction_rules)?),
         ),
     };
-    // What does not exist is said before the SQL is looked at.
+    // Reports missing inputs before errors of the SQL.
     drop(input.source.objects(&input.tables, false).await?);
     let (table, unread) = spans::table(input).map_err(QueryError::from)?;
     Ok((TablesSession::open_with_spans(&args.tables, args.as_of, args.limits(), table).await?, Some(unread)))
@@ -111,18 +112,18 @@ async fn script(session: &TablesSession, format: RowFormat) -> Result<(), Failur
     Ok(())
 }
 
-/// Reads statements up to a semicolon and runs them; `\q` or Ctrl-D leaves. History is kept in the user's state folder.
+/// Reads statements that end with a semicolon and runs them, until `\q` or Ctrl-D. The history is kept in the user's state folder.
 async fn shell(session: &TablesSession, format: RowFormat) -> Result<(), Failure> {
-    let broken = |error: ReadlineError| Failure::failed(format!("cannot read from the terminal: {error}"));
-    let mut editor = DefaultEditor::new().map_err(broken)?;
+    let failed = |error: ReadlineError| Failure::failed(format!("cannot read from the terminal: {error}"));
+    let mut editor = DefaultEditor::new().map_err(failed)?;
     let history = history_file();
     if let Some(path) = &history {
-        // There is none the first time.
+        // It does not exist the first time.
         let _ = editor.load_history(path);
     }
     writeln!(
         std::io::stdout(),
-        "failsift {} on {}: \\d lists tables and columns. End a statement with ; and leave with \\q",
+        "failsift {} on {}\nEnd statements with a semicolon. \\d lists tables and columns, \\q quits.",
         env!("CARGO_PKG_VERSION"),
         session.location()
     )?;
@@ -138,7 +139,7 @@ async fn shell(session: &TablesSession, format: RowFormat) -> Result<(), Failure
                 if pending.trim_end().ends_with(';') {
                     let statement = std::mem::take(&mut pending);
                     let statement = statement.trim();
-                    // A statement that cannot be remembered still runs.
+                    // A statement that cannot be added to the history still runs.
                     let _ = editor.add_history_entry(statement);
                     run_statement(session, statement.trim_end_matches(';'), format).await;
                 } else if pending.trim().is_empty() {
@@ -147,19 +148,19 @@ async fn shell(session: &TablesSession, format: RowFormat) -> Result<(), Failure
             }
             Err(ReadlineError::Interrupted) => pending.clear(),
             Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(broken(error)),
+            Err(error) => return Err(failed(error)),
         }
     }
     if let Some(path) = &history {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
         }
-        editor.save_history(path).map_err(|error| Failure::failed(format!("cannot keep the history in {}: {error}", path.display())))?;
+        editor.save_history(path).map_err(|error| Failure::failed(format!("cannot write the history to {}: {error}", path.display())))?;
     }
     Ok(())
 }
 
-/// What `\d` shows.
+/// The query of `\d`.
 const DESCRIBE: &str = "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position";
 
 async fn run_statement(session: &TablesSession, sql: &str, format: RowFormat) {
@@ -178,7 +179,7 @@ fn history_file() -> Option<PathBuf> {
     Some(state.join("failsift").join("history"))
 }
 
-/// Cuts a script at its semicolons; those in quotes stay.
+/// Splits a script at its semicolons, except those in quotes.
 fn statements(script: &str) -> Vec<String> {
     let mut found = vec![String::new()];
     let mut quote = None;
@@ -205,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_is_cut_at_its_semicolons() {
+    fn a_script_is_split_at_semicolons_outside_quotes() {
         assert_eq!(statements("select 1; select ';' ;\n"), ["select 1", " select ';' "]);
         assert!(statements(" \n").is_empty());
     }

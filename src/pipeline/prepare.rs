@@ -20,7 +20,7 @@ use crate::select::{self, Selection};
 use crate::store::{self, Listing, Location, StoreError};
 use crate::text_file;
 use crate::validate::{self, Pattern, PatternSchema};
-use crate::write::Finished;
+use crate::write::ReusableResults;
 
 /// Called with every redacted trace before it is analyzed.
 pub type TraceObserver = Arc<dyn Fn(&RedactedTrace) + Send + Sync>;
@@ -173,7 +173,7 @@ impl PreparedRun {
         run_id: &str,
         progress: &RunProgress,
         observer: Option<TraceObserver>,
-        finished: Arc<Finished>,
+        finished: Arc<ReusableResults>,
         shutdown: &Shutdown,
     ) -> Result<Analysis, RunError> {
         let schema = PatternSchema::new(run_id)?;
@@ -217,7 +217,7 @@ impl PreparedRun {
 }
 
 /// Leaves out traces whose pattern is up to date. To the others it adds what was wrong with an earlier answer that was paid for.
-fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, done: &Arc<AtomicU64>) -> OutcomeStream<Candidate> {
+fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<ReusableResults>, done: &Arc<AtomicU64>) -> OutcomeStream<Candidate> {
     if finished.is_empty() {
         return traces.map(|trace| trace.map(Candidate::from)).boxed();
     }
@@ -225,11 +225,11 @@ fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<Finished>, don
     // On the thread pool, because the digest of a long trace takes time.
     let looked_up = pool::map_outcomes(traces, move |trace: RedactedTrace| {
         let digest = trace.digest();
-        if finished.has(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri) {
+        if finished.claim(&trace.trace_id, &digest, trace.spans.len(), &trace.source.uri) {
             done.fetch_add(1, Ordering::Relaxed);
             return Ok(None);
         }
-        let unusable_answer = finished.unusable(&trace.trace_id, &digest);
+        let unusable_answer = finished.unusable_answer(&trace.trace_id, &digest);
         Ok(Some(Candidate { trace, unusable_answer }))
     });
     looked_up.filter_map(|candidate| std::future::ready(candidate.transpose())).boxed()

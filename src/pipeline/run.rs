@@ -59,7 +59,7 @@ pub async fn run(config: &RunConfig, progress: &RunProgress, shutdown: Cancellat
     match stage_outcomes(config, progress, prepared, analyzer, &mut writer, &shutdown, (run_id, started_at)).await {
         Ok(staged) => commit(config, &progress.input, writer, staged).await,
         Err(error) => {
-            writer.leave().await;
+            writer.keep_for_next_run().await;
             Err(error)
         }
     }
@@ -76,10 +76,10 @@ async fn stage_outcomes(
     (run_id, started_at): (String, String),
 ) -> Result<Staged, RunError> {
     let inputs = prepared.shown_inputs();
-    let mut analysis = prepared.into_analysis(analyzer, &run_id, progress, None, writer.finished(), shutdown)?;
+    let mut analysis = prepared.into_analysis(analyzer, &run_id, progress, None, writer.reusable(), shutdown)?;
     let mut summary = RunSummary::started(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
     let outcomes = std::mem::replace(&mut analysis.outcomes, Box::pin(futures::stream::empty()));
-    writer.outcomes(outcomes, &mut summary, shutdown).await?;
+    writer.write_outcomes(outcomes, &mut summary, shutdown).await?;
     analysis.check_complete()?;
     summarize_input(&mut summary, progress);
     summarize_analysis(&mut summary, &analysis);

@@ -1,7 +1,7 @@
-//! Functions whose result may be much larger than their arguments (`repeat('x', 2000000000)`): what they would allocate is computed first.
+//! Bounds functions whose result may be much larger than their arguments, such as `repeat('x', 2000000000)`: the size of the result is computed
+//! before the call, and one that is too large is an error.
 //!
-//! The engine accounts for what sorts, joins and groups hold, and not for what a function allocates, so a single value could take all
-//! memory there is.
+//! The engine's memory pool tracks sorts, joins and aggregations, but not what a function allocates. So a single value could take all memory.
 
 use arrow::array::{Array, Int64Array};
 use arrow::compute::cast;
@@ -19,9 +19,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
-use super::ExceededError;
+use super::error::ExceededError;
 
-/// How large the result of a function is.
+/// How the size of a result follows from the arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Growth {
     /// `f(text, times)`
@@ -52,7 +52,7 @@ const FUNCTIONS: [(&str, Growth); 9] = [
     ("array_to_string", Growth::Join),
 ];
 
-/// Puts the check around every such function of a session.
+/// Wraps every such function of a session.
 pub(super) fn bound_functions(context: &SessionContext, bytes_max: usize) {
     let state = context.state();
     for (name, growth) in FUNCTIONS {
@@ -63,7 +63,7 @@ pub(super) fn bound_functions(context: &SessionContext, bytes_max: usize) {
     }
 }
 
-/// A function that refuses arguments with which it would allocate more than `bytes_max`.
+/// A function that fails if its result would take more than `bytes_max`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: ScalarUDF,
@@ -83,7 +83,7 @@ impl Bounded {
 }
 
 impl Growth {
-    /// Bytes of the result over all rows, at most.
+    /// An upper bound of the bytes of the result, over all rows.
     fn bytes(self, args: &[ColumnarValue], rows: usize) -> Result<u64> {
         let rows = if args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_))) { 1 } else { rows };
         let sum = |of_row: &dyn Fn(usize) -> u64| (0..rows).map(of_row).fold(0, u64::saturating_add);
@@ -123,10 +123,10 @@ impl Growth {
     }
 }
 
-/// Bytes of a character in UTF-8.
+/// The most bytes of a character in UTF-8.
 const CHAR_BYTES_MAX: u64 = 4;
 
-/// Bytes of one item of a list with its offset, of the largest of a column.
+/// Bytes of one item of a list, at least those of its offset; of a column the average.
 fn element_bytes(arg: Option<&ColumnarValue>) -> u64 {
     let bytes = match arg {
         None => 0,
@@ -136,12 +136,12 @@ fn element_bytes(arg: Option<&ColumnarValue>) -> u64 {
     (bytes as u64).max(8)
 }
 
-/// An argument as numbers: one for each row, or one for all of them.
+/// An argument as numbers: one per row, or one for all rows. `None` counts as 0.
 #[derive(Default)]
 struct Numbers(Option<Int64Array>);
 
 impl Numbers {
-    /// The argument itself; none where it is no number, such as an interval.
+    /// The argument itself; `None` if it is not a number but an interval, for example.
     fn of(arg: Option<&ColumnarValue>) -> Result<Self> {
         let Some(arg) = arg else { return Ok(Self::default()) };
         let array = arg.to_array(1)?;
@@ -149,7 +149,7 @@ impl Numbers {
         Ok(Self(numbers.and_then(|numbers| numbers.as_any().downcast_ref().cloned())))
     }
 
-    /// Bytes of a text, items of a list.
+    /// The length of the argument: bytes of a text, items of a list.
     fn lengths(arg: Option<&ColumnarValue>) -> Result<Self> {
         let Some(arg) = arg else { return Ok(Self::default()) };
         let array = arg.to_array(1)?;
@@ -166,13 +166,13 @@ impl Numbers {
         if row < numbers.len() && numbers.is_valid(row) { numbers.value(row) } else { 0 }
     }
 
-    /// The number; none and negative ones are 0.
+    /// The number of a row; null and negative numbers are 0.
     fn at(&self, row: usize) -> u64 {
         u64::try_from(self.signed(row)).unwrap_or(0)
     }
 }
 
-#[deny(clippy::missing_trait_methods, reason = "what is not handed on would change the function")]
+#[deny(clippy::missing_trait_methods, reason = "a method that is not forwarded would change the function")]
 impl ScalarUDFImpl for Bounded {
     fn name(&self) -> &str {
         self.inner.inner().name()
@@ -182,7 +182,7 @@ impl ScalarUDFImpl for Bounded {
         self.inner.inner().aliases()
     }
 
-    #[expect(deprecated, reason = "handed on as long as it is there")]
+    #[expect(deprecated, reason = "forwarded as long as it exists")]
     fn display_name(&self, args: &[Expr]) -> Result<String> {
         self.inner.display_name(args)
     }
@@ -203,7 +203,7 @@ impl ScalarUDFImpl for Bounded {
         self.inner.return_field_from_args(args)
     }
 
-    #[expect(deprecated, reason = "handed on as long as it is there")]
+    #[expect(deprecated, reason = "forwarded as long as it exists")]
     fn is_nullable(&self, args: &[Expr], schema: &dyn ExprSchema) -> bool {
         self.inner.is_nullable(args, schema)
     }
@@ -278,14 +278,14 @@ impl ScalarUDFImpl for Bounded {
 mod tests {
     use super::*;
 
-    async fn asked(sql: &str) -> Result<usize> {
+    async fn row_count(sql: &str) -> Result<usize> {
         let context = SessionContext::new();
         bound_functions(&context, 1_000_000);
         Ok(context.sql(sql).await?.collect().await?.iter().map(arrow::array::RecordBatch::num_rows).sum())
     }
 
     #[tokio::test]
-    async fn values_that_would_be_too_large_are_refused_before_they_are_made() {
+    async fn values_that_would_be_too_large_are_refused_before_the_call() {
         for call in [
             "repeat('x', 2000000000)",
             "repeat(a, 2000000000)",
@@ -300,16 +300,16 @@ mod tests {
             "generate_series(0, -2000000000, -1)",
             "array_to_string(array_repeat(1, 10000), repeat('x', 900000))",
         ] {
-            let error = asked(&format!("SELECT {call} FROM (VALUES ('a'), ('b')) AS t (a)")).await.unwrap_err().to_string();
-            assert!(error.contains("would make a value"), "{call}: {error}");
+            let error = row_count(&format!("SELECT {call} FROM (VALUES ('a'), ('b')) AS t (a)")).await.unwrap_err().to_string();
+            assert!(error.contains("would return a value"), "{call}: {error}");
         }
     }
 
     #[tokio::test]
-    async fn ordinary_calls_are_not_touched() {
+    async fn ordinary_calls_are_unaffected() {
         let sql = "SELECT repeat(a, 3), lpad(a, 9, '0'), replace(a, 'a', 'bb'), array_repeat(a, 2), range(1, 9, 2), generate_series(9),
             array_to_string([a, a], ', '), repeat(null, 3), generate_series(TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-02', INTERVAL '1 hour')
             FROM (VALUES ('a'), (null)) AS t (a)";
-        assert_eq!(asked(sql).await.unwrap(), 2);
+        assert_eq!(row_count(sql).await.unwrap(), 2);
     }
 }

@@ -1,8 +1,8 @@
-//! A query under way: on a task of its own, watched for time and memory.
+//! Runs a query on a separate task, while a thread monitors its time and the memory of the process.
 //!
-//! The engine counts what sorts, joins and groups hold against its memory pool. What it does not count (a batch of very large values, a plan
-//! that grows while it is optimised) shows in the memory of the process, which a thread looks at. The thread needs nothing of the runtime, so it
-//! also ends queries that never give up their thread.
+//! The engine's memory pool tracks sorts, joins and aggregations. What it does not track, such as a batch of very large values or a plan that grows
+//! while it is optimized, shows in the memory of the process. The monitor is an OS thread and not a task, so it also stops queries that never
+//! yield.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -15,47 +15,48 @@ use futures::StreamExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::{ExceededError, QueryError, QueryLimits};
+use super::error::{ExceededError, QueryError};
+use super::limits::QueryLimits;
 use crate::limits::{QUERY_UNTRACKED_BYTES_MAX, QUERY_WATCH_INTERVAL};
 
 type Outcome<T> = Result<T, DataFusionError>;
 
-/// Plans and runs `query`; its rows end with an error where it takes more than `limits` allow.
+/// Plans and runs `query`. If it exceeds `limits`, its rows end with an error.
 ///
 /// # Errors
-/// [`QueryError`] where it cannot be planned within the limits.
+/// [`QueryError`] if it cannot be planned within the limits.
 pub(super) async fn guarded(
     limits: QueryLimits,
     query: impl Future<Output = Outcome<SendableRecordBatchStream>> + Send + 'static,
 ) -> Result<SendableRecordBatchStream, QueryError> {
-    let mut watch = Watch::start(limits)?;
+    let mut monitor = Monitor::start(limits)?;
     let (planned_in, planned_out) = oneshot::channel();
     let (batches_in, mut batches) = mpsc::channel::<Outcome<RecordBatch>>(1);
     let mut task = JoinSet::new();
     task.spawn(async move {
         let mut rows = match query.await {
             Ok(rows) => rows,
-            // Where nobody waits any more nobody wants to know.
-            Err(error) => return drop(planned_in.send(Err(limits.explained(error)))),
+            // The receiver is gone if the query was cancelled.
+            Err(error) => return drop(planned_in.send(Err(limits.translate(error)))),
         };
         if planned_in.send(Ok(rows.schema())).is_err() {
             return;
         }
         while let Some(batch) = rows.next().await {
-            if batches_in.send(batch.map_err(|error| limits.explained(error))).await.is_err() {
+            if batches_in.send(batch.map_err(|error| limits.translate(error))).await.is_err() {
                 return;
             }
         }
     });
     let schema = tokio::select! {
         planned = planned_out => planned.map_err(|_| QueryError::Sql("the engine failed on this query".to_owned()))??,
-        exceeded = watch.exceeded() => return Err(exceeded.into()),
+        exceeded = monitor.exceeded() => return Err(exceeded.into()),
     };
     let rows = async_stream::stream! {
         loop {
             let batch = tokio::select! {
                 batch = batches.recv() => batch,
-                exceeded = watch.exceeded() => Some(Err(DataFusionError::External(Box::new(exceeded)))),
+                exceeded = monitor.exceeded() => Some(Err(DataFusionError::External(Box::new(exceeded)))),
             };
             let Some(batch) = batch else { break };
             let failed = batch.is_err();
@@ -71,32 +72,33 @@ pub(super) async fn guarded(
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows.boxed())))
 }
 
-/// A thread that looks at the clock and at the memory of the process until it is dropped.
-struct Watch {
+/// A thread that checks elapsed time and the memory of the process at an interval, until this is dropped.
+struct Monitor {
     exceeded: Option<oneshot::Receiver<ExceededError>>,
-    _ends_with: Sender<()>,
+    /// Dropping it stops the thread.
+    _stop: Sender<()>,
 }
 
-impl Watch {
+impl Monitor {
     fn start(limits: QueryLimits) -> Result<Self, QueryError> {
-        let (ends_with, ended) = std::sync::mpsc::channel();
+        let (stop, stopped) = std::sync::mpsc::channel();
         let (exceeded_in, exceeded) = oneshot::channel();
-        let begun = Instant::now();
-        let look = move || {
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(QUERY_WATCH_INTERVAL) {
-                if let Some(exceeded) = limits.exceeded(begun.elapsed(), resident_bytes()) {
-                    // Where the query ended meanwhile nobody wants to know.
+        let started = Instant::now();
+        let monitor = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(QUERY_WATCH_INTERVAL) {
+                if let Some(exceeded) = limits.exceeded(started.elapsed(), resident_bytes()) {
+                    // The receiver is gone if the query has ended.
                     let _ = exceeded_in.send(exceeded);
                     return;
                 }
             }
         };
-        let started = std::thread::Builder::new().name("query watch".to_owned()).spawn(look);
-        started.map_err(|error| QueryError::Sql(format!("cannot start a thread: {error}")))?;
-        Ok(Self { exceeded: Some(exceeded), _ends_with: ends_with })
+        let spawned = std::thread::Builder::new().name("query monitor".to_owned()).spawn(monitor);
+        spawned.map_err(|error| QueryError::Sql(format!("cannot start a thread: {error}")))?;
+        Ok(Self { exceeded: Some(exceeded), _stop: stop })
     }
 
-    /// Waits until the query takes too much.
+    /// Waits until a limit is exceeded.
     async fn exceeded(&mut self) -> ExceededError {
         if let Some(exceeded) = &mut self.exceeded
             && let Ok(exceeded) = exceeded.await
@@ -109,8 +111,8 @@ impl Watch {
 }
 
 impl QueryLimits {
-    /// What the engine says where its memory pool is empty, in words for whoever asked.
-    fn explained(self, error: DataFusionError) -> DataFusionError {
+    /// The engine's error for an exhausted memory pool becomes the limit that the user can raise.
+    fn translate(self, error: DataFusionError) -> DataFusionError {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => {
                 DataFusionError::External(Box::new(ExceededError::Memory { bytes_max: self.memory_bytes as u64 }))
@@ -128,7 +130,7 @@ impl QueryLimits {
     }
 }
 
-/// Memory of the process, where the system tells.
+/// Resident memory of the process. `None` on systems without `/proc`.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_and_memory_are_compared_with_the_limits() {
+    fn time_and_memory_are_checked_against_the_limits() {
         let limits = QueryLimits { memory_bytes: 1_000_000, time: Some(Duration::from_secs(5)) };
         let fits = QUERY_UNTRACKED_BYTES_MAX as u64;
         assert_eq!(limits.exceeded(Duration::from_secs(4), Some(fits)), None);
@@ -151,7 +153,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn the_system_tells_the_memory_of_the_process() {
+    fn resident_memory_is_read_from_proc() {
         assert!(resident_bytes().is_some_and(|bytes| bytes > 100_000));
     }
 }

@@ -1,19 +1,19 @@
-//! The text of a query, looked at before it is parsed: how long it is, and how deep a tree it can become.
+//! Checks the text of a query before it is parsed: its length, and how deep its syntax tree can become.
 //!
-//! A parser makes a chain such as `1 + 1 + …` or `SELECT … UNION ALL SELECT …` into a tree as deep as the chain is long, and whoever walks,
-//! copies or drops that tree needs a stack of that depth. Nesting in parentheses is bounded by the parser itself.
+//! A chain such as `1 + 1 + …` or `SELECT … UNION ALL SELECT …` becomes a tree as deep as the chain is long, and traversing, cloning or dropping
+//! that tree recursively needs stack in proportion. The parser itself bounds nesting in parentheses.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::ExceededError;
+use super::error::ExceededError;
 use crate::limits::{QUERY_BYTES_MAX, QUERY_OPERATORS_MAX};
 
 /// Checks the text of a query.
 ///
 /// # Errors
-/// [`ExceededError`] where it is too long or has too many operators. What is no SQL at all is left to the parser.
+/// [`ExceededError`] if it is too long or has too many operators. Text that is not SQL is left to the parser.
 pub(super) fn check(sql: &str) -> Result<(), ExceededError> {
     if sql.len() > QUERY_BYTES_MAX {
         return Err(ExceededError::Length { found: sql.len() });
@@ -23,14 +23,14 @@ pub(super) fn check(sql: &str) -> Result<(), ExceededError> {
     if found > QUERY_OPERATORS_MAX { Err(ExceededError::Operators { found }) } else { Ok(()) }
 }
 
-/// Everything that may make the tree one level deeper: not the literals of a list and what separates them, and not plain names.
+/// Counts the tokens that may make the tree one level deeper: all but literals, separators of lists, and plain names.
 fn operators(tokens: &[Token]) -> usize {
     let mut tokens = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).peekable();
     let mut found = 0;
     while let Some(token) = tokens.next() {
         found += usize::from(match token {
             Token::Word(word) => word.keyword != Keyword::NoKeyword,
-            // Between tables it is a join.
+            // A comma between tables is a join.
             Token::Comma => tokens.peek().is_some_and(|next| matches!(next, Token::Word(_))),
             token => !is_part_of_a_list(token),
         });

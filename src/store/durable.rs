@@ -122,17 +122,17 @@ fn create_folder(folder: &LocalPath) -> std::io::Result<()> {
 }
 
 /// See [`super::remove_incomplete`].
-pub(super) fn remove_incomplete(folder: &LocalPath, age: Duration) -> std::io::Result<usize> {
+pub(super) fn remove_incomplete(folder: &LocalPath, age: Duration, dry_run: bool) -> std::io::Result<usize> {
     let mut removed = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         // A file that no longer exists was completed by its writer.
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_dir() {
-            removed += remove_incomplete(&entry.path(), age)?;
+            removed += remove_incomplete(&entry.path(), age, dry_run)?;
         } else if is_incomplete(&entry.file_name().to_string_lossy())
             && metadata.modified().is_ok_and(|modified| modified.elapsed().is_ok_and(|elapsed| elapsed >= age))
-            && std::fs::remove_file(entry.path()).is_ok()
+            && (dry_run || std::fs::remove_file(entry.path()).is_ok())
         {
             removed += 1;
         }
@@ -207,8 +207,9 @@ mod tests {
         let prefix = Path::from_absolute_path(folder.path()).unwrap();
         let listed: Vec<_> = store.list(Some(&prefix)).try_collect().await.unwrap();
         assert_eq!(listed.len(), 1);
-        assert_eq!(remove_incomplete(folder.path(), Duration::from_mins(1)).unwrap(), 0, "it may be in progress");
-        assert_eq!(remove_incomplete(folder.path(), Duration::ZERO).unwrap(), 1);
+        assert_eq!(remove_incomplete(folder.path(), Duration::from_mins(1), false).unwrap(), 0, "it may be in progress");
+        assert_eq!(remove_incomplete(folder.path(), Duration::ZERO, true).unwrap(), 1);
+        assert_eq!(remove_incomplete(folder.path(), Duration::ZERO, false).unwrap(), 1, "a dry run removed nothing");
         assert!(store.get(&path).await.is_ok());
     }
 }

@@ -252,13 +252,13 @@ pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     Ok((Arc::new(Retrying::new(Arc::from(store))), path))
 }
 
-/// Removes files below a local location that interrupted writes left behind, if they are older than `age`; returns their number. Object
-/// stores need no such cleanup, because an incomplete upload does not create an object.
+/// Removes files below a local location that interrupted writes left behind, if they are older than `age`. Returns how many; with `dry_run` how
+/// many it would remove. Object stores need no such cleanup, because an incomplete upload does not create an object.
 ///
 /// # Errors
 /// If a folder cannot be read.
-pub fn remove_incomplete(location: &Url, age: std::time::Duration) -> std::io::Result<usize> {
-    location.to_file_path().map_or(Ok(0), |path| durable::remove_incomplete(&path, age))
+pub fn remove_incomplete(location: &Url, age: std::time::Duration, dry_run: bool) -> std::io::Result<usize> {
+    location.to_file_path().map_or(Ok(0), |path| durable::remove_incomplete(&path, age, dry_run))
 }
 
 /// Options for the builders of `object_store`: the environment, and unencrypted HTTP if the URL asks for it.

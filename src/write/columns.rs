@@ -1,4 +1,4 @@
-//! Rows -> Arrow columns. The schemas here are the tables' contract with readers; `docs/tables.md` describes them.
+//! Rows -> Arrow columns, in the schemas of the tables.
 
 use std::sync::Arc;
 
@@ -6,97 +6,13 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructArray,
     StructBuilder, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
 
-use super::upsert::bucket;
 use crate::model::{ExitReason, PaidAnswer, PatternRow, Rejection, RunSummary};
-
-fn text(name: &str, nullable: bool) -> Field {
-    Field::new(name, DataType::Utf8, nullable)
-}
-
-fn count(name: &str) -> Field {
-    Field::new(name, DataType::Int64, false)
-}
-
-fn time(name: &str, nullable: bool) -> Field {
-    Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), nullable)
-}
-
-fn list(name: &str, item: DataType) -> Field {
-    Field::new(name, DataType::List(Arc::new(Field::new("element", item, true))), false)
-}
-
-fn evidence_fields() -> Fields {
-    Fields::from(vec![
-        text("kind", true),
-        text("span_id", true),
-        text("field", true),
-        text("signal", true),
-        text("excerpt", true),
-        Field::new("verified", DataType::Boolean, true),
-    ])
-}
-
-fn failure_fields() -> Fields {
-    Fields::from(vec![text("trace_ref", true), text("kind", true), text("reason", true)])
-}
-
-fn analyzer_fields() -> Fields {
-    Fields::from(vec![text("analyzer", true), Field::new("traces", DataType::Int64, true)])
-}
-
-fn fallback_fields() -> Fields {
-    Fields::from(vec![text("kind", true), text("reason", true), Field::new("traces", DataType::Int64, true)])
-}
-
-/// Columns of `patterns`.
-pub fn patterns_schema() -> SchemaRef {
-    let mut fields = vec![text("trace_id", false), text("title", false), text("category", false), text("contributing_factor", false)];
-    fields.extend([text("summary", false), text("root_cause_hypothesis", false)]);
-    fields.extend([list("evidence", DataType::Struct(evidence_fields())), list("actions", DataType::Utf8)]);
-    fields.extend([Field::new("confidence", DataType::Float64, false), text("confidence_rationale", false), text("fingerprint", false)]);
-    fields.extend([text("service", true), text("environment", true), time("trace_started_at", true)]);
-    fields.extend([text("analyzer", false), text("model", false), text("source_uri", false), text("content_digest", false)]);
-    fields.extend([text("run_id", false), time("extracted_at", false), text("schema_version", false)]);
-    fields.extend([count("spans_seen"), count("spans_total"), count("input_tokens"), count("output_tokens")]);
-    fields.extend([Field::new("cost_usd", DataType::Float64, false), text("settings_digest", true)]);
-    fields.push(Field::new("bucket", DataType::Int32, false));
-    Arc::new(Schema::new(fields))
-}
-
-/// Columns of `errors`.
-pub fn errors_schema() -> SchemaRef {
-    let mut fields = vec![text("trace_ref", false), text("stage", false), text("kind", false), text("reason", false)];
-    fields.extend([Field::new("retryable", DataType::Boolean, false), text("source_uri", false), text("run_id", false)]);
-    fields.extend([time("occurred_at", false), text("content_digest", true), text("settings_digest", true)]);
-    fields.extend([Field::new("bucket", DataType::Int32, false)]);
-    Arc::new(Schema::new(fields))
-}
-
-/// Columns of `runs`.
-pub fn runs_schema() -> SchemaRef {
-    let mut fields =
-        vec![text("run_id", false), text("pipeline", false), text("status", false), text("exit_reason", true), time("started_at", false)];
-    fields.push(time("finished_at", false));
-    fields.extend(
-        ["received", "processed", "stored", "validation_failures", "processing_errors", "timed_out", "unchanged", "filtered"].map(count),
-    );
-    fields.push(count("kept_fuller"));
-    fields.push(list("skipped_objects", DataType::Utf8));
-    fields.extend(["objects_read", "bytes_read", "spans_read"].map(count));
-    fields.extend(["records_read", "records_with_spans", "records_companion", "records_skipped", "records_rejected"].map(count));
-    fields.push(list("skipped_records", DataType::Utf8));
-    fields.extend(["input_tokens", "output_tokens"].map(count));
-    fields.extend([Field::new("cost_usd", DataType::Float64, false), count("answers_estimated")]);
-    fields.extend([list("analyzers", DataType::Struct(analyzer_fields())), list("fallbacks", DataType::Struct(fallback_fields()))]);
-    fields.push(Field::new("grounding_rate", DataType::Float64, true));
-    fields.push(text("redaction_key_id", false));
-    fields.extend(["latency_ms_p50", "latency_ms_p95", "latency_ms_max"].map(|name| Field::new(name, DataType::Float64, true)));
-    fields.push(list("failures", DataType::Struct(failure_fields())));
-    Arc::new(Schema::new(fields))
-}
+use crate::tables::{
+    analyzer_fields, bucket_of, errors_schema, evidence_fields, failure_fields, fallback_fields, patterns_schema, runs_schema,
+};
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
@@ -126,7 +42,7 @@ fn text_lists<'a>(rows: impl Iterator<Item = &'a [String]>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-/// Patterns of one bucket as a batch of the table.
+/// Patterns of one bucket as a batch of `patterns`.
 pub(super) fn patterns(rows: &[PatternRow], bucket: i32) -> Result<RecordBatch, ArrowError> {
     let text = |of: fn(&PatternRow) -> &str| texts(rows.iter().map(of));
     let optional = |of: fn(&PatternRow) -> Option<&str>| optional_texts(rows.iter().map(of));
@@ -193,11 +109,11 @@ fn evidence(rows: &[PatternRow]) -> ArrayRef {
     Arc::new(lists.finish())
 }
 
-/// Rejections as a batch of `errors`. What is keyed by a place lies in the bucket of its object, so that reading the object again
+/// Rejections as a batch of `errors`. Rows that are keyed by a location are in the bucket of its object, so that reading the object again
 /// touches one bucket.
 pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<RecordBatch, ArrowError> {
     let now = chrono::Utc::now().timestamp_micros();
-    let answered = |of: fn(&PaidAnswer) -> &str| optional_texts(rows.iter().map(|row| row.paid_answer.as_deref().map(of)));
+    let digests = |of: fn(&PaidAnswer) -> &str| optional_texts(rows.iter().map(|row| row.paid_answer.as_deref().map(of)));
     let columns = vec![
         texts(rows.iter().map(|row| row.trace_ref.as_str())),
         texts(rows.iter().map(|row| row.stage.as_str())),
@@ -207,16 +123,16 @@ pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<R
         texts(rows.iter().map(|row| row.source_uri.as_str())),
         texts(rows.iter().map(|_| run_id)),
         times(rows.iter().map(|_| Some(now))),
-        answered(|answered| &answered.content_digest),
-        answered(|answered| &answered.settings_digest),
+        digests(|answer| &answer.content_digest),
+        digests(|answer| &answer.settings_digest),
         Arc::new(Int32Array::from_iter_values(
-            rows.iter().map(|row| bucket(if row.is_place { &row.source_uri } else { &row.trace_ref }, buckets)),
+            rows.iter().map(|row| bucket_of(if row.is_place { &row.source_uri } else { &row.trace_ref }, buckets)),
         )),
     ];
     RecordBatch::try_new(errors_schema(), columns)
 }
 
-/// The summary as a batch of one row.
+/// The summary as a batch of `runs`, with one row.
 pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
     let one = |text: &str| texts(std::iter::once(text));
     let number = |value: u64| counts(std::iter::once(value));
@@ -290,7 +206,7 @@ fn fallbacks(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
     one_list(fallback_fields(), columns, summary.fallbacks.len())
 }
 
-/// A column of one row, which is a list of structs.
+/// A column of one row, whose value is a list of structs.
 fn one_list(fields: Fields, columns: Vec<ArrayRef>, length: usize) -> Result<ArrayRef, ArrowError> {
     let items = StructArray::try_new(fields.clone(), columns, None)?;
     let offsets = arrow::buffer::OffsetBuffer::from_lengths([length]);

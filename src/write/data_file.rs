@@ -1,7 +1,7 @@
-//! One Parquet file of a table, built in memory out of rows, and out of row groups of other files that are copied as they stand.
+//! One Parquet file, built in memory from rows and from row groups of other files, which are copied without decoding.
 //!
-//! Copying is what makes upserts cheap: of a file that holds a superseded row, only the row groups that hold one are decoded and encoded
-//! again. Files are a few megabytes compressed, so that one request stores one.
+//! Copying makes upserts cheap: of a file with superseded rows, only the row groups that contain one are decoded and encoded again. Files are
+//! a few megabytes, and one request uploads one.
 
 use std::io::Read;
 use std::ops::Range;
@@ -22,7 +22,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use crate::limits::{ROW_GROUP_ROWS, ROW_GROUP_ROWS_COPIED_MIN};
 
-/// A file that grows; [`DataFile::finish`] gives its bytes.
+/// A file under construction; [`DataFile::finish`] returns its bytes.
 pub(super) struct DataFile {
     writer: SerializedFileWriter<Vec<u8>>,
     groups: ArrowRowGroupWriterFactory,
@@ -61,7 +61,7 @@ impl DataFile {
         if self.pending_rows >= ROW_GROUP_ROWS { self.end_row_group() } else { Ok(()) }
     }
 
-    /// Encodes what waits as a row group of its own.
+    /// Encodes the pending rows as one row group.
     pub(super) fn end_row_group(&mut self) -> Result<()> {
         if self.pending_rows == 0 {
             return Ok(());
@@ -85,7 +85,7 @@ impl DataFile {
         Ok(())
     }
 
-    /// Whether a row group of a file with this metadata may be copied: the same columns in the same form, and enough rows.
+    /// Whether a row group of a file with this metadata may be copied: it has the same columns with the same physical types, and enough rows.
     pub(super) fn can_copy(&self, source: &ParquetMetaData, group: &RowGroupMetaData) -> bool {
         let rows = usize::try_from(group.num_rows()).unwrap_or(0);
         let columns = self.writer.schema_descr().columns();
@@ -93,7 +93,8 @@ impl DataFile {
             && source.file_metadata().schema_descr().columns().get(..columns.len()).is_some_and(|found| found == columns)
     }
 
-    /// Copies the first columns of a row group, as many as this file has. `bytes` are those of [`row_group_range`].
+    /// Copies the first columns of a row group, as many as this file has: a staged file also has the partition column, which is last. `bytes` are
+    /// those of [`row_group_range`].
     pub(super) fn copy(&mut self, group: &RowGroupMetaData, bytes: Bytes) -> Result<()> {
         let rows = u64::try_from(group.num_rows()).unwrap_or(0);
         let source = Source { start: row_group_range(group).start, bytes };
@@ -115,7 +116,7 @@ impl DataFile {
         Ok(())
     }
 
-    /// The bytes of the file, and what stands in them.
+    /// The bytes of the file, and its metadata.
     pub(super) fn finish(mut self) -> Result<(Vec<u8>, ParquetMetaData)> {
         self.end_row_group()?;
         let metadata = self.writer.finish()?;
@@ -123,7 +124,7 @@ impl DataFile {
     }
 }
 
-/// Where the columns of a row group lie in their file.
+/// The byte range of a row group in its file.
 pub(super) fn row_group_range(group: &RowGroupMetaData) -> Range<u64> {
     let ranges = || group.columns().iter().map(parquet::file::metadata::ColumnChunkMetaData::byte_range);
     let start = ranges().map(|(start, _)| start).min().unwrap_or(0);
@@ -131,18 +132,18 @@ pub(super) fn row_group_range(group: &RowGroupMetaData) -> Range<u64> {
     start..end
 }
 
-/// Some bytes of a file, read by their place in the file.
+/// Part of a file, addressed by offsets in the whole file.
 struct Source {
     start: u64,
     bytes: Bytes,
 }
 
 impl Source {
-    fn from(&self, start: u64) -> Result<Bytes> {
+    fn tail(&self, start: u64) -> Result<Bytes> {
         let offset = start.checked_sub(self.start).and_then(|offset| usize::try_from(offset).ok());
         match offset {
             Some(offset) if offset <= self.bytes.len() => Ok(self.bytes.slice(offset..)),
-            _ => Err(ParquetError::EOF(format!("a column starts at {start}, outside of its row group"))),
+            _ => Err(ParquetError::EOF(format!("a column starts at byte {start}, outside its row group"))),
         }
     }
 }
@@ -157,7 +158,7 @@ impl ChunkReader for Source {
     type T = bytes::buf::Reader<Bytes>;
 
     fn get_read(&self, start: u64) -> Result<Self::T> {
-        Ok(self.from(start)?.reader())
+        Ok(self.tail(start)?.reader())
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {

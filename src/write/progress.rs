@@ -1,29 +1,29 @@
-//! How far the writer of a run is, for what is said of a run that is stopped at once.
+//! The progress of the writer, for the message of a run that is stopped immediately.
 
 use std::sync::{Mutex, PoisonError};
 
-/// See the module.
+/// The phase of the writer, shared with the signal handler.
 #[derive(Debug, Default)]
 pub struct WriteProgress(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
     phase: Phase,
-    /// Patterns of this run that are in the table.
+    /// Patterns of this run that are committed.
     patterns: u64,
-    /// Whether dead runs were found, whose commits may have been ended.
-    met_dead_runs: bool,
+    /// Whether interrupted runs were found. Completing their commits changes the tables.
+    found_interrupted_runs: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Nothing of a commit is under way.
+    /// Outcomes are staged; no commit is in progress.
     #[default]
-    Collecting,
-    /// The commits of dead runs are being ended.
+    Staging,
+    /// The commits of interrupted runs are being completed.
     Recovering,
     Committing,
-    /// The last commit is through.
+    /// The last commit of the run is complete.
     Committed,
 }
 
@@ -32,49 +32,52 @@ impl WriteProgress {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// What dead runs began is being ended.
-    pub(super) fn recovering(&self) {
-        self.change(|state| (state.phase, state.met_dead_runs) = (Phase::Recovering, true));
+    /// The commits of interrupted runs are being completed.
+    pub(super) fn recovery_started(&self) {
+        self.change(|state| (state.phase, state.found_interrupted_runs) = (Phase::Recovering, true));
     }
 
-    pub(super) fn recovered(&self) {
-        self.change(|state| state.phase = Phase::Collecting);
+    pub(super) fn recovery_finished(&self) {
+        self.change(|state| state.phase = Phase::Staging);
     }
 
-    /// A commit has begun.
-    pub(super) fn begun(&self) {
+    pub(super) fn commit_started(&self) {
         self.change(|state| state.phase = Phase::Committing);
     }
 
-    /// A commit is through, after which so many patterns of the run are in the table.
-    pub(super) fn ended(&self, patterns: u64, last: bool) {
+    /// A commit is complete. `patterns` is how many patterns of the run are committed now.
+    pub(super) fn commit_finished(&self, patterns: u64, is_last: bool) {
         self.change(|state| {
-            state.phase = if last { Phase::Committed } else { Phase::Collecting };
+            state.phase = if is_last { Phase::Committed } else { Phase::Staging };
             state.patterns = patterns;
         });
     }
 
-    /// What is in the tables if the run is stopped at this moment.
+    /// What the tables contain if the run is stopped at this moment.
     pub(crate) fn if_stopped_now(&self) -> String {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let committed = match state.patterns {
-            0 => String::new(),
-            patterns => format!("; {patterns} patterns were committed before"),
+            0 => None,
+            1 => Some("1 pattern was committed".to_owned()),
+            patterns => Some(format!("{patterns} patterns were committed")),
         };
         match state.phase {
             Phase::Committed => "stopped after the last commit: the tables are complete".to_owned(),
-            Phase::Committing => format!("stopped during a commit: the next run over this output completes it{committed}"),
-            Phase::Recovering => {
-                "stopped while the commit of an earlier run was being ended: the next run over this output completes it".to_owned()
+            Phase::Committing => {
+                let before = committed.map(|committed| format!("; {committed} before")).unwrap_or_default();
+                format!("stopped during a commit: the next run over this output completes it{before}")
             }
-            Phase::Collecting => {
-                let tables = match (state.patterns, state.met_dead_runs) {
-                    (0, false) => "the tables are unchanged".to_owned(),
-                    (0, true) => "nothing of this run is in the tables".to_owned(),
-                    (patterns, _) => format!("{patterns} patterns were committed, and the row of the run was not"),
+            Phase::Recovering => {
+                "stopped while the commit of an interrupted run was being completed: the next run over this output completes it".to_owned()
+            }
+            Phase::Staging => {
+                let tables = match (committed, state.found_interrupted_runs) {
+                    (None, false) => "the tables are unchanged".to_owned(),
+                    (None, true) => "nothing of this run is in the tables".to_owned(),
+                    (Some(committed), _) => format!("{committed}, and the row of the run was not"),
                 };
                 format!(
-                    "stopped before the work in flight was finished; {tables}\n  hint: the next run over the same input takes up what is finished"
+                    "stopped before the work in flight was finished; {tables}\n  hint: the next run over the same input reuses what is finished"
                 )
             }
         }
@@ -86,20 +89,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_of_a_stopped_run_is_true_in_each_phase() {
+    fn the_message_of_a_stopped_run_is_true_in_each_phase() {
         let progress = WriteProgress::default();
         assert!(progress.if_stopped_now().contains("the tables are unchanged"));
-        progress.recovering();
-        assert!(progress.if_stopped_now().contains("commit of an earlier run"));
-        progress.recovered();
+        progress.recovery_started();
+        assert!(progress.if_stopped_now().contains("commit of an interrupted run"));
+        progress.recovery_finished();
         assert!(progress.if_stopped_now().contains("nothing of this run is in the tables"));
-        progress.begun();
+        progress.commit_started();
         assert!(progress.if_stopped_now().ends_with("the next run over this output completes it"));
-        progress.ended(7, false);
+        progress.commit_finished(1, false);
+        assert!(progress.if_stopped_now().contains("1 pattern was committed, and the row of the run was not"));
+        progress.commit_finished(7, false);
         assert!(progress.if_stopped_now().contains("7 patterns were committed, and the row of the run was not"));
-        progress.begun();
+        progress.commit_started();
         assert!(progress.if_stopped_now().ends_with("completes it; 7 patterns were committed before"));
-        progress.ended(9, true);
+        progress.commit_finished(9, true);
         assert!(progress.if_stopped_now().contains("the tables are complete"));
     }
 }

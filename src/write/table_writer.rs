@@ -1,83 +1,73 @@
-//! New data files of a table, by bucket; no reader sees them until a commit names them.
+//! Writes data files of a table, by bucket. No reader sees them until a commit names them.
+//!
+//! In: rows of Parquet files, staged or of the table. Out: the `Add` actions of new files. Row groups are copied without decoding whenever all
+//! their rows are kept and belong to one bucket.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, BooleanArray, Int32Array, RecordBatch, new_null_array};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::SchemaRef;
 use deltalake_core::kernel::Add;
 use deltalake_core::{DeltaResult, DeltaTableError, Path};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use parquet::arrow::async_reader::AsyncFileReader;
-use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
-use serde_json::{Map, Value, json};
 
 use super::data_file::{DataFile, row_group_range};
-use super::staging::StagedFile;
-use super::table::{Table, TableName};
-use super::upsert;
+use super::file_statistics::statistics;
+use super::table_files::Bucket;
 use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES, REQUESTS_IN_FLIGHT_MAX};
-use crate::model::key_hash;
 use crate::store::{Object, ObjectReader};
+use crate::tables::Table;
 
-/// The bucket of a data file; `runs` has none.
-pub(super) type Bucket = Option<i32>;
-
-/// Where the rows of a source belong.
+/// Which bucket the rows of a source go to.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Destination {
-    /// All into one bucket: the source is a data file of a table.
+    /// All to this one: the source is a data file of the table.
     Bucket(Bucket),
-    /// Where the column `bucket` says: the source is a staged file.
-    Column,
+    /// Each to that of its column `bucket`: the source is a staged file.
+    BucketColumn,
 }
 
-/// Staged rows that come into a table.
-pub(super) struct Incoming<'a> {
-    files: Vec<(&'a StagedFile, Arc<Object>)>,
-    to: Destination,
+/// Which rows of a source are copied.
+#[derive(Debug, Clone)]
+pub(super) enum RowSelection {
+    All,
+    /// Those that are `true`; one value per row.
+    Kept(Vec<bool>),
+    /// All but these row numbers, which ascend.
+    Without(Vec<u32>),
 }
 
-impl<'a> Incoming<'a> {
-    pub(super) fn new(name: TableName, files: Vec<(&'a StagedFile, Arc<Object>)>) -> Self {
-        let to = if name == TableName::Runs { Destination::Bucket(None) } else { Destination::Column };
-        Self { files, to }
-    }
-
-    /// The staged files.
-    pub(super) fn files(&self) -> &[(&'a StagedFile, Arc<Object>)] {
-        &self.files
-    }
-
-    /// New data files of the rows, without those whose keys are `left_out`; no version names them yet.
-    pub(super) async fn write(&self, table: &Table, left_out: &HashSet<u128>) -> DeltaResult<Vec<Add>> {
-        let mut writer = TableWriter::new(table);
-        for (file, object) in &self.files {
-            let kept = file.kept(object).await?;
-            let kept = if left_out.is_empty() { kept } else { Some(without(table.name, object, kept, left_out).await?) };
-            writer.bring(object, kept.as_deref(), self.to).await?;
+impl RowSelection {
+    /// One value per row of a range of rows, `true` for those that are copied; `None` if all are.
+    fn mask(&self, rows: std::ops::Range<usize>) -> Option<Vec<bool>> {
+        match self {
+            Self::All => None,
+            Self::Kept(kept) => Some(kept.get(rows).unwrap_or_default().to_vec()),
+            Self::Without(excluded) => {
+                let number = |row: &u32| usize::try_from(*row).unwrap_or(usize::MAX);
+                let first = excluded.partition_point(|row| number(row) < rows.start);
+                let in_range = excluded.iter().skip(first).map(number).take_while(|row| *row < rows.end);
+                let mut mask = vec![true; rows.len()];
+                for row in in_range {
+                    if let Some(kept) = mask.get_mut(row - rows.start) {
+                        *kept = false;
+                    }
+                }
+                Some(mask)
+            }
         }
-        writer.finish().await
     }
 }
 
-/// Of the rows that are kept those with other keys.
-async fn without(name: TableName, object: &Arc<Object>, kept: Option<Vec<bool>>, left_out: &HashSet<u128>) -> DeltaResult<Vec<bool>> {
-    let mut stays = Vec::new();
-    upsert::each_key(name, object, |row| {
-        let kept = kept.as_ref().is_none_or(|kept| kept.get(stays.len()).copied().unwrap_or(false));
-        stays.push(kept && !left_out.contains(&key_hash(row.reference)));
-    })
-    .await?;
-    Ok(stays)
-}
-
-/// Builds data files.
+/// Builds the new data files of one commit. Holds one open file per bucket.
 pub(super) struct TableWriter {
     store: Arc<dyn ObjectStore>,
     schema: SchemaRef,
@@ -90,8 +80,8 @@ impl TableWriter {
         Self { store: table.delta.object_store(), schema: table.data_schema(), open: BTreeMap::new(), adds: Vec::new() }
     }
 
-    /// Brings rows of a file into new files: all of them, or those that `kept` marks. Whole row groups are copied as they stand.
-    pub(super) async fn bring(&mut self, source: &Arc<Object>, kept: Option<&[bool]>, to: Destination) -> DeltaResult<()> {
+    /// Copies rows of a file to new files.
+    pub(super) async fn copy_rows(&mut self, source: &Arc<Object>, selection: &RowSelection, destination: Destination) -> DeltaResult<()> {
         let mut reader = ObjectReader::new(Arc::clone(source));
         let metadata = reader.get_metadata(None).await?;
         let mut decoded = Vec::new();
@@ -99,28 +89,32 @@ impl TableWriter {
         let mut start = 0;
         for (index, group) in metadata.row_groups().iter().enumerate() {
             let rows = usize::try_from(group.num_rows()).unwrap_or(0);
-            let marks = kept.map(|kept| kept.get(start..start + rows).unwrap_or_default());
+            let mask = selection.mask(start..start + rows);
             start += rows;
-            if marks.is_some_and(|marks| !marks.contains(&true)) {
+            if mask.as_ref().is_some_and(|mask| !mask.contains(&true)) {
                 continue;
             }
-            let bucket = match to {
+            let bucket = match destination {
                 Destination::Bucket(bucket) => Some(bucket),
-                Destination::Column => only_bucket(&metadata, group).map(Some),
+                Destination::BucketColumn => only_bucket(&metadata, group).map(Some),
             };
+            let keeps_all = mask.as_ref().is_none_or(|mask| !mask.contains(&false));
             match bucket {
-                Some(bucket) if marks.is_none_or(|marks| !marks.contains(&false)) && self.file(bucket)?.can_copy(&metadata, group) => {
-                    copied.push((index, bucket));
-                }
-                _ => decoded.push((index, marks.map(<[bool]>::to_vec))),
+                Some(bucket) if keeps_all && self.file(bucket)?.can_copy(&metadata, group) => copied.push((index, bucket)),
+                _ => decoded.push((index, mask)),
             }
         }
-        self.copy(&mut reader, &metadata, &copied).await?;
-        self.decode(source, metadata, decoded, to).await
+        self.copy_row_groups(&mut reader, &metadata, &copied).await?;
+        self.decode_row_groups(source, metadata, decoded, destination).await
     }
 
-    /// Copies row groups; neighbours are fetched together.
-    async fn copy(&mut self, reader: &mut ObjectReader, metadata: &ParquetMetaData, groups: &[(usize, Bucket)]) -> DeltaResult<()> {
+    /// Copies row groups without decoding them. Adjacent ones are fetched with one request.
+    async fn copy_row_groups(
+        &mut self,
+        reader: &mut ObjectReader,
+        metadata: &ParquetMetaData,
+        groups: &[(usize, Bucket)],
+    ) -> DeltaResult<()> {
         let mut rest = groups;
         while let Some((first, _)) = rest.first() {
             let range_of = |index: usize| metadata.row_groups().get(index).map(row_group_range).unwrap_or_default();
@@ -140,28 +134,29 @@ impl TableWriter {
             for (index, bucket) in batch {
                 let Some(group) = metadata.row_groups().get(*index) else { continue };
                 let range = row_group_range(group);
-                let offset = |place: u64| usize::try_from(place - start).unwrap_or(0);
+                let offset = |position: u64| usize::try_from(position - start).unwrap_or(0);
                 let part = bytes.slice(offset(range.start)..offset(range.end).min(bytes.len()));
                 self.file(*bucket)?.copy(group, part)?;
-                self.store_large().await?;
+                self.upload_large().await?;
             }
         }
         Ok(())
     }
 
-    async fn decode(
+    /// Decodes row groups and writes the rows that are `true` in their masks.
+    async fn decode_row_groups(
         &mut self,
         source: &Arc<Object>,
         metadata: Arc<ParquetMetaData>,
         groups: Vec<(usize, Option<Vec<bool>>)>,
-        to: Destination,
+        destination: Destination,
     ) -> DeltaResult<()> {
         if groups.is_empty() {
             return Ok(());
         }
-        let marks: Option<Vec<bool>> = groups.iter().any(|(_, marks)| marks.is_some()).then(|| {
+        let mask: Option<Vec<bool>> = groups.iter().any(|(_, mask)| mask.is_some()).then(|| {
             let rows_of = |index: usize| metadata.row_groups().get(index).map_or(0, |group| usize::try_from(group.num_rows()).unwrap_or(0));
-            groups.iter().flat_map(|(index, marks)| marks.clone().unwrap_or_else(|| vec![true; rows_of(*index)])).collect()
+            groups.iter().flat_map(|(index, mask)| mask.clone().unwrap_or_else(|| vec![true; rows_of(*index)])).collect()
         });
         let reader = ObjectReader::new(Arc::clone(source));
         let metadata = ArrowReaderMetadata::try_new(metadata, parquet::arrow::arrow_reader::ArrowReaderOptions::default())?;
@@ -171,14 +166,14 @@ impl TableWriter {
         let mut start = 0;
         while let Some(batch) = batches.next().await {
             let mut batch = batch?;
-            if let Some(marks) = &marks {
-                let mask: BooleanArray = marks.get(start..start + batch.num_rows()).unwrap_or_default().iter().copied().map(Some).collect();
+            if let Some(mask) = &mask {
+                let mask: BooleanArray = mask.get(start..start + batch.num_rows()).unwrap_or_default().iter().copied().map(Some).collect();
                 start += batch.num_rows();
                 batch = filter_record_batch(&batch, &mask)?;
             }
-            match to {
+            match destination {
                 Destination::Bucket(bucket) => self.write(bucket, &batch).await?,
-                Destination::Column => {
+                Destination::BucketColumn => {
                     for (bucket, batch) in by_bucket(&batch)? {
                         self.write(Some(bucket), &batch).await?;
                     }
@@ -190,9 +185,9 @@ impl TableWriter {
 
     async fn write(&mut self, bucket: Bucket, batch: &RecordBatch) -> DeltaResult<()> {
         if batch.num_rows() > 0 {
-            let batch = fit(batch, &self.schema)?;
+            let batch = conform(batch, &self.schema)?;
             self.file(bucket)?.write(batch)?;
-            self.store_large().await?;
+            self.upload_large().await?;
         }
         Ok(())
     }
@@ -200,40 +195,40 @@ impl TableWriter {
     fn file(&mut self, bucket: Bucket) -> DeltaResult<&mut DataFile> {
         match self.open.entry(bucket) {
             std::collections::btree_map::Entry::Occupied(file) => Ok(file.into_mut()),
-            std::collections::btree_map::Entry::Vacant(place) => Ok(place.insert(DataFile::new(Arc::clone(&self.schema))?)),
+            std::collections::btree_map::Entry::Vacant(entry) => Ok(entry.insert(DataFile::new(Arc::clone(&self.schema))?)),
         }
     }
 
-    /// Stores files that are large enough, and the largest where all together are too large.
-    async fn store_large(&mut self) -> DeltaResult<()> {
+    /// Uploads files that have reached the target size, and the largest one while all open files together take too much memory.
+    async fn upload_large(&mut self) -> DeltaResult<()> {
         loop {
             let total: usize = self.open.values().map(DataFile::bytes).sum();
             let largest = self.open.iter().max_by_key(|(_, file)| file.bytes()).map(|(bucket, file)| (*bucket, file.bytes()));
             match largest {
-                Some((bucket, bytes)) if bytes >= DATA_FILE_BYTES || total >= DATA_FILES_OPEN_BYTES => self.store(bucket).await?,
+                Some((bucket, bytes)) if bytes >= DATA_FILE_BYTES || total >= DATA_FILES_OPEN_BYTES => self.upload(bucket).await?,
                 _ => return Ok(()),
             }
         }
     }
 
-    async fn store(&mut self, bucket: Bucket) -> DeltaResult<()> {
+    async fn upload(&mut self, bucket: Bucket) -> DeltaResult<()> {
         if let Some(file) = self.open.remove(&bucket).filter(|file| !file.is_empty()) {
-            self.adds.push(stored(Arc::clone(&self.store), bucket, file).await?);
+            self.adds.push(upload(Arc::clone(&self.store), bucket, file).await?);
         }
         Ok(())
     }
 
-    /// Stores what is open; the files are named by nobody yet.
+    /// Uploads the open files. Returns all files; no version of the table names them yet.
     pub(super) async fn finish(self) -> DeltaResult<Vec<Add>> {
         let files = self.open.into_iter().filter(|(_, file)| !file.is_empty());
-        let storing = futures::stream::iter(files).map(|(bucket, file)| stored(Arc::clone(&self.store), bucket, file));
-        let last: Vec<Add> = storing.buffer_unordered(REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
+        let uploads = futures::stream::iter(files).map(|(bucket, file)| upload(Arc::clone(&self.store), bucket, file));
+        let last: Vec<Add> = uploads.buffer_unordered(REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
         Ok(self.adds.into_iter().chain(last).collect())
     }
 }
 
-/// Stores a file under a name of its own; says how a commit names it.
-async fn stored(store: Arc<dyn ObjectStore>, bucket: Bucket, file: DataFile) -> DeltaResult<Add> {
+/// Uploads a file under a new name. Returns the action with which a commit adds it.
+async fn upload(store: Arc<dyn ObjectStore>, bucket: Bucket, file: DataFile) -> DeltaResult<Add> {
     let (bytes, metadata) = file.finish()?;
     let name = format!("part-{}.parquet", uuid::Uuid::now_v7());
     let path = bucket.map_or_else(|| name.clone(), |bucket| format!("bucket={bucket}/{name}"));
@@ -254,7 +249,7 @@ async fn stored(store: Arc<dyn ObjectStore>, bucket: Bucket, file: DataFile) -> 
     })
 }
 
-/// The bucket of a row group of a staged file, where all its rows are of one.
+/// The bucket of a row group of a staged file. `None` if its rows are of several.
 fn only_bucket(metadata: &ParquetMetaData, group: &RowGroupMetaData) -> Bucket {
     let column = metadata.file_metadata().schema_descr().columns().iter().position(|column| column.name() == "bucket")?;
     match group.columns().get(column)?.statistics()? {
@@ -265,7 +260,7 @@ fn only_bucket(metadata: &ParquetMetaData, group: &RowGroupMetaData) -> Bucket {
 
 fn by_bucket(batch: &RecordBatch) -> DeltaResult<BTreeMap<i32, RecordBatch>> {
     let column = batch.column_by_name("bucket").and_then(|column| column.as_any().downcast_ref::<Int32Array>());
-    let buckets = column.ok_or_else(|| DeltaTableError::Generic("a staged file has no column bucket".into()))?;
+    let buckets = column.ok_or_else(|| DeltaTableError::Generic("a staged file lacks the column bucket".into()))?;
     let mut found = BTreeMap::new();
     for bucket in buckets.values() {
         if !found.contains_key(bucket) {
@@ -276,8 +271,8 @@ fn by_bucket(batch: &RecordBatch) -> DeltaResult<BTreeMap<i32, RecordBatch>> {
     Ok(found)
 }
 
-/// The columns that `schema` names, in its order and types; a column that a file of an older version lacks is null.
-fn fit(batch: &RecordBatch, schema: &SchemaRef) -> DeltaResult<RecordBatch> {
+/// The columns of `schema`, in its order and types. Columns that a file of an older version lacks are null.
+fn conform(batch: &RecordBatch, schema: &SchemaRef) -> DeltaResult<RecordBatch> {
     let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, arrow::error::ArrowError> {
         match batch.column_by_name(field.name()) {
             Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),
@@ -287,78 +282,4 @@ fn fit(batch: &RecordBatch, schema: &SchemaRef) -> DeltaResult<RecordBatch> {
     };
     let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>, _>>()?;
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
-}
-
-/// Delta's statistics of a file, for the columns by which people and engines choose rows.
-///
-/// Format: <https://github.com/delta-io/delta/blob/master/PROTOCOL.md#per-file-statistics>. Bounds of texts may be cut; they are bounds still.
-fn statistics(metadata: &ParquetMetaData) -> Value {
-    const COLUMNS: [&str; 12] = [
-        "trace_id",
-        "trace_ref",
-        "category",
-        "contributing_factor",
-        "service",
-        "fingerprint",
-        "kind",
-        "run_id",
-        "trace_started_at",
-        "extracted_at",
-        "occurred_at",
-        "started_at",
-    ];
-    let (mut min_values, mut max_values, mut null_count) = (Map::new(), Map::new(), Map::new());
-    let descriptions = metadata.file_metadata().schema_descr().columns();
-    for (index, description) in descriptions.iter().enumerate().filter(|(_, column)| COLUMNS.contains(&column.name())) {
-        if description.path().parts().len() != 1 {
-            continue;
-        }
-        let chunks = || metadata.row_groups().iter().filter_map(|group| group.columns().get(index)?.statistics());
-        let known = chunks().count() == metadata.row_groups().len();
-        if !known {
-            continue;
-        }
-        null_count.insert(description.name().to_owned(), json!(chunks().filter_map(Statistics::null_count_opt).sum::<u64>()));
-        let bounds: Option<Vec<(Value, Value)>> = chunks().filter(|chunk| chunk.min_bytes_opt().is_some()).map(bounds).collect();
-        let by_text = |left: &Value, right: &Value| left.as_str().unwrap_or_default().cmp(right.as_str().unwrap_or_default());
-        let Some(bounds) = bounds else { continue };
-        let (lower, upper): (Vec<Value>, Vec<Value>) = bounds.into_iter().unzip();
-        if let (Some(lower), Some(upper)) = (lower.into_iter().min_by(by_text), upper.into_iter().max_by(by_text)) {
-            min_values.insert(description.name().to_owned(), lower);
-            max_values.insert(description.name().to_owned(), upper);
-        }
-    }
-    json!({
-        "numRecords": metadata.file_metadata().num_rows(),
-        "minValues": min_values, "maxValues": max_values, "nullCount": null_count,
-    })
-}
-
-/// Bounds of a column of a row group as Delta writes them. Texts and times both compare as texts.
-fn bounds(statistics: &Statistics) -> Option<(Value, Value)> {
-    match statistics {
-        Statistics::ByteArray(bounds) => {
-            let text = |bytes: Option<&parquet::data_type::ByteArray>| Some(Value::from(std::str::from_utf8(bytes?.data()).ok()?));
-            text(bounds.min_opt()).zip(text(bounds.max_opt()))
-        }
-        Statistics::Int64(bounds) => {
-            // Delta compares times by the millisecond, so the bounds are widened to it.
-            let time = |micros: i64| {
-                let time = chrono::DateTime::from_timestamp_millis(micros)?;
-                Some(Value::from(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)))
-            };
-            time(bounds.min_opt()?.div_euclid(1_000)).zip(time(bounds.max_opt()?.div_euclid(1_000) + 1))
-        }
-        _ => None,
-    }
-}
-
-/// Projects a file to some of its columns.
-pub(super) async fn columns_of(
-    object: &Arc<Object>,
-    columns: &[&str],
-) -> DeltaResult<parquet::arrow::async_reader::ParquetRecordBatchStream<ObjectReader>> {
-    let builder = ParquetRecordBatchStreamBuilder::new(ObjectReader::new(Arc::clone(object))).await?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    Ok(builder.with_projection(mask).build()?)
 }

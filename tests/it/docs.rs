@@ -66,7 +66,7 @@ fn the_commands_of_the_table_page_run() {
 #[test]
 fn the_table_page_lists_every_column() {
     let page = fs::read_to_string("docs/tables.md").unwrap();
-    for schema in [failsift::write::patterns_schema(), failsift::write::errors_schema(), failsift::write::runs_schema()] {
+    for schema in [failsift::tables::patterns_schema(), failsift::tables::errors_schema(), failsift::tables::runs_schema()] {
         for field in schema.fields() {
             assert!(page.contains(&format!("| `{}` |", field.name())), "docs/tables.md lacks {}", field.name());
         }

@@ -105,7 +105,11 @@ fn an_interrupted_commit_that_cannot_be_completed_does_not_block_other_runs() {
     // Runs over the same input do not recover staged work that a pending commit refers to.
     for more in [&[][..], &["--fresh"]] {
         let run = call(&[&["run", "--input", &place.input(), "--output", &place.output()], more].concat());
-        assert!(run.status.code() == Some(1) && stderr(&run).contains("cannot be ended now"), "{}", stderr(&run));
+        assert!(
+            run.status.code() == Some(1) && stderr(&run).contains("cannot complete the commit of the interrupted run"),
+            "{}",
+            stderr(&run)
+        );
         assert!(left() > before, "their commits are pending, too");
     }
     // Runs over other traces, only a few of which are in the partition of the damaged file.
@@ -113,7 +117,7 @@ fn an_interrupted_commit_that_cannot_be_completed_does_not_block_other_runs() {
     let passed = (0..5).filter(|number| {
         other.put("b.jsonl", trace(&format!("other-{number}"), "boom"));
         let run = call(&["run", "--input", &other.input(), "--output", &place.output()]);
-        assert!(stderr(&run).contains("cannot be ended now"), "{}", stderr(&run));
+        assert!(stderr(&run).contains("cannot complete the commit of the interrupted run"), "{}", stderr(&run));
         run.status.success()
     });
     let passed = passed.count();

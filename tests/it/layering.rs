@@ -24,7 +24,7 @@ const ALLOWED: [(&str, &[&str]); 24] = [
     ("validate", &["model", "runtime", "schemas"]),
     ("tables", &["limits", "model", "schemas", "store"]),
     ("write", &["limits", "model", "runtime", "store", "tables", "validate"]),
-    ("query", &["limits", "store", "tables", "write"]),
+    ("query", &["limits", "store", "tables"]),
     ("audit", &["query", "redact", "tables"]),
     ("select", &["analyze", "model", "redact", "runtime"]),
     ("config", &["analyze", "limits", "select", "text_file"]),

@@ -1,4 +1,4 @@
-//! An HTTP proxy between failsift and a store, which lets requests fail as stores let them fail. One request a connection.
+//! An HTTP proxy between failsift and an object store, which injects the failures of real stores. One request per connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,34 +6,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What becomes of a request.
+/// What the proxy does with a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is answered.
+    /// Forwards it and its response.
     None,
-    /// It is refused with this status and error code, and never reaches the store.
+    /// Responds with this status and error code, without forwarding it.
     Status(u16, &'static str),
-    /// The connection ends before the request reaches the store.
+    /// Closes the connection without forwarding it.
     Reset,
-    /// The store does what it is asked for, and the connection ends before the answer.
-    AnswerLost,
-    /// Half of the answer comes.
-    HalfAnswer,
-    /// The answer takes this long.
+    /// Forwards it, and closes the connection without the response.
+    ResponseLost,
+    /// Forwards it, and returns half of the response.
+    ResponseCut,
+    /// Forwards it, and delays the response.
     Slow(Duration),
 }
 
-/// A request's method, path and query.
-pub(crate) struct Asked<'a> {
+/// The request line, and how many requests came before.
+pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) query: &'a str,
-    /// How many requests came before.
+    /// The number of requests before it.
     pub(crate) number: usize,
 }
 
-/// How header lines of a request that begin with the one begin instead; what has no beginning is added.
-pub(crate) type Translation = &'static [(&'static str, &'static str)];
+/// Replacements for the beginnings of header lines, as pairs of old and new. A new line with an empty old beginning is added.
+pub(crate) type HeaderRewrites = &'static [(&'static str, &'static str)];
 
 pub(crate) struct Proxy {
     pub(crate) url: String,
@@ -41,8 +41,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy for the server at `port`; its threads end with the test's process.
-    pub(crate) fn start(port: u16, translation: Translation, fault: impl Fn(&Asked<'_>) -> Fault + Send + Sync + 'static) -> Self {
+    /// Starts a proxy for the server at `port`. Its threads end with the process of the test.
+    pub(crate) fn start(port: u16, header_rewrites: HeaderRewrites, fault: impl Fn(&Request<'_>) -> Fault + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let requests = Arc::new(AtomicUsize::new(0));
@@ -50,8 +50,8 @@ impl Proxy {
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (fault, counter) = (Arc::clone(&fault), Arc::clone(&counter));
-                // A client that went away is no failure of the proxy.
-                std::thread::spawn(move || serve(client, port, translation, &*fault, &counter).ok());
+                // Errors are ignored: the client may have disconnected.
+                std::thread::spawn(move || serve(client, port, header_rewrites, &*fault, &counter).ok());
             }
         });
         Self { url, requests }
@@ -65,8 +65,8 @@ impl Proxy {
 fn serve(
     mut client: TcpStream,
     port: u16,
-    translation: Translation,
-    fault: &dyn Fn(&Asked<'_>) -> Fault,
+    header_rewrites: HeaderRewrites,
+    fault: &dyn Fn(&Request<'_>) -> Fault,
     counter: &AtomicUsize,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(client.try_clone()?);
@@ -87,13 +87,13 @@ fn serve(
         if lower.starts_with("connection:") {
             continue;
         }
-        let translated = translation.iter().find(|(from, _)| !from.is_empty() && lower.starts_with(&from.to_ascii_lowercase()));
-        match translated {
+        let rewritten = header_rewrites.iter().find(|(from, _)| !from.is_empty() && lower.starts_with(&from.to_ascii_lowercase()));
+        match rewritten {
             Some((from, to)) => head.extend([to, line.get(from.len()..).unwrap_or_default()]),
             None => head.push_str(&line),
         }
     }
-    for (_, added) in translation.iter().filter(|(from, _)| from.is_empty()) {
+    for (_, added) in header_rewrites.iter().filter(|(from, _)| from.is_empty()) {
         head.extend([added, "\r\n"]);
     }
     head.push_str("Connection: close\r\n\r\n");
@@ -103,7 +103,7 @@ fn serve(
     let mut words = first.split(' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let fault = fault(&Asked { method, path, query, number: counter.fetch_add(1, Ordering::Relaxed) });
+    let fault = fault(&Request { method, path, query, number: counter.fetch_add(1, Ordering::Relaxed) });
     match fault {
         Fault::Status(status, code) => {
             let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>");
@@ -116,13 +116,13 @@ fn serve(
     let mut server = TcpStream::connect(("127.0.0.1", port))?;
     server.write_all(head.as_bytes())?;
     server.write_all(&body)?;
-    let mut answer = Vec::new();
-    server.read_to_end(&mut answer)?;
+    let mut response = Vec::new();
+    server.read_to_end(&mut response)?;
     match fault {
-        Fault::AnswerLost => return Ok(()),
-        Fault::HalfAnswer => answer.truncate(answer.len() / 2),
+        Fault::ResponseLost => return Ok(()),
+        Fault::ResponseCut => response.truncate(response.len() / 2),
         Fault::Slow(time) => std::thread::sleep(time),
         _ => {}
     }
-    client.write_all(&answer)
+    client.write_all(&response)
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::support::{Place, call, failsift, stderr, stdout, trace};
 
-fn filled() -> Place {
+fn place_with_tables() -> Place {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "HTTP 429 Too Many Requests") + &trace("t-2", "\u{1b}[31mboom\u{1b}[0m \u{202e}evil"));
     place.run(&[]);
@@ -13,8 +13,8 @@ fn filled() -> Place {
 }
 
 #[test]
-fn every_format_gives_the_rows() {
-    let place = filled();
+fn every_format_prints_the_rows() {
+    let place = place_with_tables();
     let sql = "select trace_id, contributing_factor, round(confidence, 1) confidence, actions from patterns order by trace_id";
     let query = |format: &str| call(&["query", "--tables", &place.output(), sql, "--format", format]);
     insta::assert_snapshot!("table", stdout(&query("table")));
@@ -28,8 +28,8 @@ fn every_format_gives_the_rows() {
 }
 
 #[test]
-fn no_rows_are_an_answer_in_every_format() {
-    let place = filled();
+fn an_empty_result_is_valid_in_every_format() {
+    let place = place_with_tables();
     for (format, expected) in [("json", "[]\n"), ("csv", "trace_id\n")] {
         let output = call(&["query", "--tables", &place.output(), "select trace_id from patterns where false", "--format", format]);
         assert_eq!(stdout(&output), expected);
@@ -37,8 +37,8 @@ fn no_rows_are_an_answer_in_every_format() {
 }
 
 #[test]
-fn hostile_text_does_not_reach_the_terminal_as_escapes() {
-    let place = filled();
+fn control_characters_in_rows_do_not_reach_the_terminal() {
+    let place = place_with_tables();
     for arguments in
         [vec!["query", "--tables", &place.output(), "select summary from patterns"], vec!["show", "t-2", "--tables", &place.output()]]
     {
@@ -49,8 +49,8 @@ fn hostile_text_does_not_reach_the_terminal_as_escapes() {
 }
 
 #[test]
-fn tables_cannot_be_changed_by_a_query() {
-    let place = filled();
+fn a_query_cannot_change_tables() {
+    let place = place_with_tables();
     for sql in [
         "drop table patterns",
         "insert into errors select * from errors",
@@ -79,8 +79,8 @@ fn tables_cannot_be_changed_by_a_query() {
 }
 
 #[test]
-fn a_script_on_standard_input_is_run() {
-    let place = filled();
+fn statements_on_standard_input_are_run() {
+    let place = place_with_tables();
     let mut child =
         failsift(&["query", "--tables", &place.output(), "--format", "csv"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"select count(*) n from patterns;\nselect count(*) m from errors;\n").unwrap();
@@ -88,8 +88,8 @@ fn a_script_on_standard_input_is_run() {
 }
 
 #[test]
-fn show_is_a_page_for_reading() {
-    let place = filled();
+fn show_prints_a_page() {
+    let place = place_with_tables();
     let output = call(&["show", "t-1", "--tables", &place.output()]);
     let folder = place.path().display().to_string();
     insta::with_settings!({filters => vec![(folder.as_str(), "[place]"), (r"extracted \S+", "extracted [time]")]}, {
@@ -97,10 +97,10 @@ fn show_is_a_page_for_reading() {
     });
     let output = call(&["show", "nobody", "--tables", &place.output()]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("no trace nobody"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("no trace nobody in the tables at"), "{}", stderr(&output));
 }
 
-/// A chain of CTEs of which each uses the one before twice.
+/// A chain of CTEs, each of which uses the previous one twice.
 fn doubled(first: &str, next: &str, last: &str) -> String {
     let steps = (1..40).map(|step| format!("a{step} AS ({})", next.replace("PREVIOUS", &format!("a{}", step - 1))));
     let steps: Vec<String> = std::iter::once(format!("a0 AS ({first})")).chain(steps).collect();
@@ -108,13 +108,13 @@ fn doubled(first: &str, next: &str, last: &str) -> String {
 }
 
 #[test]
-fn a_query_takes_no_more_than_it_may() {
-    let place = filled();
-    let too_much = [
-        ("SELECT repeat('x', 2000000000)".to_owned(), "would make a value"),
+fn a_query_over_a_limit_fails_and_names_the_limit() {
+    let place = place_with_tables();
+    let over_limit = [
+        ("SELECT repeat('x', 2000000000)".to_owned(), "would return a value"),
         (format!("SELECT 1{}", "+1".repeat(20_000)), "operators and keywords"),
         (format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(5_000)), "operators and keywords"),
-        (format!("SELECT {}1{}", "(".repeat(3_000), ")".repeat(3_000)), "nested too deep"),
+        (format!("SELECT {}1{}", "(".repeat(3_000), ")".repeat(3_000)), "nested too deeply"),
         (format!("SELECT '{}'", "x".repeat(300_000)), "bytes long"),
         (doubled("SELECT trace_id AS x FROM patterns", "SELECT x||x AS x FROM PREVIOUS", "SELECT length(x) FROM a39"), "memory"),
         ("SELECT string_agg(repeat('x', 100000), '') FROM generate_series(1, 100000)".to_owned(), "memory"),
@@ -129,7 +129,7 @@ fn a_query_takes_no_more_than_it_may() {
         ),
         ("SELECT count(*) FROM generate_series(1, 10000000000) AS t (v) WHERE v % 7 = 3".to_owned(), "takes more than"),
     ];
-    for (sql, said) in too_much {
+    for (sql, expected) in over_limit {
         let script = place.path().join("query.sql");
         std::fs::write(&script, &sql).unwrap();
         let mut command = failsift(&["query", "--tables", &place.output(), "--timeout", "5s", "--memory-limit", "64"]);
@@ -138,7 +138,7 @@ fn a_query_takes_no_more_than_it_may() {
         let shown: String = sql.chars().take(60).collect();
         assert_eq!(output.status.code(), Some(1), "{shown}: {}", stderr(&output));
         assert!(
-            said.split('|').any(|said| stderr(&output).contains(said)) && stderr(&output).contains("hint:"),
+            expected.split('|').any(|expected| stderr(&output).contains(expected)) && stderr(&output).contains("hint:"),
             "{shown}: {}",
             stderr(&output)
         );
@@ -147,8 +147,8 @@ fn a_query_takes_no_more_than_it_may() {
 }
 
 #[test]
-fn a_query_that_is_nearly_too_deep_is_answered() {
-    let place = filled();
+fn a_query_just_below_the_depth_limit_runs() {
+    let place = place_with_tables();
     for sql in [
         format!("SELECT count(*) FROM patterns WHERE confidence > 0{}", " AND confidence > 0.01".repeat(900)),
         format!("SELECT count(*) FROM patterns WHERE trace_id IN ({}'t-1')", "'x', ".repeat(5_000)),
@@ -160,8 +160,8 @@ fn a_query_that_is_nearly_too_deep_is_answered() {
 }
 
 #[test]
-fn cells_that_a_spreadsheet_would_compute_are_text() {
-    let place = filled();
+fn csv_cells_that_a_spreadsheet_would_evaluate_become_text() {
+    let place = place_with_tables();
     let sql = "SELECT '=HYPERLINK(\"http://x\")' AS a, '-5' AS b, '@x' AS c, -7 AS d, '+1+1' AS \"=e\"";
     let query = |format: &str| stdout(&call(&["query", "--tables", &place.output(), sql, "--format", format]));
     assert_eq!(query("csv"), "a,b,c,d,'=e\n\"'=HYPERLINK(\"\"http://x\"\")\",-5,'@x,-7,'+1+1\n");
@@ -169,8 +169,31 @@ fn cells_that_a_spreadsheet_would_compute_are_text() {
 }
 
 #[test]
-fn json_that_is_shown_on_a_terminal_is_not_obeyed() {
-    let place = filled();
+fn control_characters_in_json_are_escaped() {
+    let place = place_with_tables();
     let output = call(&["query", "--tables", &place.output(), "SELECT chr(155) || '2J' || chr(8238) AS a", "--format", "json"]);
     assert_eq!(stdout(&output), "[{\"a\":\"\\u009b2J\\u202e\"}]\n");
+}
+
+#[test]
+fn mistakes_in_a_query_are_reported_in_plain_words() {
+    let place = place_with_tables();
+    for (sql, expected) in [
+        (
+            "select categry from patterns",
+            "error: unknown column 'categry'; did you mean 'category'?\n  hint: the columns are trace_id, title,",
+        ),
+        (
+            "select 1 from pattern",
+            "error: unknown table 'pattern'; did you mean 'patterns'?\n  hint: the tables are patterns, errors, runs, spans",
+        ),
+        ("select * form patterns", "error: invalid SQL at line 1, column 10: "),
+        ("drop table patterns", "error: cannot run the statement: failsift query only reads"),
+    ] {
+        let output = call(&["query", "--tables", &place.output(), sql]);
+        assert_eq!(output.status.code(), Some(2), "{sql}");
+        assert!(stderr(&output).starts_with(expected), "{sql}: {}", stderr(&output));
+    }
+    let nowhere = call(&["query", "--tables", &place.input(), "select 1"]);
+    assert!(stderr(&nowhere).starts_with("error: no tables at ") && stderr(&nowhere).contains("\n  hint: "), "{}", stderr(&nowhere));
 }

@@ -196,7 +196,7 @@ fn nothing_sensitive_of_a_trace_is_stored_or_said() {
     }
     let audit = call(&["audit", "--tables", &place.output()]);
     assert!(audit.status.success(), "{}{}", stdout(&audit), stderr(&audit));
-    assert!(stdout(&audit).contains(": 0 hold something sensitive"), "{}", stdout(&audit));
+    assert!(stdout(&audit).contains(", 0 fields with sensitive values"), "{}", stdout(&audit));
 }
 
 #[test]

@@ -1,14 +1,14 @@
-//! Real counterparts: an S3 server, a web server, and other engines that read the tables. `tests/run` prepares what they need in
-//! `target/python`, and runs these with `--include-ignored`.
+//! Tests against real servers and engines: an S3 server, a web server, and other engines that read the tables. `tests/run` installs them in
+//! `target/python`, and runs these tests with `--include-ignored`.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::proxy::{Asked, Fault, Proxy};
+use crate::proxy::{Fault, Proxy, Request};
 use crate::support::{Place, failsift, stderr, trace};
 
-/// A process that ends with the test.
+/// A server process, which is killed when the test ends.
 struct Server {
     child: Child,
     url: String,
@@ -23,12 +23,12 @@ impl Drop for Server {
 
 fn python() -> String {
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python");
-    assert!(std::path::Path::new(python).exists(), "run tests/run: it makes target/python");
+    assert!(std::path::Path::new(python).exists(), "target/python is missing: run tests/run");
     python.to_owned()
 }
 
 fn start(mut command: Command, port: u16) -> Server {
-    // A file and no pipe: a pipe that nobody reads fills up, and the server stops.
+    // A file, because a pipe that nobody reads fills up and blocks the server.
     let log = tempfile::NamedTempFile::new().unwrap();
     let child = command.stdout(Stdio::null()).stderr(log.reopen().unwrap()).spawn().expect("start a server");
     let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
@@ -47,7 +47,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// An S3 server with a bucket that holds samples, and the environment with which failsift reaches it.
+/// An S3 server with a bucket of samples.
 struct S3 {
     server: Server,
     port: u16,
@@ -74,12 +74,12 @@ for sample, key in (('otlp/openinference.jsonl.gz', 'day=1/a.jsonl.gz'), ('phoen
         let fixed =
             [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_REGION", "us-east-1"), ("AWS_ALLOW_HTTP", "true")];
         let fixed = fixed.into_iter().map(|(name, value)| (name, value.to_owned()));
-        // A request that gets no answer is given up after two seconds instead of thirty.
+        // Requests time out after two seconds instead of thirty.
         fixed.chain([("AWS_TIMEOUT", "2s".to_owned()), ("AWS_ENDPOINT", url.to_owned())]).collect()
     }
 }
 
-/// Runs over a location; the summary of the run.
+/// Runs over a location. Returns the summary.
 fn run_on(environment: &[(&str, String)], input: &str, output: &str) -> serde_json::Value {
     let arguments = ["run", "--input", input, "--output", output, "--format", "json", "--max-error-rate", "0.5"];
     let run = failsift(&arguments).envs(environment.iter().cloned()).output().unwrap();
@@ -93,7 +93,7 @@ fn query_on(environment: &[(&str, String)], tables: &str, sql: &str) -> String {
     crate::support::stdout(&query).trim().to_owned()
 }
 
-/// The whole job on a bucket with the three samples: prefix, object, glob, again, housekeeping, and what a user gets wrong.
+/// The whole job on a bucket with three samples: a prefix, an object, a glob, a second run, maintenance, and a missing input.
 fn whole_job(environment: &[(&str, String)], bucket: &str) {
     let tables = format!("{bucket}/tables");
     for (input, stored, errors) in [("agents/", 44, 3), ("agents/day=1/a.jsonl.gz", 33, 0), ("agents/*/*.parquet", 11, 0)] {
@@ -104,7 +104,7 @@ fn whole_job(environment: &[(&str, String)], bucket: &str) {
     let maintained = failsift(&["maintain", "--tables", &tables]).envs(environment.iter().cloned()).output().unwrap();
     assert!(maintained.status.success(), "{}", stderr(&maintained));
     assert_eq!(query_on(environment, &tables, "select count(*) n from runs"), r#"[{"n":3}]"#);
-    // Writers at once, whose commits the store's conditional put decides.
+    // Concurrent writers, whose commits are serialized by the store's conditional put.
     std::thread::scope(|scope| {
         let writers: Vec<_> = (0..3).map(|_| scope.spawn(|| run_on(environment, &format!("{bucket}/agents/"), &tables))).collect();
         for writer in writers {
@@ -130,7 +130,7 @@ fn the_whole_job_on_s3() {
 
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn a_public_object_needs_no_credentials_and_a_private_one_says_so() {
+fn a_public_object_needs_no_credentials_and_a_private_one_asks_for_them() {
     let s3 = S3::start();
     let script = "import boto3, sys
 s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
@@ -150,12 +150,12 @@ s3.upload_file('data/samples/otlp/openinference.jsonl.gz', 'traces', 'public.jso
     assert!(stderr(&refused).contains("credentials"), "{}", stderr(&refused));
 }
 
-/// The S3 server looks only whether a request is signed.
+/// The S3 server checks only that a request is signed.
 const SIGNED: &str =
     "Authorization: AWS4-HMAC-SHA256 Credential=test/20261125/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=none";
 
-/// No emulator of Google Cloud Storage in a package registry speaks the XML interface that clients write by; S3's is the same but for
-/// some headers, which the proxy translates.
+/// No packaged emulator of Google Cloud Storage implements the XML API that clients write with. S3's API differs only in some headers, which the
+/// proxy rewrites.
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
 fn the_whole_job_on_google_cloud_storage() {
@@ -209,10 +209,10 @@ for sample, key in (('otlp/openinference.jsonl.gz', 'day=1/a.jsonl.gz'), ('phoen
     whole_job(&environment, "az://traces");
 }
 
-/// Each request fails with a chance of one in `odds`, in one of the ways of stores.
-fn chaos(seed: usize, odds: usize) -> impl Fn(&Asked<'_>) -> Fault + Send + Sync + 'static {
-    move |asked| {
-        let random = (asked.number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed.wrapping_mul(0xd6e8_feb8_6659_fd93));
+/// Each request fails with a probability of one in `odds`, with one of the failures of real stores.
+fn chaos(seed: usize, odds: usize) -> impl Fn(&Request<'_>) -> Fault + Send + Sync + 'static {
+    move |request| {
+        let random = (request.number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(seed.wrapping_mul(0xd6e8_feb8_6659_fd93));
         let random = (random ^ (random >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33;
         if random % odds != 0 {
             return Fault::None;
@@ -221,9 +221,9 @@ fn chaos(seed: usize, odds: usize) -> impl Fn(&Asked<'_>) -> Fault + Send + Sync
             0 => Fault::Status(500, "InternalError"),
             1 => Fault::Status(503, "SlowDown"),
             2 => Fault::Reset,
-            3 => Fault::AnswerLost,
-            4 => Fault::HalfAnswer,
-            // Longer than the time-out, and shorter.
+            3 => Fault::ResponseLost,
+            4 => Fault::ResponseCut,
+            // Longer than the timeout, and shorter.
             5 => Fault::Slow(Duration::from_secs(3)),
             _ => Fault::Slow(Duration::from_millis(300)),
         }
@@ -232,7 +232,7 @@ fn chaos(seed: usize, odds: usize) -> impl Fn(&Asked<'_>) -> Fault + Send + Sync
 
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn a_store_that_fails_now_and_then_fails_nothing() {
+fn a_run_survives_intermittent_failures_of_the_store() {
     let s3 = S3::start();
     let good = S3::environment(&s3.server.url);
     for seed in 0..3 {
@@ -249,20 +249,20 @@ fn a_store_that_fails_now_and_then_fails_nothing() {
 
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn a_commit_whose_answer_was_lost_is_not_made_twice() {
+fn a_commit_whose_response_was_lost_is_not_repeated() {
     let s3 = S3::start();
     let good = S3::environment(&s3.server.url);
-    // The answer to the first attempt is lost; or some are refused before one is made whose answer comes too late.
+    // The response to the first attempt is lost; or some attempts are refused before one whose response arrives too late.
     let refused = Fault::Status(400, "BadRequest");
     let last = vec![refused, refused, refused, Fault::Slow(Duration::from_secs(3))];
-    for (number, faults) in [vec![Fault::AnswerLost], last].into_iter().enumerate() {
+    for (number, faults) in [vec![Fault::ResponseLost], last].into_iter().enumerate() {
         let tables = format!("s3://traces/lost-{number}");
-        let asked_before = std::sync::atomic::AtomicUsize::new(0);
-        let proxy = Proxy::start(s3.port, &[], move |asked| {
-            if asked.method != "PUT" || !asked.path.contains("/patterns/_delta_log/00000000000000000001.json") {
+        let attempts_before = std::sync::atomic::AtomicUsize::new(0);
+        let proxy = Proxy::start(s3.port, &[], move |request| {
+            if request.method != "PUT" || !request.path.contains("/patterns/_delta_log/00000000000000000001.json") {
                 return Fault::None;
             }
-            let attempt = asked_before.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let attempt = attempts_before.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             faults.get(attempt).copied().unwrap_or(Fault::None)
         });
         let summary = run_on(&S3::environment(&proxy.url), "s3://traces/agents/", &tables);
@@ -271,25 +271,28 @@ fn a_commit_whose_answer_was_lost_is_not_made_twice() {
         let report = failsift(&["maintain", "--tables", &tables, "--dry-run", "--format", "json"]).envs(good.clone()).output().unwrap();
         let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
         for table in report["tables"].as_array().unwrap() {
-            assert_eq!(table["version"], 1, "one commit after the table was made: {report}");
+            assert_eq!(table["version"], 1, "one commit after the table was created: {report}");
         }
     }
 }
 
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn a_store_that_fails_for_good_shows_nothing_half_done_and_the_next_run_goes_on() {
+fn a_persistent_failure_leaves_no_partial_commit_and_the_next_run_continues() {
     let s3 = S3::start();
     let good = S3::environment(&s3.server.url);
-    let refused = |asked: &Asked<'_>, what: &str| asked.method == "PUT" && asked.path.contains(what);
+    let refused = |request: &Request<'_>, what: &str| request.method == "PUT" && request.path.contains(what);
     for (number, what) in
         ["/_staging/", "/patterns/bucket", "/patterns/_delta_log/00000000000000000001", "/errors/_delta_log/00000000000000000001"]
             .into_iter()
             .enumerate()
     {
         let tables = format!("s3://traces/refused-{number}");
-        let proxy =
-            Proxy::start(s3.port, &[], move |asked| if refused(asked, what) { Fault::Status(403, "AccessDenied") } else { Fault::None });
+        let proxy = Proxy::start(
+            s3.port,
+            &[],
+            move |request| if refused(request, what) { Fault::Status(403, "AccessDenied") } else { Fault::None },
+        );
         let run =
             failsift(&["run", "--input", "s3://traces/agents/", "--output", &tables]).envs(S3::environment(&proxy.url)).output().unwrap();
         assert_eq!(run.status.code(), Some(1), "{what}: {}", stderr(&run));
@@ -323,7 +326,7 @@ fn an_object_on_a_web_server() {
     assert_eq!((&row["trace_id"], &row["source_uri"]), (&"t-1".into(), &url.as_str().into()));
 }
 
-/// A server of one object that allows nothing but a signed GET, and cuts its first whole answer off in the middle.
+/// A server of one object that allows only a signed GET, and truncates its first full response.
 const SIGNED_OBJECT: &str = "import http.server, sys
 body = open(sys.argv[2], 'rb').read()
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -345,7 +348,7 @@ http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()
 
 #[test]
 #[ignore = "needs Python; tests/run prepares it"]
-fn a_signed_address_is_read_and_its_signature_shown_nowhere() {
+fn a_signed_url_is_read_and_its_signature_is_never_shown() {
     let place = Place::new();
     let object = place.put("c.jsonl", (0..200).map(|number| trace(&format!("t-{number}"), "boom")).collect::<String>() + "broken\n");
     let port = free_port();
@@ -364,13 +367,13 @@ fn a_signed_address_is_read_and_its_signature_shown_nowhere() {
     let rows = place.rows("select distinct source_uri, trace_ref, reason from errors");
     assert_eq!(rows[0]["trace_ref"], format!("{shown}#L201"));
     let patterns = place.rows("select distinct source_uri from patterns");
-    let said = format!("{} {summary} {} {rows:?} {patterns:?}", stderr(&run), stderr(&refused));
-    assert!(!said.contains("secret"), "{said}");
+    let output = format!("{} {summary} {} {rows:?} {patterns:?}", stderr(&run), stderr(&refused));
+    assert!(!output.contains("secret"), "{output}");
 }
 
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn every_key_of_a_bucket_is_read_or_named() {
+fn every_key_of_a_bucket_is_read_skipped_or_rejected() {
     let s3 = S3::start();
     let script = "import boto3, sys
 s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
@@ -410,15 +413,15 @@ s3.Bucket('odd').objects.filter(Prefix='out-{number}').delete()"
 
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn a_listing_that_ends_in_the_middle_fails_the_run() {
+fn an_incomplete_listing_fails_the_run() {
     let s3 = S3::start();
     let script = "import boto3, sys
 s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
 s3.create_bucket(Bucket='many')
 for number in range(1001): s3.put_object(Bucket='many', Key=f'{number:05}.jsonl', Body=b'{}')";
     assert!(Command::new(python()).args(["-c", script, &s3.server.url]).status().unwrap().success());
-    let proxy = Proxy::start(s3.port, &[], |asked| {
-        if asked.query.contains("continuation-token") { Fault::Status(403, "AccessDenied") } else { Fault::None }
+    let proxy = Proxy::start(s3.port, &[], |request| {
+        if request.query.contains("continuation-token") { Fault::Status(403, "AccessDenied") } else { Fault::None }
     });
     let environment = S3::environment(&proxy.url);
     let place = Place::new();
@@ -436,9 +439,9 @@ for number in range(1001): s3.put_object(Bucket='many', Key=f'{number:05}.jsonl'
 
 #[test]
 #[ignore = "needs deltalake, Polars, pandas and DuckDB from PyPI; tests/run prepares them"]
-fn other_engines_read_the_tables_alike() {
+fn other_engines_read_the_same_rows() {
     let place = Place::new();
-    // A table with a past: rows that were replaced, row groups that were copied, files that were merged.
+    // A table with replaced rows, copied row groups and merged files.
     let many = |message: &str| (0..9_000).map(|number| trace(&format!("t-{number}"), message)).collect::<String>();
     place.put("many.jsonl", many("boom") + "broken\n");
     place.run(&[]);

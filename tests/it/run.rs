@@ -36,7 +36,7 @@ fn usage_errors_exit_with_2_and_a_hint() {
         (vec!["run", "--input", &input, "--output", &out, "--trace-timeout", "soon"], "not a number of seconds"),
         (vec!["run", "--input", "gopher://x/y", "--output", &out], "s3://"),
         (vec!["run", "--input", &input, "--output", "https://example.com/x"], "plain web server"),
-        (vec!["query", "--tables", &out, "select 1"], "no failsift tables"),
+        (vec!["query", "--tables", &out, "select 1"], "no tables at"),
         (vec!["nonsense"], "Usage"),
     ] {
         let output = call(&arguments);

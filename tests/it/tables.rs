@@ -1,9 +1,9 @@
-//! What holds of the tables whatever runs write them.
+//! Invariants of the tables over any sequence of runs.
 
 use crate::support::{Place, call, stderr, trace};
 
 #[test]
-fn running_twice_changes_nothing_but_the_run() {
+fn running_twice_adds_only_a_row_to_runs() {
     let place = Place::new();
     place.put("a.jsonl", (0..50).map(|index| trace(&format!("t-{index}"), "boom")).collect::<String>() + "broken\n");
     place.run(&[]);
@@ -16,7 +16,7 @@ fn running_twice_changes_nothing_but_the_run() {
 }
 
 #[test]
-fn a_trace_that_now_fails_keeps_its_last_good_pattern_and_one_that_now_succeeds_leaves_errors() {
+fn a_trace_that_fails_keeps_its_last_pattern_and_one_that_succeeds_leaves_errors() {
     let place = Place::new();
     let no_spans = |id: &str| format!("{{\"trace_id\": \"{id}\", \"spans\": []}}\n");
     place.put("a.jsonl", trace("good", "boom") + &no_spans("bad"));
@@ -33,7 +33,7 @@ fn a_trace_that_now_fails_keeps_its_last_good_pattern_and_one_that_now_succeeds_
 }
 
 #[test]
-fn errors_of_a_place_are_replaced_when_its_object_is_read_again_and_others_stay() {
+fn errors_keyed_by_location_are_replaced_when_their_object_is_read_again() {
     let place = Place::new();
     place.put("a.jsonl", "broken\n".to_owned() + &trace("t-1", "boom") + "broken\n");
     place.put("b.jsonl", "broken\n".to_owned() + &trace("t-2", "boom"));
@@ -59,9 +59,9 @@ fn all_three_tables_exist_after_an_empty_run() {
 }
 
 #[test]
-fn writers_at_the_same_time_lose_and_double_nothing() {
+fn concurrent_writers_lose_and_duplicate_nothing() {
     let place = Place::new();
-    // Each writer has half of its traces in common with the next one.
+    // Each writer shares half of its traces with the next one.
     let inputs: Vec<String> = (0..4)
         .map(|writer| {
             let traces = (0..40).map(|number| trace(&format!("t-{}", writer * 20 + number), "boom"));
@@ -72,12 +72,12 @@ fn writers_at_the_same_time_lose_and_double_nothing() {
     for round in 1..=3 {
         std::thread::scope(|scope| {
             let writers: Vec<_> = inputs.iter().map(|input| scope.spawn(|| call(&["run", "--input", input, "--output", &out]))).collect();
-            // Housekeeping goes on meanwhile; in the first round there may be nothing to look after yet.
-            let keeper = scope.spawn(|| (0..3).map(|_| call(&["maintain", "--tables", &out])).collect::<Vec<_>>());
+            // Maintenance runs concurrently. In the first round the tables may not exist yet.
+            let maintenance = scope.spawn(|| (0..3).map(|_| call(&["maintain", "--tables", &out])).collect::<Vec<_>>());
             for output in writers.into_iter().map(|writer| writer.join().unwrap()) {
                 assert!(output.status.success(), "{}", stderr(&output));
             }
-            for output in keeper.join().unwrap() {
+            for output in maintenance.join().unwrap() {
                 assert!(output.status.success() || round == 1, "{}", stderr(&output));
             }
         });
@@ -118,7 +118,7 @@ fn rows_match_the_published_schemas() {
 }
 
 #[test]
-fn planted_secrets_come_out_nowhere() {
+fn planted_secrets_appear_in_no_output() {
     let place = Place::new();
     let secrets = [
         "ada.lovelace@example.com",
@@ -138,17 +138,17 @@ fn planted_secrets_come_out_nowhere() {
         .env("RUST_LOG", "trace")
         .output()
         .unwrap();
-    let mut hay = crate::support::stdout(&output) + &stderr(&output);
+    let mut output_text = crate::support::stdout(&output) + &stderr(&output);
     for table in ["patterns", "errors", "runs"] {
-        hay += &serde_json::to_string(&place.rows(&format!("select * from {table}"))).unwrap();
+        output_text += &serde_json::to_string(&place.rows(&format!("select * from {table}"))).unwrap();
     }
     for secret in secrets {
-        assert!(!hay.contains(secret), "{secret} came out");
+        assert!(!output_text.contains(secret), "{secret} was printed or stored");
     }
-    assert!(hay.contains("<EMAIL:"), "the excerpts show tokens");
+    assert!(output_text.contains("<EMAIL:"), "the excerpts show tokens");
 }
 
-/// Spans of one trace that arrive over two hourly windows: the second one holds a late span only.
+/// One trace whose spans arrive in two hourly windows: the second window has only one late span.
 fn windows(place: &Place) {
     let record = |spans: serde_json::Value| {
         let resource = serde_json::json!({"attributes": [{"key": "service.name", "value": {"stringValue": "acme-bot"}}]});
@@ -176,7 +176,7 @@ fn windows(place: &Place) {
     place.put("hour=10/b.jsonl", record(serde_json::json!([span("0000000000000011", Some("000000000000000a"), 0, "")])));
 }
 
-/// Runs over one window; the summary's `stored`, `unchanged` and `kept_fuller`, and what the table then holds.
+/// Runs over one window. Returns the summary's `stored`, `unchanged` and `kept_fuller`, and the row of the trace.
 fn run_over(place: &Place, window: &str, more: &[&str]) -> ([u64; 3], serde_json::Value) {
     let (input, output) = (format!("{}{window}", place.input()), place.output());
     let mut arguments = vec!["run", "--format", "json", "--input", &input, "--output", &output];
@@ -197,8 +197,8 @@ fn a_later_window_with_one_late_span_does_not_replace_the_pattern_of_the_whole_t
     assert_eq!((counts, whole["spans_total"].as_u64()), ([1, 0, 0], Some(3)));
     assert_ne!(whole["category"], "unclassified");
     let (counts, after) = run_over(&place, "/hour=10", &[]);
-    assert_eq!((counts, &after), ([0, 1, 1], &whole), "the late span says less than what is there");
-    // As many spans of another object, and fewer of the same one, replace.
+    assert_eq!((counts, &after), ([0, 1, 1], &whole), "the pattern of the late span does not replace the one of the whole trace");
+    // A pattern of as many spans of another object, or of fewer spans of the same object, does.
     place.put("hour=10/c.jsonl", std::fs::read(place.path().join("in/hour=09/a.jsonl")).unwrap());
     std::fs::remove_file(place.path().join("in/hour=10/b.jsonl")).unwrap();
     assert_eq!(run_over(&place, "/hour=10", &[]).0, [1, 0, 0]);
@@ -210,25 +210,25 @@ fn a_later_window_with_one_late_span_does_not_replace_the_pattern_of_the_whole_t
 }
 
 #[test]
-fn windows_in_the_other_order_and_both_together_give_the_whole() {
+fn windows_in_reverse_order_and_both_together_give_the_whole_trace() {
     let place = Place::new();
     windows(&place);
     let (counts, late) = run_over(&place, "/hour=10", &[]);
     assert_eq!((counts, late["spans_total"].as_u64()), ([1, 0, 0], Some(1)));
     assert_eq!(run_over(&place, "/hour=09", &[]).1["spans_total"], 3);
-    assert_eq!(run_over(&place, "", &[]).1["spans_total"], 4, "gathered over both windows");
+    assert_eq!(run_over(&place, "", &[]).1["spans_total"], 4, "gathered from both windows");
     let text = call(&["run", "--input", &format!("{}/hour=10", place.input()), "--output", &place.output()]);
     let text = crate::support::stdout(&text);
     assert!(text.contains("unchanged") && text.contains("fuller") && !text.contains("no_failure_found"), "{text}");
 }
 
 #[test]
-fn errors_of_an_object_are_not_touched_by_a_run_that_was_stopped_before_it_was_read() {
+fn errors_of_an_object_stay_if_the_run_was_stopped_before_it_was_read() {
     let place = Place::new();
     place.put("z.jsonl", "broken\n".to_owned() + &trace("t-1", "boom"));
     place.run(&[]);
     assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 1);
-    // Stopped at once: the larger object that comes first is being read.
+    // Stopped immediately, while the larger object is being read, which comes first.
     place.put("a.jsonl", (0..60_000).map(|number| trace(&format!("a-{number}"), "boom")).collect::<String>());
     let child = crate::support::failsift(&["run", "--input", &place.input(), "--output", &place.output()])
         .stdout(std::process::Stdio::null())
@@ -239,5 +239,5 @@ fn errors_of_an_object_are_not_touched_by_a_run_that_was_stopped_before_it_was_r
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), nix::sys::signal::Signal::SIGINT).unwrap();
     child.wait_with_output().unwrap();
     let left = place.rows("select count(*) n from errors where kind = 'malformed_json'");
-    assert_eq!(left[0]["n"], 1, "read again or not, the line is broken");
+    assert_eq!(left[0]["n"], 1, "the line is malformed, whether it was read again or not");
 }

@@ -1,0 +1,21 @@
+//! The Delta tables below an output location: their names and columns, and how they are created, opened, evolved and read as of an
+//! earlier state.
+//!
+//! In: a location. Out: a table at one version. Used by everything that reads or writes tables; knows nothing of how rows are made,
+//! committed or queried.
+
+mod bucket;
+mod error;
+mod log_store;
+mod name;
+mod open;
+mod schema;
+mod table;
+
+pub(crate) use self::bucket::{bucket_of, bucket_of_hash};
+pub(crate) use self::error::{error_hint, error_message, failure_message};
+pub use self::name::TableName;
+pub use self::open::{AsOf, open_existing};
+pub(crate) use self::schema::{analyzer_fields, evidence_fields, failure_fields, fallback_fields};
+pub use self::schema::{errors_schema, patterns_schema, runs_schema};
+pub(crate) use self::table::Table;

@@ -1,0 +1,98 @@
+//! Opening a table for reading: its latest version, or an earlier one.
+
+use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError, Path};
+use object_store::ObjectStoreExt;
+use url::Url;
+
+use super::log_store;
+use super::name::TableName;
+
+/// An earlier state of the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// While `patterns` was at this version.
+    Version(u64),
+    /// At this time.
+    Time(chrono::DateTime<chrono::Utc>),
+}
+
+/// Opens a table for reading, at its latest version or as of an earlier state. `None` if there is no such table.
+///
+/// # Errors
+/// The store refuses, the transaction log is corrupt, or the table did not exist at that time.
+pub async fn open_existing(location: &Url, name: TableName, as_of: Option<AsOf>) -> DeltaResult<Option<DeltaTable>> {
+    let Some(mut table) = load(&table_url(location, name)?).await? else { return Ok(None) };
+    match as_of {
+        None => {}
+        Some(AsOf::Version(version)) if name == TableName::Patterns => {
+            let latest = table.version().unwrap_or_default();
+            if version > latest {
+                return Err(DeltaTableError::Generic(format!("there is no version {version}; the latest is {latest}")));
+            }
+            table.load_version(version).await?;
+        }
+        Some(AsOf::Version(version)) => {
+            // A run commits `patterns` first. So the rows of the other tables that belong to a version of it were committed before the
+            // next version.
+            let Some(patterns) = load(&table_url(location, TableName::Patterns)?).await? else { return Ok(None) };
+            if let Some(next) = committed_at(&patterns, version + 1).await? {
+                load_as_of(&mut table, next - chrono::TimeDelta::milliseconds(1)).await?;
+            }
+        }
+        Some(AsOf::Time(time)) => load_as_of(&mut table, time).await?,
+    }
+    Ok(Some(table))
+}
+
+async fn load_as_of(table: &mut DeltaTable, time: chrono::DateTime<chrono::Utc>) -> DeltaResult<()> {
+    table.load_with_datetime(time).await?;
+    match committed_at(table, table.version().unwrap_or_default()).await? {
+        // The library falls back to the oldest version if all are later.
+        Some(committed) if committed > time => {
+            Err(DeltaTableError::Generic(format!("there was no table yet; the oldest version still kept was committed at {committed}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// When a version was committed. `None` if it does not exist or its log entry has been removed.
+async fn committed_at(table: &DeltaTable, version: u64) -> DeltaResult<Option<chrono::DateTime<chrono::Utc>>> {
+    match table.object_store().head(&Path::from(format!("_delta_log/{version:020}.json"))).await {
+        Ok(meta) => Ok(Some(meta.last_modified)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The latest version of the table at `url`. `None` if there is no table.
+pub(super) async fn load(url: &Url) -> DeltaResult<Option<DeltaTable>> {
+    log_store::register();
+    if let Ok(path) = url.to_file_path()
+        && !has_log(&path)?
+    {
+        return Ok(None);
+    }
+    match DeltaTableBuilder::from_url(url.clone())?.load().await {
+        Ok(table) => Ok(Some(table)),
+        Err(DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_)) => Ok(None),
+        Err(error) if error.to_string().contains("No files in log segment") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a local folder holds a transaction log. A folder that may not be read is an error, and not a missing table.
+fn has_log(folder: &std::path::Path) -> DeltaResult<bool> {
+    match folder.join("_delta_log").try_exists() {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(error.into()),
+        exists => Ok(exists.unwrap_or(false)),
+    }
+}
+
+pub(super) fn table_url(location: &Url, name: TableName) -> DeltaResult<Url> {
+    let mut url = location.clone();
+    {
+        let mut segments = url.path_segments_mut().map_err(|()| DeltaTableError::InvalidTableLocation(location.to_string()))?;
+        segments.pop_if_empty().push(name.as_str());
+    }
+    Ok(url)
+}

@@ -1,0 +1,128 @@
+//! The staged rows that one commit adds to a table.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use deltalake_core::DeltaResult;
+use deltalake_core::kernel::Add;
+use futures::StreamExt;
+
+use super::keys::{Extent, for_each_key};
+use super::staging::StagedFile;
+use super::table_files::Bucket;
+use super::table_writer::{Destination, RowSelection, TableWriter};
+use crate::limits::REQUESTS_IN_FLIGHT_MAX;
+use crate::model::key_hash;
+use crate::store::Object;
+use crate::tables::{Table, TableName, bucket_of, bucket_of_hash};
+
+/// Staged files whose rows a commit adds to a table.
+pub(super) struct Incoming<'a> {
+    files: Vec<(&'a StagedFile, Arc<Object>)>,
+    destination: Destination,
+}
+
+impl<'a> Incoming<'a> {
+    pub(super) fn new(name: TableName, files: Vec<(&'a StagedFile, Arc<Object>)>) -> Self {
+        let destination = if name == TableName::Runs { Destination::Bucket(None) } else { Destination::BucketColumn };
+        Self { files, destination }
+    }
+
+    /// The staged files.
+    pub(super) fn files(&self) -> &[(&'a StagedFile, Arc<Object>)] {
+        &self.files
+    }
+
+    /// Writes data files with the rows, without those whose keys are `left_out`. No version of the table names them yet.
+    pub(super) async fn write(&self, table: &Table, left_out: &HashSet<u128>) -> DeltaResult<Vec<Add>> {
+        let mut writer = TableWriter::new(table);
+        for (file, object) in &self.files {
+            let mut kept = file.kept_rows(object).await?;
+            if !left_out.is_empty() {
+                kept = Some(without_keys(table.name, object, kept, left_out).await?);
+            }
+            let selection = kept.map_or(RowSelection::All, RowSelection::Kept);
+            writer.copy_rows(object, &selection, self.destination).await?;
+        }
+        writer.finish().await
+    }
+}
+
+/// Of the kept rows, those whose keys are not `left_out`.
+async fn without_keys(name: TableName, object: &Arc<Object>, kept: Option<Vec<bool>>, left_out: &HashSet<u128>) -> DeltaResult<Vec<bool>> {
+    let mut stays = Vec::new();
+    for_each_key(name, object, |row| {
+        let kept = kept.as_ref().is_none_or(|kept| kept.get(stays.len()).copied().unwrap_or(false));
+        stays.push(kept && !left_out.contains(&key_hash(row.reference)));
+    })
+    .await?;
+    Ok(stays)
+}
+
+/// The keys of staged rows.
+#[derive(Debug, Default)]
+pub(super) struct IncomingKeys {
+    /// Of rows that are committed, with their extents.
+    pub(super) committed: HashMap<u128, Extent>,
+    /// Of rows that are not, because the table has rows of more spans.
+    pub(super) smaller: Vec<u128>,
+    /// How many rows are committed, by bucket.
+    pub(super) rows: BTreeMap<Bucket, u64>,
+}
+
+impl IncomingKeys {
+    /// Reads the keys of all staged files.
+    pub(super) async fn read(table: &Table, incoming: &Incoming<'_>) -> DeltaResult<Self> {
+        let mut all = Self::default();
+        if table.name == TableName::Runs {
+            all.rows.insert(None, incoming.files.len() as u64);
+            return Ok(all);
+        }
+        let buckets = table.buckets();
+        let read = futures::stream::iter(&incoming.files).map(|(file, object)| keys_of_file(table.name, buckets, file, object));
+        let mut read = std::pin::pin!(read.buffer_unordered(REQUESTS_IN_FLIGHT_MAX));
+        while let Some(of_file) = read.next().await {
+            let of_file = of_file?;
+            all.committed.extend(of_file.committed);
+            all.smaller.extend(of_file.smaller);
+            for (bucket, rows) in of_file.rows {
+                *all.rows.entry(bucket).or_default() += rows;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Marks rows as not committed, because the table has rows of more spans.
+    pub(super) fn leave_out(&mut self, smaller: &HashSet<u128>, buckets: i32) {
+        for key in smaller {
+            self.committed.remove(key);
+            if let Some(rows) = self.rows.get_mut(&Some(bucket_of_hash(*key, buckets))) {
+                *rows = rows.saturating_sub(1);
+            }
+        }
+        self.rows.retain(|_, rows| *rows > 0);
+        self.smaller = smaller.iter().copied().collect();
+    }
+}
+
+async fn keys_of_file(name: TableName, buckets: i32, file: &StagedFile, object: &Arc<Object>) -> DeltaResult<IncomingKeys> {
+    let mut keys = IncomingKeys::default();
+    let (mut unused, mut smaller) = (file.unused_rows.iter().copied().peekable(), file.smaller_rows.iter().copied().peekable());
+    let mut row = 0;
+    for_each_key(name, object, |found| {
+        let key = key_hash(found.reference);
+        if unused.next_if_eq(&row).is_some() {
+        } else if smaller.next_if_eq(&row).is_some() {
+            keys.smaller.push(key);
+        } else {
+            keys.committed.insert(key, found.extent().unwrap_or(Extent::ANY));
+            // Rows that are keyed by a location are in the bucket of its object.
+            let location = if name == TableName::Errors { found.location_in() } else { None };
+            let bucket = location.map_or_else(|| bucket_of_hash(key, buckets), |uri| bucket_of(uri, buckets));
+            *keys.rows.entry(Some(bucket)).or_default() += 1;
+        }
+        row += 1;
+    })
+    .await?;
+    Ok(keys)
+}

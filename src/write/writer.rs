@@ -1,0 +1,380 @@
+//! The writer of one run: counts outcomes, stages them, and commits what is staged.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::stream::Fuse;
+use futures::{FutureExt, StreamExt};
+use tokio::task::{JoinError, JoinSet};
+use url::Url;
+
+use super::columns;
+use super::commit::commit;
+use super::decision::{Decision, decide};
+use super::encode::{encode_batch, encode_patterns};
+use super::error::{WriteError, table_error};
+use super::labels::LabelCount;
+use super::output::OutputTables;
+use super::progress::WriteProgress;
+use super::recovery::complete_interrupted_commits;
+use super::reusable::ReusableResults;
+use super::staging::{CommitRecord, Staging};
+use super::stored::StoredResults;
+use super::unstaged::Unstaged;
+use crate::limits::{STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX, STOPPING};
+use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, RunStatus, RunSummary};
+use crate::runtime::{Shutdown, pool};
+use crate::tables::TableName;
+use crate::validate::Pattern;
+
+/// How a run writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// Equal for runs over the same input with the same settings.
+    pub job: String,
+    /// Whether finished work of interrupted runs of the same job is discarded instead of recovered.
+    pub fresh: bool,
+    /// Makes finished outcomes visible this often; `None` only at the end.
+    pub commit_every: Option<Duration>,
+    /// The settings digest of patterns that need not be made again; `None` makes all of them again.
+    pub reuse: Option<String>,
+}
+
+/// Computes the exit reason from a summary whose counts are final.
+pub type ExitReasonOf<'a> = dyn Fn(&RunSummary) -> Option<ExitReason> + Send + Sync + 'a;
+
+/// What only the last commit of a run has.
+struct LastCommit<'a> {
+    summary: &'a mut RunSummary,
+    /// Hashes of the URIs of objects that were read to their end.
+    objects: HashSet<u128>,
+    exit_reason: &'a ExitReasonOf<'a>,
+}
+
+/// The writer of one run.
+#[derive(Debug)]
+pub struct Writer {
+    tables: OutputTables,
+    staging: Arc<Staging>,
+    /// Rows that are being encoded and staged.
+    in_flight: JoinSet<Result<(), WriteError>>,
+    reusable: Arc<ReusableResults>,
+    /// Rows of paid patterns that are staged in many small files, and the names of these files.
+    small_file_rows: Vec<PatternRow>,
+    small_files: Arc<Mutex<Vec<String>>>,
+    options: WriteOptions,
+    run_id: String,
+    /// The number of commits so far.
+    part: i64,
+    /// New and recovered patterns.
+    patterns: u64,
+    /// Those of them that were not committed, because the table has patterns of more spans.
+    kept_fuller: u64,
+    progress: Arc<WriteProgress>,
+    /// The stored patterns, by label.
+    labels: BTreeMap<String, LabelCount>,
+    outcomes: u64,
+}
+
+impl Writer {
+    /// Opens the tables of an output location, and creates those that do not exist. Then completes the commits of interrupted runs, and recovers
+    /// the finished work of those of the same job.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the output location cannot be used.
+    pub async fn begin(output: &Url, run_id: &str, options: WriteOptions, progress: Arc<WriteProgress>) -> Result<Self, WriteError> {
+        let mut tables = OutputTables::open(output).await?;
+        let (mut staging, others) = Staging::begin(output, run_id, &options.job).await?;
+        let same_job = complete_interrupted_commits(&mut tables, others, &options.job, &progress).await;
+        if options.fresh {
+            for other in same_job {
+                other.folder.remove().await?;
+            }
+        } else {
+            staging.recover(&same_job).await?;
+        }
+        let stored = match &options.reuse {
+            Some(settings_digest) => {
+                let read = StoredResults::read(&tables.patterns, &tables.errors, settings_digest).await;
+                read.map_err(|error| table_error(TableName::Patterns, &tables.location, &error))?
+            }
+            None => StoredResults::default(),
+        };
+        let reusable = Arc::new(ReusableResults { recovered: Arc::clone(&staging.recovered), stored });
+        Ok(Self {
+            tables,
+            staging: Arc::new(staging),
+            reusable,
+            small_file_rows: Vec::new(),
+            small_files: Arc::default(),
+            in_flight: JoinSet::new(),
+            options,
+            run_id: run_id.to_owned(),
+            part: 0,
+            patterns: 0,
+            kept_fuller: 0,
+            progress,
+            labels: BTreeMap::new(),
+            outcomes: 0,
+        })
+    }
+
+    /// Results of earlier runs that need not be computed again.
+    pub fn reusable(&self) -> Arc<ReusableResults> {
+        Arc::clone(&self.reusable)
+    }
+
+    /// Consumes all outcomes, counts them in `summary`, and stages their rows.
+    ///
+    /// When a shutdown is requested, finished outcomes are committed immediately, because the process may be killed before its end. The
+    /// outcomes that still come have [`STOPPING`] until the grace period ends.
+    ///
+    /// # Errors
+    /// [`WriteError`] if the store refuses. What is staged stays for the next run.
+    pub async fn write_outcomes(
+        &mut self,
+        outcomes: OutcomeStream<Pattern>,
+        summary: &mut RunSummary,
+        shutdown: &Shutdown,
+    ) -> Result<(), WriteError> {
+        let mut outcomes = outcomes.fuse();
+        let mut unstaged = Unstaged::default();
+        let mut staged_at = Instant::now();
+        let mut committed_at = Instant::now();
+        let mut stopping_at: Option<Instant> = None;
+        loop {
+            let interval = STAGE_INTERVAL.saturating_sub(staged_at.elapsed());
+            let interval = stopping_at.map_or(interval, |since| interval.min(STOPPING.saturating_sub(since.elapsed())));
+            tokio::select! {
+                outcome = outcomes.next() => match outcome {
+                    Some(outcome) => self.add(outcome, &mut unstaged, summary),
+                    None => break,
+                },
+                Some(staged) = self.in_flight.join_next(), if !self.in_flight.is_empty() => staging_result(staged)?,
+                () = shutdown.requested().cancelled(), if stopping_at.is_none() => {}
+                () = tokio::time::sleep(interval), if !shutdown.is_grace_ended() => {}
+            }
+            let commit_now = shutdown.is_requested() && stopping_at.is_none();
+            if stopping_at.is_some_and(|since| since.elapsed() >= STOPPING) {
+                shutdown.grace_ended().cancel();
+            }
+            if unstaged.patterns.holds_permits() {
+                self.stage_paid(&mut unstaged, &mut outcomes, summary).await?;
+            }
+            if unstaged.len() >= STAGED_ROWS || staged_at.elapsed() >= STAGE_INTERVAL {
+                self.stage(&mut unstaged).await?;
+                staged_at = Instant::now();
+            }
+            if commit_now || self.options.commit_every.is_some_and(|every| committed_at.elapsed() >= every) {
+                self.stage(&mut unstaged).await?;
+                self.compact_staged().await?;
+                self.commit_staged(None).await?;
+                committed_at = Instant::now();
+                stopping_at = commit_now.then_some(committed_at).or(stopping_at);
+            }
+        }
+        self.stage(&mut unstaged).await?;
+        self.compact_staged().await
+    }
+
+    /// Starts to stage paid patterns immediately, unless enough are being staged. Those that arrive meanwhile are staged together.
+    async fn stage_paid(
+        &mut self,
+        unstaged: &mut Unstaged,
+        outcomes: &mut Fuse<OutcomeStream<Pattern>>,
+        summary: &mut RunSummary,
+    ) -> Result<(), WriteError> {
+        /// One for the first of many answers that arrive at the same time, and one for the others.
+        const IN_FLIGHT_MAX: usize = 2;
+        if self.in_flight.len() >= IN_FLIGHT_MAX {
+            return Ok(());
+        }
+        // Outcomes that are ready go into the same file.
+        while let Some(Some(outcome)) = outcomes.next().now_or_never() {
+            self.add(outcome, unstaged, summary);
+        }
+        let patterns = std::mem::take(&mut unstaged.patterns);
+        self.small_file_rows.extend(patterns.rows().iter().cloned());
+        let (staging, files, buckets) = (Arc::clone(&self.staging), Arc::clone(&self.small_files), self.tables.patterns.buckets());
+        self.in_flight.spawn(async move {
+            let name = patterns.stage(&staging, buckets).await?;
+            files.lock().unwrap_or_else(PoisonError::into_inner).push(name);
+            Ok(())
+        });
+        if self.small_file_rows.len() >= STAGED_ROWS {
+            self.compact_staged().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the rows that are being staged, and replaces the small files of paid patterns with one file.
+    async fn compact_staged(&mut self) -> Result<(), WriteError> {
+        self.wait_for_staging(0).await?;
+        let files = std::mem::take(&mut *self.small_files.lock().unwrap_or_else(PoisonError::into_inner));
+        let rows = std::mem::take(&mut self.small_file_rows);
+        if files.len() > 1 {
+            let buckets = self.tables.patterns.buckets();
+            let bytes = pool::run(move || encode_patterns(rows, buckets)).await?;
+            self.staging.replace(TableName::Patterns, &files, bytes).await?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, outcome: Outcome<Pattern>, unstaged: &mut Unstaged, summary: &mut RunSummary) {
+        self.outcomes += 1;
+        match outcome {
+            Ok(pattern) => {
+                let row = unstaged.patterns.push(pattern);
+                self.patterns += 1;
+                summary.stored += 1;
+                summary.processed += 1;
+                let label = format!("{}/{}", row.category, row.contributing_factor);
+                LabelCount::add(&mut self.labels, &label, row.confidence, &row.title, &row.trace_id);
+            }
+            Err(rejection) => {
+                summary.count_rejection(&rejection);
+                unstaged.errors.push(rejection);
+            }
+        }
+    }
+
+    /// Starts to stage all rows, as soon as few enough are being staged.
+    async fn stage(&mut self, unstaged: &mut Unstaged) -> Result<(), WriteError> {
+        if !unstaged.patterns.is_empty() {
+            self.wait_for_staging(STAGING_IN_FLIGHT_MAX - 1).await?;
+            let (patterns, staging) = (std::mem::take(&mut unstaged.patterns), Arc::clone(&self.staging));
+            let buckets = self.tables.patterns.buckets();
+            self.in_flight.spawn(async move { patterns.stage(&staging, buckets).await.map(drop) });
+        }
+        if !unstaged.errors.is_empty() {
+            let (rows, buckets) = (std::mem::take(&mut unstaged.errors), self.tables.errors.buckets());
+            let (run_id, staging) = (self.run_id.clone(), Arc::clone(&self.staging));
+            self.wait_for_staging(STAGING_IN_FLIGHT_MAX - 1).await?;
+            self.in_flight.spawn(async move {
+                let bytes = pool::run(move || encode_batch(&columns::errors(&rows, &run_id, buckets)?)).await?;
+                Ok(staging.put(TableName::Errors, bytes).await.map(drop)?)
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits until at most `in_flight_max` batches are being staged.
+    async fn wait_for_staging(&mut self, in_flight_max: usize) -> Result<(), WriteError> {
+        while self.in_flight.len() > in_flight_max
+            && let Some(staged) = self.in_flight.join_next().await
+        {
+            staging_result(staged)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the run visible: `patterns` first, then `errors`, then `runs`, each in one commit. Returns what was stored, by label.
+    ///
+    /// `summary.received` was counted by the parser. If it differs from the outcomes that arrived here, an outcome was lost or duplicated, and
+    /// nothing is committed. `objects` are hashes of the URIs of objects that were read to their end: older errors that are keyed by a location
+    /// in one of them are removed. `exit_reason` is called when all counts are final.
+    ///
+    /// # Errors
+    /// [`WriteError`]; each table is then unchanged or wholly updated.
+    pub async fn commit(
+        mut self,
+        summary: &mut RunSummary,
+        objects: HashSet<u128>,
+        exit_reason: &ExitReasonOf<'_>,
+    ) -> Result<BTreeMap<String, LabelCount>, WriteError> {
+        let mut outcomes = self.outcomes;
+        for (label, count) in self.staging.recovered.claimed() {
+            outcomes += count.count;
+            self.patterns += count.count;
+            summary.stored += count.count;
+            summary.processed += count.count;
+            let total = self.labels.entry(label).or_insert_with(|| LabelCount { count: 0, confidence_sum: 0.0, ..count.clone() });
+            total.count += count.count;
+            total.confidence_sum += count.confidence_sum;
+        }
+        let unchanged = self.reusable.stored.unchanged();
+        if outcomes + summary.filtered + unchanged != summary.received {
+            return Err(WriteError::Conservation { received: summary.received, outcomes });
+        }
+        self.commit_staged(Some(LastCommit { summary: &mut *summary, objects, exit_reason })).await?;
+        // The run is committed. `maintain` removes what cannot be removed now.
+        if let Err(error) = self.staging.finish(summary.status == RunStatus::Complete).await {
+            tracing::warn!(%error, "the run is committed, but its staged files cannot be removed");
+        }
+        Ok(self.labels)
+    }
+
+    /// Keeps finished work for the next run, after a failure.
+    pub async fn keep_for_next_run(mut self) {
+        // Rows that are being staged are finished work too. Their errors are ignored: the failure of the run is reported already.
+        while self.in_flight.join_next().await.is_some() {}
+        self.staging.keep_for_next_run().await;
+    }
+
+    /// Commits what is staged. `last` makes it the last commit of the run.
+    async fn commit_staged(&mut self, last: Option<LastCommit<'_>>) -> Result<(), WriteError> {
+        let is_last = last.is_some();
+        if !is_last && self.staging.is_empty() {
+            return Ok(());
+        }
+        let (record, decision) = self.begin_commit(last).await?;
+        let committed = commit(&mut self.tables, &self.staging.folder, &record, Some(decision)).await;
+        if matches!(committed, Err(WriteError::RecoveredByOther { .. })) {
+            // Otherwise every later run would try to complete it. The failure itself is reported by the caller.
+            let _ = self.staging.folder.abandon_commit().await;
+        }
+        committed?;
+        self.progress.commit_finished(self.patterns.saturating_sub(self.kept_fuller), is_last);
+        self.staging.folder.finish_commit(&record).await?;
+        self.part += 1;
+        Ok(())
+    }
+
+    /// Decides which rows are committed and records the decision durably. From here on they will be committed, even if this run is killed.
+    ///
+    /// Only the last commit removes older errors of the objects that were read. Before it, rejections of those objects may still be in flight,
+    /// and the run may be killed.
+    async fn begin_commit(&mut self, last: Option<LastCommit<'_>>) -> Result<(CommitRecord, Decision), WriteError> {
+        let mut files = self.staging.take_files(last.is_some());
+        let patterns = files.entry(TableName::Patterns.as_str().to_owned()).or_default();
+        let (decision, kept) = decide(&mut self.tables.patterns, &self.staging.folder, patterns, &self.tables.location).await?;
+        self.kept_fuller += kept.count;
+        kept.subtract_from(&mut self.labels);
+        let mut objects_read = Vec::new();
+        if let Some(LastCommit { summary, objects, exit_reason }) = last {
+            self.finalize_counts(summary)?;
+            summary.exit_reason = exit_reason(summary);
+            self.staging.put(TableName::Runs, encode_batch(&columns::runs(summary)?)?).await?;
+            files.extend(self.staging.take_files(false));
+            objects_read.extend(objects);
+        }
+        let resolved_errors = self.reusable.stored.resolved_errors();
+        let record = CommitRecord { part: self.part, files, objects: objects_read, resolved_errors };
+        self.progress.commit_started();
+        self.staging.folder.begin_commit(&record).await?;
+        Ok((record, decision))
+    }
+
+    /// Moves patterns that were not committed from `stored` to `unchanged`, and checks that every trace and record has one outcome.
+    fn finalize_counts(&self, summary: &mut RunSummary) -> Result<(), WriteError> {
+        let stored = &self.reusable.stored;
+        summary.stored = summary.stored.saturating_sub(self.kept_fuller);
+        summary.unchanged = stored.unchanged() + self.kept_fuller;
+        summary.kept_fuller = stored.kept_fuller() + self.kept_fuller;
+        if summary.accounted_for() != summary.received {
+            return Err(WriteError::Conservation { received: summary.received, outcomes: summary.accounted_for() });
+        }
+        Ok(())
+    }
+}
+
+/// The result of a task that stages rows.
+fn staging_result(staged: Result<Result<(), WriteError>, JoinError>) -> Result<(), WriteError> {
+    pool::join_result(staged).unwrap_or(Err(WriteError::Stopped))
+}
+
+#[cfg(test)]
+mod commit_tests;
+#[cfg(test)]
+mod staging_tests;
