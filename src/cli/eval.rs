@@ -91,7 +91,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         return compare(&args, labels.as_ref()).await;
     }
     let config = config(&args, args.analyzers.first().copied())?;
-    let answers = eval::answers(&config, args.explain.is_some()).await?;
+    let answers = eval::collect_answers(&config, args.explain.is_some()).await?;
     if let Some(reason) = &answers.first_rejection {
         output::note(&no_pattern(&answers, reason));
     }
@@ -149,7 +149,7 @@ async fn compare(args: &Args, labels: Option<&Labels>) -> Result<Exit, Failure> 
     }
     let mut all = Vec::new();
     for analyzer in &args.analyzers {
-        let answers = eval::answers(&config(args, Some(*analyzer))?, false).await?;
+        let answers = eval::collect_answers(&config(args, Some(*analyzer))?, false).await?;
         if let Some(reason) = &answers.first_rejection {
             output::note(&format!("{}: {}", analyzer.as_str(), no_pattern(&answers, reason)));
         }
@@ -210,7 +210,7 @@ fn side_by_side(results: &[AnalyzerResult], agreements: &[Agreement]) -> String 
 
 /// Notes labels whose traces have no pattern. The most common mistake is a label file that belongs to other traces.
 fn note_unanswered(scored: &[ScoredAnswer], answers: &Answers) {
-    let mut unanswered = scored.iter().filter(|one| one.answer.is_none());
+    let mut unanswered = scored.iter().filter(|answer| answer.answer.is_none());
     let Some(first) = unanswered.next() else { return };
     let count = unanswered.count() + 1;
     let example = answers.patterns.first().map_or_else(String::new, |row| format!("; the input contains {}", row.trace_id));

@@ -55,7 +55,7 @@ impl Answers {
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, RunError> {
+pub async fn collect_answers(config: &AnalysisConfig, explain: bool) -> Result<Answers, RunError> {
     // Nothing is written. The output only has to differ from every input.
     let nowhere = url::Url::parse("memory://nowhere/").map_err(|error| RunError::Format(error.to_string()))?;
     let explanations = Arc::new(Mutex::new(Vec::new()));

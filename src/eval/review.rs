@@ -72,7 +72,7 @@ pub fn write_sheet(patterns: &[PatternRow], count: usize, path: &Path) -> Result
     let mut writer = csv::Writer::from_path(path).map_err(|error| failed(error.to_string()))?;
     writer.write_record(COLUMNS).map_err(|error| failed(error.to_string()))?;
     for pattern in &chosen {
-        let evidence: Vec<&str> = pattern.evidence.iter().filter_map(|one| one.excerpt.as_deref().or(one.signal.as_deref())).collect();
+        let evidence: Vec<&str> = pattern.evidence.iter().filter_map(|item| item.excerpt.as_deref().or(item.signal.as_deref())).collect();
         let record = [
             pattern.trace_id.clone(),
             pattern.category.clone(),
@@ -221,7 +221,7 @@ mod tests {
         );
         std::fs::write(file.path(), &text).unwrap();
         let scored = read_ratings(file.path()).unwrap();
-        let ratings: Vec<_> = scored.iter().map(|one| (one.right, one.category_right, one.truth.is_some())).collect();
+        let ratings: Vec<_> = scored.iter().map(|answer| (answer.right, answer.category_right, answer.truth.is_some())).collect();
         assert_eq!(ratings, [(true, true, true), (false, true, false), (false, false, true)]);
         std::fs::write(file.path(), text.replace("Yes", "maybe")).unwrap();
         assert!(read_ratings(file.path()).unwrap_err().to_string().contains("row 1: unknown rating 'maybe'"));

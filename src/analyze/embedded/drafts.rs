@@ -52,7 +52,8 @@ fn step_summary(title: &str, trace: &Trace, tree: &SpanTree, incident: &Incident
     let mut summary = format!("{title} in span {name:?} ({})", span.kind.as_str());
     // Writing to a string cannot fail.
     if let Some(line) = incident.first_line() {
-        let _ = write!(summary, ": {line}");
+        // An exception without a message ends in a colon: `TimeoutError:`.
+        let _ = write!(summary, ": {}", line.trim_end_matches([':', ' ']));
     }
     if !summary.ends_with(['.', '!', '?', '…']) {
         summary.push('.');

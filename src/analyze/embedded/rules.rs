@@ -156,7 +156,7 @@ impl Catalogue {
             .size_limit(64 * 1024 * 1024)
             .dfa_size_limit(8 * 1024 * 1024)
             .build()
-            .map_err(|error| RuleError::new("(all)", "(all)", error.to_string()))?;
+            .map_err(|error| RuleError::new("the rule files", "expressions", error.to_string()))?;
         let weights = Weights::shipped(&signals).map_err(|reason| RuleError::new("weights.json", "(file)", reason))?;
         Ok(Self { rules, expressions, signals, weights })
     }
