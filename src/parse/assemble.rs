@@ -188,7 +188,7 @@ pub fn traces(
     }
     drop(gathered_in);
     let (gathered_counts, counted) = (Arc::clone(&counts), Arc::clone(&counts));
-    let encoded = super::tasks::parse_chunks(chunks, options.format, Arc::clone(&counts), move |parsed| {
+    let encoded = super::tasks::fragments(chunks, options.format, Arc::clone(&counts), move |parsed| {
         if let Some(inspection) = &counted.inspection {
             inspection.add(&parsed);
         }
