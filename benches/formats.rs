@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use failsift::limits::RECORD_BYTES_MAX;
-use failsift::parse::{FORMATS, Format, Parsed, Place, Position};
+use failsift::parse::{FORMATS, Format, ParsedChunk, Position, RecordLocation};
 use failsift::read::{self, Chunk, ReadCounts, ReadOptions};
 use failsift::runtime::FatalError;
 use failsift::store::{self, Location};
@@ -124,28 +124,28 @@ async fn parse(format: &dyn Format, path: &Path) -> u64 {
     let mut chunks = read::chunks(objects, options, Arc::new(ReadCounts::default()), &FatalError::default(), CancellationToken::new());
     let mut spans = 0;
     while let Some(chunk) = chunks.next().await {
-        let mut out = Parsed::default();
+        let mut out = ParsedChunk::default();
         match chunk.expect("a chunk") {
             Chunk::Records(records) => {
                 for (position, record) in records.iter() {
-                    let place = Place { uri: &records.object.uri, modified_at_ns: 0, position, span: None };
+                    let location = RecordLocation { uri: &records.object.uri, modified_at_ns: 0, position, span: None };
                     if records.binary {
-                        let _counted_by_its_spans = format.parse_message(record, &place, &mut out);
+                        let _counted_by_its_spans = format.parse_message(record, &location, &mut out);
                     } else {
                         let text = std::str::from_utf8(record).expect("UTF-8");
-                        let _counted_by_its_spans = format.parse_json(text, &place, &mut out).expect("JSON");
+                        let _counted_by_its_spans = format.parse_json(text, &location, &mut out).expect("JSON");
                     }
                 }
             }
             Chunk::Rows(rows) => {
                 let position = Position::Row(rows.first_row);
-                let place = Place { uri: &rows.object.uri, modified_at_ns: 0, position, span: None };
-                std::hint::black_box(format.parse_rows(&rows.batch, &place, &mut out));
+                let location = RecordLocation { uri: &rows.object.uri, modified_at_ns: 0, position, span: None };
+                std::hint::black_box(format.parse_rows(&rows.batch, &location, &mut out));
             }
             Chunk::Skipped(_) => {}
         }
         assert!(out.rejections().is_empty(), "{:?}", out.rejections().first());
-        spans += out.pieces().len() as u64;
+        spans += out.fragments().len() as u64;
         std::hint::black_box(out);
     }
     spans

@@ -29,7 +29,7 @@ use self::sorted_trace::SortedTrace;
 pub use self::spill::SpillFolder;
 use crate::limits::{BODIES_IN_FLIGHT_MAX, GATHER_PARTITIONS, GATHERED_QUEUED_MAX};
 use crate::model::{OutcomeStream, Rejection, RejectionKind, Stage, Trace};
-use crate::parse::{Parsed, SpanFragment};
+use crate::parse::{ParsedChunk, SpanFragment};
 use crate::runtime::{FatalError, Shutdown, pool};
 
 /// How fragments are joined into traces.
@@ -111,7 +111,7 @@ pub struct EncodedChunk {
 }
 
 /// Encodes what was parsed of a chunk. The parse stage calls it on the same thread, so that decoded spans do not pile up between the stages.
-pub fn encoder(counts: &Arc<GatherCounts>) -> impl Fn(Parsed) -> EncodedChunk + Clone + Send + Sync + 'static {
+pub fn encoder(counts: &Arc<GatherCounts>) -> impl Fn(ParsedChunk) -> EncodedChunk + Clone + Send + Sync + 'static {
     let counts = Arc::clone(counts);
     move |parsed| {
         let (fragments, annotations, rejections) = parsed.into_parts();

@@ -20,7 +20,7 @@
 
 use super::record::{self, Record};
 use super::value::Value;
-use super::{Accounted, Format, Parsed, Position, RecordLocation, Signature, Skip, messages};
+use super::{Accounted, Format, ParsedChunk, Position, RecordLocation, Signature, Skip, messages};
 use crate::model::{Rejection, RejectionKind, Span, SpanKind, Stage, ToolUse};
 
 /// See the module.
@@ -49,13 +49,13 @@ impl Format for Chat {
         }
     }
 
-    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         if record.has("role") { parse_message_record(record, location, out) } else { parse_run(&mut record, location, out) }
     }
 }
 
 /// Parses a single message, which belongs to the trace of its list, or of its object if every line is a message.
-fn parse_message_record(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_message_record(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let (trace_id, index) = match location.position {
         Position::Item(line, item) => (format!("{}#L{line}", location.uri), item.saturating_sub(1) as u64),
         Position::Line(line) => (location.uri.to_owned(), line.saturating_sub(1)),
@@ -69,7 +69,7 @@ fn parse_message_record(mut record: Record<'_>, location: &RecordLocation<'_>, o
 }
 
 /// Parses a run with its messages.
-fn parse_run(record: &mut Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_run(record: &mut Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let id = ["trace_id", "run_id", "id", "conversation_id"].iter().find_map(|key| record.take(key).as_id());
     let time = ["started_at", "timestamp", "created_at", "start_time"].iter().find_map(|key| record.take(key).as_time());
     let has_synthetic_id = id.is_none();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::{AnnotationTarget, Inspection, Parsed, RecordCounts, SpanFragment};
+use super::{AnnotationTarget, Inspection, ParsedChunk, RecordCounts, SpanFragment};
 use crate::limits::SUMMARY_SKIPPED_MAX;
 use crate::model::{Annotation, Rejection};
 
@@ -52,7 +52,7 @@ impl ParseCounts {
         self.records_in.fetch_add(records, Ordering::Relaxed);
     }
 
-    pub(super) fn add(&self, parsed: &Parsed) {
+    pub(super) fn add(&self, parsed: &ParsedChunk) {
         if let Some(inspection) = &self.inspection {
             inspection.add(parsed);
         }
@@ -66,7 +66,7 @@ impl ParseCounts {
     }
 }
 
-impl Parsed {
+impl ParsedChunk {
     /// What the gather stage needs: span fragments, annotations of objects of their own, and rejections.
     pub fn into_parts(self) -> (Vec<SpanFragment>, Vec<(AnnotationTarget, Annotation)>, Vec<Rejection>) {
         (self.fragments, self.annotations, self.rejections)

@@ -31,7 +31,7 @@ use std::borrow::Cow;
 
 use super::record::{self, IdentityKeys, Record, SpanIdentity};
 use super::value::Value;
-use super::{Accounted, Format, Parsed, RecordLocation, Signature, Skip, infer, messages, span_fields};
+use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, infer, messages, span_fields};
 use crate::model::{Annotation, Exception, RejectionKind, Span, SpanKind, TokenUsage, ToolUse};
 
 /// See the module.
@@ -58,7 +58,7 @@ impl Format for Datadog {
         }
     }
 
-    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         if record.has("start_ns") || record.has("span_id") {
             return parse_event(record, location, out);
         }
@@ -80,7 +80,7 @@ impl Format for Datadog {
 
 /// Parses the spans in the envelopes of an intake request. An envelope with other events is skipped. Anything that is not an envelope is
 /// handed on as if it were a span, and rejected there.
-fn parse_request(envelopes: Vec<Value<'_>>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_request(envelopes: Vec<Value<'_>>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let mut spans = Vec::new();
     let mut other_events = None;
     for mut envelope in envelopes {
@@ -110,7 +110,7 @@ fn is_other_event(fields: &[(Cow<'_, str>, Value<'_>)]) -> bool {
 }
 
 /// Parses a resource of the export API. A resource of another type, such as an evaluation, is skipped.
-fn parse_resource(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_resource(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let kind = record.take("type");
     match (Record::from_value(record.take("attributes")), kind.as_str()) {
         (Some(_), Some(kind)) if kind != "span" => out.skip(Skip::OtherEvent, location),
@@ -121,7 +121,7 @@ fn parse_resource(mut record: Record<'_>, location: &RecordLocation<'_>, out: &m
     }
 }
 
-fn parse_event(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_event(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let keys = IdentityKeys { trace_id: "trace_id", span_id: "span_id", start_time: "start_ns" };
     let SpanIdentity { trace_id, span_id, started_at_ns } = match record.take_identity(&keys, location, out) {
         Ok(identity) => identity,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 
-use super::{FORMATS, Format, Parsed, format_names, otlp, text_record};
+use super::{FORMATS, Format, ParsedChunk, format_names, otlp, text_record};
 use crate::model::{Rejection, RejectionKind, Stage};
 use crate::read::Chunk;
 
@@ -122,13 +122,13 @@ pub(super) fn is_failsift_table(columns: &Schema) -> bool {
 
 /// Rejects a chunk of an object in no known format. Only the first chunk of an object adds a rejection, which covers the whole object; the
 /// records of the following ones are counted.
-pub(super) fn reject_unrecognized(chunk: &Chunk) -> Parsed {
+pub(super) fn reject_unrecognized(chunk: &Chunk) -> ParsedChunk {
     let (object, records, is_first) = match chunk {
         Chunk::Records(records) => (&records.object, records.iter().count(), records.first),
         Chunk::Rows(rows) => (&rows.object, rows.batch.num_rows(), rows.first_row == 0),
         Chunk::Skipped(object) => (object, 0, false),
     };
-    let mut out = Parsed { object: Some((Arc::clone(object), None)), ..Parsed::default() };
+    let mut out = ParsedChunk { object: Some((Arc::clone(object), None)), ..ParsedChunk::default() };
     out.records.add_rejected(records as u64);
     if is_first {
         let (uri, content) = (&object.uri, describe_content(chunk));

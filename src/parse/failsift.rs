@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::json::{self, Text, json_object};
 use super::value::Value;
-use super::{Accounted, Format, Parsed, Record, RecordLocation, Signature, Skip, SpanFragment, messages, record, span_fields};
+use super::{Accounted, Format, ParsedChunk, Record, RecordLocation, Signature, Skip, SpanFragment, messages, record, span_fields};
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{
     Annotation, Attribute, Document, Exception, Message, Rejection, RejectionKind, Span, SpanKind, Stage, TokenUsage, ToolUse,
@@ -36,14 +36,14 @@ impl Format for Failsift {
         const { &[Signature::common(&["trace_id", "spans"])] }
     }
 
-    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let spans = record.take_tree("spans");
         record.insert("spans", spans);
         let json = record.into_value().to_text();
         self.parse_json(&json, location, out).unwrap_or_else(|error| out.reject_json(location, &error))
     }
 
-    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
         match json::parse::<Run<'_>>(json) {
             Ok(run) => Ok(add_spans(run, location, out)),
             Err(error) if error.is_data() && json.starts_with('{') => {
@@ -59,7 +59,7 @@ impl Format for Failsift {
 }
 
 /// Adds the spans of a trace, or rejects the trace.
-fn add_spans(run: Run<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn add_spans(run: Run<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     if run.trace_id.is_empty() {
         return out.reject(location, RejectionKind::MissingId, format!("cannot read {location}: the trace has no trace_id"));
     }
@@ -246,7 +246,7 @@ fn nanoseconds(value: &Value<'_>) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Parsed {
+    fn parse(line: &str) -> ParsedChunk {
         crate::parse::tests::parse_line(&Failsift, line)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use super::Parsed;
+use super::ParsedChunk;
 use crate::limits::{INSPECTED_FIELDS_MAX, INSPECTED_OBJECTS_MAX, INSPECTED_TRACES_MAX};
 use crate::model::key_hash;
 
@@ -44,7 +44,7 @@ impl Inspection {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn add(&self, parsed: &Parsed) {
+    pub(super) fn add(&self, parsed: &ParsedChunk) {
         let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = objects.len();
         let mut update = |uri: &str, change: &mut dyn FnMut(&mut ObjectFacts)| {

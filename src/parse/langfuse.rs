@@ -31,7 +31,9 @@ use std::borrow::Cow;
 
 use super::record::{self, IdentityKeys, Record, SpanIdentity};
 use super::value::Value;
-use super::{Accounted, AnnotationTarget, Format, Parsed, RecordLocation, Signature, Skip, conventions, error_text, infer, span_fields};
+use super::{
+    Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, conventions, error_text, infer, span_fields,
+};
 use crate::model::{Annotation, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
 
 /// See the module.
@@ -60,12 +62,12 @@ impl Format for Langfuse {
         &SKIPPED_FIELDS
     }
 
-    fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         parse_row(record, location, out)
     }
 }
 
-fn parse_row(record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_row(record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     if record.has("files") && record.has("projectId") {
         parse_manifest(record, location, out)
     } else if record.has("start_time") || record.has("parent_observation_id") {
@@ -105,7 +107,7 @@ const SKIPPED_FIELDS: [&str; 22] = [
     "usage_pricing_tier_name",
 ];
 
-fn parse_observation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_observation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let keys = IdentityKeys { trace_id: "trace_id", span_id: "id", start_time: "start_time" };
     let SpanIdentity { trace_id, span_id, started_at_ns } = match record.take_identity(&keys, location, out) {
         Ok(identity) => identity,
@@ -178,7 +180,7 @@ fn set_metadata(span: &mut Span, metadata: &Value<'_>) -> Option<String> {
 }
 
 /// Parses a row of the older `traces`, which is not a span: it adds service and environment to its trace.
-fn parse_trace(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_trace(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let Some(trace_id) = record.take("id").as_id() else {
         return out.reject(location, RejectionKind::MissingId, format!("cannot read {location}: id is missing or empty"));
     };
@@ -189,7 +191,7 @@ fn parse_trace(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
     out.addition(fragment)
 }
 
-fn parse_score(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_score(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let of_span = record.take("observation_id").as_id().map(AnnotationTarget::Span);
     let of_trace = record.take("trace_id").as_id().map(AnnotationTarget::Trace);
     // A session has several traces, so its score belongs to none of them.
@@ -207,7 +209,7 @@ fn parse_score(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
 }
 
 /// Parses a manifest, which an export writes last and which lists its files.
-fn parse_manifest(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_manifest(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     // `<base>/<project>/manifests/<time>.json` lists `<prefix><project>/<table>/<file>`.
     let folder = location.uri.rsplitn(3, '/').nth(2).unwrap_or_default();
     let files = record.take("files");

@@ -30,7 +30,7 @@ use std::borrow::Cow;
 
 use super::record::{self, IdentityKeys, Record, SpanIdentity};
 use super::value::Value;
-use super::{Accounted, Format, Parsed, RecordLocation, Signature, error_text, infer, span_fields};
+use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, error_text, infer, span_fields};
 use crate::model::{Annotation, Span, SpanKind, Status, TokenUsage, ToolUse};
 
 /// See the module.
@@ -57,7 +57,7 @@ impl Format for LangSmith {
         &SKIPPED_FIELDS
     }
 
-    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         // A response of the API.
         if let Value::List(runs) = record.take("runs") {
             return record::parse_each(runs, location, out, parse_run);
@@ -92,7 +92,7 @@ const SKIPPED_FIELDS: [&str; 22] = [
     "ttl_seconds",
 ];
 
-fn parse_run(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_run(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let order = record.take_text("dotted_order").unwrap_or_default();
     let order = DottedOrder(&order);
     if !record.has("start_time") {

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::counts::ParseCounts;
 pub use self::detect::{DetectionScore, Signature};
-pub use self::parsed::{Accounted, AnnotationTarget, Parsed, RecordCounts, Skip};
+pub use self::parsed::{Accounted, AnnotationTarget, ParsedChunk, RecordCounts, Skip};
 pub use self::tasks::fragments;
 use crate::model::{RejectionKind, Source, Span};
 use crate::read::ReadCounts;
@@ -73,7 +73,7 @@ pub trait Format: Send + Sync {
     }
 
     /// Parses one record, a JSON object or a table row, whose fields were decoded generically.
-    fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         drop(record);
         let reason =
             format!("cannot read {location}: format {} has no table rows\n  hint: --input-format auto detects the format", self.name());
@@ -84,13 +84,13 @@ pub trait Format: Send + Sync {
     ///
     /// # Errors
     /// The parser's error if the text is not a JSON object. Nothing was added to `out` then, so the caller may repair the text and try again.
-    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
         let record = Record::from_json(json, self.skipped_fields())?;
         Ok(self.parse_record(record, location, out))
     }
 
     /// Parses a batch of rows; returns one outcome per row.
-    fn parse_rows(&self, batch: &RecordBatch, location: &RecordLocation<'_>, out: &mut Parsed) -> Vec<Accounted> {
+    fn parse_rows(&self, batch: &RecordBatch, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Vec<Accounted> {
         let rows = Record::rows(batch, self.skipped_fields(), location).map(|(record, location)| {
             out.begin_record();
             let _budget = json::Budget::for_record(record.text_bytes());
@@ -102,7 +102,7 @@ pub trait Format: Send + Sync {
     }
 
     /// Parses one binary message.
-    fn parse_message(&self, message: &[u8], location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_message(&self, message: &[u8], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let _ = message;
         let reason = format!(
             "cannot read {location}: format {} has no binary messages\n  hint: --input-format auto detects the format",

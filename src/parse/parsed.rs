@@ -1,6 +1,6 @@
 //! The output of the parse stage, and the proof that every record has an outcome.
 //!
-//! A function that parses a record returns an [`Accounted`], and only the methods of [`Parsed`] that add an outcome create one. So a format
+//! A function that parses a record returns an [`Accounted`], and only the methods of [`ParsedChunk`] that add an outcome create one. So a format
 //! that recognizes a record and does nothing with it does not compile.
 
 use std::collections::BTreeMap;
@@ -154,7 +154,7 @@ impl RecordCounts {
 
 /// The results of parsing one chunk of records.
 #[derive(Debug, Default)]
-pub struct Parsed {
+pub struct ParsedChunk {
     /// The object that contains the chunk, and its format; no format if it is unknown.
     pub(super) object: Option<(Arc<Object>, Option<&'static str>)>,
     /// The outcomes of the records.
@@ -183,7 +183,7 @@ pub(super) struct RecordUsage {
     rejections_omitted: Option<(u64, RejectionKind)>,
 }
 
-impl Parsed {
+impl ParsedChunk {
     /// Spans, and additions to spans and traces.
     pub fn fragments(&self) -> &[SpanFragment] {
         &self.fragments
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn rejections_beyond_the_limit_are_counted_in_one_rejection() {
-        let mut out = Parsed::default();
+        let mut out = ParsedChunk::default();
         for (record, more) in [(0, 0), (1, 7)] {
             out.begin_record();
             for _ in 0..RECORD_REJECTIONS_MAX + more {
@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn spans_beyond_the_limit_are_counted_and_long_lists_are_truncated() {
-        let mut out = Parsed::default();
+        let mut out = ParsedChunk::default();
         out.begin_record();
         let documents = Some(vec![crate::model::Document::default(); SPAN_ITEMS_MAX + 1]);
         let _ = out.span(SpanFragment { span: Span { documents, ..Span::default() }, ..SpanFragment::default() });
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_record_with_several_outcomes_counts_once_by_the_best() {
-        let mut out = Parsed::default();
+        let mut out = ParsedChunk::default();
         let rejected = out.reject(&location(), RejectionKind::MissingId, "no id");
         let spans = out.span(SpanFragment::default());
         let skipped = out.skip(Skip::OtherSignal, &location());

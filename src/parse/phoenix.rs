@@ -27,7 +27,7 @@ use std::borrow::Cow;
 use super::conventions::{self, SpanMapper};
 use super::record::{self, IdentityKeys, Record, SpanIdentity};
 use super::value::Value;
-use super::{Accounted, AnnotationTarget, Format, Parsed, RecordLocation, Signature, Skip, otlp, python_repr, span_fields};
+use super::{Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, otlp, python_repr, span_fields};
 use crate::model::{Annotation, Exception, RejectionKind, Span};
 
 /// See the module.
@@ -56,11 +56,11 @@ impl Format for Phoenix {
         }
     }
 
-    fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         parse_any(record, location, out)
     }
 
-    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
         if json.contains("\"start_time_unix_nano\"") {
             return otlp::parse_span(json, location, out);
         }
@@ -69,7 +69,7 @@ impl Format for Phoenix {
 }
 
 /// Parses a record of any kind: a span, a trace with its spans, an annotation, or an API response with several of them.
-fn parse_any(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_any(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     if record.has("annotator_kind") {
         parse_annotation(record, location, out)
     } else if let Value::List(items) = record.take("data") {
@@ -88,7 +88,7 @@ fn parse_any(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Pa
 }
 
 /// Parses a span. `trace_id` is that of the enclosing trace, or null.
-fn parse_span(mut record: Record<'_>, trace_id: &Value<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_span(mut record: Record<'_>, trace_id: &Value<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     // In JSON the ids are in an object, in Parquet in columns with dotted names, in a trace beside the spans.
     match Record::from_value(record.take("context")) {
         Some(mut context) => {
@@ -180,7 +180,7 @@ fn is_missing(text: &str) -> bool {
 }
 
 /// Parses an annotation, which names its span but not its trace; gathering joins the two.
-fn parse_annotation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_annotation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let Some(span_id) = record.take("span_id").as_id() else {
         return out.reject(location, RejectionKind::MissingId, format!("cannot read {location}: the annotation has no span_id"));
     };

@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use super::cell::cell_value;
 use super::json::{self, Text};
 use super::value::Value;
-use super::{Accounted, Parsed, Position, RecordLocation, Skip, SpanFragment};
+use super::{Accounted, ParsedChunk, Position, RecordLocation, Skip, SpanFragment};
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, RejectionKind, Source, Span};
 
@@ -142,7 +142,7 @@ impl<'a> Record<'a> {
         &mut self,
         keys: &IdentityKeys,
         location: &RecordLocation<'_>,
-        out: &mut Parsed,
+        out: &mut ParsedChunk,
     ) -> Result<SpanIdentity, Accounted> {
         let (trace_id, span_id) = (self.take(keys.trace_id).as_id(), self.take(keys.span_id).as_id());
         let (trace_id, span_id) = match (trace_id, span_id) {
@@ -226,8 +226,8 @@ fn keep_at_depth(span: &mut Span, key: Cow<'_, str>, value: Value<'_>, depth: us
 pub(super) fn parse_each(
     items: Vec<Value<'_>>,
     location: &RecordLocation<'_>,
-    out: &mut Parsed,
-    mut parse: impl FnMut(Record<'_>, &RecordLocation<'_>, &mut Parsed) -> Accounted,
+    out: &mut ParsedChunk,
+    mut parse: impl FnMut(Record<'_>, &RecordLocation<'_>, &mut ParsedChunk) -> Accounted,
 ) -> Accounted {
     let mut all = None;
     for (item, index) in items.into_iter().zip(1..) {

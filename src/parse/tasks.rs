@@ -9,7 +9,7 @@ use futures::stream::BoxStream;
 use tokio::sync::Semaphore;
 
 use super::detect::{self, ObjectFormats};
-use super::{Format, ParseCounts, Parsed, Position, RecordLocation, Skip, json, text_record};
+use super::{Format, ParseCounts, ParsedChunk, Position, RecordLocation, Skip, json, text_record};
 use crate::limits::{CHUNK_BYTES, TASKS_IN_FLIGHT_MAX};
 use crate::model::{OutcomeStream, Rejection, RejectionKind, Stage};
 use crate::read::{Chunk, Records, Rows};
@@ -23,10 +23,10 @@ pub fn fragments<T: Send + 'static>(
     chunks: OutcomeStream<Chunk>,
     forced: Option<&'static dyn Format>,
     counts: &Arc<ParseCounts>,
-    then: impl Fn(Parsed) -> T + Clone + Send + Sync + 'static,
+    then: impl Fn(ParsedChunk) -> T + Clone + Send + Sync + 'static,
 ) -> BoxStream<'static, T> {
     let (records_in, counts) = (Arc::clone(counts), Arc::clone(counts));
-    let then = move |parsed: Parsed| {
+    let then = move |parsed: ParsedChunk| {
         counts.add(&parsed);
         then(parsed)
     };
@@ -72,11 +72,11 @@ fn record_count(chunk: &Chunk) -> u64 {
 }
 
 /// Turns a panic of the parser into one rejection, so that a defect costs one chunk and not the run.
-fn catch_panic(object: &Object, records: u64, parse: impl FnOnce() -> Parsed) -> Parsed {
+fn catch_panic(object: &Object, records: u64, parse: impl FnOnce() -> ParsedChunk) -> ParsedChunk {
     pool::catch_panic(parse).unwrap_or_else(|defect| {
         let reason = format!("cannot read a part of {}: {defect}\n  hint: please report it", object.uri);
         let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, RejectionKind::Internal, reason);
-        let mut out = Parsed::default();
+        let mut out = ParsedChunk::default();
         // The panic dropped the records and their locations, so one rejection covers all of them.
         out.records.add_rejected(records);
         let _counted_above = out.reject_as(rejection);
@@ -85,8 +85,8 @@ fn catch_panic(object: &Object, records: u64, parse: impl FnOnce() -> Parsed) ->
 }
 
 /// The outcome of a record, or of the rest of an object, that the reader rejected.
-fn rejected(rejection: Rejection) -> Parsed {
-    let mut out = Parsed::default();
+fn rejected(rejection: Rejection) -> ParsedChunk {
+    let mut out = ParsedChunk::default();
     let accounted = out.reject_as(rejection);
     out.records.add(accounted);
     out
@@ -95,7 +95,7 @@ fn rejected(rejection: Rejection) -> Parsed {
 /// The work for one chunk.
 enum Task {
     /// Nothing to parse.
-    Done(Parsed),
+    Done(ParsedChunk),
     Records(&'static dyn Format, Records),
     Rows(&'static dyn Format, Rows),
 }
@@ -103,7 +103,7 @@ enum Task {
 impl Task {
     fn new(chunk: Chunk, forced: Option<&'static dyn Format>, formats: &mut ObjectFormats) -> Self {
         match &chunk {
-            Chunk::Skipped(object) => return Self::Done(Parsed { skipped: vec![object.uri.clone()], ..Parsed::default() }),
+            Chunk::Skipped(object) => return Self::Done(ParsedChunk { skipped: vec![object.uri.clone()], ..ParsedChunk::default() }),
             Chunk::Rows(rows) if detect::is_failsift_table(rows.batch.schema_ref()) => return Self::Done(skip_failsift_table(rows)),
             Chunk::Records(_) | Chunk::Rows(_) => {}
         }
@@ -127,14 +127,14 @@ impl Task {
     }
 }
 
-fn skip_failsift_table(rows: &Rows) -> Parsed {
-    let mut out = Parsed { skipped: vec![rows.object.uri.clone()], ..Parsed::default() };
+fn skip_failsift_table(rows: &Rows) -> ParsedChunk {
+    let mut out = ParsedChunk { skipped: vec![rows.object.uri.clone()], ..ParsedChunk::default() };
     out.records.add_skipped(Skip::OwnTable, rows.batch.num_rows() as u64);
     out
 }
 
-fn parse_records(format: &dyn Format, records: &Records) -> Parsed {
-    let mut out = Parsed { object: Some((Arc::clone(&records.object), Some(format.name()))), ..Parsed::default() };
+fn parse_records(format: &dyn Format, records: &Records) -> ParsedChunk {
+    let mut out = ParsedChunk { object: Some((Arc::clone(&records.object), Some(format.name()))), ..ParsedChunk::default() };
     for (position, record) in records.iter() {
         let location = RecordLocation::new(&records.object, position);
         out.begin_record();
@@ -150,8 +150,8 @@ fn parse_records(format: &dyn Format, records: &Records) -> Parsed {
     out
 }
 
-fn parse_rows(format: &dyn Format, rows: &Rows) -> Parsed {
-    let mut out = Parsed { object: Some((Arc::clone(&rows.object), Some(format.name()))), ..Parsed::default() };
+fn parse_rows(format: &dyn Format, rows: &Rows) -> ParsedChunk {
+    let mut out = ParsedChunk { object: Some((Arc::clone(&rows.object), Some(format.name()))), ..ParsedChunk::default() };
     let location = RecordLocation::new(&rows.object, Position::Row(rows.first_row));
     for accounted in format.parse_rows(&rows.batch, &location, &mut out) {
         out.records.add(accounted);

@@ -9,17 +9,17 @@ pub(crate) fn location() -> RecordLocation<'static> {
 }
 
 /// Parses one line.
-pub(crate) fn parse_line(format: &dyn Format, line: &str) -> Parsed {
+pub(crate) fn parse_line(format: &dyn Format, line: &str) -> ParsedChunk {
     parse_at(format, line, Position::Line(4))
 }
 
 /// Parses one record at `position`.
-pub(crate) fn parse_at(format: &dyn Format, record: &str, position: Position) -> Parsed {
+pub(crate) fn parse_at(format: &dyn Format, record: &str, position: Position) -> ParsedChunk {
     parse_bytes(format, record.as_bytes(), position)
 }
 
-fn parse_bytes(format: &dyn Format, record: &[u8], position: Position) -> Parsed {
-    let mut out = Parsed::default();
+fn parse_bytes(format: &dyn Format, record: &[u8], position: Position) -> ParsedChunk {
+    let mut out = ParsedChunk::default();
     let accounted = text_record::parse(format, record, &RecordLocation { position, ..location() }, &mut out);
     out.records.add(accounted);
     out
@@ -91,7 +91,7 @@ fn json() -> impl Strategy<Value = String> {
 }
 
 /// One record went in, and has exactly one outcome, with something in the output to show for it.
-fn assert_accounted(out: &Parsed, input: &str) {
+fn assert_accounted(out: &ParsedChunk, input: &str) {
     let records = &out.records;
     assert_eq!((records.read, records.accounted_for()), (1, 1), "{input}");
     let spans = out.fragments.iter().filter(|fragment| !fragment.addition).count();
@@ -116,7 +116,7 @@ proptest! {
     fn every_format_accounts_for_arbitrary_bytes(record in prop::collection::vec(any::<u8>(), 0..60)) {
         for format in FORMATS {
             assert_accounted(&parse_bytes(format, &record, Position::Line(1)), &String::from_utf8_lossy(&record));
-            let mut out = Parsed::default();
+            let mut out = ParsedChunk::default();
             let accounted = format.parse_message(&record, &location(), &mut out);
             out.records.add(accounted);
             assert_accounted(&out, &String::from_utf8_lossy(&record));

@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::json_repair::{self, Cut};
-use super::parsed::{Accounted, Parsed, Skip};
+use super::parsed::{Accounted, ParsedChunk, Skip};
 use super::{Format, Position, RecordLocation, json};
 use crate::model::RejectionKind;
 use crate::read::values_in;
@@ -17,7 +17,7 @@ use crate::read::values_in;
 const WRAPPERS_MAX: usize = 3;
 
 /// Parses one record with `format`.
-pub(super) fn parse(format: &dyn Format, record: &[u8], location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+pub(super) fn parse(format: &dyn Format, record: &[u8], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     match std::str::from_utf8(record) {
         Ok(text) => parse_text(format, text, location, out, 0).unwrap_or_else(|error| out.reject_json(location, &error)),
         Err(error) => {
@@ -41,7 +41,7 @@ fn parse_text(
     format: &dyn Format,
     text: &str,
     location: &RecordLocation<'_>,
-    out: &mut Parsed,
+    out: &mut ParsedChunk,
     depth: usize,
 ) -> Result<Accounted, serde_json::Error> {
     let error = match format.parse_json(text, location, out) {
@@ -144,8 +144,8 @@ mod tests {
     use crate::parse::chat::Chat;
     use crate::parse::tests::location;
 
-    fn parsed(record: &[u8]) -> (Parsed, Accounted) {
-        let mut out = Parsed::default();
+    fn parsed(record: &[u8]) -> (ParsedChunk, Accounted) {
+        let mut out = ParsedChunk::default();
         let accounted = parse(&Chat, record, &location(), &mut out);
         (out, accounted)
     }

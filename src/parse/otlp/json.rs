@@ -16,13 +16,13 @@ use crate::model::Status;
 use crate::parse::json::{self, Integer, Text, json_object};
 use crate::parse::span_fields;
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Parsed, RecordLocation};
+use crate::parse::{Accounted, ParsedChunk, RecordLocation};
 
 /// Parses one export request.
 ///
 /// # Errors
 /// The parser's error, if the text is not a JSON object.
-pub(super) fn parse(line: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+pub(super) fn parse(line: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
     match json::parse::<Request<'_>>(line) {
         Ok(request) => Ok(request.add_fragments(location, out)),
         // A field of the wrong type must not cost the fields beside it.
@@ -35,7 +35,11 @@ pub(super) fn parse(line: &str, location: &RecordLocation<'_>, out: &mut Parsed)
 ///
 /// # Errors
 /// The parser's error, if the text is not a JSON object.
-pub(in crate::parse) fn parse_span(line: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+pub(in crate::parse) fn parse_span(
+    line: &str,
+    location: &RecordLocation<'_>,
+    out: &mut ParsedChunk,
+) -> Result<Accounted, serde_json::Error> {
     match json::parse::<OtlpSpan<'_>>(line) {
         Ok(span) => Ok(span.add_fragment(&super::Resource::default(), location, out)),
         Err(error) if error.is_data() && line.starts_with('{') => {
@@ -155,7 +159,7 @@ fn pairs(attributes: Vec<KeyValue<'_>>) -> impl Iterator<Item = (Cow<'_, str>, V
 }
 
 impl Request<'_> {
-    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let mut progress = RequestProgress::new(*location);
         for group in self.resource_spans {
             let resource = group.resource.into_resource();
@@ -195,7 +199,7 @@ impl Request<'_> {
 }
 
 impl OtlpSpan<'_> {
-    fn add_fragment(self, resource: &super::Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn add_fragment(self, resource: &super::Resource, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let raw = RawSpan {
             trace_id: id(&self.trace_id.0, 16),
             span_id: id(&self.span_id.0, 8),
@@ -218,7 +222,7 @@ impl OtlpSpan<'_> {
 }
 
 impl LogRecord<'_> {
-    fn add_fragment(self, resource: &super::Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn add_fragment(self, resource: &super::Resource, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let raw = RawLog {
             trace_id: LogTraceId::from_text(&self.trace_id.0),
             span_id: id(&self.span_id.0, 8),
@@ -403,7 +407,7 @@ mod tests {
     use crate::model::RejectionKind;
     use crate::parse::otlp::Otlp;
 
-    fn parse(line: &str) -> Parsed {
+    fn parse(line: &str) -> ParsedChunk {
         crate::parse::tests::parse_line(&Otlp, line)
     }
 

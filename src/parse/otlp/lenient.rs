@@ -9,10 +9,10 @@ use super::json::id;
 use super::{LogTraceId, RawEvent, RawLog, RawSpan, RequestProgress, Resource};
 use crate::model::{RejectionKind, Status};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Parsed, RecordLocation, span_fields};
+use crate::parse::{Accounted, ParsedChunk, RecordLocation, span_fields};
 
 /// Parses one export request.
-pub(super) fn parse_request(tree: Value<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+pub(super) fn parse_request(tree: Value<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let mut progress = RequestProgress::new(*location);
     let mut fields = Fields::of(tree);
     let has_other_signal =
@@ -31,7 +31,7 @@ pub(super) fn parse_request(tree: Value<'_>, location: &RecordLocation<'_>, out:
     progress.finish(has_other_signal, fields.first_key(), out)
 }
 
-fn spans_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut Parsed) {
+fn spans_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut ParsedChunk) {
     let Ok(mut group) = Fields::of_map(group) else { return reject(progress, "resourceSpans[]", out) };
     let resource = resource(group.take(&["resource"]));
     let scopes = list(group.take(&["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"]));
@@ -55,7 +55,7 @@ fn spans_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: 
     }
 }
 
-fn logs_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut Parsed) {
+fn logs_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut ParsedChunk) {
     let Ok(mut group) = Fields::of_map(group) else { return reject(progress, "resourceLogs[]", out) };
     let resource = resource(group.take(&["resource"]));
     let scopes = list(group.take(&["scopeLogs", "scope_logs", "instrumentationLibraryLogs", "instrumentation_library_logs"]));
@@ -76,13 +76,13 @@ fn logs_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &
     }
 }
 
-fn reject(progress: &mut RequestProgress<'_>, group: &str, out: &mut Parsed) {
+fn reject(progress: &mut RequestProgress<'_>, group: &str, out: &mut ParsedChunk) {
     let location = progress.next_location();
     progress.add(out.reject(&location, RejectionKind::MalformedRecord, format!("cannot read {location}: {group} is not a JSON object")));
 }
 
 /// Parses one span.
-pub(super) fn parse_span(span: Value<'_>, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+pub(super) fn parse_span(span: Value<'_>, resource: &Resource, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let mut fields = match Fields::of_map(span) {
         Ok(fields) => fields,
         Err(found) => return not_an_object("span", &found, location, out),
@@ -115,7 +115,7 @@ pub(super) fn parse_span(span: Value<'_>, resource: &Resource, location: &Record
     raw.add_fragment(resource, location, out)
 }
 
-fn parse_log_record(record: Value<'_>, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn parse_log_record(record: Value<'_>, resource: &Resource, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let mut fields = match Fields::of_map(record) {
         Ok(fields) => fields,
         Err(found) => return not_an_object("log record", &found, location, out),
@@ -137,7 +137,7 @@ fn parse_log_record(record: Value<'_>, resource: &Resource, location: &RecordLoc
     RawLog { trace_id, span_id, event_name, at_ns, body, attributes }.add_fragment(resource, location, out)
 }
 
-fn not_an_object(what: &str, found: &Value<'_>, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+fn not_an_object(what: &str, found: &Value<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let found = found.type_name();
     out.reject(location, RejectionKind::MalformedRecord, format!("cannot read {location}: the {what} is {found}, not a JSON object"))
 }

@@ -28,7 +28,7 @@ use super::conventions::{EventContent, SpanMapper};
 use super::detect::display_key;
 use super::span_fields;
 use super::value::Value;
-use super::{Accounted, Format, Parsed, RecordLocation, Signature, Skip, SpanFragment, record};
+use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, record};
 use crate::model::{RejectionKind, Span, SpanKind, Status};
 
 /// See the module.
@@ -58,11 +58,11 @@ impl Format for Otlp {
         }
     }
 
-    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut Parsed) -> Result<Accounted, serde_json::Error> {
+    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
         json::parse(json, location, out)
     }
 
-    fn parse_message(&self, message: &[u8], location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn parse_message(&self, message: &[u8], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         protobuf::parse(message, location, out)
     }
 }
@@ -90,7 +90,7 @@ impl<'p> RequestProgress<'p> {
     }
 
     /// Rejects a group that has no spans or log records but an unknown key, which may be misspelled.
-    fn check_keys(&mut self, group: &str, other_key: Option<&str>, is_empty: bool, out: &mut Parsed) {
+    fn check_keys(&mut self, group: &str, other_key: Option<&str>, is_empty: bool, out: &mut ParsedChunk) {
         if let Some(key) = other_key.filter(|_| is_empty) {
             let location = self.next_location();
             let reason = format!(
@@ -102,7 +102,7 @@ impl<'p> RequestProgress<'p> {
     }
 
     /// The outcome of the whole request.
-    fn finish(self, has_other_signal: bool, other_key: Option<&str>, out: &mut Parsed) -> Accounted {
+    fn finish(self, has_other_signal: bool, other_key: Option<&str>, out: &mut ParsedChunk) -> Accounted {
         let location = self.location;
         match (self.accounted, other_key) {
             (Some(accounted), _) => accounted,
@@ -159,7 +159,7 @@ pub(super) struct RawSpan<'a> {
 
 impl RawSpan<'_> {
     /// Adds the span, or rejects it if it has no id or time.
-    pub(super) fn add_fragment(self, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    pub(super) fn add_fragment(self, resource: &Resource, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let Some(trace_id) = self.trace_id else {
             let reason =
                 format!("cannot read {location}: the span has no valid traceId\n  hint: a traceId is 32 hex digits, or 16 bytes in base64");
@@ -222,7 +222,7 @@ pub(super) struct RawLog<'a> {
 
 impl RawLog<'_> {
     /// Adds the log record to its span. A record outside of a trace is skipped.
-    pub(super) fn add_fragment(self, resource: &Resource, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    pub(super) fn add_fragment(self, resource: &Resource, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let trace_id = match self.trace_id {
             LogTraceId::Valid(id) => id,
             LogTraceId::Absent => return out.skip(Skip::LogWithoutTrace, location),

@@ -11,10 +11,10 @@ use prost::Message;
 use super::{LogTraceId, RawEvent, RawLog, RawSpan, RequestProgress, nonzero_id, size};
 use crate::model::{RejectionKind, hex};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Parsed, RecordLocation, Skip, span_fields};
+use crate::parse::{Accounted, ParsedChunk, RecordLocation, Skip, span_fields};
 
 /// Parses one export request.
-pub(super) fn parse(message: &[u8], location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+pub(super) fn parse(message: &[u8], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     if !size::fits_budget(message, size::MessageType::Request) {
         let reason = format!("cannot read {location}: decoding its many small values would take many times its size in memory");
         return out.reject(location, RejectionKind::Oversize, reason);
@@ -196,7 +196,7 @@ impl ExportTraces {
         self.resource_spans.iter().flat_map(|group| &group.scope_spans).flat_map(|scope| &scope.spans)
     }
 
-    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let mut progress = RequestProgress::new(*location);
         for group in self.resource_spans {
             let resource = super::Resource::from_attributes(pairs(group.resource.unwrap_or_default().attributes));
@@ -214,7 +214,7 @@ impl ExportLogs {
         self.resource_logs.iter().flat_map(|group| &group.scope_logs).flat_map(|scope| &scope.log_records)
     }
 
-    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut Parsed) -> Accounted {
+    fn add_fragments(self, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let mut progress = RequestProgress::new(*location);
         for group in self.resource_logs {
             let resource = super::Resource::from_attributes(pairs(group.resource.unwrap_or_default().attributes));
@@ -316,8 +316,8 @@ mod tests {
         KeyValue { key: key.into(), value: Some(AnyValue { value: Some(OneValue::String(value.into())) }) }
     }
 
-    fn parsed(bytes: &[u8]) -> Parsed {
-        let mut out = Parsed::default();
+    fn parsed(bytes: &[u8]) -> ParsedChunk {
+        let mut out = ParsedChunk::default();
         let accounted = parse(bytes, &location(), &mut out);
         out.records.add(accounted);
         out
