@@ -73,7 +73,7 @@ fn look_at(batch: &RecordBatch, table: &'static str, key: &str, own: &CustomDete
             for text in texts {
                 audit.texts += 1;
                 let is_place = |kind: &str| names_places && kind == "username_path";
-                for kind in redact::kinds_in(&text, own).into_iter().filter(|kind| !is_place(kind)) {
+                for kind in redact::detected_kinds(&text, own).into_iter().filter(|kind| !is_place(kind)) {
                     *kinds.entry(kind).or_default() += 1;
                 }
             }
@@ -82,7 +82,7 @@ fn look_at(batch: &RecordBatch, table: &'static str, key: &str, own: &CustomDete
                 if let Some(keys) = keys {
                     texts_of(keys.as_ref(), row, &mut key);
                 }
-                let key = redact::without_values(&key.concat(), own);
+                let key = redact::redact_without_key(&key.concat(), own);
                 audit.findings.push(Finding { table, column: field.name().clone(), key, kinds });
             }
         }

@@ -73,7 +73,7 @@ pub enum RunError {
     #[error("cannot read {0}: it is the output, or one of its tables\n  hint: --input names traces, --output another place for the tables")]
     InputIsOutput(String),
     /// Records were read and became nothing.
-    #[error("{0} records were read and are not accounted for; nothing was written\n  hint: this is a defect of failsift, please report it")]
+    #[error("{0} records were read and are not accounted for; nothing was written\n  hint: this is a bug in failsift, please report it")]
     RecordsLost(u64),
     /// The tables cannot be written.
     #[error(transparent)]
@@ -331,7 +331,7 @@ impl Prepared {
             other => RunError::Store(other),
         })?;
         let key = redaction_key(&config.redaction_key)?;
-        let key_made_at = key.made_at().map(std::path::Path::to_owned);
+        let key_made_at = key.created_file().map(std::path::Path::to_owned);
         let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
         let redactor = redactor(key, config, canaries.as_ref())?;
         let (config, counts) = (config.clone(), Arc::default());
@@ -524,7 +524,7 @@ pub fn redaction_key(source: &KeySource) -> Result<RedactionKey, KeyError> {
     match source {
         KeySource::Environment => RedactionKey::from_text(&std::env::var("FAILSIFT_REDACTION_KEY").unwrap_or_default()),
         KeySource::File(path) => RedactionKey::from_file(path),
-        KeySource::User => RedactionKey::of_user(),
+        KeySource::User => RedactionKey::from_user_config(),
     }
 }
 

@@ -188,7 +188,7 @@ async fn draft(
     };
     let answer = match answer {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(AnalyzeError::Defect("a defect of failsift".into())),
+        Ok(Err(_)) => Err(AnalyzeError::Defect("a bug in failsift".into())),
         Err(_) => Err(AnalyzeError::TimedOut(timeout)),
     };
     let grounding = answer.as_ref().map_or_else(|_| Grounding::default(), |(_, grounding)| *grounding);
@@ -232,7 +232,7 @@ async fn analysed(
 
 /// Why a trace has no draft; where somebody paid for that, with what it takes not to pay again.
 async fn rejection(trace: &Arc<RedactedTrace>, error: &AnalyzeError, settings_digest: Option<&str>) -> Rejection {
-    let rejection = Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, error.kind(), error.to_string());
+    let rejection = Rejection::for_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, error.kind(), error.to_string());
     let Some(settings_digest) = settings_digest.filter(|_| error.kind().is_unusable_answer()) else { return rejection };
     let of = Arc::clone(trace);
     let content_digest = pool::run(move || of.digest()).await;
@@ -263,7 +263,7 @@ mod tests {
         use crate::redact::{RedactionKey, Redactor};
         let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());
         let trace = Trace { trace_id: "t1".into(), ..Trace::default() };
-        let trace = redactor.trace(trace, Deadline::after(Duration::from_mins(1))).unwrap();
+        let trace = redactor.redact_trace(trace, Deadline::after(Duration::from_mins(1))).unwrap();
         let stream = futures::stream::iter([Ok(trace.into())]).boxed();
         let timeout = Duration::from_millis(20);
         let drafts: Vec<_> = drafts(stream, Arc::new(Stuck), timeout, Arc::default(), Shutdown::default()).collect().await;

@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
 use crate::eval::{self, Agreement, Answers, Compared, Figures, Labels, Scored};
-use crate::model::visible;
+use crate::model::escape_control_chars;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]
@@ -202,7 +202,7 @@ fn report(args: &Args, scored: &[Scored], answers: Option<&Answers>) -> Result<E
     let figures = Figures::of(scored);
     let mut stdout = std::io::stdout().lock();
     match args.format {
-        FiguresFormat::Text => write!(stdout, "{}", visible(&text(&figures, scored, answers)))?,
+        FiguresFormat::Text => write!(stdout, "{}", escape_control_chars(&text(&figures, scored, answers)))?,
         FiguresFormat::Json => {
             let json = Report {
                 figures: &figures,

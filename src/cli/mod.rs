@@ -121,7 +121,7 @@ fn hide_panics() {
             return;
         }
         let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
-        output::error(&format!("a defect of failsift at {place}; please report it"));
+        output::error(&format!("a bug in failsift at {place}; please report it"));
     }));
 }
 

@@ -51,7 +51,7 @@ enum TextFormat {
 pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
     let source = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
     let key = pipeline::redaction_key(&source)?;
-    if let Some(path) = key.made_at() {
+    if let Some(path) = key.created_file() {
         output::note(&format!("made the redaction key {}; keep it, so that the same value gives the same token again", path.display()));
     }
     let redactor = Redactor::new(key).with_custom_detectors(CustomDetectors::read(&args.rules)?);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
 use crate::analyze::embedded::Embedded;
-use crate::model::visible;
+use crate::model::escape_control_chars;
 use crate::pipeline::{self, RunError};
 
 #[derive(Debug, clap::Args)]
@@ -31,10 +31,10 @@ pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
     for (name, text) in pipeline::rule_files(files)? {
         let (rules, cases, complaints) = Embedded::check_rules(&name, &text).map_err(RunError::from)?;
         for complaint in &complaints {
-            writeln!(stdout, "{}: {}", visible(&name), visible(complaint))?;
+            writeln!(stdout, "{}: {}", escape_control_chars(&name), escape_control_chars(complaint))?;
         }
         if complaints.is_empty() {
-            writeln!(stdout, "{}: {rules} rules, {cases} cases, all as they should be", visible(&name))?;
+            writeln!(stdout, "{}: {rules} rules, {cases} cases, all as they should be", escape_control_chars(&name))?;
         } else {
             exit = Exit::OverThreshold;
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::model::{one_line, visible};
+use crate::model::{escape_control_chars, escape_to_one_line};
 use crate::query::TablesSession;
 use crate::write::TableName;
 
@@ -37,7 +37,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let pattern = first(&session.rows_where(TableName::Patterns, "trace_id", &args.trace_id).await?)?;
     let error = first(&session.rows_where(TableName::Errors, "trace_ref", &args.trace_id).await?)?;
     if pattern.is_null() && error.is_null() {
-        let shown: String = one_line(&args.trace_id).chars().take(80).collect();
+        let shown: String = escape_to_one_line(&args.trace_id).chars().take(80).collect();
         return Err(Failure::usage(format!(
             "{} holds no trace {shown}\n  hint: failsift query --tables {} \"SELECT trace_id, title FROM patterns LIMIT 20\"",
             args.tables, args.tables
@@ -45,7 +45,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     }
     let text = match args.format {
         ShowFormat::Json => format!("{}\n", output::escaped_json(&serde_json::json!({ "pattern": pattern, "error": error }).to_string())),
-        ShowFormat::Text => visible(&reading(&pattern, &error)).into_owned(),
+        ShowFormat::Text => escape_control_chars(&reading(&pattern, &error)).into_owned(),
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Complete)
@@ -66,7 +66,7 @@ fn first(batches: &[RecordBatch]) -> Result<Value, Failure> {
 /// One pattern as a page: what happened, why, what shows it, what to do, how sure.
 fn reading(pattern: &Value, error: &Value) -> String {
     let mut out = String::new();
-    let text = |value: &Value| one_line(value.as_str().unwrap_or_default());
+    let text = |value: &Value| escape_to_one_line(value.as_str().unwrap_or_default());
     // Only these may have lines of their own, each of which is indented.
     let lines = |value: &Value| value.as_str().unwrap_or_default().replace('\n', "\n  ");
     let mut line = |text: &str| {
@@ -92,11 +92,12 @@ fn reading(pattern: &Value, error: &Value) -> String {
         line("\nWhat shows it");
         for evidence in pattern["evidence"].as_array().into_iter().flatten() {
             let place = match (evidence["span_id"].as_str(), evidence["field"].as_str()) {
-                (Some(span), Some(field)) => format!("  [span {}, {}]", one_line(span), one_line(field)),
+                (Some(span), Some(field)) => format!("  [span {}, {}]", escape_to_one_line(span), escape_to_one_line(field)),
                 _ => String::new(),
             };
-            let said =
-                evidence["excerpt"].as_str().map_or_else(|| text(&evidence["signal"]), |excerpt| format!("\"{}\"", one_line(excerpt)));
+            let said = evidence["excerpt"]
+                .as_str()
+                .map_or_else(|| text(&evidence["signal"]), |excerpt| format!("\"{}\"", escape_to_one_line(excerpt)));
             line(&format!("  - {said}{place}"));
         }
         line("\nWhat to do");

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::AnnotationTarget;
 use crate::limits::{ANNOTATION_BYTES_MAX, ID_BYTES_MAX};
-use crate::model::{Annotation, Trace, bounded};
+use crate::model::{Annotation, Trace, truncate_with_digest};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ impl Annotations {
         for (target, annotation) in found {
             // As the ids of traces and spans are.
             let target = match target {
-                AnnotationTarget::Span(id) => AnnotationTarget::Span(bounded(id, ID_BYTES_MAX)),
-                AnnotationTarget::Trace(id) => AnnotationTarget::Trace(bounded(id, ID_BYTES_MAX)),
+                AnnotationTarget::Span(id) => AnnotationTarget::Span(truncate_with_digest(id, ID_BYTES_MAX)),
+                AnnotationTarget::Trace(id) => AnnotationTarget::Trace(truncate_with_digest(id, ID_BYTES_MAX)),
             };
             let bytes = bytes_of(&target, &annotation);
             if waiting.bytes + bytes > ANNOTATION_BYTES_MAX {

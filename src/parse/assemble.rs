@@ -1,6 +1,6 @@
 //! Pieces -> traces: brings together what belongs to one trace, wherever in the input it stood.
 //!
-//! Pieces are encoded (postcard), cut into rows of at most [`PIECE_BYTES_MAX`], and sorted by a hash of their trace id with `DataFusion`'s
+//! Pieces are encoded (postcard), cut into rows of at most [`GATHER_ROW_BYTES_MAX`], and sorted by a hash of their trace id with `DataFusion`'s
 //! external sort, which spills to disk under a memory limit. Then a trace is a run of rows with the same key. So memory depends on the
 //! limit and on the largest single trace, never on the size of the input, and it does not matter in which object, line or format the
 //! spans of a trace stood.
@@ -39,8 +39,8 @@ use super::build::build;
 use super::inspect::Inspection;
 use super::{Format, Piece, RecordCounts};
 use crate::limits::{
-    BODIES_IN_FLIGHT_MAX, GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHERED_QUEUED_MAX, PIECE_BYTES_MAX,
-    SUMMARY_SKIPPED_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
+    GATHER_BATCH_BYTES, GATHER_BATCH_ROWS, GATHER_PARTITIONS, GATHER_ROW_BYTES_MAX, GATHERED_QUEUED_MAX, MESSAGE_BODIES_IN_FLIGHT_MAX,
+    SUMMARY_SKIPPED_OBJECTS_MAX, TRACE_BYTES_MAX, TRACE_SPANS_MAX,
 };
 use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Source as TraceSource, Stage, Trace};
 use crate::read::Chunk;
@@ -107,12 +107,12 @@ impl ParseCounts {
         Self { inspection: Some(Inspection::default()), ..Self::default() }
     }
 
-    /// Objects that hold no traces, the first [`SUMMARY_SKIPPED_MAX`] of them, sorted.
+    /// Objects that hold no traces, the first [`SUMMARY_SKIPPED_OBJECTS_MAX`] of them, sorted.
     pub fn skipped_objects(&self) -> Vec<String> {
         self.skipped.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Objects that a manifest names, the first [`SUMMARY_SKIPPED_MAX`] of them, sorted.
+    /// Objects that a manifest names, the first [`SUMMARY_SKIPPED_OBJECTS_MAX`] of them, sorted.
     pub fn expected_objects(&self) -> Vec<String> {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -143,7 +143,7 @@ impl ParseCounts {
         let spans = self.spans.load(Ordering::Relaxed).saturating_sub(self.gathered.load(Ordering::Relaxed));
         let uri = self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let reason = format!("{spans} spans were read and not gathered into traces when the run was interrupted; run it again");
-        (spans > 0).then(|| Rejection::at_place(&uri, &uri, Stage::Parse, RejectionKind::Interrupted, reason))
+        (spans > 0).then(|| Rejection::at_location(&uri, &uri, Stage::Parse, RejectionKind::Interrupted, reason))
     }
 
     fn note_source(&self, pieces: &[Piece]) {
@@ -155,7 +155,7 @@ impl ParseCounts {
     fn note(&self, skipped: Vec<String>, expected: Vec<String>) {
         for (list, objects) in [(&self.skipped, skipped), (&self.expected, expected)] {
             let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = SUMMARY_SKIPPED_MAX.saturating_sub(list.len());
+            let room = SUMMARY_SKIPPED_OBJECTS_MAX.saturating_sub(list.len());
             list.extend(objects.into_iter().take(room));
         }
     }
@@ -225,7 +225,7 @@ pub fn traces(
                 }
             }
         })
-        .buffer_unordered(BODIES_IN_FLIGHT_MAX);
+        .buffer_unordered(MESSAGE_BODIES_IN_FLIGHT_MAX);
     let given_up = options.given_up().clone();
     let not_gathered = stream::once(async move { if given_up.is_cancelled() { counts.not_gathered() } else { None } });
     let not_gathered = not_gathered.filter_map(|rejection| std::future::ready(rejection.map(Err)));
@@ -371,7 +371,7 @@ fn encode(pieces: &[Piece], first: u64) -> Result<Vec<Vec<RecordBatch>>, String>
         let hash = Sha256::digest(piece.trace_id.as_bytes());
         let partition = usize::from(hash.first().copied().unwrap_or_default()) % GATHER_PARTITIONS;
         let Some(rows) = partitions.get_mut(partition) else { continue };
-        for (part, index) in buffer.chunks(PIECE_BYTES_MAX).zip(0u32..) {
+        for (part, index) in buffer.chunks(GATHER_ROW_BYTES_MAX).zip(0u32..) {
             let mut key = [0u8; PIECE_KEY_BYTES + 4];
             let bytes = hash.iter().take(TRACE_KEY_BYTES).copied().chain(number.to_be_bytes()).chain(index.to_be_bytes());
             for (slot, byte) in key.iter_mut().zip(bytes) {
@@ -533,7 +533,7 @@ impl GatheredTrace {
                 TRACE_BYTES_MAX / (1024 * 1024)
             );
             let (id, uri) = self.identity();
-            return Err(Rejection::of_trace(&id, &uri, Stage::Parse, RejectionKind::TraceTooLarge, reason));
+            return Err(Rejection::for_trace(&id, &uri, Stage::Parse, RejectionKind::TraceTooLarge, reason));
         }
         let mut pieces = Vec::with_capacity(self.pieces);
         let mut joined: Vec<u8> = Vec::new();
@@ -555,8 +555,8 @@ impl GatheredTrace {
                 Ok((trace_id, piece)) => pieces.push(Piece { trace_id, ..piece }),
                 Err(error) => {
                     let (id, uri) = self.identity();
-                    let reason = format!("a gathered span cannot be decoded ({error}); this is a defect of failsift");
-                    return Err(Rejection::of_trace(&id, &uri, Stage::Parse, RejectionKind::Internal, reason));
+                    let reason = format!("a gathered span cannot be decoded ({error}); this is a bug in failsift");
+                    return Err(Rejection::for_trace(&id, &uri, Stage::Parse, RejectionKind::Internal, reason));
                 }
             }
             joined.clear();
@@ -680,7 +680,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_interrupted_trace_is_named_without_being_built_and_its_spans_are_counted() {
-        let long = "y".repeat(3 * PIECE_BYTES_MAX);
+        let long = "y".repeat(3 * GATHER_ROW_BYTES_MAX);
         let batches = encode(&[piece(0, 1, &long), piece(0, 2, "short"), piece(0, 3, &long)], 7).unwrap();
         let mut open = None;
         for batch in batches.iter().flatten() {
@@ -690,7 +690,7 @@ pub(super) mod tests {
         assert_eq!((trace.spans, trace.pieces > 3), (3, true), "a span takes several rows and counts once");
         let rejection = trace.interrupted();
         assert_eq!((rejection.trace_ref.as_str(), rejection.source_uri.as_str()), ("trace-0", "u"));
-        assert_eq!((rejection.kind, rejection.retryable, rejection.is_place), (RejectionKind::Interrupted, true, false));
+        assert_eq!((rejection.kind, rejection.retryable, rejection.is_location), (RejectionKind::Interrupted, true, false));
         // The head of the first piece is longer than a row.
         let endless = Piece { service: Some(long), ..piece(1, 1, "") };
         let mut open = None;
@@ -706,7 +706,7 @@ pub(super) mod tests {
         counts.gathered.store(4, Ordering::Relaxed);
         counts.note_source(&[piece(0, 1, "")]);
         let rejection = counts.not_gathered().unwrap();
-        assert_eq!((rejection.trace_ref.as_str(), rejection.is_place, rejection.retryable), ("u", true, true));
+        assert_eq!((rejection.trace_ref.as_str(), rejection.is_location, rejection.retryable), ("u", true, true));
         assert!(rejection.reason.starts_with("6 spans were read and not gathered"), "{}", rejection.reason);
     }
 

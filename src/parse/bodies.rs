@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::json;
 use super::messages;
 use super::value::Value;
-use crate::limits::{BODIES_OF_A_TRACE_MAX, TRACE_BYTES_MAX};
+use crate::limits::{MESSAGE_BODIES_PER_TRACE_MAX, TRACE_BYTES_MAX};
 use crate::model::{Span, Trace};
 use crate::store::Location;
 
@@ -47,7 +47,7 @@ impl Bodies {
             for reference in REFERENCES {
                 let Some(target) = span.attribute(reference).map(str::to_owned) else { continue };
                 followed += 1;
-                let body = if followed > BODIES_OF_A_TRACE_MAX { None } else { self.read(&target, bytes_left).await };
+                let body = if followed > MESSAGE_BODIES_PER_TRACE_MAX { None } else { self.read(&target, bytes_left).await };
                 bytes_left = bytes_left.saturating_sub(body.as_ref().map_or(0, String::len) as u64);
                 match body.filter(|body| put(span, reference, body)) {
                     Some(_) => span.attributes.retain(|attribute| attribute.key != reference),

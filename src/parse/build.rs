@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use super::Piece;
 use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
-use crate::model::{Outcome, Rejection, RejectionKind, Span, Stage, Status, Trace, bounded};
+use crate::model::{Outcome, Rejection, RejectionKind, Span, Stage, Status, Trace, truncate_with_digest};
 
 /// One trace of its pieces, the same whatever order they came in.
 pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     let mut additions: Vec<Piece> = pieces.extract_if(.., |piece| piece.addition).collect();
     if pieces.is_empty() {
         let (id, uri) = additions.first().map_or(("", ""), |piece| (piece.trace_id.as_str(), piece.source.uri.as_str()));
-        return Err(Rejection::of_trace(
+        return Err(Rejection::for_trace(
             id,
             uri,
             Stage::Parse,
@@ -53,9 +53,9 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
     let is_named = |service: &String| !service.starts_with("unknown_service");
     let service = by_rank().find_map(|piece| piece.service.clone().filter(is_named));
     let environment = by_rank().find_map(|piece| piece.environment.clone());
-    let name = |name: String| bounded(name, NAME_BYTES_MAX);
+    let name = |name: String| truncate_with_digest(name, NAME_BYTES_MAX);
     Ok(Trace {
-        trace_id: bounded(root.map(|piece| piece.trace_id.clone()).unwrap_or_default(), ID_BYTES_MAX),
+        trace_id: truncate_with_digest(root.map(|piece| piece.trace_id.clone()).unwrap_or_default(), ID_BYTES_MAX),
         service: service.map(name),
         environment: environment.map(name),
         source: root.map(|piece| piece.source.clone()).unwrap_or_default(),
@@ -65,8 +65,8 @@ pub(super) fn build(mut pieces: Vec<Piece>) -> Outcome<Trace> {
 }
 
 fn with_bounded_ids(mut span: Span) -> Span {
-    span.span_id = bounded(span.span_id, ID_BYTES_MAX);
-    span.parent_span_id = span.parent_span_id.map(|id| bounded(id, ID_BYTES_MAX));
+    span.span_id = truncate_with_digest(span.span_id, ID_BYTES_MAX);
+    span.parent_span_id = span.parent_span_id.map(|id| truncate_with_digest(id, ID_BYTES_MAX));
     span
 }
 

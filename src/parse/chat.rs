@@ -70,7 +70,7 @@ fn run(record: &mut Record<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounte
     };
     if items.is_empty() {
         let reason = format!("cannot read {place}: the run has no messages");
-        return out.reject_as(Rejection::of_trace(&trace_id, place.uri, Stage::Parse, RejectionKind::NoSpans, reason));
+        return out.reject_as(Rejection::for_trace(&trace_id, place.uri, Stage::Parse, RejectionKind::NoSpans, reason));
     }
     let (service, environment) = (record.take_text("service"), record.take_text("environment"));
     let mut rest = Span::default();

@@ -64,7 +64,7 @@ fn run(run: Run<'_>, place: &Place<'_>, out: &mut Parsed) -> Accounted {
         let place = place.span(index + 1);
         return out.reject(&place, RejectionKind::MissingId, format!("cannot read {place}: the span has no span_id"));
     }
-    let of_trace = |kind, reason: String| Rejection::of_trace(&run.trace_id, place.uri, Stage::Parse, kind, reason);
+    let of_trace = |kind, reason: String| Rejection::for_trace(&run.trace_id, place.uri, Stage::Parse, kind, reason);
     if run.spans.is_empty() {
         return out.reject_as(of_trace(RejectionKind::NoSpans, format!("cannot read {place}: the trace has no spans")));
     }

@@ -11,7 +11,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::limits::{PARSED_BYTES_FREE, PARSED_GROWTH_MAX};
+use crate::limits::{PARSED_BYTES_BASE, PARSED_GROWTH_RATIO_MAX};
 
 /// What an error says of a record that [`Budget`] refused.
 const TOO_MANY_PARTS: &str = "too many parts";
@@ -27,7 +27,7 @@ pub(super) struct Budget(());
 impl Budget {
     /// For a record of `bytes`.
     pub(super) fn for_record(bytes: usize) -> Self {
-        LEFT.set(PARSED_BYTES_FREE.saturating_add(bytes.saturating_mul(PARSED_GROWTH_MAX)));
+        LEFT.set(PARSED_BYTES_BASE.saturating_add(bytes.saturating_mul(PARSED_GROWTH_RATIO_MAX)));
         Self(())
     }
 }

@@ -247,7 +247,7 @@ fn records_of(chunk: &Chunk) -> u64 {
 fn guarded(object: &Object, records: u64, parse: impl FnOnce() -> Parsed) -> Parsed {
     pool::catch_panic(parse).unwrap_or_else(|defect| {
         let reason = format!("cannot read a part of {}: {defect}; please report it", object.uri);
-        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, RejectionKind::Internal, reason);
+        let rejection = Rejection::at_location(&object.uri, &object.uri, Stage::Parse, RejectionKind::Internal, reason);
         let mut out = Parsed::default();
         out.records.add_rejected(records);
         // The records of the chunk have no places any more; the one rejection stands for all.
@@ -414,7 +414,7 @@ fn unrecognised(chunk: &Chunk, first: bool) -> Parsed {
             "cannot read {}: unknown trace format; {seen}; known formats: {names}\n  hint: --input-format NAME reads it as one of them",
             object.uri
         );
-        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, RejectionKind::UnrecognisedFormat, reason);
+        let rejection = Rejection::at_location(&object.uri, &object.uri, Stage::Parse, RejectionKind::UnrecognisedFormat, reason);
         // Its records are counted above; the one rejection stands for all.
         let _counted_above = out.reject_as(rejection);
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Piece, Place, json};
-use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUMMARY_SKIPPED_MAX};
+use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUMMARY_SKIPPED_OBJECTS_MAX};
 use crate::model::{Annotation, Rejection, RejectionKind, Span, Stage};
 use crate::store::Object;
 
@@ -200,13 +200,13 @@ impl Parsed {
         if let Some((count, kind)) = rejections_left_out {
             let reason =
                 format!("cannot read {place}: {count} more of its parts could not be read, the first of them because of {}", kind.as_str());
-            self.rejections.push(Rejection::at_place(format_args!("{place}.more"), place.uri, Stage::Parse, kind, reason));
+            self.rejections.push(Rejection::at_location(format_args!("{place}.more"), place.uri, Stage::Parse, kind, reason));
         }
         if spans_left_out > 0 {
             let reason = format!(
                 "cannot read {place} whole: {spans_left_out} of its spans or messages were left out, for a record may hold {RECORD_SPANS_MAX}\n  hint: write one trace or one export request a line"
             );
-            self.rejections.push(Rejection::at_place(
+            self.rejections.push(Rejection::at_location(
                 format_args!("{place}.rest"),
                 place.uri,
                 Stage::Parse,
@@ -255,7 +255,7 @@ impl Parsed {
 
     /// Takes a manifest, which names objects that should lie beside its own.
     pub fn manifest(&mut self, objects: impl IntoIterator<Item = String>, place: &Place<'_>) -> Accounted {
-        self.expected.extend(objects.into_iter().take(SUMMARY_SKIPPED_MAX));
+        self.expected.extend(objects.into_iter().take(SUMMARY_SKIPPED_OBJECTS_MAX));
         self.list_object(place);
         Accounted::COMPANION
     }
@@ -268,7 +268,7 @@ impl Parsed {
 
     /// Notes that something at `place` could not be read.
     pub fn reject(&mut self, place: &Place<'_>, kind: RejectionKind, reason: impl Into<String>) -> Accounted {
-        self.reject_as(Rejection::at_place(place, place.uri, Stage::Parse, kind, reason))
+        self.reject_as(Rejection::at_location(place, place.uri, Stage::Parse, kind, reason))
     }
 
     /// Notes that the text at `place` is no JSON, or no JSON object, as `error` says.

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::{ExceededError, QueryError, QueryLimits};
-use crate::limits::{QUERY_UNTRACKED_BYTES_MAX, QUERY_WATCH_INTERVAL};
+use crate::limits::{QUERY_GUARD_INTERVAL, QUERY_UNTRACKED_BYTES_MAX};
 
 type Outcome<T> = Result<T, DataFusionError>;
 
@@ -83,7 +83,7 @@ impl Watch {
         let (exceeded_in, exceeded) = oneshot::channel();
         let begun = Instant::now();
         let look = move || {
-            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(QUERY_WATCH_INTERVAL) {
+            while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(QUERY_GUARD_INTERVAL) {
                 if let Some(exceeded) = limits.exceeded(begun.elapsed(), resident_bytes()) {
                     // Where the query ended meanwhile nobody wants to know.
                     let _ = exceeded_in.send(exceeded);

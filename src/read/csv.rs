@@ -127,7 +127,7 @@ impl Columns {
             Err(error) => {
                 let uri = &object.uri;
                 let reason = format!("cannot read {uri}: {error}");
-                emit(Err(Rejection::at_place(uri, uri, Stage::Read, RejectionKind::MalformedRecord, reason)))
+                emit(Err(Rejection::at_location(uri, uri, Stage::Read, RejectionKind::MalformedRecord, reason)))
             }
         }
     }
@@ -146,7 +146,7 @@ fn failed(object: &Object, line: u64, error: csv::Error, options: &ReadOptions) 
                 "cannot read {uri} from line {line} on: a row is longer than {} bytes; is a quotation mark missing? (--max-record-bytes raises the limit)",
                 options.record_bytes_max
             );
-            Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, RejectionKind::Oversize, reason)
+            Rejection::at_location(format_args!("{uri}#L{line}"), uri, Stage::Read, RejectionKind::Oversize, reason)
         }
         csv::ErrorKind::Io(error) => failed_at(object, line, &error),
         other => failed_at(object, line, &std::io::Error::other(csv_words(&other))),

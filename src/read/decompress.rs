@@ -4,7 +4,7 @@ use std::io::{self, BufRead, ErrorKind, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::limits::{DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, XZ_MEMORY_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
+use crate::limits::{DECOMPRESSION_CHECK_BYTES_MIN, DECOMPRESSION_RATIO_MAX, XZ_MEMORY_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
 
 /// How the bytes of an object are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,7 +254,7 @@ impl Read for Capped {
         let read = self.source.read(buffer)?;
         self.grown = self.grown.saturating_add(read as u64);
         let packed = self.packed_bytes.load(Ordering::Relaxed);
-        if self.grown > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSED_BYTES_FREE) {
+        if self.grown > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSION_CHECK_BYTES_MIN) {
             let what = format!("it grows more than {DECOMPRESSION_RATIO_MAX} times when decompressed (a bomb?)");
             return Err(io::Error::new(ErrorKind::InvalidData, what));
         }

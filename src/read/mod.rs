@@ -184,7 +184,7 @@ pub fn records(
 }
 
 fn never_readable(uri: &str, reason: &str) -> Rejection {
-    let rejection = Rejection::at_place(uri, uri, Stage::Read, RejectionKind::Unreadable, format!("cannot read {uri}: {reason}"));
+    let rejection = Rejection::at_location(uri, uri, Stage::Read, RejectionKind::Unreadable, format!("cannot read {uri}: {reason}"));
     Rejection { retryable: false, ..rejection }
 }
 
@@ -328,7 +328,7 @@ fn split(opening: &Opening, source: Box<dyn Read + Send>, packed_bytes: &Arc<Ato
         return end;
     }
     let reason = format!("cannot read {}: it is named .parquet but does not start with PAR1, so it is no Parquet file", object.uri);
-    End::whole_if(emit(Err(Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::CorruptParquet, reason))))
+    End::whole_if(emit(Err(Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::CorruptParquet, reason))))
 }
 
 /// Takes what comes out of an object; says whether anybody listens.
@@ -379,14 +379,14 @@ fn fill(buffer: &mut Vec<u8>, source: &mut dyn Read) -> io::Result<usize> {
 /// An object that is known to be something else.
 fn unusable(object: &Object, what: &str, hint: &str) -> Rejection {
     let reason = format!("cannot read {}: it is {what}; {hint}", object.uri);
-    Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::UnrecognisedFormat, reason)
+    Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::UnrecognisedFormat, reason)
 }
 
 /// What stands behind packed data and is none.
 fn trailing_bytes(object: &Object) -> Rejection {
     let uri = &object.uri;
     let reason = format!("cannot read the end of {uri}: bytes follow the compressed data that are none; what stands before them was read");
-    Rejection::at_place(uri, uri, Stage::Read, RejectionKind::CorruptCompression, reason)
+    Rejection::at_location(uri, uri, Stage::Read, RejectionKind::CorruptCompression, reason)
 }
 
 /// A record that could not be read.
@@ -394,7 +394,7 @@ fn rejected(object: &Object, position: Position, kind: RejectionKind, what: &str
     let uri = &object.uri;
     let place = format!("{uri}#{position}");
     let reason = format!("cannot read {place}: {what}");
-    Rejection::at_place(place, uri, Stage::Read, kind, reason)
+    Rejection::at_location(place, uri, Stage::Read, kind, reason)
 }
 
 /// What is said of a record over the limit.
@@ -406,7 +406,7 @@ fn over(record_bytes_max: usize) -> String {
 fn too_wide(object: &Object, columns: usize) -> Rejection {
     let uri = &object.uri;
     let reason = format!("cannot read {uri}: the table has {columns} columns, and {TABLE_COLUMNS_MAX} are read at most; leave columns out");
-    Rejection::at_place(uri, uri, Stage::Read, RejectionKind::Oversize, reason)
+    Rejection::at_location(uri, uri, Stage::Read, RejectionKind::Oversize, reason)
 }
 
 /// What becomes of the rest of an object that cannot be read further.
@@ -422,12 +422,12 @@ fn failed_at(object: &Object, line: u64, error: &io::Error) -> Rejection {
         _ => (RejectionKind::Unreadable, error.to_string().lines().next().unwrap_or_default().to_owned()),
     };
     let reason = format!("cannot read {uri} from line {line} on: {what}");
-    Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)
+    Rejection::at_location(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)
 }
 
 fn unreadable(object: &Object, error: &dyn std::fmt::Display) -> Rejection {
     let reason = format!("cannot read {}: {}", object.uri, error.to_string().lines().next().unwrap_or_default());
-    Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, reason)
+    Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, reason)
 }
 
 #[cfg(test)]

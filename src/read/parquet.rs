@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Chunk, Emit, End, Opening, Position, ReadCounts, ReadOptions, Rows, failed_at, over, rejected, too_wide};
 use crate::limits::{
-    CHUNK_BYTES, DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, PARQUET_BATCH_ROWS, PARQUET_FOOTER_BYTES, SPOOLED_BYTES_MAX,
+    CHUNK_BYTES, DECOMPRESSION_CHECK_BYTES_MIN, DECOMPRESSION_RATIO_MAX, PARQUET_BATCH_ROWS, PARQUET_FOOTER_BYTES, SPOOLED_BYTES_MAX,
     TABLE_COLUMNS_MAX,
 };
 use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Stage};
@@ -250,7 +250,7 @@ impl RowsOf {
 
     /// Whether the rows read so far hold many times as much as the whole object.
     fn is_bomb(&self) -> bool {
-        self.bytes > DECOMPRESSED_BYTES_FREE && self.bytes / self.object_bytes.max(1) > DECOMPRESSION_RATIO_MAX
+        self.bytes > DECOMPRESSION_CHECK_BYTES_MIN && self.bytes / self.object_bytes.max(1) > DECOMPRESSION_RATIO_MAX
     }
 
     fn bomb(&self) -> Rejection {
@@ -259,7 +259,7 @@ impl RowsOf {
             "cannot read {uri} from row {} on: its rows hold more than {DECOMPRESSION_RATIO_MAX} times the size of the file; the rows before were read",
             self.next_row
         );
-        Rejection::at_place(format_args!("{uri}#row={}", self.next_row), uri, Stage::Read, RejectionKind::CorruptCompression, reason)
+        Rejection::at_location(format_args!("{uri}#row={}", self.next_row), uri, Stage::Read, RejectionKind::CorruptCompression, reason)
     }
 }
 
@@ -348,5 +348,5 @@ fn failed(object: &Object, row: u64, error: &dyn std::fmt::Display) -> Rejection
     let said = said.lines().next().unwrap_or_default();
     let reason =
         format!("cannot read {uri} from row {row} on: the Parquet file is cut or corrupt ({said}); write it again or leave it out");
-    Rejection::at_place(format_args!("{uri}#row={row}"), uri, Stage::Read, RejectionKind::CorruptParquet, reason)
+    Rejection::at_location(format_args!("{uri}#row={row}"), uri, Stage::Read, RejectionKind::CorruptParquet, reason)
 }

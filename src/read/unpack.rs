@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use super::content::Content;
 use super::decompress::{self, Failed, Trailing};
 use super::{begin_of, shape, text};
-use crate::limits::PACKED_LAYERS_MAX;
+use crate::limits::ENCODING_LAYERS_MAX;
 
 /// What is in an object.
 pub(super) enum Unpacked {
@@ -21,7 +21,7 @@ pub(super) enum Unpacked {
 
 /// Takes off every layer around the records. `packed_bytes` counts what was read of the object, against which it may grow so far.
 pub(super) fn unpacked(mut source: Box<dyn Read + Send>, name: &str, packed_bytes: &Arc<AtomicU64>, trailing: &Trailing) -> Unpacked {
-    for _ in 0..=PACKED_LAYERS_MAX {
+    for _ in 0..=ENCODING_LAYERS_MAX {
         let (head, failure) = begin_of(&mut source, shape::HEAD_BYTES);
         let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(head.clone()).chain(Failed(failure)).chain(source));
         source = match Content::of(&head, name) {

@@ -22,7 +22,7 @@ pub struct RedactionKey {
     mac: Hmac<Sha256>,
     id: String,
     /// Where a new key was made, so that the run can say so.
-    made_at: Option<PathBuf>,
+    created_file: Option<PathBuf>,
 }
 
 /// Why there is no key.
@@ -58,7 +58,7 @@ impl RedactionKey {
         }
         let mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| KeyError::TooShort(key.len()))?;
         let id = short_hex(&Sha256::new().chain_update(b"failsift redaction key id\0").chain_update(key).finalize(), 4);
-        Ok(Self { mac, id, made_at: None })
+        Ok(Self { mac, id, created_file: None })
     }
 
     /// The key in `path`.
@@ -74,7 +74,7 @@ impl RedactionKey {
     ///
     /// # Errors
     /// [`KeyError`] where the folder or the file cannot be made or read.
-    pub fn of_user() -> Result<Self, KeyError> {
+    pub fn from_user_config() -> Result<Self, KeyError> {
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let config = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config"))).ok_or(KeyError::NoPlace)?;
         let path = config.join("failsift").join("redaction.key");
@@ -82,7 +82,7 @@ impl RedactionKey {
             return Self::from_file(&path);
         }
         let made = make_file(&path).map_err(|source| KeyError::File { path: path.clone(), source })?;
-        Ok(Self { made_at: made.then(|| path.clone()), ..Self::from_file(&path)? })
+        Ok(Self { created_file: made.then(|| path.clone()), ..Self::from_file(&path)? })
     }
 
     /// Names the key without giving it away.
@@ -91,8 +91,8 @@ impl RedactionKey {
     }
 
     /// Where the key was made by this process.
-    pub fn made_at(&self) -> Option<&Path> {
-        self.made_at.as_deref()
+    pub fn created_file(&self) -> Option<&Path> {
+        self.created_file.as_deref()
     }
 
     /// `<EMAIL:1a2b3c>`: the first 6 hex digits of HMAC-SHA-256 over kind and normalised value. Short secrets such as a PIN of four digits get

@@ -158,7 +158,7 @@ impl Redactor {
     ///
     /// # Errors
     /// [`TimedOut`] where `deadline` passes before everything is looked through.
-    pub fn trace(&self, mut trace: Trace, deadline: Deadline) -> Result<RedactedTrace, TimedOut> {
+    pub fn redact_trace(&self, mut trace: Trace, deadline: Deadline) -> Result<RedactedTrace, TimedOut> {
         let start = Instant::now();
         let search = Search::until(&self.own, deadline);
         let planted = self.canaries.as_ref().and_then(|_| canaries::plant(&mut trace));
@@ -321,7 +321,7 @@ impl Redactor {
         draft.texts_mut(&mut |text| left = left.or_else(|| left_in(text)));
         match left {
             None => Ok(Permitted { item: draft, permit }),
-            Some(kind) => Err(Rejection::of_trace(
+            Some(kind) => Err(Rejection::for_trace(
                 &draft.trace_id,
                 &draft.source.uri,
                 Stage::Redact,
@@ -346,8 +346,8 @@ pub fn traces(
             return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Redact));
         }
         let (id, uri) = (trace.trace_id.clone(), trace.source.uri.clone());
-        let rejected = |kind, reason| Rejection::of_trace(&id, &uri, Stage::Redact, kind, reason);
-        let redacted = pool::catch_panic(|| redactor.trace(trace, Deadline::after(timeout)));
+        let rejected = |kind, reason| Rejection::for_trace(&id, &uri, Stage::Redact, kind, reason);
+        let redacted = pool::catch_panic(|| redactor.redact_trace(trace, Deadline::after(timeout)));
         redacted.map_err(|defect| rejected(RejectionKind::Internal, defect))?.map_err(|TimedOut(budget)| {
             let reason =
                 format!("the redaction took longer than the trace's budget of {} s; --trace-timeout raises it", budget.as_secs_f64());
@@ -378,7 +378,7 @@ pub fn reasons<T: Send + 'static>(items: OutcomeStream<T>, redactor: &Arc<Redact
                     last = (rejection.source_uri.clone(), redactor.place(&rejection.source_uri));
                 }
                 rejection.source_uri.clone_from(&last.1);
-                rejection.trace_ref = redactor.reference(&rejection.trace_ref, rejection.is_place);
+                rejection.trace_ref = redactor.reference(&rejection.trace_ref, rejection.is_location);
                 rejection
             })
         })
@@ -386,7 +386,7 @@ pub fn reasons<T: Send + 'static>(items: OutcomeStream<T>, redactor: &Arc<Redact
 }
 
 /// A stored text with `<kind>` instead of what is found in it; for `audit`, which has no key.
-pub fn without_values(text: &str, own: &CustomDetectors) -> String {
+pub fn redact_without_key(text: &str, own: &CustomDetectors) -> String {
     if ids::is_opaque(text) {
         return text.to_owned();
     }
@@ -402,7 +402,7 @@ pub fn without_values(text: &str, own: &CustomDetectors) -> String {
 }
 
 /// What is found in one stored text; for `audit`, which has no key.
-pub fn kinds_in(text: &str, own: &CustomDetectors) -> Vec<&'static str> {
+pub fn detected_kinds(text: &str, own: &CustomDetectors) -> Vec<&'static str> {
     if ids::is_opaque(text) { Vec::new() } else { detect::kinds_left_in(text, own) }
 }
 
@@ -462,7 +462,7 @@ mod tests {
             attributes: vec![Attribute { key: text(), value: text() }],
             ..Span::default()
         };
-        let trace = redactor().trace(Trace { service: Some(text()), spans: vec![span], ..Trace::default() }, soon()).unwrap();
+        let trace = redactor().redact_trace(Trace { service: Some(text()), spans: vec![span], ..Trace::default() }, soon()).unwrap();
         let shown = format!("{trace:?}");
         assert!(!shown.contains(SECRET), "{shown}");
         assert_eq!(shown.matches("<EMAIL:").count(), 11, "{shown}");
@@ -471,7 +471,10 @@ mod tests {
     #[test]
     fn a_value_found_once_is_taken_out_of_the_whole_trace() {
         let trace = redactor()
-            .trace(trace_of(&["my name is Zyrqel Vantroba", "and Vantroba wrote; pw Kx7qpz2Lm", "login with password Kx7qpz2Lm"]), soon())
+            .redact_trace(
+                trace_of(&["my name is Zyrqel Vantroba", "and Vantroba wrote; pw Kx7qpz2Lm", "login with password Kx7qpz2Lm"]),
+                soon(),
+            )
             .unwrap();
         let shown = format!("{:?}", trace.spans);
         for raw in ["Zyrqel", "Vantroba", "Kx7qpz2Lm"] {
@@ -484,7 +487,7 @@ mod tests {
         let mut trace = trace_of(&["Zyrqel", "correct horse"]);
         trace.spans[0].attributes[0].key = "enduser.first_name".into();
         trace.spans[0].attributes[1].key = "db.password".into();
-        let shown = format!("{:?}", redactor().trace(trace, soon()).unwrap().spans);
+        let shown = format!("{:?}", redactor().redact_trace(trace, soon()).unwrap().spans);
         assert!(
             shown.contains("\"<PERSON:") && shown.contains("\"<PASSWORD:") && !shown.contains("Zyrqel") && !shown.contains("horse"),
             "{shown}"
@@ -508,8 +511,9 @@ mod tests {
     #[test]
     fn a_draft_with_a_value_of_its_trace_is_not_stored() {
         let redactor = redactor();
-        let trace =
-            redactor.trace(trace_of(&["user Zyrqel Vantroba <z.vantroba@mail.example> has password walnutHarbor675"]), soon()).unwrap();
+        let trace = redactor
+            .redact_trace(trace_of(&["user Zyrqel Vantroba <z.vantroba@mail.example> has password walnutHarbor675"]), soon())
+            .unwrap();
         let clean = redactor.prove(trace.unproven(draft("The login failed for <PERSON:1a2b3c>."), ConcurrencyPermit::default()));
         assert!(clean.is_ok(), "{clean:?}");
         let leaking = redactor.prove(trace.unproven(draft("It failed for walnutHarbor675, twice."), ConcurrencyPermit::default()));
@@ -522,7 +526,7 @@ mod tests {
 
     #[test]
     fn without_excerpts_signals_are_left() {
-        let trace = redactor().trace(trace_of(&["nothing"]), soon()).unwrap();
+        let trace = redactor().redact_trace(trace_of(&["nothing"]), soon()).unwrap();
         let mut draft = draft("It failed.");
         let excerpts = draft.evidence.iter().filter(|evidence| evidence.excerpt.is_some()).count();
         draft.evidence.push(crate::model::Evidence {
@@ -539,7 +543,7 @@ mod tests {
     #[test]
     fn canaries_are_all_found_and_leave_nothing_behind() {
         let counts = Arc::new(CanaryCounts::default());
-        let trace = redactor().with_canaries(Arc::clone(&counts)).trace(trace_of(&["plain"]), soon()).unwrap();
+        let trace = redactor().with_canaries(Arc::clone(&counts)).redact_trace(trace_of(&["plain"]), soon()).unwrap();
         assert!(counts.planted() > 10 && counts.found() == counts.planted(), "{counts:?}");
         assert_eq!(trace.spans[0].attributes.len(), 1);
     }
@@ -619,7 +623,7 @@ mod tests {
             ],
             ..Trace::default()
         };
-        let trace = redactor().trace(trace, soon()).unwrap();
+        let trace = redactor().redact_trace(trace, soon()).unwrap();
         assert!(trace.trace_id.starts_with("chat/<EMAIL:"), "{}", trace.trace_id);
         assert_eq!(trace.spans[1].span_id, "6f412e510c8b3906");
         assert_eq!(trace.spans[1].parent_span_id.as_ref(), Some(&trace.spans[0].span_id));
@@ -642,7 +646,7 @@ mod tests {
             "gen_ai.request.model",
         ];
         let span = Span { attributes: keys.iter().map(|key| attribute(key)).collect(), ..Span::default() };
-        let trace = redactor().trace(Trace { spans: vec![span], ..Trace::default() }, soon()).unwrap();
+        let trace = redactor().redact_trace(Trace { spans: vec![span], ..Trace::default() }, soon()).unwrap();
         let shown: Vec<&str> = trace.spans[0].attributes.iter().map(|attribute| attribute.key.as_str()).collect();
         for (key, raw) in shown.iter().zip(["4111", "DE89", "ada@", "bob@"]) {
             assert!(!key.contains(raw), "{key}");
@@ -661,7 +665,7 @@ mod tests {
 
     #[test]
     fn every_column_of_a_row_is_proven() {
-        let trace = redactor().trace(trace_of(&["my name is Zyrqel Vantroba"]), soon()).unwrap();
+        let trace = redactor().redact_trace(trace_of(&["my name is Zyrqel Vantroba"]), soon()).unwrap();
         let proven = |change: fn(&mut Draft)| {
             let mut draft = Draft::sample("harmless");
             change(&mut draft);
@@ -686,7 +690,7 @@ mod tests {
     fn redaction_ends_with_its_time() {
         let text = "password:key=".repeat(300_000);
         let start = Instant::now();
-        let result = redactor().trace(trace_of(&[&text, &text.replace("key", "pwd")]), Deadline::after(Duration::from_millis(100)));
+        let result = redactor().redact_trace(trace_of(&[&text, &text.replace("key", "pwd")]), Deadline::after(Duration::from_millis(100)));
         assert!(result.is_err());
         assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     }

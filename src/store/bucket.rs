@@ -14,7 +14,7 @@ use super::names::{bookkeeping, is_of_tables, literal_steps};
 use super::object::Object;
 use super::retrying::{Attempts, Retrying};
 use super::{Listed, Listing, StoreError, bad_location, first_line, one, options, said, unreadable, without_credentials};
-use crate::limits::LISTED_PAGE_KEYS_MAX;
+use crate::limits::LIST_PAGE_KEYS_MAX;
 
 /// A key of a bucket, or all below it.
 #[derive(Clone)]
@@ -284,7 +284,7 @@ impl Bucket {
     fn keys(&self, prefix: String) -> BoxStream<'static, Result<Key, String>> {
         let pages = Arc::clone(&self.pages);
         async_stream::stream! {
-            let (mut from, mut keys_max) = (From::Start, LISTED_PAGE_KEYS_MAX);
+            let (mut from, mut keys_max) = (From::Start, LIST_PAGE_KEYS_MAX);
             loop {
                 match page(&*pages, &prefix, &from, keys_max).await {
                     Ok(found) => {
@@ -296,7 +296,7 @@ impl Bucket {
                             yield Ok(Key::Object(meta));
                         }
                         let Some(token) = found.page_token else { return };
-                        (from, keys_max) = (From::Token(token), (keys_max * SHRINK).min(LISTED_PAGE_KEYS_MAX));
+                        (from, keys_max) = (From::Token(token), (keys_max * SHRINK).min(LIST_PAGE_KEYS_MAX));
                     }
                     Err(Error::InvalidPath { .. }) if keys_max > 1 => keys_max = (keys_max / SHRINK).max(1),
                     Err(Error::InvalidPath { source: PathError::EmptySegment { path } | PathError::BadSegment { path, .. } }) => {

@@ -16,7 +16,7 @@ use walkdir::{DirEntry, WalkDir};
 use super::names::{bookkeeping, is_bookkeeping, is_of_tables, literal_steps};
 use super::object::Object;
 use super::{Listed, Listing, StoreError, bad_location, one, unreadable};
-use crate::limits::LISTED_QUEUED_MAX;
+use crate::limits::LISTED_NAMES_QUEUED_MAX;
 
 /// A file, or a folder and the names of interest below it.
 #[derive(Debug, Clone)]
@@ -84,7 +84,7 @@ impl Folder {
         }
         let meant = self.glob.as_ref().map(|glob| literal_steps(glob.as_str())).unwrap_or_default();
         let walk = Walk { folder: self.clone(), shown: shown.to_owned(), own: own_folders(&found, output), meant };
-        let (sender, receiver) = mpsc::channel(LISTED_QUEUED_MAX);
+        let (sender, receiver) = mpsc::channel(LISTED_NAMES_QUEUED_MAX);
         tokio::task::spawn_blocking(move || walk.run(&|listed| sender.blocking_send(listed).is_ok()));
         Ok(stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed())
     }

@@ -28,7 +28,7 @@ pub use self::object::{Object, ObjectReader};
 use self::pipe::Pipe;
 use self::retrying::Retrying;
 use self::web::WebObject;
-use crate::limits::SUMMARY_SKIPPED_MAX;
+use crate::limits::SUMMARY_SKIPPED_OBJECTS_MAX;
 
 /// Why an input or output location could not be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -204,7 +204,7 @@ async fn begun(input: &Location, tables: &Url) -> Result<Listing, StoreError> {
         match listed? {
             skipped @ Listed::Skipped(_) => {
                 // Their names are shown up to a limit, so more need not be kept.
-                if begin.len() < SUMMARY_SKIPPED_MAX {
+                if begin.len() < SUMMARY_SKIPPED_OBJECTS_MAX {
                     begin.push(Ok(skipped));
                 }
             }

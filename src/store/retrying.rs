@@ -20,7 +20,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
-use crate::limits::ANSWERS_CUT_OFF_MAX;
+use crate::limits::TRUNCATED_RESPONSE_RETRIES_MAX;
 
 /// A remote store.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ impl Attempts {
     /// Waits before the next attempt; the error where it would not help.
     pub(super) async fn wait(&mut self, error: Error) -> Result<()> {
         self.0 += 1;
-        if self.0 > ANSWERS_CUT_OFF_MAX || !was_cut_off(&error) {
+        if self.0 > TRUNCATED_RESPONSE_RETRIES_MAX || !was_cut_off(&error) {
             return Err(error);
         }
         tokio::time::sleep(Duration::from_millis(100 << self.0.min(5))).await;

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::object::{Object, aborted};
 use super::{StoreError, bad_location, first_line, unreadable, without_credentials};
-use crate::limits::ANSWERS_CUT_OFF_MAX;
+use crate::limits::TRUNCATED_RESPONSE_RETRIES_MAX;
 
 /// How long a server may take to accept a connection, and to send the next part of an answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,7 +111,7 @@ impl WebObject {
 
     /// An answer that goes on behind what was read; nothing where the server gives none, or another version of the object.
     async fn rest(&self, read: u64, version: Option<&reqwest::header::HeaderValue>, cuts: u32) -> Option<Response> {
-        if cuts > ANSWERS_CUT_OFF_MAX {
+        if cuts > TRUNCATED_RESPONSE_RETRIES_MAX {
             return None;
         }
         tokio::time::sleep(pause(cuts)).await;

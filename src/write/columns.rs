@@ -210,7 +210,7 @@ pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<R
         answered(|answered| &answered.content_digest),
         answered(|answered| &answered.settings_digest),
         Arc::new(Int32Array::from_iter_values(
-            rows.iter().map(|row| bucket(if row.is_place { &row.source_uri } else { &row.trace_ref }, buckets)),
+            rows.iter().map(|row| bucket(if row.is_location { &row.source_uri } else { &row.trace_ref }, buckets)),
         )),
     ];
     RecordBatch::try_new(errors_schema(), columns)

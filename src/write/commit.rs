@@ -16,7 +16,7 @@ use super::table::{Table, TableName};
 use super::table_writer::{Incoming, columns_of};
 use super::upsert::{self, Extent, LookedAt, Mark, Superseded};
 use super::{LabelCount, Tables, WriteError, wrong};
-use crate::limits::REQUESTS_IN_FLIGHT_MAX;
+use crate::limits::STORE_REQUESTS_IN_FLIGHT_MAX;
 use crate::model::key_hash;
 use crate::store::Object;
 
@@ -112,7 +112,7 @@ async fn keys_of(name: TableName, incoming: &Incoming<'_>) -> DeltaResult<Keys> 
         return Ok(keys);
     }
     let read = futures::stream::iter(incoming.files()).map(|(file, object)| keys_of_file(name, file, object));
-    let mut read = std::pin::pin!(read.buffer_unordered(REQUESTS_IN_FLIGHT_MAX));
+    let mut read = std::pin::pin!(read.buffer_unordered(STORE_REQUESTS_IN_FLIGHT_MAX));
     while let Some(of_file) = read.next().await {
         let of_file = of_file?;
         keys.coming.extend(of_file.coming);
@@ -285,7 +285,7 @@ mod tests {
             });
             let broken = self.broken.iter().map(|place| {
                 let uri = place.split('#').next().unwrap();
-                Err(Rejection::at_place(place, uri, Stage::Parse, RejectionKind::MalformedJson, "broken"))
+                Err(Rejection::at_location(place, uri, Stage::Parse, RejectionKind::MalformedJson, "broken"))
             });
             let items: Vec<_> = drafts.chain(broken).collect();
             let options = WriteOptions { job: self.job.into(), fresh: false, commit_every: None, reuse: None };
@@ -481,7 +481,7 @@ mod tests {
         let (_folder, output) = place();
         Run { id: "whole", job: "a", traces: traces(0..1, 7, "hour=09"), ..Run::default() }.run(&output).await;
         let (mut writer, mut summary) = Run { id: "failed", job: "b", ..Run::default() }.written(&output).await;
-        let rejection = Rejection::of_trace("t0", "hour=10", Stage::Analyze, RejectionKind::TimedOut, "too long");
+        let rejection = Rejection::for_trace("t0", "hour=10", Stage::Analyze, RejectionKind::TimedOut, "too long");
         let outcomes = futures::stream::iter([Err(rejection)]).boxed();
         summary.received = 1;
         writer.outcomes(outcomes, &mut summary, &Shutdown::default()).await.unwrap();

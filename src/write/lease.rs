@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::HEARTBEAT_MISSED_MAX;
+use crate::limits::HEARTBEAT_TIMEOUT;
 
 /// A process, named so that no later one is taken for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ fn started(id: u32) -> Option<u64> {
 pub(super) fn is_dead(process: Option<&Process>, silence: Duration) -> bool {
     match process.and_then(Process::lives) {
         Some(lives) => !lives,
-        None => silence > HEARTBEAT_MISSED_MAX,
+        None => silence > HEARTBEAT_TIMEOUT,
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn a_process_of_this_machine_is_looked_at_and_others_by_their_silence() {
         let this = Process::this().unwrap();
-        let long = HEARTBEAT_MISSED_MAX * 2;
+        let long = HEARTBEAT_TIMEOUT * 2;
         assert!(!is_dead(Some(&this), long), "it runs, however silent it is");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let other = Process { id: child.id(), started: started(child.id()).unwrap(), ..this.clone() };
@@ -83,7 +83,7 @@ mod tests {
         assert!(is_dead(Some(&other), Duration::ZERO));
         assert!(is_dead(Some(&Process { started: this.started + 1, ..this.clone() }), Duration::ZERO), "the id was used again");
         let elsewhere = Process { boot: "another machine".into(), ..this };
-        assert!(!is_dead(Some(&elsewhere), HEARTBEAT_MISSED_MAX / 2) && is_dead(Some(&elsewhere), long));
+        assert!(!is_dead(Some(&elsewhere), HEARTBEAT_TIMEOUT / 2) && is_dead(Some(&elsewhere), long));
         assert!(!is_dead(None, Duration::ZERO) && is_dead(None, long));
     }
 }

@@ -39,7 +39,7 @@ use self::table::Table;
 pub use self::table::{AsOf, TableName, open_existing, said};
 use self::unsaved::Unsaved;
 use self::upsert::Extent;
-use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX, STOPPING};
+use crate::limits::{ROW_GROUP_ROWS_COPIED_MIN, SHUTDOWN_GRACE_PERIOD, STAGE_INTERVAL, STAGED_BATCH_ROWS, STAGING_IN_FLIGHT_MAX};
 use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, Rejection, RunStatus, RunSummary, UnusableAnswer};
 use crate::runtime::{Shutdown, pool};
 use crate::validate::Pattern;
@@ -78,7 +78,7 @@ pub enum WriteError {
     Stopped,
     /// Something was lost or doubled on the way: nothing is committed.
     #[error(
-        "{received} traces came in and {outcomes} outcomes came out; nothing was written\n  hint: this is a defect of failsift, please report it"
+        "{received} traces came in and {outcomes} outcomes came out; nothing was written\n  hint: this is a bug in failsift, please report it"
     )]
     Conservation {
         /// Counted where traces are made.
@@ -298,7 +298,7 @@ impl Writer {
     }
 
     /// Takes every outcome, counts it in `summary`, and stages its row. When a shutdown is requested, what is finished is committed at once, because
-    /// the run may not come to its end; then the others have [`STOPPING`] until the stop is over.
+    /// the run may not come to its end; then the others have [`SHUTDOWN_GRACE_PERIOD`] until the stop is over.
     ///
     /// # Errors
     /// [`WriteError`] where the store refuses; what is finished stays for the next run.
@@ -315,7 +315,7 @@ impl Writer {
         let mut stopping_at: Option<Instant> = None;
         loop {
             let interval = STAGE_INTERVAL.saturating_sub(staged_at.elapsed());
-            let interval = stopping_at.map_or(interval, |since| interval.min(STOPPING.saturating_sub(since.elapsed())));
+            let interval = stopping_at.map_or(interval, |since| interval.min(SHUTDOWN_GRACE_PERIOD.saturating_sub(since.elapsed())));
             tokio::select! {
                 outcome = outcomes.next() => match outcome {
                     Some(outcome) => self.take(outcome, &mut waiting, summary),
@@ -326,13 +326,13 @@ impl Writer {
                 () = tokio::time::sleep(interval), if !shutdown.is_grace_ended() => {}
             }
             let commits_now = shutdown.is_requested() && stopping_at.is_none();
-            if stopping_at.is_some_and(|since| since.elapsed() >= STOPPING) {
+            if stopping_at.is_some_and(|since| since.elapsed() >= SHUTDOWN_GRACE_PERIOD) {
                 shutdown.grace_ended().cancel();
             }
             if waiting.patterns.is_paid() {
                 self.stage_paid(&mut waiting, &mut outcomes, summary).await?;
             }
-            if waiting.len() >= STAGED_ROWS || staged_at.elapsed() >= STAGE_INTERVAL {
+            if waiting.len() >= STAGED_BATCH_ROWS || staged_at.elapsed() >= STAGE_INTERVAL {
                 self.stage(&mut waiting).await?;
                 staged_at = Instant::now();
             }
@@ -372,7 +372,7 @@ impl Writer {
             files.lock().unwrap_or_else(PoisonError::into_inner).push(name);
             Ok(())
         });
-        if self.scattered.len() >= STAGED_ROWS {
+        if self.scattered.len() >= STAGED_BATCH_ROWS {
             self.gather().await?;
         }
         Ok(())
@@ -677,7 +677,7 @@ mod tests {
             let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: None };
             let mut writer = Writer::begin(&output, "a-run", options, Arc::default()).await.unwrap();
             let answered = PaidAnswer { content_digest: "content".into(), settings_digest: "settings".into() };
-            let rejection = Rejection::of_trace("t1", "a.jsonl", Stage::Analyze, RejectionKind::AnswerOffSchema, "title must be a string");
+            let rejection = Rejection::for_trace("t1", "a.jsonl", Stage::Analyze, RejectionKind::AnswerOffSchema, "title must be a string");
             let rejection = Rejection { paid_answer: Some(Box::new(answered)), ..rejection };
             let mut summary = RunSummary::started("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
             summary.received = 1;

@@ -29,7 +29,7 @@ use super::lease::{self, Process};
 use super::stored::UnusableAnswers;
 use super::table::TableName;
 use super::table_writer::columns_of;
-use crate::limits::{HEARTBEAT, REQUESTS_IN_FLIGHT_MAX};
+use crate::limits::{HEARTBEAT_INTERVAL, STORE_REQUESTS_IN_FLIGHT_MAX};
 use crate::model::{UnusableAnswer, key_hash};
 use crate::store::{self, Object, ObjectReader, StoreError};
 
@@ -184,7 +184,7 @@ impl Folder {
     /// Staged files as objects; nothing where one of them is gone. A long run has many.
     pub(super) async fn objects<'a>(&self, files: &'a [StagedFile]) -> Result<Option<Vec<(&'a StagedFile, Arc<Object>)>>, StagingError> {
         let looked_up = futures::stream::iter(files).map(|file| async move { self.object(&file.name).await.map(|object| (file, object)) });
-        let found: Vec<(&StagedFile, Option<Arc<Object>>)> = looked_up.buffered(REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
+        let found: Vec<(&StagedFile, Option<Arc<Object>>)> = looked_up.buffered(STORE_REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
         Ok(found.into_iter().map(|(file, object)| Some((file, object?))).collect())
     }
 
@@ -387,7 +387,7 @@ impl Staging {
             let patterns = names.into_iter().filter(|name| name.starts_with(TableName::Patterns.as_str()) || name.starts_with(TAKEN));
             // A run that asked a model may have left hundreds of small files.
             let files = futures::stream::iter(patterns.map(|name| self.take_up_file(&other.folder, name)));
-            let mut files = std::pin::pin!(files.buffered(REQUESTS_IN_FLIGHT_MAX));
+            let mut files = std::pin::pin!(files.buffered(STORE_REQUESTS_IN_FLIGHT_MAX));
             while let Some(file) = files.next().await {
                 let Some((name, batches)) = file? else { continue };
                 // What cannot be read cannot be used; its traces are analysed again.
@@ -473,7 +473,7 @@ impl Staging {
 
 async fn heartbeat(folder: Folder, record: Vec<u8>) {
     loop {
-        tokio::time::sleep(HEARTBEAT).await;
+        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
         if let Err(error) = folder.put(RECORD, record.clone()).await {
             tracing::warn!(%error, "cannot give a sign of life");
         }

@@ -10,7 +10,7 @@ use futures::StreamExt;
 
 use super::table::{Table, TableName};
 use super::upsert::{self, Extent};
-use crate::limits::FILES_LOOKED_AT_MAX;
+use crate::limits::KEY_READS_IN_FLIGHT_MAX;
 use crate::model::{RejectionKind, UnusableAnswer, key_hash};
 use crate::store::Object;
 
@@ -35,7 +35,7 @@ impl Stored {
     /// Finds the patterns that were made with `settings_digest`, and how much of its trace each was made of.
     pub(super) async fn find(patterns: &Table, errors: &Table, settings_digest: &str) -> DeltaResult<Self> {
         let files = futures::stream::iter(upsert::objects(patterns).await?);
-        let mut read = std::pin::pin!(files.map(|object| of_file(object, settings_digest)).buffer_unordered(FILES_LOOKED_AT_MAX));
+        let mut read = std::pin::pin!(files.map(|object| of_file(object, settings_digest)).buffer_unordered(KEY_READS_IN_FLIGHT_MAX));
         let mut found = Self::default();
         while let Some(of_file) = read.next().await {
             let (patterns, extents) = of_file?;

@@ -16,7 +16,7 @@ use object_store::ObjectStoreExt;
 use url::Url;
 
 use super::columns;
-use crate::limits::{BUCKETS, COMMIT_ATTEMPTS_MAX};
+use crate::limits::{COMMIT_ATTEMPTS_MAX, TABLE_BUCKETS};
 use crate::model::PATTERN_SCHEMA_VERSION;
 use crate::store;
 
@@ -92,7 +92,7 @@ impl Table {
             .with_columns(fields)
             .with_partition_columns(name.partition_columns().iter().copied())
             .with_configuration([
-                (BUCKETS_PROPERTY, Some(BUCKETS.to_string())),
+                (BUCKETS_PROPERTY, Some(TABLE_BUCKETS.to_string())),
                 (SCHEMA_VERSION_PROPERTY, Some(PATTERN_SCHEMA_VERSION.to_owned())),
                 // Readers fetch what was committed since one by one; Delta's own default, which the library raises to 100.
                 ("delta.checkpointInterval", Some("10".to_owned())),
@@ -117,7 +117,7 @@ impl Table {
     /// How many buckets the table was made with.
     pub(super) fn buckets(&self) -> i32 {
         let configured = self.delta.snapshot().ok().and_then(|state| state.metadata().configuration().get(BUCKETS_PROPERTY)?.parse().ok());
-        configured.filter(|buckets| *buckets > 0).unwrap_or(BUCKETS)
+        configured.filter(|buckets| *buckets > 0).unwrap_or(TABLE_BUCKETS)
     }
 
     /// The columns of its data files: those of the table without the one by which it is partitioned.

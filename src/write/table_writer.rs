@@ -21,7 +21,7 @@ use super::data_file::{DataFile, row_group_range};
 use super::staging::StagedFile;
 use super::table::{Table, TableName};
 use super::upsert;
-use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES, REQUESTS_IN_FLIGHT_MAX};
+use crate::limits::{COPY_REQUEST_BYTES_MAX, DATA_FILE_TARGET_BYTES, DATA_FILES_OPEN_BYTES_MAX, STORE_REQUESTS_IN_FLIGHT_MAX};
 use crate::model::key_hash;
 use crate::store::{Object, ObjectReader};
 
@@ -128,7 +128,7 @@ impl TableWriter {
             let mut end = start;
             let together = rest.iter().take_while(|(index, _)| {
                 let range = range_of(*index);
-                let fits = range.start == end.max(start) && (end == start || range.end - start <= COPY_BYTES as u64);
+                let fits = range.start == end.max(start) && (end == start || range.end - start <= COPY_REQUEST_BYTES_MAX as u64);
                 end = if fits { range.end } else { end };
                 fits
             });
@@ -210,7 +210,9 @@ impl TableWriter {
             let total: usize = self.open.values().map(DataFile::bytes).sum();
             let largest = self.open.iter().max_by_key(|(_, file)| file.bytes()).map(|(bucket, file)| (*bucket, file.bytes()));
             match largest {
-                Some((bucket, bytes)) if bytes >= DATA_FILE_BYTES || total >= DATA_FILES_OPEN_BYTES => self.store(bucket).await?,
+                Some((bucket, bytes)) if bytes >= DATA_FILE_TARGET_BYTES || total >= DATA_FILES_OPEN_BYTES_MAX => {
+                    self.store(bucket).await?
+                }
                 _ => return Ok(()),
             }
         }
@@ -227,7 +229,7 @@ impl TableWriter {
     pub(super) async fn finish(self) -> DeltaResult<Vec<Add>> {
         let files = self.open.into_iter().filter(|(_, file)| !file.is_empty());
         let storing = futures::stream::iter(files).map(|(bucket, file)| stored(Arc::clone(&self.store), bucket, file));
-        let last: Vec<Add> = storing.buffer_unordered(REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
+        let last: Vec<Add> = storing.buffer_unordered(STORE_REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
         Ok(self.adds.into_iter().chain(last).collect())
     }
 }

@@ -25,8 +25,8 @@ use tokio::task::{JoinError, JoinSet};
 use super::table::{Table, TableName, said};
 use super::table_writer::{Bucket, Destination, Incoming, TableWriter, columns_of};
 use crate::limits::{
-    COMMIT_ATTEMPTS_MAX, COMMIT_FAILURES_MAX, DATA_FILE_BYTES, FILES_LOOKED_AT_MAX, REWRITES_IN_FLIGHT_MAX, SMALL_FILE_BYTES,
-    SMALL_FILES_MAX,
+    COMMIT_ATTEMPTS_MAX, COMMIT_STORE_FAILURES_MAX, DATA_FILE_TARGET_BYTES, KEY_READS_IN_FLIGHT_MAX, REWRITES_IN_FLIGHT_MAX,
+    SMALL_FILE_BYTES_MAX, SMALL_FILES_PER_BUCKET_MAX,
 };
 use crate::model::key_hash;
 use crate::runtime::pool;
@@ -167,7 +167,7 @@ pub(super) async fn fuller(table: &Table, superseded: &Superseded, looked_at: &m
         let look = look_at(table, &file, superseded, None).await?;
         Ok::<_, DeltaTableError>((file.path().into_owned(), look))
     });
-    let mut looks = std::pin::pin!(looks.buffer_unordered(FILES_LOOKED_AT_MAX));
+    let mut looks = std::pin::pin!(looks.buffer_unordered(KEY_READS_IN_FLIGHT_MAX));
     let mut found = HashSet::new();
     while let Some(look) = looks.next().await {
         let (path, look) = look?;
@@ -205,7 +205,8 @@ pub(super) async fn compact(table: &mut Table) -> DeltaResult<usize> {
         let rewritten = changes.added.clone();
         let adds = changes.added.into_iter().map(Action::Add);
         let actions: Vec<Action> = adds.chain(changes.removed.into_iter().map(Action::Remove)).collect();
-        let operation = DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(DATA_FILE_BYTES).unwrap_or(i64::MAX) };
+        let operation =
+            DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(DATA_FILE_TARGET_BYTES).unwrap_or(i64::MAX) };
         let properties = CommitProperties::default().with_max_retries(0);
         let Err(error) = try_commit(table, actions, operation, properties).await else { return Ok(merged) };
         attempts.wait(table.name, error).await?;
@@ -233,7 +234,7 @@ impl Attempts {
         } else {
             self.failed += 1;
         }
-        if self.lost >= COMMIT_ATTEMPTS_MAX || self.failed >= COMMIT_FAILURES_MAX {
+        if self.lost >= COMMIT_ATTEMPTS_MAX || self.failed >= COMMIT_STORE_FAILURES_MAX {
             return Err(error);
         }
         tracing::debug!(table = table.as_str(), race, "a commit was not made, planning again");
@@ -359,8 +360,8 @@ async fn rewrite_bucket(
     files: Vec<(Option<Vec<u128>>, LogicalFileView)>,
     superseded: Arc<Superseded>,
 ) -> DeltaResult<Rewritten> {
-    let small = files.iter().filter(|(_, file)| is_below(file, SMALL_FILE_BYTES)).count();
-    let merge = small >= SMALL_FILES_MAX;
+    let small = files.iter().filter(|(_, file)| is_below(file, SMALL_FILE_BYTES_MAX)).count();
+    let merge = small >= SMALL_FILES_PER_BUCKET_MAX;
     let mut done = Rewritten::default();
     let mut writer = TableWriter::new(&table);
     let looked_at = futures::stream::iter(files).map(|(known, file)| {
@@ -370,10 +371,10 @@ async fn rewrite_bucket(
             (file, look)
         }
     });
-    let mut looked_at = std::pin::pin!(looked_at.buffered(FILES_LOOKED_AT_MAX));
+    let mut looked_at = std::pin::pin!(looked_at.buffered(KEY_READS_IN_FLIGHT_MAX));
     while let Some((file, look)) = looked_at.next().await {
         let look = look?;
-        if look.kept.is_none() && !(merge && is_below(&file, SMALL_FILE_BYTES)) {
+        if look.kept.is_none() && !(merge && is_below(&file, SMALL_FILE_BYTES_MAX)) {
             done.looked_at.insert(file.path().into_owned(), look.fuller);
             continue;
         }
@@ -405,7 +406,7 @@ async fn merges(table: &Table) -> DeltaResult<Changes> {
 
 /// Files that are worth merging, which takes two.
 fn below_size(mut files: Vec<LogicalFileView>) -> Vec<LogicalFileView> {
-    files.retain(|file| is_below(file, DATA_FILE_BYTES / 2));
+    files.retain(|file| is_below(file, DATA_FILE_TARGET_BYTES / 2));
     if files.len() < 2 { Vec::new() } else { files }
 }
 

@@ -233,7 +233,7 @@ mod tests {
         let error = |text: &str| check("mine.toml", text).unwrap_err().to_string();
         assert!(error("[[rule]]\nid = 'a'\nlable = 'x'\n").contains("unknown field `lable`"));
         let rule = |more: &str| format!("[[rule]]\nid = 'a'\nconfidence = 0.5\ntitle = 'x'\nhypothesis = 'y'\nactions = ['z']\n{more}");
-        assert!(error(&rule("label = 'tool_failure/nonsense'")).contains("\"tool_failure/nonsense\" is no category"));
+        assert!(error(&rule("label = 'tool_failure/nonsense'")).contains("unknown label \"tool_failure/nonsense\""));
         assert!(error(&rule("label = 'tool_failure/tool_timeout'\ntext = ['(']")).contains("rule a in mine.toml: \"(\" is no expression"));
         let dialogue = rule("label = 'tool_failure/tool_timeout'\nincidents = ['dialogue']\nsignals = ['nonsense']");
         assert!(error(&dialogue).contains("\"nonsense\" is no signal"));

@@ -10,7 +10,7 @@ use super::root::Root;
 use super::signals::{Signal, error_type};
 use super::tree::SpanTree;
 use super::{RULES_VERSION, Suspicion};
-use crate::limits::EVIDENCE_MAX;
+use crate::limits::EVIDENCE_ITEMS_MAX;
 use crate::model::{Annotation, Draft, Evidence, EvidenceKind, Label, Span, Trace, excerpt_around, hex, last_segment};
 
 /// Characters of a name that is quoted in a sentence: names are the trace's, and may be of any length.
@@ -60,7 +60,7 @@ pub(super) fn step(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], r
     if recovered > 0 {
         evidence.push(whole_trace_signal(format!("failures_recovered={recovered}")));
     }
-    evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
+    evidence.truncate(EVIDENCE_ITEMS_MAX.saturating_sub(ANNOTATIONS_MAX));
     evidence.extend(annotations(trace));
 
     let name: String = span.name.chars().take(NAME_CHARS_MAX).collect();
@@ -130,7 +130,7 @@ pub(super) fn conversation(
             evidence.push(Evidence { kind: EvidenceKind::Excerpt, span_id, field, signal: None, excerpt, verified: false });
         }
     }
-    evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
+    evidence.truncate(EVIDENCE_ITEMS_MAX.saturating_sub(ANNOTATIONS_MAX));
     evidence.extend(annotations(trace));
     let says: Vec<&str> = reasons.iter().map(|signal| signals.says(*signal)).collect();
     let culprit = sightings.get(reasons.first().copied().unwrap_or_default()).and_then(|seen| dialogue.turns.get(seen.turn));

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::limits::RULE_TEXT_BYTES;
+use crate::limits::RULE_TEXT_END_BYTES_MAX;
 use crate::model::Span;
 
 /// A fact with the field in which it stands.
@@ -65,15 +65,15 @@ pub(super) fn recorded_status(span: &Span) -> Option<(u16, String)> {
     })
 }
 
-/// The part of a failure's text that says what happened: without the stack trace after it, at most [`RULE_TEXT_BYTES`] at each end.
+/// The part of a failure's text that says what happened: without the stack trace after it, at most [`RULE_TEXT_END_BYTES_MAX`] at each end.
 pub(super) fn message_of(text: &str) -> &str {
     let head = text.find("Traceback (most recent call last)").filter(|at| *at > 0).map_or(text, |at| text.get(..at).unwrap_or(text));
     clip(head)
 }
 
-/// At most [`RULE_TEXT_BYTES`] of a text.
+/// At most [`RULE_TEXT_END_BYTES_MAX`] of a text.
 pub(super) fn clip(text: &str) -> &str {
-    let mut end = text.len().min(RULE_TEXT_BYTES);
+    let mut end = text.len().min(RULE_TEXT_END_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::manner::Manner;
 use super::prompt::Prompt;
 use super::said::Said;
-use crate::limits::{ANSWER_BYTES_MAX, ANSWER_BYTES_PARSED_AT_ONCE_MAX, TOKENS_COUNTED_MAX};
+use crate::limits::{REPORTED_TOKENS_MAX, RESPONSE_BYTES_MAX, RESPONSE_BYTES_PARSED_INLINE_MAX};
 use crate::runtime::pool;
 
 /// Tokens that a provider counted, or that a request can take at most.
@@ -37,8 +37,8 @@ impl Usage {
     /// question. What a template adds around messages is little.
     pub(super) fn is_plausible(self, request_bytes: usize) -> bool {
         const TEMPLATE_TOKENS_MAX: u64 = 4_096;
-        let most = (request_bytes as u64).saturating_add(TEMPLATE_TOKENS_MAX).min(TOKENS_COUNTED_MAX);
-        (1..=most).contains(&self.input_tokens) && self.output_tokens <= TOKENS_COUNTED_MAX
+        let most = (request_bytes as u64).saturating_add(TEMPLATE_TOKENS_MAX).min(REPORTED_TOKENS_MAX);
+        (1..=most).contains(&self.input_tokens) && self.output_tokens <= REPORTED_TOKENS_MAX
     }
 }
 
@@ -202,7 +202,7 @@ pub(super) struct Answer {
 impl Answer {
     /// Null where it is no JSON. A long one is read on the pool.
     pub(super) async fn json(&self) -> Value {
-        if self.body.len() <= ANSWER_BYTES_PARSED_AT_ONCE_MAX {
+        if self.body.len() <= RESPONSE_BYTES_PARSED_INLINE_MAX {
             return json(&self.body);
         }
         let body = self.body.clone();
@@ -262,8 +262,8 @@ impl Http {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(Broken::Failed(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
+            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
+                return Err(Broken::Failed(format!("the answer is longer than {RESPONSE_BYTES_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

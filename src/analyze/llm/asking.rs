@@ -16,7 +16,7 @@ use super::limiter::Sent;
 use super::manner::{self, Manner};
 use super::said::{self, Said};
 use super::{Llm, Work, prompt};
-use crate::limits::ANSWERS_USELESS_IN_A_ROW_MAX;
+use crate::limits::CONSECUTIVE_UNUSABLE_ANSWERS_MAX;
 use crate::model::{Draft, RejectionKind};
 use crate::runtime::Deadline;
 use crate::runtime::pool;
@@ -80,7 +80,7 @@ impl Llm {
     fn note_useless(&self) {
         if self.breaker.useless() {
             tracing::warn!(
-                "{} gave no usable answer for {ANSWERS_USELESS_IN_A_ROW_MAX} traces in a row; it is not asked any more in this run",
+                "{} gave no usable answer for {CONSECUTIVE_UNUSABLE_ANSWERS_MAX} traces in a row; it is not asked any more in this run",
                 self.described()
             );
         }
@@ -102,7 +102,7 @@ impl Llm {
         self.breaker.is_open().then(|| AnalyzeError::Rejected {
             kind: RejectionKind::CircuitOpen,
             reason: format!(
-                "{} gave no usable answer for {ANSWERS_USELESS_IN_A_ROW_MAX} traces in a row, so that it was not asked about this one",
+                "{} gave no usable answer for {CONSECUTIVE_UNUSABLE_ANSWERS_MAX} traces in a row, so that it was not asked about this one",
                 self.described()
             ),
         })
@@ -363,7 +363,7 @@ mod tests {
         let span = Span { span_id: "1".into(), status: Status::Error, status_message: Some("it broke".into()), ..Span::default() };
         let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());
         let trace = Trace { trace_id: "t1".into(), spans: vec![span], ..Trace::default() };
-        Arc::new(redactor.trace(trace, Deadline::after(Duration::from_mins(1))).unwrap())
+        Arc::new(redactor.redact_trace(trace, Deadline::after(Duration::from_mins(1))).unwrap())
     }
 
     #[tokio::test]

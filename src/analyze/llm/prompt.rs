@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 use crate::analyze::embedded::Findings;
-use crate::limits::TRACE_SPANS_SHOWN_MAX;
+use crate::limits::PROMPT_SPANS_MAX;
 use crate::model::{FieldName, Span, Status, Trace};
 
 /// What the model is told to do. A change of it is a new result for every trace: it is part of the digest of settings.
@@ -139,7 +139,7 @@ struct Choice {
 fn choose(trace: &Trace, findings: &Findings, room: usize) -> Choice {
     let failed: BTreeSet<usize> = findings.spans.iter().copied().collect();
     let total = trace.spans.len();
-    if total <= TRACE_SPANS_SHOWN_MAX {
+    if total <= PROMPT_SPANS_MAX {
         for chars in TEXT_CHARS {
             let mut seen = HashSet::new();
             let sizes = trace.spans.iter().enumerate().map(|(index, span)| {
@@ -163,7 +163,7 @@ fn choose(trace: &Trace, findings: &Findings, room: usize) -> Choice {
     let mut spans = BTreeSet::new();
     let mut left = room;
     for index in order {
-        if left < SPAN_BYTES_MIN || spans.len() >= TRACE_SPANS_SHOWN_MAX {
+        if left < SPAN_BYTES_MIN || spans.len() >= PROMPT_SPANS_MAX {
             break;
         }
         let size = size(index, chars);
@@ -423,7 +423,7 @@ mod tests {
         };
         let trace = Trace { trace_id: "t".into(), spans: (0..steps).map(span).collect(), ..Trace::default() };
         let deadline = Deadline::after(std::time::Duration::from_mins(1));
-        Redactor::new(RedactionKey::from_text("a key for tests only").unwrap()).trace(trace, deadline).unwrap()
+        Redactor::new(RedactionKey::from_text("a key for tests only").unwrap()).redact_trace(trace, deadline).unwrap()
     }
 
     fn rendered(trace: &RedactedTrace, tokens: usize) -> Prompt {

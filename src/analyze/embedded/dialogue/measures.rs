@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::{Dialogue, Turn, Who, is_generic};
 use crate::analyze::embedded::signals::expression;
-use crate::limits::DIALOGUE_TEXT_BYTES;
+use crate::limits::DIALOGUE_TEXT_BYTES_MAX;
 use crate::model::excerpt_around;
 
 /// Name and meaning of each measure, as rules name them.
@@ -109,7 +109,7 @@ fn final_unseen(turns: &[Turn<'_>]) -> Option<usize> {
         .iter()
         .take(last)
         .rev()
-        .scan(DIALOGUE_TEXT_BYTES, |left, turn| {
+        .scan(DIALOGUE_TEXT_BYTES_MAX, |left, turn| {
             let part = (*left > 0).then_some(turn.text)?;
             *left = left.saturating_sub(part.len());
             Some(part)

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::finder::Finder;
 use super::measures::{MEASURES, measure};
 use super::{Dialogue, Turn, Who, speaker};
-use crate::limits::{DIALOGUE_TEXT_BYTES, RULE_TEXT_BYTES};
+use crate::limits::{DIALOGUE_TEXT_BYTES_MAX, RULE_TEXT_END_BYTES_MAX};
 use crate::runtime::{Deadline, TimedOut};
 
 /// A signal as it stands in the file. Exactly one of `text`, `all`, `any` and `many` says when it shows.
@@ -213,7 +213,7 @@ impl Signals {
         let last = turns.len().saturating_sub(1);
         let tool = |turn: &Turn<'_>| turn.who == Who::Tool;
         let (first_tool, last_tool) = (turns.iter().position(tool), turns.iter().rposition(tool));
-        let mut bytes_left = DIALOGUE_TEXT_BYTES;
+        let mut bytes_left = DIALOGUE_TEXT_BYTES_MAX;
         for (index, turn) in turns.iter().enumerate() {
             deadline.check()?;
             if bytes_left == 0 && index != last {
@@ -324,10 +324,10 @@ fn combined(shows: &Shows, seen: &[Option<Sighting>]) -> Option<Sighting> {
 
 /// The start and the end of a long text with their places in it: what somebody wants stands at the start, what went wrong at the end.
 fn parts(text: &str) -> Vec<(usize, &str)> {
-    if text.len() <= 2 * RULE_TEXT_BYTES {
+    if text.len() <= 2 * RULE_TEXT_END_BYTES_MAX {
         return vec![(0, text)];
     }
-    let (mut head, mut tail) = (RULE_TEXT_BYTES, text.len() - RULE_TEXT_BYTES);
+    let (mut head, mut tail) = (RULE_TEXT_END_BYTES_MAX, text.len() - RULE_TEXT_END_BYTES_MAX);
     while !text.is_char_boundary(head) {
         head -= 1;
     }
