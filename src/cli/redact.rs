@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::KeySource;
 use crate::pipeline;
-use crate::redact::{CustomDetectors, Finding, Redactor};
+use crate::redact::{CustomDetectors, Redactor, Replacement};
 
 /// Lines that are redacted together, on all cores.
 const LINES_PER_BATCH: usize = 512;
@@ -167,16 +167,16 @@ fn redacted_line(redactor: &Redactor, line: &[u8], explain: bool) -> Result<(Str
     Ok((serde_json::to_string(&line).map_err(|error| error.to_string())?, explained))
 }
 
-fn explained(id: &str, spans: &[Span], findings: &[Finding]) -> Vec<String> {
+fn explained(id: &str, spans: &[Span], findings: &[Replacement]) -> Vec<String> {
     spans
         .iter()
         .zip(findings)
-        .map(|(span, finding)| format!("{id} {}..{} {} ({})", span.start, span.end, finding.token, finding.why))
+        .map(|(span, finding)| format!("{id} {}..{} {} ({})", span.start, span.end, finding.token, finding.detector))
         .collect()
 }
 
 /// Ranges in bytes to ranges in characters.
-fn in_characters(text: &str, findings: &[Finding]) -> Vec<Span> {
+fn in_characters(text: &str, findings: &[Replacement]) -> Vec<Span> {
     let (mut bytes, mut characters) = (0, 0);
     let mut advance = |to: usize| {
         characters += text.get(bytes..to).unwrap_or_default().chars().count();

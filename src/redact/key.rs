@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::detect::{SUFFIX_DIGITS, UNNUMBERED_KINDS};
+use super::detect::{LOW_ENTROPY_KINDS, TOKEN_SUFFIX_DIGITS};
 use crate::model::hex;
 use crate::text_file;
 
@@ -100,7 +100,7 @@ impl RedactionKey {
     pub(super) fn token(&self, kind: &str, value: &str) -> String {
         const SECRET_BYTES_MIN: usize = 8;
         let upper = kind.to_ascii_uppercase();
-        if UNNUMBERED_KINDS.contains(&kind) && value.len() < SECRET_BYTES_MIN {
+        if LOW_ENTROPY_KINDS.contains(&kind) && value.len() < SECRET_BYTES_MIN {
             return format!("<{upper}>");
         }
         let mut mac = self.mac.clone();
@@ -109,7 +109,7 @@ impl RedactionKey {
         for byte in value.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'(' | b')')) {
             mac.update(&[byte.to_ascii_lowercase()]);
         }
-        format!("<{upper}:{}>", short_hex(&mac.finalize().into_bytes(), SUFFIX_DIGITS / 2))
+        format!("<{upper}:{}>", short_hex(&mac.finalize().into_bytes(), TOKEN_SUFFIX_DIGITS / 2))
     }
 }
 
