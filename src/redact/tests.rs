@@ -1,4 +1,4 @@
-//! Tests of the whole redactor: traces, drafts, keys of attributes, hostile texts.
+//! Tests of the whole redactor: traces, drafts, attribute names, hostile texts.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ fn trace_of(texts: &[&str]) -> Trace {
 }
 
 #[test]
-fn the_same_value_gets_the_same_token() {
+fn equal_values_get_equal_tokens() {
     let text = redacted("mail Ada@Example.com or ada@example.com, not bob@example.com");
     let tokens: Vec<_> = text.split(' ').filter(|word| word.contains("<EMAIL:")).map(|word| word.trim_matches(',')).collect();
     assert_eq!(tokens.len(), 3);
@@ -45,9 +45,9 @@ fn a_short_secret_gets_a_token_without_suffix() {
     assert_eq!(redacted("password: \"x7Kp\""), "password: \"<PASSWORD>\"");
 }
 
-/// Drafts are redacted again, so what comes out of a run cannot show that analyzers saw no raw text: this does.
+/// Drafts are redacted again, so the tables of a run cannot show whether analyzers saw raw text; this test does.
 #[test]
-fn a_trace_is_redacted_before_anything_looks_at_it() {
+fn every_text_of_a_trace_is_redacted_before_analysis() {
     const SECRET: &str = "ada@example.com";
     let text = || format!("for {SECRET} today");
     let span = Span {
@@ -67,7 +67,7 @@ fn a_trace_is_redacted_before_anything_looks_at_it() {
 }
 
 #[test]
-fn a_value_found_once_is_taken_out_of_the_whole_trace() {
+fn a_value_detected_in_one_text_is_replaced_in_the_whole_trace() {
     let trace = redactor()
         .redact_trace(
             trace_of(&["my name is Zyrqel Vantroba", "and Vantroba wrote; pw Kx7qpz2Lm", "login with password Kx7qpz2Lm"]),
@@ -81,7 +81,7 @@ fn a_value_found_once_is_taken_out_of_the_whole_trace() {
 }
 
 #[test]
-fn the_name_of_an_attribute_says_what_its_value_is() {
+fn an_attribute_name_is_a_label_of_its_value() {
     let mut trace = trace_of(&["Zyrqel", "correct horse"]);
     trace.spans[0].attributes[0].key = "enduser.first_name".into();
     trace.spans[0].attributes[1].key = "db.password".into();
@@ -93,7 +93,7 @@ fn the_name_of_an_attribute_says_what_its_value_is() {
 }
 
 #[test]
-fn credentials_go_from_places_and_paths_stay() {
+fn locations_lose_credentials_and_keep_paths() {
     let redactor = redactor();
     assert_eq!(redactor.redact_location("/home/ada/traces/a.jsonl#L4"), "/home/ada/traces/a.jsonl#L4");
     let place = redactor.redact_location("https://host/a.jsonl?X-Amz-Signature=4f8e2a6b9c0d1e3f5a7b9c8d0e2f4a6b#L4");
@@ -107,7 +107,7 @@ fn draft(summary: &str) -> Draft {
 }
 
 #[test]
-fn a_draft_with_a_value_of_its_trace_is_not_stored() {
+fn a_draft_that_contains_a_value_of_its_trace_is_rejected() {
     let redactor = redactor();
     let trace =
         redactor.redact_trace(trace_of(&["user Zyrqel Vantroba <z.vantroba@mail.example> has password walnutHarbor675"]), soon()).unwrap();
@@ -122,7 +122,7 @@ fn a_draft_with_a_value_of_its_trace_is_not_stored() {
 }
 
 #[test]
-fn without_excerpts_signals_are_left() {
+fn without_excerpts_only_signals_remain() {
     let trace = redactor().redact_trace(trace_of(&["nothing"]), soon()).unwrap();
     let mut draft = draft("It failed.");
     let excerpts = draft.evidence.iter().filter(|evidence| evidence.excerpt.is_some()).count();
@@ -138,7 +138,7 @@ fn without_excerpts_signals_are_left() {
 }
 
 #[test]
-fn canaries_are_all_found_and_leave_nothing_behind() {
+fn canaries_are_all_detected_and_removed() {
     let counts = Arc::new(CanaryCounts::default());
     let trace = redactor().with_canaries(Arc::clone(&counts)).redact_trace(trace_of(&["plain"]), soon()).unwrap();
     assert!(counts.planted() > 10 && counts.found() == counts.planted(), "{counts:?}");
@@ -164,7 +164,7 @@ fn redacting_twice_changes_nothing() {
 }
 
 #[test]
-fn brackets_hide_nothing() {
+fn brackets_and_token_lookalikes_hide_nothing() {
     let values = ["DE89370400440532013000", "4111111111111111", "ada@example.com", concat!("AKIA", "33TAPR3H64BVAQRP")];
     for value in values {
         for (open, close) in [
@@ -188,7 +188,7 @@ fn brackets_hide_nothing() {
 }
 
 #[test]
-fn a_long_value_goes_wherever_it_stands() {
+fn a_long_value_is_replaced_everywhere() {
     let value = format!("{}{}", "k7Qx9Zm2".repeat(90), "end5");
     let text = redacted(&format!("token = '{value}' then '{value}' and most of '{}'", value.replace("end5", "and more")));
     assert!(text.matches("<GENERIC_SECRET:").count() == 3 && !text.contains("k7Qx"), "{text}");
@@ -199,7 +199,7 @@ fn a_long_value_goes_wherever_it_stands() {
 }
 
 #[test]
-fn values_in_ids_go_and_generated_ids_stay() {
+fn values_in_ids_are_replaced_and_generated_ids_stay() {
     let span = |id: &str, parent: Option<&str>| Span {
         span_id: id.into(),
         parent_span_id: parent.map(Into::into),
@@ -228,7 +228,7 @@ fn values_in_ids_go_and_generated_ids_stay() {
 }
 
 #[test]
-fn values_in_nested_names_go() {
+fn values_in_nested_attribute_names_are_replaced() {
     let attribute = |key: &str| Attribute { key: key.into(), value: "x".into() };
     let keys = [
         "metadata.4111111111111111.name",
@@ -247,7 +247,7 @@ fn values_in_nested_names_go() {
 }
 
 #[test]
-fn a_piece_of_a_long_value_goes() {
+fn a_part_of_a_long_value_is_replaced() {
     let value: String = (0..90).map(|number| format!("{:x}", number * 7919 % 65_521)).collect::<Vec<_>>().join("Z");
     let piece = |from: usize, to: usize| value.get(from..to).unwrap();
     let text = redacted(&format!("password: '{value}' was cut in the log: {}… twice {}", piece(40, 160), piece(10, 240)));
@@ -256,7 +256,7 @@ fn a_piece_of_a_long_value_goes() {
 }
 
 #[test]
-fn every_column_of_a_row_is_proven() {
+fn every_column_of_a_row_is_checked() {
     let trace = redactor().redact_trace(trace_of(&["my name is Zyrqel Vantroba"]), soon()).unwrap();
     let proven = |change: fn(&mut Draft)| {
         let mut draft = Draft::sample("harmless");
@@ -273,13 +273,13 @@ fn every_column_of_a_row_is_proven() {
     ] {
         assert_eq!(proven(change).unwrap_err().kind, RejectionKind::SensitiveText);
     }
-    // What a server says is redacted and cut.
+    // The model name reported by a server is redacted and truncated.
     let draft = proven(|draft| draft.model = format!("model of ada@example.com {}", "x".repeat(500))).unwrap().item;
     assert!(draft.model.contains("<EMAIL:") && draft.model.chars().count() == MODEL_NAME_CHARS_MAX, "{}", draft.model);
 }
 
 #[test]
-fn redaction_ends_with_its_time() {
+fn redaction_ends_at_its_deadline() {
     let text = "password:key=".repeat(300_000);
     let start = Instant::now();
     let result = redactor().redact_trace(trace_of(&[&text, &text.replace("key", "pwd")]), Deadline::after(Duration::from_millis(100)));
@@ -288,7 +288,7 @@ fn redaction_ends_with_its_time() {
 }
 
 #[test]
-fn what_identifies_traces_and_errors_is_untouched() {
+fn ids_versions_and_error_texts_are_unchanged() {
     for text in [
         "43993eadc22e5ed0f9a1cc2e01626425",
         "019ab0c8-1c2d-7e3f-8a9b-0c1d2e3f4a5b",
@@ -308,7 +308,7 @@ fn what_identifies_traces_and_errors_is_untouched() {
 }
 
 #[test]
-fn time_grows_with_the_length_of_a_hostile_text() {
+fn time_grows_linearly_with_the_length_of_a_hostile_text() {
     for part in [
         "4 ",
         "a@",
@@ -356,16 +356,16 @@ fn time_grows_with_the_length_of_a_hostile_text() {
     }
 }
 
-/// Processor time of this thread in seconds, which other work on the machine does not change.
+/// CPU time of this thread in seconds, which is independent of other load on the machine.
 fn thread_seconds() -> f64 {
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     schedstat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }
 
-/// Repeats a literal of each entry of the tables with each of many signs behind it.
+/// Repeats a literal of each table entry, followed by each of many suffixes.
 #[test]
 #[ignore = "takes a minute"]
-fn no_literal_makes_time_grow_faster_than_the_text() {
+fn no_repeated_literal_takes_superlinear_time() {
     const SUFFIXES: [&str; 22] =
         ["", " ", ",", ":", "=", "\n", "|", "\t", "\"", "(", "-", ">", "</th>", "': '", ": \"", " is ", "=a1", "\\", "/", "@", ".", ":1 "];
     let redactor = redactor();
@@ -377,18 +377,19 @@ fn no_literal_makes_time_grow_faster_than_the_text() {
     };
     let mut slow = Vec::new();
     for literal in sample_literals() {
-        // Expressions are compiled when their literals are first met.
+        // Expressions are compiled when their literal first occurs; this must not be measured.
         time(&literal, 1_000);
         for part in SUFFIXES.map(|c| format!("{literal}{c}")) {
             slow.push((time(&part, 16_000), time(&part, 128_000), part));
         }
     }
-    // The clock of threads ticks every few milliseconds.
+    // The CPU clock has a resolution of a few milliseconds.
     slow.retain(|(short, long, _)| *long > 0.1 + 16.0 * short);
     assert!(slow.is_empty(), "seconds for a text, for eight times the text: {slow:?}");
 }
 
-/// Mutates and splices the samples of all detectors for half a minute: no panic, findings in order, at characters, without overlaps.
+/// Mutates and splices the samples of all detectors for half a minute: no panic, and replacements in order, at character boundaries and
+/// without overlaps.
 #[test]
 #[ignore = "takes half a minute"]
 fn fuzzed_texts_are_redacted_in_order() {
@@ -488,7 +489,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_of_signs_can_be_redacted(text in "[-0-9a-fA-Z<>:=|,;.\"'\\\\%&@/ \n\u{3042}é]{0,200}") {
+    fn any_text_of_punctuation_and_hex_can_be_redacted(text in "[-0-9a-fA-Z<>:=|,;.\"'\\\\%&@/ \n\u{3042}é]{0,200}") {
         let once = redacted(&text);
         redacted(&once);
     }

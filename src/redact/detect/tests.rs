@@ -8,7 +8,7 @@ fn kinds(text: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_label_finds_its_examples_and_leaves_its_counterexamples() {
+fn every_label_matches_its_examples_and_no_counterexample() {
     let mut complaints = Vec::new();
     for entry in labels::table().unwrap().label {
         assert!(!entry.examples.is_empty() && !entry.counterexamples.is_empty(), "{} has no samples", entry.kind);
@@ -33,11 +33,11 @@ fn every_label_finds_its_examples_and_leaves_its_counterexamples() {
 }
 
 #[test]
-fn every_format_of_a_credential_finds_its_examples_and_leaves_its_counterexamples() {
-    assert!(literals().is_some(), "a shipped table does not compile");
+fn every_credential_format_matches_its_examples_and_no_counterexample() {
+    assert!(literals().is_some(), "an embedded table does not compile");
     let mut complaints = Vec::new();
     for entry in secrets::table().unwrap().secret {
-        // A value in two parts, so that no scanner takes this repository for a leak.
+        // Samples contain a separator, so that secret scanners do not report this repository.
         let join = |text: &String| text.replace('␣', "");
         assert!(!entry.examples.is_empty() && !entry.counterexamples.is_empty(), "{} has no samples", entry.name);
         for example in entry.examples.iter().map(join) {
@@ -65,7 +65,7 @@ fn every_format_of_a_credential_finds_its_examples_and_leaves_its_counterexample
 }
 
 #[test]
-fn tables_say_what_their_cells_are() {
+fn column_names_are_labels_of_their_cells() {
     for (text, values) in [
         (
             "id,name,phone,tier\n1,Zyrqel Vantroba,981 38 978,2\n2,Qoru Belloc,\"629 066 624\",1\n",
@@ -88,7 +88,7 @@ fn tables_say_what_their_cells_are() {
 }
 
 #[test]
-fn a_value_wrapped_over_lines_goes_as_a_whole_and_the_next_line_stays() {
+fn a_value_wrapped_over_lines_is_matched_without_the_next_line() {
     let text = "CLIENT_SECRET=whTMZQgQ6VFx82S2t\n0D3fyEKLv2HsbF17E\n-Q_gvd8h9-pKyCelN\nfDyPRURgJVXNd\nend of output";
     let found = scan(text, &CustomDetectors::default());
     assert_eq!(
@@ -101,7 +101,7 @@ fn a_value_wrapped_over_lines_goes_as_a_whole_and_the_next_line_stays() {
 }
 
 #[test]
-fn names_by_lexicon_cue_mail_and_neighbours() {
+fn names_are_found_by_lexicon_cue_email_and_context() {
     for (text, name) in [
         ("I think Marguerite Oyelaran knows", "Marguerite Oyelaran"),
         ("my name is Zyrqel Vantroba.", "Zyrqel Vantroba"),
