@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let words = text_of_runs();
     let mut slow = false;
     for (name, trace) in [("tool-calling agent", agent(&words)), ("dialogue of a team", dialogue(&words))] {
-        let trace = redactor.trace(trace, Deadline::after(Duration::from_mins(1))).expect("in time");
+        let trace = redactor.redact_trace(trace, Deadline::after(Duration::from_mins(1))).expect("in time");
         let bytes: usize = trace.spans.iter().map(size).sum();
         let analysis = median(rounds, || embedded.draft_of(&trace, Deadline::after(Duration::from_mins(1))));
         let floor = median(rounds, || Sha256::digest(text(&trace)));

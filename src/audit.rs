@@ -76,7 +76,7 @@ fn check_batch(batch: &RecordBatch, table: &'static str, key: &str, detectors: &
             for text in texts {
                 audit.texts += 1;
                 let is_allowed = |kind: &str| has_locations && kind == "username_path";
-                for kind in redact::kinds_in(&text, detectors).into_iter().filter(|kind| !is_allowed(kind)) {
+                for kind in redact::detected_kinds(&text, detectors).into_iter().filter(|kind| !is_allowed(kind)) {
                     *kinds.entry(kind).or_default() += 1;
                 }
             }
@@ -85,7 +85,7 @@ fn check_batch(batch: &RecordBatch, table: &'static str, key: &str, detectors: &
                 if let Some(keys) = keys {
                     collect_texts(keys.as_ref(), row, &mut key);
                 }
-                let key = redact::without_values(&key.concat(), detectors);
+                let key = redact::redact_without_key(&key.concat(), detectors);
                 audit.findings.push(Finding { table, column: field.name().clone(), key, kinds });
             }
         }

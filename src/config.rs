@@ -169,13 +169,13 @@ impl ModelOptions {
         const PROMPT_TOKENS_MIN: usize = 6_000;
         const OUTPUT_TOKENS_MIN: u64 = 256;
         let out_of_range = |what: String| Err(ConfigError::OutOfRange(what));
-        let concurrency = self.concurrency.unwrap_or(limits::CALLS_IN_FLIGHT);
+        let concurrency = self.concurrency.unwrap_or(limits::MODEL_CALLS_IN_FLIGHT_DEFAULT);
         let settings = Settings {
             model: self.name,
             base_url: self.base_url,
             thinking: self.thinking,
-            prompt_tokens: self.prompt_tokens.unwrap_or(limits::PROMPT_TOKENS),
-            output_tokens: self.output_tokens.unwrap_or(limits::OUTPUT_TOKENS),
+            prompt_tokens: self.prompt_tokens.unwrap_or(limits::PROMPT_TOKENS_DEFAULT),
+            output_tokens: self.output_tokens.unwrap_or(limits::OUTPUT_TOKENS_DEFAULT),
             concurrency,
             concurrency_max: self.max_concurrency.unwrap_or(concurrency),
             requests_per_minute: self.requests_per_minute,
@@ -187,11 +187,11 @@ impl ModelOptions {
                 .transpose()?,
             falls_back: self.fallback.is_some(),
         };
-        if !(1..=limits::CALLS_IN_FLIGHT_MAX).contains(&settings.concurrency) {
-            return out_of_range(format!("--concurrency must be between 1 and {}", limits::CALLS_IN_FLIGHT_MAX));
+        if !(1..=limits::MODEL_CALLS_IN_FLIGHT_MAX).contains(&settings.concurrency) {
+            return out_of_range(format!("--concurrency must be between 1 and {}", limits::MODEL_CALLS_IN_FLIGHT_MAX));
         }
-        if !(settings.concurrency..=limits::CALLS_IN_FLIGHT_MAX).contains(&settings.concurrency_max) {
-            return out_of_range(format!("--max-concurrency must be between --concurrency and {}", limits::CALLS_IN_FLIGHT_MAX));
+        if !(settings.concurrency..=limits::MODEL_CALLS_IN_FLIGHT_MAX).contains(&settings.concurrency_max) {
+            return out_of_range(format!("--max-concurrency must be between --concurrency and {}", limits::MODEL_CALLS_IN_FLIGHT_MAX));
         }
         if settings.prompt_tokens < PROMPT_TOKENS_MIN {
             return out_of_range(format!("--prompt-tokens must be at least {PROMPT_TOKENS_MIN}; the instructions alone have some 3000"));

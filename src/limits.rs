@@ -1,293 +1,320 @@
-//! Every cap, and its reason. Nothing in failsift grows without one of these.
+//! Every limit of the program, with the reason for its value. Everything that grows is bounded by one of these.
+//!
+//! Names end in the unit and `_MAX` or `_MIN`. Limits that a flag or a pipeline file can change name the flag.
 
-/// Largest record (a line) that is taken into memory; `--max-record-bytes` overrides it. OTLP batches of the Collector stay
-/// under 4 MiB by default, so four times that leaves room for long documents.
+use std::time::Duration;
+
+// Reading.
+
+/// Largest record (a line) that is read into memory; `--max-record-bytes` overrides it. The OpenTelemetry Collector keeps OTLP batches
+/// below 4 MiB by default, so four times that leaves room for long documents.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Bytes of whole lines that travel from the reader to the parser at once: large enough that a hand-over costs nothing, small
-/// enough that the queues below hold a few MiB.
+/// Bytes of complete lines that the reader hands to the parser at a time: large enough that the hand-over costs nothing, small enough that
+/// the queues below hold only a few MiB.
 pub const CHUNK_BYTES: usize = 512 * 1024;
 
-/// Chunks that wait between the reader of one object and the parser.
-pub const CHUNKS_QUEUED_MAX: usize = 2;
-
-/// Objects that are read at the same time.
-pub const OBJECTS_IN_FLIGHT_MAX: usize = 4;
-
-/// Names that wait between the listing of a local folder and the reader: a listing is much faster, and a folder may hold millions.
-pub const LISTED_QUEUED_MAX: usize = 256;
-
-/// Keys that a page of a bucket's listing has: what S3 gives at most.
-pub const LISTED_PAGE_KEYS_MAX: usize = 1_000;
-
-/// How far an object may grow when decompressed, as a factor, once it has passed [`DECOMPRESSED_BYTES_FREE`]. JSON logs shrink by
-/// 10 to 50; a bomb by 1,000 and more.
-pub const DECOMPRESSION_RATIO_MAX: u64 = 500;
-
-/// Decompressed bytes that are allowed whatever the ratio: short repetitive files shrink a lot and hurt nobody.
-pub const DECOMPRESSED_BYTES_FREE: u64 = 256 * 1024 * 1024;
-
-/// Window of a zstd frame as a power of two: what `zstd --long` uses, and at most 128 MiB for one object.
-pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
-
-/// Memory for unpacking an xz file: `xz -9` needs 65 MiB.
-pub const XZ_MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
-
-/// Layers that are taken off an object: packed, packed again by what uploaded it, and one of an encoding.
-pub const PACKED_LAYERS_MAX: usize = 3;
-
-/// Bytes of a Parquet file that comes through a pipe, from a web server or packed, for which a temporary file is needed. Files of traces
-/// have some hundred megabytes.
-pub const SPOOLED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
-
-/// Bytes at the end of a Parquet file that are read at once; most footers are within.
-pub const PARQUET_FOOTER_BYTES: usize = 64 * 1024;
-
-/// Rows of a Parquet batch: spans of a hundred kilobytes then still make batches of some MiB.
-pub const PARQUET_BATCH_ROWS: usize = 64;
-
-/// Exceptions of one span that are looked at, half of them its first and half its last: a retry loop may record thousands.
-pub const EXCEPTIONS_READ_MAX: usize = 32;
-
-/// Characters of the `model` column: what a server says it is.
-pub const MODEL_NAME_CHARS_MAX: usize = 200;
-
-/// Records of one chunk: of records of a few bytes, each with what becomes of it, 512 KiB would take a hundred MiB.
+/// Records in one chunk. With records of a few bytes, 512 KiB of them would take about a hundred MiB once parsed.
 pub const CHUNK_RECORDS_MAX: usize = 4_096;
 
-/// Bytes that the parts of one record may take once they are read from JSON or protobuf: [`PARSED_BYTES_FREE`], and so many times its length. An
-/// empty object of two bytes becomes a structure of some hundred; real records grow by two to five.
-pub const PARSED_GROWTH_MAX: usize = 4;
+/// Chunks queued between the reader of one object and the parser.
+pub const CHUNKS_QUEUED_MAX: usize = 2;
 
-/// See [`PARSED_GROWTH_MAX`].
-pub const PARSED_BYTES_FREE: usize = 32 * 1024 * 1024;
+/// Objects read concurrently.
+pub const OBJECTS_IN_FLIGHT_MAX: usize = 4;
 
-/// Spans, log records and messages that one record may hold; a trace of more is rejected all the same.
-pub const RECORD_SPANS_MAX: usize = TRACE_SPANS_MAX + 1;
+/// File names queued between the listing of a local directory and the reader. Listing is much faster than reading, and a directory may
+/// contain millions of files.
+pub const LISTED_NAMES_QUEUED_MAX: usize = 256;
 
-/// Rejections that name a part of a record each; one more counts the rest.
-pub const RECORD_REJECTIONS_MAX: usize = 100;
+/// Keys per page when listing a bucket: the maximum of S3.
+pub const LIST_PAGE_KEYS_MAX: usize = 1_000;
 
-/// Messages, tool calls, documents, exceptions and so on that one span keeps of each.
-pub const SPAN_ITEMS_MAX: usize = 10_000;
+/// Ratio of decompressed to compressed bytes of an object, checked from [`DECOMPRESSION_CHECK_BYTES_MIN`] on. JSON logs compress by a
+/// factor of 10 to 50, decompression bombs by 1,000 and more.
+pub const DECOMPRESSION_RATIO_MAX: u64 = 500;
 
-/// Columns of a table. The widest known exports have some hundred; each column takes some kilobytes, also where it is empty.
+/// Decompressed bytes from which [`DECOMPRESSION_RATIO_MAX`] is checked. Short repetitive files compress extremely well and are harmless.
+pub const DECOMPRESSION_CHECK_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+/// Window of a zstd frame as a power of two: the value of `zstd --long`, at most 128 MiB per object.
+pub const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+/// Memory for decompressing an xz file; `xz -9` needs 65 MiB.
+pub const XZ_MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// Layers of compression and encoding that are removed from an object: compressed, compressed again by the uploader, and one encoding.
+pub const ENCODING_LAYERS_MAX: usize = 3;
+
+/// Size of a Parquet file that is copied to a temporary file because it comes through a pipe, from a web server or compressed. Trace files
+/// have a few hundred megabytes.
+pub const SPOOLED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
+
+/// Bytes read from the end of a Parquet file in the first request; most footers are shorter.
+pub const PARQUET_FOOTER_BYTES: usize = 64 * 1024;
+
+/// Rows of a Parquet batch. Batches of spans with a hundred kilobytes each still have only a few MiB.
+pub const PARQUET_BATCH_ROWS: usize = 64;
+
+/// Columns of a table. The widest known exports have a few hundred; each column takes some kilobytes even if it is empty.
 pub const TABLE_COLUMNS_MAX: usize = 4_096;
 
-/// Bytes of a file of rules, detectors, prices or settings, or of a key: what people write has some kilobytes.
+/// Size of a rule, detector, price or settings file, or of a key. Hand-written files have a few kilobytes.
 pub const TEXT_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Spans of one trace. Longer ones are rejected: nobody reads them, and a loop of 50,000 steps is better found by its instrumentation.
+// Parsing.
+
+/// Memory of one parsed record, per byte of its JSON or protobuf and in addition to [`PARSED_BYTES_BASE`]. An empty object of two bytes
+/// becomes a structure of some hundred bytes; real records grow by a factor of two to five.
+pub const PARSED_GROWTH_RATIO_MAX: usize = 4;
+
+/// Memory that every parsed record may take regardless of its size; see [`PARSED_GROWTH_RATIO_MAX`].
+pub const PARSED_BYTES_BASE: usize = 32 * 1024 * 1024;
+
+/// Spans, log records and messages in one record. One more than a trace may have: a larger record would be rejected anyway.
+pub const RECORD_SPANS_MAX: usize = TRACE_SPANS_MAX + 1;
+
+/// Rejections reported individually for one record; one further rejection counts the rest.
+pub const RECORD_REJECTIONS_MAX: usize = 100;
+
+/// Items that one span keeps of each kind: messages, tool calls, documents, exceptions.
+pub const SPAN_ITEMS_MAX: usize = 10_000;
+
+/// Exceptions of one span that are analyzed, half of them its first and half its last. A retry loop may record thousands.
+pub const EXCEPTIONS_READ_MAX: usize = 32;
+
+/// Spans in one trace. Longer traces are rejected: nobody reads them, and the instrumentation is the better place to find a loop of 50,000
+/// steps.
 pub const TRACE_SPANS_MAX: usize = 50_000;
 
-/// Bytes of an id of a trace or a span. They stand in keys, in file names of commands and in every row; real ones have up to a hundred, and the
-/// place of a record, which stands for a missing id, as many as its URI.
+/// Length of a trace or span id. Ids appear in keys, in file names and in every row. Real ids have up to a hundred bytes; the location of a
+/// record, which replaces a missing id, is as long as its URI.
 pub const ID_BYTES_MAX: usize = 1_024;
 
-/// Bytes of the name of a service or an environment.
+/// Length of a service or environment name.
 pub const NAME_BYTES_MAX: usize = 256;
 
-/// Bytes of one trace in its gathered form.
+// Gathering.
+
+/// Size of one gathered trace.
 pub const TRACE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Memory that gathering may use before it spills to disk; `--memory-limit` overrides it.
+/// Memory that gathering uses before it spills to disk; `--memory-limit` overrides it.
 pub const GATHER_MEMORY_BYTES: usize = 96 * 1024 * 1024;
 
-/// Sorts that gather at the same time, each with its share of the memory and of the traces.
+/// Concurrent sorts that gather traces, each with its share of the memory and of the traces.
 pub const GATHER_PARTITIONS: usize = 2;
 
-/// Gathered traces that wait between one sort and the decoder.
+/// Gathered traces queued between one sort and the decoder.
 pub const GATHERED_QUEUED_MAX: usize = 16;
 
-/// Part of an encoded span fragment that is one row of the gather stage, so that a batch of rows has a bounded size however large spans are.
-pub const FRAGMENT_PART_BYTES_MAX: usize = 32 * 1024;
+/// Part of an encoded span that gathering sorts as one row. Splitting spans bounds the size of a batch of rows.
+pub const GATHER_ROW_BYTES_MAX: usize = 32 * 1024;
 
-/// Bytes of a batch of rows that goes into the sort, which sets aside memory for twice as much.
+/// Bytes of a batch of rows that enters the sort, which reserves twice as much memory.
 pub const GATHER_BATCH_BYTES: usize = 1024 * 1024;
 
-/// Rows of a batch inside the sort: with [`FRAGMENT_PART_BYTES_MAX`] at most 2 MiB, of which a merge holds some for each spill file.
+/// Rows of a batch inside the sort: at most 2 MiB with [`GATHER_ROW_BYTES_MAX`]. A merge holds a few batches per spill file.
 pub const GATHER_BATCH_ROWS: usize = 64;
 
-/// Bytes of annotations that stand apart from their spans and wait for them; what comes after is left out, with a warning.
+/// Annotations that wait for spans of other objects. Further ones are dropped with a warning.
 pub const ANNOTATION_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Uploaded message bodies that are fetched at the same time.
-pub const BODIES_IN_FLIGHT_MAX: usize = 8;
+/// Uploaded message bodies fetched concurrently.
+pub const MESSAGE_BODIES_IN_FLIGHT_MAX: usize = 8;
 
-/// Message bodies that one trace may refer to: a loop that uploads every turn shall not cost a million requests.
-pub const BODIES_OF_A_TRACE_MAX: usize = 1_000;
+/// Message bodies that one trace may reference. A loop that uploads every turn must not cause a million requests.
+pub const MESSAGE_BODIES_PER_TRACE_MAX: usize = 1_000;
 
-/// Objects that `inspect` tells about one by one.
+// Inspecting.
+
+/// Objects that `inspect` reports individually.
 pub const INSPECTED_OBJECTS_MAX: usize = 10_000;
 
-/// Names of unmapped fields that `inspect` collects of one object.
+/// Unmapped field names that `inspect` collects per object.
 pub const INSPECTED_FIELDS_MAX: usize = 1_000;
 
-/// Traces that `inspect` tells apart in one object.
+/// Distinct traces that `inspect` counts per object.
 pub const INSPECTED_TRACES_MAX: usize = 1_000_000;
 
-/// Traces that a CPU stage hands to the thread pool at once.
+// CPU stages.
+
+/// Traces that a CPU stage hands to the thread pool at a time.
 pub const TRACES_PER_TASK: usize = 16;
 
-/// Batches of a CPU stage that are under way at once: one for each of a few cores and one waiting.
+/// Concurrent batches of a CPU stage: one for each of a few cores and one waiting.
 pub const TASKS_IN_FLIGHT_MAX: usize = 4;
 
-/// Traces that are analysed at once.
+// Analyzing.
+
+/// Traces analyzed concurrently.
 pub const ANALYSES_IN_FLIGHT_MAX: usize = 32;
 
-/// Traces about which a model is asked at once; `--concurrency` overrides it. Also what a kill can cost, in answers.
-pub const CALLS_IN_FLIGHT: usize = 8;
+/// Time that the analyzer may spend on one trace; `--trace-timeout` overrides it.
+pub const TRACE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// And at most, whatever is asked for: each holds a trace, its question and a connection.
-pub const CALLS_IN_FLIGHT_MAX: usize = 512;
-
-/// Tokens of a question with its instructions, about; `--prompt-tokens` overrides it. Most traces fit whole; more costs more and takes longer.
-pub const PROMPT_TOKENS: usize = 12_000;
-
-/// Tokens of an answer, thoughts included; `--output-tokens` overrides it. An answer has some 400, a little thinking 1,000 more.
-pub const OUTPUT_TOKENS: u64 = 4_096;
-
-/// Spans that a question shows at most: each takes a line, and choosing takes time.
-pub const TRACE_SPANS_SHOWN_MAX: usize = 400;
-
-/// Bytes of a provider's answer.
-pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Bytes of an answer that are read as JSON without the pool: a tenth of a millisecond.
-pub const ANSWER_BYTES_PARSED_AT_ONCE_MAX: usize = 32 * 1024;
-
-/// Tokens that a provider can have counted for one request: the largest context windows have two million. Higher counts are a defect of the
-/// provider, and are estimated instead.
-pub const TOKENS_COUNTED_MAX: u64 = 4_000_000;
-
-/// Time between two requests to a model, whatever limits and counts say, so that a run never stands still.
-pub const REQUEST_INTERVAL_MAX: std::time::Duration = std::time::Duration::from_mins(10);
-
-/// Traces in a row without a usable answer after which a model is not asked any more in a run. Of a small model that fails at three of ten
-/// traces, ten in a row are met once in 200,000.
-pub const ANSWERS_USELESS_IN_A_ROW_MAX: u32 = 10;
-
-/// Traces in a row without a usable answer after which unusable ones are not asked for a second time.
-pub const ANSWERS_REPAIRED_IN_A_ROW_MAX: u32 = 3;
-
-/// Time that one trace may take in the analyzer; `--trace-timeout` overrides it.
-pub const TRACE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// Characters of an excerpt.
+/// Length of an excerpt.
 pub const EXCERPT_CHARS_MAX: usize = 240;
 
-/// Excerpts and signals of one pattern.
-pub const EVIDENCE_MAX: usize = 12;
+/// Excerpts and signals in one pattern.
+pub const EVIDENCE_ITEMS_MAX: usize = 12;
 
-/// Bytes at each end of a long text that rules look at: what failed stands at the start of a message or at the end of a stack.
-pub const RULE_TEXT_BYTES: usize = 4 * 1024;
+/// Bytes at each end of a long text that rules search. Error causes are at the start of a message or at the end of a stack trace.
+pub const RULE_TEXT_END_BYTES_MAX: usize = 4 * 1024;
 
-/// Bytes of a file of labels, decompressed.
-pub const LABEL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-
-/// Turns of a dialogue that the embedded analyzer reads; the longest run among the labelled ones has 130.
+/// Dialogue turns that the embedded analyzer reads; the longest labelled run has 130.
 pub const DIALOGUE_TURNS_MAX: usize = 2_000;
 
-/// Bytes of a dialogue in which signals are looked for: a few milliseconds of work.
-pub const DIALOGUE_TEXT_BYTES: usize = 1024 * 1024;
+/// Bytes of a dialogue that are searched for signals: a few milliseconds of work.
+pub const DIALOGUE_TEXT_BYTES_MAX: usize = 1024 * 1024;
 
-/// Different reasons for falling back that the run summary names; what comes after is counted by kind.
-pub const REASONS_MAX: usize = 50;
+/// Size of a label file, decompressed.
+pub const LABEL_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
-/// Failures that the run summary names; all of them stand in `errors`.
+// Models.
+
+/// Concurrent requests to a model; `--concurrency` overrides it. Also the number of answers that a killed run can lose.
+pub const MODEL_CALLS_IN_FLIGHT_DEFAULT: usize = 8;
+
+/// Largest value of `--max-concurrency`: each call holds a trace, its prompt and a connection.
+pub const MODEL_CALLS_IN_FLIGHT_MAX: usize = 512;
+
+/// Approximate model tokens of a prompt with its instructions; `--prompt-tokens` overrides it. Most traces fit completely; longer prompts
+/// cost more and take longer.
+pub const PROMPT_TOKENS_DEFAULT: usize = 12_000;
+
+/// Model tokens of an answer, including thinking; `--output-tokens` overrides it. An answer has some 400, brief thinking another 1,000.
+pub const OUTPUT_TOKENS_DEFAULT: u64 = 4_096;
+
+/// Spans in a prompt. Each takes a line, and selecting them takes time.
+pub const PROMPT_SPANS_MAX: usize = 400;
+
+/// Length of the `model` column: the model name that a server reports.
+pub const MODEL_NAME_CHARS_MAX: usize = 200;
+
+/// Size of a provider's response.
+pub const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Size of a response that is parsed as JSON on the async thread: a tenth of a millisecond. Larger ones go to the thread pool.
+pub const RESPONSE_BYTES_PARSED_INLINE_MAX: usize = 32 * 1024;
+
+/// Model tokens that a provider can plausibly report for one request: the largest context windows have two million. Higher counts are a
+/// defect of the provider and are replaced by estimates.
+pub const REPORTED_TOKENS_MAX: u64 = 4_000_000;
+
+/// Longest pause between two requests to a model, whatever the provider's rate limits say. A run never stalls.
+pub const REQUEST_INTERVAL_MAX: Duration = Duration::from_mins(10);
+
+/// Consecutive traces without a usable answer after which a run stops asking the model. A small model that fails at three of ten traces
+/// has ten consecutive failures once in 200,000 times.
+pub const CONSECUTIVE_UNUSABLE_ANSWERS_MAX: u32 = 10;
+
+/// Consecutive traces without a usable answer after which a run stops asking the model to repair an unusable answer.
+pub const CONSECUTIVE_REPAIRS_MAX: u32 = 3;
+
+// Summaries.
+
+/// Distinct reasons that the run summary reports; further ones are counted by kind.
+pub const DISTINCT_REASONS_MAX: usize = 50;
+
+/// Failures in the run summary. The table `errors` has all of them.
 pub const SUMMARY_FAILURES_MAX: usize = 10_000;
 
-/// Skipped objects that the run summary names.
-pub const SUMMARY_SKIPPED_MAX: usize = 1_000;
+/// Skipped objects in the run summary.
+pub const SUMMARY_SKIPPED_OBJECTS_MAX: usize = 1_000;
 
-/// Bytes of the text of a query: some thousand ids in a list.
+/// Share of received traces that may fail before a run ends with exit code 3; `--max-error-rate` overrides it. A few broken lines are
+/// normal; one in ten indicates a broken export.
+pub const ERROR_RATE_MAX: f64 = 0.10;
+
+// Querying.
+
+/// Length of an SQL query: a list of a few thousand ids.
 pub const QUERY_BYTES_MAX: usize = 256 * 1024;
 
-/// Operators, keywords and joins of a query. Each may make its plan one level deeper, and [`THREAD_STACK_BYTES`] has room for so many levels.
+/// Operators, keywords and joins in a query. Each may make the plan one level deeper, and [`THREAD_STACK_BYTES`] has room for that depth.
 pub const QUERY_OPERATORS_MAX: usize = 2_000;
 
-/// Stack of the threads that plan and run queries: 16 KiB for a level of [`QUERY_OPERATORS_MAX`]. What is not used takes no memory.
+/// Stack of the threads that plan and run queries: 16 KiB for each level of [`QUERY_OPERATORS_MAX`]. Unused stack takes no memory.
 pub const THREAD_STACK_BYTES: usize = 32 * 1024 * 1024;
 
-/// Memory that sorts, joins, groups and single values of a query may take; `--memory-limit` overrides it. Nothing of it goes to a disk.
+/// Memory for the sorts, joins, groups and single values of a query; `--memory-limit` overrides it. Queries do not spill to disk.
 pub const QUERY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
 
-/// Memory that a query may take beside that: batches on their way, decoded row groups, the tables' metadata.
+/// Memory that a query may use in addition to [`QUERY_MEMORY_BYTES`]: batches in flight, decoded row groups, table metadata.
 pub const QUERY_UNTRACKED_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Time that a query may take; `--timeout` overrides it. Reading a large input for the table `spans` takes minutes.
-pub const QUERY_TIME_MAX: std::time::Duration = std::time::Duration::from_mins(30);
+pub const QUERY_TIMEOUT: Duration = Duration::from_mins(30);
 
-/// How often a query under way is looked at: memory can grow by some 50 MB meanwhile.
-pub const QUERY_WATCH_INTERVAL: std::time::Duration = std::time::Duration::from_millis(10);
+/// How often the memory and time of a running query are checked. Memory can grow by some 50 MB between two checks.
+pub const QUERY_GUARD_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Spans that a query over an input gets at once.
+/// Spans per batch of the table `spans`.
 pub const SPAN_BATCH_ROWS: usize = 256;
 
-/// Finished rows that wait until they are staged: some 500 for each bucket, which make a row group that a commit copies as it stands.
-pub const STAGED_ROWS: usize = 8_192;
+// Staging and committing.
 
-/// Batches of [`STAGED_ROWS`] that are encoded and staged at once, while the next one is collected.
+/// Finished rows collected before they are staged: about 500 per bucket, which make a row group that a commit copies unchanged.
+pub const STAGED_BATCH_ROWS: usize = 8_192;
+
+/// Batches of [`STAGED_BATCH_ROWS`] encoded and staged concurrently while the next one is collected.
 pub const STAGING_IN_FLIGHT_MAX: usize = 2;
 
-/// Time that a finished row waits at most until it is staged: what a kill can cost of an analysis that is cheap.
-pub const STAGE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+/// Longest time that a finished row waits to be staged: the work of a free analyzer that a killed run can lose.
+pub const STAGE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Time that analyses under way and the naming of traces that are not analysed may take once a run was asked to stop and has committed what
-/// was finished: a quarter of what schedulers grant between SIGTERM and SIGKILL at the most, and the last commit needs some too.
-pub const STOPPING: std::time::Duration = std::time::Duration::from_secs(15);
+/// Time for running analyses and for recording unanalyzed traces after a shutdown was requested and finished rows were committed.
+/// A quarter of the longest time that schedulers usually grant between SIGTERM and SIGKILL, because the last commit needs time too.
+pub const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(15);
 
-/// Rows of a row group of a table. An upsert decodes the row groups that hold a superseded row, so they are small.
+/// Rows in a row group of a table. Small, because an upsert decodes every row group with a superseded row.
 pub const ROW_GROUP_ROWS: usize = 1_024;
 
-/// Row groups with fewer rows are encoded anew together instead of being copied.
+/// Row groups with fewer rows are merged and encoded again instead of being copied.
 pub const ROW_GROUP_ROWS_COPIED_MIN: usize = 256;
 
-/// Compressed bytes of a data file, which is built in memory and stored by one request.
-pub const DATA_FILE_BYTES: usize = 16 * 1024 * 1024;
+/// Compressed size of a data file, which is built in memory and uploaded in one request.
+pub const DATA_FILE_TARGET_BYTES: usize = 16 * 1024 * 1024;
 
-/// Compressed bytes of data files that are built at once, of which the largest is stored when they are exceeded.
-pub const DATA_FILES_OPEN_BYTES: usize = 64 * 1024 * 1024;
+/// Compressed bytes of all data files under construction. When they exceed this, the largest one is uploaded.
+pub const DATA_FILES_OPEN_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Requests that wait for a store at once while a run commits: files that are stored, and staged files that are looked up.
-pub const REQUESTS_IN_FLIGHT_MAX: usize = 8;
+/// Concurrent requests to the object store during a commit: uploads of data files and lookups of staged files.
+pub const STORE_REQUESTS_IN_FLIGHT_MAX: usize = 8;
 
-/// Bytes of row groups that are fetched for copying by one request.
-pub const COPY_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of row groups fetched for copying in one request.
+pub const COPY_REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Data files below this size are small, and merged once a bucket has [`SMALL_FILES_MAX`] of them.
-pub const SMALL_FILE_BYTES: usize = 4 * 1024 * 1024;
+/// Size below which a data file counts as small; small files are compacted when a bucket has [`SMALL_FILES_PER_BUCKET_MAX`] of them.
+pub const SMALL_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Small data files that a bucket keeps: each costs readers a request, and each merge writes all of them again.
-pub const SMALL_FILES_MAX: usize = 8;
+/// Small data files that a bucket keeps. Each costs readers a request, and each compaction rewrites all of them.
+pub const SMALL_FILES_PER_BUCKET_MAX: usize = 8;
 
-/// Data files of a bucket whose keys are read at once: for a bucket far away this is waiting, not work.
-pub const FILES_LOOKED_AT_MAX: usize = 8;
+/// Data files whose keys are read concurrently. With remote storage this is latency rather than work.
+pub const KEY_READS_IN_FLIGHT_MAX: usize = 8;
 
-/// Buckets that an upsert rewrites at once, each with a data file and a few row groups in memory.
+/// Buckets that an upsert rewrites concurrently, each with a data file and a few row groups in memory.
 pub const REWRITES_IN_FLIGHT_MAX: usize = 4;
 
-/// Share of what was received that may fail before a run ends with exit code 3; `--max-error-rate` overrides it. Single broken lines
-/// are daily life, one in ten is a broken export.
-pub const ERROR_RATE_MAX: f64 = 0.10;
+/// Interval between two heartbeats of a run.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often a run says that it lives.
-pub const HEARTBEAT: std::time::Duration = std::time::Duration::from_secs(10);
-
-/// A run of another machine that did not say so for this long is dead.
-pub const HEARTBEAT_MISSED_MAX: std::time::Duration = std::time::Duration::from_secs(90);
+/// Time without a heartbeat after which a run on another machine counts as interrupted.
+pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Partitions of `patterns` and `errors` in a new table.
-pub const BUCKETS: i32 = 16;
+pub const TABLE_BUCKETS: i32 = 16;
 
-/// Times that a request is repeated because its answer was cut off.
-pub const ANSWERS_CUT_OFF_MAX: u32 = 10;
+/// Retries of a request whose response was truncated.
+pub const TRUNCATED_RESPONSE_RETRIES_MAX: u32 = 10;
 
-/// Commits that are tried when other writers are faster.
+/// Attempts to commit while other writers commit first.
 pub const COMMIT_ATTEMPTS_MAX: usize = 30;
 
-/// Commits that are tried when the store fails: it retries by itself what can be repeated safely, which a conditional write is not.
-pub const COMMIT_FAILURES_MAX: usize = 4;
+/// Attempts to commit while the object store fails. The store client retries idempotent requests, and a conditional write is not one.
+pub const COMMIT_STORE_FAILURES_MAX: usize = 4;
 
-/// How long `maintain` keeps what no version names any more, for those who still read it; `--retention` overrides it.
-pub const RETENTION: std::time::Duration = std::time::Duration::from_hours(7 * 24);
+/// How long `maintain` keeps files that no table version references, for readers that still use them; `--retention` overrides it.
+pub const RETENTION_DEFAULT: Duration = Duration::from_hours(7 * 24);

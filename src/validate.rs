@@ -81,7 +81,7 @@ impl PatternSchema {
             settings_digest: draft.settings_digest,
         };
         let reject =
-            |reason: String| Rejection::of_trace(&row.trace_id, &row.source_uri, Stage::Validate, RejectionKind::SchemaViolation, reason);
+            |reason: String| Rejection::for_trace(&row.trace_id, &row.source_uri, Stage::Validate, RejectionKind::SchemaViolation, reason);
         let value = serde_json::to_value(&row).map_err(|error| reject(format!("cannot serialize the pattern as JSON: {error}")))?;
         if let Some(error) = self.validator.iter_errors(&value).next() {
             // Only the field and the schema rule: the value may be text that an analyzer made up.

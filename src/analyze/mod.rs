@@ -233,7 +233,7 @@ async fn analyze_and_verify(
 
 /// The rejection of a trace without a draft. If an unusable answer was paid for, it includes what the next run needs to avoid paying again.
 async fn rejection(trace: &Arc<RedactedTrace>, error: &AnalyzeError, settings_digest: Option<&str>) -> Rejection {
-    let rejection = Rejection::of_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, error.kind(), error.to_string());
+    let rejection = Rejection::for_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, error.kind(), error.to_string());
     let Some(settings_digest) = settings_digest.filter(|_| error.kind().is_unusable_answer()) else { return rejection };
     let digested_trace = Arc::clone(trace);
     let content_digest = pool::run(move || digested_trace.digest()).await;
@@ -264,7 +264,7 @@ mod tests {
         use crate::redact::{RedactionKey, Redactor};
         let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());
         let trace = Trace { trace_id: "t1".into(), ..Trace::default() };
-        let trace = redactor.trace(trace, Deadline::after(Duration::from_mins(1))).unwrap();
+        let trace = redactor.redact_trace(trace, Deadline::after(Duration::from_mins(1))).unwrap();
         let stream = futures::stream::iter([Ok(trace.into())]).boxed();
         let timeout = Duration::from_millis(20);
         let drafts: Vec<_> = drafts(stream, Arc::new(Stuck), timeout, Arc::default(), Shutdown::default()).collect().await;

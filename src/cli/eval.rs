@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
 use crate::eval::{self, Agreement, AnalyzerResult, Answers, Figures, Labels, ScoredAnswer};
-use crate::model::{Label, ReasonCount, one_line, visible};
+use crate::model::{Label, ReasonCount, escape_to_one_line, escape_control_chars};
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]
@@ -221,7 +221,7 @@ fn report(args: &Args, scored: &[ScoredAnswer], answers: Option<&Answers>) -> Re
     let figures = Figures::compute(scored);
     let mut stdout = std::io::stdout().lock();
     match args.format {
-        FiguresFormat::Text => write!(stdout, "{}", visible(&text(&figures, scored, answers)))?,
+        FiguresFormat::Text => write!(stdout, "{}", escape_control_chars(&text(&figures, scored, answers)))?,
         FiguresFormat::Json => {
             let json = Report {
                 figures: &figures,
@@ -304,7 +304,7 @@ fn fallback_text(out: &mut String, answers: &Answers) {
         answers.patterns.len()
     );
     for count in answers.fallbacks.iter().take(REASONS_SHOWN) {
-        line!(out, "    {:5}  {}: {}", count.traces, count.kind, one_line(&count.reason));
+        line!(out, "    {:5}  {}: {}", count.traces, count.kind, escape_to_one_line(&count.reason));
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::inspect::{self, InputReport};
-use crate::model::{one_line, visible};
+use crate::model::{escape_to_one_line, escape_control_chars};
 use crate::parse::{self, ObjectFacts};
 use crate::store::Location;
 
@@ -37,7 +37,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let found = inspect::inspect(Location::parse(&args.input)?, format).await?;
     let mut stdout = std::io::stdout().lock();
     match args.format {
-        FoundFormat::Text => write!(stdout, "{}", visible(&text(&found)))?,
+        FoundFormat::Text => write!(stdout, "{}", escape_control_chars(&text(&found)))?,
         FoundFormat::Json => {
             let json = serde_json::to_string(&FoundJson::of(&found)).map_err(|error| Failure::failed(error.to_string()))?;
             writeln!(stdout, "{}", output::escaped_json(&json))?;
@@ -58,7 +58,7 @@ fn text(found: &InputReport) -> String {
         out.push('\n');
     };
     for (uri, facts) in found.objects.iter().take(OBJECTS_SHOWN) {
-        line(one_line(uri));
+        line(escape_to_one_line(uri));
         line(format!("  format       {}", facts.format.unwrap_or("unknown")));
         line(format!("  holds        {}", holds(facts)));
         if facts.rejected > 0 {
@@ -73,17 +73,17 @@ fn text(found: &InputReport) -> String {
     }
     line(format!("\n{} traces of {} spans in all, {} rejected", found.traces, found.spans, found.rejected));
     for rejection in found.rejections.iter().take(REJECTIONS_SHOWN) {
-        line(format!("  {}  {}\n      {}", one_line(&rejection.trace_ref), rejection.kind.as_str(), one_line(&rejection.reason)));
+        line(format!("  {}  {}\n      {}", escape_to_one_line(&rejection.trace_ref), rejection.kind.as_str(), escape_to_one_line(&rejection.reason)));
     }
     let more = found.rejections.len().saturating_sub(REJECTIONS_SHOWN);
     if more > 0 {
         line(format!("  … and {more} more; --format json tells all"));
     }
     if let Some(first) = found.skipped.first() {
-        line(format!("skipped {} objects without traces, such as {}", found.skipped.len(), one_line(first)));
+        line(format!("skipped {} objects without traces, such as {}", found.skipped.len(), escape_to_one_line(first)));
     }
     for uri in &found.missing {
-        line(format!("a manifest names {}, and it is not there", one_line(uri)));
+        line(format!("a manifest names {}, and it is not there", escape_to_one_line(uri)));
     }
     if found.objects.values().any(|facts| !facts.unmapped.is_empty()) {
         line("\nattributes: fields that have no place of their own in failsift's span; they are kept by their name".to_owned());
@@ -112,7 +112,7 @@ fn fields(facts: &ObjectFacts) -> String {
 /// The name of a field: those of hostile input may be of any length.
 fn name_shown(name: &str) -> String {
     const CHARS_MAX: usize = 80;
-    one_line(&name.chars().take(CHARS_MAX).collect::<String>())
+    escape_to_one_line(&name.chars().take(CHARS_MAX).collect::<String>())
 }
 
 #[derive(Serialize)]

@@ -40,7 +40,7 @@ enum ReportFormat {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
-    let retention = args.retention.unwrap_or(limits::RETENTION);
+    let retention = args.retention.unwrap_or(limits::RETENTION_DEFAULT);
     if retention < RETENTION_MIN && !args.force {
         return Err(Failure::usage(
             "a retention below one hour removes files that readers or runs may still need\n  hint: pass --force if there are none",

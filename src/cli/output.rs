@@ -17,7 +17,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 
 use super::exit::Failure;
-use crate::model::{is_hostile, visible, without_formula};
+use crate::model::{is_unsafe_to_print, escape_control_chars, without_formula};
 use crate::query::QueryError;
 
 /// The output format of rows.
@@ -41,19 +41,19 @@ pub(super) fn error(message: &str) {
     let mut stderr = io::stderr().lock();
     let (start, end) = if stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     // A closed stderr is not an error.
-    let _ = writeln!(stderr, "{start}error:{end} {}", visible(message));
+    let _ = writeln!(stderr, "{start}error:{end} {}", escape_control_chars(message));
 }
 
 /// Prints `note: …` to stderr.
 pub(super) fn note(message: &str) {
     // A closed stderr is not an error.
-    let _ = writeln!(io::stderr(), "note: {}", visible(message));
+    let _ = writeln!(io::stderr(), "note: {}", escape_control_chars(message));
 }
 
 /// Prints a line to stderr.
 pub(super) fn plain(line: &str) {
     // A closed stderr is not an error.
-    let _ = writeln!(io::stderr(), "{}", visible(line));
+    let _ = writeln!(io::stderr(), "{}", escape_control_chars(line));
 }
 
 /// Prints rows as they arrive.
@@ -144,7 +144,7 @@ fn table_cells(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     const CELL_CHARS_MAX: usize = 72;
     let shown = |text: &str| {
         let line = text.replace('\n', " ");
-        let line = visible(&line);
+        let line = escape_control_chars(&line);
         if line.chars().count() <= CELL_CHARS_MAX {
             return line.into_owned();
         }
@@ -159,7 +159,7 @@ fn csv_cells(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let plain = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         kind.is_nested() || plain(kind) || matches!(kind, DataType::Dictionary(_, values) if plain(values))
     };
-    text_columns(batch, is_text, |text| visible(&without_formula(text)).into_owned())
+    text_columns(batch, is_text, |text| escape_control_chars(&without_formula(text)).into_owned())
 }
 
 fn text_columns(batch: &RecordBatch, wanted: impl Fn(&DataType) -> bool, text: impl Fn(&str) -> String) -> Result<RecordBatch, ArrowError> {
@@ -197,7 +197,7 @@ impl<W: Write> JsonEscaping<W> {
 
     fn write_text(&mut self, text: &str) -> io::Result<()> {
         let mut rest = text;
-        while let Some((at, found)) = rest.char_indices().find(|(_, c)| !c.is_ascii_control() && is_hostile(*c) || *c == '\u{7f}') {
+        while let Some((at, found)) = rest.char_indices().find(|(_, c)| !c.is_ascii_control() && is_unsafe_to_print(*c) || *c == '\u{7f}') {
             let (before, from) = rest.split_at(at);
             self.out.write_all(before.as_bytes())?;
             for unit in found.encode_utf16(&mut [0; 2]) {

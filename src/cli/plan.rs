@@ -9,7 +9,7 @@ use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::AnalysisConfig;
-use crate::model::visible;
+use crate::model::escape_control_chars;
 use crate::plan::{self, Plan, Range};
 
 #[derive(Debug, clap::Args)]
@@ -47,7 +47,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     };
     let mut stdout = std::io::stdout().lock();
     match args.format {
-        PlanFormat::Text => write!(stdout, "{}", visible(&text(&plan, cost_max_usd)))?,
+        PlanFormat::Text => write!(stdout, "{}", escape_control_chars(&text(&plan, cost_max_usd)))?,
         PlanFormat::Json => writeln!(stdout, "{}", json(&plan))?,
     }
     if plan.cost_usd.is_none() {

@@ -55,7 +55,7 @@ pub(super) struct Args {
 impl Args {
     fn limits(&self) -> QueryLimits {
         let memory_bytes = self.memory_limit.map_or(limits::QUERY_MEMORY_BYTES, |megabytes| megabytes.saturating_mul(1024 * 1024));
-        QueryLimits { memory_bytes, time: Some(self.timeout.unwrap_or(limits::QUERY_TIME_MAX)) }
+        QueryLimits { memory_bytes, time: Some(self.timeout.unwrap_or(limits::QUERY_TIMEOUT)) }
     }
 }
 

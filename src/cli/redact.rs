@@ -1,4 +1,4 @@
-//! `failsift redact`.
+//! `failsift redact`: redacts JSON Lines or plain text from a file or stdin.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,37 +12,37 @@ use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::KeySource;
 use crate::pipeline;
-use crate::redact::{CustomDetectors, Finding, Redactor};
+use crate::redact::{CustomDetectors, Redactor, Replacement};
 
-/// Lines that are redacted together, on all cores.
+/// JSON lines that are redacted in parallel.
 const LINES_PER_BATCH: usize = 512;
 
-/// Plain text is redacted in parts of this size, cut at the end of a line.
+/// Plain text is redacted in parts of this size, cut at the end of a line. Also limits the bytes of a batch of JSON lines.
 const PART_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// File to read instead of stdin
     file: Option<PathBuf>,
-    /// How the text comes and goes: jsonl is {"id", "text"} in and {"id", "text", "spans"} out; auto looks at the first line
+    /// Format of input and output: jsonl reads {"id", "text"} and writes {"id", "text", "spans"}; auto detects it from the first line
     #[arg(long, value_enum, default_value_t = TextFormat::Auto)]
     format: TextFormat,
-    /// File with detectors of your own and values to leave alone; may be given several times
+    /// File with custom detectors and allowed values; may be given several times
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// File with the key that makes tokens; `FAILSIFT_REDACTION_KEY` holds a key itself
+    /// File with the key for tokens; `FAILSIFT_REDACTION_KEY` contains the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
-    /// Say on stderr which detector took what out where; the values are never shown
+    /// Report on stderr which detector replaced which range; values are never shown
     #[arg(long)]
     explain: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum TextFormat {
-    /// jsonl if the first line is an object with a text
+    /// jsonl if the first line is a JSON object with a text
     Auto,
-    /// One object a line
+    /// One JSON object per line
     Jsonl,
     /// Plain text
     Text,
@@ -51,23 +51,23 @@ enum TextFormat {
 pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
     let source = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
     let key = pipeline::redaction_key(&source)?;
-    if let Some(path) = key.made_at() {
-        output::note(&format!("made the redaction key {}; keep it, so that the same value gives the same token again", path.display()));
+    if let Some(path) = key.created_file() {
+        output::note(&format!("created the redaction key {}; keep it, so that the same value gets the same token again", path.display()));
     }
     let redactor = Redactor::new(key).with_custom_detectors(CustomDetectors::read(&args.rules)?);
     let mut input = open(args.file.as_deref())?;
-    let mut first = Vec::new();
-    read(&mut input, &mut first)?;
+    let mut first_line = Vec::new();
+    read_line(&mut input, &mut first_line)?;
     let is_jsonl = match args.format {
         TextFormat::Jsonl => true,
         TextFormat::Text => false,
-        TextFormat::Auto => serde_json::from_slice::<Line<'_>>(&first).is_ok(),
+        TextFormat::Auto => serde_json::from_slice::<InputLine<'_>>(&first_line).is_ok(),
     };
     let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
     let exit = if is_jsonl {
-        lines(&redactor, first, &mut input, args.explain, &mut stdout)?
+        redact_json_lines(&redactor, first_line, &mut input, args.explain, &mut stdout)?
     } else {
-        text(&redactor, first, &mut input, args.explain, &mut stdout)?
+        redact_plain_text(&redactor, first_line, &mut input, args.explain, &mut stdout)?
     };
     stdout.flush()?;
     Ok(exit)
@@ -79,40 +79,46 @@ fn open(file: Option<&Path>) -> Result<Box<dyn BufRead>, Failure> {
     Ok(Box::new(BufReader::with_capacity(256 * 1024, opened)))
 }
 
-/// Reads the next line with its line feed; false at the end.
-fn read(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
+/// Appends the next line with its line feed to `line`; false at the end of the input.
+fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
     let count = input.read_until(b'\n', line).map_err(|error| Failure::failed(format!("cannot read the input: {error}")))?;
     Ok(count > 0)
 }
 
-/// A line of input. What stands beside id and text is left out of the result: nobody has looked through it.
+/// A line of input. Other fields are dropped, because they are not redacted.
 #[derive(serde::Deserialize)]
-struct Line<'a> {
+struct InputLine<'a> {
     #[serde(borrow, default)]
     id: Option<&'a RawValue>,
     text: String,
 }
 
 #[derive(Serialize)]
-struct RedactedLine<'a> {
+struct OutputLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a RawValue>,
     text: &'a str,
-    spans: Vec<Span>,
+    spans: Vec<CharSpan>,
 }
 
-/// A place in the original text, in characters.
+/// A replaced range of the original text, in characters.
 #[derive(Serialize)]
-struct Span {
+struct CharSpan {
     start: usize,
     end: usize,
     kind: &'static str,
 }
 
-fn lines(redactor: &Redactor, first: Vec<u8>, input: &mut dyn BufRead, explain: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
+fn redact_json_lines(
+    redactor: &Redactor,
+    first_line: Vec<u8>,
+    input: &mut dyn BufRead,
+    explain: bool,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
     let mut exit = Exit::Complete;
     let mut number = 0;
-    let mut next = Some(first);
+    let mut next = Some(first_line);
     while next.is_some() {
         let mut batch = Vec::with_capacity(LINES_PER_BATCH);
         let mut bytes = 0;
@@ -120,29 +126,29 @@ fn lines(redactor: &Redactor, first: Vec<u8>, input: &mut dyn BufRead, explain: 
             bytes += line.len();
             batch.push(line);
             let mut line = Vec::new();
-            if read(input, &mut line)? {
+            if read_line(input, &mut line)? {
                 next = Some(line);
             }
             if batch.len() == LINES_PER_BATCH || bytes > PART_BYTES {
                 break;
             }
         }
-        let done: Vec<Result<(String, Vec<String>), String>> =
-            batch.par_iter().map(|line| redacted_line(redactor, line, explain)).collect();
-        for result in done {
+        let results: Vec<Result<(String, Vec<String>), String>> =
+            batch.par_iter().map(|line| redact_json_line(redactor, line, explain)).collect();
+        for result in results {
             number += 1;
             match result {
-                Ok((line, findings)) => {
-                    for finding in &findings {
-                        output::plain(finding);
+                Ok((line, explanations)) => {
+                    for explanation in &explanations {
+                        output::plain(explanation);
                     }
                     if !line.is_empty() {
                         writeln!(out, "{line}")?;
                     }
                 }
                 Err(reason) => {
-                    // The line itself may hold what must not be shown.
-                    output::error(&format!("line {number} is left out: {reason}"));
+                    // The line itself is not shown, because it may be sensitive.
+                    output::error(&format!("cannot redact line {number}: {reason}"));
                     exit = Exit::Failed;
                 }
             }
@@ -151,46 +157,61 @@ fn lines(redactor: &Redactor, first: Vec<u8>, input: &mut dyn BufRead, explain: 
     Ok(exit)
 }
 
-fn redacted_line(redactor: &Redactor, line: &[u8], explain: bool) -> Result<(String, Vec<String>), String> {
+/// Redacts one line; returns the output line and, with `explain`, a line for each replacement. Blank lines become empty.
+fn redact_json_line(redactor: &Redactor, line: &[u8], explain: bool) -> Result<(String, Vec<String>), String> {
     if line.iter().all(u8::is_ascii_whitespace) {
         return Ok((String::new(), Vec::new()));
     }
-    let parsed: Line<'_> = serde_json::from_slice(line).map_err(|error| {
-        format!("it is no JSON object with a text (column {})\n  hint: {{\"id\": 1, \"text\": \"…\"}}, or --format text", error.column())
+    let input: InputLine<'_> = serde_json::from_slice(line).map_err(|error| {
+        format!(
+            "not a JSON object with a \"text\" (column {})\n  hint: write lines such as {{\"id\": 1, \"text\": \"…\"}}, or use --format text",
+            error.column()
+        )
     })?;
-    let mut text = parsed.text.clone();
-    let findings = redactor.redact(&mut text);
-    let spans = in_characters(&parsed.text, &findings);
-    let id = parsed.id.map_or("-", RawValue::get);
-    let explained = if explain { explained(id, &spans, &findings) } else { Vec::new() };
-    let line = RedactedLine { id: parsed.id, text: &text, spans };
-    Ok((serde_json::to_string(&line).map_err(|error| error.to_string())?, explained))
+    let mut text = input.text.clone();
+    let replacements = redactor.redact(&mut text);
+    let spans = to_char_spans(&input.text, &replacements);
+    let id = input.id.map_or("-", RawValue::get);
+    let explanations = if explain { explanations(id, &spans, &replacements) } else { Vec::new() };
+    let line = OutputLine { id: input.id, text: &text, spans };
+    Ok((serde_json::to_string(&line).map_err(|error| error.to_string())?, explanations))
 }
 
-fn explained(id: &str, spans: &[Span], findings: &[Finding]) -> Vec<String> {
+/// One line for each replacement: `id start..end token (detector)`.
+fn explanations(id: &str, spans: &[CharSpan], replacements: &[Replacement]) -> Vec<String> {
     spans
         .iter()
-        .zip(findings)
-        .map(|(span, finding)| format!("{id} {}..{} {} ({})", span.start, span.end, finding.token, finding.why))
+        .zip(replacements)
+        .map(|(span, replacement)| format!("{id} {}..{} {} ({})", span.start, span.end, replacement.token, replacement.detector))
         .collect()
 }
 
-/// Ranges in bytes to ranges in characters.
-fn in_characters(text: &str, findings: &[Finding]) -> Vec<Span> {
+/// Converts byte ranges to character ranges.
+fn to_char_spans(text: &str, replacements: &[Replacement]) -> Vec<CharSpan> {
     let (mut bytes, mut characters) = (0, 0);
     let mut advance = |to: usize| {
         characters += text.get(bytes..to).unwrap_or_default().chars().count();
         bytes = to;
         characters
     };
-    findings
+    replacements
         .iter()
-        .map(|finding| Span { start: advance(finding.range.start), end: advance(finding.range.end), kind: finding.kind })
+        .map(|replacement| CharSpan {
+            start: advance(replacement.range.start),
+            end: advance(replacement.range.end),
+            kind: replacement.kind,
+        })
         .collect()
 }
 
-fn text(redactor: &Redactor, first: Vec<u8>, input: &mut dyn BufRead, explain: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let mut part = first;
+fn redact_plain_text(
+    redactor: &Redactor,
+    first_line: Vec<u8>,
+    input: &mut dyn BufRead,
+    explain: bool,
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
+    let mut part = first_line;
     let mut offset = 0;
     let mut more = true;
     while more {
@@ -198,15 +219,15 @@ fn text(redactor: &Redactor, first: Vec<u8>, input: &mut dyn BufRead, explain: b
         Read::take(&mut *input, limit)
             .read_to_end(&mut part)
             .map_err(|error| Failure::failed(format!("cannot read the input: {error}")))?;
-        more = part.len() >= PART_BYTES && read(input, &mut part)?;
+        more = part.len() >= PART_BYTES && read_line(input, &mut part)?;
         let Ok(original) = String::from_utf8(std::mem::take(&mut part)) else {
-            return Err(Failure::failed(format!("the text is no UTF-8 after its byte {offset}")));
+            return Err(Failure::failed(format!("the input is not valid UTF-8 after byte {offset}")));
         };
         let mut text = original.clone();
-        let findings = redactor.redact(&mut text);
+        let replacements = redactor.redact(&mut text);
         if explain {
-            let spans = in_characters(&original, &findings);
-            for line in explained(if offset == 0 { "-" } else { "+" }, &spans, &findings) {
+            let spans = to_char_spans(&original, &replacements);
+            for line in explanations(if offset == 0 { "-" } else { "+" }, &spans, &replacements) {
                 output::plain(&line);
             }
         }

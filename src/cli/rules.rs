@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
 use crate::analyze::embedded::{self, RuleCheck};
-use crate::model::visible;
+use crate::model::escape_control_chars;
 use crate::pipeline::{self, RunError};
 
 #[derive(Debug, clap::Args)]
@@ -31,10 +31,10 @@ pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
     for (name, text) in pipeline::rule_files(files)? {
         let check = embedded::check_rules(&name, &text).map_err(RunError::from)?;
         for failure in &check.failures {
-            writeln!(stdout, "{}: {}", visible(&name), visible(failure))?;
+            writeln!(stdout, "{}: {}", escape_control_chars(&name), escape_control_chars(failure))?;
         }
         if check.failures.is_empty() {
-            writeln!(stdout, "{}: {}", visible(&name), passed(&check))?;
+            writeln!(stdout, "{}: {}", escape_control_chars(&name), passed(&check))?;
         } else {
             exit = Exit::OverThreshold;
         }

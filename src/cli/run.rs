@@ -14,7 +14,7 @@ use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::{self, Overrides, RunConfig};
-use crate::model::{self, ExitReason, RunStatus, RunSummary, alike, one_line, visible};
+use crate::model::{self, ExitReason, RunStatus, RunSummary, normalize_numbers, escape_to_one_line, escape_control_chars};
 use crate::pipeline::{self, RunProgress, RunReport};
 use crate::write::LabelCount;
 
@@ -172,7 +172,7 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
             writeln!(stdout, "{}", output::escaped_json(&json))?;
         }
         SummaryFormat::Text => {
-            write!(stdout, "{}", visible(&text(config, &report.summary, &report.labels)))?;
+            write!(stdout, "{}", escape_control_chars(&text(config, &report.summary, &report.labels)))?;
         }
     }
     Ok(())
@@ -231,7 +231,7 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         let mut sorted: Vec<_> = labels.iter().collect();
         sorted.sort_by(|(left_name, left), (right_name, right)| right.count.cmp(&left.count).then(left_name.cmp(right_name)));
         for (label, count) in sorted {
-            let title: String = one_line(&count.title).chars().take(70).collect();
+            let title: String = escape_to_one_line(&count.title).chars().take(70).collect();
             line(format!("{:>6}  {:<10.2}  {label:<44}  {title}", count.count, mean(count)));
         }
     }
@@ -241,7 +241,7 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         let groups = grouped(&summary.failures);
         for Alike { first, traces } in groups.iter().take(FAILURES_SHOWN) {
             let others = if *traces > 1 { format!("  (and {} more like it)", traces - 1) } else { String::new() };
-            line(format!("  {}  {}{others}\n      {}", one_line(&first.trace_ref), first.kind, one_line(&first.reason)));
+            line(format!("  {}  {}{others}\n      {}", escape_to_one_line(&first.trace_ref), first.kind, escape_to_one_line(&first.reason)));
         }
         let more: usize = groups.iter().skip(FAILURES_SHOWN).map(|group| group.traces).sum();
         if more > 0 {
@@ -252,7 +252,7 @@ fn text(config: &RunConfig, summary: &RunSummary, labels: &BTreeMap<String, Labe
         line(format!(
             "\nskipped {} objects without traces, such as {}",
             summary.skipped_objects.len(),
-            summary.skipped_objects.first().map_or_else(String::new, |uri| one_line(uri))
+            summary.skipped_objects.first().map_or_else(String::new, |uri| escape_to_one_line(uri))
         ));
     }
     line(String::new());
@@ -280,7 +280,7 @@ fn analyzers(summary: &RunSummary) -> Vec<String> {
         lines.push(format!("  {:<20}{fallen_back:>8}", "fell back"));
     }
     for count in summary.fallbacks.iter().take(REASONS_SHOWN) {
-        lines.push(format!("    {:<18}{:>8}: {}", count.kind, count.traces, one_line(&count.reason)));
+        lines.push(format!("    {:<18}{:>8}: {}", count.kind, count.traces, escape_to_one_line(&count.reason)));
     }
     lines
 }
@@ -296,7 +296,7 @@ fn grouped(failures: &[model::Failure]) -> Vec<Alike<'_>> {
     let mut places: HashMap<(&str, String), usize> = HashMap::new();
     let mut groups: Vec<Alike<'_>> = Vec::new();
     for failure in failures {
-        let place = *places.entry((&failure.kind, alike(&failure.reason))).or_insert(groups.len());
+        let place = *places.entry((&failure.kind, normalize_numbers(&failure.reason))).or_insert(groups.len());
         match groups.get_mut(place) {
             Some(group) => group.traces += 1,
             None => groups.push(Alike { first: failure, traces: 1 }),
@@ -312,7 +312,7 @@ fn shell_word(id: &str) -> String {
     if !id.is_empty() && !id.starts_with(['-', '#']) && id.chars().all(is_plain) {
         return id.to_owned();
     }
-    format!("'{}'", one_line(id).replace('\'', r"'\''"))
+    format!("'{}'", escape_to_one_line(id).replace('\'', r"'\''"))
 }
 
 /// `  records read             120: 118 with spans, 1 skipped (other_signal: 1), 1 rejected`

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::model::{one_line, visible};
+use crate::model::{escape_to_one_line, escape_control_chars};
 use crate::query::TablesSession;
 use crate::tables::TableName;
 
@@ -37,7 +37,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let pattern = first_row(&session.rows_where(TableName::Patterns, "trace_id", &args.trace_id).await?)?;
     let error = first_row(&session.rows_where(TableName::Errors, "trace_ref", &args.trace_id).await?)?;
     if pattern.is_null() && error.is_null() {
-        let shown: String = one_line(&args.trace_id).chars().take(80).collect();
+        let shown: String = escape_to_one_line(&args.trace_id).chars().take(80).collect();
         return Err(Failure::usage(format!(
             "no trace {shown} in the tables at {}\n  hint: list trace ids with failsift query --tables {} \"SELECT trace_id, title FROM patterns LIMIT 20\"",
             args.tables, args.tables
@@ -45,7 +45,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     }
     let text = match args.format {
         ShowFormat::Json => format!("{}\n", output::escaped_json(&serde_json::json!({ "pattern": pattern, "error": error }).to_string())),
-        ShowFormat::Text => visible(&page(&pattern, &error)).into_owned(),
+        ShowFormat::Text => escape_control_chars(&page(&pattern, &error)).into_owned(),
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Complete)
@@ -112,15 +112,15 @@ fn context(pattern: &Value) -> String {
 
 fn evidence_line(evidence: &Value) -> String {
     let location = match (evidence["span_id"].as_str(), evidence["field"].as_str()) {
-        (Some(span), Some(field)) => format!("  [span {}, {}]", one_line(span), one_line(field)),
+        (Some(span), Some(field)) => format!("  [span {}, {}]", escape_to_one_line(span), escape_to_one_line(field)),
         _ => String::new(),
     };
-    let excerpt = evidence["excerpt"].as_str().map(|excerpt| format!("\"{}\"", one_line(excerpt)));
+    let excerpt = evidence["excerpt"].as_str().map(|excerpt| format!("\"{}\"", escape_to_one_line(excerpt)));
     format!("  - {}{location}", excerpt.unwrap_or_else(|| text(&evidence["signal"])))
 }
 
 fn text(value: &Value) -> String {
-    one_line(value.as_str().unwrap_or_default())
+    escape_to_one_line(value.as_str().unwrap_or_default())
 }
 
 /// A text whose line breaks are kept, with each line indented.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
-use crate::limits::LABEL_BYTES_MAX;
+use crate::limits::LABEL_FILE_BYTES_MAX;
 use crate::model::{Label, UnknownLabel};
 
 /// The expected answers for one trace.
@@ -118,9 +118,9 @@ fn text_of(path: &Path) -> std::io::Result<String> {
     let bytes = std::fs::read(path)?;
     let mut text = String::new();
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        MultiGzDecoder::new(bytes.as_slice()).take(LABEL_BYTES_MAX).read_to_string(&mut text)?;
+        MultiGzDecoder::new(bytes.as_slice()).take(LABEL_FILE_BYTES_MAX).read_to_string(&mut text)?;
     } else {
-        bytes.as_slice().take(LABEL_BYTES_MAX).read_to_string(&mut text)?;
+        bytes.as_slice().take(LABEL_FILE_BYTES_MAX).read_to_string(&mut text)?;
     }
     Ok(text)
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::ScoredAnswer;
-use crate::model::{Label, PatternRow, visible, without_formula};
+use crate::model::{Label, PatternRow, escape_control_chars, without_formula};
 
 /// The columns in order. The person fills the last three.
 const COLUMNS: [&str; 12] = [
@@ -95,7 +95,7 @@ pub fn write_sheet(patterns: &[PatternRow], count: usize, path: &Path) -> Result
 
 /// A cell that a spreadsheet does not evaluate and a terminal does not obey, because trace text may be hostile.
 fn safe_cell(cell: &str) -> String {
-    visible(&without_formula(cell)).into_owned()
+    escape_control_chars(&without_formula(cell)).into_owned()
 }
 
 /// Reads the rated rows of a sheet.

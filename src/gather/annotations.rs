@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::limits::{ANNOTATION_BYTES_MAX, ID_BYTES_MAX};
-use crate::model::{Annotation, Trace, bounded};
+use crate::model::{Annotation, Trace, truncate_with_digest};
 use crate::parse::AnnotationTarget;
 
 /// The annotations that no trace has received yet.
@@ -30,8 +30,8 @@ impl Annotations {
         for (target, annotation) in annotations {
             // The ids of traces and spans are bounded in the same way.
             let target = match target {
-                AnnotationTarget::Span(id) => AnnotationTarget::Span(bounded(id, ID_BYTES_MAX)),
-                AnnotationTarget::Trace(id) => AnnotationTarget::Trace(bounded(id, ID_BYTES_MAX)),
+                AnnotationTarget::Span(id) => AnnotationTarget::Span(truncate_with_digest(id, ID_BYTES_MAX)),
+                AnnotationTarget::Trace(id) => AnnotationTarget::Trace(truncate_with_digest(id, ID_BYTES_MAX)),
             };
             let bytes = memory_bytes(&target, &annotation);
             if pending.bytes + bytes > ANNOTATION_BYTES_MAX {
@@ -64,11 +64,11 @@ impl Annotations {
         for span in &mut trace.spans {
             span.annotations.extend(pending.by_target.remove(&AnnotationTarget::Span(span.span_id.clone())).unwrap_or_default());
         }
-        let of_trace = pending.by_target.remove(&AnnotationTarget::Trace(trace.trace_id.clone())).unwrap_or_default();
+        let for_trace = pending.by_target.remove(&AnnotationTarget::Trace(trace.trace_id.clone())).unwrap_or_default();
         drop(pending);
         let root = trace.spans.iter().position(|span| span.parent_span_id.is_none()).unwrap_or(0);
         if let Some(root) = trace.spans.get_mut(root) {
-            root.annotations.extend(of_trace);
+            root.annotations.extend(for_trace);
         }
         for span in &mut trace.spans {
             // The same export may be delivered twice, and objects are read in no fixed order.

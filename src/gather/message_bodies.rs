@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::limits::{BODIES_OF_A_TRACE_MAX, TRACE_BYTES_MAX};
+use crate::limits::{MESSAGE_BODIES_PER_TRACE_MAX, TRACE_BYTES_MAX};
 use crate::model::{Span, Trace};
 use crate::parse::message_body::{REFERENCE_ATTRIBUTES, add_message_body};
 use crate::store::Location;
@@ -38,7 +38,7 @@ impl MessageBodies {
             for attribute in REFERENCE_ATTRIBUTES {
                 let Some(reference) = span.attribute(attribute).map(str::to_owned) else { continue };
                 requested += 1;
-                let body = if requested > BODIES_OF_A_TRACE_MAX { None } else { self.fetch(&reference, bytes_left).await };
+                let body = if requested > MESSAGE_BODIES_PER_TRACE_MAX { None } else { self.fetch(&reference, bytes_left).await };
                 bytes_left = bytes_left.saturating_sub(body.as_ref().map_or(0, String::len) as u64);
                 match body.filter(|body| add_message_body(span, attribute, body)) {
                     Some(_) => span.attributes.retain(|other| other.key != attribute),

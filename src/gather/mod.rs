@@ -27,7 +27,7 @@ use self::annotations::Annotations;
 pub use self::message_bodies::MessageBodies;
 use self::sorted_trace::SortedTrace;
 pub use self::spill::SpillFolder;
-use crate::limits::{BODIES_IN_FLIGHT_MAX, GATHER_PARTITIONS, GATHERED_QUEUED_MAX};
+use crate::limits::{MESSAGE_BODIES_IN_FLIGHT_MAX, GATHER_PARTITIONS, GATHERED_QUEUED_MAX};
 use crate::model::{OutcomeStream, Rejection, RejectionKind, Stage, Trace};
 use crate::parse::{ParsedChunk, SpanFragment};
 use crate::runtime::{FatalError, Shutdown, pool};
@@ -99,7 +99,7 @@ impl GatherCounts {
         let uri = self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let verb = if spans == 1 { "span was" } else { "spans were" };
         let reason = format!("{spans} {verb} read and not gathered into traces because the run was interrupted\n  hint: run it again");
-        (spans > 0).then(|| Rejection::at_place(&uri, &uri, Stage::Parse, RejectionKind::Interrupted, reason))
+        (spans > 0).then(|| Rejection::at_location(&uri, &uri, Stage::Parse, RejectionKind::Interrupted, reason))
     }
 }
 
@@ -269,7 +269,7 @@ fn with_message_bodies(traces: OutcomeStream<Trace>, options: &GatherOptions) ->
                 }
             }
         })
-        .buffer_unordered(BODIES_IN_FLIGHT_MAX)
+        .buffer_unordered(MESSAGE_BODIES_IN_FLIGHT_MAX)
         .boxed()
 }
 
@@ -410,7 +410,7 @@ pub(crate) mod tests {
         assert_eq!(counts.add_fragments(&fragments), 0);
         counts.fragments_out.store(4, Ordering::Relaxed);
         let rejection = counts.abandoned().unwrap();
-        assert_eq!((rejection.trace_ref.as_str(), rejection.is_place, rejection.retryable), ("u", true, true));
+        assert_eq!((rejection.trace_ref.as_str(), rejection.is_location, rejection.retryable), ("u", true, true));
         assert!(rejection.reason.starts_with("6 spans were read and not gathered"), "{}", rejection.reason);
     }
 

@@ -1,5 +1,5 @@
 //! Span fragments as rows of the sort, and back: a fragment is encoded with postcard and cut into parts of at most
-//! [`FRAGMENT_PART_BYTES_MAX`], one row each, so that a batch of rows has a bounded size however large spans are.
+//! [`GATHER_ROW_BYTES_MAX`], one row each, so that a batch of rows has a bounded size however large spans are.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use sha2::{Digest, Sha256};
 
-use crate::limits::{FRAGMENT_PART_BYTES_MAX, GATHER_BATCH_BYTES, GATHER_PARTITIONS};
+use crate::limits::{GATHER_ROW_BYTES_MAX, GATHER_BATCH_BYTES, GATHER_PARTITIONS};
 use crate::parse::SpanFragment;
 
 /// A key is 16 bytes of the SHA-256 of the trace id, 8 bytes of the fragment's number, and 4 bytes of the part's index.
@@ -55,7 +55,7 @@ pub(super) fn encode(fragments: &[SpanFragment], first_number: u64) -> Result<Ve
         let hash = Sha256::digest(fragment.trace_id.as_bytes());
         let partition = usize::from(hash.first().copied().unwrap_or_default()) % GATHER_PARTITIONS;
         let Some(rows) = partitions.get_mut(partition) else { continue };
-        for (part, index) in buffer.chunks(FRAGMENT_PART_BYTES_MAX).zip(0u32..) {
+        for (part, index) in buffer.chunks(GATHER_ROW_BYTES_MAX).zip(0u32..) {
             rows.push(&key(&hash, number, index), part).map_err(|error| error.to_string())?;
         }
     }

@@ -158,7 +158,7 @@ impl SortedTrace {
 
     fn rejection(&self, kind: RejectionKind, reason: String) -> Rejection {
         let (id, uri) = self.identity();
-        Rejection::of_trace(&id, &uri, Stage::Parse, kind, reason)
+        Rejection::for_trace(&id, &uri, Stage::Parse, kind, reason)
     }
 }
 
@@ -166,7 +166,7 @@ impl SortedTrace {
 mod tests {
     use super::super::tests::fragment;
     use super::*;
-    use crate::limits::FRAGMENT_PART_BYTES_MAX;
+    use crate::limits::GATHER_ROW_BYTES_MAX;
     use crate::parse::SpanFragment;
 
     /// The trace of some fragments, which all have the same trace id.
@@ -180,12 +180,12 @@ mod tests {
 
     #[test]
     fn an_interrupted_trace_is_identified_without_being_built_and_its_spans_are_counted() {
-        let long = "y".repeat(3 * FRAGMENT_PART_BYTES_MAX);
+        let long = "y".repeat(3 * GATHER_ROW_BYTES_MAX);
         let trace = sorted(&[fragment(0, 1, &long), fragment(0, 2, "short"), fragment(0, 3, &long)], 7);
         assert_eq!((trace.fragments, trace.row_count > 3), (3, true), "a span of several rows counts once");
         let rejection = trace.interrupted();
         assert_eq!((rejection.trace_ref.as_str(), rejection.source_uri.as_str()), ("trace-0", "u"));
-        assert_eq!((rejection.kind, rejection.retryable, rejection.is_place), (RejectionKind::Interrupted, true, false));
+        assert_eq!((rejection.kind, rejection.retryable, rejection.is_location), (RejectionKind::Interrupted, true, false));
         let long_head = SpanFragment { service: Some(long), ..fragment(1, 1, "") };
         assert_eq!(sorted(&[long_head], 0).interrupted().trace_ref, "trace-1", "the head of a fragment may be longer than a row");
     }

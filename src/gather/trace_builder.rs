@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
-use crate::model::{Outcome, Rejection, RejectionKind, Span, Stage, Status, Trace, bounded};
+use crate::model::{Outcome, Rejection, RejectionKind, Span, Stage, Status, Trace, truncate_with_digest};
 use crate::parse::SpanFragment;
 
 /// Builds a trace. The result does not depend on the order of the fragments.
@@ -41,7 +41,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 fn without_spans(additions: &[SpanFragment]) -> Rejection {
     let (id, uri) = additions.first().map_or(("", ""), |fragment| (fragment.trace_id.as_str(), fragment.source.uri.as_str()));
     let reason = "the trace has only log records or rows about the whole trace, and no span";
-    Rejection::of_trace(id, uri, Stage::Parse, RejectionKind::NoSpans, reason)
+    Rejection::for_trace(id, uri, Stage::Parse, RejectionKind::NoSpans, reason)
 }
 
 /// One fragment for each span id, sorted by start. Of a span that was delivered more than once, the most complete fragment is kept.
@@ -65,9 +65,9 @@ fn assemble(spans: Vec<SpanFragment>, additions: &[SpanFragment], notes: Vec<Str
     let is_named = |service: &String| !service.starts_with("unknown_service");
     let service = by_rank().find_map(|fragment| fragment.service.clone().filter(is_named));
     let environment = by_rank().find_map(|fragment| fragment.environment.clone());
-    let name = |name: String| bounded(name, NAME_BYTES_MAX);
+    let name = |name: String| truncate_with_digest(name, NAME_BYTES_MAX);
     Trace {
-        trace_id: bounded(root.map(|fragment| fragment.trace_id.clone()).unwrap_or_default(), ID_BYTES_MAX),
+        trace_id: truncate_with_digest(root.map(|fragment| fragment.trace_id.clone()).unwrap_or_default(), ID_BYTES_MAX),
         service: service.map(name),
         environment: environment.map(name),
         source: root.map(|fragment| fragment.source.clone()).unwrap_or_default(),
@@ -77,8 +77,8 @@ fn assemble(spans: Vec<SpanFragment>, additions: &[SpanFragment], notes: Vec<Str
 }
 
 fn with_bounded_ids(mut span: Span) -> Span {
-    span.span_id = bounded(span.span_id, ID_BYTES_MAX);
-    span.parent_span_id = span.parent_span_id.map(|id| bounded(id, ID_BYTES_MAX));
+    span.span_id = truncate_with_digest(span.span_id, ID_BYTES_MAX);
+    span.parent_span_id = span.parent_span_id.map(|id| truncate_with_digest(id, ID_BYTES_MAX));
     span
 }
 

@@ -1,62 +1,62 @@
-//! What an analyzer says about one trace, before it is checked.
+//! An analyzer's result for one trace, before validation.
 
 use serde::Serialize;
 
 use super::{Label, Source};
 
-/// An analyzer's answer, together with the facts of the trace that the row needs.
+/// An analyzer's verdict on a trace, with the properties of the trace that the pattern row needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
-    /// The trace it is about.
+    /// Id of the analyzed trace.
     pub trace_id: String,
-    /// One line for a list.
+    /// One line, for lists.
     pub title: String,
     /// Category and contributing factor.
     pub label: Label,
     /// What happened.
     pub summary: String,
-    /// Why, as far as the trace shows.
+    /// The cause, as far as the trace shows it.
     pub root_cause_hypothesis: String,
-    /// What shows it.
+    /// Signals and excerpts that support the verdict.
     pub evidence: Vec<Evidence>,
-    /// What to do, most useful first; at least one.
+    /// Recommended actions, most useful first; at least one.
     pub actions: Vec<String>,
     /// 0 to 1.
     pub confidence: f64,
-    /// What moved the confidence.
+    /// What raised or lowered the confidence.
     pub confidence_rationale: String,
     /// Stable hash of what failed, without values.
     pub fingerprint: String,
     /// `embedded`, `gemini` or `openai`.
     pub analyzer: String,
-    /// The model that answered; for the embedded analyzer the version of its rules.
+    /// The model that answered; for the embedded analyzer, the version of its rules.
     pub model: String,
-    /// Spans that the analyzer looked at.
+    /// Spans that the analyzer read.
     pub spans_seen: u64,
     /// Spans of the trace.
     pub spans_total: u64,
-    /// Tokens and money that this draft took.
+    /// Model tokens of the prompt.
     pub input_tokens: u64,
-    /// Tokens of the answer.
+    /// Model tokens of the answer.
     pub output_tokens: u64,
-    /// US dollars.
+    /// Cost in US dollars.
     pub cost_usd: f64,
     /// Service of the trace.
     pub service: Option<String>,
     /// Environment of the trace.
     pub environment: Option<String>,
-    /// Nanoseconds since 1970.
+    /// Start of the trace in nanoseconds since 1970.
     pub trace_started_at_ns: Option<i64>,
-    /// Where the trace was read.
+    /// The object that the trace was read from.
     pub source: Source,
-    /// SHA-256 over the redacted trace, hex.
+    /// SHA-256 of the redacted trace, hex.
     pub content_digest: String,
-    /// Where the result is worth keeping: a digest of everything beside the trace that it depends on, hex.
+    /// For results worth reusing: a digest, in hex, of everything except the trace that the result depends on.
     pub settings_digest: Option<String>,
 }
 
 impl Draft {
-    /// Every text that an analyzer or a model's server wrote, for redaction. Labels and digests are checked elsewhere.
+    /// Calls `visit` with every text written by an analyzer or a model's server, for redaction. Labels and digests are validated elsewhere.
     pub fn texts_mut(&mut self, visit: &mut dyn FnMut(&mut String)) {
         visit(&mut self.model);
         visit(&mut self.title);
@@ -74,7 +74,7 @@ impl Draft {
 
 #[cfg(test)]
 impl Draft {
-    /// A draft that fits the schema, for tests of the stages behind the analyzers.
+    /// A draft that conforms to the schema, for tests of the stages after analysis.
     pub(crate) fn sample(summary: &str) -> Self {
         let evidence = |kind, signal: Option<&str>, excerpt: Option<&str>| Evidence {
             kind,
@@ -112,35 +112,35 @@ impl Draft {
     }
 }
 
-/// A fact that shows what happened.
+/// A fact that supports a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence {
     /// Signal or excerpt.
     pub kind: EvidenceKind,
-    /// The span in which it stands; `None` for a fact about the whole trace.
+    /// The span that contains it; `None` for a fact about the whole trace.
     pub span_id: Option<String>,
-    /// The field in which it stands: `status_message`, `exceptions[0].message`.
+    /// The field that contains it, such as `status_message` or `exceptions[0].message`.
     pub field: Option<String>,
-    /// `http_status=429`
+    /// For a signal: its text, such as `http_status=429`.
     pub signal: Option<String>,
-    /// Redacted text, at most [`crate::limits::EXCERPT_CHARS_MAX`] characters.
+    /// For an excerpt: redacted text of at most [`crate::limits::EXCERPT_CHARS_MAX`] characters.
     pub excerpt: Option<String>,
-    /// Whether it was found again at the span and field that it names.
+    /// Whether the fact was found in the named span and field.
     pub verified: bool,
 }
 
-/// The two kinds of evidence.
+/// Kind of evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EvidenceKind {
-    /// A fact found by rule.
+    /// A fact found by a rule.
     Signal,
-    /// A short piece of the redacted trace.
+    /// A short quotation from the redacted trace.
     Excerpt,
 }
 
 impl EvidenceKind {
-    /// The word in the table.
+    /// The word stored in the table.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Signal => "signal",

@@ -1,4 +1,4 @@
-//! Short keys for long texts, and hex.
+//! Fixed-size hashes of keys, and hex encoding.
 
 use sha2::{Digest, Sha256};
 
@@ -9,7 +9,8 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0xf)]).collect()
 }
 
-/// 16 bytes of SHA-256 of a trace id, a reference or a URI: what sets of them hold instead of the text, and by which they are spread.
+/// The first 16 bytes of the SHA-256 of a key: a trace id, a trace reference or a URI. Sets store it instead of the key, and keys are
+/// partitioned by it.
 pub fn key_hash(text: &str) -> u128 {
     Sha256::digest(text.as_bytes()).first_chunk::<16>().map_or(0, |head| u128::from_be_bytes(*head))
 }

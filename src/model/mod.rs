@@ -1,7 +1,7 @@
-//! Plain data that passes between the stages. Uses no other module of the crate.
+//! Plain data passed between the stages: traces, drafts, pattern rows, rejections, run summaries and the vocabulary.
 //!
-//! A [`Trace`] comes out of `parse`, a [`Draft`] out of `analyze`, a [`Pattern`] out of `validate`; a [`Rejection`] can come
-//! out of every stage, and [`RunSummary`] counts what became of everything.
+//! `parse` produces a [`Trace`], `analyze` a [`Draft`], `validate` a `Pattern` with its [`PatternRow`]. Every
+//! stage can produce a [`Rejection`], and [`RunSummary`] counts all outcomes. Knows nothing of stages, storage or execution.
 
 mod draft;
 mod key;
@@ -17,11 +17,11 @@ mod vocabulary;
 pub use draft::{Draft, Evidence, EvidenceKind};
 pub use key::{hex, key_hash};
 pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
-pub use reasons::{ReasonCount, ReasonCounts, alike};
+pub use reasons::{ReasonCount, ReasonCounts, normalize_numbers};
 pub use rejection::{Outcome, OutcomeStream, PaidAnswer, Rejection, RejectionKind, Stage, UnusableAnswer};
 pub use run_summary::{AnalyzerCount, ExitReason, Failure, RunStatus, RunSummary};
 pub use spreadsheet::without_formula;
-pub use text::{bounded, excerpt_around, is_hostile, one_line, visible};
+pub use text::{escape_control_chars, escape_to_one_line, excerpt_around, is_unsafe_to_print, truncate_with_digest};
 pub use trace::{
     Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TextKind, TokenUsage, ToolCall,
     ToolUse, Trace, last_segment,

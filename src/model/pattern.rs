@@ -1,13 +1,13 @@
-//! The row that people came for.
+//! The row of the table `patterns`.
 
 use serde::Serialize;
 
 use super::Evidence;
 
-/// Version of the columns of `patterns`, as in `schemas/pattern.schema.json`.
+/// Version of the `patterns` columns, as in `schemas/pattern.schema.json`.
 pub const PATTERN_SCHEMA_VERSION: &str = "1.1";
 
-/// One row of `patterns`; field names are the column names. `bucket` is computed by the writer.
+/// One row of `patterns`. Field names are column names; the writer adds `bucket`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "each column is documented in schemas/pattern.schema.json, which a test compares")]
 pub struct PatternRow {
@@ -44,7 +44,7 @@ pub struct PatternRow {
     pub settings_digest: Option<String>,
 }
 
-#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+#[expect(clippy::ref_option, reason = "the signature required by serde")]
 fn as_rfc3339<S: serde::Serializer>(micros: &Option<i64>, serializer: S) -> Result<S::Ok, S::Error> {
     match micros {
         Some(micros) => as_rfc3339_always(micros, serializer),
@@ -52,7 +52,7 @@ fn as_rfc3339<S: serde::Serializer>(micros: &Option<i64>, serializer: S) -> Resu
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature required by serde")]
 fn as_rfc3339_always<S: serde::Serializer>(micros: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     match chrono::DateTime::from_timestamp_micros(*micros) {
         Some(time) => serializer.serialize_str(&time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)),

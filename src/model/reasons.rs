@@ -1,28 +1,29 @@
-//! ReasonCounts that are alike, counted: a thousand traces that failed for one reason are one line for a person.
+//! Counts of failure reasons. A thousand traces that failed for the same reason become one line of a report.
 
 use serde::Serialize;
 
-use crate::limits::REASONS_MAX;
+use crate::limits::DISTINCT_REASONS_MAX;
 
-/// How many traces met one reason.
+/// The number of traces with the same reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReasonCount {
-    /// What happened, for programs.
+    /// Machine-readable kind, as in the `kind` column.
     pub kind: String,
-    /// A sentence for a person, of the first of these traces.
+    /// Human-readable reason of the first of these traces.
     pub reason: String,
-    /// How many.
+    /// Number of traces.
     pub traces: u64,
 }
 
-/// Counts of reasons; the least frequent of very many different ones are counted by kind alone.
+/// Counts traces by reason. Stores at most [`DISTINCT_REASONS_MAX`] distinct reasons; further ones are counted by kind only.
 #[derive(Debug, Clone, Default)]
 pub struct ReasonCounts(Vec<Group>);
 
 #[derive(Debug, Clone)]
 struct Group {
     kind: String,
-    alike: String,
+    /// The reason with its numbers replaced, by which reasons are compared.
+    normalized: String,
     reason: String,
     traces: u64,
 }
@@ -30,20 +31,20 @@ struct Group {
 impl ReasonCounts {
     /// Counts one trace.
     pub fn add(&mut self, kind: &str, reason: &str) {
-        let alike = alike(reason);
-        if let Some(group) = self.0.iter_mut().find(|group| group.kind == kind && group.alike == alike) {
+        let normalized = normalize_numbers(reason);
+        if let Some(group) = self.0.iter_mut().find(|group| group.kind == kind && group.normalized == normalized) {
             group.traces += 1;
             return;
         }
-        let reason = if self.0.len() < REASONS_MAX { reason } else { "other reasons" };
+        let reason = if self.0.len() < DISTINCT_REASONS_MAX { reason } else { "other reasons" };
         if let Some(group) = self.0.iter_mut().find(|group| group.kind == kind && group.reason == reason) {
             group.traces += 1;
             return;
         }
-        self.0.push(Group { kind: kind.to_owned(), alike, reason: reason.to_owned(), traces: 1 });
+        self.0.push(Group { kind: kind.to_owned(), normalized, reason: reason.to_owned(), traces: 1 });
     }
 
-    /// The counts, the most frequent reason first.
+    /// The counts, most frequent reason first.
     pub fn counts(&self) -> Vec<ReasonCount> {
         let count = |group: &Group| ReasonCount { kind: group.kind.clone(), reason: group.reason.clone(), traces: group.traces };
         let mut counts: Vec<ReasonCount> = self.0.iter().map(count).collect();
@@ -52,17 +53,17 @@ impl ReasonCounts {
     }
 }
 
-/// The same for reasons that differ in their numbers only: lines, columns, indexes, counts.
-pub fn alike(reason: &str) -> String {
-    let mut alike = String::with_capacity(reason.len());
+/// Replaces each run of digits by `#`, so that reasons that differ only in lines, columns, indexes or counts become equal.
+pub fn normalize_numbers(reason: &str) -> String {
+    let mut normalized = String::with_capacity(reason.len());
     for c in reason.chars() {
         match c.is_ascii_digit() {
-            true if alike.ends_with('#') => {}
-            true => alike.push('#'),
-            false => alike.push(c),
+            true if normalized.ends_with('#') => {}
+            true => normalized.push('#'),
+            false => normalized.push(c),
         }
     }
-    alike
+    normalized
 }
 
 #[cfg(test)]
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_that_differ_in_numbers_only_are_counted_together() {
+    fn reasons_that_differ_only_in_numbers_are_counted_together() {
         let mut reasons = ReasonCounts::default();
         reasons.add("answer_empty", "empty");
         for number in 0..30 {
@@ -82,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_nothing_is_lost() {
+    fn distinct_reasons_are_bounded_and_every_trace_is_counted() {
         let mut reasons = ReasonCounts::default();
         for number in 0..10_000_usize {
             reasons.add("provider_error", &"x".repeat(number % 500));
         }
         let counts = reasons.counts();
-        assert_eq!((counts.len(), counts.iter().map(|count| count.traces).sum::<u64>()), (REASONS_MAX + 1, 10_000));
+        assert_eq!((counts.len(), counts.iter().map(|count| count.traces).sum::<u64>()), (DISTINCT_REASONS_MAX + 1, 10_000));
         assert_eq!(counts[0].reason, "other reasons");
     }
 }

@@ -1,19 +1,19 @@
-//! What becomes of a record or a trace that could not be processed.
+//! Rejections: records and traces that could not be processed, with stage, kind and reason.
 
 use std::fmt;
 
 use futures::stream::BoxStream;
 
-use super::bounded;
+use super::truncate_with_digest;
 use crate::limits::ID_BYTES_MAX;
 
-/// An item on its way through the stages: alive, or rejected by an earlier stage.
+/// An item in the pipeline, or its rejection by an earlier stage.
 pub type Outcome<T> = Result<T, Rejection>;
 
-/// What a stage takes and returns.
+/// The input and output type of a stage.
 pub type OutcomeStream<T> = BoxStream<'static, Outcome<T>>;
 
-/// The stage in which something was rejected.
+/// The stage that rejected a record or trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// Objects to records.
@@ -29,7 +29,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The word in the `stage` column.
+    /// The word stored in the `stage` column.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -41,77 +41,77 @@ impl Stage {
     }
 }
 
-/// Why something was rejected, for programs.
+/// Machine-readable reason for a rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RejectionKind {
-    /// The object could not be opened or read to its end.
+    /// The object could not be opened or read completely.
     Unreadable,
-    /// The object ended in the middle: a cut gzip, zstd or Parquet file.
+    /// The object ends early: a truncated gzip, zstd or Parquet file.
     Truncated,
-    /// Compressed bytes that do not decompress, or that grow without end.
+    /// The compressed data is invalid, or it decompresses beyond the limits.
     CorruptCompression,
-    /// A Parquet file whose footer or pages cannot be read.
+    /// The footer or a page of the Parquet file cannot be read.
     CorruptParquet,
-    /// A record over the size limit.
+    /// The record exceeds the size limit.
     Oversize,
-    /// Bytes that are no UTF-8.
+    /// The record is not valid UTF-8.
     InvalidUtf8,
-    /// A line that is no JSON.
+    /// The record is not valid JSON.
     MalformedJson,
-    /// JSON of the right format with a field of the wrong type.
+    /// The record has the right format, but a field of the wrong type.
     MalformedRecord,
-    /// An object in no known format.
+    /// The object's format is unknown.
     UnrecognisedFormat,
-    /// A record without its trace id or span id.
+    /// The record has no trace id or no span id.
     MissingId,
-    /// A record without its time.
+    /// The record has no timestamp.
     MissingTime,
-    /// A trace of which no span came.
+    /// No span of the trace was received.
     NoSpans,
-    /// A trace with more spans or bytes than the limit.
+    /// The trace exceeds the limit of spans or bytes.
     TraceTooLarge,
-    /// The analyzer took longer than the trace's time budget.
+    /// Redaction or analysis exceeded the trace's time budget.
     TimedOut,
-    /// The pattern breaks its schema.
+    /// The pattern violates its schema.
     SchemaViolation,
-    /// The model's answer ends in the middle.
+    /// The model's answer was cut off.
     AnswerTruncated,
-    /// The model's provider held back the question or the answer.
+    /// The model's provider blocked the prompt or the answer.
     AnswerBlocked,
-    /// The model answered nothing.
+    /// The model's answer is empty.
     AnswerEmpty,
-    /// The model repeated itself without end.
+    /// The model's answer repeats itself endlessly.
     AnswerRepetitive,
-    /// The model's answer is no JSON.
+    /// The model's answer is not valid JSON.
     AnswerNotJson,
-    /// The model's answer is JSON of another shape, or names a label outside the vocabulary.
+    /// The model's answer violates the schema or uses a label outside the vocabulary.
     AnswerOffSchema,
-    /// Nothing that the model's answer rests on stands in the trace.
+    /// None of the evidence in the model's answer occurs in the trace.
     AnswerUngrounded,
-    /// The model found no failure where the trace plainly shows one.
+    /// The model reported no failure, but the trace plainly shows one.
     AnswerContradicted,
     /// The model's provider refused this request.
     RequestRefused,
-    /// The model's provider allows no more requests for now.
+    /// The model's provider temporarily accepts no more requests.
     RateLimited,
-    /// The model's provider allows no more requests for today, or the account has no money left.
+    /// The daily quota or the balance of the provider account is exhausted.
     QuotaExhausted,
     /// The model's provider failed or could not be reached.
     ProviderError,
-    /// Too many answers of the model in a row could not be used, so that it was not asked.
+    /// The model was not asked, because too many of its previous answers were unusable.
     CircuitOpen,
-    /// The run may not spend more.
+    /// The run reached its cost limit.
     CostLimit,
-    /// A value that was redacted in the trace stands in its pattern all the same.
+    /// The pattern contains a value that was redacted in its trace.
     SensitiveText,
-    /// The run was interrupted before this trace was analysed.
+    /// The run was interrupted before the trace was analyzed.
     Interrupted,
-    /// A defect of failsift; the trace is kept out, the run goes on.
+    /// A defect in failsift. Only this trace is rejected; the run continues.
     Internal,
 }
 
 impl RejectionKind {
-    /// The word in the `kind` column.
+    /// The word stored in the `kind` column.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "unreadable",
@@ -151,7 +151,8 @@ impl RejectionKind {
 }
 
 impl RejectionKind {
-    /// Whether the same may succeed later, wherever it happened. A model answers differently each time, save what its provider refuses.
+    /// Whether a retry may succeed, regardless of the stage. A model's answers differ between requests, so most are retryable; blocked and
+    /// refused requests are not.
     fn is_retryable(self) -> bool {
         matches!(
             self,
@@ -172,7 +173,7 @@ impl RejectionKind {
         )
     }
 
-    /// What can be wrong with the answer of a model.
+    /// The kinds of unusable model answers.
     const UNUSABLE_ANSWERS: [Self; 8] = [
         Self::AnswerTruncated,
         Self::AnswerBlocked,
@@ -184,93 +185,99 @@ impl RejectionKind {
         Self::AnswerContradicted,
     ];
 
-    /// Whether there was an answer, which was paid for and could not be used.
+    /// Whether the model gave an answer, which was paid for but could not be used.
     pub fn is_unusable_answer(self) -> bool {
         Self::UNUSABLE_ANSWERS.contains(&self)
     }
 
-    /// The kind of an unusable answer that has this word in the `kind` column.
+    /// The kind of unusable answer with this word in the `kind` column.
     pub fn unusable_answer_named(word: &str) -> Option<Self> {
         Self::UNUSABLE_ANSWERS.into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
-/// By what an answer that could not be used is known again, so that nobody pays for another one.
+/// Identifies an unusable answer, so that a later run does not pay for the same question again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PaidAnswer {
-    /// SHA-256 over the redacted trace, hex.
+    /// SHA-256 of the redacted trace, hex.
     pub content_digest: String,
-    /// Digest of everything beside the trace that the answer depends on, hex.
+    /// Digest of everything except the trace that the answer depends on, hex.
     pub settings_digest: String,
 }
 
-/// What was wrong with the answer that an earlier run paid for.
+/// Why an answer that an earlier run paid for could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnusableAnswer {
-    /// One of the kinds of answers.
+    /// One of the kinds for which [`RejectionKind::is_unusable_answer`] is true.
     pub kind: RejectionKind,
-    /// A sentence for a person, redacted.
+    /// Human-readable reason, redacted.
     pub reason: String,
 }
 
-/// One record or trace that could not be processed: a row of the `errors` table.
+/// One record or trace that could not be processed: a row of the table `errors`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The trace id, or the place where there is none: `URI#L4`, `URI#L4.s2`, `URI#row=17`, `URI`.
+    /// The trace id, or the record's location if it has none: `URI#L4`, `URI#L4.s2`, `URI#row=17`, `URI`.
     pub trace_ref: String,
-    /// Where it happened.
+    /// The stage that rejected it.
     pub stage: Stage,
-    /// What happened, for programs.
+    /// Machine-readable kind.
     pub kind: RejectionKind,
-    /// A sentence for a person.
+    /// Human-readable reason.
     pub reason: String,
-    /// Whether the same input may succeed later.
+    /// Whether the same input may succeed in a later run.
     pub retryable: bool,
-    /// The object that it came from.
+    /// The object that contains the record or trace.
     pub source_uri: String,
-    /// True where `trace_ref` is a place and no trace id.
-    pub is_place: bool,
-    /// Where there was an answer, which was paid for and could not be used.
+    /// Whether `trace_ref` is a location rather than a trace id.
+    pub is_location: bool,
+    /// Set if the model gave an answer, which was paid for but could not be used.
     pub paid_answer: Option<Box<PaidAnswer>>,
 }
 
 impl Rejection {
-    /// A record that has no trace id, named by its place in an object.
-    pub fn at_place(place: impl fmt::Display, source_uri: &str, stage: Stage, kind: RejectionKind, reason: impl Into<String>) -> Self {
+    /// Rejects a record without a trace id, identified by its location in an object.
+    pub fn at_location(
+        location: impl fmt::Display,
+        source_uri: &str,
+        stage: Stage,
+        kind: RejectionKind,
+        reason: impl Into<String>,
+    ) -> Self {
         Self {
-            trace_ref: place.to_string(),
+            trace_ref: location.to_string(),
             stage,
             kind,
             reason: reason.into(),
             retryable: kind.is_retryable() || matches!(kind, RejectionKind::Unreadable | RejectionKind::Truncated),
             source_uri: source_uri.to_owned(),
-            is_place: true,
+            is_location: true,
             paid_answer: None,
         }
     }
 
-    /// A trace with an id.
-    pub fn of_trace(trace_id: &str, source_uri: &str, stage: Stage, kind: RejectionKind, reason: impl Into<String>) -> Self {
+    /// Rejects a trace, identified by its id.
+    pub fn for_trace(trace_id: &str, source_uri: &str, stage: Stage, kind: RejectionKind, reason: impl Into<String>) -> Self {
         Self {
-            trace_ref: bounded(trace_id.to_owned(), ID_BYTES_MAX),
+            trace_ref: truncate_with_digest(trace_id.to_owned(), ID_BYTES_MAX),
             stage,
             kind,
             reason: reason.into(),
             retryable: kind.is_retryable() || matches!(kind, RejectionKind::NoSpans | RejectionKind::Internal),
             source_uri: source_uri.to_owned(),
-            is_place: false,
+            is_location: false,
             paid_answer: None,
         }
     }
 
-    /// A trace that was read and not analysed because the run was asked to stop.
+    /// Rejects a trace that was read but not analyzed because the run was interrupted.
     pub fn interrupted(trace_id: &str, source_uri: &str, stage: Stage) -> Self {
-        Self::of_trace(
+        Self::for_trace(
             trace_id,
             source_uri,
             stage,
             RejectionKind::Interrupted,
-            "the run was interrupted before this trace was analysed; run it again",
+            "the run was interrupted before this trace was analyzed; run it again",
         )
     }
 }

@@ -1,10 +1,10 @@
-//! What one run did: printed at its end, and a row of `runs`.
+//! The summary of one run: printed at its end and stored as a row of `runs`.
 
 use serde::Serialize;
 
 use super::{ReasonCount, Rejection, RejectionKind, Stage};
 
-/// The row of `runs`; `--format json` prints it as it is.
+/// One row of `runs`, which `--format json` prints unchanged.
 ///
 /// Conservation: `received = stored + validation_failures + processing_errors + timed_out + unchanged + filtered`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -53,16 +53,16 @@ pub struct RunSummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
-    /// Everything that was received has its outcome.
+    /// Every received trace and record has an outcome.
     Complete,
-    /// Stopped by a signal; what was not analysed is in `errors`.
+    /// Stopped by a signal; traces that were not analyzed are in `errors`.
     Interrupted,
-    /// Stopped spending at the limit of cost; what was not analysed is in `errors`.
+    /// The cost limit was reached; traces that were not analyzed are in `errors`.
     CostLimit,
 }
 
 impl RunStatus {
-    /// The word in the `status` column.
+    /// The word stored in the `status` column.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -72,26 +72,26 @@ impl RunStatus {
     }
 }
 
-/// Why the exit code of a run is not 0.
+/// Why a run does not exit with 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitReason {
-    /// Traces or records were received, and none was stored, unchanged or filtered.
+    /// Traces or records were received, but none was stored, unchanged or filtered.
     NothingStored,
-    /// Objects with content were read, and no trace came out of them.
+    /// Objects with content were read, but they contained no trace.
     NoTraces,
-    /// A larger share of what was received failed than `--max-error-rate` allows.
+    /// The share of failed traces exceeds `--max-error-rate`.
     ErrorRate,
-    /// Redaction missed a value that was planted to measure it.
+    /// Redaction missed a canary value.
     CanaryMissed,
-    /// Stopped spending at the limit of cost.
+    /// The cost limit was reached.
     CostLimit,
     /// Stopped by a signal.
     Interrupted,
 }
 
 impl ExitReason {
-    /// The word in the `exit_reason` column.
+    /// The word stored in the `exit_reason` column.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NothingStored => "nothing_stored",
@@ -104,28 +104,28 @@ impl ExitReason {
     }
 }
 
-/// How many traces one analyzer answered.
+/// The number of traces that one analyzer labelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AnalyzerCount {
-    /// The word in the `analyzer` column of `patterns`.
+    /// The analyzer, as in the `analyzer` column of `patterns`.
     pub analyzer: String,
-    /// Traces of which it made a draft.
+    /// Traces for which it produced a draft.
     pub traces: u64,
 }
 
-/// One failure in the summary; `errors` holds them all.
+/// One failure listed in the summary; the table `errors` has all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Trace id or place.
+    /// Trace id or location.
     pub trace_ref: String,
-    /// What happened, for programs.
+    /// Machine-readable kind, as in the `kind` column.
     pub kind: String,
-    /// A sentence for a person.
+    /// Human-readable reason.
     pub reason: String,
 }
 
 impl RunSummary {
-    /// That of a run that has done nothing yet. `started_at` is RFC 3339.
+    /// The summary of a run that has just started. `started_at` is RFC 3339.
     pub fn started(run_id: String, pipeline: String, started_at: String, redaction_key_id: &str) -> Self {
         Self {
             run_id,
@@ -168,7 +168,7 @@ impl RunSummary {
         }
     }
 
-    /// Counts one rejection in the class where the conservation sum expects it.
+    /// Counts one rejection in its class of the conservation sum.
     pub fn count_rejection(&mut self, rejection: &Rejection) {
         match (rejection.stage, rejection.kind) {
             (_, RejectionKind::TimedOut) => self.timed_out += 1,
@@ -187,12 +187,12 @@ impl RunSummary {
         }
     }
 
-    /// Everything that has an outcome; equal to `received` where nothing was lost.
+    /// The number of outcomes, which equals `received` if no trace was lost.
     pub fn accounted_for(&self) -> u64 {
         self.stored + self.validation_failures + self.processing_errors + self.timed_out + self.unchanged + self.filtered
     }
 
-    /// Why the run does not end with 0, for a share of failures of at most `error_rate_max`; nothing where it does.
+    /// Why the run does not exit with 0 if at most `error_rate_max` of the traces may fail; `None` if it does.
     pub fn exit_reason(&self, error_rate_max: f64) -> Option<ExitReason> {
         match self.status {
             RunStatus::Interrupted => Some(ExitReason::Interrupted),
@@ -205,7 +205,7 @@ impl RunSummary {
         }
     }
 
-    /// The share of received traces that failed, 0 where nothing was received.
+    /// The share of received traces that failed; 0 if none was received.
     #[expect(clippy::cast_precision_loss, reason = "a share; 2^52 traces is out of reach")]
     pub fn error_rate(&self) -> f64 {
         if self.received == 0 {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_stores_nothing_does_not_end_with_0() {
+    fn a_run_that_stores_nothing_does_not_exit_with_0() {
         assert_eq!(summary(24, 0, 24).exit_reason(1.0), Some(ExitReason::NothingStored));
         assert_eq!(summary(30, 29, 1).exit_reason(0.1), None);
         assert_eq!(summary(30, 20, 10).exit_reason(0.1), Some(ExitReason::ErrorRate));

@@ -1,4 +1,4 @@
-//! A trace and its spans in failsift's own words, whatever format they came in.
+//! Traces and spans, independent of the format that they were read from.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -10,19 +10,19 @@ use super::hex;
 pub struct Trace {
     /// OTLP ids as lower-case hex, others as in the source.
     pub trace_id: String,
-    /// The service that ran it, of the root span where spans disagree.
+    /// The service that ran it. If spans disagree, that of the root span.
     pub service: Option<String>,
     /// `production`, `staging` …
     pub environment: Option<String>,
-    /// Where the root span (or the first span) was read.
+    /// The object that contains the root span, or the first span if there is no root.
     pub source: Source,
     /// Ordered by start time, then id; never empty after gathering.
     pub spans: Vec<Span>,
-    /// What was wrong with the delivery and did not cost the trace its life: `2 spans were delivered twice`.
+    /// Defects of the input that did not cause a rejection, such as `2 spans were delivered twice`.
     pub notes: Vec<String>,
 }
 
-/// The object that a record came from.
+/// The object that a record was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Source {
     /// `s3://bucket/key` or an absolute local path.
@@ -31,66 +31,65 @@ pub struct Source {
 
 /// One step of a run.
 ///
-/// What a convention gives a meaning (messages, tool calls, documents) is in a field of its own; every other attribute is in
-/// `attributes` as text.
+/// Attributes that a convention defines (messages, tool calls, documents) have their own fields; all others are in `attributes` as text.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Span {
-    /// As in the source; hex for OTLP.
+    /// As in the source; lower-case hex for OTLP.
     pub span_id: String,
-    /// `None` for a root.
+    /// `None` for a root span.
     pub parent_span_id: Option<String>,
-    /// As the instrumentation named it: `ChatCompletion`, `lookup_order`.
+    /// As set by the instrumentation: `ChatCompletion`, `lookup_order`.
     pub name: String,
-    /// What kind of step it is.
+    /// The kind of step.
     pub kind: SpanKind,
-    /// Nanoseconds since 1970, UTC.
+    /// Start in nanoseconds since 1970, UTC.
     pub started_at_ns: Option<i64>,
-    /// Nanoseconds since 1970, UTC; `None` where the span never ended.
+    /// End in nanoseconds since 1970, UTC; `None` if the span never ended.
     pub ended_at_ns: Option<i64>,
-    /// The status that the instrumentation set.
+    /// The status set by the instrumentation.
     pub status: Status,
-    /// The text beside an error status.
+    /// The description of an error status.
     pub status_message: Option<String>,
-    /// `error.type`, where no exception event carries it.
+    /// `error.type`, unless an exception event already has it.
     pub error_type: Option<String>,
     /// Exceptions recorded on the span, in order.
     pub exceptions: Vec<Exception>,
-    /// Model that answered, or that was asked.
+    /// The model that answered or, if unknown, the requested one.
     pub model: Option<String>,
     /// `openai`, `anthropic`, `gcp.vertex_ai` …
     pub provider: Option<String>,
-    /// As the provider said it: `stop`, `length`, `SAFETY`.
+    /// As reported by the provider: `stop`, `length`, `SAFETY`.
     pub finish_reasons: Vec<String>,
-    /// Tokens that the provider counted.
+    /// Model tokens as counted by the provider.
     pub usage: TokenUsage,
-    /// Messages that went in.
+    /// Input messages.
     pub input: Vec<Message>,
-    /// Messages that came out.
+    /// Output messages.
     pub output: Vec<Message>,
-    /// Input as one text, where it is not messages.
+    /// The input as one text, if it does not consist of messages.
     pub input_text: Option<String>,
-    /// Output as one text, where it is not messages.
+    /// The output as one text, if it does not consist of messages.
     pub output_text: Option<String>,
-    /// For a tool span: what was called.
+    /// For a tool span: the call and its result.
     pub tool: Option<ToolUse>,
-    /// Names of the tools that the model was offered.
+    /// Names of the tools offered to the model.
     pub tools_offered: Vec<String>,
-    /// For a retriever span: what it found; `Some` and empty where it found nothing.
+    /// For a retriever span: the retrieved documents, `Some` and empty if there were none.
     pub documents: Option<Vec<Document>>,
-    /// What people and evaluators said of it.
+    /// Ratings by people and evaluators.
     pub annotations: Vec<Annotation>,
-    /// Everything else, in source order.
+    /// All other attributes, in source order.
     pub attributes: Vec<Attribute>,
-    /// Fields that were there and could not be read: of a wrong type, or without a key. Gathered beside the span, so that it is no part of
-    /// the digest of its trace.
+    /// Number of fields that could not be read: they had the wrong type or no key. Gathering stores it separately, so that it does not
+    /// change the digest of the trace.
     #[serde(skip)]
     pub unread_fields: u32,
-    /// Fields whose JSON text was cut off by the exporter and is read as far as it goes. Gathered beside the span too.
+    /// Number of fields whose JSON was cut off by the exporter and was read up to that point. Stored like `unread_fields`.
     #[serde(skip)]
     pub cut_fields: u32,
 }
 
-/// What kind of step a span is.
+/// The kind of step that a span represents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum SpanKind {
     /// A call of a model.
@@ -101,7 +100,7 @@ pub enum SpanKind {
     Retriever,
     /// A turn or run of an agent.
     Agent,
-    /// A step that holds others.
+    /// A step that groups other steps.
     Chain,
     /// An embedding call.
     Embedding,
@@ -127,7 +126,7 @@ impl SpanKind {
         }
     }
 
-    /// Reads [`Self::as_str`]'s words, and the upper-case ones of `OpenInference`.
+    /// Parses the words of [`Self::as_str`] in any case; `OpenInference` writes them in upper case.
     pub fn from_word(word: &str) -> Option<Self> {
         const ALL: [SpanKind; 8] = [
             SpanKind::Llm,
@@ -146,7 +145,7 @@ impl SpanKind {
 /// The status of a span as OpenTelemetry defines it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Status {
-    /// Nobody set it.
+    /// Not set.
     #[default]
     Unset,
     /// Set to ok.
@@ -162,7 +161,7 @@ pub struct Exception {
     pub kind: String,
     /// Its message.
     pub message: String,
-    /// Its stack trace, where one was recorded.
+    /// Its stack trace, if recorded.
     pub stack: Option<String>,
 }
 
@@ -173,66 +172,66 @@ pub struct Message {
     pub role: String,
     /// Text parts, joined by line feeds.
     pub content: String,
-    /// What the model says it refuses, where the provider keeps that apart.
+    /// The model's refusal, for providers that report it separately.
     pub refusal: Option<String>,
-    /// Tools that the message asks for.
+    /// Tool calls requested by the message.
     pub tool_calls: Vec<ToolCall>,
-    /// For a tool's answer: the call that it answers.
+    /// For a tool result: the id of its call.
     pub tool_call_id: Option<String>,
 }
 
-/// A model's wish to call a tool.
+/// A tool call requested by a model.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// Joins the call to its answer.
+    /// Links the call to its result.
     pub id: Option<String>,
     /// Name of the tool.
     pub name: String,
-    /// JSON text as the model wrote it, which may not parse.
+    /// JSON text as written by the model, which may be invalid.
     pub arguments: String,
 }
 
-/// A tool that was run.
+/// An executed tool call.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ToolUse {
     /// Name of the tool.
     pub name: String,
-    /// The model's call that it answers.
+    /// Id of the model's tool call.
     pub call_id: Option<String>,
     /// JSON text or plain text.
     pub arguments: String,
-    /// What it answered, where that was recorded.
+    /// The result, if recorded.
     pub result: Option<String>,
 }
 
-/// A document that a retriever found.
+/// A document returned by a retriever.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Document {
-    /// The store's id of it.
+    /// Its id in the document store.
     pub id: Option<String>,
     /// Its text.
     pub content: String,
-    /// The retriever's score; the scale is the retriever's own.
+    /// The retriever's score, on the retriever's scale.
     pub score: Option<f64>,
 }
 
 /// A rating of a span or of a trace, by a person, a program or a model.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Annotation {
-    /// What was rated: `user_score`, `answer_quality`.
+    /// The rated property: `user_score`, `answer_quality`.
     pub name: String,
     /// `bad`, `thumbs_down` …
     pub label: Option<String>,
-    /// A number whose scale is the rater's own.
+    /// A number on the rater's scale.
     pub score: Option<f64>,
-    /// Why, in the rater's words.
+    /// The rater's explanation.
     pub comment: Option<String>,
 }
 
 impl Annotation {
-    /// Whether it says that something was wrong: a label that says no, or no point at all where more is better.
+    /// Whether the rating is negative: it has a negative label or, without a label, a score of at most 0 on a scale where more is better.
     pub fn is_negative(&self) -> bool {
-        const NO: [&str; 22] = [
+        const NEGATIVE_LABELS: [&str; 22] = [
             "bad",
             "fail",
             "failed",
@@ -256,12 +255,13 @@ impl Annotation {
             "unrelated",
             "wrong",
         ];
+        // Parts of names such as `answer_quality`. A `toxicity` of 0 is good, so other names do not count.
         const MORE_IS_BETTER: [&str; 14] = [
             "accura", "correct", "faithful", "feedback", "ground", "helpful", "quality", "rating", "relevan", "satisf", "score", "success",
             "thumb", "user",
         ];
         if let Some(label) = &self.label {
-            return NO.contains(&label.trim().to_lowercase().as_str());
+            return NEGATIVE_LABELS.contains(&label.trim().to_lowercase().as_str());
         }
         let name = self.name.to_lowercase();
         self.score.is_some_and(|score| score <= 0.0) && MORE_IS_BETTER.iter().any(|part| name.contains(part))
@@ -279,7 +279,7 @@ impl std::fmt::Display for Annotation {
     }
 }
 
-/// An attribute with its value as text: strings as they are, everything else as JSON.
+/// An attribute. Strings are kept unchanged, other values are written as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attribute {
     /// Dotted name.
@@ -288,18 +288,18 @@ pub struct Attribute {
     pub value: String,
 }
 
-/// What a text of a trace is.
+/// The role of a text in a trace, which decides how it is redacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TextKind<'n> {
-    /// Words of people, models and programs.
+    /// Free text of people, models and programs.
     Text,
     /// The dotted name of an attribute.
     Key,
-    /// The value of the attribute of this name.
+    /// The value of the attribute with this name.
     ValueOf(&'n str),
 }
 
-/// Tokens of one call.
+/// Model tokens of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TokenUsage {
     /// Tokens of the prompt.
@@ -309,12 +309,12 @@ pub struct TokenUsage {
 }
 
 impl Trace {
-    /// When the earliest span began, in nanoseconds since 1970.
+    /// Start of the earliest span, in nanoseconds since 1970.
     pub fn started_at_ns(&self) -> Option<i64> {
         self.spans.iter().filter_map(|span| span.started_at_ns).min()
     }
 
-    /// SHA-256 over what the trace holds, as hex: the same for the same service, environment and spans.
+    /// SHA-256 of the service, the environment and the spans, as hex.
     pub fn digest(&self) -> String {
         struct Hashing(Sha256);
         impl std::io::Write for Hashing {
@@ -335,9 +335,7 @@ impl Trace {
         hex(&hash)
     }
 
-    /// Calls `visit` with every text that came from the trace and may hold what a user typed, so that it can be replaced.
-    ///
-    /// Ids are visited by [`Self::ids_mut`].
+    /// Calls `visit` with every text of the trace that may contain user input, for redaction. Ids are visited by [`Self::ids_mut`].
     pub fn texts_mut(&mut self, visit: &mut dyn FnMut(TextKind<'_>, &mut String)) {
         self.service.iter_mut().for_each(|text| visit(TextKind::Text, text));
         self.environment.iter_mut().for_each(|text| visit(TextKind::Text, text));
@@ -346,7 +344,7 @@ impl Trace {
         }
     }
 
-    /// Calls `visit` with every id: of the trace, its spans, and its tool calls. In some formats they are whatever a program wrote there.
+    /// Calls `visit` with the ids of the trace, its spans and its tool calls. In some formats they are arbitrary text.
     pub fn ids_mut(&mut self, visit: &mut dyn FnMut(&mut String)) {
         visit(&mut self.trace_id);
         for span in &mut self.spans {
@@ -362,17 +360,17 @@ impl Trace {
 }
 
 impl Span {
-    /// Whether the span says that it failed: an error status or a recorded exception.
+    /// Whether the span failed: it has an error status, or an exception and no status.
     pub fn failed(&self) -> bool {
         self.status == Status::Error || (self.status == Status::Unset && !self.exceptions.is_empty())
     }
 
-    /// The value of an attribute that no convention has taken.
+    /// The value of an attribute that no convention defines.
     pub fn attribute(&self, key: &str) -> Option<&str> {
         self.attributes.iter().find(|attribute| attribute.key == key).map(|attribute| attribute.value.as_str())
     }
 
-    /// Every text of the span for replacing; the same texts as [`Span::fields`].
+    /// Calls `visit_kind` with every text of the span, for redaction. Includes all texts of [`Span::fields`].
     pub fn texts_mut(&mut self, visit_kind: &mut dyn FnMut(TextKind<'_>, &mut String)) {
         let mut visit = |text: &mut String| visit_kind(TextKind::Text, text);
         visit(&mut self.name);
@@ -422,7 +420,7 @@ impl Span {
         }
     }
 
-    /// Calls `visit` with the name and the text of each field in which evidence can stand, until it returns `true`.
+    /// Calls `visit` with the name and the text of each field that evidence can refer to, until it returns `true`. Returns whether it did.
     ///
     /// Names are those of `schemas/trace.schema.json`: `status_message`, `exceptions[0].message`, `output[1].content`,
     /// `attributes.http.url`.
@@ -495,12 +493,12 @@ impl Span {
     }
 }
 
-/// The name of a field, rendered only where somebody needs the text.
+/// The name of a field. Cheap to create; formatted only when displayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldName<'a> {
     /// `status_message`
     Plain(&'static str),
-    /// `exceptions[0].message`; no dot where the part is empty.
+    /// `exceptions[0].message`, or `finish_reasons[0]` if the last part is empty.
     Item(&'static str, usize, &'static str),
     /// `attributes.http.url`
     Attribute(&'a str),
@@ -517,7 +515,7 @@ impl std::fmt::Display for FieldName<'_> {
     }
 }
 
-/// The last dotted segment of a type name, by which types are compared: `openai.RateLimitError` is `RateLimitError`.
+/// The last segment of a qualified type name, by which error types are compared: `RateLimitError` for `openai.RateLimitError`.
 pub fn last_segment(type_name: &str) -> &str {
     type_name.rsplit(['.', ':', '/']).next().unwrap_or(type_name)
 }
@@ -556,7 +554,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_can_stand_only_in_texts_that_redaction_saw() {
+    fn every_field_that_evidence_can_refer_to_is_redacted() {
         let mut span = full_span();
         span.texts_mut(&mut |_, text| "SEEN".clone_into(text));
         span.fields(&mut |name, text| {
@@ -566,14 +564,14 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_read_in_either_case() {
+    fn span_kinds_are_parsed_in_any_case() {
         assert_eq!(SpanKind::from_word("LLM"), Some(SpanKind::Llm));
         assert_eq!(SpanKind::from_word("retriever"), Some(SpanKind::Retriever));
         assert_eq!(SpanKind::from_word("nonsense"), None);
     }
 
     #[test]
-    fn annotations_say_no_by_label_or_by_score() {
+    fn annotations_are_negative_by_label_or_by_score() {
         let negative = |name: &str, label: Option<&str>, score: Option<f64>| {
             Annotation { name: name.into(), label: label.map(str::to_owned), score, comment: None }.is_negative()
         };
@@ -584,7 +582,7 @@ mod tests {
     }
 
     #[test]
-    fn types_are_compared_by_their_last_segment() {
+    fn the_last_segment_of_a_type_name_is_its_name() {
         assert_eq!(last_segment("langchain_openai.chat_models.base.OpenAIRateLimitError"), "OpenAIRateLimitError");
         assert_eq!(last_segment("TimeoutError"), "TimeoutError");
     }

@@ -1,4 +1,4 @@
-//! The controlled vocabulary. Its one source is `schemas/pattern.schema.json`, which is compiled in.
+//! The controlled vocabulary of categories and contributing factors, read from the embedded `schemas/pattern.schema.json`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,23 +6,23 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// A category with one of its contributing factors. Can only be made of words that the schema holds.
+/// A category with one of its contributing factors. Only labels of the schema can be constructed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label {
     category: &'static str,
     factor: &'static str,
 }
 
-/// A word that the vocabulary does not hold.
+/// A label that is not in the vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no category/contributing_factor of the vocabulary")]
+#[error("unknown label {0:?}: not a category/contributing_factor of the vocabulary")]
 pub struct UnknownLabel(pub String);
 
 impl Label {
     /// Looks up `category/contributing_factor`.
     ///
     /// # Errors
-    /// [`UnknownLabel`] where the schema holds no such pair.
+    /// [`UnknownLabel`] if the schema does not define this pair.
     pub fn parse(text: &str) -> Result<Self, UnknownLabel> {
         let unknown = || UnknownLabel(text.to_owned());
         let (category, factor) = text.split_once('/').ok_or_else(unknown)?;
@@ -31,13 +31,13 @@ impl Label {
         Ok(Self { category, factor })
     }
 
-    /// A healthy trace.
+    /// The label of a healthy trace.
     pub const NO_FAILURE_FOUND: Self = Self { category: "unclassified", factor: "no_failure_found" };
 
-    /// A trace that failed and does not show why.
+    /// The label of a failed trace that does not show the cause.
     pub const INSUFFICIENT_EVIDENCE: Self = Self { category: "unclassified", factor: "insufficient_evidence" };
 
-    /// Whether it says that nothing failed.
+    /// Whether the label says that nothing failed.
     pub fn is_healthy(self) -> bool {
         self == Self::NO_FAILURE_FOUND
     }
@@ -59,7 +59,7 @@ impl fmt::Display for Label {
     }
 }
 
-/// Every category with its contributing factors, read from the schema's `allOf` rules once.
+/// Every category with its contributing factors, from the schema's `allOf` rules.
 pub fn vocabulary() -> &'static BTreeMap<&'static str, Vec<&'static str>> {
     static VOCABULARY: LazyLock<BTreeMap<&'static str, Vec<&'static str>>> = LazyLock::new(|| {
         let schema: &'static Value = Box::leak(Box::new(crate::schemas::pattern().clone()));
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_holds_the_whole_vocabulary() {
+    fn the_schema_defines_the_whole_vocabulary() {
         assert_eq!(vocabulary().len(), 14);
         assert_eq!(vocabulary().values().map(Vec::len).sum::<usize>(), 63);
         let enumerated = crate::schemas::pattern()["properties"]["category"]["enum"].as_array().unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_outside_the_vocabulary_cannot_be_made() {
+    fn labels_outside_the_vocabulary_are_rejected() {
         assert_eq!(Label::parse("provider_error/rate_limited").unwrap().to_string(), "provider_error/rate_limited");
         assert!(Label::parse("provider_error/tool_timeout").is_err());
         assert!(Label::parse("nonsense").is_err());

@@ -84,7 +84,7 @@ fn parse_run(record: &mut Record<'_>, location: &RecordLocation<'_>, out: &mut P
     };
     if items.is_empty() {
         let reason = format!("cannot read {location}: the run has no messages");
-        return out.reject_as(Rejection::of_trace(&trace_id, location.uri, Stage::Parse, RejectionKind::NoSpans, reason));
+        return out.reject_as(Rejection::for_trace(&trace_id, location.uri, Stage::Parse, RejectionKind::NoSpans, reason));
     }
     let (service, environment) = (record.take_text("service"), record.take_text("environment"));
     let mut rest = Span::default();

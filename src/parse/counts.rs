@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{AnnotationTarget, Inspection, ParsedChunk, RecordCounts, SpanFragment};
-use crate::limits::SUMMARY_SKIPPED_MAX;
+use crate::limits::SUMMARY_SKIPPED_OBJECTS_MAX;
 use crate::model::{Annotation, Rejection};
 
 /// What was parsed so far, shared with the run summary.
@@ -28,12 +28,12 @@ impl ParseCounts {
         Self { inspection: Some(Inspection::default()), ..Self::default() }
     }
 
-    /// Objects without traces, sorted; the first [`SUMMARY_SKIPPED_MAX`] that were found.
+    /// Objects without traces, sorted; the first [`SUMMARY_SKIPPED_OBJECTS_MAX`] that were found.
     pub fn skipped_objects(&self) -> Vec<String> {
         self.skipped.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Objects that a manifest names, sorted; the first [`SUMMARY_SKIPPED_MAX`] that were found.
+    /// Objects that a manifest names, sorted; the first [`SUMMARY_SKIPPED_OBJECTS_MAX`] that were found.
     pub fn expected_objects(&self) -> Vec<String> {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -60,7 +60,7 @@ impl ParseCounts {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
         for (list, objects) in [(&self.skipped, &parsed.skipped), (&self.expected, &parsed.expected)] {
             let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = SUMMARY_SKIPPED_MAX.saturating_sub(list.len());
+            let room = SUMMARY_SKIPPED_OBJECTS_MAX.saturating_sub(list.len());
             list.extend(objects.iter().take(room).cloned());
         }
     }

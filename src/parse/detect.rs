@@ -134,7 +134,7 @@ pub(super) fn reject_unrecognized(chunk: &Chunk) -> ParsedChunk {
         let (uri, content) = (&object.uri, describe_content(chunk));
         let reason =
             format!("cannot read {uri}: unknown trace format; {content}\n  hint: --input-format NAME forces one of {}", format_names());
-        let _counted_above = out.reject_as(Rejection::at_place(uri, uri, Stage::Parse, RejectionKind::UnrecognisedFormat, reason));
+        let _counted_above = out.reject_as(Rejection::at_location(uri, uri, Stage::Parse, RejectionKind::UnrecognisedFormat, reason));
     }
     out
 }

@@ -67,7 +67,7 @@ fn add_spans(run: Run<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk)
         let location = location.span(index + 1);
         return out.reject(&location, RejectionKind::MissingId, format!("cannot read {location}: the span has no span_id"));
     }
-    let trace_rejection = |kind, reason: String| Rejection::of_trace(&run.trace_id, location.uri, Stage::Parse, kind, reason);
+    let trace_rejection = |kind, reason: String| Rejection::for_trace(&run.trace_id, location.uri, Stage::Parse, kind, reason);
     if run.spans.is_empty() {
         return out.reject_as(trace_rejection(RejectionKind::NoSpans, format!("cannot read {location}: the trace has no spans")));
     }

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::limits::{PARSED_BYTES_FREE, PARSED_GROWTH_MAX};
+use crate::limits::{PARSED_BYTES_BASE, PARSED_GROWTH_RATIO_MAX};
 
 /// The message of the error for a record that exceeds its [`Budget`].
 const OVER_BUDGET: &str = "too many parts";
@@ -26,7 +26,7 @@ pub(super) struct Budget(());
 impl Budget {
     /// The budget of a record with this size.
     pub(super) fn for_record(bytes: usize) -> Self {
-        REMAINING_BYTES.set(PARSED_BYTES_FREE.saturating_add(bytes.saturating_mul(PARSED_GROWTH_MAX)));
+        REMAINING_BYTES.set(PARSED_BYTES_BASE.saturating_add(bytes.saturating_mul(PARSED_GROWTH_RATIO_MAX)));
         Self(())
     }
 }

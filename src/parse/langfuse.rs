@@ -193,9 +193,9 @@ fn parse_trace(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
 
 fn parse_score(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let of_span = record.take("observation_id").as_id().map(AnnotationTarget::Span);
-    let of_trace = record.take("trace_id").as_id().map(AnnotationTarget::Trace);
+    let for_trace = record.take("trace_id").as_id().map(AnnotationTarget::Trace);
     // A session has several traces, so its score belongs to none of them.
-    let Some(target) = of_span.or(of_trace) else { return out.skip(Skip::SessionScore, location) };
+    let Some(target) = of_span.or(for_trace) else { return out.skip(Skip::SessionScore, location) };
     let label = record.take_text("string_value");
     let categorical = record.take("data_type").as_str() == Some("CATEGORICAL");
     let annotation = Annotation {

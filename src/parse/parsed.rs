@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{RecordLocation, SpanFragment, json};
-use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUMMARY_SKIPPED_MAX};
+use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUMMARY_SKIPPED_OBJECTS_MAX};
 use crate::model::{Annotation, Rejection, RejectionKind, Span, Stage};
 use crate::store::Object;
 
@@ -205,13 +205,13 @@ impl ParsedChunk {
         if let Some((count, kind)) = rejections_omitted {
             let parts = if count == 1 { "1 more part was" } else { &format!("{count} more parts were") };
             let reason = format!("cannot read {location}: {parts} rejected, the first as {}", kind.as_str());
-            self.rejections.push(Rejection::at_place(format_args!("{location}.more"), location.uri, Stage::Parse, kind, reason));
+            self.rejections.push(Rejection::at_location(format_args!("{location}.more"), location.uri, Stage::Parse, kind, reason));
         }
         if spans_omitted > 0 {
             let reason = format!(
                 "cannot read all of {location}: spans or messages over the limit of {RECORD_SPANS_MAX} per record: {spans_omitted}\n  hint: write one trace or one export request per line"
             );
-            self.rejections.push(Rejection::at_place(
+            self.rejections.push(Rejection::at_location(
                 format_args!("{location}.rest"),
                 location.uri,
                 Stage::Parse,
@@ -260,7 +260,7 @@ impl ParsedChunk {
 
     /// Adds a manifest, which lists other objects of the same export.
     pub fn manifest(&mut self, objects: impl IntoIterator<Item = String>, location: &RecordLocation<'_>) -> Accounted {
-        self.expected.extend(objects.into_iter().take(SUMMARY_SKIPPED_MAX));
+        self.expected.extend(objects.into_iter().take(SUMMARY_SKIPPED_OBJECTS_MAX));
         self.list_object(location);
         Accounted::COMPANION
     }
@@ -273,7 +273,7 @@ impl ParsedChunk {
 
     /// Rejects a record, or a part of one, that cannot be read.
     pub fn reject(&mut self, location: &RecordLocation<'_>, kind: RejectionKind, reason: impl Into<String>) -> Accounted {
-        self.reject_as(Rejection::at_place(location, location.uri, Stage::Parse, kind, reason))
+        self.reject_as(Rejection::at_location(location, location.uri, Stage::Parse, kind, reason))
     }
 
     /// Rejects a text that is not JSON, or not a JSON object.

@@ -75,7 +75,7 @@ fn record_count(chunk: &Chunk) -> u64 {
 fn catch_panic(object: &Object, records: u64, parse: impl FnOnce() -> ParsedChunk) -> ParsedChunk {
     pool::catch_panic(parse).unwrap_or_else(|defect| {
         let reason = format!("cannot read a part of {}: {defect}\n  hint: please report it", object.uri);
-        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Parse, RejectionKind::Internal, reason);
+        let rejection = Rejection::at_location(&object.uri, &object.uri, Stage::Parse, RejectionKind::Internal, reason);
         let mut out = ParsedChunk::default();
         // The panic dropped the records and their locations, so one rejection covers all of them.
         out.records.add_rejected(records);

@@ -108,7 +108,7 @@ impl PreparedRun {
             other => RunError::Store(other),
         })?;
         let key = redaction_key(&config.redaction_key)?;
-        let key_made_at = key.made_at().map(std::path::Path::to_owned);
+        let key_made_at = key.created_file().map(std::path::Path::to_owned);
         let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
         let redactor = redactor(key, config, canaries.as_ref())?;
         let (config, counts) = (config.clone(), Arc::default());
@@ -289,6 +289,6 @@ pub fn redaction_key(source: &KeySource) -> Result<RedactionKey, KeyError> {
     match source {
         KeySource::Environment => RedactionKey::from_text(&std::env::var("FAILSIFT_REDACTION_KEY").unwrap_or_default()),
         KeySource::File(path) => RedactionKey::from_file(path),
-        KeySource::User => RedactionKey::of_user(),
+        KeySource::User => RedactionKey::from_user_config(),
     }
 }

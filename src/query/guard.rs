@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::error::{ExceededError, QueryError};
 use super::limits::QueryLimits;
-use crate::limits::{QUERY_UNTRACKED_BYTES_MAX, QUERY_WATCH_INTERVAL};
+use crate::limits::{QUERY_UNTRACKED_BYTES_MAX, QUERY_GUARD_INTERVAL};
 
 type Outcome<T> = Result<T, DataFusionError>;
 
@@ -85,7 +85,7 @@ impl Monitor {
         let (exceeded_in, exceeded) = oneshot::channel();
         let started = Instant::now();
         let monitor = move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(QUERY_WATCH_INTERVAL) {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(QUERY_GUARD_INTERVAL) {
                 if let Some(exceeded) = limits.exceeded(started.elapsed(), resident_bytes()) {
                     // The receiver is gone if the query has ended.
                     let _ = exceeded_in.send(exceeded);

@@ -129,7 +129,7 @@ impl Columns {
             Err(error) => {
                 let uri = &object.uri;
                 let reason = format!("cannot read {uri}: invalid table: {error}");
-                emit(Err(Rejection::at_place(uri, uri, Stage::Read, RejectionKind::MalformedRecord, reason)))
+                emit(Err(Rejection::at_location(uri, uri, Stage::Read, RejectionKind::MalformedRecord, reason)))
             }
         }
     }
@@ -148,7 +148,7 @@ fn csv_error(object: &Object, line: u64, error: csv::Error, options: &ReadOption
                 "cannot read {uri} from line {line}: a row is longer than {} bytes\n  hint: check the quotation marks of this row, or raise --max-record-bytes",
                 options.record_bytes_max
             );
-            Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, RejectionKind::Oversize, reason)
+            Rejection::at_location(format_args!("{uri}#L{line}"), uri, Stage::Read, RejectionKind::Oversize, reason)
         }
         csv::ErrorKind::Io(error) => read_failed(object, line, &error),
         other => read_failed(object, line, &std::io::Error::other(description(&other))),

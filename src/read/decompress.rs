@@ -4,7 +4,7 @@ use std::io::{self, BufRead, ErrorKind, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::limits::{DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, XZ_MEMORY_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
+use crate::limits::{DECOMPRESSION_CHECK_BYTES_MIN, DECOMPRESSION_RATIO_MAX, XZ_MEMORY_BYTES_MAX, ZSTD_WINDOW_LOG_MAX};
 
 /// A compression format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -262,7 +262,7 @@ impl Read for GrowthLimit {
         let read = self.source.read(buffer)?;
         self.decompressed_bytes = self.decompressed_bytes.saturating_add(read as u64);
         let packed = self.compressed_bytes.load(Ordering::Relaxed);
-        if self.decompressed_bytes > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSED_BYTES_FREE) {
+        if self.decompressed_bytes > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSION_CHECK_BYTES_MIN) {
             return Err(io::Error::new(ErrorKind::InvalidData, RatioExceeded));
         }
         Ok(read)

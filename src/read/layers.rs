@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use super::content::Content;
 use super::decompress::{self, FailingSource, TrailingBytes};
 use super::{encoding, framing, read_head};
-use crate::limits::PACKED_LAYERS_MAX;
+use crate::limits::ENCODING_LAYERS_MAX;
 
 /// The content of an object without its layers.
 pub(super) enum Decoded {
@@ -26,7 +26,7 @@ pub(super) fn decode_layers(
     compressed_bytes: &Arc<AtomicU64>,
     trailing: &TrailingBytes,
 ) -> Decoded {
-    for _ in 0..=PACKED_LAYERS_MAX {
+    for _ in 0..=ENCODING_LAYERS_MAX {
         let (head, failure) = read_head(&mut source, framing::HEAD_BYTES);
         let whole: Box<dyn Read + Send> = Box::new(io::Cursor::new(head.clone()).chain(FailingSource(failure)).chain(source));
         source = match Content::of(&head, name) {

@@ -185,7 +185,7 @@ pub fn chunks(
 
 /// The rejection of an object that cannot be requested, which a retry does not change.
 fn permanently_unreadable(uri: &str, reason: &str) -> Rejection {
-    let rejection = Rejection::at_place(uri, uri, Stage::Read, RejectionKind::Unreadable, format!("cannot read {uri}: {reason}"));
+    let rejection = Rejection::at_location(uri, uri, Stage::Read, RejectionKind::Unreadable, format!("cannot read {uri}: {reason}"));
     Rejection { retryable: false, ..rejection }
 }
 
@@ -312,7 +312,7 @@ fn split_object(task: &ReadTask, source: Box<dyn Read + Send>, compressed_bytes:
     if !head.is_empty() && object.name().to_ascii_lowercase().ends_with(".parquet") {
         let hint = "rename the file if it has another format, or write it again";
         let reason = format!("cannot read {}: not a Parquet file\n  hint: {hint}", object.uri);
-        let rejection = Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::CorruptParquet, reason);
+        let rejection = Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::CorruptParquet, reason);
         return Completion::complete_if(emit(Err(rejection)));
     }
     let framing = Framing::of(&head);
@@ -384,7 +384,7 @@ fn read_more(buffer: &mut Vec<u8>, source: &mut dyn Read) -> io::Result<usize> {
 /// The rejection of an object whose content is known and not supported.
 fn unsupported(object: &Object, content: &str, hint: &str) -> Rejection {
     let reason = format!("cannot read {}: unsupported content: {content}\n  hint: {hint}", object.uri);
-    Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::UnrecognisedFormat, reason)
+    Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::UnrecognisedFormat, reason)
 }
 
 /// The rejection for bytes after the compressed data, which was read.
@@ -393,7 +393,7 @@ fn trailing_bytes(object: &Object) -> Rejection {
     let reason = format!(
         "cannot read the end of {uri}: the compressed data is followed by other bytes\n  hint: everything before them was read; remove them or write the file again"
     );
-    Rejection::at_place(uri, uri, Stage::Read, RejectionKind::CorruptCompression, reason)
+    Rejection::at_location(uri, uri, Stage::Read, RejectionKind::CorruptCompression, reason)
 }
 
 /// The rejection of a record.
@@ -401,7 +401,7 @@ fn rejected(object: &Object, position: Position, kind: RejectionKind, cause: &st
     let uri = &object.uri;
     let location = format!("{uri}#{position}");
     let reason = format!("cannot read {location}: {cause}");
-    Rejection::at_place(location, uri, Stage::Read, kind, reason)
+    Rejection::at_location(location, uri, Stage::Read, kind, reason)
 }
 
 /// The cause of a rejection for a record over the size limit.
@@ -421,7 +421,7 @@ fn too_many_columns(object: &Object, columns: usize) -> Rejection {
     let reason = format!(
         "cannot read {uri}: the table has {columns} columns, more than the limit of {TABLE_COLUMNS_MAX}\n  hint: export only the columns of the trace"
     );
-    Rejection::at_place(uri, uri, Stage::Read, RejectionKind::Oversize, reason)
+    Rejection::at_location(uri, uri, Stage::Read, RejectionKind::Oversize, reason)
 }
 
 /// The rejection for the rest of an object after a read error.
@@ -436,7 +436,7 @@ fn read_failed(object: &Object, line: u64, error: &io::Error) -> Rejection {
         _ => (RejectionKind::Unreadable, store::io_cause(error)),
     };
     let reason = format!("cannot read {uri} from line {line}: {cause}");
-    Rejection::at_place(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)
+    Rejection::at_location(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)
 }
 
 /// The cause for data that a decoder rejected, without the decoder's own words.
@@ -450,7 +450,7 @@ fn corruption(error: &io::Error) -> String {
 /// The rejection of an object that cannot be opened.
 fn unreadable(object: &Object, error: &dyn std::fmt::Display) -> Rejection {
     let reason = format!("cannot read {}: {}", object.uri, error.to_string().lines().next().unwrap_or_default());
-    Rejection::at_place(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, reason)
+    Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, reason)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use super::{
     Chunk, Completion, Emit, Position, ReadCounts, ReadOptions, ReadTask, Rows, read_failed, rejected, too_long, too_many_columns,
 };
 use crate::limits::{
-    CHUNK_BYTES, DECOMPRESSED_BYTES_FREE, DECOMPRESSION_RATIO_MAX, PARQUET_BATCH_ROWS, PARQUET_FOOTER_BYTES, SPOOLED_BYTES_MAX,
+    CHUNK_BYTES, DECOMPRESSION_CHECK_BYTES_MIN, DECOMPRESSION_RATIO_MAX, PARQUET_BATCH_ROWS, PARQUET_FOOTER_BYTES, SPOOLED_BYTES_MAX,
     TABLE_COLUMNS_MAX,
 };
 use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Stage};
@@ -253,7 +253,7 @@ impl RowChunker {
 
     /// Whether the rows read so far are many times larger than the whole object.
     fn exceeds_ratio(&self) -> bool {
-        self.bytes > DECOMPRESSED_BYTES_FREE && self.bytes / self.object_bytes.max(1) > DECOMPRESSION_RATIO_MAX
+        self.bytes > DECOMPRESSION_CHECK_BYTES_MIN && self.bytes / self.object_bytes.max(1) > DECOMPRESSION_RATIO_MAX
     }
 
     fn ratio_exceeded(&self) -> Rejection {
@@ -262,7 +262,7 @@ impl RowChunker {
             "cannot read {uri} from row {}: its rows are more than {DECOMPRESSION_RATIO_MAX} times the size of the file; the rows before were read",
             self.next_row
         );
-        Rejection::at_place(format_args!("{uri}#row={}", self.next_row), uri, Stage::Read, RejectionKind::CorruptCompression, reason)
+        Rejection::at_location(format_args!("{uri}#row={}", self.next_row), uri, Stage::Read, RejectionKind::CorruptCompression, reason)
     }
 }
 
@@ -352,5 +352,5 @@ fn corrupt(object: &Object, row: u64, error: &dyn std::fmt::Display) -> Rejectio
     let cause = cause.lines().next().unwrap_or_default();
     let reason =
         format!("cannot read {uri} from row {row}: truncated or corrupt Parquet file ({cause})\n  hint: write it again or exclude it");
-    Rejection::at_place(format_args!("{uri}#row={row}"), uri, Stage::Read, RejectionKind::CorruptParquet, reason)
+    Rejection::at_location(format_args!("{uri}#row={row}"), uri, Stage::Read, RejectionKind::CorruptParquet, reason)
 }

@@ -1,14 +1,13 @@
-//! Known values that are planted into every trace of a run to measure what its redactor finds, and taken out again before anything is
-//! analysed.
+//! Canaries: known values that are planted in every trace of a run to measure redaction, and removed before analysis.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Attribute, Trace};
 
-/// The attribute in which canaries stand.
+/// The attribute that contains the canaries.
 const ATTRIBUTE: &str = "failsift.canaries";
 
-/// How many canaries were planted and how many were found.
+/// Counts of planted and detected canaries.
 #[derive(Debug, Default)]
 pub struct CanaryCounts {
     planted: AtomicU64,
@@ -16,19 +15,18 @@ pub struct CanaryCounts {
 }
 
 impl CanaryCounts {
-    /// How many were planted.
+    /// Number of planted canaries.
     pub fn planted(&self) -> u64 {
         self.planted.load(Ordering::Relaxed)
     }
 
-    /// How many of these were taken out by redaction.
+    /// Number of canaries that redaction replaced.
     pub fn found(&self) -> u64 {
         self.found.load(Ordering::Relaxed)
     }
 }
 
-/// A value, and a text around it as traces have. Every value is made up. The values of credentials are in two parts, so that no secret
-/// scanner takes this file for a leak.
+/// Fictitious values, each in two parts, and a text to plant it in. Credentials are split so that secret scanners do not report this file.
 const CANARIES: [(&str, &str, &str); 14] = [
     ("canary.person@mail.example", "", "customer e-mail is {}"),
     ("+49 30 90182", "0457", "please call {} tomorrow"),
@@ -46,7 +44,7 @@ const CANARIES: [(&str, &str, &str); 14] = [
     ("walnut", "Harbor675", "https://deploy:{}@git.mail.example/tools.git"),
 ];
 
-/// Adds the canaries to the first span of a trace; the place of the attribute comes back.
+/// Adds the canaries to the first span of a trace, and returns the index of their attribute.
 pub(super) fn plant(trace: &mut Trace) -> Option<usize> {
     let texts: Vec<String> = CANARIES.iter().map(|(first, second, carrier)| carrier.replace("{}", &format!("{first}{second}"))).collect();
     let span = trace.spans.first_mut()?;
@@ -54,8 +52,8 @@ pub(super) fn plant(trace: &mut Trace) -> Option<usize> {
     Some(span.attributes.len() - 1)
 }
 
-/// Takes the canaries out of the redacted trace and counts those that redaction found.
-pub(super) fn take_out(trace: &mut Trace, index: usize, counts: &CanaryCounts) {
+/// Removes the canaries from the redacted trace and counts those that redaction replaced.
+pub(super) fn remove(trace: &mut Trace, index: usize, counts: &CanaryCounts) {
     let Some(span) = trace.spans.first_mut().filter(|span| index < span.attributes.len()) else { return };
     let text = span.attributes.remove(index).value;
     let found = CANARIES.iter().filter(|(first, second, _)| !text.contains(&format!("{first}{second}"))).count();

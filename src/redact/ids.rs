@@ -1,9 +1,9 @@
-//! Ids that nobody has to look into.
+//! Recognizes generated ids, which need no redaction.
 
-/// Whether an id was made by a generator and says nothing: hex as OTLP has it, a digest, a UUID, or a decimal number that is too long for
-/// anything but a random one of 64 bits or more.
+/// Whether an id is generated and contains no data: a hex id as in OTLP, a digest, a UUID, or a decimal number that is too long for
+/// anything but a random number of 64 bits or more.
 ///
-/// Numbers of up to sixteen digits may be a payment card or a phone number, also where they could be hex.
+/// Numbers of up to sixteen digits are not opaque, because they may be payment cards or phone numbers.
 pub(super) fn is_opaque(id: &str) -> bool {
     const NUMBER_DIGITS_MIN: usize = 17;
     let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte) || (b'A'..=b'F').contains(byte);
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn generated_ids_are_opaque_and_others_are_not() {
+    fn generated_ids_are_opaque() {
         for id in
             ["43993eadc22e5ed0f9a1cc2e01626425", "6f412e510c8b3906", "019ab0c8-1c2d-7e3f-8a9b-0c1d2e3f4a5b", "1795424023443017575", ""]
         {

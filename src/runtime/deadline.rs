@@ -1,43 +1,43 @@
-//! The time that one trace may take, from redaction to its draft.
+//! The time budget of one trace, from redaction to its draft.
 
 use std::time::{Duration, Instant};
 
-/// The moment by which work on a trace has to end, for CPU work that cannot be stopped from outside.
+/// The time by which work on a trace must end, for CPU work that cannot be cancelled from outside.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline {
     at: Instant,
     budget: Duration,
 }
 
-/// The deadline has passed.
+/// The deadline has passed. Holds the time budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedOut(pub Duration);
 
 impl Deadline {
-    /// `budget` from now on.
+    /// The deadline `budget` from now.
     pub fn after(budget: Duration) -> Self {
         Self { at: Instant::now() + budget, budget }
     }
 
-    /// What is left of `budget` after `spent`, from now on.
+    /// The deadline for the rest of `budget` if `spent` of it is already used.
     pub fn after_spending(spent: Duration, budget: Duration) -> Self {
         Self { at: Instant::now() + budget.saturating_sub(spent), budget }
     }
 
-    /// What is left of the time.
+    /// The remaining time; zero after the deadline.
     pub fn remaining(&self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// The whole time.
+    /// The whole time budget.
     pub fn budget(&self) -> Duration {
         self.budget
     }
 
-    /// Goes on, or stops the work with `?`. Costs some tens of nanoseconds: ask once a span or once a text.
+    /// Fails after the deadline, so that `?` ends the work. Costs some tens of nanoseconds: call it once per span or text.
     ///
     /// # Errors
-    /// [`TimedOut`] once the time is up.
+    /// [`TimedOut`] after the deadline.
     pub fn check(&self) -> Result<(), TimedOut> {
         if Instant::now() >= self.at { Err(TimedOut(self.budget)) } else { Ok(()) }
     }

@@ -1,4 +1,4 @@
-//! Errors that end a run rather than reject a record.
+//! Errors that end a run instead of rejecting a record.
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,5 +1,6 @@
-//! What controls the execution of a run and is not data: the thread pool, requests to shut down, time budgets, concurrency permits, and
-//! errors that end a run.
+//! Execution control: the thread pool, shutdown requests, time budgets, concurrency permits, and errors that end a run.
+//!
+//! Knows the outcome stream type of `model`, and no stage.
 
 mod deadline;
 mod fatal;

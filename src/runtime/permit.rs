@@ -1,11 +1,11 @@
-//! The permit that an analysis holds until its result is durable.
+//! Concurrency permits, which an analysis holds until its result is durable.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// One of the analyses that a paid analyzer may have in flight. It travels with the result and is released once nothing holds it: when the
-/// trace was rejected, or when its pattern is durable. So what a killed run can lose is bounded by the number of permits.
+/// Permission for one analysis of a paid analyzer to be in flight. It accompanies the result and is released when the last clone is
+/// dropped: when the trace is rejected or its pattern is durable. The number of permits therefore bounds what a killed run can lose.
 #[derive(Clone, Default)]
 pub struct ConcurrencyPermit(Option<Arc<dyn Any + Send + Sync>>);
 
@@ -15,7 +15,7 @@ impl ConcurrencyPermit {
         Self(Some(Arc::new(guard)))
     }
 
-    /// Whether a limit applies; an analysis that costs nothing needs no permit.
+    /// Whether this is a real permit; an analysis without cost needs none.
     pub fn is_held(&self) -> bool {
         self.0.is_some()
     }
@@ -27,16 +27,16 @@ impl fmt::Debug for ConcurrencyPermit {
     }
 }
 
-/// A result on its way to the tables, with the permit of the analysis that gave it.
+/// A result on its way to the tables, with the permit of its analysis.
 #[derive(Debug)]
 pub struct Permitted<T> {
     /// The result.
     pub item: T,
-    /// Released when the result is durable, or dropped with it.
+    /// Released when the result is durable or dropped.
     pub permit: ConcurrencyPermit,
 }
 
-/// A result that needed no permit.
+/// A result without a permit.
 impl<T> From<T> for Permitted<T> {
     fn from(item: T) -> Self {
         Self { item, permit: ConcurrencyPermit::default() }

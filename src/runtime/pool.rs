@@ -1,4 +1,4 @@
-//! CPU work off the async threads: one rayon pool, with a panic of one task turned into a value.
+//! Runs CPU work on a rayon pool instead of the async threads, and turns panics into values.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,19 +12,19 @@ use tokio::task::JoinError;
 use crate::limits::{TASKS_IN_FLIGHT_MAX, TRACES_PER_TASK};
 use crate::model::{Outcome, OutcomeStream};
 
-/// Records nest up to the depth that the JSON and protobuf readers allow, and a frame of each level is some kilobytes.
+/// Room for records nested as deeply as the JSON and protobuf readers allow, with some kilobytes of stack per level.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| ThreadPoolBuilder::new().stack_size(STACK_BYTES).build().ok());
 
-/// Runs `work` on the pool and waits for it without holding an async thread.
+/// Runs `work` on the pool and waits for it without blocking an async thread.
 ///
 /// # Panics
-/// Where `work` panicked; [`catch_panic`] keeps that to one item.
+/// If `work` panics; [`catch_panic`] limits that to one item.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = oneshot::channel();
     let task = move || {
-        // Nobody waits any more when the run was stopped; then the result is dropped.
+        // The receiver is gone if the run was cancelled; the result is dropped then.
         let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
     };
     match &*POOL {
@@ -34,37 +34,37 @@ pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'st
     match receiver.await {
         Ok(Ok(value)) => value,
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
-        // The pool drops a task only where the process ends.
+        // The pool drops a task only when the process exits.
         Err(_) => std::future::pending().await,
     }
 }
 
-/// What a task gave; nothing where it was stopped together with the run, which is no defect.
+/// The value of a finished task; `None` if the task was cancelled together with the run, which is not an error.
 ///
 /// # Panics
-/// Where the task panicked.
-pub(crate) fn join_result<T>(ended: Result<T, JoinError>) -> Option<T> {
-    match ended.map_err(JoinError::try_into_panic) {
+/// If the task panicked.
+pub(crate) fn join_result<T>(result: Result<T, JoinError>) -> Option<T> {
+    match result.map_err(JoinError::try_into_panic) {
         Ok(value) => Some(value),
         Err(Ok(panic)) => std::panic::resume_unwind(panic),
-        Err(Err(_stopped)) => None,
+        Err(Err(_cancelled)) => None,
     }
 }
 
-/// Runs `work`; a panic becomes its message, so that a defect met by one trace costs that trace alone.
+/// Runs `work` and turns a panic into a message, so that a defect triggered by one trace rejects only that trace.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_place(&*panic))
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(&*panic))
 }
 
-/// What is known of a panic without its text, which may quote a trace.
-fn panic_place(panic: &(dyn Any + Send)) -> String {
+/// Describes a panic. Only literal messages are shown: a formatted message may quote the trace.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     match panic.downcast_ref::<&'static str>() {
-        Some(text) => format!("a defect of failsift: {text}"),
-        None => "a defect of failsift".to_owned(),
+        Some(text) => format!("a bug in failsift: {text}"),
+        None => "a bug in failsift".to_owned(),
     }
 }
 
-/// A CPU stage: applies `work` to the living items of a stream, several batches at once and in order. Rejections pass.
+/// Applies `work` to the items of a stream, in concurrent batches and in order. Rejections pass through unchanged.
 pub(crate) fn map_outcomes<T, U, F>(items: OutcomeStream<T>, work: F) -> OutcomeStream<U>
 where
     T: Send + 'static,
@@ -87,9 +87,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stage_keeps_order_and_passes_rejections() {
+    async fn mapping_keeps_order_and_passes_rejections() {
         use crate::model::{Rejection, RejectionKind, Stage};
-        let rejection = || Rejection::at_place("p", "p", Stage::Read, RejectionKind::Unreadable, "r");
+        let rejection = || Rejection::at_location("p", "p", Stage::Read, RejectionKind::Unreadable, "r");
         let items = (0..1_000).map(move |number| if number % 7 == 0 { Err(rejection()) } else { Ok(number) });
         let doubled: Vec<_> = map_outcomes(futures::stream::iter(items).boxed(), |number| Ok(number * 2)).collect().await;
         assert_eq!(doubled.len(), 1_000);
@@ -97,9 +97,9 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_a_value_without_the_text_of_a_trace() {
+    fn a_panic_becomes_a_message_without_trace_text() {
         let secret = String::from("secret");
-        let said = catch_panic(|| std::panic::panic_any(format!("index {secret}"))).unwrap_err();
-        assert_eq!(said, "a defect of failsift");
+        let message = catch_panic(|| std::panic::panic_any(format!("index {secret}"))).unwrap_err();
+        assert_eq!(message, "a bug in failsift");
     }
 }

@@ -1,9 +1,10 @@
-//! How a run is asked to stop, and how long it may still take.
+//! Shutdown requests and the grace period that follows them.
 
 use tokio_util::sync::CancellationToken;
 
-/// Handed down to every stage. A signal requests the shutdown: reading ends, no further trace is analyzed, and gathered traces are recorded
-/// in `errors`. After a grace period everything still in flight is abandoned, so that finished work can be committed in time.
+/// The state of a shutdown, passed to every stage. When it is requested (by a signal), reading ends, no further trace is analyzed, and
+/// gathered traces are recorded in `errors`. When the grace period ends, work in flight is abandoned, so that finished work can be
+/// committed in time.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     requested: CancellationToken,
@@ -16,7 +17,7 @@ impl Shutdown {
         Self { requested, grace_ended: CancellationToken::new() }
     }
 
-    /// Cancelled once the run is to stop.
+    /// Cancelled when the shutdown is requested.
     pub fn requested(&self) -> &CancellationToken {
         &self.requested
     }
@@ -26,7 +27,7 @@ impl Shutdown {
         &self.grace_ended
     }
 
-    /// Whether the run is to stop.
+    /// Whether a shutdown was requested.
     pub fn is_requested(&self) -> bool {
         self.requested.is_cancelled()
     }

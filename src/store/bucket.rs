@@ -16,7 +16,7 @@ use super::names::{is_table_path, leading_excluded};
 use super::object::Object;
 use super::retrying::{Attempts, Retrying};
 use super::{Listed, Listing, StoreError, options, single_object, without_credentials};
-use crate::limits::LISTED_PAGE_KEYS_MAX;
+use crate::limits::LIST_PAGE_KEYS_MAX;
 
 /// A bucket, with the key, prefix or glob of the objects to read.
 #[derive(Clone)]
@@ -289,7 +289,7 @@ impl Bucket {
     fn keys(&self, prefix: String) -> BoxStream<'static, Result<Key, Cause>> {
         let pages = Arc::clone(&self.pages);
         async_stream::stream! {
-            let (mut start, mut keys_max) = (PageStart::Beginning, LISTED_PAGE_KEYS_MAX);
+            let (mut start, mut keys_max) = (PageStart::Beginning, LIST_PAGE_KEYS_MAX);
             loop {
                 match page(&*pages, &prefix, &start, keys_max).await {
                     Ok(found) => {
@@ -301,7 +301,7 @@ impl Bucket {
                             yield Ok(Key::Object(meta));
                         }
                         let Some(token) = found.page_token else { return };
-                        (start, keys_max) = (PageStart::Token(token), (keys_max * PAGE_SHRINK_FACTOR).min(LISTED_PAGE_KEYS_MAX));
+                        (start, keys_max) = (PageStart::Token(token), (keys_max * PAGE_SHRINK_FACTOR).min(LIST_PAGE_KEYS_MAX));
                     }
                     Err(Error::InvalidPath { .. }) if keys_max > 1 => keys_max = (keys_max / PAGE_SHRINK_FACTOR).max(1),
                     Err(Error::InvalidPath { source: PathError::EmptySegment { path } | PathError::BadSegment { path, .. } }) => {

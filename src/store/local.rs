@@ -20,7 +20,7 @@ use super::names::{is_excluded, is_table_path, leading_excluded};
 use super::object::Object;
 use super::suggestion::suggestion;
 use super::{Listed, Listing, StoreError, single_object};
-use crate::limits::LISTED_QUEUED_MAX;
+use crate::limits::LISTED_NAMES_QUEUED_MAX;
 
 /// A file, or a folder with an optional glob for the files below it.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl Folder {
         }
         let requested = self.glob.as_ref().map(Glob::literal_segments).unwrap_or_default();
         let walk = Walk { folder: self.clone(), shown: shown.to_owned(), table_folders: table_folders(&found, output), requested };
-        let (sender, receiver) = mpsc::channel(LISTED_QUEUED_MAX);
+        let (sender, receiver) = mpsc::channel(LISTED_NAMES_QUEUED_MAX);
         tokio::task::spawn_blocking(move || walk.run(&|listed| sender.blocking_send(listed).is_ok()));
         Ok(stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) }).boxed())
     }

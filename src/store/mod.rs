@@ -34,7 +34,7 @@ pub use self::object::{Object, ObjectReader};
 use self::pipe::Pipe;
 use self::retrying::Retrying;
 use self::web::WebObject;
-use crate::limits::SUMMARY_SKIPPED_MAX;
+use crate::limits::SUMMARY_SKIPPED_OBJECTS_MAX;
 
 /// An entry of a listing.
 #[derive(Debug)]
@@ -185,7 +185,7 @@ async fn non_empty(input: &Location, tables: &Url) -> Result<Listing, StoreError
         match listed? {
             skipped @ Listed::Skipped(_) => {
                 // The run summary lists no more names than this.
-                if first.len() < SUMMARY_SKIPPED_MAX {
+                if first.len() < SUMMARY_SKIPPED_OBJECTS_MAX {
                     first.push(Ok(skipped));
                 }
             }

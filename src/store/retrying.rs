@@ -19,7 +19,7 @@ use object_store::{
     PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
-use crate::limits::ANSWERS_CUT_OFF_MAX;
+use crate::limits::TRUNCATED_RESPONSE_RETRIES_MAX;
 
 /// A remote store with retries.
 #[derive(Debug, Clone)]
@@ -105,7 +105,7 @@ impl Attempts {
     /// Waits before the next attempt. Returns the error if another attempt would not help.
     pub(super) async fn wait(&mut self, error: Error) -> Result<()> {
         self.0 += 1;
-        if self.0 > ANSWERS_CUT_OFF_MAX || !was_cut_off(&error) {
+        if self.0 > TRUNCATED_RESPONSE_RETRIES_MAX || !was_cut_off(&error) {
             return Err(error);
         }
         tokio::time::sleep(Duration::from_millis(100 << self.0.min(5))).await;

@@ -14,7 +14,7 @@ use url::Url;
 use super::error::{Cause, first_line};
 use super::object::{Object, aborted};
 use super::{StoreError, without_credentials};
-use crate::limits::ANSWERS_CUT_OFF_MAX;
+use crate::limits::TRUNCATED_RESPONSE_RETRIES_MAX;
 
 /// Time limits for connecting and for the next part of a response.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -112,7 +112,7 @@ impl WebObject {
 
     /// A response with the rest of the object; `None` if the server does not support ranges or the object has changed.
     async fn rest(&self, bytes_read: u64, version: Option<&reqwest::header::HeaderValue>, cuts: u32) -> Option<Response> {
-        if cuts > ANSWERS_CUT_OFF_MAX {
+        if cuts > TRUNCATED_RESPONSE_RETRIES_MAX {
             return None;
         }
         tokio::time::sleep(pause(cuts)).await;

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::name::TableName;
 use super::open::{load, table_url};
-use crate::limits::{BUCKETS, COMMIT_ATTEMPTS_MAX};
+use crate::limits::{TABLE_BUCKETS, COMMIT_ATTEMPTS_MAX};
 use crate::model::PATTERN_SCHEMA_VERSION;
 
 /// The table property that records how many buckets the table was created with.
@@ -55,7 +55,7 @@ impl Table {
     /// The number of buckets that the table was created with.
     pub(crate) fn buckets(&self) -> i32 {
         let configured = self.delta.snapshot().ok().and_then(|state| state.metadata().configuration().get(BUCKETS_PROPERTY)?.parse().ok());
-        configured.filter(|buckets| *buckets > 0).unwrap_or(BUCKETS)
+        configured.filter(|buckets| *buckets > 0).unwrap_or(TABLE_BUCKETS)
     }
 
     /// The columns of its data files: all but the partition column, whose value is in the path of the file.
@@ -118,7 +118,7 @@ async fn create(url: &Url, name: TableName) -> DeltaResult<DeltaTable> {
         .with_columns(fields)
         .with_partition_columns(name.partition_columns().iter().copied())
         .with_configuration([
-            (BUCKETS_PROPERTY, Some(BUCKETS.to_string())),
+            (BUCKETS_PROPERTY, Some(TABLE_BUCKETS.to_string())),
             (SCHEMA_VERSION_PROPERTY, Some(PATTERN_SCHEMA_VERSION.to_owned())),
             // Readers fetch the commits since the last checkpoint one by one. 10 is the protocol's default; the library would use 100.
             ("delta.checkpointInterval", Some("10".to_owned())),

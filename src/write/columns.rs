@@ -126,7 +126,7 @@ pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<R
         digests(|answer| &answer.content_digest),
         digests(|answer| &answer.settings_digest),
         Arc::new(Int32Array::from_iter_values(
-            rows.iter().map(|row| bucket_of(if row.is_place { &row.source_uri } else { &row.trace_ref }, buckets)),
+            rows.iter().map(|row| bucket_of(if row.is_location { &row.source_uri } else { &row.trace_ref }, buckets)),
         )),
     ];
     RecordBatch::try_new(errors_schema(), columns)

@@ -11,7 +11,7 @@ use super::keys::{Extent, for_each_key};
 use super::staging::StagedFile;
 use super::table_files::Bucket;
 use super::table_writer::{Destination, RowSelection, TableWriter};
-use crate::limits::REQUESTS_IN_FLIGHT_MAX;
+use crate::limits::STORE_REQUESTS_IN_FLIGHT_MAX;
 use crate::model::key_hash;
 use crate::store::Object;
 use crate::tables::{Table, TableName, bucket_of, bucket_of_hash};
@@ -80,7 +80,7 @@ impl IncomingKeys {
         }
         let buckets = table.buckets();
         let read = futures::stream::iter(&incoming.files).map(|(file, object)| keys_of_file(table.name, buckets, file, object));
-        let mut read = std::pin::pin!(read.buffer_unordered(REQUESTS_IN_FLIGHT_MAX));
+        let mut read = std::pin::pin!(read.buffer_unordered(STORE_REQUESTS_IN_FLIGHT_MAX));
         while let Some(of_file) = read.next().await {
             let of_file = of_file?;
             all.committed.extend(of_file.committed);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::HEARTBEAT_MISSED_MAX;
+use crate::limits::HEARTBEAT_TIMEOUT;
 
 /// A process, identified so that no later process is mistaken for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ fn started(id: u32) -> Option<u64> {
 
 /// Whether a run is alive that is `process` and wrote its last heartbeat this long ago, by the clock of the store.
 pub(super) fn is_alive(process: Option<&Process>, since_last_heartbeat: Duration) -> bool {
-    process.and_then(Process::is_running).unwrap_or(since_last_heartbeat <= HEARTBEAT_MISSED_MAX)
+    process.and_then(Process::is_running).unwrap_or(since_last_heartbeat <= HEARTBEAT_TIMEOUT)
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn local_runs_are_checked_by_process_and_others_by_heartbeat() {
         let current = Process::current().unwrap();
-        let long = HEARTBEAT_MISSED_MAX * 2;
+        let long = HEARTBEAT_TIMEOUT * 2;
         assert!(is_alive(Some(&current), long), "it runs, however old its heartbeat is");
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let other = Process { id: child.id(), started: started(child.id()).unwrap(), ..current.clone() };
@@ -80,7 +80,7 @@ mod tests {
         assert!(!is_alive(Some(&other), Duration::ZERO));
         assert!(!is_alive(Some(&Process { started: current.started + 1, ..current.clone() }), Duration::ZERO), "the id was reused");
         let elsewhere = Process { boot: "another machine".into(), ..current };
-        assert!(is_alive(Some(&elsewhere), HEARTBEAT_MISSED_MAX / 2) && !is_alive(Some(&elsewhere), long));
+        assert!(is_alive(Some(&elsewhere), HEARTBEAT_TIMEOUT / 2) && !is_alive(Some(&elsewhere), long));
         assert!(is_alive(None, Duration::ZERO) && !is_alive(None, long));
     }
 }

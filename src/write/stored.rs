@@ -10,7 +10,7 @@ use futures::StreamExt;
 
 use super::keys::{Extent, for_each_key, for_each_row};
 use super::table_files::objects;
-use crate::limits::FILES_LOOKED_AT_MAX;
+use crate::limits::KEY_READS_IN_FLIGHT_MAX;
 use crate::model::{RejectionKind, UnusableAnswer, key_hash};
 use crate::store::Object;
 use crate::tables::{Table, TableName};
@@ -35,7 +35,7 @@ impl StoredResults {
     /// Reads the key columns of all data files. Only patterns and answers made with `settings_digest` count as the same.
     pub(super) async fn read(patterns: &Table, errors: &Table, settings_digest: &str) -> DeltaResult<Self> {
         let files = futures::stream::iter(objects(patterns).await?);
-        let mut read = std::pin::pin!(files.map(|object| read_patterns(object, settings_digest)).buffer_unordered(FILES_LOOKED_AT_MAX));
+        let mut read = std::pin::pin!(files.map(|object| read_patterns(object, settings_digest)).buffer_unordered(KEY_READS_IN_FLIGHT_MAX));
         let mut found = Self::default();
         while let Some(of_file) = read.next().await {
             let (patterns, extents) = of_file?;

@@ -22,7 +22,7 @@ use parquet::file::statistics::Statistics;
 use super::data_file::{DataFile, row_group_range};
 use super::file_statistics::statistics;
 use super::table_files::Bucket;
-use crate::limits::{COPY_BYTES, DATA_FILE_BYTES, DATA_FILES_OPEN_BYTES, REQUESTS_IN_FLIGHT_MAX};
+use crate::limits::{COPY_REQUEST_BYTES_MAX, DATA_FILE_TARGET_BYTES, DATA_FILES_OPEN_BYTES_MAX, STORE_REQUESTS_IN_FLIGHT_MAX};
 use crate::store::{Object, ObjectReader};
 use crate::tables::Table;
 
@@ -122,7 +122,7 @@ impl TableWriter {
             let mut end = start;
             let together = rest.iter().take_while(|(index, _)| {
                 let range = range_of(*index);
-                let fits = range.start == end.max(start) && (end == start || range.end - start <= COPY_BYTES as u64);
+                let fits = range.start == end.max(start) && (end == start || range.end - start <= COPY_REQUEST_BYTES_MAX as u64);
                 end = if fits { range.end } else { end };
                 fits
             });
@@ -205,7 +205,7 @@ impl TableWriter {
             let total: usize = self.open.values().map(DataFile::bytes).sum();
             let largest = self.open.iter().max_by_key(|(_, file)| file.bytes()).map(|(bucket, file)| (*bucket, file.bytes()));
             match largest {
-                Some((bucket, bytes)) if bytes >= DATA_FILE_BYTES || total >= DATA_FILES_OPEN_BYTES => self.upload(bucket).await?,
+                Some((bucket, bytes)) if bytes >= DATA_FILE_TARGET_BYTES || total >= DATA_FILES_OPEN_BYTES_MAX => self.upload(bucket).await?,
                 _ => return Ok(()),
             }
         }
@@ -222,7 +222,7 @@ impl TableWriter {
     pub(super) async fn finish(self) -> DeltaResult<Vec<Add>> {
         let files = self.open.into_iter().filter(|(_, file)| !file.is_empty());
         let uploads = futures::stream::iter(files).map(|(bucket, file)| upload(Arc::clone(&self.store), bucket, file));
-        let last: Vec<Add> = uploads.buffer_unordered(REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
+        let last: Vec<Add> = uploads.buffer_unordered(STORE_REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
         Ok(self.adds.into_iter().chain(last).collect())
     }
 }

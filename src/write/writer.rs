@@ -22,7 +22,7 @@ use super::reusable::ReusableResults;
 use super::staging::{CommitRecord, Staging};
 use super::stored::StoredResults;
 use super::unstaged::Unstaged;
-use crate::limits::{STAGE_INTERVAL, STAGED_ROWS, STAGING_IN_FLIGHT_MAX, STOPPING};
+use crate::limits::{STAGE_INTERVAL, STAGED_BATCH_ROWS, STAGING_IN_FLIGHT_MAX, SHUTDOWN_GRACE_PERIOD};
 use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, RunStatus, RunSummary};
 use crate::runtime::{Shutdown, pool};
 use crate::tables::TableName;
@@ -128,7 +128,7 @@ impl Writer {
     /// Consumes all outcomes, counts them in `summary`, and stages their rows.
     ///
     /// When a shutdown is requested, finished outcomes are committed immediately, because the process may be killed before its end. The
-    /// outcomes that still come have [`STOPPING`] until the grace period ends.
+    /// outcomes that still come have [`SHUTDOWN_GRACE_PERIOD`] until the grace period ends.
     ///
     /// # Errors
     /// [`WriteError`] if the store refuses. What is staged stays for the next run.
@@ -145,7 +145,7 @@ impl Writer {
         let mut stopping_at: Option<Instant> = None;
         loop {
             let interval = STAGE_INTERVAL.saturating_sub(staged_at.elapsed());
-            let interval = stopping_at.map_or(interval, |since| interval.min(STOPPING.saturating_sub(since.elapsed())));
+            let interval = stopping_at.map_or(interval, |since| interval.min(SHUTDOWN_GRACE_PERIOD.saturating_sub(since.elapsed())));
             tokio::select! {
                 outcome = outcomes.next() => match outcome {
                     Some(outcome) => self.add(outcome, &mut unstaged, summary),
@@ -156,13 +156,13 @@ impl Writer {
                 () = tokio::time::sleep(interval), if !shutdown.is_grace_ended() => {}
             }
             let commit_now = shutdown.is_requested() && stopping_at.is_none();
-            if stopping_at.is_some_and(|since| since.elapsed() >= STOPPING) {
+            if stopping_at.is_some_and(|since| since.elapsed() >= SHUTDOWN_GRACE_PERIOD) {
                 shutdown.grace_ended().cancel();
             }
             if unstaged.patterns.holds_permits() {
                 self.stage_paid(&mut unstaged, &mut outcomes, summary).await?;
             }
-            if unstaged.len() >= STAGED_ROWS || staged_at.elapsed() >= STAGE_INTERVAL {
+            if unstaged.len() >= STAGED_BATCH_ROWS || staged_at.elapsed() >= STAGE_INTERVAL {
                 self.stage(&mut unstaged).await?;
                 staged_at = Instant::now();
             }
@@ -202,7 +202,7 @@ impl Writer {
             files.lock().unwrap_or_else(PoisonError::into_inner).push(name);
             Ok(())
         });
-        if self.small_file_rows.len() >= STAGED_ROWS {
+        if self.small_file_rows.len() >= STAGED_BATCH_ROWS {
             self.compact_staged().await?;
         }
         Ok(())

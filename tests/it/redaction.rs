@@ -1,4 +1,4 @@
-//! `failsift redact`, `failsift audit` and what runs do to keep sensitive text out, as their users see it.
+//! Redaction as users see it: `failsift redact`, `failsift audit`, and the tables of a run.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -22,15 +22,15 @@ fn redact(arguments: &[&str], input: &[u8]) -> std::process::Output {
     output
 }
 
-/// A file of detectors beside the input.
-fn own_file(place: &Place, text: &str) -> String {
+/// Writes a detector file next to the input.
+fn detector_file(place: &Place, text: &str) -> String {
     let path = place.path().join("own.toml");
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
 }
 
 #[test]
-fn plain_text_goes_in_and_out() {
+fn plain_text_is_redacted_line_by_line() {
     let output = redact(
         &[],
         "Hello,\nmy name is Zyrqel Vantroba <z.vantroba@mail.example>.\nTraceback of run 43993eadc22e5ed0f9a1cc2e01626425\n".as_bytes(),
@@ -42,7 +42,7 @@ fn plain_text_goes_in_and_out() {
 }
 
 #[test]
-fn lines_of_json_keep_their_ids_and_say_where_what_stood() {
+fn json_lines_keep_their_ids_and_list_the_replaced_spans() {
     let input = "{\"id\": 7, \"text\": \"é mail ann@mail.example\", \"more\": 1}\n\n{\"text\": \"nothing\"}\n";
     let output = redact(&["--explain"], input.as_bytes());
     assert!(output.status.success(), "{}", stderr(&output));
@@ -54,44 +54,46 @@ fn lines_of_json_keep_their_ids_and_say_where_what_stood() {
 }
 
 #[test]
-fn a_broken_line_is_named_and_costs_itself_alone() {
+fn a_broken_line_is_reported_and_the_others_are_redacted() {
     let output = redact(&["--format", "jsonl"], b"{\"text\": \"a\"}\n{\"text\": ann@mail.example\n{\"text\": \"b\"}\n");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(stdout(&output).lines().count(), 2);
-    assert!(stderr(&output).contains("line 2 is left out") && stderr(&output).contains("hint:"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot redact line 2: ") && stderr(&output).contains("hint:"), "{}", stderr(&output));
     assert!(!stderr(&output).contains("ann@"), "{}", stderr(&output));
 }
 
 #[test]
-fn what_cannot_be_read_is_said() {
+fn unreadable_files_and_texts_are_reported() {
     let place = Place::new();
-    let own = own_file(&place, "[[detector]]\nkind = \"badge\"\nexpression = '('\n");
-    for (arguments, said) in
-        [(vec!["--rules", &own], "does not compile"), (vec!["--rules", "/no/such.toml"], "/no/such.toml"), (vec!["/no/such"], "/no/such")]
-    {
+    let detectors = detector_file(&place, "[[detector]]\nkind = \"badge\"\nexpression = '('\n");
+    for (arguments, expected) in [
+        (vec!["--rules", &detectors], "does not compile"),
+        (vec!["--rules", "/no/such.toml"], "/no/such.toml"),
+        (vec!["/no/such"], "/no/such"),
+    ] {
         let output = redact(&arguments, b"x\n");
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
     }
     let output = redact(&["--format", "text"], b"a\xff");
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("no UTF-8"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("not valid UTF-8"), "{}", stderr(&output));
 }
 
 #[test]
-fn detectors_of_ones_own_add_and_allow() {
+fn custom_detectors_add_kinds_and_allow_values() {
     let place = Place::new();
-    let own = own_file(
+    let detectors = detector_file(
         &place,
         "allow = [\"support@mail.example\"]\n[[detector]]\nkind = \"badge\"\nexpression = 'EMP-\\d{6}'\nexamples = [\"EMP-123456\"]\n",
     );
-    let output = redact(&["--rules", &own], b"EMP-654321 wrote to support@mail.example and ann@mail.example\n");
+    let output = redact(&["--rules", &detectors], b"EMP-654321 wrote to support@mail.example and ann@mail.example\n");
     let text = stdout(&output);
     assert!(text.starts_with("<BADGE:") && text.contains("support@mail.example and <EMAIL:"), "{text}");
 }
 
 #[test]
-fn a_field_of_fifty_megabytes_takes_no_more_than_its_share() {
+fn redaction_time_grows_linearly_up_to_fifty_megabytes() {
     const MEGABYTE: usize = 1_000_000;
     let seconds = |megabytes: usize| {
         let filler = "Step 12: the tool search_orders answered in 317 ms with 3 orders; next the agent asks for a refund. ";
@@ -106,9 +108,9 @@ fn a_field_of_fifty_megabytes_takes_no_more_than_its_share() {
     assert!(large < 3.0 + 30.0 * small, "5 MB take {small} s, 50 MB {large} s");
 }
 
-/// Recall and precision over texts made for this project (`data/redaction`): the floors are a little under what was measured.
+/// Recall and precision on the labelled texts of `data/redaction`. The thresholds are slightly below the measured values.
 #[test]
-fn labelled_texts_lose_their_values_and_little_else() {
+fn labelled_texts_keep_their_recall_and_precision() {
     let mut texts = String::new();
     let file = std::fs::File::open("data/redaction/texts.jsonl.gz").unwrap();
     flate2::read::GzDecoder::new(file).read_to_string(&mut texts).unwrap();
@@ -133,7 +135,7 @@ fn labelled_texts_lose_their_values_and_little_else() {
         for value in record["values"].as_array().unwrap() {
             sensitive[range(value)].fill(true);
             let left = gone[range(value)].split(|gone| *gone).map(<[bool]>::len).max().unwrap_or(0);
-            // As much as a reader could make something of.
+            // Leaked if a part remains that a reader could use.
             let leaked = left >= 6.max(range(value).len() * 2 / 5) || left == range(value).len();
             let (planted, leaks) = by_kind.entry(value["kind"].as_str().unwrap().to_owned()).or_default();
             *planted += 1;
@@ -167,7 +169,7 @@ fn labelled_texts_lose_their_values_and_little_else() {
     assert!(removed * 1000 <= harmless * 3, "{removed} of {harmless} harmless characters are gone");
 }
 
-/// One trace whose texts hold a name, a password and a mail address in places that only their surroundings tell.
+/// A trace with a name, a password, a phone number and an email address, some of which only their context identifies.
 fn sensitive_trace() -> String {
     let arguments =
         serde_json::json!({"full_name": "Zyrqel Vantroba", "password": "walnutHarbor675", "note": "call 0752 1996164"}).to_string();
@@ -180,7 +182,7 @@ fn sensitive_trace() -> String {
 }
 
 #[test]
-fn nothing_sensitive_of_a_trace_is_stored_or_said() {
+fn sensitive_values_are_neither_stored_nor_printed() {
     let place = Place::new();
     place.put("a.jsonl", sensitive_trace());
     let output = call(&["run", "--input", &place.input(), "--output", &place.output(), "--canaries"]);
@@ -200,12 +202,12 @@ fn nothing_sensitive_of_a_trace_is_stored_or_said() {
 }
 
 #[test]
-fn an_audit_says_where_something_stands_and_not_what() {
+fn an_audit_reports_locations_but_not_values() {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "badge EMP-654321 was refused"));
     assert!(call(&["run", "--input", &place.input(), "--output", &place.output()]).status.success());
-    let own = own_file(&place, "[[detector]]\nkind = \"badge\"\nexpression = 'EMP-\\d{6}'\n");
-    let audit = call(&["audit", "--tables", &place.output(), "--rules", &own, "--sample", "5"]);
+    let detectors = detector_file(&place, "[[detector]]\nkind = \"badge\"\nexpression = 'EMP-\\d{6}'\n");
+    let audit = call(&["audit", "--tables", &place.output(), "--rules", &detectors, "--sample", "5"]);
     assert_eq!(audit.status.code(), Some(3), "{}", stderr(&audit));
     assert!(stdout(&audit).contains("patterns.evidence of t-1: 1 badge"), "{}", stdout(&audit));
     assert!(!stdout(&audit).contains("654321"), "{}", stdout(&audit));
@@ -229,12 +231,12 @@ fn without_excerpts_only_signals_are_stored() {
 }
 
 #[test]
-fn a_local_path_of_a_source_stays() {
+fn local_source_paths_are_not_redacted() {
     let place = Place::new();
     place.put("a.jsonl", "{\"trace_id\": \"cut\n".to_owned() + &trace("t-1", "boom"));
     let run = call(&["run", "--input", &place.input(), "--output", &place.output(), "--max-error-rate", "0.5"]);
     assert!(run.status.success(), "{}", stderr(&run));
-    // A local path is no trace text and stays.
+
     let rows = call(&[
         "query",
         "--tables",

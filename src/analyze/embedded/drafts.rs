@@ -13,7 +13,7 @@ use super::rules::RULES_VERSION;
 use super::signals::{Signal, error_type};
 use super::tree::SpanTree;
 use super::verdict::SuspectedFailure;
-use crate::limits::EVIDENCE_MAX;
+use crate::limits::EVIDENCE_ITEMS_MAX;
 use crate::model::{Annotation, Draft, Evidence, EvidenceKind, Label, Span, Trace, excerpt_around, hex, last_segment};
 
 /// Characters of a name that is quoted in a sentence. Names come from the trace and may have any length.
@@ -111,7 +111,7 @@ fn step_evidence(trace: &Trace, incidents: &[Incident<'_>], root: &RootCause<'_,
         evidence.push(trace_signal(format!("failures_recovered={recovered}")));
     }
     // Leaves room for the annotations.
-    evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
+    evidence.truncate(EVIDENCE_ITEMS_MAX.saturating_sub(ANNOTATIONS_MAX));
     evidence.extend(annotations(trace));
     evidence
 }
@@ -181,7 +181,7 @@ fn dialogue_evidence(
         }
     }
     // Leaves room for the annotations.
-    evidence.truncate(EVIDENCE_MAX.saturating_sub(ANNOTATIONS_MAX));
+    evidence.truncate(EVIDENCE_ITEMS_MAX.saturating_sub(ANNOTATIONS_MAX));
     evidence.extend(annotations(trace));
     evidence
 }

@@ -5,23 +5,23 @@
 
 use regex::Regex;
 
-use crate::limits::RULE_TEXT_BYTES;
+use crate::limits::RULE_TEXT_END_BYTES_MAX;
 
 /// Compiles an expression of this crate. Returns `None` for an invalid one, which the tests of its user rule out.
 pub(super) fn expression(text: &'static str) -> Option<Regex> {
     Regex::new(text).ok()
 }
 
-/// The message in the text of a failure: the part before a Python stack trace, at most [`RULE_TEXT_BYTES`] long.
+/// The message in the text of a failure: the part before a Python stack trace, at most [`RULE_TEXT_END_BYTES_MAX`] long.
 pub(super) fn message_of(text: &str) -> &str {
     // A text that is only a stack trace has no other message, so it is kept.
     let head = text.find("Traceback (most recent call last)").filter(|at| *at > 0).map_or(text, |at| text.get(..at).unwrap_or(text));
     clip(head)
 }
 
-/// The first [`RULE_TEXT_BYTES`] of a text, cut at a character boundary.
+/// The first [`RULE_TEXT_END_BYTES_MAX`] of a text, cut at a character boundary.
 pub(super) fn clip(text: &str) -> &str {
-    let mut end = text.len().min(RULE_TEXT_BYTES);
+    let mut end = text.len().min(RULE_TEXT_END_BYTES_MAX);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

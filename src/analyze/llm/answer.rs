@@ -11,7 +11,7 @@ use super::api::{FinishReason, RawAnswer};
 use super::prompt::{GAP_END, GAP_START, INSTRUCTIONS, Prompt};
 use crate::analyze::embedded::{Findings, draft_about};
 use crate::analyze::evidence::{self, Grounding};
-use crate::limits::{EVIDENCE_MAX, EXCERPT_CHARS_MAX};
+use crate::limits::{EVIDENCE_ITEMS_MAX, EXCERPT_CHARS_MAX};
 use crate::model::{Draft, Evidence, EvidenceKind, Label, RejectionKind, Trace, vocabulary};
 use crate::redact::RedactedTrace;
 use crate::runtime::{Deadline, TimedOut};
@@ -103,7 +103,7 @@ fn unverified_draft(
             Some("it repeated the instructions"),
         ));
     }
-    let quoted: Vec<Evidence> = fields.evidence.iter().filter_map(|quote| excerpt(quote, trace)).take(EVIDENCE_MAX).collect();
+    let quoted: Vec<Evidence> = fields.evidence.iter().filter_map(|quote| excerpt(quote, trace)).take(EVIDENCE_ITEMS_MAX).collect();
     let signals = match_signals(&fields.signals, findings);
     let span = quoted.first().and_then(|evidence| evidence.span_id.as_deref());
     let span = span.or_else(|| signals.found.first().and_then(|signal| signal.span_id.as_deref()));
@@ -165,7 +165,7 @@ fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Groundi
 /// number of spans that were checked.
 fn add_known_signals(draft: &mut Draft, findings: &Findings) {
     let known: Vec<Evidence> = findings.signals.iter().filter(|signal| !draft.evidence.contains(signal)).cloned().collect();
-    let room = EVIDENCE_MAX.saturating_sub(draft.evidence.len()).min(3);
+    let room = EVIDENCE_ITEMS_MAX.saturating_sub(draft.evidence.len()).min(3);
     draft.evidence.extend(known.into_iter().take(if draft.evidence.is_empty() { room.max(1) } else { room }));
     if draft.evidence.is_empty() {
         draft.evidence.push(Evidence {
@@ -288,7 +288,7 @@ struct Signals {
 fn match_signals(named: &[String], findings: &Findings) -> Signals {
     let mut found: Vec<Evidence> = Vec::new();
     let mut unknown = 0;
-    for name in named.iter().take(EVIDENCE_MAX) {
+    for name in named.iter().take(EVIDENCE_ITEMS_MAX) {
         let name = name.trim().trim_start_matches("- ").trim_matches('"');
         // The prompt shows the span after the signal: `"http_status=429" (span 3)`.
         let is_named = |signal: &&Evidence| {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::error_message::ErrorMessage;
 use super::prompt::Prompt;
 use super::request_options::RequestOptions;
-use crate::limits::TOKENS_COUNTED_MAX;
+use crate::limits::REPORTED_TOKENS_MAX;
 
 /// Model tokens that a provider counted, or that a request can use at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,8 +37,8 @@ impl Usage {
     /// byte; a chat template adds little.
     pub(super) fn is_plausible(self, request_bytes: usize) -> bool {
         const TEMPLATE_TOKENS_MAX: u64 = 4_096;
-        let input_tokens_max = (request_bytes as u64).saturating_add(TEMPLATE_TOKENS_MAX).min(TOKENS_COUNTED_MAX);
-        (1..=input_tokens_max).contains(&self.input_tokens) && self.output_tokens <= TOKENS_COUNTED_MAX
+        let input_tokens_max = (request_bytes as u64).saturating_add(TEMPLATE_TOKENS_MAX).min(REPORTED_TOKENS_MAX);
+        (1..=input_tokens_max).contains(&self.input_tokens) && self.output_tokens <= REPORTED_TOKENS_MAX
     }
 }
 

@@ -21,7 +21,7 @@ use super::http::{Response, TransportError};
 use super::pacer::SentRequest;
 use super::request_options::{self, RequestOptions};
 use super::{LlmAnalyzer, TraceAnalysis, prompt};
-use crate::limits::ANSWERS_USELESS_IN_A_ROW_MAX;
+use crate::limits::CONSECUTIVE_UNUSABLE_ANSWERS_MAX;
 use crate::model::{Draft, RejectionKind};
 use crate::runtime::{Deadline, pool};
 
@@ -112,7 +112,7 @@ impl LlmAnalyzer {
     fn record_failure(&self) {
         if self.breaker.record_failure() {
             tracing::warn!(
-                "{} gave no usable answer for {ANSWERS_USELESS_IN_A_ROW_MAX} traces in a row; no more requests are sent in this run",
+                "{} gave no usable answer for {CONSECUTIVE_UNUSABLE_ANSWERS_MAX} traces in a row; no more requests are sent in this run",
                 self.described()
             );
         }
@@ -134,7 +134,7 @@ impl LlmAnalyzer {
         self.breaker.is_open().then(|| AnalyzeError::Rejected {
             kind: RejectionKind::CircuitOpen,
             reason: format!(
-                "{} gave no usable answer for {ANSWERS_USELESS_IN_A_ROW_MAX} traces in a row, so it was not asked about this trace",
+                "{} gave no usable answer for {CONSECUTIVE_UNUSABLE_ANSWERS_MAX} traces in a row, so it was not asked about this trace",
                 self.described()
             ),
         })
@@ -386,7 +386,7 @@ mod tests {
         let span = Span { span_id: "1".into(), status: Status::Error, status_message: Some("it broke".into()), ..Span::default() };
         let redactor = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap());
         let trace = Trace { trace_id: "t1".into(), spans: vec![span], ..Trace::default() };
-        Arc::new(redactor.trace(trace, Deadline::after(Duration::from_mins(1))).unwrap())
+        Arc::new(redactor.redact_trace(trace, Deadline::after(Duration::from_mins(1))).unwrap())
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use crate::limits::{ANSWERS_REPAIRED_IN_A_ROW_MAX, ANSWERS_USELESS_IN_A_ROW_MAX};
+use crate::limits::{CONSECUTIVE_REPAIRS_MAX, CONSECUTIVE_UNUSABLE_ANSWERS_MAX};
 
 /// Opens after too many traces in a row without a usable answer, and stays open for the rest of the run.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl CircuitBreaker {
     /// A trace got no usable answer. Returns true if this failure opens the breaker.
     pub(super) fn record_failure(&self) -> bool {
         let in_a_row = self.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        in_a_row >= ANSWERS_USELESS_IN_A_ROW_MAX && !self.is_open.swap(true, Ordering::Relaxed)
+        in_a_row >= CONSECUTIVE_UNUSABLE_ANSWERS_MAX && !self.is_open.swap(true, Ordering::Relaxed)
     }
 
     /// Whether no more requests are sent.
@@ -30,7 +30,7 @@ impl CircuitBreaker {
 
     /// Whether a second answer is worth its price after an unusable first one.
     pub(super) fn allows_repair(&self) -> bool {
-        !self.is_open() && self.failures_in_a_row.load(Ordering::Relaxed) < ANSWERS_REPAIRED_IN_A_ROW_MAX
+        !self.is_open() && self.failures_in_a_row.load(Ordering::Relaxed) < CONSECUTIVE_REPAIRS_MAX
     }
 }
 
@@ -42,12 +42,12 @@ mod tests {
     fn it_opens_once_after_failures_in_a_row() {
         let breaker = CircuitBreaker::default();
         for _ in 0..100 {
-            (1..ANSWERS_USELESS_IN_A_ROW_MAX).for_each(|_| assert!(!breaker.record_failure()));
+            (1..CONSECUTIVE_UNUSABLE_ANSWERS_MAX).for_each(|_| assert!(!breaker.record_failure()));
             assert!(!breaker.allows_repair());
             breaker.record_success();
             assert!(breaker.allows_repair() && !breaker.is_open());
         }
-        let opened = (0..2 * ANSWERS_USELESS_IN_A_ROW_MAX).filter(|_| breaker.record_failure()).count();
+        let opened = (0..2 * CONSECUTIVE_UNUSABLE_ANSWERS_MAX).filter(|_| breaker.record_failure()).count();
         breaker.record_success();
         assert!(opened == 1 && breaker.is_open() && !breaker.allows_repair());
     }

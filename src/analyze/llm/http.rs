@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use crate::limits::{ANSWER_BYTES_MAX, ANSWER_BYTES_PARSED_AT_ONCE_MAX};
+use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_BYTES_PARSED_INLINE_MAX};
 use crate::runtime::pool;
 
 /// A client with pooled connections.
@@ -38,7 +38,7 @@ pub(super) struct Response {
 impl Response {
     /// The body as JSON; null if it is not valid JSON. A large body is parsed on the thread pool.
     pub(super) async fn json(&self) -> Value {
-        if self.body.len() <= ANSWER_BYTES_PARSED_AT_ONCE_MAX {
+        if self.body.len() <= RESPONSE_BYTES_PARSED_INLINE_MAX {
             return parse_json(&self.body);
         }
         let body = self.body.clone();
@@ -98,8 +98,8 @@ impl HttpClient {
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(transport_error)? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(TransportError::Failed(format!("the response is larger than {ANSWER_BYTES_MAX} bytes")));
+            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
+                return Err(TransportError::Failed(format!("the response is larger than {RESPONSE_BYTES_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

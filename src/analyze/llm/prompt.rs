@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 use crate::analyze::embedded::Findings;
-use crate::limits::TRACE_SPANS_SHOWN_MAX;
+use crate::limits::PROMPT_SPANS_MAX;
 use crate::model::{FieldName, Span, Status, Trace};
 
 /// The instructions for the model. A change invalidates the stored results of all traces, because it is part of the settings digest.
@@ -146,7 +146,7 @@ struct Selection {
 fn select_spans(trace: &Trace, findings: &Findings, room: usize) -> Selection {
     let failed: BTreeSet<usize> = findings.spans.iter().copied().collect();
     let total = trace.spans.len();
-    if total <= TRACE_SPANS_SHOWN_MAX {
+    if total <= PROMPT_SPANS_MAX {
         for text_bytes in TEXT_BYTES {
             let mut seen = HashSet::new();
             let sizes =
@@ -170,7 +170,7 @@ fn select_spans(trace: &Trace, findings: &Findings, room: usize) -> Selection {
     let mut spans = BTreeSet::new();
     let mut left = room;
     for index in order {
-        if left < SPAN_BYTES_MIN || spans.len() >= TRACE_SPANS_SHOWN_MAX {
+        if left < SPAN_BYTES_MIN || spans.len() >= PROMPT_SPANS_MAX {
             break;
         }
         let size = size(index, text_bytes);
@@ -418,7 +418,7 @@ mod tests {
         };
         let trace = Trace { trace_id: "t".into(), spans: (0..steps).map(span).collect(), ..Trace::default() };
         let deadline = Deadline::after(std::time::Duration::from_mins(1));
-        Redactor::new(RedactionKey::from_text("a key for tests only").unwrap()).trace(trace, deadline).unwrap()
+        Redactor::new(RedactionKey::from_text("a key for tests only").unwrap()).redact_trace(trace, deadline).unwrap()
     }
 
     fn render_trace(trace: &RedactedTrace, tokens: usize) -> Prompt {

@@ -10,9 +10,9 @@ use super::Convention;
 pub(super) type Claim = (&'static dyn Convention, usize);
 
 /// The conventions of each namespace, by a hash of the namespace.
-pub(super) struct ClaimTable([Vec<(&'static str, Vec<Claim>)>; BUCKETS]);
+pub(super) struct ClaimTable([Vec<(&'static str, Vec<Claim>)>; TABLE_BUCKETS]);
 
-const BUCKETS: usize = 64;
+const TABLE_BUCKETS: usize = 64;
 
 impl ClaimTable {
     pub(super) fn new(conventions: &[&'static dyn Convention]) -> Self {
@@ -44,5 +44,5 @@ impl ClaimTable {
 fn bucket_of(namespace: &str) -> usize {
     let byte = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
     let bytes = namespace.as_bytes();
-    (byte(bytes.first()) ^ (byte(bytes.last()) << 1) ^ (bytes.len() << 2)) % BUCKETS
+    (byte(bytes.first()) ^ (byte(bytes.last()) << 1) ^ (bytes.len() << 2)) % TABLE_BUCKETS
 }

@@ -1,5 +1,7 @@
-//! Postal addresses: chains of capitalised words and numbers with commas or line feeds between them, around a postal code, a word for a
-//! street, or behind a label.
+//! Finds postal addresses: chains of capitalized words and numbers, separated by commas or line feeds.
+//!
+//! A chain is looked for after a label, at a house number with a street word (`12 Main Street`), and around a postal code (`55372 Stuttgart`).
+//! [`validate_chain`] decides whether it is an address.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -7,68 +9,70 @@ use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
 
-use super::labels::{Place, Tie, value_at};
+use super::decoded_text::DecodedText;
+use super::labels::{LabelSyntax, ValueStart, value_range};
 use super::lexicon::look_up;
 use super::text::{Text, is_cjk};
-use super::view::View;
-use super::{Found, cjk};
+use super::{Match, cjk};
 
-/// Longer than any address on an envelope.
+/// Length of an address; longer than any on an envelope.
 const ADDRESS_BYTES_MAX: usize = 220;
 
 /// A part of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Token {
+struct Part {
     range: Range<usize>,
-    kind: Kind,
-    /// A comma or a line feed stands before it.
+    kind: PartKind,
+    /// Whether a comma or a line feed precedes it.
     starts_segment: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// `Stuttgart`, `Suite`
+enum PartKind {
+    /// A capitalized word: `Stuttgart`.
     Capital,
-    /// A word for a street, a house or a part of it.
+    /// A word for a street, a house or a part of it: `Street`, `Apt`.
     Street,
-    /// `7`, `51/238`, `10d`, `62634`
+    /// `7`, `51/238`, `10d`, `62634`.
     Number,
-    /// `MI`, `L2`, `5QL`
+    /// A short code of capitals and digits: `MI`, `L2`, `5QL`.
     Code,
-    /// `de la`, `im`
+    /// A small word inside a name: `de la`, `im`.
     Particle,
 }
 
-/// The address that a label names.
-pub(super) fn at_label(view: &View<'_>, text: Text<'_>, place: Place) -> Option<Range<usize>> {
-    if place.quote != 0 {
-        let range = value_at(view, text, place, ADDRESS_BYTES_MAX * 2, |byte| matches!(byte, b'"' | b'\''));
+/// The address after a label.
+pub(super) fn after_label(decoded: &DecodedText<'_>, text: Text<'_>, value_start: ValueStart) -> Option<Range<usize>> {
+    if value_start.quote != 0 {
+        let range = value_range(decoded, text, value_start, ADDRESS_BYTES_MAX * 2, |byte| matches!(byte, b'"' | b'\''));
         return is_address_text(text.slice(range.clone())).then_some(range);
     }
-    let mut start = text.skip(place.start, 24, |byte| byte.is_ascii_whitespace() || byte == b'>');
-    if place.tie != Tie::Said {
+    let mut start = text.skip_while(value_start.offset, 24, |byte| byte.is_ascii_whitespace() || byte == b'>');
+    if value_start.syntax != LabelSyntax::Sentence {
         let chain = chain(text, start);
-        if let Some(range) = judged(text, &chain, true) {
+        if let Some(range) = validate_chain(text, &chain, true) {
             return Some(range);
         }
-        let end = text.skip(start, ADDRESS_BYTES_MAX, |byte| !matches!(byte, b'\n' | b'\r' | b'|' | b'<' | b'"' | b';' | b'&' | b'}'));
+        let end =
+            text.skip_while(start, ADDRESS_BYTES_MAX, |byte| !matches!(byte, b'\n' | b'\r' | b'|' | b'<' | b'"' | b';' | b'&' | b'}'));
         let shown = text.slice(start..end).trim_end();
         let words = shown.split_whitespace().count();
+        // A line that is no chain, but has the length and form of an address, and is not code: `address: rear building, door 3`.
         let is_line = is_address_text(shown)
             && (2..=14).contains(&words)
             && shown.bytes().any(|byte| byte.is_ascii_digit())
             && !shown.contains(['=', '(', ':']);
         return (is_line || cjk::address_in(shown).is_some_and(|found| found.start < 4)).then(|| start..start + shown.len());
     }
-    // A few words may stand between: `my address is`, `deliver it to the`.
+    // A few words may follow the label: `my address is …`, `deliver it to the …`.
     let limit = start + 60;
     while start < limit {
         let word_end =
-            text.skip(start, 40, |byte| byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'/' | b'\'' | b'-'));
-        let is_start = token(text, start, true).is_some_and(|token| token.kind != Kind::Particle);
+            text.skip_while(start, 40, |byte| byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'.' | b'/' | b'\'' | b'-'));
+        let is_start = part_at(text, start, true).is_some_and(|part| part.kind != PartKind::Particle);
         if is_start {
             let chain = chain(text, start);
-            if let Some(range) = judged(text, &chain, true) {
+            if let Some(range) = validate_chain(text, &chain, true) {
                 return Some(range);
             }
         }
@@ -76,8 +80,8 @@ pub(super) fn at_label(view: &View<'_>, text: Text<'_>, place: Place) -> Option<
             return Some(start + found.start..start + found.end);
         }
         let next = word_end.max(start + text.char_at(start).map_or(1, char::len_utf8));
-        let blank = text.skip(next, 12, |byte| matches!(byte, b' ' | b':' | b'\n' | b'\r' | b',' | b'"'));
-        if matches!(text.at(next), b'.' | b'{' | b'}' | b'(' | b'[') || blank == next && !text.char_at(next).is_some_and(is_cjk) {
+        let blank = text.skip_while(next, 12, |byte| matches!(byte, b' ' | b':' | b'\n' | b'\r' | b',' | b'"'));
+        if matches!(text.byte_at(next), b'.' | b'{' | b'}' | b'(' | b'[') || blank == next && !text.char_at(next).is_some_and(is_cjk) {
             return None;
         }
         start = blank;
@@ -85,7 +89,8 @@ pub(super) fn at_label(view: &View<'_>, text: Text<'_>, place: Place) -> Option<
     None
 }
 
-/// Whether a field that is named an address holds one.
+/// Whether the value of a field with an address label has the form of an address: `7 Grant Squares, Martinfort`, but not `unknown`,
+/// `0x7f8de1a4008d`, a URL or code.
 fn is_address_text(value: &str) -> bool {
     let value = value.trim();
     let letters = value.chars().filter(|letter| letter.is_alphabetic()).count();
@@ -101,128 +106,137 @@ fn is_address_text(value: &str) -> bool {
         && words <= 24
 }
 
-/// Addresses that no label names: `at` is the first digit of a run.
-pub(super) fn at_number(text: Text<'_>, at: usize) -> Option<Found> {
-    let end = text.skip(at, 12, |byte| byte.is_ascii_digit());
+/// The address around a number without a label. `at` is the first digit of a run.
+pub(super) fn at_number(text: Text<'_>, at: usize) -> Option<Match> {
+    let end = text.skip_while(at, 12, |byte| byte.is_ascii_digit());
     let digits = end - at;
-    let found = |range: Range<usize>| Found { range, kind: "address", why: "street or postal code" };
-    // `659 Jennifer Circles`, `12 Main Street`: a house number, then a street. Cheap to rule out.
-    let next = text.skip(end, 1, |byte| byte.is_ascii_alphabetic());
-    if digits <= 5 && text.at(next) == b' ' && (text.at(next + 1).is_ascii_uppercase() || text.at(next + 1) >= 0xc3) && text.starts_word(at)
+    let found = |range: Range<usize>| Match { range, kind: "address", detector: "street or postal code" };
+    // A house number, then a street: `659 Jennifer Circles`, `12 Main Street`. Cheap to exclude.
+    let next = text.skip_while(end, 1, |byte| byte.is_ascii_alphabetic());
+    if digits <= 5
+        && text.byte_at(next) == b' '
+        && (text.byte_at(next + 1).is_ascii_uppercase() || text.byte_at(next + 1) >= 0xc3)
+        && text.is_word_start(at)
     {
         let chain = chain(text, at);
-        let street = chain.iter().take(5).skip(1).any(|token| token.kind == Kind::Street);
-        if street && let Some(range) = judged(text, &chain, false) {
+        let street = chain.iter().take(5).skip(1).any(|part| part.kind == PartKind::Street);
+        if street && let Some(range) = validate_chain(text, &chain, false) {
             return Some(found(range));
         }
     }
-    let is_code = match digits {
+    // By the number of digits: `8318 Haugland`; `55372 Stuttgart`, `Mysore 979112`; `78-023 Ostrów`; `FK9 7RU`; `110 00 Praha`.
+    let is_postal_code = match digits {
         4 => follows_city(text, end),
         5 | 6 | 8 => follows_city(text, end) || city_before(text, at),
         2 => {
-            text.at(end) == b'-'
+            text.byte_at(end) == b'-'
                 && text.bytes().get(end + 1..end + 4).is_some_and(|code| code.iter().all(u8::is_ascii_digit))
-                && text.ends_word(end + 4)
+                && text.is_word_end(end + 4)
         }
         1 => is_british_code(text, at),
         3 => {
-            text.at(end) == b' '
+            text.byte_at(end) == b' '
                 && text.bytes().get(end + 1..end + 3).is_some_and(|code| code.iter().all(u8::is_ascii_digit))
                 && follows_city(text, end + 3)
         }
         _ => false,
     };
-    if !is_code {
+    if !is_postal_code {
         return None;
     }
     let start = chain_start(text, at)?;
     let chain = chain(text, start);
-    let range = judged(text, &chain, false)?;
+    let range = validate_chain(text, &chain, false)?;
     (range.end > at && range.start < at).then(|| found(range))
 }
 
-/// A capitalised word that is no ordinary one follows the code, or `-NNN` and then the word (Brazil, USA).
+/// Whether a capitalized word follows the postal code at `end`, or a second part of the code (`01310-100`, `90210-1234`).
 fn follows_city(text: Text<'_>, end: usize) -> bool {
     let mut at = end;
-    if text.at(at) == b'-' && text.at(at + 1).is_ascii_digit() {
-        at = text.skip(at + 1, 5, |byte| byte.is_ascii_digit());
-        return text.ends_word(at);
+    if text.byte_at(at) == b'-' && text.byte_at(at + 1).is_ascii_digit() {
+        at = text.skip_while(at + 1, 5, |byte| byte.is_ascii_digit());
+        return text.is_word_end(at);
     }
-    if text.at(at) != b' ' {
+    if text.byte_at(at) != b' ' {
         return false;
     }
     at += 1;
-    if !(text.at(at).is_ascii_uppercase() || text.at(at) >= 0xc3) {
+    if !(text.byte_at(at).is_ascii_uppercase() || text.byte_at(at) >= 0xc3) {
         return false;
     }
-    token(text, at, false).is_some_and(|token| token.kind == Kind::Capital && text.at(token.range.end) != b':')
+    part_at(text, at, false).is_some_and(|part| part.kind == PartKind::Capital && text.byte_at(part.range.end) != b':')
 }
 
-/// `MI 62634`, `Mysore 979112`, `Guna-668403`
+/// Whether a city or a state precedes the postal code: `MI 62634`, `Mysore 979112`, `Guna-668403`, but not `Error 979112`.
 fn city_before(text: Text<'_>, at: usize) -> bool {
-    if !matches!(text.before(at), b' ' | b'-') {
+    if !matches!(text.byte_before(at), b' ' | b'-') {
         return false;
     }
     let end = at - 1;
-    let start = text.skip_back(end, 32, |byte| byte.is_ascii_alphabetic() || byte >= 0x80);
+    let start = text.skip_back_while(end, 32, |byte| byte.is_ascii_alphabetic() || byte >= 0x80);
     let word = text.slice(start..end);
     let is_capital = word.chars().next().is_some_and(char::is_uppercase);
-    is_capital && word.len() >= 2 && (word.len() == 2 || !look_up(word).is_common() || look_up(word).is_name())
+    is_capital && word.len() >= 2 && (word.len() == 2 || !look_up(word).is_common_word() || look_up(word).is_name())
 }
 
-/// `FK9 7RU`: the digit of the second part.
+/// Whether `at` is the digit of the second part of a British postal code: `7` in `FK9 7RU`.
 fn is_british_code(text: Text<'_>, at: usize) -> bool {
-    let inward = text.at(at + 1).is_ascii_uppercase() && text.at(at + 2).is_ascii_uppercase() && text.ends_word(at + 3);
-    if !inward || text.before(at) != b' ' {
+    let inward = text.byte_at(at + 1).is_ascii_uppercase() && text.byte_at(at + 2).is_ascii_uppercase() && text.is_word_end(at + 3);
+    if !inward || text.byte_before(at) != b' ' {
         return false;
     }
-    let start = text.skip_back(at - 1, 5, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let start = text.skip_back_while(at - 1, 5, |byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     let outward = text.bytes().get(start..at - 1).unwrap_or_default();
     let letters = outward.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
     (1..=2).contains(&letters)
         && (2..=4).contains(&outward.len())
         && outward.get(letters).is_some_and(u8::is_ascii_digit)
-        && text.starts_word(start)
+        && text.is_word_start(start)
 }
 
-/// Whether a chain is an address, and which part of it. Behind a label less is asked.
-fn judged(text: Text<'_>, chain: &[Token], labelled: bool) -> Option<Range<usize>> {
+/// The range of a chain if it is an address. After a label, less is required.
+fn validate_chain(text: Text<'_>, chain: &[Part], labelled: bool) -> Option<Range<usize>> {
     let numbers = chain
         .iter()
-        .filter(|token| {
-            matches!(token.kind, Kind::Number | Kind::Code) && text.slice(token.range.clone()).bytes().any(|byte| byte.is_ascii_digit())
+        .filter(|part| {
+            matches!(part.kind, PartKind::Number | PartKind::Code)
+                && text.slice(part.range.clone()).bytes().any(|byte| byte.is_ascii_digit())
         })
         .count();
-    let segments = 1 + chain.iter().skip(1).filter(|token| token.starts_segment).count();
-    let streets = chain.iter().filter(|token| token.kind == Kind::Street).count();
-    let capitals = chain.iter().filter(|token| token.kind == Kind::Capital).count();
+    let segments = 1 + chain.iter().skip(1).filter(|part| part.starts_segment).count();
+    let streets = chain.iter().filter(|part| part.kind == PartKind::Street).count();
+    let capitals = chain.iter().filter(|part| part.kind == PartKind::Capital).count();
     let places = chain
         .iter()
-        .filter(|token| {
-            let word = text.slice(token.range.clone());
-            token.kind == Kind::Capital && word.len() >= 3 && (!look_up(word).is_common() || look_up(word).is_name())
+        .filter(|part| {
+            let word = text.slice(part.range.clone());
+            part.kind == PartKind::Capital && word.len() >= 3 && (!look_up(word).is_common_word() || look_up(word).is_name())
         })
         .count();
     let range = chain.first()?.range.start..chain.last()?.range.end;
-    // `03 Nov 2026` is a date, `Lake June, ST2 5UJ` is none.
+    // `03 Nov 2026` is a date; `Lake June, ST2 5UJ` is not.
     let is_dated = chain.windows(2).any(|pair| {
         let [left, right] = pair else { return false };
-        let is_month = |token: &Token| is_of_calendar(text.slice(token.range.clone()));
-        (is_month(left) && right.kind == Kind::Number && !right.starts_segment) || (is_month(right) && left.kind == Kind::Number)
+        let is_month = |part: &Part| is_calendar_word(text.slice(part.range.clone()));
+        (is_month(left) && right.kind == PartKind::Number && !right.starts_segment) || (is_month(right) && left.kind == PartKind::Number)
     });
     if is_dated || range.len() < 8 {
         return None;
     }
-    let fits = if labelled {
+    let is_address = if labelled {
+        // `7 Grant Squares, Martinfort`, but not `Unit 3`: a number, a word, and a second segment, street word or number.
         numbers >= 1 && capitals + streets >= 1 && (segments >= 2 || streets >= 1 || numbers >= 2)
     } else {
+        // `Schenkstr. 38, 55372 Stuttgart` by its numbers and segments; `12 Main Street, Springfield` by its street word. `Windows Server
+        // 2019, Version 1809` has no place name.
         (numbers >= 2 && segments >= 2 && places >= 1 && capitals + streets >= 2)
             || (streets >= 1 && numbers >= 1 && capitals >= 1 && (segments >= 2 || places >= 1))
     };
-    fits.then_some(range)
+    is_address.then_some(range)
 }
 
-fn is_of_calendar(word: &str) -> bool {
+/// Whether a word is the name of a month or a weekday, or a time zone.
+fn is_calendar_word(word: &str) -> bool {
     matches!(
         word.trim_end_matches('.'),
         "Jan"
@@ -258,31 +272,32 @@ fn is_of_calendar(word: &str) -> bool {
     )
 }
 
-/// The longest chain from `start` on.
-fn chain(text: Text<'_>, start: usize) -> Vec<Token> {
-    let mut tokens: Vec<Token> = Vec::new();
+/// The longest chain from `start`.
+fn chain(text: Text<'_>, start: usize) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
     let mut at = start;
     let mut starts_segment = false;
     let mut line_feeds = 0;
-    while at < start + ADDRESS_BYTES_MAX && tokens.len() < 28 {
-        let Some(mut token) = token(text, at, starts_segment || tokens.is_empty()) else { break };
-        // `Mobile: 0752…` on the next line is another field, and a name in brackets is no part.
-        if matches!(text.at(token.range.end), b':' | b'=' | b'(' | b'@' | b'_') {
+    while at < start + ADDRESS_BYTES_MAX && parts.len() < 28 {
+        let Some(mut part) = part_at(text, at, starts_segment || parts.is_empty()) else { break };
+        // `Mobile: 0752…` on the next line is another field, and `Name (…)`, `x@…`, `snake_case` are not part of an address.
+        if matches!(text.byte_at(part.range.end), b':' | b'=' | b'(' | b'@' | b'_') {
             break;
         }
-        token.starts_segment = starts_segment;
-        at = token.range.end;
-        let word = text.slice(token.range.clone());
-        let is_short = token.kind == Kind::Street || word.contains('.') || (token.kind == Kind::Capital && word.chars().count() <= 3);
-        let is_sentence_end = text.at(at) == b'.' && !is_short && text.at(at + 1) != b',';
-        tokens.push(token);
+        part.starts_segment = starts_segment;
+        at = part.range.end;
+        // `Springfield.` ends the sentence, but `St.`, `Apt.` and `P.O.` are abbreviations.
+        let word = text.slice(part.range.clone());
+        let is_short = part.kind == PartKind::Street || word.contains('.') || (part.kind == PartKind::Capital && word.chars().count() <= 3);
+        let is_sentence_end = text.byte_at(at) == b'.' && !is_short && text.byte_at(at + 1) != b',';
+        parts.push(part);
         if is_sentence_end {
             break;
         }
-        if text.at(at) == b'.' {
+        if text.byte_at(at) == b'.' {
             at += 1;
         }
-        let gap = text.skip(at, 6, |byte| matches!(byte, b' ' | b',' | b'\n' | b'\r' | b'-' | b'/' | b'+' | b'\t'));
+        let gap = text.skip_while(at, 6, |byte| matches!(byte, b' ' | b',' | b'\n' | b'\r' | b'-' | b'/' | b'+' | b'\t'));
         let between = text.slice(at..gap);
         if gap == at || between.matches('\n').count() > 1 || between.matches(',').count() > 2 {
             break;
@@ -294,53 +309,53 @@ fn chain(text: Text<'_>, start: usize) -> Vec<Token> {
         starts_segment = between.contains([',', '\n']);
         at = gap;
     }
-    while tokens.last().is_some_and(|token| token.kind == Kind::Particle) {
-        tokens.pop();
+    while parts.last().is_some_and(|part| part.kind == PartKind::Particle) {
+        parts.pop();
     }
-    // What follows the last number by more than a city and a country is the next sentence.
-    if let Some(last) = tokens.iter().rposition(|token| matches!(token.kind, Kind::Number | Kind::Code)) {
+    // At most a city and a country follow the last number. Further words belong to the next sentence.
+    if let Some(last) = parts.iter().rposition(|part| matches!(part.kind, PartKind::Number | PartKind::Code)) {
         let keep = last + 1 + 5;
-        tokens.truncate(keep.max(last + 1));
+        parts.truncate(keep.max(last + 1));
     }
-    tokens
+    parts
 }
 
-/// Where a chain that holds `anchor` begins: leftwards over words and numbers, to the house number or the street before it.
+/// The start of the chain that contains `anchor`, going left over words and numbers to the house number or the street.
 fn chain_start(text: Text<'_>, anchor: usize) -> Option<usize> {
     let mut at = anchor;
     let mut start = None;
     let mut segments = 0;
     for _ in 0..24 {
-        let gap = text.skip_back(at, 6, |byte| matches!(byte, b' ' | b',' | b'\n' | b'\r' | b'-' | b'/' | b'+' | b'.'));
+        let gap = text.skip_back_while(at, 6, |byte| matches!(byte, b' ' | b',' | b'\n' | b'\r' | b'-' | b'/' | b'+' | b'.'));
         let between = text.slice(gap..at);
         if gap == at || between.matches('\n').count() > 1 || anchor - gap > 160 {
             break;
         }
-        // A full stop that ends a sentence.
-        let word_before = text.slice(text.skip_back(gap, 24, |byte| byte.is_ascii_alphabetic() || byte >= 0x80)..gap).to_lowercase();
+        // `… delivered. 55372 Stuttgart`: a full stop that ends a sentence, and not an abbreviation such as `Schenkstr.`.
+        let word_before = text.slice(text.skip_back_while(gap, 24, |byte| byte.is_ascii_alphabetic() || byte >= 0x80)..gap).to_lowercase();
         let ends_sentence = between.starts_with(". ") && word_before.len() > 5 && !is_street_word(&word_before);
         if ends_sentence || (between.contains('.') && !between.starts_with('.')) {
             break;
         }
         let word_start =
-            text.skip_back(gap, 40, |byte| byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'\'' | b'/' | b'.'));
+            text.skip_back_while(gap, 40, |byte| byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'\'' | b'/' | b'.'));
         if word_start == gap {
             break;
         }
         segments += usize::from(between.contains([',', '\n']));
-        let Some(token) = token(text, word_start, true) else { break };
-        if token.range.end < gap && !text.slice(token.range.end..gap).chars().all(|sign| sign == '.')
-            || matches!(text.before(word_start), b'_' | b'@' | b'=' | b'$') && text.before(word_start) != b'='
+        let Some(part) = part_at(text, word_start, true) else { break };
+        if part.range.end < gap && !text.slice(part.range.end..gap).chars().all(|c| c == '.')
+            || matches!(text.byte_before(word_start), b'_' | b'@' | b'=' | b'$') && text.byte_before(word_start) != b'='
         {
             break;
         }
-        if is_of_calendar(text.slice(token.range.clone())) {
-            // `January 27, 2019 Pompano Beach`: the numbers are a date.
+        if is_calendar_word(text.slice(part.range.clone())) {
+            // `January 27, 2019 Pompano Beach`: the number is a part of a date.
             return None;
         }
         at = word_start;
-        match token.kind {
-            Kind::Particle => {}
+        match part.kind {
+            PartKind::Particle => {}
             _ => start = Some(word_start),
         }
         if segments > 5 {
@@ -350,35 +365,38 @@ fn chain_start(text: Text<'_>, anchor: usize) -> Option<usize> {
     start
 }
 
-/// The part of a chain at `at`.
-fn token(text: Text<'_>, at: usize, may_open: bool) -> Option<Token> {
+/// The part of a chain at `at`. `may_open` tells whether a street word may be in lower case, as at the start of a segment (`rue de …`).
+fn part_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
     let rest = text.window(at, 64);
     let first = rest.chars().next()?;
-    let made = |len: usize, kind: Kind| Some(Token { range: at..at + len, kind, starts_segment: false });
-    if let Some(none) = ["S/N", "s/n", "N°", "n°", "Nº", "nº"].into_iter().find(|none| rest.starts_with(none)) {
-        return made(none.len(), Kind::Number);
+    let made = |len: usize, kind: PartKind| Some(Part { range: at..at + len, kind, starts_segment: false });
+    // "No number", or a sign for "number".
+    if let Some(marker) = ["S/N", "s/n", "N°", "n°", "Nº", "nº"].into_iter().find(|marker| rest.starts_with(marker)) {
+        return made(marker.len(), PartKind::Number);
     }
+    // Dutch: `'s-Gravenhage`.
     if rest.starts_with("'s-") {
-        let inner = token(text, at + 3, false)?;
-        return made(inner.range.end - at, Kind::Capital);
+        let inner = part_at(text, at + 3, false)?;
+        return made(inner.range.end - at, PartKind::Capital);
     }
-    if first == '#' && text.at(at + 1).is_ascii_digit() {
-        return made(text.skip(at + 1, 6, |byte| byte.is_ascii_digit()) - at, Kind::Number);
+    if first == '#' && text.byte_at(at + 1).is_ascii_digit() {
+        return made(text.skip_while(at + 1, 6, |byte| byte.is_ascii_digit()) - at, PartKind::Number);
     }
     if first.is_ascii_digit() {
-        let end = text.skip(at, 14, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-'));
+        let end = text.skip_while(at, 14, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-'));
         let shown = text.slice(at..end).trim_end_matches(['-', '/']);
         let digits = shown.bytes().filter(u8::is_ascii_digit).count();
         let letters = shown.bytes().filter(u8::is_ascii_alphabetic).count();
         let longest = shown.split(['-', '/']).map(str::len).max().unwrap_or(0);
-        let free = text.at(at + shown.len()) != b'.' || !text.at(at + shown.len() + 1).is_ascii_digit();
+        // `7`, `51/238`, `10d`, but not a decimal number, a time, a percentage, an id or a phone number.
+        let is_integer = text.byte_at(at + shown.len()) != b'.' || !text.byte_at(at + shown.len() + 1).is_ascii_digit();
         return (digits <= 9
             && longest <= 8
             && letters <= 3
-            && free
-            && text.at(at + shown.len()) != b':'
-            && text.at(at + shown.len()) != b'%')
-            .then(|| made(shown.len(), Kind::Number))?;
+            && is_integer
+            && text.byte_at(at + shown.len()) != b':'
+            && text.byte_at(at + shown.len()) != b'%')
+            .then(|| made(shown.len(), PartKind::Number))?;
     }
     if !first.is_alphabetic() || is_cjk(first) {
         return None;
@@ -391,7 +409,7 @@ fn token(text: Text<'_>, at: usize, may_open: bool) -> Option<Token> {
         if !goes_on {
             break;
         }
-        // `Guna-668403`: the code is a part of its own.
+        // `Guna-668403`: the postal code is a separate part.
         if letter == '-' && next.is_some_and(|next| next.is_ascii_digit()) {
             break;
         }
@@ -400,30 +418,31 @@ fn token(text: Text<'_>, at: usize, may_open: bool) -> Option<Token> {
     let shown = rest.get(..end)?;
     let has_digit = shown.bytes().any(|byte| byte.is_ascii_digit());
     if has_digit {
-        let is_code = shown.len() <= 5 && shown.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-        return is_code.then(|| made(end, Kind::Code))?;
+        let is_postal_code = shown.len() <= 5 && shown.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        return is_postal_code.then(|| made(end, PartKind::Code))?;
     }
     let lower = shown.to_lowercase();
-    if is_street_word(&lower) && (first.is_uppercase() || may_open || is_abbreviation(&lower)) {
-        return made(end, Kind::Street);
+    if is_street_word(&lower) && (first.is_uppercase() || may_open || is_lower_case_street_word(&lower)) {
+        return made(end, PartKind::Street);
     }
     if first.is_uppercase() {
         let count = shown.chars().count();
         let is_capitals = count > 1 && shown.chars().all(char::is_uppercase);
         let is_code_name = shown.chars().zip(shown.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase());
         if is_capitals && count <= 3 {
-            return made(end, Kind::Code);
+            return made(end, PartKind::Code);
         }
-        return (!is_code_name).then(|| made(end, Kind::Capital))?;
+        return (!is_code_name).then(|| made(end, PartKind::Capital))?;
     }
-    is_particle(&lower).then(|| made(end, Kind::Particle))?
+    is_particle(&lower).then(|| made(end, PartKind::Particle))?
 }
 
 fn is_particle(word: &str) -> bool {
     STREETS.particles.contains(word)
 }
 
-fn is_abbreviation(word: &str) -> bool {
+/// Whether a street word may be in lower case inside a segment.
+fn is_lower_case_street_word(word: &str) -> bool {
     matches!(
         word,
         "ul" | "al"
@@ -458,7 +477,7 @@ fn is_abbreviation(word: &str) -> bool {
             | "chemin"
             | "sentier"
             | "allée"
-            | "place"
+            | "value_start"
             | "boulevard"
             | "avenue"
             | "impasse"
@@ -466,14 +485,14 @@ fn is_abbreviation(word: &str) -> bool {
     )
 }
 
-/// Words for streets, houses and parts of them, in the languages of Europe, the Americas and India (`rules/street_words.txt`).
+/// Whether a word means a street, a house or a part of one, in the languages of `rules/street_words.txt`.
 fn is_street_word(word: &str) -> bool {
-    // `string` and the like end as streets do.
+    // `-ring` is an ending of German streets; `substring` is not a street.
     STREETS.words.contains(word)
         || (word.len() > 6 && !word.ends_with("tring") && STREETS.endings.iter().any(|ending| word.ends_with(ending)))
 }
 
-/// The file: words one to a blank, endings in lines that begin with `-`, small words between others in lines that begin with `+`.
+/// The contents of `rules/street_words.txt`: words separated by spaces; lines with `-` have endings, lines with `+` have particles.
 struct Streets {
     words: HashSet<&'static str, FixedState>,
     endings: Vec<&'static str>,
@@ -494,7 +513,7 @@ static STREETS: LazyLock<Streets> = LazyLock::new(|| {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CustomDetectors, find};
+    use super::super::{CustomDetectors, scan};
 
     #[test]
     fn addresses_without_a_label() {
@@ -509,9 +528,9 @@ mod tests {
             "12 Main Street, Springfield",
         ] {
             let text = format!("please bring it over: {address}. Then wait");
-            let found = find(&text, &CustomDetectors::default());
-            let hit = found.iter().find(|hit| hit.kind == "address").unwrap_or_else(|| panic!("{address}"));
-            assert!(hit.value.len() + 4 >= address.len(), "{:?}", hit.value);
+            let found = scan(&text, &CustomDetectors::default());
+            let detection = found.iter().find(|detection| detection.kind == "address").unwrap_or_else(|| panic!("{address}"));
+            assert!(detection.value.len() + 4 >= address.len(), "{:?}", detection.value);
         }
         for text in [
             "Last-Modified: Tue, 03 Nov 2026 10:00:00 GMT",
@@ -521,9 +540,9 @@ mod tests {
             "The Paris release is on 12 April. Revenue rose to 5,568,953,218 from 6,893,221,479",
         ] {
             assert!(
-                find(text, &CustomDetectors::default()).iter().all(|hit| hit.kind != "address"),
+                scan(text, &CustomDetectors::default()).iter().all(|detection| detection.kind != "address"),
                 "{text}: {:?}",
-                find(text, &CustomDetectors::default())
+                scan(text, &CustomDetectors::default())
             );
         }
     }

@@ -1,30 +1,30 @@
-//! Names and addresses in Japanese, Chinese and Korean, which are written without capitals, and mostly without blanks.
+//! Finds names and addresses in Japanese, Chinese and Korean, which have no capitals and few spaces.
 
 use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::Found;
+use super::Match;
 use super::lexicon::look_up;
 use super::text::{Text, is_cjk};
 
-/// Words before a name.
+/// Cues before a name: "I am", "my name is", "customer".
 #[rustfmt::skip]
 const CUES: [&str; 19] = [
     "我叫", "我是", "名字是", "名字叫", "姓名", "我的名字是", "이름은 ", "저는 ", "제 이름은 ", "고객 ", "客户", "客戶", "用户", "担当", "患者", "員工", "员工", "는 ", "은 ",
 ];
 
-/// Words behind a name.
+/// Words that follow a name: "my name is" (Japanese), honorifics, particles.
 #[rustfmt::skip]
 const NAME_ENDS: [&str; 22] = [
     "と申します", "といいます", "と言います", "です", "さん", "様", "さま", "氏", "先生", "女士", "小姐", "经理", "님", "씨", "입니다", "이라고", "라고", "이고", "이며", "의", "だ", "が",
 ];
 
-/// Titles, which stand behind a family name alone too.
+/// Honorifics, which may follow a family name alone.
 const TITLES: [&str; 10] = ["さん", "様", "さま", "氏", "先生", "女士", "小姐", "经理", "님", "씨"];
 
-/// Addresses name the largest part first: prefecture, city, street, number.
+/// Addresses in Taiwan, Japan, China and Korea. They name the largest part first: prefecture, city, street, number.
 static ADDRESS: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
             r"(?x)
@@ -43,20 +43,20 @@ pub(super) fn address_in(text: &str) -> Option<Range<usize>> {
 }
 
 /// Adds every address.
-pub(super) fn addresses(text: Text<'_>, hits: &mut Vec<Found>) {
+pub(super) fn addresses(text: Text<'_>, matches: &mut Vec<Match>) {
     let found = ADDRESS.as_ref().into_iter().flat_map(|address| address.find_iter(text.0));
-    hits.extend(found.map(|found| Found { range: found.range(), kind: "address", why: "shape" }));
+    matches.extend(found.map(|found| Match { range: found.range(), kind: "address", detector: "shape" }));
 }
 
-/// Names in scripts without capitals and blanks: a family name of the lexicon, then a given name, or a word that only follows names.
-pub(super) fn names(text: Text<'_>, hits: &mut Vec<Found>) {
+/// Adds names: a family name of the lexicon, followed by a given name or by a word that only follows names.
+pub(super) fn names(text: Text<'_>, matches: &mut Vec<Match>) {
     let mut at = 0;
     let mut after_cjk = false;
     while at < text.len() {
         let Some(letter) = text.char_at(at) else { break };
         if letter.is_ascii() {
-            // Fast over the parts in Latin script.
-            at = text.skip(at, usize::MAX, |byte| byte < 0x80);
+            // Fast path over ASCII text.
+            at = text.skip_while(at, usize::MAX, |byte| byte < 0x80);
             after_cjk = false;
             continue;
         }
@@ -65,11 +65,12 @@ pub(super) fn names(text: Text<'_>, hits: &mut Vec<Found>) {
             after_cjk = false;
             continue;
         }
+        // A name starts a run of CJK letters, or follows kana or a cue inside a run.
         if (!after_cjk || is_kana(text.char_before(at)) || is_after_cue(text, at))
             && let Some(range) = cjk_name(text, at)
         {
             at = range.end;
-            hits.push(Found { range, kind: "person", why: "lexicon" });
+            matches.push(Match { range, kind: "person", detector: "lexicon" });
             after_cjk = true;
             continue;
         }
@@ -88,21 +89,22 @@ fn is_after_cue(text: Text<'_>, at: usize) -> bool {
 }
 
 fn cjk_name(text: Text<'_>, at: usize) -> Option<Range<usize>> {
-    // A word of two to four signs that stands by itself and begins with a family name.
+    // A word of two to four characters in Latin text that starts with a family name: `"name": "陈琳"`.
     let run: String = text.rest(at).chars().take_while(|letter| is_cjk(*letter)).take(5).collect();
     let alone = !text.char_before(at).is_some_and(is_cjk) && (2..=4).contains(&run.chars().count());
-    let family = (1..=2).any(|len| look_up(&run.chars().take(len).collect::<String>()).is_family());
-    let latin_around = matches!(text.before(at), b' ' | b'"' | b'\n' | b'\'' | b'>' | b'|' | b',' | b'=') && text.at(at + run.len()) < 0x80;
+    let family = (1..=2).any(|len| look_up(&run.chars().take(len).collect::<String>()).is_family_name());
+    let latin_around =
+        matches!(text.byte_before(at), b' ' | b'"' | b'\n' | b'\'' | b'>' | b'|' | b',' | b'=') && text.byte_at(at + run.len()) < 0x80;
     let after = text.rest(at + run.len());
-    let goes_on = after.starts_with([' ', '\u{3000}']) && after.chars().nth(1).is_some_and(is_cjk);
-    if alone && family && latin_around && !goes_on && run.chars().count() >= 2 {
+    let continues = after.starts_with([' ', '\u{3000}']) && after.chars().nth(1).is_some_and(is_cjk);
+    if alone && family && latin_around && !continues && run.chars().count() >= 2 {
         return Some(at..at + run.len());
     }
     let letters: Vec<char> = text.rest(at).chars().take(12).collect();
     let prefix_len = |count: usize| letters.iter().take(count).map(|letter| letter.len_utf8()).sum::<usize>();
     for family_len in [3, 2, 1] {
         let family: String = letters.iter().take(family_len).collect();
-        if letters.len() < family_len || !family.chars().all(is_cjk) || !look_up(&family).is_family() {
+        if letters.len() < family_len || !family.chars().all(is_cjk) || !look_up(&family).is_family_name() {
             continue;
         }
         let has_blank = letters.get(family_len).is_some_and(|letter| matches!(letter, ' ' | '\u{3000}'));
@@ -114,7 +116,8 @@ fn cjk_name(text: Text<'_>, at: usize) -> Option<Range<usize>> {
                 continue;
             }
             let next: String = letters.iter().skip(given_from + given_len).collect();
-            let is_known = look_up(&given).is_given() && (family_len > 1 || given_len > 1 || has_blank);
+            // A given name of the lexicon; a space between the names (`松本 修平`); a word that follows names; or a cue before the name.
+            let is_known = look_up(&given).is_given_name() && (family_len > 1 || given_len > 1 || has_blank);
             let ends_run = !next.chars().next().is_some_and(is_cjk);
             let is_followed = NAME_ENDS.iter().any(|end| next.trim_start().starts_with(end));
             let spaced = has_blank && given_len <= 3 && (ends_run || is_followed);
@@ -132,14 +135,17 @@ fn cjk_name(text: Text<'_>, at: usize) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CustomDetectors, find};
+    use super::super::{CustomDetectors, scan};
 
     #[test]
     fn every_address_of_a_text_is_found() {
         let addresses = ["千葉県長生郡睦沢町吾妻橋14丁目24番20号", "東京都新宿区西新宿2丁目8番1号", "北京市朝阳区建国路88号"];
         let text = format!("一つ目は {}。 二つ目は {}。 {}。", addresses[0], addresses[1], addresses[2]);
-        let found: Vec<String> =
-            find(&text, &CustomDetectors::default()).into_iter().filter(|hit| hit.kind == "address").map(|hit| hit.value).collect();
+        let found: Vec<String> = scan(&text, &CustomDetectors::default())
+            .into_iter()
+            .filter(|detection| detection.kind == "address")
+            .map(|detection| detection.value)
+            .collect();
         for address in addresses {
             assert!(found.iter().any(|found| found.contains(address)), "{address}: {found:?}");
         }

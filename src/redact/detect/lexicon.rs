@@ -1,24 +1,24 @@
-//! Words that are names of people, and words that are not.
+//! The lexicon of names and common words, embedded from `lexicon/*.txt`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
 
-/// What the lexicon knows of a word.
+/// The properties of a word in the lexicon; empty for an unknown word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Known(u8);
+pub(super) struct LexiconEntry(u8);
 
 const GIVEN: u8 = 1;
 const FAMILY: u8 = 2;
 const COMMON: u8 = 4;
 
-impl Known {
-    pub(super) fn is_given(self) -> bool {
+impl LexiconEntry {
+    pub(super) fn is_given_name(self) -> bool {
         self.0 & GIVEN != 0
     }
 
-    pub(super) fn is_family(self) -> bool {
+    pub(super) fn is_family_name(self) -> bool {
         self.0 & FAMILY != 0
     }
 
@@ -26,14 +26,14 @@ impl Known {
         self.0 & (GIVEN | FAMILY) != 0
     }
 
-    /// Stands in ordinary text too: `mark`, `page`, `will`.
-    pub(super) fn is_common(self) -> bool {
+    /// Also a common word, such as `mark`, `page`, `will`.
+    pub(super) fn is_common_word(self) -> bool {
         self.0 & COMMON != 0
     }
 
-    /// A name and nothing else.
-    pub(super) fn is_only_name(self) -> bool {
-        self.is_name() && !self.is_common()
+    /// A name that is not also a common word.
+    pub(super) fn is_unambiguous_name(self) -> bool {
+        self.is_name() && !self.is_common_word()
     }
 }
 
@@ -48,7 +48,7 @@ static WORDS: LazyLock<HashMap<&'static str, u8, FixedState>> = LazyLock::new(||
     for (flag, list) in lists {
         for word in list.lines().filter(|line| !line.starts_with('#')) {
             match word.strip_prefix('!') {
-                // Words so common that they are no names at all.
+                // `!will`: so common that it does not count as a name, although it is in a list of names.
                 Some(word) => {
                     words.insert(word, COMMON);
                 }
@@ -59,55 +59,59 @@ static WORDS: LazyLock<HashMap<&'static str, u8, FixedState>> = LazyLock::new(||
     words
 });
 
-/// Looks up a word in any case, with or without a part after a hyphen or an apostrophe.
-pub(super) fn look_up(word: &str) -> Known {
-    let known = exact(word);
-    if known != Known::default() {
-        return known;
+/// Looks up a word in any case, if necessary by its parts before and after a hyphen or an apostrophe.
+pub(super) fn look_up(word: &str) -> LexiconEntry {
+    let entry = exact(word);
+    if entry != LexiconEntry::default() {
+        return entry;
     }
-    // `Python's`
+    // `Python's`.
     if let Some(stem) = word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")) {
         return exact(stem);
     }
-    // `I'm`, `We've`
+    // `I'm`, `We've`.
     if ["'m", "'re", "'ve", "'ll", "'t", "'d"].iter().any(|end| word.ends_with(end)) {
-        return Known(COMMON);
+        return LexiconEntry(COMMON);
     }
     if !word.contains(['-', '\'', '’']) {
-        return known;
+        return entry;
     }
-    // `Frank-Peter`, `Anne-Marie`, `O'Neil`: known by one of its parts; `Flask-Foo`: a name of a thing.
+    // `Anne-Marie` and `O'Neil` are names by one of their parts. A common word as a part makes it the name of a thing: `Flask-Foo`.
     if word.split(['-', '’']).next().is_some_and(|first| first.len() < 2) {
-        return known;
+        return entry;
     }
     let parts = word.split(['-', '\'', '’']).filter(|part| part.len() > 1).map(exact);
-    parts.fold(Known(0), |all, part| {
-        if part.is_common() && !part.is_name() || all.is_common() { Known(COMMON) } else { Known(all.0 | (part.0 & (GIVEN | FAMILY))) }
+    parts.fold(LexiconEntry(0), |all, part| {
+        if part.is_common_word() && !part.is_name() || all.is_common_word() {
+            LexiconEntry(COMMON)
+        } else {
+            LexiconEntry(all.0 | (part.0 & (GIVEN | FAMILY)))
+        }
     })
 }
 
-fn exact(word: &str) -> Known {
+fn exact(word: &str) -> LexiconEntry {
     let mut buffer = [0u8; 24];
     if word.is_ascii() {
-        let Some(lower) = buffer.get_mut(..word.len()) else { return Known::default() };
+        let Some(lower) = buffer.get_mut(..word.len()) else { return LexiconEntry::default() };
         lower.copy_from_slice(word.as_bytes());
         lower.make_ascii_lowercase();
         let lower = std::str::from_utf8(lower).unwrap_or_default();
-        return Known(WORDS.get(lower).copied().unwrap_or(0));
+        return LexiconEntry(WORDS.get(lower).copied().unwrap_or(0));
     }
     if word.len() > 64 {
-        return Known::default();
+        return LexiconEntry::default();
     }
     let lower = word.to_lowercase();
     if let Some(flags) = WORDS.get(lower.as_str()) {
-        return Known(*flags);
+        return LexiconEntry(*flags);
     }
-    // Spelled without its marks in the lexicon: `Émile`, `emile`.
+    // The lexicon also has spellings without diacritics: `emile` for `Émile`.
     let folded: String = lower.chars().filter_map(fold).collect();
-    Known(WORDS.get(folded.as_str()).copied().unwrap_or(0))
+    LexiconEntry(WORDS.get(folded.as_str()).copied().unwrap_or(0))
 }
 
-/// A letter of European alphabets without its mark; `None` for a mark that stands by itself.
+/// Removes the diacritic of a European letter; `None` for a combining mark.
 pub(super) fn fold(letter: char) -> Option<char> {
     Some(match letter {
         'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' => 'a',

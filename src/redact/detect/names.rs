@@ -1,4 +1,7 @@
-//! Names of people: by the lexicon, by the words before them, and in fields that hold names.
+//! Finds names of people: by the lexicon, by cue words before them (`my name is …`), and in fields that contain names.
+//!
+//! Takes runs of capitalized words from [`super::words`] and cells from labels and tables. Scripts without capitals are handled in
+//! [`super::cjk`].
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -6,119 +9,134 @@ use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
 
-use super::lexicon::{self, Known, look_up};
+use super::lexicon::{self, LexiconEntry, look_up};
 use super::text::{Text, is_cjk};
 
-/// Longer runs of capitalised words are titles.
+/// Longer runs of capitalized words are titles and headings.
 const WORDS_MAX: usize = 6;
 
-/// What is said of words that may be a name.
+/// Words that are, or may be, a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Name(Range<usize>),
-    /// A name if something beside it belongs to a person.
-    Maybe(Range<usize>),
+pub(super) enum NameMatch {
+    Certain(Range<usize>),
+    /// A name only if other personal data is close to it.
+    Candidate(Range<usize>),
 }
 
-/// A word of a run that may be a name.
+/// A word of a capitalized run.
 #[derive(Debug, Clone)]
 pub(super) struct Word {
     range: Range<usize>,
-    known: Known,
-    role: Role,
+    entry: LexiconEntry,
+    kind: WordKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum WordKind {
     /// `J.`
     Initial,
     /// `van`, `de la`
     Particle,
-    Word,
+    Regular,
 }
 
 impl Word {
-    /// An ordinary word and no name.
+    /// A common word that is not a name: `Error`.
     fn is_ordinary(&self) -> bool {
-        self.role == Role::Word && self.known.is_common() && !self.known.is_name()
+        self.kind == WordKind::Regular && self.entry.is_common_word() && !self.entry.is_name()
     }
 
-    fn is_only_name(&self) -> bool {
-        self.role == Role::Word && self.known.is_only_name()
+    fn is_unambiguous_name(&self) -> bool {
+        self.kind == WordKind::Regular && self.entry.is_unambiguous_name()
     }
 
     fn is_unknown(&self) -> bool {
-        self.role == Role::Word && self.known == Known::default()
+        self.kind == WordKind::Regular && self.entry == LexiconEntry::default()
     }
 }
 
-/// Where a run of capitalised words that begins at `start` ends, and the names in it.
-pub(super) fn at_capital(text: Text<'_>, start: usize, mails: &[String], words: &mut Vec<Word>, found: &mut Vec<Verdict>) -> usize {
-    capitalised_words(text, start, words);
+/// Adds the names in the run of capitalized words that begins at `start`, and returns the end of the run.
+pub(super) fn match_capitalized_run(
+    text: Text<'_>,
+    start: usize,
+    email_local_parts: &[String],
+    words: &mut Vec<Word>,
+    found: &mut Vec<NameMatch>,
+) -> usize {
+    collect_capitalized_words(text, start, words);
     let Some(last) = words.last() else {
-        return text.skip(start, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80).max(start + 1);
+        return text.skip_while(start, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80).max(start + 1);
     };
     let end = last.range.end;
     let name = |words: &[Word]| Some(words.first()?.range.start..words.last()?.range.end);
-    // Nothing in the run is known as a name, and it is too short to be one by its neighbours: most runs end here.
+    // Ordinary words split the run into parts, of which each may be a name: `Dear Ada Lovelace Thanks`.
     let mut from = 0;
     while from < words.len() {
         let part = words.get(from..).unwrap_or_default();
-        if part.first().is_some_and(|word| word.is_ordinary() || word.role == Role::Particle) {
+        if part.first().is_some_and(|word| word.is_ordinary() || word.kind == WordKind::Particle) {
             from += 1;
             continue;
         }
         let len = part.iter().position(Word::is_ordinary).unwrap_or(part.len());
         let mut run = part.get(..len).unwrap_or_default();
-        while run.last().is_some_and(|word| word.role == Role::Particle) {
+        while run.last().is_some_and(|word| word.kind == WordKind::Particle) {
             run = run.get(..run.len() - 1).unwrap_or_default();
         }
         if let Some(mut range) = name(run) {
-            if let Some(end) = given_after_comma(text, run) {
+            if let Some(end) = given_name_after_comma(text, run) {
                 range.end = end;
-                found.push(Verdict::Name(range));
+                found.push(NameMatch::Certain(range));
                 return end;
             }
             if let [word] = run
                 && text.slice(word.range.clone()).chars().all(char::is_uppercase)
             {
-                // `MAC`, `MAX`: one word in capitals is an abbreviation.
-            } else if is_vocative(text, run) || is_name(run) || is_in_mail(text, run, mails) {
-                found.push(Verdict::Name(range));
+                // `MAC`, `MAX`: a single word in capitals is an abbreviation.
+            } else if is_vocative(text, run) || is_name_by_lexicon(run) || occurs_in_email(text, run, email_local_parts) {
+                found.push(NameMatch::Certain(range));
             } else {
                 match cue(text, range.start) {
+                    // `my name is Zyrqel`, but not `my name is Weather Station`: at least one word must be unknown or a name. After a title it
+                    // may also be a common word: `Mr. Page`.
                     Some(cue @ (Cue::Strong | Cue::Title))
                         if run.len() <= 4
-                            && run
-                                .iter()
-                                .any(|word| word.is_unknown() || word.is_only_name() || (cue == Cue::Title && word.known.is_name())) =>
+                            && run.iter().any(|word| {
+                                word.is_unknown() || word.is_unambiguous_name() || (cue == Cue::Title && word.entry.is_name())
+                            }) =>
                     {
-                        // `Dear Augustín Macho`: a family name may be an ordinary word.
+                        // `Dear Augustín Macho`: the last word of the run may be an ordinary word and a family name.
                         if let (1, Some(next)) = (run.len(), part.get(len))
-                            && !next.known.is_name()
+                            && !next.entry.is_name()
                             && len + 1 == part.len()
-                            && run.iter().all(|word| word.is_unknown() || word.is_only_name())
+                            && run.iter().all(|word| word.is_unknown() || word.is_unambiguous_name())
                         {
                             range.end = next.range.end;
                         }
-                        found.push(Verdict::Name(range));
+                        found.push(NameMatch::Certain(range));
                     }
-                    Some(Cue::Weak) if run.iter().any(|word| word.is_only_name() && word.known.is_given()) && run.len() <= 4 => {
-                        found.push(Verdict::Name(range));
-                    }
-                    Some(Cue::Weak) if (2..=4).contains(&run.len()) && run.iter().any(Word::is_only_name) => {
-                        found.push(Verdict::Name(range));
-                    }
-                    _ if (2..=3).contains(&run.len()) && is_set_apart(text, &range) => found.push(Verdict::Maybe(range)),
-                    Some(_) if (2..=3).contains(&run.len()) => found.push(Verdict::Maybe(range)),
-                    _ if (2..=3).contains(&run.len()) && run.iter().any(Word::is_only_name) => found.push(Verdict::Maybe(range)),
-                    // `Joseph wants a refund`
-                    _ if run.len() == 1
-                        && run.iter().all(|word| word.is_only_name() && word.known.is_given())
-                        && text.at(range.end) == b' '
-                        && text.at(range.end + 1).is_ascii_lowercase() =>
+                    // `hi Marguerite`, but not `hi Team`.
+                    Some(Cue::Weak)
+                        if run.iter().any(|word| word.is_unambiguous_name() && word.entry.is_given_name()) && run.len() <= 4 =>
                     {
-                        found.push(Verdict::Maybe(range));
+                        found.push(NameMatch::Certain(range));
+                    }
+                    // `regards, K. Oyelaran`, but not `from Oyelaran`: a family name alone is not enough.
+                    Some(Cue::Weak) if (2..=4).contains(&run.len()) && run.iter().any(Word::is_unambiguous_name) => {
+                        found.push(NameMatch::Certain(range));
+                    }
+                    // Two or three words that fill a field, follow a cue or include a known name are candidates: `<td>Zyrqel Vantroba</td>`.
+                    _ if (2..=3).contains(&run.len()) && is_delimited(text, &range) => found.push(NameMatch::Candidate(range)),
+                    Some(_) if (2..=3).contains(&run.len()) => found.push(NameMatch::Candidate(range)),
+                    _ if (2..=3).contains(&run.len()) && run.iter().any(Word::is_unambiguous_name) => {
+                        found.push(NameMatch::Candidate(range))
+                    }
+                    // `Joseph wants a refund`, but not `Joseph, a` or `Joseph.`: a given name as the subject of a sentence.
+                    _ if run.len() == 1
+                        && run.iter().all(|word| word.is_unambiguous_name() && word.entry.is_given_name())
+                        && text.byte_at(range.end) == b' '
+                        && text.byte_at(range.end + 1).is_ascii_lowercase() =>
+                    {
+                        found.push(NameMatch::Candidate(range));
                     }
                     _ => {}
                 }
@@ -129,91 +147,91 @@ pub(super) fn at_capital(text: Text<'_>, start: usize, mails: &[String], words: 
     end
 }
 
-/// Whether a run of words is a name by the lexicon alone: a given name and another word that may be one.
-fn is_name(run: &[Word]) -> bool {
-    let words = run.iter().filter(|word| word.role != Role::Particle).count();
+/// Whether the lexicon alone identifies a run as a name: a given name, and another word that may be a name.
+fn is_name_by_lexicon(run: &[Word]) -> bool {
+    let words = run.iter().filter(|word| word.kind != WordKind::Particle).count();
     if !(2..=5).contains(&words) {
         return false;
     }
-    let given = run.iter().any(|word| word.is_only_name() && word.known.is_given());
-    let family = run.iter().any(|word| word.is_only_name() && word.known.is_family());
+    let given = run.iter().any(|word| word.is_unambiguous_name() && word.entry.is_given_name());
+    let family = run.iter().any(|word| word.is_unambiguous_name() && word.entry.is_family_name());
     let unknown = run.iter().filter(|word| word.is_unknown()).count();
-    let common_given = run.iter().any(|word| word.role == Role::Word && word.known.is_given() && word.known.is_common());
+    let common_given = run.iter().any(|word| word.kind == WordKind::Regular && word.entry.is_given_name() && word.entry.is_common_word());
+    // `Marguerite Oyelaran`, `Marguerite Zyrqel`, but not `Marguerite` with three unknown words.
     if given {
         return unknown <= 2;
     }
-    // `J. Oyelaran`
-    if family && run.first().is_some_and(|word| word.role == Role::Initial) {
+    // `J. Oyelaran`.
+    if family && run.first().is_some_and(|word| word.kind == WordKind::Initial) {
         return unknown == 0;
     }
+    // `Grace Oyelaran`: the given name is also a common word, so the family name must be known.
     family && common_given && unknown == 0
 }
 
-/// `Hernandez, Joseph`: where the given name ends.
-fn given_after_comma(text: Text<'_>, run: &[Word]) -> Option<usize> {
+/// The end of the given name in `Hernandez, Joseph`. The given name must end the phrase: `Hernandez, Joseph went` is an enumeration.
+fn given_name_after_comma(text: Text<'_>, run: &[Word]) -> Option<usize> {
     let [.., last] = run else { return None };
-    let is_family = run.len() <= 2 && (last.is_unknown() || (last.is_only_name() && last.known.is_family()));
-    if !is_family || text.at(last.range.end) != b',' || text.at(last.range.end + 1) != b' ' {
+    let is_family_name = run.len() <= 2 && (last.is_unknown() || (last.is_unambiguous_name() && last.entry.is_family_name()));
+    if !is_family_name || text.byte_at(last.range.end) != b',' || text.byte_at(last.range.end + 1) != b' ' {
         return None;
     }
     let given = word_at(text, last.range.end + 2, false)?;
-    (given.is_only_name()
-        && given.known.is_given()
-        && (!last.is_unknown() || !given.known.is_family())
-        && !matches!(text.at(given.range.end), b' '))
+    (given.is_unambiguous_name()
+        && given.entry.is_given_name()
+        && (!last.is_unknown() || !given.entry.is_family_name())
+        && !matches!(text.byte_at(given.range.end), b' '))
     .then_some(given.range.end)
 }
 
-/// `If this was not you, Mikael, reset your password.`
+/// Whether a run is a form of address: `If this was not you, Mikael, reset your password`. After `you, ` the name may be unknown.
 fn is_vocative(text: Text<'_>, run: &[Word]) -> bool {
     let [word] = run else { return false };
-    let addressed = text.slice(word.range.start.saturating_sub(2)..word.range.start) == ", " && text.at(word.range.end) == b',';
-    let known = word.is_only_name() && word.known.is_given();
-    addressed && (known || (!word.known.is_common() && text.0.get(..word.range.start).is_some_and(|left| left.ends_with(" you, "))))
+    let addressed = text.slice(word.range.start.saturating_sub(2)..word.range.start) == ", " && text.byte_at(word.range.end) == b',';
+    let entry = word.is_unambiguous_name() && word.entry.is_given_name();
+    addressed && (entry || (!word.entry.is_common_word() && text.0.get(..word.range.start).is_some_and(|left| left.ends_with(" you, "))))
 }
 
-/// Whether a run fills a cell, a tag or a quoted field.
-fn is_set_apart(text: Text<'_>, range: &Range<usize>) -> bool {
-    matches!(text.before(range.start), b'>' | b'"' | b'\'' | b'*' | b'|' | b';')
-        && matches!(text.at(range.end), b'<' | b'"' | b'\'' | b'*' | b'|' | b';')
+/// Whether a run fills a table cell, an HTML tag or a quoted field.
+fn is_delimited(text: Text<'_>, range: &Range<usize>) -> bool {
+    matches!(text.byte_before(range.start), b'>' | b'"' | b'\'' | b'*' | b'|' | b';')
+        && matches!(text.byte_at(range.end), b'<' | b'"' | b'\'' | b'*' | b'|' | b';')
 }
 
-/// Whether a mail address near by is made of the words of the run.
-fn is_in_mail(text: Text<'_>, run: &[Word], mails: &[String]) -> bool {
-    !mails.is_empty()
+/// Whether the local part of an email address in the text contains a word of the run: `Zyrqel Vantroba <z.vantroba@mail.example>`.
+fn occurs_in_email(text: Text<'_>, run: &[Word], email_local_parts: &[String]) -> bool {
+    !email_local_parts.is_empty()
         && run.len() <= 4
-        && run.iter().filter(|word| word.role == Role::Word && word.range.len() >= 3).any(|word| {
-            let folded: String = text
-                .slice(word.range.clone())
-                .to_lowercase()
-                .chars()
-                .filter_map(lexicon::fold)
-                .filter(|sign| sign.is_alphanumeric())
-                .collect();
+        && run.iter().filter(|word| word.kind == WordKind::Regular && word.range.len() >= 3).any(|word| {
+            let folded: String =
+                text.slice(word.range.clone()).to_lowercase().chars().filter_map(lexicon::fold).filter(|c| c.is_alphanumeric()).collect();
             let long_enough = folded.len() >= if run.len() > 1 { 3 } else { 5 };
-            long_enough && (run.len() > 1 || !word.known.is_common()) && mails.iter().any(|mail| mail.contains(&folded))
+            long_enough
+                && (run.len() > 1 || !word.entry.is_common_word())
+                && email_local_parts.iter().any(|local_part| local_part.contains(&folded))
         })
 }
 
-/// The words of a run: capitalised, with initials and particles between them.
-fn capitalised_words(text: Text<'_>, start: usize, words: &mut Vec<Word>) {
+/// Collects the words of a run: capitalized words, with initials and particles between them.
+fn collect_capitalized_words(text: Text<'_>, start: usize, words: &mut Vec<Word>) {
     words.clear();
     let mut at = start;
     while words.len() < WORDS_MAX {
         let Some(word) = word_at(text, at, !words.is_empty()) else { break };
         at = word.range.end;
         words.push(word);
-        let separator = match text.at(at) {
+        let separator = match text.byte_at(at) {
+            // `+` is a space in a query string, 0xc2a0 a non-breaking space.
             b' ' | b'+' => 1,
-            0xc2 if text.at(at + 1) == 0xa0 => 2,
+            0xc2 if text.byte_at(at + 1) == 0xa0 => 2,
             _ => break,
         };
-        if matches!(text.at(at + separator), b' ' | b'\n') {
+        if matches!(text.byte_at(at + separator), b' ' | b'\n') {
             break;
         }
         at += separator;
     }
-    while words.last().is_some_and(|word| word.role == Role::Particle) {
+    while words.last().is_some_and(|word| word.kind == WordKind::Particle) {
         words.pop();
     }
 }
@@ -224,11 +242,11 @@ fn word_at(text: Text<'_>, at: usize, inside: bool) -> Option<Word> {
     if !first.is_alphabetic() || is_cjk(first) {
         return None;
     }
-    let mut end = text.skip(at, 64, |byte| byte.is_ascii_alphabetic()) - at;
+    let mut end = text.skip_while(at, 64, |byte| byte.is_ascii_alphabetic()) - at;
     let (mut uppers, mut is_mixed, mut last) = (0, false, ' ');
-    let after = text.at(at + end);
+    let after = text.byte_at(at + end);
     if after < 0x80 && !matches!(after, b'\'' | b'-') {
-        // Letters of ASCII alone, as nearly every word.
+        // Fast path for words of ASCII letters only, which nearly all are.
         let bytes = rest.as_bytes().get(..end).unwrap_or_default();
         uppers = bytes.iter().filter(|byte| byte.is_ascii_uppercase()).count();
         if uppers > 1 && uppers < end {
@@ -262,7 +280,8 @@ fn is_name_prefix(prefix: &str) -> bool {
     matches!(prefix, "Mc" | "Mac" | "De" | "Di" | "Da" | "Le" | "La" | "Van" | "Von" | "Fitz" | "Du")
 }
 
-/// The word in `range` with `uppers` capitals, `is_mixed` where one follows a small letter.
+/// Classifies the word in `range`, which has `uppers` capitals. `is_mixed` tells whether a capital follows a lower-case letter. `None` if the
+/// word cannot be part of a name.
 fn word_of(text: Text<'_>, mut range: Range<usize>, uppers: usize, is_mixed: bool, inside: bool) -> Option<Word> {
     let shown = text.slice(range.clone());
     let first = shown.chars().next()?;
@@ -306,39 +325,41 @@ fn word_of(text: Text<'_>, mut range: Range<usize>, uppers: usize, is_mixed: boo
                 | "auch"
                 | "genannt"
         );
-        return (inside && is_particle).then_some(Word { range, known: Known::default(), role: Role::Particle });
+        return (inside && is_particle).then_some(Word { range, entry: LexiconEntry::default(), kind: WordKind::Particle });
     }
-    // `ChatCompletion`, `snake_Case`, `module.Class`, `Name2`, `call(`: names of code.
-    let next = text.at(range.end);
+    // Identifiers of code: `ChatCompletion`, `snake_Case`, `Name2`, `call(`.
+    let next = text.byte_at(range.end);
     if is_mixed || matches!(next, b'_' | b'(' | b'[') || next.is_ascii_digit() {
         return None;
     }
     let count = shown.chars().count();
     if count == 1 {
-        let is_initial = next == b'.' && matches!(text.at(range.end + 1), b' ' | b'+');
+        // `J. Doe`, or `John J Doe` inside a run.
+        let is_initial = next == b'.' && matches!(text.byte_at(range.end + 1), b' ' | b'+');
         if is_initial {
             range.end += 1;
         }
-        return (is_initial || (next == b' ' && inside)).then_some(Word { range, known: Known::default(), role: Role::Initial });
+        return (is_initial || (next == b' ' && inside)).then_some(Word { range, entry: LexiconEntry::default(), kind: WordKind::Initial });
     }
-    if next == b'.' && text.at(range.end + 1).is_ascii_alphanumeric() || next == b':' && text.at(range.end + 1) == b':' {
+    // `Module.function`, `Module::function`.
+    if next == b'.' && text.byte_at(range.end + 1).is_ascii_alphanumeric() || next == b':' && text.byte_at(range.end + 1) == b':' {
         return None;
     }
-    let known = look_up(shown);
-    // `SELECT`, `HTTP`: capitals alone are a name only where the lexicon has it.
-    if uppers == count && uppers > 1 && !known.is_only_name() {
+    let entry = look_up(shown);
+    // `SELECT`, `HTTP`: a word in capitals is a name only if the lexicon lists it as one (`OYELARAN`).
+    if uppers == count && uppers > 1 && !entry.is_unambiguous_name() {
         return None;
     }
-    Some(Word { range, known, role: Role::Word })
+    Some(Word { range, entry, kind: WordKind::Regular })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cue {
-    /// A title or a greeting: a name follows, also one that is an ordinary word.
+    /// A title or a salutation (`Dear`): a name follows, even if it is a common word.
     Title,
-    /// A name follows, known or not.
+    /// A name follows, known or unknown (`my name is`).
     Strong,
-    /// A name may follow.
+    /// A name may follow (`hi`, `from`).
     Weak,
 }
 
@@ -357,11 +378,11 @@ static CUES: LazyLock<HashMap<&'static str, Cue, FixedState>> = LazyLock::new(||
     cues
 });
 
-/// The last words of all cues.
+/// The last word of every cue, to exclude most positions with one lookup.
 static CUE_ENDS: LazyLock<HashSet<&'static str, FixedState>> =
     LazyLock::new(|| CUES.keys().filter_map(|words| words.rsplit(' ').next()).collect());
 
-/// A word of ASCII letters in lower case; empty where the buffer is too short for it.
+/// A word of ASCII letters in lower case; empty if it does not fit into the buffer.
 fn lower_ascii<'b>(word: &str, buffer: &'b mut [u8; 32]) -> &'b str {
     let Some(lower) = buffer.get_mut(..word.len()) else { return "" };
     lower.copy_from_slice(word.as_bytes());
@@ -369,15 +390,15 @@ fn lower_ascii<'b>(word: &str, buffer: &'b mut [u8; 32]) -> &'b str {
     std::str::from_utf8(lower).unwrap_or_default()
 }
 
-/// What the words before `start` say of what follows.
+/// The cue that ends before `start`.
 fn cue(text: Text<'_>, start: usize) -> Option<Cue> {
     let skip = |byte: u8| matches!(byte, b' ' | b'"' | b'\'' | b'*' | b'(' | b'\n' | b'\r' | b'`' | b':' | b'>');
-    let end = text.skip_back(start, 4, skip);
+    let end = text.skip_back_while(start, 4, skip);
     if end == start {
         return None;
     }
-    // Most words before a capital end no cue; that is told without a copy.
-    let last_start = text.skip_back(end, 32, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b':' | b';' | b'(' | b'"'));
+    // Most words before a capital do not end a cue; this check needs no allocation.
+    let last_start = text.skip_back_while(end, 32, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b':' | b';' | b'(' | b'"'));
     let last = text.slice(last_start..end);
     if last.is_ascii()
         && !CUE_ENDS.contains(lower_ascii(last.trim_end_matches([',', '!']), &mut [0; 32]))
@@ -385,7 +406,7 @@ fn cue(text: Text<'_>, start: usize) -> Option<Cue> {
     {
         return None;
     }
-    // The last three words in lower case, with a comma or a full stop that ends them.
+    // Up to four words before `start` in lower case, with trailing punctuation. The longest cue wins.
     let from = {
         let mut from = end.saturating_sub(48);
         while !text.0.is_char_boundary(from) {
@@ -413,14 +434,15 @@ fn cue(text: Text<'_>, start: usize) -> Option<Cue> {
     best
 }
 
-/// The name in a field that holds one (`strong`), or may hold one.
-pub(super) fn in_field(text: Text<'_>, range: Range<usize>, strong: bool) -> Option<Verdict> {
+/// The name in a field. `strong` fields contain a name by their label (`full_name`); others only may (`user`).
+pub(super) fn match_field_value(text: Text<'_>, range: Range<usize>, strong: bool) -> Option<NameMatch> {
     let shown = text.slice(range.clone());
-    // `Gary Franklin <g.franklin@…>`, `Ashley Ferguson (ashley@…)`
+    // The name before an address: `Gary Franklin <g.franklin@…>`, `Ashley Ferguson (ashley@…)`.
     let shown = shown.get(..shown.find(['<', '(', '/', '@', '\\']).unwrap_or(shown.len())).unwrap_or(shown).trim_end();
     let lead = shown.len() - shown.trim_start().len();
     let shown = shown.trim_start();
     let range = range.start + lead..range.start + lead + shown.len();
+    // Names have no digits or code characters: `search_orders`, `user #3`, `what?`.
     if shown.is_empty()
         || shown.len() > 80
         || shown.bytes().any(|byte| byte.is_ascii_digit() || matches!(byte, b'_' | b'{' | b'}' | b'$' | b'=' | b'#' | b':' | b'?' | b'!'))
@@ -430,44 +452,49 @@ pub(super) fn in_field(text: Text<'_>, range: Range<usize>, strong: bool) -> Opt
     if shown.chars().all(|letter| is_cjk(letter) || matches!(letter, ' ' | '\u{3000}' | '・')) {
         let letters = shown.chars().filter(|letter| is_cjk(*letter)).count();
         return match (strong, letters) {
-            (true, 1..=10) => Some(Verdict::Name(range)),
-            (false, 2..=8) => Some(Verdict::Maybe(range)),
+            (true, 1..=10) => Some(NameMatch::Certain(range)),
+            (false, 2..=8) => Some(NameMatch::Candidate(range)),
             _ => None,
         };
     }
     let words: Vec<&str> = shown.split([' ', '+', ',', '\u{a0}']).filter(|word| !word.is_empty()).collect();
-    let is_letter = |sign: char| sign.is_alphabetic() || matches!(sign, '\'' | '’' | '-' | '.' | '\u{300}'..='\u{36f}');
+    let is_letter = |c: char| c.is_alphabetic() || matches!(c, '\'' | '’' | '-' | '.' | '\u{300}'..='\u{36f}');
     if words.is_empty() || words.len() > 6 || !words.iter().all(|word| word.chars().all(is_letter) && word.starts_with(char::is_alphabetic))
     {
         return None;
     }
-    let known: Vec<Known> = words.iter().map(|word| look_up(word.trim_end_matches('.'))).collect();
+    let entry: Vec<LexiconEntry> = words.iter().map(|word| look_up(word.trim_end_matches('.'))).collect();
+    // `ChatCompletion` is an identifier; `McDonald` and `O'Neil` are names.
     let is_code = words.iter().any(|word| {
         word.chars().zip(word.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase())
             && !word.starts_with("Mc")
             && !word.starts_with("Mac")
             && !word.contains(['\'', '-'])
     });
-    if is_code || known.iter().all(|word| word.is_common() && !word.is_name()) {
+    if is_code || entry.iter().all(|word| word.is_common_word() && !word.is_name()) {
         return None;
     }
     let has_capital = words.iter().any(|word| word.starts_with(char::is_uppercase));
     let has_case = shown.chars().any(|letter| letter.is_uppercase() || letter.is_lowercase());
-    let only_names = known.iter().filter(|word| word.is_only_name()).count();
-    let given = known.iter().any(|word| word.is_only_name() && word.is_given());
-    let ordinary = known.iter().filter(|word| word.is_common() && !word.is_name()).count();
+    let only_names = entry.iter().filter(|word| word.is_unambiguous_name()).count();
+    let given = entry.iter().any(|word| word.is_unambiguous_name() && word.is_given_name());
+    let ordinary = entry.iter().filter(|word| word.is_common_word() && !word.is_name()).count();
     if strong {
+        // `Maysa` and `maysa` (a known name), but not `true` or `the recipient of the message`.
         let accepted = (has_capital || !has_case || only_names > 0) && ordinary * 2 <= words.len();
-        return accepted.then_some(Verdict::Name(range));
+        return accepted.then_some(NameMatch::Certain(range));
     }
+    // `marguerite oyelaran`: in lower case only if all words are unambiguous names.
     if !has_capital {
-        return (has_case && words.len() >= 2 && given && only_names == words.len()).then_some(Verdict::Name(range));
+        return (has_case && words.len() >= 2 && given && only_names == words.len()).then_some(NameMatch::Certain(range));
     }
+    // A single given name, or a given name with unknown words, is certain; a family name with unknown words, or two to four unknown words,
+    // are candidates; `Weather Api` (an ordinary word) is neither.
     match words.len() {
-        1 => given.then_some(Verdict::Name(range)),
-        _ if given && ordinary == 0 => Some(Verdict::Name(range)),
-        _ if only_names > 0 && ordinary == 0 => Some(Verdict::Maybe(range)),
-        2..=4 if ordinary == 0 => Some(Verdict::Maybe(range)),
+        1 => given.then_some(NameMatch::Certain(range)),
+        _ if given && ordinary == 0 => Some(NameMatch::Certain(range)),
+        _ if only_names > 0 && ordinary == 0 => Some(NameMatch::Candidate(range)),
+        2..=4 if ordinary == 0 => Some(NameMatch::Candidate(range)),
         _ => None,
     }
 }

@@ -1,23 +1,26 @@
-//! What is told by its digits: payment cards, social security numbers, IBANs, phone numbers, IP and hardware addresses.
+//! Finds values by their digits: payment cards, social security numbers, IBANs, phone numbers, IP and hardware addresses.
+//!
+//! Each function takes the position of a digit and returns the range of the value around it. Check digits and reserved ranges exclude most of
+//! the ids, versions, dates and measurements that look similar.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
-use super::Found;
+use super::Match;
 use super::text::Text;
 
-/// What starts at the first digit of a run, or a few signs before it.
-pub(super) fn at_digit(text: Text<'_>, start: usize) -> Option<Found> {
-    let found = |range: Option<Range<usize>>, kind: &'static str| range.map(|range| Found { range, kind, why: "shape" });
-    if text.before(start).is_ascii_alphabetic() {
+/// The value that starts at the first digit of a run, or a few characters before it (`+49 …`, `DE89 …`).
+pub(super) fn at_digit(text: Text<'_>, start: usize) -> Option<Match> {
+    let found = |range: Option<Range<usize>>, kind: &'static str| range.map(|range| Match { range, kind, detector: "shape" });
+    if text.byte_before(start).is_ascii_alphabetic() {
         return found(iban(text, start), "iban");
     }
-    if !text.starts_word(start) {
+    if !text.is_word_start(start) {
         return None;
     }
-    // What stands behind the digits rules most shapes out.
-    let end = text.skip(start, 20, |byte| byte.is_ascii_digit());
-    let (digits, after) = (end - start, text.at(end));
+    // The character after the digits excludes most formats.
+    let end = text.skip_while(start, 20, |byte| byte.is_ascii_digit());
+    let (digits, after) = (end - start, text.byte_at(end));
     match after {
         b'.' => found(ip(text, start), "ip").or_else(|| found(mac(text, start), "mac")).or_else(|| found(card(text, start), "credit_card")),
         b':' => {
@@ -34,17 +37,17 @@ pub(super) fn at_digit(text: Text<'_>, start: usize) -> Option<Found> {
     .or_else(|| found(phone(text, start), "phone"))
 }
 
-/// Digits from `start` on with single separators between them, and each `(number of digits, end)` at which a group ends.
-fn groups(text: Text<'_>, start: usize, max: usize, separators: &[u8]) -> (Vec<u8>, Vec<(usize, usize)>) {
+/// At most `max` digits from `start`, with single separators between them, and `(number of digits, position)` at each end of a group.
+fn digit_groups(text: Text<'_>, start: usize, max: usize, separators: &[u8]) -> (Vec<u8>, Vec<(usize, usize)>) {
     let (mut digits, mut ends, mut at) = (Vec::new(), Vec::new(), start);
     loop {
-        let byte = text.at(at);
+        let byte = text.byte_at(at);
         if byte.is_ascii_digit() && digits.len() < max {
             digits.push(byte - b'0');
-            if !text.at(at + 1).is_ascii_digit() {
+            if !text.byte_at(at + 1).is_ascii_digit() {
                 ends.push((digits.len(), at + 1));
             }
-        } else if !separators.contains(&byte) || at == start || !text.before(at).is_ascii_digit() {
+        } else if !separators.contains(&byte) || at == start || !text.byte_before(at).is_ascii_digit() {
             break;
         }
         at += 1;
@@ -52,16 +55,18 @@ fn groups(text: Text<'_>, start: usize, max: usize, separators: &[u8]) -> (Vec<u
     (digits, ends)
 }
 
-/// ISO/IEC 7812: 13 to 19 digits in the ranges of the card issuers, Luhn's check digit. What follows after a blank may be another
-/// number, so every end of a group is tried, the longest first.
+/// A payment card number (ISO/IEC 7812): 13 to 19 digits in the ranges of the issuers, with a valid Luhn check digit. The group after a space
+/// may be another number, so every end of a group is tried, the longest first.
 fn card(text: Text<'_>, start: usize) -> Option<Range<usize>> {
-    let first = text.at(start);
-    if !matches!(first, b'2'..=b'6') || matches!(text.before(start), b'.' | b'-' | b'/') {
+    // Not inside a decimal number, a range or a path: `0.4111111111111111`.
+    let first = text.byte_at(start);
+    if !matches!(first, b'2'..=b'6') || matches!(text.byte_before(start), b'.' | b'-' | b'/') {
         return None;
     }
-    let (digits, ends) = groups(text, start, 19, b" -.");
+    let (digits, ends) = digit_groups(text, start, 19, b" -.");
     let second = digits.get(1).copied()?;
     let is_card = |count: usize, end: usize| {
+        // Visa, Mastercard and Maestro, Mastercard's 2-series, American Express and Diners Club.
         let plausible = match (first, count) {
             (b'4', 13 | 16 | 19) | (b'5', 16) | (b'5' | b'6', 12..=19) => true,
             (b'2', 16) => (2..=7).contains(&second),
@@ -69,14 +74,15 @@ fn card(text: Text<'_>, start: usize) -> Option<Range<usize>> {
             _ => false,
         };
         let digits = digits.get(..count).unwrap_or_default();
-        plausible && count >= 13 && digits.iter().any(|digit| Some(digit) != digits.first()) && text.ends_word(end) && luhn(digits)
+        plausible && count >= 13 && digits.iter().any(|digit| Some(digit) != digits.first()) && text.is_word_end(end) && luhn(digits)
     };
     let (_, end) = ends.into_iter().rev().find(|(count, end)| is_card(*count, *end))?;
-    // Epoch times in nanoseconds have as many digits, and every tenth number passes the check.
+    // A plain number of more than 16 digits is more likely an epoch time in nanoseconds or an id: every tenth of them passes the check.
     let is_grouped = text.slice(start..end).bytes().any(|byte| !byte.is_ascii_digit());
     (is_grouped || matches!(end - start, 13..=16)).then_some(start..end)
 }
 
+/// Whether the last digit is a valid Luhn check digit.
 pub(super) fn luhn(digits: &[u8]) -> bool {
     let sum: u32 = digits
         .iter()
@@ -90,51 +96,56 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
     sum.is_multiple_of(10)
 }
 
-/// US social security numbers as `AAA-GG-SSSS`; the ranges that were never issued are left alone, those of taxpayer numbers (9…) are not.
+/// A US social security number, written `AAA-GG-SSSS`, except for ranges that are never issued. Taxpayer numbers (9…) are included.
 fn ssn(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     let number = text.bytes().get(start..start + 11)?;
     let shaped = number.iter().enumerate().all(|(index, byte)| if matches!(index, 3 | 6) { *byte == b'-' } else { byte.is_ascii_digit() });
     let issued =
         !number.starts_with(b"000") && !number.starts_with(b"666") && number.get(4..6) != Some(b"00") && number.get(7..) != Some(b"0000");
-    let free = text.ends_word(start + 11) && text.at(start + 11) != b'-' && text.before(start) != b'-';
-    (shaped && issued && free).then_some(start..start + 11)
+    // Not a part of a longer number: `078-05-1120-7`.
+    let is_delimited = text.is_word_end(start + 11) && text.byte_at(start + 11) != b'-' && text.byte_before(start) != b'-';
+    (shaped && issued && is_delimited).then_some(start..start + 11)
 }
 
-/// ISO 13616: two letters, two check digits, up to 30 letters and digits, remainder 1 modulo 97. `start` is the first check digit.
+/// An IBAN (ISO 13616): two letters, two check digits and up to 30 letters and digits. `start` is the first check digit.
 fn iban(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     let from = start.checked_sub(2)?;
     let country = text.bytes().get(from..start)?;
-    if !text.at(start + 1).is_ascii_digit() || !country.iter().all(u8::is_ascii_alphabetic) || !text.starts_word(from) {
+    if !text.byte_at(start + 1).is_ascii_digit() || !country.iter().all(u8::is_ascii_alphabetic) || !text.is_word_start(from) {
         return None;
     }
     let len = iban_len(country)?;
     let is_lower = country.iter().all(u8::is_ascii_lowercase);
-    let (mut signs, mut at) = (Vec::new(), from);
+    let (mut characters, mut at) = (Vec::new(), from);
     loop {
-        let byte = text.at(at);
+        let byte = text.byte_at(at);
         if byte.is_ascii_digit() || (byte.is_ascii_alphabetic() && byte.is_ascii_lowercase() == is_lower) {
-            signs.push(byte.to_ascii_uppercase());
-        } else if !matches!(byte, b' ' | b'-') || !signs.len().is_multiple_of(4) || !text.before(at).is_ascii_alphanumeric() {
+            characters.push(byte.to_ascii_uppercase());
+        } else if !matches!(byte, b' ' | b'-') || !characters.len().is_multiple_of(4) || !text.byte_before(at).is_ascii_alphanumeric() {
             return None;
         }
         at += 1;
-        if signs.len() == len && text.before(at).is_ascii_alphanumeric() {
-            // A mistyped one is a person's all the same: its length and its digits tell enough.
-            let digits = signs.iter().filter(|sign| sign.is_ascii_digit()).count();
-            let shaped = mod_97(&signs) == 1 || (!is_lower && digits * 3 >= len * 2);
-            return (text.ends_word(at) && shaped).then_some(from..at);
+        if characters.len() == len && text.byte_before(at).is_ascii_alphanumeric() {
+            // Mistyped IBANs still identify a person: with upper-case letters, the length and the share of digits are sufficient. Lower-case ones
+            // must be valid, because hex ids have the same form (`bc84…`).
+            let digits = characters.iter().filter(|c| c.is_ascii_digit()).count();
+            let shaped = mod_97(&characters) == 1 || (!is_lower && digits * 3 >= len * 2);
+            return (text.is_word_end(at) && shaped).then_some(from..at);
         }
     }
 }
 
-/// The value beside a label that names an IBAN, whether its check digits are right or not.
-pub(super) fn iban_shaped(text: Text<'_>, from: usize) -> Option<Range<usize>> {
-    if !(text.at(from).is_ascii_alphabetic() && text.at(from + 1).is_ascii_alphabetic() && text.at(from + 2).is_ascii_digit()) {
+/// An IBAN next to its label, regardless of its country and check digits.
+pub(super) fn labelled_iban(text: Text<'_>, from: usize) -> Option<Range<usize>> {
+    if !(text.byte_at(from).is_ascii_alphabetic()
+        && text.byte_at(from + 1).is_ascii_alphabetic()
+        && text.byte_at(from + 2).is_ascii_digit())
+    {
         return None;
     }
     let (mut count, mut end, mut at) = (0, from, from);
     while count <= 34 {
-        let byte = text.at(at);
+        let byte = text.byte_at(at);
         if byte.is_ascii_digit() || byte.is_ascii_uppercase() {
             count += 1;
             end = at + 1;
@@ -146,7 +157,7 @@ pub(super) fn iban_shaped(text: Text<'_>, from: usize) -> Option<Range<usize>> {
     (15..=34).contains(&count).then_some(from..end)
 }
 
-/// Lengths of the countries in the IBAN registry (SWIFT, release 99).
+/// The IBAN length of a country (SWIFT IBAN registry, release 99).
 fn iban_len(country: &[u8]) -> Option<usize> {
     Some(match country.to_ascii_uppercase().as_slice() {
         b"NO" => 15,
@@ -171,128 +182,141 @@ fn iban_len(country: &[u8]) -> Option<usize> {
     })
 }
 
-fn mod_97(signs: &[u8]) -> u32 {
-    let rotated = signs.iter().skip(4).chain(signs.iter().take(4));
-    rotated.fold(0, |rest, sign| match sign {
-        b'0'..=b'9' => (rest * 10 + u32::from(sign - b'0')) % 97,
-        _ => (rest * 100 + u32::from(sign - b'A') + 10) % 97,
+/// The check of ISO 13616: the number modulo 97, 1 if valid.
+fn mod_97(characters: &[u8]) -> u32 {
+    let rotated = characters.iter().skip(4).chain(characters.iter().take(4));
+    rotated.fold(0, |rest, c| match c {
+        b'0'..=b'9' => (rest * 10 + u32::from(c - b'0')) % 97,
+        _ => (rest * 100 + u32::from(c - b'A') + 10) % 97,
     })
 }
 
-/// IPv4 in dotted decimal. Loopback, unspecified and broadcast addresses identify nobody; a fifth part makes it a version.
+/// An IPv4 address in dotted decimal, except for loopback, unspecified and broadcast addresses, which identify nobody.
 fn ip(text: Text<'_>, start: usize) -> Option<Range<usize>> {
-    let end = text.skip(start, 16, |byte| byte.is_ascii_digit() || byte == b'.');
+    let end = text.skip_while(start, 16, |byte| byte.is_ascii_digit() || byte == b'.');
     let shown = text.slice(start..end).trim_end_matches('.');
     let address: Ipv4Addr = shown.parse().ok()?;
     let end = start + shown.len();
     let octets = address.octets();
-    let before = text.before(start);
-    let is_version = matches!(before, b'.' | b'v') || octets.first() == Some(&0) || (before == b'=' && text.before(start - 1) == b'=');
-    // `File version 1.2.3.4`, `chrome/120.0.0.0`: small numbers after a name are versions.
-    let is_product = before == b'/' && text.before(start - 1).is_ascii_alphabetic() || is_after_version_word(text, start);
-    let nobody = address.is_loopback() || address.is_unspecified() || address.is_broadcast() || octets.starts_with(&[255]);
-    (!is_version && !is_product && !nobody && text.ends_word(end) && text.at(end) != b'-').then_some(start..end)
+    let before = text.byte_before(start);
+    // `1.2.3.4.5`, `v1.2.3.4`, `0.62.4.1`, `==1.2.3.4`.
+    let is_version = matches!(before, b'.' | b'v') || octets.first() == Some(&0) || (before == b'=' && text.byte_before(start - 1) == b'=');
+    // `chrome/120.0.0.0`, `File version 1.2.3.4`.
+    let is_product = before == b'/' && text.byte_before(start - 1).is_ascii_alphabetic() || is_after_version_word(text, start);
+    let is_reserved = address.is_loopback() || address.is_unspecified() || address.is_broadcast() || octets.starts_with(&[255]);
+    (!is_version && !is_product && !is_reserved && text.is_word_end(end) && text.byte_at(end) != b'-').then_some(start..end)
 }
 
 fn is_after_version_word(text: Text<'_>, start: usize) -> bool {
-    let left = text.slice(text.skip_back(start, 10, |byte| byte.is_ascii_alphabetic() || matches!(byte, b' ' | b':'))..start);
+    let left = text.slice(text.skip_back_while(start, 10, |byte| byte.is_ascii_alphabetic() || matches!(byte, b' ' | b':'))..start);
     let word = left.trim_end_matches([' ', ':']);
     ["version", "ver", "release"].iter().any(|name| word.len() >= name.len() && word.to_ascii_lowercase().ends_with(name))
 }
 
-/// IPv6 that starts with a digit or, through [`ipv6_at_letter`], with a letter.
+/// An IPv6 address that starts with a digit or, called by [`ipv6_at_letter`], with a letter.
 fn ipv6(text: Text<'_>, start: usize) -> Option<Range<usize>> {
-    let first = text.skip(start, 5, |byte| byte.is_ascii_hexdigit());
-    if first - start > 4 || text.at(first) != b':' || text.at(first + 1).is_ascii_whitespace() {
+    // `10: value` is a key of YAML or a line number.
+    let first = text.skip_while(start, 5, |byte| byte.is_ascii_hexdigit());
+    if first - start > 4 || text.byte_at(first) != b':' || text.byte_at(first + 1).is_ascii_whitespace() {
         return None;
     }
-    let end = text.skip(start, 46, |byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+    let end = text.skip_while(start, 46, |byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
     let shown = text.slice(start..end).trim_end_matches([':', '.']);
     let address: Ipv6Addr = shown.parse().ok()?;
     let end = start + shown.len();
-    let nobody = address.is_loopback() || address.is_unspecified();
-    (!nobody && text.before(start) != b':' && text.ends_word(end)).then_some(start..end)
+    let is_reserved = address.is_loopback() || address.is_unspecified();
+    (!is_reserved && text.byte_before(start) != b':' && text.is_word_end(end)).then_some(start..end)
 }
 
-/// An IPv6 address whose first part starts with a letter: `fe80::1`, `fd00:…`.
-pub(super) fn ipv6_at_letter(text: Text<'_>, start: usize) -> Option<Found> {
-    if !text.starts_word(start) {
+/// An IPv6 or hardware address whose first group starts with a letter: `fe80::1`, `fd00:…`, `a0:…`.
+pub(super) fn ipv6_at_letter(text: Text<'_>, start: usize) -> Option<Match> {
+    if !text.is_word_start(start) {
         return None;
     }
     mac(text, start)
-        .map(|range| Found { range, kind: "mac", why: "shape" })
-        .or_else(|| ipv6(text, start).map(|range| Found { range, kind: "ip", why: "shape" }))
+        .map(|range| Match { range, kind: "mac", detector: "shape" })
+        .or_else(|| ipv6(text, start).map(|range| Match { range, kind: "ip", detector: "shape" }))
 }
 
-/// EUI-48 as six pairs with `:` or `-`, or three fours with dots.
+/// A hardware address (EUI-48) as six pairs with `:` or `-`, or as three groups of four with dots.
 fn mac(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     let shown = text.bytes().get(start..start + 17).unwrap_or_default();
     let separator = shown.get(2).copied().unwrap_or(0);
     let in_pairs = matches!(separator, b':' | b'-')
         && shown.iter().enumerate().all(|(index, byte)| if index % 3 == 2 { *byte == separator } else { byte.is_ascii_hexdigit() });
     if in_pairs {
-        let free = text.ends_word(start + 17) && text.at(start + 17) != separator && text.before(start) != separator;
-        let nobody = shown.iter().filter(|byte| byte.is_ascii_hexdigit()).all(|byte| matches!(byte, b'0' | b'f' | b'F'));
-        return (free && !nobody).then_some(start..start + 17);
+        let is_delimited = text.is_word_end(start + 17) && text.byte_at(start + 17) != separator && text.byte_before(start) != separator;
+        // All zeros, or the broadcast address.
+        let is_reserved = shown.iter().filter(|byte| byte.is_ascii_hexdigit()).all(|byte| matches!(byte, b'0' | b'f' | b'F'));
+        return (is_delimited && !is_reserved).then_some(start..start + 17);
     }
     let shown = text.bytes().get(start..start + 14)?;
     let in_fours = shown.iter().enumerate().all(|(index, byte)| if index % 5 == 4 { *byte == b'.' } else { byte.is_ascii_hexdigit() });
+    // `001b.6384.45e6`, but not the decimal number `1000.2000.3000`.
     let has_letter = shown.iter().any(u8::is_ascii_alphabetic);
-    (in_fours && has_letter && text.ends_word(start + 14) && text.at(start + 14) != b'.' && text.before(start) != b'.')
+    (in_fours && has_letter && text.is_word_end(start + 14) && text.byte_at(start + 14) != b'.' && text.byte_before(start) != b'.')
         .then_some(start..start + 14)
 }
 
-/// A phone number that needs no name beside it: international, North American, or with a leading zero and groups. Bare digits are left
-/// alone, for they are mostly ids.
+/// A phone number without a label: international (`+49 30 901820`), North American (`415-555-0142`), or national with a trunk zero or
+/// brackets and several groups (`030 / 8486578`). A plain run of digits is not accepted, because most of them are ids.
 fn phone(text: Text<'_>, start: usize) -> Option<Range<usize>> {
-    let before = text.before(start);
-    let separated = matches!(text.at(start + 3), b' ' | b'-' | b'.' | b')');
-    if text.at(start) != b'0' && !separated && !matches!(before, b'+' | b'(') {
+    // Most numbers have none of the possible beginnings and are excluded here.
+    let before = text.byte_before(start);
+    let separated = matches!(text.byte_at(start + 3), b' ' | b'-' | b'.' | b')');
+    if text.byte_at(start) != b'0' && !separated && !matches!(before, b'+' | b'(') {
         return None;
     }
-    if before == b'+' && text.before(start - 1) == b'(' {
+    // `(+358) 635836962` or `(+358 635836962)`.
+    if before == b'+' && text.byte_before(start - 1) == b'(' {
         return phone_shaped(text, start - 2, 8).or_else(|| phone_shaped(text, start - 1, 8));
     }
-    if before == b'+' && (text.starts_word(start - 1) || text.before(start - 1) == b'.') {
+    if before == b'+' && (text.is_word_start(start - 1) || text.byte_before(start - 1) == b'.') {
         return phone_shaped(text, start - 1, 8);
     }
-    if before == b'(' && text.before(start - 1) == b'+' {
+    // `+(49) 30 901820`.
+    if before == b'(' && text.byte_before(start - 1) == b'+' {
         return phone_shaped(text, start - 2, 8);
     }
-    // `(0161) 928 5582` and `(07462 996164)`: the bracket is a part of the number, or stands around it.
-    let close = text.skip(start, 6, |byte| byte.is_ascii_digit());
-    let from = if before == b'(' && text.at(close) == b')' { start - 1 } else { start };
+    // The bracket is part of the number in `(0161) 928 5582`, but not in `(07462 996164)`.
+    let close = text.skip_while(start, 6, |byte| byte.is_ascii_digit());
+    let from = if before == b'(' && text.byte_at(close) == b')' { start - 1 } else { start };
+    // Not a part of a decimal number, a path, an issue number, an amount or an identifier: `.030`, `/030`, `#030`, `$030`, `_030`.
     if matches!(before, b'.' | b'-' | b'/' | b'#' | b'=' | b':' | b'$' | b'_') && !matches!(before, b':' | b'=') {
         return None;
     }
-    if matches!(before, b'=') && text.before(start - 1) == b'=' {
+    // `package==030.1`.
+    if matches!(before, b'=') && text.byte_before(start - 1) == b'=' {
         return None;
     }
     north_american(text, start).or_else(|| {
         let range = phone_shaped(text, from, 9)?;
         let shown = text.slice(range.clone());
-        let parts: Vec<&str> = shown.split(|sign: char| !sign.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
+        let parts: Vec<&str> = shown.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
         let first = parts.first()?;
+        // `030 / 8486578`, but not `0 306` or `000 123`; `(11) 90608-4758`.
         let trunk = first.starts_with('0') && first.len() >= 2 && parts.len() >= 2 && !first.starts_with("000");
         let brackets = from < start && matches!(parts.len(), 2..=4) && matches!(first.len(), 2..=5);
+        // `01.27.97.08.41`, but not the decimal number `03.14159` or a mix such as `03.14-15`.
         let by_dots = shown.contains('.');
         let dots_fit = !by_dots || (parts.len() >= 3 && !shown.contains(['-', '/']));
-        let after = text.at(range.end);
+        let after = text.byte_at(range.end);
         ((trunk || brackets) && dots_fit && !is_date(&parts) && !matches!(after, b':' | b'%' | b'/') && !is_decimal_tail(text, range.end))
             .then_some(range)
     })
 }
 
+/// Whether decimals follow: `030 901.5`.
 fn is_decimal_tail(text: Text<'_>, end: usize) -> bool {
-    matches!(text.at(end), b'.' | b',') && text.at(end + 1).is_ascii_digit()
+    matches!(text.byte_at(end), b'.' | b',') && text.byte_at(end + 1).is_ascii_digit()
 }
 
-/// Area code and exchange of North America, which never start with 0 or 1: `(415) 555-0142`, `415.555.0142`.
+/// A North American number: `(415) 555-0142`, `415.555.0142`. Area code and exchange never start with 0 or 1.
 fn north_american(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     let digits_at =
         |from: usize, count: usize| text.bytes().get(from..from + count).is_some_and(|part| part.iter().all(u8::is_ascii_digit));
-    let is_separator = |at: usize| matches!(text.at(at), b' ' | b'-' | b'.');
-    let in_brackets = text.before(start) == b'(' && text.at(start + 3) == b')';
+    let is_separator = |at: usize| matches!(text.byte_at(at), b' ' | b'-' | b'.');
+    let in_brackets = text.byte_before(start) == b'(' && text.byte_at(start + 3) == b')';
     let (from, second) = if in_brackets {
         (start - 1, start + 4 + usize::from(is_separator(start + 4)))
     } else if is_separator(start + 3) {
@@ -300,66 +324,69 @@ fn north_american(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     } else {
         return None;
     };
-    let area = matches!(text.at(start), b'2'..=b'9') && digits_at(start, 3);
-    let exchange = matches!(text.at(second), b'2'..=b'9') && digits_at(second, 3);
+    let area = matches!(text.byte_at(start), b'2'..=b'9') && digits_at(start, 3);
+    let exchange = matches!(text.byte_at(second), b'2'..=b'9') && digits_at(second, 3);
     let line = is_separator(second + 3) && digits_at(second + 4, 4);
-    let same_separators = in_brackets || text.at(start + 3) == text.at(second + 3);
+    let same_separators = in_brackets || text.byte_at(start + 3) == text.byte_at(second + 3);
     let mut end = second + 8;
-    if text.at(end) == b'x' && text.at(end + 1).is_ascii_digit() {
-        end = text.skip(end + 1, 6, |byte| byte.is_ascii_digit());
+    if text.byte_at(end) == b'x' && text.byte_at(end + 1).is_ascii_digit() {
+        end = text.skip_while(end + 1, 6, |byte| byte.is_ascii_digit());
     }
-    let free = text.ends_word(end) && text.at(end) != b'-' && !matches!(text.before(from), b'-' | b'.');
-    (area && exchange && line && same_separators && free).then_some(from..end)
+    // Not a part of a longer number: `978-415-555-0142`.
+    let is_delimited = text.is_word_end(end) && text.byte_at(end) != b'-' && !matches!(text.byte_before(from), b'-' | b'.');
+    (area && exchange && line && same_separators && is_delimited).then_some(from..end)
 }
 
-/// Digits in the groups of a phone number from `from` on (`+`, a bracket or a digit): `min` to 15 of them.
+/// `min` to 15 digits from `from` (a `+`, a bracket or a digit), grouped like a phone number: `+44 (0)161 928 5582`, `030 / 8486578`.
 pub(super) fn phone_shaped(text: Text<'_>, from: usize, min: usize) -> Option<Range<usize>> {
     let (mut count, mut best, mut last, mut at) = (0usize, None, from, from);
-    if text.at(at) == b'+' {
+    if text.byte_at(at) == b'+' {
         at += 1;
         last = at;
     }
     let mut open = false;
     while at < text.len() {
-        match text.at(at) {
+        match text.byte_at(at) {
             b'0'..=b'9' => {
                 count += 1;
                 if count > 15 {
                     break;
                 }
                 last = at + 1;
-                let has_extension = text.at(last) == b'x' && text.at(last + 1).is_ascii_digit();
-                if count >= min && (text.ends_word(last) || has_extension) && !open {
+                let has_extension = text.byte_at(last) == b'x' && text.byte_at(last + 1).is_ascii_digit();
+                if count >= min && (text.is_word_end(last) || has_extension) && !open {
                     best = Some(last);
                 }
             }
-            b'(' if !open && at - last < 2 && (text.at(at + 1).is_ascii_digit() || text.at(at + 1) == b'+') => {
+            b'(' if !open && at - last < 2 && (text.byte_at(at + 1).is_ascii_digit() || text.byte_at(at + 1) == b'+') => {
                 open = true;
-                at += usize::from(text.at(at + 1) == b'+');
+                at += usize::from(text.byte_at(at + 1) == b'+');
             }
             b')' if open && at == last => {
                 open = false;
                 last = at + 1;
-                // A bracket takes no room: `(0)494`.
+                // A digit may directly follow the bracket: `(0)494`.
                 at += 1;
                 continue;
             }
+            // One separator between groups, or one with spaces around it (` - `, ` / `).
             b' ' | b'-' | b'.' | b'/' if at > from && at - last < 1 => {}
-            b' ' | b'-' | b'/' if at > from && at - last < 3 && (text.before(at) == b' ' || text.at(at) == b' ') => {}
-            0xc2 if text.at(at + 1) == 0xa0 => at += 1,
+            b' ' | b'-' | b'/' if at > from && at - last < 3 && (text.byte_before(at) == b' ' || text.byte_at(at) == b' ') => {}
+            0xc2 if text.byte_at(at + 1) == 0xa0 => at += 1,
             _ => break,
         }
         at += 1;
     }
-    // A digit run that goes on past fifteen is no phone number.
+    // E.164 allows 15 digits; a longer plain run is an id.
     let end = best?;
     if count > 15 && text.slice(from..end).bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
+    // An extension: `555-0142 x12`.
     let mut end = end;
-    if text.slice(end..text.len().min(end + 2)) == " x" || text.at(end) == b'x' {
-        let digits = text.skip(end, 2, |byte| matches!(byte, b' ' | b'x'));
-        let tail = text.skip(digits, 6, |byte| byte.is_ascii_digit());
+    if text.slice(end..text.len().min(end + 2)) == " x" || text.byte_at(end) == b'x' {
+        let digits = text.skip_while(end, 2, |byte| matches!(byte, b' ' | b'x'));
+        let tail = text.skip_while(digits, 6, |byte| byte.is_ascii_digit());
         if tail > digits {
             end = tail;
         }
@@ -367,7 +394,7 @@ pub(super) fn phone_shaped(text: Text<'_>, from: usize, min: usize) -> Option<Ra
     Some(from..end)
 }
 
-/// Whether groups of digits read as a date: `01.10.1944`, `2026-11-23`.
+/// Whether groups of digits form a date: `01.10.1944`, `2026-11-23`.
 pub(super) fn is_date(parts: &[&str]) -> bool {
     let number = |index: usize| parts.get(index).and_then(|part| part.parse::<u32>().ok()).unwrap_or(9999);
     let len = |index: usize| parts.get(index).map_or(0, |part| part.len());
@@ -493,7 +520,7 @@ mod tests {
     fn a_text_of_digits_takes_linear_time() {
         let text = "4 ".repeat(500_000);
         let start = std::time::Instant::now();
-        super::super::find(&text, &super::super::CustomDetectors::default());
+        super::super::scan(&text, &super::super::CustomDetectors::default());
         assert!(start.elapsed() < std::time::Duration::from_secs(5));
     }
 }

@@ -1,4 +1,4 @@
-//! Credentials that are told by their own format (`rules/secrets.toml`), and by the name beside them.
+//! Finds credentials by their format (`rules/secrets.toml`), and judges whether a value looks like a secret, a password or a placeholder.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -8,41 +8,41 @@ use serde::Deserialize;
 
 use super::text::Text;
 
-/// No secret is looked for past this many bytes, so that a hostile text cannot make one rule read all of it again and again.
+/// How far an expression is matched. Without this limit a hostile text could make a rule read the rest of the text again and again.
 const SECRET_BYTES_MAX: usize = 8192;
 
-/// The end of a block of several lines is looked for this far: the key file of an RSA key of 16,384 bits has 13 KB.
+/// How far the end of a block of lines is searched. The key file of a 16,384-bit RSA key has 13 KB.
 const BLOCK_BYTES_MAX: usize = 32 * 1024;
 
-/// The file: formats of credentials.
+/// The contents of `rules/secrets.toml`.
 #[derive(Debug, Deserialize)]
 pub(super) struct SecretTable {
     pub(super) secret: Vec<SecretEntry>,
 }
 
-/// One format with its samples.
+/// One credential format with its samples.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SecretEntry {
-    /// Whose credential it is, for `--explain`.
+    /// The issuer, shown by `--explain`.
     pub(super) name: String,
     pub(super) kind: String,
-    /// Texts that stand in every value; the expression is matched from the place of the text on.
+    /// Literals of which every value contains one. The expression is matched from there.
     pub(super) prefixes: Vec<String>,
-    /// Bytes before the prefix that belong to the value: how many at most, and which expression they match to their end.
+    /// For values that begin before the prefix: an expression for the text up to it.
     #[serde(default)]
     pub(super) before: Option<String>,
     pub(super) expression: String,
-    /// For a block of several lines of which `expression` is the first: the text that ends it.
+    /// For a block of lines whose first line matches `expression`: an expression for its end.
     #[serde(default)]
     pub(super) block_end: Option<String>,
-    /// The prefix stands at the start of a word.
+    /// Whether the prefix must start a word.
     #[serde(default = "yes")]
     pub(super) word: bool,
-    /// The value has to look random besides: its format is one that ordinary text has too.
+    /// Whether the value must also look random, because ordinary text may have the same format.
     #[serde(default)]
     pub(super) random: bool,
-    /// What stands before the samples, where it is no part of the value.
+    /// Text before the samples that is not part of the value.
     #[serde(default)]
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
     pub(super) named: String,
@@ -56,7 +56,7 @@ fn yes() -> bool {
     true
 }
 
-/// An entry ready to be matched.
+/// A compiled entry.
 #[derive(Debug)]
 pub(super) struct SecretRule {
     pub(super) name: &'static str,
@@ -64,14 +64,14 @@ pub(super) struct SecretRule {
     prefixes: Vec<String>,
     before: Option<LazyRegex>,
     expression: LazyRegex,
-    /// Whether a group of the expression narrows what is taken.
+    /// Whether only the group `value` of the expression is the credential.
     has_group: bool,
     block_end: Option<LazyRegex>,
     word: bool,
     random: bool,
 }
 
-/// Most runs meet few providers, so an expression is compiled when its literal is first met.
+/// An expression that is compiled when its literal first occurs, because most runs see credentials of few issuers.
 #[derive(Debug)]
 struct LazyRegex {
     source: String,
@@ -95,8 +95,8 @@ pub(super) fn table() -> Option<SecretTable> {
 impl SecretRule {
     pub(super) fn new(entry: &SecretEntry) -> Self {
         Self {
-            name: leak(&entry.name),
-            kind: leak(&entry.kind),
+            name: to_static(&entry.name),
+            kind: to_static(&entry.kind),
             prefixes: entry.prefixes.clone(),
             before: entry.before.as_ref().map(|before| LazyRegex::new(format!(r"(?:{before})\z"))),
             expression: LazyRegex::new(format!(r"\A(?:{})", entry.expression)),
@@ -107,13 +107,13 @@ impl SecretRule {
         }
     }
 
-    /// The credential whose prefix is at `start`.
+    /// The credential whose prefix is at `start`, if any.
     pub(super) fn find(&self, text: Text<'_>, start: usize) -> Option<Range<usize>> {
         let rest = text.rest(start);
         if !self.prefixes.iter().any(|prefix| rest.starts_with(prefix.as_str())) {
             return None;
         }
-        if self.word && !text.starts_word(start) {
+        if self.word && !text.is_word_start(start) {
             return None;
         }
         let from = match &self.before {
@@ -124,7 +124,7 @@ impl SecretRule {
                 }
                 let found = before.get()?.find(text.slice(left..start))?;
                 let from = left + found.start();
-                text.starts_word(from).then_some(from)?
+                text.is_word_start(from).then_some(from)?
             }
             None => start,
         };
@@ -143,20 +143,22 @@ impl SecretRule {
         }
         let joined = Joined::new(window)?;
         let found = self.value(&joined.text)?;
-        let range = joined.raw(&found);
+        let range = joined.to_window(&found);
         Some(if found.start == 0 { from..start + range.end } else { start + range.start..start + range.end })
     }
 
-    /// Where a block ends whose first line ends at `from`: behind its last line, or where no line of a key file can go on.
+    /// The end of a block whose first line ends at `from`: after its last line or, if that is missing, after the last byte that a key file may
+    /// contain.
     fn end_of_block(text: Text<'_>, from: usize, block_end: &Regex) -> usize {
         match block_end.find(text.window(from, BLOCK_BYTES_MAX)) {
             Some(found) => from + found.end(),
-            None => text
-                .skip(from, usize::MAX, |byte| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/=\\:,.-".contains(&byte)),
+            None => text.skip_while(from, usize::MAX, |byte| {
+                byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"+/=\\:,.-".contains(&byte)
+            }),
         }
     }
 
-    /// What the expression finds at the start of `window`: its group `value`, or all of it.
+    /// The match of the expression at the start of `window`: its group `value` or, without such a group, the whole match.
     fn value(&self, window: &str) -> Option<Range<usize>> {
         if !self.has_group {
             return self.expression.get()?.find(window).map(|found| found.range());
@@ -166,39 +168,41 @@ impl SecretRule {
     }
 }
 
-/// Where the run of signs ends that goes on at `from`: the rest of a value that is longer than what is looked through.
+/// The end of the run of non-separator bytes at `from`: the rest of a value that is longer than the limit up to which it was matched.
 pub(super) fn end_of_run(text: Text<'_>, from: usize) -> usize {
-    text.skip(from, usize::MAX, |byte| !byte.is_ascii_whitespace() && !b"\"'<>,;|`".contains(&byte))
+    text.skip_while(from, usize::MAX, |byte| !byte.is_ascii_whitespace() && !b"\"'<>,;|`".contains(&byte))
 }
 
-/// As much of a value as is looked at to tell what it is.
+/// The part of a value that is sufficient to judge what it is.
 pub(super) fn beginning(value: &str) -> &str {
     const JUDGED_BYTES_MAX: usize = 512;
     value.get(..value.floor_char_boundary(JUDGED_BYTES_MAX)).unwrap_or(value)
 }
 
-/// Values of tables live as long as the process.
-pub(super) fn leak(text: &str) -> &'static str {
+/// Leaks a string of a rule table, which lives as long as the process.
+pub(super) fn to_static(text: &str) -> &'static str {
     Box::leak(text.to_owned().into_boxed_str())
 }
 
-/// Lines of a wrapped value: how long the first may be, how many follow, and how long those are that others follow.
+/// Length of the first line of a wrapped value.
 const LINE_BYTES_MAX: usize = 512;
+/// Number of continuation lines of a wrapped value.
 const LINES_MAX: usize = 128;
+/// Length of a continuation line that another line may follow.
 const PART_BYTES_MIN: usize = 12;
 
-/// A value that was wrapped over lines, put together again.
+/// A value that was wrapped over several lines, joined again.
 #[derive(Debug)]
 pub(super) struct Joined {
     pub(super) text: String,
-    /// `(bytes of the joined text, bytes of the window)` at which a line begins.
+    /// For each line, its start in the joined text and in the window.
     lines: Vec<(usize, usize)>,
 }
 
 impl Joined {
-    /// The first word of `window` with the lines that go on with it; `None` where it is not wrapped.
+    /// Joins the first word of `window` with the lines that continue it; `None` if it is not wrapped.
     pub(super) fn new(window: &str) -> Option<Self> {
-        // What is wrapped is wrapped at the width of a terminal or a mail.
+        // Values are wrapped at the width of a terminal or an email, so the first line is short.
         let head = window.as_bytes().get(..window.len().min(LINE_BYTES_MAX))?;
         memchr::memchr(b'\n', head)?;
         let mut lines = window.split_inclusive('\n');
@@ -221,10 +225,10 @@ impl Joined {
             let part = line.get(start..end)?;
             let body = part.trim_end_matches('=');
             let is_part = !body.is_empty() && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/_.~-".contains(&byte));
-            // `MAX_RETRIES`, `Connection`: the next line is one of its own.
+            // `MAX_RETRIES`, `connection`: a word, so this line does not continue the value.
             let is_word = body.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
                 || (body.len() < 12 && body.bytes().all(|byte| byte.is_ascii_lowercase()));
-            // A shorter line is the last one.
+            // Wrapped lines have the same length except for the last, which is shorter. A longer line is not part of the value.
             if !is_part || is_word || (joined.lines.len() > 1 && part.len() > longest) || (joined.lines.len() == 1 && part.len() > 120) {
                 break;
             }
@@ -240,8 +244,8 @@ impl Joined {
         (joined.lines.len() > 1).then_some(joined)
     }
 
-    /// The bytes of the window for bytes of the joined text.
-    pub(super) fn raw(&self, range: &Range<usize>) -> Range<usize> {
+    /// Maps bytes of the joined text to bytes of the window.
+    pub(super) fn to_window(&self, range: &Range<usize>) -> Range<usize> {
         let map = |at: usize| {
             let index = self.lines.partition_point(|(joined, _)| *joined <= at).saturating_sub(1);
             self.lines.get(index).map_or(at, |(joined, window)| window + (at - joined))
@@ -250,7 +254,7 @@ impl Joined {
     }
 }
 
-/// Whether a value stands for a secret without being one: `${TOKEN}`, `<your-api-key>`, `os.environ[…]`, `********`.
+/// Whether a value is a placeholder for a secret: `${TOKEN}`, `<your-api-key>`, `os.environ[…]`, `********`.
 pub(super) fn is_placeholder(value: &str) -> bool {
     const CODE: [&str; 14] = [
         "os.environ",
@@ -286,7 +290,6 @@ pub(super) fn is_placeholder(value: &str) -> bool {
         "omitted",
         "not_set",
     ];
-    // What the beginning does not betray is none.
     let value = beginning(value).trim();
     let bytes = value.as_bytes();
     let Some(first) = bytes.first() else { return true };
@@ -295,7 +298,7 @@ pub(super) fn is_placeholder(value: &str) -> bool {
     {
         return true;
     }
-    // `xxxxxxxx`, `********`, `0000`, `sk-...`
+    // At most two distinct characters, or an ellipsis: `xxxxxxxx`, `********`, `0000`, `sk-...`.
     let mut distinct = [false; 256];
     let mut count = 0;
     for byte in bytes.iter().take(64) {
@@ -320,11 +323,11 @@ pub(super) fn is_placeholder(value: &str) -> bool {
     if PLACEHOLDERS.iter().any(|word| lower.starts_with(word) || lower.trim_matches(['<', '[', '(', '>', ']', ')']).starts_with(word)) {
         return true;
     }
-    // A call, or an index: code.
+    // `get_secret()`, `keys["a"]`: a call or an index, which is code.
     (value.ends_with(')') && value.contains('(')) || (value.ends_with(']') && value.contains('['))
 }
 
-/// Whether a value looks like a generated secret: long enough, of several kinds of signs, and no word, path, date or number.
+/// Whether a value looks like a generated secret: long, with several character classes, and not a word, path, date or number.
 pub(super) fn looks_random(value: &str) -> bool {
     if !(16..=SECRET_BYTES_MAX).contains(&value.len()) {
         return false;
@@ -362,16 +365,18 @@ pub(super) fn looks_random(value: &str) -> bool {
     }
     let len = bytes.len().min(256);
     let is_number = digits + other == len;
+    // Excludes repetition (`abababab12abababab`), numbers (`2026-11-23T09:08:46`), paths and expressions with much punctuation, and URLs.
     if count < 8 || is_number || other * 3 > len || value.contains("://") || value.contains(' ') {
         return false;
     }
+    // Letters and digits, or upper and lower case that alternates often: `kQzRtYbNmWxPvLcJhGdS`, but not `ChatCompletionMessage`.
     let has_mixture = digits > 0 && lower + upper > 0;
     let has_case = lower > 2 && upper > 2;
     let is_cased = has_case && len >= 20 && changes * 4 >= len;
     if !has_mixture && !is_cased {
         return false;
     }
-    // Words with a number behind: `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5`. Random text changes its kind of sign more often.
+    // Excludes words and numbers with separators: `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5`. At least one part must be neither.
     let parts = value.split(['-', '_', '.', '/', ':']).filter(|part| !part.is_empty());
     let (mut words, mut all) = (0, 0);
     for part in parts {
@@ -385,7 +390,7 @@ pub(super) fn looks_random(value: &str) -> bool {
     words < all
 }
 
-/// Whether a value looks like a password that a person chose: a letter, and a digit or sign that words do not have.
+/// Whether a value looks like a password chosen by a person: letters, and a digit or symbol that words do not have.
 pub(super) fn looks_chosen(value: &str) -> bool {
     let bytes = value.as_bytes();
     if !(6..=128).contains(&bytes.len())
@@ -397,12 +402,13 @@ pub(super) fn looks_chosen(value: &str) -> bool {
     }
     let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
     let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let signs = bytes.iter().filter(|byte| b"!@#$%^&*+=~?".contains(byte)).count();
+    let symbols = bytes.iter().filter(|byte| b"!@#$%^&*+=~?".contains(byte)).count();
     let inner_upper = bytes.windows(2).any(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()));
-    letters >= 2 && (digits >= 1 || signs >= 1 || (inner_upper && bytes.len() >= 10)) && !is_identifier_like(value)
+    // `hunter2`, `p@ssword`, `walnutHarbor`, but not `hunter`.
+    letters >= 2 && (digits >= 1 || symbols >= 1 || (inner_upper && bytes.len() >= 10)) && !is_identifier_like(value)
 }
 
-/// A name of code, a version, a host, a file: `reset_password(4)`, `v1.2.3`, `db-01.internal`.
+/// Whether a value is a call, a path, a file, a host or a version: `reset_password(4)`, `src/main2`, `db-01.internal`, `v1.2.3`.
 fn is_identifier_like(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     value.contains('(')

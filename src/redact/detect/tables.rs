@@ -1,69 +1,76 @@
-//! Columns: the header of a CSV text, of a table drawn with bars, of an SQL `INSERT` or of an HTML table says what the cells below it are.
+//! Finds values in table cells by the names of their columns: CSV, tables drawn with `|`, SQL `INSERT`, HTML tables.
+//!
+//! A label in a header starts it; the rows below are then read once, each cell according to the type of its column.
 
 use std::ops::Range;
 
-use super::labels::{Label, Shape, label_at};
-use super::literals::{LabelKind, Literals, Next, Role};
-use super::names::{self, Verdict};
+use super::labels::{Label, ValueType, label_at};
+use super::literals::{LabelRule, Literals, RuleRef, ScanControl};
+use super::names::{self, NameMatch};
 use super::secrets::is_placeholder;
 use super::text::Text;
-use super::{Found, numbers};
+use super::{Match, numbers};
 
-/// Rows past this are not read as a table any more, so that work stays bounded.
+/// Rows that are read as a table, to bound the work.
 const ROWS_MAX: usize = 20_000;
+/// Columns of a table.
 const COLUMNS_MAX: usize = 64;
-/// A longer line is no header.
+/// Length of a header line.
 const HEADER_BYTES_MAX: usize = 2000;
 
-/// What is known of the tables of one text while its labels are gone through.
+/// The tables of one text that were read so far, while its labels are visited in order.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// Where the last table that was read ends.
-    done: usize,
-    /// Where the last line ends that is no header.
-    no_header_before: usize,
-    /// Where the last list in brackets opens that is no header of an `INSERT`.
-    no_insert_at: Option<usize>,
+    /// End of the last table that was read.
+    read_until: usize,
+    /// End of the last line that was checked for a header.
+    header_checked_until: usize,
+    /// Start of the last list in parentheses that was checked for the columns of an `INSERT`.
+    insert_checked_at: Option<usize>,
 }
 
 impl Tables {
-    /// Reads the table in whose header a label stands, once.
-    pub(super) fn of_label(&mut self, literals: &Literals, text: Text<'_>, label: &Label, hits: &mut Vec<Found>) {
+    /// Reads the table whose header contains the label, unless it was already read.
+    pub(super) fn match_table_of_label(&mut self, literals: &Literals, text: Text<'_>, label: &Label, matches: &mut Vec<Match>) {
         let start = label.identifier.start;
-        if start < self.done {
+        if start < self.read_until {
             return;
         }
-        let after = text.skip(label.identifier.end, 4, |byte| matches!(byte, b' ' | b'"' | b'`' | b'\'' | b'*'));
-        let before = text.skip_back(start, 4, |byte| matches!(byte, b' ' | b'"' | b'`' | b'\'' | b'*'));
+        let after = text.skip_while(label.identifier.end, 4, |byte| matches!(byte, b' ' | b'"' | b'`' | b'\'' | b'*'));
+        let before = text.skip_back_while(start, 4, |byte| matches!(byte, b' ' | b'"' | b'`' | b'\'' | b'*'));
         let is_cell = |byte: u8| matches!(byte, b',' | b';' | b'|' | b'\t');
         if text.rest(after).starts_with("</th>") {
-            self.html(literals, text, start, hits);
-        } else if is_cell(text.at(after)) || is_cell(text.before(before)) || text.at(after) == b')' || text.before(before) == b'(' {
-            self.lines(literals, text, start, hits);
+            self.html(literals, text, start, matches);
+        } else if is_cell(text.byte_at(after))
+            || is_cell(text.byte_before(before))
+            || text.byte_at(after) == b')'
+            || text.byte_before(before) == b'('
+        {
+            self.lines(literals, text, start, matches);
         }
     }
 
-    fn lines(&mut self, literals: &Literals, text: Text<'_>, at: usize, hits: &mut Vec<Found>) {
-        let left = text.left_of(at, 1000, [b'\n', b'(']);
-        if text.before(left) == b'(' {
-            self.insert(literals, text, left, hits);
+    /// CSV, TSV, and tables drawn with bars.
+    fn lines(&mut self, literals: &Literals, text: Text<'_>, at: usize, matches: &mut Vec<Match>) {
+        let left = text.start_after_last(at, 1000, [b'\n', b'(']);
+        if text.byte_before(left) == b'(' {
+            self.insert(literals, text, left, matches);
             return;
         }
-        if at < self.no_header_before {
+        if at < self.header_checked_until {
             return;
         }
-        let line = text.left_of(at, HEADER_BYTES_MAX, [b'\n', b'\n']);
-        let end = text.find_within(at, HEADER_BYTES_MAX, b'\n');
-        // Whatever else stands in this line.
-        self.no_header_before = end;
+        let line = text.start_after_last(at, HEADER_BYTES_MAX, [b'\n', b'\n']);
+        let end = text.find_byte(at, HEADER_BYTES_MAX, b'\n');
+        self.header_checked_until = end;
         if end - line >= HEADER_BYTES_MAX {
             return;
         }
         let header = text.slice(line..end);
-        let separator = ['|', '\t', ';', ','].into_iter().find(|sign| header.contains(*sign)).unwrap_or(',');
+        let separator = ['|', '\t', ';', ','].into_iter().find(|c| header.contains(*c)).unwrap_or(',');
         let next = text.slice(end + 1..text.line_end((end + 1).min(text.len())).max(end + 1).min(text.len()));
         let is_ruled = next.len() > 2 && next.bytes().all(|byte| matches!(byte, b'-' | b'|' | b'+' | b':' | b' ' | b'=' | b'\r'));
-        // Bars also draw forms, whose first column names the fields.
+        // `name | Ada` without a ruled second line is a form whose first column has the labels, not a table with a header.
         if separator == '|' && !is_ruled {
             return;
         }
@@ -84,10 +91,10 @@ impl Tables {
                 let cells = cells_of(row, separator);
                 let fits = cells.len() == columns.len()
                     || (matches!(separator, '|' | '\t') && cells.len() + 1 >= columns.len() && cells.len() > 1);
-                // The last row may be followed by the end of the field that the table stands in.
+                // The last row may be followed by the end of the JSON field that contains the table, and its last cell by further commas.
                 let is_last = !fits && cells.len() > columns.len() && row.contains(['"', '}']);
                 if fits || is_last {
-                    self.row(text, row_start, &cells, &columns, hits);
+                    read_row(text, row_start, &cells, &columns, matches);
                 }
                 if !fits {
                     break;
@@ -95,58 +102,58 @@ impl Tables {
             }
             row_start = row_end + 1;
         }
-        self.done = row_start.min(text.len());
+        self.read_until = row_start.min(text.len());
     }
 
     /// `INSERT INTO t (a, b) VALUES (…), (…)`
-    fn insert(&mut self, literals: &Literals, text: Text<'_>, open: usize, hits: &mut Vec<Found>) {
-        if self.no_insert_at == Some(open) {
+    fn insert(&mut self, literals: &Literals, text: Text<'_>, open: usize, matches: &mut Vec<Match>) {
+        if self.insert_checked_at == Some(open) {
             return;
         }
-        self.no_insert_at = Some(open);
-        let close = text.find_within(open, 2000, b')');
+        self.insert_checked_at = Some(open);
+        let close = text.find_byte(open, 2000, b')');
         let rest = text.window(close, 40);
         let Some(values) = rest.to_ascii_lowercase().find("values") else {
             return;
         };
         let columns = columns_of(literals, text.slice(open..close), ',');
-        self.done = close;
+        self.read_until = close;
         if columns.iter().all(Option::is_none) {
             return;
         }
         let mut at = close + values + "values".len();
         for _ in 0..ROWS_MAX {
-            at = text.skip(at, 16, |byte| byte.is_ascii_whitespace() || byte == b',');
-            if text.at(at) != b'(' {
+            at = text.skip_while(at, 16, |byte| byte.is_ascii_whitespace() || byte == b',');
+            if text.byte_at(at) != b'(' {
                 break;
             }
             let row_start = at + 1;
             let row_end = end_of_tuple(text, row_start);
             let cells = cells_of(text.slice(row_start..row_end), ',');
             if cells.len() == columns.len() {
-                self.row(text, row_start, &cells, &columns, hits);
+                read_row(text, row_start, &cells, &columns, matches);
             }
             at = row_end + 1;
         }
-        self.done = at.min(text.len());
+        self.read_until = at.min(text.len());
     }
 
-    fn html(&mut self, literals: &Literals, text: Text<'_>, at: usize, hits: &mut Vec<Found>) {
+    fn html(&mut self, literals: &Literals, text: Text<'_>, at: usize, matches: &mut Vec<Match>) {
         let mut columns = Vec::new();
         let from = text.0.floor_char_boundary(at.saturating_sub(1000));
         let start = text.slice(from..at).rfind("<tr").map_or(from, |index| from + index);
         let mut cursor = start;
         let head_end = text.window(start, 4000).find("</tr>").map_or(start, |index| start + index);
         while let Some(cell) = text.slice(cursor..head_end).find("<th") {
-            let open = text.skip(cursor + cell, 200, |byte| byte != b'>') + 1;
-            let close = text.skip(open, 200, |byte| byte != b'<');
+            let open = text.skip_while(cursor + cell, 200, |byte| byte != b'>') + 1;
+            let close = text.skip_while(open, 200, |byte| byte != b'<');
             columns.push(column_of(literals, text.slice(open..close).trim()));
             cursor = close.max(open);
             if columns.len() > COLUMNS_MAX {
                 return;
             }
         }
-        self.done = head_end;
+        self.read_until = head_end;
         if columns.iter().all(Option::is_none) {
             return;
         }
@@ -160,14 +167,14 @@ impl Tables {
                 index = 0;
                 at += 3;
             } else if text.rest(at).starts_with("<td") {
-                let mut open = text.skip(at, 200, |byte| byte != b'>') + 1;
-                // `<td><a href="…">value</a></td>`
-                while text.at(open) == b'<' && text.at(open + 1) != b'/' {
-                    open = text.skip(open, 400, |byte| byte != b'>') + 1;
+                let mut open = text.skip_while(at, 200, |byte| byte != b'>') + 1;
+                // The value may be inside another tag: `<td><a href="…">value</a></td>`.
+                while text.byte_at(open) == b'<' && text.byte_at(open + 1) != b'/' {
+                    open = text.skip_while(open, 400, |byte| byte != b'>') + 1;
                 }
-                let close = text.skip(open, 400, |byte| byte != b'<');
+                let close = text.skip_while(open, 400, |byte| byte != b'<');
                 if let Some(Some(column)) = columns.get(index) {
-                    read_cell(text, open..close, *column, hits);
+                    read_cell(text, open..close, *column, matches);
                 }
                 index += 1;
                 at = close.max(at + 3);
@@ -177,30 +184,29 @@ impl Tables {
                 at += 2;
             }
         }
-        self.done = at;
+        self.read_until = at;
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads like the other steps")]
-    fn row(&self, text: Text<'_>, start: usize, cells: &[Range<usize>], columns: &[Option<LabelKind>], hits: &mut Vec<Found>) {
-        for (cell, column) in cells.iter().zip(columns) {
-            if let Some(column) = column {
-                read_cell(text, start + cell.start..start + cell.end, *column, hits);
-            }
+fn read_row(text: Text<'_>, start: usize, cells: &[Range<usize>], columns: &[Option<LabelRule>], matches: &mut Vec<Match>) {
+    for (cell, column) in cells.iter().zip(columns) {
+        if let Some(column) = column {
+            read_cell(text, start + cell.start..start + cell.end, *column, matches);
         }
     }
 }
 
-/// Where the header begins in its line: a transcript or a JSON field may stand before it.
+/// The start of the header in its line, after the speaker of a transcript (`User: `) or the quote of a JSON field.
 fn header_start(line: &str, separator: char) -> usize {
     let first_cell = line.get(..line.find(separator).unwrap_or(0)).unwrap_or_default();
-    let said = first_cell.rfind(": ").map_or(0, |at| at + 2);
+    let after_speaker = first_cell.rfind(": ").map_or(0, |at| at + 2);
     let quotes = first_cell.matches('"').count();
     let after_quote = if quotes % 2 == 1 { first_cell.rfind('"').map_or(0, |at| at + 1) } else { 0 };
-    said.max(after_quote)
+    after_speaker.max(after_quote)
 }
 
-/// The columns of a header; empty where a part is no name of a column.
-fn columns_of(literals: &Literals, header: &str, separator: char) -> Vec<Option<LabelKind>> {
+/// The columns of a header with the rules of those that have a label; empty if a cell cannot be a column name.
+fn columns_of(literals: &Literals, header: &str, separator: char) -> Vec<Option<LabelRule>> {
     let cells = cells_of(header, separator);
     if cells.len() > COLUMNS_MAX {
         return Vec::new();
@@ -209,9 +215,8 @@ fn columns_of(literals: &Literals, header: &str, separator: char) -> Vec<Option<
     let mut columns = Vec::with_capacity(cells_count);
     for cell in cells {
         let name = header.get(cell).unwrap_or_default().trim_matches(['"', '\'', '`', ' ', '*']);
-        let is_name = name.len() <= 48
-            && name.split(' ').count() <= 5
-            && name.chars().all(|sign| sign.is_alphanumeric() || " _-./#()?".contains(sign));
+        let is_name =
+            name.len() <= 48 && name.split(' ').count() <= 5 && name.chars().all(|c| c.is_alphanumeric() || " _-./#()?".contains(c));
         if !is_name {
             return Vec::new();
         }
@@ -220,46 +225,47 @@ fn columns_of(literals: &Literals, header: &str, separator: char) -> Vec<Option<
         }
         columns.push(column_of(literals, name));
     }
+    // `Dear Ada,` is a salutation, not two columns.
     if columns.len() == 2 && header.trim_end().ends_with(separator) {
         return Vec::new();
     }
     columns
 }
 
-/// What a column holds by its name.
-fn column_of(literals: &Literals, name: &str) -> Option<LabelKind> {
+/// The rule of the longest label in the name of a column.
+fn column_of(literals: &Literals, name: &str) -> Option<LabelRule> {
     let text = Text(name);
-    let mut best: Option<(usize, LabelKind)> = None;
-    literals.scan(name, &mut |hit, role| {
-        let Role::Label(index) = role else { return Next::Here };
-        let Some(kind) = literals.labels.get(index).copied() else { return Next::Here };
-        let len = hit.len();
-        let fits = label_at(text, hit, kind.shape).is_some();
+    let mut best: Option<(usize, LabelRule)> = None;
+    literals.scan(name, &mut |literal, rule| {
+        let RuleRef::Label(index) = rule else { return ScanControl::NextRule };
+        let Some(rule) = literals.labels.get(index).copied() else { return ScanControl::NextRule };
+        let len = literal.len();
+        let fits = label_at(text, literal, rule.value_type).is_some();
         if fits && best.is_none_or(|(longest, _)| len > longest) {
-            best = Some((len, kind));
+            best = Some((len, rule));
         }
-        Next::after(fits)
+        ScanControl::skip_if(fits)
     });
-    best.map(|(_, kind)| kind)
+    best.map(|(_, rule)| rule)
 }
 
-/// The cells of a row, without the bars around it; quotes protect separators.
+/// The cells of a row, without outer bars. Separators inside quotes do not count.
 fn cells_of(row: &str, separator: char) -> Vec<Range<usize>> {
     let mut cells = Vec::new();
     let (mut start, mut quote) = (0, None);
-    for (at, sign) in row.char_indices() {
+    for (at, c) in row.char_indices() {
         match quote {
-            Some(open) if sign == open => quote = None,
-            // An apostrophe in a word opens nothing.
-            None if matches!(sign, '"' | '\'')
+            Some(open) if c == open => quote = None,
+            // A quote opens a cell only at its start: the apostrophe in `O'Neil` does not.
+            None if matches!(c, '"' | '\'')
                 && matches!(separator, ',' | ';')
                 && row.get(start..at).is_some_and(|left| left.trim().is_empty()) =>
             {
-                quote = Some(sign);
+                quote = Some(c);
             }
-            None if sign == separator => {
+            None if c == separator => {
                 cells.push(start..at);
-                start = at + sign.len_utf8();
+                start = at + c.len_utf8();
             }
             _ => {}
         }
@@ -281,19 +287,19 @@ fn cells_of(row: &str, separator: char) -> Vec<Range<usize>> {
     cells
 }
 
-/// Where the values of an `INSERT` end that begin at `start`: at the bracket that stands in no quotes.
+/// The end of an `INSERT` tuple that starts at `start`: the first closing parenthesis outside quotes.
 fn end_of_tuple(text: Text<'_>, start: usize) -> usize {
     const TUPLE_BYTES_MAX: usize = 8192;
     let end = text.len().min(start + TUPLE_BYTES_MAX);
     let (mut at, mut in_quote) = (start, false);
-    while at < end && (in_quote || text.at(at) != b')') {
-        in_quote ^= text.at(at) == b'\'';
+    while at < end && (in_quote || text.byte_at(at) != b')') {
+        in_quote ^= text.byte_at(at) == b'\'';
         at += 1;
     }
     at
 }
 
-fn read_cell(text: Text<'_>, range: Range<usize>, column: LabelKind, hits: &mut Vec<Found>) {
+fn read_cell(text: Text<'_>, range: Range<usize>, column: LabelRule, matches: &mut Vec<Match>) {
     let shown = text.slice(range.clone());
     let trimmed = shown.trim_matches(['"', '\'', '`', ' ', '*', '\r', '\t']);
     if trimmed.is_empty() {
@@ -302,26 +308,27 @@ fn read_cell(text: Text<'_>, range: Range<usize>, column: LabelKind, hits: &mut 
     let start = range.start + shown.find(trimmed).unwrap_or(0);
     let range = start..start + trimmed.len();
     let digits = trimmed.bytes().filter(u8::is_ascii_digit).count();
-    let whole = match column.shape {
-        Shape::Person | Shape::WeakPerson => {
-            let verdict = names::in_field(text, range, true);
-            if let Some(Verdict::Name(range)) = verdict {
-                hits.push(Found { range, kind: "person", why: "column of a table" });
+    // Header and value must agree: a column `phone` may also contain `yes`, and `key` many harmless values.
+    let is_match = match column.value_type {
+        ValueType::Person | ValueType::WeakPerson => {
+            let name_match = names::match_field_value(text, range, true);
+            if let Some(NameMatch::Certain(range)) = name_match {
+                matches.push(Match { range, kind: "person", detector: "table column" });
             }
             return;
         }
-        Shape::Phone => (7..=15).contains(&digits) && numbers::phone_shaped(text, range.start, 7).is_some(),
-        Shape::Date => digits >= 4,
-        Shape::Id | Shape::Iban => digits >= 4 && trimmed.len() <= 40,
-        Shape::Account | Shape::Card => digits >= 6 && trimmed.len() <= 40,
-        Shape::Address => trimmed.len() >= 6 && trimmed.contains(' ') && !trimmed.contains("://"),
-        Shape::Password | Shape::AssignedPassword | Shape::Secret => {
+        ValueType::Phone => (7..=15).contains(&digits) && numbers::phone_shaped(text, range.start, 7).is_some(),
+        ValueType::Date => digits >= 4,
+        ValueType::Id | ValueType::Iban => digits >= 4 && trimmed.len() <= 40,
+        ValueType::Account | ValueType::Card => digits >= 6 && trimmed.len() <= 40,
+        ValueType::Address => trimmed.len() >= 6 && trimmed.contains(' ') && !trimmed.contains("://"),
+        ValueType::Password | ValueType::AssignedPassword | ValueType::Secret => {
             trimmed.len() >= 4 && !trimmed.contains(' ') && !is_placeholder(trimmed) && digits > 0
         }
-        Shape::Key => super::secrets::looks_random(trimmed) && !is_placeholder(trimmed),
-        Shape::Authorization | Shape::Cookie | Shape::Seed | Shape::Coordinate => false,
+        ValueType::Key => super::secrets::looks_random(trimmed) && !is_placeholder(trimmed),
+        ValueType::Authorization | ValueType::Cookie | ValueType::Seed | ValueType::Coordinate => false,
     };
-    if whole {
-        hits.push(Found { range, kind: column.kind, why: "column of a table" });
+    if is_match {
+        matches.push(Match { range, kind: column.kind, detector: "table column" });
     }
 }

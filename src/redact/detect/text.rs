@@ -1,8 +1,8 @@
-//! One text, read by byte position. Positions past the end read as zero, so that detectors need no bounds of their own.
+//! Byte-level access to a text for the detectors. Positions outside the text read as zero, so that detectors need no bounds checks.
 
 use std::ops::Range;
 
-/// A text that detectors look at.
+/// A decoded text that detectors search.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'t>(pub(super) &'t str);
 
@@ -15,27 +15,27 @@ impl<'t> Text<'t> {
         self.0.len()
     }
 
-    /// The byte at `index`, zero past the end.
-    pub(super) fn at(self, index: usize) -> u8 {
+    /// The byte at `index`, 0 past the end.
+    pub(super) fn byte_at(self, index: usize) -> u8 {
         self.bytes().get(index).copied().unwrap_or(0)
     }
 
-    /// The byte before `index`, zero at the start.
-    pub(super) fn before(self, index: usize) -> u8 {
-        index.checked_sub(1).map_or(0, |index| self.at(index))
+    /// The byte before `index`, 0 at the start.
+    pub(super) fn byte_before(self, index: usize) -> u8 {
+        index.checked_sub(1).map_or(0, |index| self.byte_at(index))
     }
 
-    /// The text of a range; empty where the range cuts a character.
+    /// The text of a range; empty if the range is out of bounds or splits a character.
     pub(super) fn slice(self, range: Range<usize>) -> &'t str {
         self.0.get(range).unwrap_or("")
     }
 
-    /// From `index` on.
+    /// The text from `index` to the end.
     pub(super) fn rest(self, index: usize) -> &'t str {
         self.0.get(index..).unwrap_or("")
     }
 
-    /// At most `bytes` from `index` on, cut at a character.
+    /// At most `bytes` bytes from `index`, cut at a character boundary.
     pub(super) fn window(self, index: usize, bytes: usize) -> &'t str {
         let mut end = self.len().min(index.saturating_add(bytes));
         while !self.0.is_char_boundary(end) {
@@ -52,52 +52,52 @@ impl<'t> Text<'t> {
         self.0.get(..index).and_then(|text| text.chars().next_back())
     }
 
-    /// Whether a value can start at `index`: no word goes on to its left.
-    pub(super) fn starts_word(self, index: usize) -> bool {
-        let byte = self.before(index);
+    /// Whether a word boundary precedes `index`, so that a value can start there.
+    pub(super) fn is_word_start(self, index: usize) -> bool {
+        let byte = self.byte_before(index);
         !(byte.is_ascii_alphanumeric() || byte == b'_') && (byte < 0x80 || !self.char_before(index).is_some_and(is_word_letter))
     }
 
-    /// Whether a value can end before `index`.
-    pub(super) fn ends_word(self, index: usize) -> bool {
-        let byte = self.at(index);
+    /// Whether a word boundary is at `index`, so that a value can end there.
+    pub(super) fn is_word_end(self, index: usize) -> bool {
+        let byte = self.byte_at(index);
         !(byte.is_ascii_alphanumeric() || byte == b'_') && (byte < 0x80 || !self.char_at(index).is_some_and(is_word_letter))
     }
 
-    /// The end of the bytes from `index` on that `accept` takes, `max` at most.
-    pub(super) fn skip(self, index: usize, max: usize, accept: impl Fn(u8) -> bool) -> usize {
+    /// The end of the bytes from `index` that `accept` holds for, at most `max` of them.
+    pub(super) fn skip_while(self, index: usize, max: usize, accept: impl Fn(u8) -> bool) -> usize {
         let rest = self.bytes().get(index..).unwrap_or_default();
         index + rest.iter().take(max).take_while(|byte| accept(**byte)).count()
     }
 
-    /// The start of the bytes before `index` that `accept` takes, `max` at most.
-    pub(super) fn skip_back(self, index: usize, max: usize, accept: impl Fn(u8) -> bool) -> usize {
+    /// The start of the bytes before `index` that `accept` holds for, at most `max` of them.
+    pub(super) fn skip_back_while(self, index: usize, max: usize, accept: impl Fn(u8) -> bool) -> usize {
         let left = self.bytes().get(..index).unwrap_or_default();
         index - left.iter().rev().take(max).take_while(|byte| accept(**byte)).count()
     }
 
-    /// Up to `max` bytes to the left of `index`, cut behind the last of them that is one of `stops`; the start of what is left.
-    pub(super) fn left_of(self, index: usize, max: usize, stops: [u8; 2]) -> usize {
+    /// The position after the last of `stops` in the `max` bytes before `index`, or the start of these bytes if there is none.
+    pub(super) fn start_after_last(self, index: usize, max: usize, stops: [u8; 2]) -> usize {
         let from = index.saturating_sub(max);
         let left = self.bytes().get(from..index).unwrap_or_default();
         memchr::memrchr2(stops[0], stops[1], left).map_or(from, |at| from + at + 1)
     }
 
-    /// The first `stop` from `index` on, or the end of the `max` bytes in which none stands.
-    pub(super) fn find_within(self, index: usize, max: usize, stop: u8) -> usize {
+    /// The position of the first `stop` in the `max` bytes from `index`, or the end of these bytes if there is none.
+    pub(super) fn find_byte(self, index: usize, max: usize, stop: u8) -> usize {
         let end = self.len().min(index.saturating_add(max));
         let right = self.bytes().get(index..end).unwrap_or_default();
         index + memchr::memchr(stop, right).unwrap_or(right.len())
     }
 
-    /// Where the line that holds `index` ends.
+    /// The end of the line that contains `index`.
     pub(super) fn line_end(self, index: usize) -> usize {
         let rest = self.bytes().get(index..).unwrap_or_default();
         index + memchr::memchr(b'\n', rest).unwrap_or(rest.len())
     }
 }
 
-/// Scripts that are written without blanks between words have no word to go on.
+/// Whether a letter continues a word. CJK scripts have no spaces between words, so their letters do not.
 fn is_word_letter(letter: char) -> bool {
     letter.is_alphanumeric() && !is_cjk(letter)
 }
@@ -107,41 +107,41 @@ pub(super) fn is_cjk(letter: char) -> bool {
     matches!(letter, '\u{3005}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}')
 }
 
-/// What kind of sign a byte begins or belongs to.
+/// The class of the character that a byte starts or belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// A sign that belongs to no word.
+pub(super) enum ByteClass {
+    /// ASCII punctuation, white space or a control character.
     Other,
     Digit,
     Lower,
     Upper,
-    /// A byte of a letter outside ASCII.
-    Wide,
-    /// The first byte of a sign of a script that is written without blanks.
+    /// A byte of a character outside ASCII.
+    NonAscii,
+    /// The first byte of a CJK character.
     Cjk,
 }
 
-impl Class {
+impl ByteClass {
     #[inline]
     pub(super) fn of(byte: u8) -> Self {
-        CLASSES.get(usize::from(byte)).copied().unwrap_or(Self::Other)
+        BYTE_CLASSES.get(usize::from(byte)).copied().unwrap_or(Self::Other)
     }
 }
 
-/// A lookup, since branches on the kinds of signs in running text cannot be predicted.
-static CLASSES: [Class; 256] = {
-    let mut table = [Class::Other; 256];
+/// A lookup table, because branches on character classes of running text are unpredictable.
+static BYTE_CLASSES: [ByteClass; 256] = {
+    let mut table = [ByteClass::Other; 256];
     let mut byte = 0u8;
     loop {
-        #[expect(clippy::indexing_slicing, reason = "a table of all bytes, made at compile time")]
+        #[expect(clippy::indexing_slicing, reason = "a table of all bytes, built at compile time")]
         {
             table[byte as usize] = match byte {
-                b'0'..=b'9' => Class::Digit,
-                b'a'..=b'z' => Class::Lower,
-                b'A'..=b'Z' => Class::Upper,
-                0xe3..=0xed => Class::Cjk,
-                0x80.. => Class::Wide,
-                _ => Class::Other,
+                b'0'..=b'9' => ByteClass::Digit,
+                b'a'..=b'z' => ByteClass::Lower,
+                b'A'..=b'Z' => ByteClass::Upper,
+                0xe3..=0xed => ByteClass::Cjk,
+                0x80.. => ByteClass::NonAscii,
+                _ => ByteClass::Other,
             };
         }
         if byte == 255 {

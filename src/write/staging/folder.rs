@@ -12,7 +12,7 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::limits::REQUESTS_IN_FLIGHT_MAX;
+use crate::limits::STORE_REQUESTS_IN_FLIGHT_MAX;
 use crate::store::{self, Object, ObjectReader, StoreError};
 use crate::tables::{TableName, failure_message};
 use crate::write::liveness::Process;
@@ -184,7 +184,7 @@ impl RunFolder {
     ) -> Result<Option<Vec<(&'a StagedFile, Arc<Object>)>>, StagingError> {
         // Concurrently: a long run has many.
         let lookups = futures::stream::iter(files).map(|file| async move { self.object(&file.name).await.map(|object| (file, object)) });
-        let found: Vec<(&StagedFile, Option<Arc<Object>>)> = lookups.buffered(REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
+        let found: Vec<(&StagedFile, Option<Arc<Object>>)> = lookups.buffered(STORE_REQUESTS_IN_FLIGHT_MAX).try_collect().await?;
         Ok(found.into_iter().map(|(file, object)| Some((file, object?))).collect())
     }
 

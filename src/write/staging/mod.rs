@@ -30,7 +30,7 @@ pub(super) use self::other_runs::{OtherRun, other_runs, store_time};
 pub(super) use self::recovered::RecoveredWork;
 use self::recovered::{RecoveredFile, read_rows};
 use super::liveness::Process;
-use crate::limits::{HEARTBEAT, REQUESTS_IN_FLIGHT_MAX};
+use crate::limits::{HEARTBEAT_INTERVAL, STORE_REQUESTS_IN_FLIGHT_MAX};
 use crate::tables::TableName;
 
 /// How the names of recovered files begin.
@@ -112,7 +112,7 @@ impl Staging {
             let patterns = names.into_iter().filter(|name| name.starts_with(TableName::Patterns.as_str()) || name.starts_with(RECOVERED));
             // Concurrently: a run that asked a model may have staged hundreds of small files.
             let files = futures::stream::iter(patterns.map(|name| self.recover_file(&other.folder, name)));
-            let mut files = std::pin::pin!(files.buffered(REQUESTS_IN_FLIGHT_MAX));
+            let mut files = std::pin::pin!(files.buffered(STORE_REQUESTS_IN_FLIGHT_MAX));
             while let Some(file) = files.next().await {
                 let Some((name, batches)) = file? else { continue };
                 // The traces of a file that cannot be read are analyzed again.
@@ -194,7 +194,7 @@ impl Staging {
 
 async fn send_heartbeats(folder: RunFolder, record: Vec<u8>) {
     loop {
-        tokio::time::sleep(HEARTBEAT).await;
+        tokio::time::sleep(HEARTBEAT_INTERVAL).await;
         if let Err(error) = folder.put(RUN_RECORD, record.clone()).await {
             tracing::warn!(%error, "cannot write the heartbeat");
         }

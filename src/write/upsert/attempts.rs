@@ -9,7 +9,7 @@ use deltalake_core::protocol::DeltaOperation;
 use deltalake_core::{DeltaResult, DeltaTableError, Path};
 use object_store::ObjectStoreExt;
 
-use crate::limits::{COMMIT_ATTEMPTS_MAX, COMMIT_FAILURES_MAX};
+use crate::limits::{COMMIT_ATTEMPTS_MAX, COMMIT_STORE_FAILURES_MAX};
 use crate::tables::{Table, TableName};
 use crate::write::table_files::files_of;
 
@@ -32,7 +32,7 @@ impl Attempts {
         } else {
             self.failures += 1;
         }
-        if self.lost_races >= COMMIT_ATTEMPTS_MAX || self.failures >= COMMIT_FAILURES_MAX {
+        if self.lost_races >= COMMIT_ATTEMPTS_MAX || self.failures >= COMMIT_STORE_FAILURES_MAX {
             return Err(error);
         }
         tracing::debug!(table = table.as_str(), lost_race, "the commit failed, planning again");

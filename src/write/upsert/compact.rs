@@ -8,7 +8,7 @@ use super::attempts::{Attempts, delete_unreferenced, try_commit};
 use super::execute::move_rows;
 use super::plan::UpsertPlan;
 use super::scan::{TableFiles, stats_of};
-use crate::limits::DATA_FILE_BYTES;
+use crate::limits::DATA_FILE_TARGET_BYTES;
 use crate::tables::Table;
 use crate::write::table_files::files_by_bucket;
 
@@ -40,7 +40,7 @@ pub(in crate::write) async fn compact(table: &mut Table) -> DeltaResult<UpsertPl
         changes.added.iter_mut().for_each(|add| add.data_change = false);
         changes.removed.iter_mut().for_each(|remove| remove.data_change = false);
         let moved = changes.added.clone();
-        let operation = DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(DATA_FILE_BYTES).unwrap_or(i64::MAX) };
+        let operation = DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(DATA_FILE_TARGET_BYTES).unwrap_or(i64::MAX) };
         let committed = try_commit(table, changes.into_actions(&[]), operation, CommitProperties::default()).await;
         let Err(error) = committed else { return Ok(plan) };
         attempts.pause(table.name, error).await?;

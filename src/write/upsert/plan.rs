@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use crate::limits::{DATA_FILE_BYTES, SMALL_FILE_BYTES, SMALL_FILES_MAX};
+use crate::limits::{DATA_FILE_TARGET_BYTES, SMALL_FILE_BYTES_MAX, SMALL_FILES_PER_BUCKET_MAX};
 use crate::tables::{TableName, bucket_of_hash};
 use crate::write::table_files::Bucket;
 
@@ -76,7 +76,7 @@ impl UpsertPlan {
         plan.incoming_rows.retain(|_, rows| *rows > 0);
         for FileScan { file, superseded_rows, .. } in scans {
             // Every run adds a file to each bucket, so small ones are merged while a bucket is touched anyway.
-            let merges = is_small(&file) && small_files.get(&file.bucket).is_some_and(|small| *small >= SMALL_FILES_MAX);
+            let merges = is_small(&file) && small_files.get(&file.bucket).is_some_and(|small| *small >= SMALL_FILES_PER_BUCKET_MAX);
             let action = match (superseded_rows.is_empty(), merges) {
                 (false, _) => FileAction::Rewrite { superseded_rows },
                 (true, true) => FileAction::Merge,
@@ -121,7 +121,7 @@ impl UpsertPlan {
 
     /// How many files the moved rows will be in: a file is closed at the target size. Compression may make it differ for large files.
     pub(in crate::write) fn files_written(&self) -> usize {
-        let target = DATA_FILE_BYTES as u64;
+        let target = DATA_FILE_TARGET_BYTES as u64;
         let of_bucket = |files: Vec<&PlannedFile>| {
             let (mut written, mut open) = (0, 0);
             for file in files {
@@ -152,11 +152,11 @@ impl UpsertPlan {
 }
 
 fn is_small(file: &FileStats) -> bool {
-    file.bytes < SMALL_FILE_BYTES as u64
+    file.bytes < SMALL_FILE_BYTES_MAX as u64
 }
 
 fn is_mergeable(file: &FileStats) -> bool {
-    file.bytes < (DATA_FILE_BYTES / 2) as u64
+    file.bytes < (DATA_FILE_TARGET_BYTES / 2) as u64
 }
 
 /// One line, for people.
@@ -221,13 +221,13 @@ mod tests {
 
     #[test]
     fn small_files_of_a_bucket_are_merged_when_there_are_too_many() {
-        let few = (0..SMALL_FILES_MAX - 1).map(|number| scan(&format!("few-{number}"), 0, 1, &[], &[]));
-        let many = (0..SMALL_FILES_MAX).map(|number| scan(&format!("many-{number}"), 1, 1, if number == 0 { &[5] } else { &[] }, &[]));
+        let few = (0..SMALL_FILES_PER_BUCKET_MAX - 1).map(|number| scan(&format!("few-{number}"), 0, 1, &[], &[]));
+        let many = (0..SMALL_FILES_PER_BUCKET_MAX).map(|number| scan(&format!("many-{number}"), 1, 1, if number == 0 { &[5] } else { &[] }, &[]));
         let large = std::iter::once(scan("large", 1, 9, &[], &[]));
         let plan = UpsertPlan::new(TableName::Patterns, 16, rows(&[(1, 1)]), few.chain(many).chain(large).collect());
         let merged: Vec<&str> =
             plan.files.iter().filter(|file| file.action == FileAction::Merge).map(|file| file.stats.path.as_str()).collect();
-        assert_eq!(merged.len(), SMALL_FILES_MAX - 1, "the one with a superseded row is rewritten: {merged:?}");
+        assert_eq!(merged.len(), SMALL_FILES_PER_BUCKET_MAX - 1, "the one with a superseded row is rewritten: {merged:?}");
         assert!(merged.iter().all(|path| path.starts_with("many-")));
         assert_eq!(plan.moved_files().len(), 1, "they all move into new files of one bucket");
         assert_eq!(plan.files_written(), 1);

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use tokio::task::{JoinError, JoinSet};
 
 use super::plan::{FileScan, FileStats};
-use crate::limits::{FILES_LOOKED_AT_MAX, REWRITES_IN_FLIGHT_MAX};
+use crate::limits::{KEY_READS_IN_FLIGHT_MAX, REWRITES_IN_FLIGHT_MAX};
 use crate::model::key_hash;
 use crate::runtime::pool;
 use crate::store::Object;
@@ -103,7 +103,7 @@ async fn scan_bucket(
             }
         }
     });
-    let mut scans = std::pin::pin!(scans.buffered(FILES_LOOKED_AT_MAX));
+    let mut scans = std::pin::pin!(scans.buffered(KEY_READS_IN_FLIGHT_MAX));
     let mut found = Vec::new();
     while let Some(scan) = scans.next().await {
         found.push(scan?);
@@ -144,7 +144,7 @@ pub(in crate::write) async fn fuller_keys(table: &Table, superseded: &Superseded
     let files = files_by_bucket(table).await?.into_iter().filter(|(bucket, _)| touched.contains(bucket));
     let files = files.flat_map(|(bucket, files)| files.into_iter().map(move |file| (bucket, file)));
     let scans = futures::stream::iter(files).map(|(bucket, file)| async move { scan_file(table, bucket, &file, superseded).await });
-    let mut scans = std::pin::pin!(scans.buffer_unordered(FILES_LOOKED_AT_MAX));
+    let mut scans = std::pin::pin!(scans.buffer_unordered(KEY_READS_IN_FLIGHT_MAX));
     let mut found = HashSet::new();
     while let Some(scan) = scans.next().await {
         let scan = scan?;

@@ -42,7 +42,7 @@ impl Run<'_> {
         });
         let malformed = self.malformed.iter().map(|location| {
             let uri = location.split('#').next().unwrap();
-            Err(Rejection::at_place(location, uri, Stage::Parse, RejectionKind::MalformedJson, "malformed"))
+            Err(Rejection::at_location(location, uri, Stage::Parse, RejectionKind::MalformedJson, "malformed"))
         });
         let items: Vec<_> = drafts.chain(malformed).collect();
         let options = WriteOptions { job: self.job.into(), fresh: false, commit_every: None, reuse: None };
@@ -237,7 +237,7 @@ async fn a_trace_leaves_errors_if_its_fuller_pattern_stays() {
     let (_folder, output) = output_folder();
     Run { id: "whole", job: "a", traces: traces(0..1, 7, "hour=09"), ..Run::default() }.run(&output).await;
     let (mut writer, mut summary) = Run { id: "failed", job: "b", ..Run::default() }.staged(&output).await;
-    let rejection = Rejection::of_trace("t0", "hour=10", Stage::Analyze, RejectionKind::TimedOut, "too long");
+    let rejection = Rejection::for_trace("t0", "hour=10", Stage::Analyze, RejectionKind::TimedOut, "too long");
     let outcomes = futures::stream::iter([Err(rejection)]).boxed();
     summary.received = 1;
     writer.write_outcomes(outcomes, &mut summary, &Shutdown::default()).await.unwrap();

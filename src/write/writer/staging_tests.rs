@@ -69,7 +69,7 @@ async fn an_unusable_answer_is_known_after_a_commit_and_after_a_kill() {
         let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: None };
         let mut writer = Writer::begin(&output, "a-run", options, Arc::default()).await.unwrap();
         let answered = PaidAnswer { content_digest: "content".into(), settings_digest: "settings".into() };
-        let rejection = Rejection::of_trace("t1", "a.jsonl", Stage::Analyze, RejectionKind::AnswerOffSchema, "title must be a string");
+        let rejection = Rejection::for_trace("t1", "a.jsonl", Stage::Analyze, RejectionKind::AnswerOffSchema, "title must be a string");
         let rejection = Rejection { paid_answer: Some(Box::new(answered)), ..rejection };
         let mut summary = RunSummary::started("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
         summary.received = 1;

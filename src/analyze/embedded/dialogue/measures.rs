@@ -8,7 +8,7 @@ use regex::Regex;
 
 use super::super::text::expression;
 use super::turns::{Dialogue, Turn, TurnKind};
-use crate::limits::DIALOGUE_TEXT_BYTES;
+use crate::limits::DIALOGUE_TEXT_BYTES_MAX;
 use crate::model::excerpt_around;
 
 /// Id and description of each measure. Rules reference them by id, like other signals.
@@ -119,7 +119,7 @@ fn unseen_final_answer(turns: &[Turn<'_>]) -> Option<usize> {
         .iter()
         .take(last)
         .rev()
-        .scan(DIALOGUE_TEXT_BYTES, |bytes_left, turn| {
+        .scan(DIALOGUE_TEXT_BYTES_MAX, |bytes_left, turn| {
             let text = (*bytes_left > 0).then_some(turn.text)?;
             *bytes_left = bytes_left.saturating_sub(text.len());
             Some(text)

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::measures::{MEASURES, measure};
 use super::pattern_set::PatternSet;
 use super::turns::{Dialogue, Turn, TurnKind, normalized_speaker};
-use crate::limits::{DIALOGUE_TEXT_BYTES, RULE_TEXT_BYTES};
+use crate::limits::{DIALOGUE_TEXT_BYTES_MAX, RULE_TEXT_END_BYTES_MAX};
 use crate::runtime::{Deadline, TimedOut};
 
 /// A `[[signal]]` of a rule file. Exactly one of `text`, `all`, `any` and `many` is set.
@@ -228,7 +228,7 @@ impl SignalSet {
         let last = turns.len().saturating_sub(1);
         let is_tool = |turn: &Turn<'_>| turn.kind == TurnKind::Tool;
         let (first_tool, last_tool) = (turns.iter().position(is_tool), turns.iter().rposition(is_tool));
-        let mut bytes_left = DIALOGUE_TEXT_BYTES;
+        let mut bytes_left = DIALOGUE_TEXT_BYTES_MAX;
         for (index, turn) in turns.iter().enumerate() {
             deadline.check()?;
             // The last turn is always read: it often shows how the run ended.
@@ -349,10 +349,10 @@ fn derived_match(trigger: &Trigger, found: &[Option<SignalMatch>]) -> Option<Sig
 /// The parts of a text that are searched, with their offsets: all of a short text, the start and the end of a long one. A request is usually
 /// at the start, an error at the end.
 fn head_and_tail(text: &str) -> Vec<(usize, &str)> {
-    if text.len() <= 2 * RULE_TEXT_BYTES {
+    if text.len() <= 2 * RULE_TEXT_END_BYTES_MAX {
         return vec![(0, text)];
     }
-    let (mut head, mut tail) = (RULE_TEXT_BYTES, text.len() - RULE_TEXT_BYTES);
+    let (mut head, mut tail) = (RULE_TEXT_END_BYTES_MAX, text.len() - RULE_TEXT_END_BYTES_MAX);
     while !text.is_char_boundary(head) {
         head -= 1;
     }

@@ -1,0 +1,82 @@
+//! Proves that a draft contains no sensitive value: neither a value of its trace nor anything that the detectors find.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::detect::{self, KnownValues};
+use super::ids;
+use super::redactor::Redactor;
+use crate::limits::{EXCERPT_CHARS_MAX, MODEL_NAME_CHARS_MAX};
+use crate::model::{Draft, Outcome, Rejection, RejectionKind, Stage, excerpt_around};
+use crate::runtime::{ConcurrencyPermit, Permitted};
+
+/// The values that were redacted in one trace. `Debug` does not show them.
+#[derive(Clone, Default)]
+pub(super) struct SensitiveValues(pub(super) Option<Arc<KnownValues>>);
+
+impl fmt::Debug for SensitiveValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SensitiveValues(<secret>)")
+    }
+}
+
+/// An analyzer's draft that is not yet redacted and may still contain values of its trace.
+#[derive(Debug)]
+pub struct UnprovenDraft {
+    pub(super) draft: Draft,
+    pub(super) permit: ConcurrencyPermit,
+    pub(super) values: SensitiveValues,
+}
+
+impl Redactor {
+    /// Redacts a draft and rejects it if a sensitive value remains in any column of its row.
+    pub(super) fn prove(&self, unproven: UnprovenDraft) -> Outcome<Permitted<Draft>> {
+        let UnprovenDraft { mut draft, permit, values } = unproven;
+        self.redact_draft(&mut draft);
+        match self.remaining_kind(&mut draft, &values) {
+            None => Ok(Permitted { item: draft, permit }),
+            Some(kind) => Err(Rejection::for_trace(
+                &draft.trace_id,
+                &draft.source.uri,
+                Stage::Redact,
+                RejectionKind::SensitiveText,
+                format!(
+                    "the pattern contains a value of kind {kind} that was redacted in its trace, so it is not stored; this is a bug in failsift, please report it"
+                ),
+            )),
+        }
+    }
+
+    fn redact_draft(&self, draft: &mut Draft) {
+        if !self.keeps_excerpts() {
+            draft.evidence.retain(|evidence| evidence.signal.is_some());
+            draft.evidence.iter_mut().for_each(|evidence| evidence.excerpt = None);
+        }
+        draft.texts_mut(&mut |text| {
+            self.redact(text);
+        });
+        // A token may be longer than the value that it replaces, so redacted texts may exceed their limits.
+        for excerpt in draft.evidence.iter_mut().filter_map(|evidence| evidence.excerpt.as_mut()) {
+            if excerpt.chars().count() > EXCERPT_CHARS_MAX {
+                *excerpt = excerpt_around(excerpt, 0..0).to_owned();
+            }
+        }
+        if draft.model.chars().count() > MODEL_NAME_CHARS_MAX {
+            draft.model = draft.model.chars().take(MODEL_NAME_CHARS_MAX).collect();
+        }
+    }
+
+    /// The kind of a sensitive value that remains in the draft, if any.
+    fn remaining_kind(&self, draft: &mut Draft, values: &SensitiveValues) -> Option<&'static str> {
+        let kind_in = |text: &str| {
+            let of_trace = values.0.as_ref().and_then(|values| values.first_kind_in(text, self.custom()));
+            of_trace.or_else(|| detect::kinds_remaining_in(text, self.custom()).first().copied())
+        };
+        // The row also has texts that were copied from the trace rather than written by the analyzer.
+        let ids = draft.evidence.iter().filter_map(|evidence| evidence.span_id.as_ref()).chain([&draft.trace_id]);
+        let ids = ids.filter(|id| !ids::is_opaque(id));
+        let mut kind = ids.chain(draft.service.iter()).chain(draft.environment.iter()).find_map(|text| kind_in(text));
+        draft.texts_mut(&mut |text| kind = kind.or_else(|| kind_in(text)));
+        kind
+    }
+}
