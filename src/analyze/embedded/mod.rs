@@ -58,9 +58,9 @@ mod tests {
         // Removes modules without imports until none is left. Those of a cycle stay.
         while let Some(name) = left.iter().find(|(_, imports)| imports.is_empty()).map(|(name, _)| name.clone()) {
             left.remove(&name);
-            left.values_mut().for_each(|imports| {
+            for imports in left.values_mut() {
                 imports.remove(&name);
-            });
+            }
         }
         assert!(left.is_empty(), "{left:?}");
     }
