@@ -18,6 +18,9 @@ use super::{Match, cjk};
 /// Length of an address; longer than any on an envelope.
 const ADDRESS_BYTES_MAX: usize = 220;
 
+/// Length of one word or number of an address.
+const PART_BYTES_MAX: usize = 64;
+
 /// A part of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Part {
@@ -367,46 +370,61 @@ fn chain_start(text: Text<'_>, anchor: usize) -> Option<usize> {
 
 /// The part of a chain at `at`. `may_open` tells whether a street word may be in lower case, as at the start of a segment (`rue de …`).
 fn part_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
-    let rest = text.window(at, 64);
+    let rest = text.window(at, PART_BYTES_MAX);
     let first = rest.chars().next()?;
-    let made = |len: usize, kind: PartKind| Some(Part { range: at..at + len, kind, starts_segment: false });
     // "No number", or a sign for "number".
     if let Some(marker) = ["S/N", "s/n", "N°", "n°", "Nº", "nº"].into_iter().find(|marker| rest.starts_with(marker)) {
-        return made(marker.len(), PartKind::Number);
+        return Some(part(at, marker.len(), PartKind::Number));
     }
     // Dutch: `'s-Gravenhage`.
     if rest.starts_with("'s-") {
         let inner = part_at(text, at + 3, false)?;
-        return made(inner.range.end - at, PartKind::Capital);
+        return Some(part(at, inner.range.end - at, PartKind::Capital));
     }
     if first == '#' && text.byte_at(at + 1).is_ascii_digit() {
-        return made(text.skip_while(at + 1, 6, |byte| byte.is_ascii_digit()) - at, PartKind::Number);
+        return Some(part(at, text.skip_while(at + 1, 6, |byte| byte.is_ascii_digit()) - at, PartKind::Number));
     }
     if first.is_ascii_digit() {
-        let end = text.skip_while(at, 14, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-'));
-        let shown = text.slice(at..end).trim_end_matches(['-', '/']);
-        let digits = shown.bytes().filter(u8::is_ascii_digit).count();
-        let letters = shown.bytes().filter(u8::is_ascii_alphabetic).count();
-        let longest = shown.split(['-', '/']).map(str::len).max().unwrap_or(0);
-        // `7`, `51/238`, `10d`, but not a decimal number, a time, a percentage, an id or a phone number.
-        let is_integer = text.byte_at(at + shown.len()) != b'.' || !text.byte_at(at + shown.len() + 1).is_ascii_digit();
-        return (digits <= 9
-            && longest <= 8
-            && letters <= 3
-            && is_integer
-            && text.byte_at(at + shown.len()) != b':'
-            && text.byte_at(at + shown.len()) != b'%')
-            .then(|| made(shown.len(), PartKind::Number))?;
+        return number_at(text, at);
     }
     if !first.is_alphabetic() || is_cjk(first) {
         return None;
     }
+    word_at(text, at, may_open)
+}
+
+fn part(at: usize, len: usize, kind: PartKind) -> Part {
+    Part { range: at..at + len, kind, starts_segment: false }
+}
+
+/// The number of a house or flat, or a postal code, that starts at `at`.
+fn number_at(text: Text<'_>, at: usize) -> Option<Part> {
+    let end = text.skip_while(at, 14, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-'));
+    let shown = text.slice(at..end).trim_end_matches(['-', '/']);
+    let digits = shown.bytes().filter(u8::is_ascii_digit).count();
+    let letters = shown.bytes().filter(u8::is_ascii_alphabetic).count();
+    let longest = shown.split(['-', '/']).map(str::len).max().unwrap_or(0);
+    // `7`, `51/238`, `10d`, but not a decimal number, a time, a percentage, an id or a phone number.
+    let is_integer = text.byte_at(at + shown.len()) != b'.' || !text.byte_at(at + shown.len() + 1).is_ascii_digit();
+    (digits <= 9
+        && longest <= 8
+        && letters <= 3
+        && is_integer
+        && text.byte_at(at + shown.len()) != b':'
+        && text.byte_at(at + shown.len()) != b'%')
+        .then(|| part(at, shown.len(), PartKind::Number))
+}
+
+/// The word or code that starts with the letter at `at`.
+fn word_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
+    let rest = text.window(at, PART_BYTES_MAX);
+    let first = rest.chars().next()?;
     let mut end = 0;
     let mut letters = rest.char_indices().peekable();
     while let Some((index, letter)) = letters.next() {
         let next = letters.peek().map(|(_, next)| *next);
-        let goes_on = letter.is_alphanumeric() || (matches!(letter, '\'' | '’' | '-' | '.') && next.is_some_and(char::is_alphanumeric));
-        if !goes_on {
+        let continues = letter.is_alphanumeric() || (matches!(letter, '\'' | '’' | '-' | '.') && next.is_some_and(char::is_alphanumeric));
+        if !continues {
             break;
         }
         // `Guna-668403`: the postal code is a separate part.
@@ -419,22 +437,22 @@ fn part_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
     let has_digit = shown.bytes().any(|byte| byte.is_ascii_digit());
     if has_digit {
         let is_postal_code = shown.len() <= 5 && shown.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-        return is_postal_code.then(|| made(end, PartKind::Code))?;
+        return is_postal_code.then(|| part(at, end, PartKind::Code));
     }
     let lower = shown.to_lowercase();
     if is_street_word(&lower) && (first.is_uppercase() || may_open || is_lower_case_street_word(&lower)) {
-        return made(end, PartKind::Street);
+        return Some(part(at, end, PartKind::Street));
     }
     if first.is_uppercase() {
         let count = shown.chars().count();
         let is_capitals = count > 1 && shown.chars().all(char::is_uppercase);
         let is_code_name = shown.chars().zip(shown.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase());
         if is_capitals && count <= 3 {
-            return made(end, PartKind::Code);
+            return Some(part(at, end, PartKind::Code));
         }
-        return (!is_code_name).then(|| made(end, PartKind::Capital))?;
+        return (!is_code_name).then(|| part(at, end, PartKind::Capital));
     }
-    is_particle(&lower).then(|| made(end, PartKind::Particle))?
+    is_particle(&lower).then(|| part(at, end, PartKind::Particle))
 }
 
 fn is_particle(word: &str) -> bool {

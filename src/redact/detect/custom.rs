@@ -35,7 +35,7 @@ pub enum CustomDetectorsError {
         reason: std::io::Error,
     },
     /// The file is not valid TOML or has unknown keys.
-    #[error("{file}: {reason}\n  hint: docs/redaction.md describes detector files")]
+    #[error("invalid detector file {file}: {reason}\n  hint: docs/redaction.md describes detector files")]
     Malformed {
         /// The file.
         file: String,
@@ -43,7 +43,7 @@ pub enum CustomDetectorsError {
         reason: String,
     },
     /// A regular expression is invalid.
-    #[error("{file}: the expression of {name} does not compile: {reason}\n  hint: use the syntax of the Rust crate regex")]
+    #[error("invalid detector file {file}: the expression of {name} does not compile: {reason}\n  hint: use the syntax of the Rust crate regex")]
     Expression {
         /// The file.
         file: String,
@@ -53,7 +53,7 @@ pub enum CustomDetectorsError {
         reason: String,
     },
     /// A detector misses an example or matches a counterexample.
-    #[error("{file}: the detector {kind} {failure} {sample}\n  hint: correct its expression or the sample")]
+    #[error("invalid detector file {file}: the detector {kind} {failure} {sample}\n  hint: correct its expression or the sample")]
     Sample {
         /// The file.
         file: String,
@@ -253,7 +253,7 @@ mod tests {
             ),
         ] {
             let error = custom(text).unwrap_err().to_string();
-            assert!(error.contains(expected) && error.starts_with("own.toml"), "{error}");
+            assert!(error.contains(expected) && error.starts_with("invalid detector file own.toml: "), "{error}");
         }
     }
 }

@@ -82,69 +82,72 @@ pub(super) fn match_capitalized_run(
         while run.last().is_some_and(|word| word.kind == WordKind::Particle) {
             run = run.get(..run.len() - 1).unwrap_or_default();
         }
-        if let Some(mut range) = name(run) {
+        if let Some(range) = name(run) {
             if let Some(end) = given_name_after_comma(text, run) {
-                range.end = end;
-                found.push(NameMatch::Certain(range));
+                found.push(NameMatch::Certain(range.start..end));
                 return end;
             }
-            if let [word] = run
-                && text.slice(word.range.clone()).chars().all(char::is_uppercase)
-            {
-                // `MAC`, `MAX`: a single word in capitals is an abbreviation.
+            if is_abbreviation(text, run) {
+                // Not a name, whatever is next to it.
             } else if is_vocative(text, run) || is_name_by_lexicon(run) || occurs_in_email(text, run, email_local_parts) {
                 found.push(NameMatch::Certain(range));
             } else {
-                match cue(text, range.start) {
-                    // `my name is Zyrqel`, but not `my name is Weather Station`: at least one word must be unknown or a name. After a title it
-                    // may also be a common word: `Mr. Page`.
-                    Some(cue @ (Cue::Strong | Cue::Title))
-                        if run.len() <= 4
-                            && run.iter().any(|word| {
-                                word.is_unknown() || word.is_unambiguous_name() || (cue == Cue::Title && word.entry.is_name())
-                            }) =>
-                    {
-                        // `Dear Augustín Macho`: the last word of the run may be an ordinary word and a family name.
-                        if let (1, Some(next)) = (run.len(), part.get(len))
-                            && !next.entry.is_name()
-                            && len + 1 == part.len()
-                            && run.iter().all(|word| word.is_unknown() || word.is_unambiguous_name())
-                        {
-                            range.end = next.range.end;
-                        }
-                        found.push(NameMatch::Certain(range));
-                    }
-                    // `hi Marguerite`, but not `hi Team`.
-                    Some(Cue::Weak)
-                        if run.iter().any(|word| word.is_unambiguous_name() && word.entry.is_given_name()) && run.len() <= 4 =>
-                    {
-                        found.push(NameMatch::Certain(range));
-                    }
-                    // `regards, K. Oyelaran`, but not `from Oyelaran`: a family name alone is not enough.
-                    Some(Cue::Weak) if (2..=4).contains(&run.len()) && run.iter().any(Word::is_unambiguous_name) => {
-                        found.push(NameMatch::Certain(range));
-                    }
-                    // Two or three words that fill a field, follow a cue or include a known name are candidates: `<td>Zyrqel Vantroba</td>`.
-                    _ if (2..=3).contains(&run.len()) && is_delimited(text, &range) => found.push(NameMatch::Candidate(range)),
-                    Some(_) if (2..=3).contains(&run.len()) => found.push(NameMatch::Candidate(range)),
-                    _ if (2..=3).contains(&run.len()) && run.iter().any(Word::is_unambiguous_name) => {
-                        found.push(NameMatch::Candidate(range))
-                    }
-                    // `Joseph wants a refund`, but not `Joseph, a` or `Joseph.`: a given name as the subject of a sentence.
-                    _ if run.len() == 1
-                        && run.iter().all(|word| word.is_unambiguous_name() && word.entry.is_given_name())
-                        && text.byte_at(range.end) == b' '
-                        && text.byte_at(range.end + 1).is_ascii_lowercase() =>
-                    {
-                        found.push(NameMatch::Candidate(range));
-                    }
-                    _ => {}
-                }
+                found.extend(match_by_context(text, run, range, part.get(len..).unwrap_or_default()));
             }
         }
         from += len.max(1);
     }
     end
+}
+
+/// `MAC`, `MAX`: a single word in capitals is an abbreviation and not a name.
+fn is_abbreviation(text: Text<'_>, run: &[Word]) -> bool {
+    matches!(run, [word] if text.slice(word.range.clone()).chars().all(char::is_uppercase))
+}
+
+/// Whether the words around a run make it a name. `range` is the range of the run, `following` are the words after it, the first of which is
+/// an ordinary word.
+fn match_by_context(text: Text<'_>, run: &[Word], mut range: Range<usize>, following: &[Word]) -> Option<NameMatch> {
+    let is_two_or_three = (2..=3).contains(&run.len());
+    match cue(text, range.start) {
+        // `my name is Zyrqel`, but not `my name is Will`: at least one word must be unknown or only a name. After a title it may also be a
+        // common word: `Mr. Page`.
+        Some(cue @ (Cue::Strong | Cue::Title))
+            if run.len() <= 4
+                && run
+                    .iter()
+                    .any(|word| word.is_unknown() || word.is_unambiguous_name() || (cue == Cue::Title && word.entry.is_name())) =>
+        {
+            // `Dear Augustín Macho`: the last word may be an ordinary word and a family name.
+            if run.len() == 1
+                && let [next] = following
+                && !next.entry.is_name()
+                && run.iter().all(|word| word.is_unknown() || word.is_unambiguous_name())
+            {
+                range.end = next.range.end;
+            }
+            Some(NameMatch::Certain(range))
+        }
+        // `hi Marguerite`, but not `hi Zyrqel`.
+        Some(Cue::Weak) if run.iter().any(|word| word.is_unambiguous_name() && word.entry.is_given_name()) && run.len() <= 4 => {
+            Some(NameMatch::Certain(range))
+        }
+        // `regards, Zyrqel Oyelaran`, but not `from Oyelaran`: a family name alone is not enough.
+        Some(Cue::Weak) if (2..=4).contains(&run.len()) && run.iter().any(Word::is_unambiguous_name) => Some(NameMatch::Certain(range)),
+        // Two or three words that fill a field, follow a cue or include a known name: `<td>Zyrqel Vantroba</td>`.
+        _ if is_two_or_three && is_delimited(text, &range) => Some(NameMatch::Candidate(range)),
+        Some(_) if is_two_or_three => Some(NameMatch::Candidate(range)),
+        _ if is_two_or_three && run.iter().any(Word::is_unambiguous_name) => Some(NameMatch::Candidate(range)),
+        // `Joseph wants a refund`, but not `Joseph, a` or `Joseph.`: a given name as the subject of a sentence.
+        _ if run.len() == 1
+            && run.iter().all(|word| word.is_unambiguous_name() && word.entry.is_given_name())
+            && text.byte_at(range.end) == b' '
+            && text.byte_at(range.end + 1).is_ascii_lowercase() =>
+        {
+            Some(NameMatch::Candidate(range))
+        }
+        _ => None,
+    }
 }
 
 /// Whether the lexicon alone identifies a run as a name: a given name, and another word that may be a name.
