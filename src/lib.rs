@@ -26,6 +26,7 @@ pub mod schemas;
 pub mod select;
 pub mod spans;
 pub mod store;
+mod suggest;
 mod text_file;
 pub mod validate;
 pub mod write;

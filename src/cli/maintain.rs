@@ -18,7 +18,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
     tables: String,
     /// Keep what earlier versions need, and what dead runs left, this long [default: 7d]
-    #[arg(long, value_name = "TIME", value_parser = config::duration_from)]
+    #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]
     retention: Option<Duration>,
     /// Allow a retention below an hour, which breaks whoever is reading or writing at the moment
     #[arg(long)]

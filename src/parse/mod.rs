@@ -48,6 +48,7 @@ use crate::model::{OutcomeStream, Rejection, RejectionKind, Source, Span, Stage}
 use crate::read::{Chunk, ReadCounts, Records, Rows};
 use crate::runtime::pool;
 use crate::store::Object;
+use crate::suggest;
 
 pub use self::bodies::Bodies;
 pub use self::inspect::{Inspection, ObjectFacts};
@@ -180,12 +181,8 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
     if name == "auto" {
         return Ok(None);
     }
-    let names = || FORMATS.map(Format::name).join(", ");
-    FORMATS
-        .into_iter()
-        .find(|format| format.name() == name)
-        .map(Some)
-        .ok_or_else(|| format!("{name:?} is no input format\n  hint: auto, {}", names()))
+    let unknown = || suggest::unknown_name("input format", name, &[&["auto"], FORMATS.map(Format::name).as_slice()].concat());
+    FORMATS.into_iter().find(|format| format.name() == name).map(Some).ok_or_else(unknown)
 }
 
 /// The objects that a manifest names and that were not there, also not packed: an export that was copied in part looks whole otherwise.

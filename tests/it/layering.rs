@@ -9,7 +9,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("runtime", &["model", "limits", "runtime"]),
     ("store", &["limits", "store"]),
     ("read", &["model", "limits", "runtime", "store", "read"]),
-    ("parse", &["model", "limits", "store", "read", "runtime", "parse"]),
+    ("parse", &["model", "limits", "store", "read", "runtime", "suggest", "parse"]),
     ("redact", &["model", "limits", "runtime", "redact", "text_file"]),
     ("analyze", &["model", "limits", "runtime", "redact", "analyze"]),
     ("validate", &["model", "limits", "runtime", "schemas", "validate"]),
@@ -21,7 +21,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("inspect", &["model", "limits", "runtime", "store", "read", "parse", "redact", "pipeline"]),
     ("eval", &["model", "limits", "runtime", "analyze", "config", "pipeline", "eval"]),
     ("plan", &["model", "analyze", "config", "pipeline", "runtime", "store", "write"]),
-    ("config", &["limits", "analyze", "select", "config", "text_file"]),
+    ("config", &["limits", "analyze", "select", "config", "suggest", "text_file"]),
 ];
 
 fn rust_files(path: &Path, found: &mut Vec<std::path::PathBuf>) {
