@@ -223,12 +223,12 @@ fn inspect_says_what_a_file_holds_and_what_would_be_rejected() {
     let text = stdout(&output);
     for said in [
         "format       failsift",
-        "3 records, 4 spans of 1 traces",
-        "1 traces of 2 spans in all, 2 rejected",
+        "3 records, 4 spans of 1 trace\n",
+        "total: 1 trace with 2 spans, 2 rejected",
         "malformed_json",
         "unrecognised_format",
         "columns are x, y, z",
-        "skipped 1 objects",
+        "skipped 1 object without",
     ] {
         assert!(text.contains(said), "{said} is missing in:\n{text}");
     }
