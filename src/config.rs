@@ -296,7 +296,7 @@ pub struct Overrides {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The pipeline file cannot be read.
-    #[error("cannot read the pipeline file {}: {reason}", path.display())]
+    #[error("cannot read the pipeline file {}: {reason}\n  hint: give the path of a pipeline file, or --input and --output without one", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -312,7 +312,7 @@ pub enum ConfigError {
         reason: String,
     },
     /// The price file cannot be read.
-    #[error("cannot read the price file {}: {reason}", path.display())]
+    #[error("cannot read the price file {}: {reason}\n  hint: data/prices.toml is an example", path.display())]
     PricesUnreadable {
         /// The file.
         path: PathBuf,

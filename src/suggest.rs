@@ -25,7 +25,8 @@ fn closest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
 ///
 /// serde's message is the only place that knows the expected keys and values, so they are read from it; any other message is passed on.
 pub(crate) fn toml_error(text: &str, error: &toml::de::Error) -> String {
-    let message = unknown_in_toml(error.message()).unwrap_or_else(|| error.message().trim_end().to_owned());
+    let message =
+        unknown_in_toml(error.message()).unwrap_or_else(|| error.message().trim_end().replace("expected a sequence", "expected a list"));
     let before = error.span().and_then(|span| text.get(..span.start));
     before.map_or_else(|| message.clone(), |before| format!("line {}: {message}", before.matches('\n').count() + 1))
 }
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn other_toml_errors_keep_their_message() {
-        assert_eq!(error_in("inputs = 7\n"), "line 1: invalid type: integer `7`, expected a sequence");
+        assert_eq!(error_in("inputs = 7\n"), "line 1: invalid type: integer `7`, expected a list");
         assert!(error_in("inputs = [\n").starts_with("line "), "{}", error_in("inputs = [\n"));
     }
 }

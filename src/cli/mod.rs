@@ -26,7 +26,7 @@ use tracing_subscriber::EnvFilter;
 use self::exit::{Exit, Failure};
 use crate::limits;
 
-/// Extracts one structured failure pattern from each trace of an LLM or agent run
+/// Extracts structured failure patterns from the traces of LLM and agent runs.
 #[derive(Debug, Parser)]
 #[command(name = "failsift", version, about, arg_required_else_help = true)]
 struct Cli {

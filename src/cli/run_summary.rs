@@ -31,8 +31,8 @@ pub(super) fn text(tables: &str, summary: &RunSummary, labels: &BTreeMap<String,
 /// Why the exit code is not 0.
 pub(super) fn exit_reason_text(reason: ExitReason, summary: &RunSummary) -> String {
     match reason {
-        ExitReason::NothingStored => format!("nothing was stored of {}", received(summary)),
-        ExitReason::NoTraces => format!("the input has {} and no trace", counted(summary.records_read, "record")),
+        ExitReason::NothingStored => format!("nothing was stored: {} failed", received(summary)),
+        ExitReason::NoTraces => format!("the input has {} but no trace", counted(summary.records_read, "record")),
         ExitReason::ErrorRate => {
             format!("{:.1} % of traces and records failed, more than --max-error-rate allows", summary.error_rate() * 100.0)
         }

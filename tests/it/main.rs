@@ -12,6 +12,7 @@ mod formats;
 mod hostile;
 mod input;
 mod layering;
+mod messages;
 mod model_stub;
 mod models;
 mod properties;
