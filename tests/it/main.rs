@@ -1,6 +1,6 @@
-//! One integration binary: each module drives the built `failsift` as its user would.
+//! The integration tests, in one binary. Each module runs the built `failsift` like a user.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod accuracy;
 mod captures;
