@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Source};
-use failsift::runtime::{ConcurrencyPermit, Shutdown};
+use failsift::runtime::Shutdown;
 use failsift::store;
 use failsift::validate::{self, Pattern, PatternSchema};
 use failsift::write::{TableName, WriteOptions, Writer, open_existing};
@@ -303,6 +303,5 @@ fn draft(id: u64) -> Draft {
         source: Source { uri: format!("s3://traces/agents/day={}/part.jsonl", id % 30) },
         content_digest: format!("{id:064x}"),
         settings_digest: None,
-        slot: ConcurrencyPermit::default(),
     }
 }
