@@ -105,46 +105,48 @@ pub enum Fallback {
     Embedded,
 }
 
+/// Heading of the model flags in help texts. `next_help_heading` would also move the flags of the command that follow.
+const MODEL_HEADING: &str = "Model options (gemini, openai)";
+
 /// Model settings: flags, and the section `[model]` of a pipeline file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
-#[command(next_help_heading = "Model options (gemini, openai)")]
 pub struct ModelOptions {
     /// Name of the model [default: gemini-3.5-flash; for openai the only model of the server]
-    #[arg(long = "model", value_name = "NAME", env = "FAILSIFT_MODEL")]
+    #[arg(help_heading = MODEL_HEADING, long = "model", value_name = "NAME", env = "FAILSIFT_MODEL")]
     pub name: Option<String>,
     /// Base URL of the API [default: `GOOGLE_GEMINI_BASE_URL`, `OPENAI_BASE_URL`, or the provider's URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "URL")]
     pub base_url: Option<String>,
     /// Thinking effort of the model; thinking is billed like the answer [default: low for gemini]
-    #[arg(long, value_enum)]
+    #[arg(help_heading = MODEL_HEADING, long, value_enum)]
     pub thinking: Option<Thinking>,
     /// Approximate maximum of model tokens in a question; longer traces are shortened [default: 12000]
-    #[arg(long, value_name = "N")]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N")]
     pub prompt_tokens: Option<usize>,
     /// Maximum of model tokens in an answer, including thinking [default: 4096]
-    #[arg(long, value_name = "N")]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N")]
     pub output_tokens: Option<u64>,
     /// Traces in flight; reduced while the provider is slow or refuses requests [default: 8]
-    #[arg(long, value_name = "N", env = "FAILSIFT_CONCURRENCY")]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N", env = "FAILSIFT_CONCURRENCY")]
     pub concurrency: Option<usize>,
     /// Maximum of traces in flight while the provider is fast [default: --concurrency]
-    #[arg(long, value_name = "N")]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N")]
     pub max_concurrency: Option<usize>,
     /// Maximum of requests per minute
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_minute: Option<u32>,
     /// Maximum of model tokens per minute, input and output
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub tokens_per_minute: Option<u32>,
     /// Maximum cost of the run in US dollars; the run stops with exit code 4 before exceeding it
-    #[arg(long = "max-cost", value_name = "USD", env = "FAILSIFT_MAX_COST")]
+    #[arg(help_heading = MODEL_HEADING, long = "max-cost", value_name = "USD", env = "FAILSIFT_MAX_COST")]
     pub max_cost_usd: Option<f64>,
     /// File with prices that override those in data/prices.toml
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
     /// Analyzer for traces that the model could not analyse; without it they are errors
-    #[arg(long, value_enum)]
+    #[arg(help_heading = MODEL_HEADING, long, value_enum)]
     pub fallback: Option<Fallback>,
 }
 
@@ -426,54 +428,45 @@ impl AnalysisConfig {
     }
 
     fn resolve_sections(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<(Self, WriteSection), ConfigError> {
-        let pipeline = file.map_or_else(
-            || "command line".to_owned(),
-            |path| path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned()),
-        );
-        let file = file.map(read_pipeline_file).transpose()?.unwrap_or_default();
-        let inputs = if overrides.inputs.is_empty() { file.source.inputs } else { overrides.inputs };
+        let pipeline = pipeline_name(file);
+        let PipelineFile { source, redact, analyze, model, write } = file.map(read_pipeline_file).transpose()?.unwrap_or_default();
+        let inputs = non_empty_or(overrides.inputs, source.inputs);
         if inputs.is_empty() {
             return Err(ConfigError::NoInput);
         }
-        let key_file = overrides.redaction_key_file.or(if key_in_environment { None } else { file.redact.key_file });
-        let redaction_key = KeySource::resolve(key_file, key_in_environment);
         let now = chrono::Utc::now();
-        let time = |name: &str, text: Option<String>| {
-            let Some(text) = text else { return Ok(None) };
-            parse_time(&text, now).map(Some).map_err(|error| ConfigError::InvalidValue(format!("{name}: {error}")))
-        };
         let selection = Selection {
-            failed_only: overrides.select.or(file.source.select) == Some(SelectMode::Failed),
-            since_ns: time("--since", overrides.since.or(file.source.since))?,
-            until_ns: time("--until", overrides.until.or(file.source.until))?,
-            services: if overrides.services.is_empty() { file.source.services } else { overrides.services },
+            failed_only: overrides.select.or(source.select) == Some(SelectMode::Failed),
+            since_ns: parse_bound("--since", overrides.since.or(source.since), now)?,
+            until_ns: parse_bound("--until", overrides.until.or(source.until), now)?,
+            services: non_empty_or(overrides.services, source.services),
         };
+        // A key in the environment overrides the key file of the pipeline file, but not the flag.
+        let key_file = overrides.redaction_key_file.or(if key_in_environment { None } else { redact.key_file });
+        let memory_bytes = overrides.memory_bytes.or(source.memory_limit_mb.map(|mb| mb.saturating_mul(1024 * 1024)));
         let config = Self {
             pipeline,
             inputs,
-            input_format: overrides.input_format.or(file.source.format).unwrap_or_else(|| "auto".into()),
+            input_format: overrides.input_format.or(source.format).unwrap_or_else(|| "auto".into()),
             selection,
-            analyzer: overrides.analyzer.or(file.analyze.analyzer).unwrap_or(AnalyzerName::Embedded),
-            model: overrides.model.or(file.model).into_settings()?,
-            rules: if overrides.rules.is_empty() { file.analyze.rules } else { overrides.rules },
-            trace_timeout: match (overrides.trace_timeout, file.analyze.trace_timeout_seconds) {
+            analyzer: overrides.analyzer.or(analyze.analyzer).unwrap_or(AnalyzerName::Embedded),
+            model: overrides.model.or(model).into_settings()?,
+            rules: non_empty_or(overrides.rules, analyze.rules),
+            trace_timeout: match (overrides.trace_timeout, analyze.trace_timeout_seconds) {
                 (Some(timeout), _) => timeout,
                 (None, Some(seconds)) => timeout_from_seconds(seconds).map_err(ConfigError::InvalidValue)?,
                 (None, None) => limits::TRACE_TIMEOUT,
             },
-            record_bytes_max: overrides.record_bytes_max.or(file.source.max_record_bytes).unwrap_or(limits::RECORD_BYTES_MAX),
-            memory_bytes: overrides
-                .memory_bytes
-                .or(file.source.memory_limit_mb.map(|mb| mb.saturating_mul(1024 * 1024)))
-                .unwrap_or(limits::GATHER_MEMORY_BYTES),
-            redaction_key,
-            redaction_rules: if overrides.redaction_rules.is_empty() { file.redact.rules } else { overrides.redaction_rules },
-            excerpts: overrides.excerpts.or(file.redact.excerpts).unwrap_or_default(),
-            canaries: overrides.canaries || file.redact.canaries,
-            allow_empty: overrides.allow_empty || file.source.allow_empty,
+            record_bytes_max: overrides.record_bytes_max.or(source.max_record_bytes).unwrap_or(limits::RECORD_BYTES_MAX),
+            memory_bytes: memory_bytes.unwrap_or(limits::GATHER_MEMORY_BYTES),
+            redaction_key: KeySource::resolve(key_file, key_in_environment),
+            redaction_rules: non_empty_or(overrides.redaction_rules, redact.rules),
+            excerpts: overrides.excerpts.or(redact.excerpts).unwrap_or_default(),
+            canaries: overrides.canaries || redact.canaries,
+            allow_empty: overrides.allow_empty || source.allow_empty,
         };
         config.check_ranges()?;
-        Ok((config, file.write))
+        Ok((config, write))
     }
 
     fn check_ranges(&self) -> Result<(), ConfigError> {
@@ -494,6 +487,21 @@ impl AnalysisConfig {
         }
         Ok(())
     }
+}
+
+/// The name of the pipeline file without its extension.
+fn pipeline_name(file: Option<&Path>) -> String {
+    let Some(path) = file else { return "command line".to_owned() };
+    path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn non_empty_or<T>(values: Vec<T>, default: Vec<T>) -> Vec<T> {
+    if values.is_empty() { default } else { values }
+}
+
+fn parse_bound(flag: &str, text: Option<String>, now: chrono::DateTime<chrono::Utc>) -> Result<Option<i64>, ConfigError> {
+    let time = text.map(|text| parse_time(&text, now)).transpose();
+    time.map_err(|error| ConfigError::InvalidValue(format!("{flag}: {error}")))
 }
 
 /// Parses a point in time to nanoseconds since 1970: RFC 3339, a date (midnight UTC), or an age such as `24h` or `7d`.
