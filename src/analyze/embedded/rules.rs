@@ -13,6 +13,7 @@ use super::dialogue::{Sightings, SignalEntry, Signals, Weights};
 use super::incidents::{Incident, IncidentKind};
 use super::signals;
 use crate::model::{Label, SpanKind, last_segment};
+use crate::suggest;
 
 /// The files, in the order in which rules of equal rank win.
 pub(super) const FILES: [(&str, &str); 9] = [
@@ -53,7 +54,7 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn read(name: &str, text: &str) -> Result<Self, RuleError> {
-        toml::from_str(text).map_err(|error| RuleError::new(name, "(file)", error.to_string().trim_end()))
+        toml::from_str(text).map_err(|error| RuleError::new(name, "(file)", suggest::toml_error(text, &error)))
     }
 }
 

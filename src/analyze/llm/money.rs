@@ -39,7 +39,7 @@ struct Entry {
 /// What is wrong with `own`.
 pub(super) fn price_of(model: &str, own: Option<&str>) -> Result<Option<Price>, String> {
     for text in own.into_iter().chain([SHIPPED]) {
-        let file: File = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let file: File = toml::from_str(text).map_err(|error| crate::suggest::toml_error(text, &error))?;
         if let Some(entry) = file.model.iter().find(|entry| !(entry.input >= 0.0 && entry.output >= 0.0)) {
             return Err(format!("the prices of {} must be numbers from 0 on", entry.name));
         }

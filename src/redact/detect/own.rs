@@ -10,7 +10,7 @@ use super::secrets::leak;
 use super::text::Text;
 use super::tokens::KIND_BYTES_MAX;
 use super::{Found, Hit, Search};
-use crate::text_file;
+use crate::{suggest, text_file};
 
 /// A file of the user, ready to be used. The default adds nothing.
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ impl CustomDetectors {
         let (mut organisations, mut samples) = (Vec::new(), Vec::new());
         for (file, text) in files {
             let parsed: File = toml::from_str(text)
-                .map_err(|error| CustomDetectorsError::Malformed { file: file.clone(), reason: error.to_string().trim_end().to_owned() })?;
+                .map_err(|error| CustomDetectorsError::Malformed { file: file.clone(), reason: suggest::toml_error(text, &error) })?;
             let compiled = |name: &str, expression: &str| {
                 Regex::new(expression).map_err(|error| CustomDetectorsError::Expression {
                     file: file.clone(),
