@@ -75,16 +75,18 @@ impl Case {
 
     /// The command and its result as text.
     fn transcript(&self, output: &Output) -> String {
-        let variables: String = self.environment.iter().map(|(name, value)| format!("{name}='{value}' ")).collect();
-        let quoted = |argument: &String| if argument.contains([' ', '*', '"']) { format!("'{argument}'") } else { argument.clone() };
-        let arguments: Vec<String> = self.arguments.iter().map(quoted).collect();
-        let mut text = format!("# {}\n$ {variables}failsift {}\n", self.title, arguments.join(" "));
-        for (name, stream) in [("stdout", stdout(output)), ("stderr", stderr(output))] {
-            if !stream.is_empty() {
-                text.push_str(&format!("--- {name}\n{}\n", stream.trim_end()));
+        let quoted = |text: &String| if text.contains([' ', '*', '"']) { format!("'{text}'") } else { text.clone() };
+        let mut words: Vec<String> = self.environment.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
+        words.push("failsift".to_owned());
+        words.extend(self.arguments.iter().map(quoted));
+        let mut lines = vec![format!("# {}", self.title), format!("$ {}", words.join(" "))];
+        for (name, text) in [("stdout", stdout(output)), ("stderr", stderr(output))] {
+            if !text.is_empty() {
+                lines.push(format!("--- {name}\n{}", text.trim_end()));
             }
         }
-        text + &format!("--- exit code {}\n", output.status.code().map_or_else(|| "none".to_owned(), |code| code.to_string()))
+        lines.push(output.status.code().map_or_else(|| "--- killed".to_owned(), |code| format!("--- exit code {code}")));
+        lines.join("\n") + "\n"
     }
 }
 
@@ -450,7 +452,10 @@ fn models() {
         &[
             case("no key for Gemini", &format!("{run} --analyzer gemini")),
             case("no key for OpenAI", &format!("{run} --analyzer openai")),
-            case("server that does not answer", &format!("{run} --analyzer openai --model m")).env("OPENAI_BASE_URL", &closed),
+            // A refused connection is retried until the trace is out of time.
+            case("server that does not answer", &format!("{run} --analyzer openai --model m"))
+                .env("OPENAI_BASE_URL", &closed)
+                .env("FAILSIFT_TRACE_TIMEOUT", "8"),
             case("invalid URL", &format!("{run} --analyzer openai --model m --base-url nonsense")),
             case("no such price file", &format!("{run} --analyzer gemini --prices missing.toml")).env("GEMINI_API_KEY", "secret"),
             case("invalid price file", &format!("{run} --analyzer gemini --prices prices.toml")).env("GEMINI_API_KEY", "secret"),
@@ -528,7 +533,9 @@ fn permissions() {
         case("pipeline file that may not be read", "run secret.toml"),
     ];
     if folder.path().metadata().unwrap().uid() == 0 {
-        cases.iter_mut().for_each(|case| case.user = Some(NOBODY));
+        for case in &mut cases {
+            case.user = Some(NOBODY);
+        }
     }
     // The other user may not be able to reach the binary on this machine.
     if cases[0].run(folder.path()).is_ok() {
