@@ -125,6 +125,40 @@ fn anchor_of(line: &str) -> String {
 }
 
 #[test]
+fn the_code_map_lists_every_module() {
+    let page = fs::read_to_string("ARCHITECTURE.md").unwrap();
+    for entry in fs::read_dir("src").unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let is_listed = page.contains(&format!("`{name}.rs`")) || page.contains(&format!("`{name}/`"));
+        assert!(is_listed || matches!(name, "main" | "lib"), "ARCHITECTURE.md lacks src/{name}");
+    }
+}
+
+#[test]
+fn tests_that_the_performance_page_names_exist() {
+    let page = fs::read_to_string("docs/performance.md").unwrap();
+    let mut tests = String::new();
+    let mut folders = vec![PathBuf::from("tests/it")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                tests += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let name = Regex::new(r"`([a-z]+(?:_[a-z]+){4,})`").unwrap();
+    let mut count = 0;
+    for found in name.captures_iter(&page) {
+        assert!(tests.contains(&format!("fn {}()", &found[1])), "docs/performance.md names {}", &found[1]);
+        count += 1;
+    }
+    assert!(count >= 3, "the page names tests");
+}
+
+#[test]
 fn the_index_lists_every_page() {
     let index = fs::read_to_string("docs/README.md").unwrap();
     for entry in fs::read_dir("docs").unwrap() {
