@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn mistakes_in_a_users_file_are_named() {
         let error = |text: &str| check("mine.toml", text).unwrap_err().to_string();
-        assert!(error("[[rule]]\nid = 'a'\nlable = 'x'\n").contains("unknown field `lable`"));
+        assert!(error("[[rule]]\nid = 'a'\nlable = 'x'\n").contains("unknown key 'lable'"));
         let rule = |more: &str| format!("[[rule]]\nid = 'a'\nconfidence = 0.5\ntitle = 'x'\nhypothesis = 'y'\nactions = ['z']\n{more}");
         assert!(error(&rule("label = 'tool_failure/nonsense'")).contains("\"tool_failure/nonsense\" is no category"));
         assert!(error(&rule("label = 'tool_failure/tool_timeout'\ntext = ['(']")).contains("rule a in mine.toml: \"(\" is no expression"));
