@@ -1,21 +1,20 @@
-//! Reading and parsing of each format on one core, beside a floor that is measured in the same run: for JSON, parsing the same records
-//! to `serde_json::Value`; for Parquet, DataFusion scanning the same columns; for CSV, the `csv` crate alone; for protobuf, the same
-//! spans as JSON.
+//! Reading and parsing of each format on one core, relative to a lower bound measured in the same run: for JSON, parsing the same records
+//! to `serde_json::Value`; for Parquet, a DataFusion scan of the same columns; for CSV, the `csv` crate alone; for protobuf, copying the bytes.
 //!
 //! ```text
 //! cargo bench --bench formats                        # release: for the figures
 //! cargo bench --profile dev --bench formats -- 5     # only 5 MB of each, with the development profile
-//! cargo bench --bench formats -- 40 Langfuse         # only those whose name holds a word
+//! cargo bench --bench formats -- 40 Langfuse         # only formats whose name contains the word
 //! ```
 //!
-//! Input is made from `tests/captures` and `data/samples`, repeated until it is large enough. Nothing is gathered: that costs the same
-//! for every format, and `main_job` measures it.
+//! The input is copies of `tests/captures` and `data/samples`. Gathering is not included: it costs the same for every format, and `main_job`
+//! measures it.
 
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a benchmark prints, and ends where its set-up fails"
+    reason = "a benchmark prints, and panics if its setup fails"
 )]
 
 use std::fs::{self, File};
@@ -36,7 +35,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tokio_util::sync::CancellationToken;
 
-/// Runs of each measurement; the fastest counts, because the machine is shared.
+/// Runs of each measurement. The fastest counts, because the machine may have other load.
 const RUNS: usize = 5;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -48,7 +47,7 @@ enum Kind {
     Parquet,
 }
 
-/// `(what, format, capture, how it is written)`
+/// `(title, format, capture, kind of file)`
 const CASES: [(&str, &str, &str, Kind); 15] = [
     ("OTLP, OpenInference", "otlp", "data/samples/otlp/openinference.jsonl.gz", Kind::Lines),
     ("OTLP, GenAI", "otlp", "data/samples/otlp/genai.jsonl.gz", Kind::Lines),
@@ -75,33 +74,33 @@ const CASES: [(&str, &str, &str, Kind); 15] = [
 fn main() {
     let megabytes = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(40);
     let folder = tempfile::tempdir().expect("a folder for the input");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a run-time");
-    println!("{:<24}{:>8}{:>9}{:>12}{:>12}{:>9}  floor", "", "MB", "spans", "failsift s", "floor s", "ratio");
-    let wanted = std::env::args().skip(1).find(|argument| argument.parse::<usize>().is_err() && !argument.starts_with('-'));
-    for (what, format, capture, kind) in CASES {
-        if wanted.as_ref().is_some_and(|wanted| !what.contains(wanted.as_str())) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    println!("{:<24}{:>8}{:>9}{:>12}{:>12}{:>9}  bound", "", "MB", "spans", "failsift s", "bound s", "ratio");
+    let filter = std::env::args().skip(1).find(|argument| argument.parse::<usize>().is_err() && !argument.starts_with('-'));
+    for (title, format, capture, kind) in CASES {
+        if filter.as_ref().is_some_and(|filter| !title.contains(filter.as_str())) {
             continue;
         }
         let format = FORMATS.into_iter().find(|known| known.name() == format).expect("a format of that name");
         let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join(capture);
         let input = folder.path().join("input");
-        make(&capture, kind, &input, megabytes * 1_000_000);
+        write_input(&capture, kind, &input, megabytes * 1_000_000);
         let bytes = fs::metadata(&input).expect("the input").len();
         let mut spans = 0;
         let own = fastest(|| spans = runtime.block_on(parse(format, &input)));
-        let (floor, name) = match kind {
-            Kind::Lines | Kind::List => (fastest(|| values(&input, kind)), "serde_json::Value"),
-            Kind::Csv => (fastest(|| csv_alone(&input)), "csv crate"),
-            Kind::Messages => (fastest(|| frames(&input)), "copying the messages"),
+        let (bound, bound_name) = match kind {
+            Kind::Lines | Kind::List => (fastest(|| parse_to_values(&input, kind)), "serde_json::Value"),
+            Kind::Csv => (fastest(|| read_csv(&input)), "csv crate"),
+            Kind::Messages => (fastest(|| read_bytes(&input)), "copying the messages"),
             Kind::Parquet => (fastest(|| runtime.block_on(scan(&input))), "DataFusion scan"),
         };
-        // For JSON a rate (higher is better), as the aim is stated; for the others a time.
-        let (floor_seconds, own_seconds) = (floor.as_secs_f64(), own.as_secs_f64());
+        // The goal for JSON is a rate (higher is better), for the others a time.
+        let (bound_seconds, own_seconds) = (bound.as_secs_f64(), own.as_secs_f64());
         let ratio = match kind {
-            Kind::Lines | Kind::List => format!("{:.2} x rate", floor_seconds / own_seconds),
-            _ => format!("{:.2} x time", own_seconds / floor_seconds),
+            Kind::Lines | Kind::List => format!("{:.2} x rate", bound_seconds / own_seconds),
+            _ => format!("{:.2} x time", own_seconds / bound_seconds),
         };
-        println!("{what:<24}{:>8.1}{spans:>9}{own_seconds:>12.3}{floor_seconds:>12.3}  {ratio}  {name}", bytes as f64 / 1e6);
+        println!("{title:<24}{:>8.1}{spans:>9}{own_seconds:>12.3}{bound_seconds:>12.3}  {ratio}  {bound_name}", bytes as f64 / 1e6);
         fs::remove_file(&input).expect("remove the input");
     }
 }
@@ -115,7 +114,7 @@ fn fastest(mut work: impl FnMut()) -> Duration {
     (0..RUNS).map(|_| time(&mut work)).min().unwrap_or_default()
 }
 
-/// Reads and parses an object; returns how many spans came out.
+/// Reads and parses an object; returns the number of spans.
 async fn parse(format: &dyn Format, path: &Path) -> u64 {
     let location = Location::parse(&path.display().to_string()).expect("a location");
     let nowhere = store::table_url("failsift-out").expect("a location");
@@ -151,8 +150,8 @@ async fn parse(format: &dyn Format, path: &Path) -> u64 {
     spans
 }
 
-/// The floor of JSON: every record to a `serde_json::Value`.
-fn values(path: &Path, kind: Kind) {
+/// The bound for JSON: parsing every record to a `serde_json::Value`.
+fn parse_to_values(path: &Path, kind: Kind) {
     let text = fs::read_to_string(path).expect("the input");
     if kind == Kind::List {
         std::hint::black_box(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"));
@@ -163,7 +162,8 @@ fn values(path: &Path, kind: Kind) {
     }
 }
 
-fn csv_alone(path: &Path) {
+/// The bound for CSV: splitting it into cells.
+fn read_csv(path: &Path) {
     let mut reader = csv::Reader::from_path(path).expect("the input");
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).expect("CSV") {
@@ -171,12 +171,12 @@ fn csv_alone(path: &Path) {
     }
 }
 
-/// The floor of messages: reading the bytes.
-fn frames(path: &Path) {
+/// The bound for protobuf: reading the bytes.
+fn read_bytes(path: &Path) {
     std::hint::black_box(fs::read(path).expect("the input"));
 }
 
-/// The floor of Parquet: DataFusion decoding all columns on one core.
+/// The bound for Parquet: DataFusion decoding all columns on one core.
 async fn scan(path: &Path) {
     let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1));
     let options = ParquetReadOptions::default().file_extension("");
@@ -187,10 +187,10 @@ async fn scan(path: &Path) {
     }
 }
 
-/// Repeats a capture until it is as large as asked for.
-fn make(capture: &Path, kind: Kind, to: &Path, bytes_min: usize) {
+/// Writes copies of a capture until the file has `bytes_min` bytes.
+fn write_input(capture: &Path, kind: Kind, to: &Path, bytes_min: usize) {
     if kind == Kind::Parquet {
-        return make_parquet(capture, to, bytes_min / 10);
+        return write_parquet(capture, to, bytes_min / 10);
     }
     let mut whole = Vec::new();
     let file = File::open(capture).expect("a capture");
@@ -227,8 +227,8 @@ impl<'a> IntoParts<'a> for (&'a [u8], &'a [u8]) {
     }
 }
 
-/// One file with the rows of all below `capture`, so often that their text is as large as asked for; packed as exports are.
-fn make_parquet(capture: &Path, to: &Path, bytes_min: usize) {
+/// Writes copies of all rows below `capture` into one file, compressed like an export, until they take `bytes_min` bytes in memory.
+fn write_parquet(capture: &Path, to: &Path, bytes_min: usize) {
     let mut batches: Vec<RecordBatch> = Vec::new();
     for file in parquet_files(capture) {
         let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(file).expect("a capture")).expect("a capture");

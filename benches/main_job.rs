@@ -1,19 +1,19 @@
-//! The whole job on 10, 100 and 1,000 MB of real traces: MB/s, traces/s and peak memory of the process, beside parsing the same bytes to
-//! `serde_json::Value` on one core in the same run.
+//! The whole job on 10, 100 and 1,000 MB of real traces: MB/s, traces/s and peak memory of the process, relative to parsing the same bytes
+//! to `serde_json::Value` on one core in the same run.
 //!
 //! ```text
 //! cargo bench --bench main_job                       # release: for the figures
 //! cargo bench --profile dev --bench main_job -- 10   # only 10 MB, with the development profile
 //! ```
 //!
-//! Input is made from `data/samples/otlp`: each copy gets new trace ids, so that a thousand copies are a thousand times the traces.
+//! The input is copies of `data/samples/otlp`. Each copy gets new trace ids, so a thousand copies have a thousand times the traces.
 
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
-    reason = "a benchmark prints, and ends where its set-up fails"
+    reason = "a benchmark prints, and panics if its setup fails"
 )]
 
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ use regex::{Captures, Regex};
 
 const SAMPLES: [&str; 2] = ["data/samples/otlp/openinference.jsonl.gz", "data/samples/otlp/genai.jsonl.gz"];
 
-/// Memory that the job may take at any size.
+/// Limit of the peak memory, for an input of any size.
 const PEAK_MB_MAX: f64 = 400.0;
 
 fn main() {
@@ -49,12 +49,12 @@ fn main() {
             job.peak_mb,
             megabytes / parsing.as_secs_f64(),
         );
-        assert!(job.peak_mb < PEAK_MB_MAX, "the job took {:.0} MB at {size} MB of input", job.peak_mb);
+        assert!(job.peak_mb < PEAK_MB_MAX, "the job used {:.0} MB of memory for {size} MB of input", job.peak_mb);
         fs::remove_file(&input).expect("remove the input");
     }
 }
 
-/// Writes copies of the samples with new trace ids until `bytes_min` are reached.
+/// Writes copies of the samples with new trace ids until the file has `bytes_min` bytes.
 fn generate(path: &Path, bytes_min: u64) -> u64 {
     let mut text = String::new();
     for sample in SAMPLES {
@@ -77,7 +77,7 @@ fn generate(path: &Path, bytes_min: u64) -> u64 {
     bytes
 }
 
-/// The floor: every line to a `serde_json::Value`, one core, lines already in memory one at a time.
+/// The lower bound: the time to parse each line, already in memory, to a `serde_json::Value` on one core.
 fn parse_to_values(path: &Path) -> Duration {
     let mut lines = BufReader::with_capacity(1 << 20, File::open(path).expect("the input"));
     let mut line = String::new();
@@ -99,7 +99,7 @@ struct Job {
     peak_mb: f64,
 }
 
-/// The binary as a user runs it, with its peak resident memory as the kernel counts it.
+/// Runs the binary and measures its wall time and its peak resident memory.
 fn run_job(input: &Path, output: &Path) -> Job {
     let start = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_failsift"))
@@ -119,7 +119,7 @@ fn run_job(input: &Path, output: &Path) -> Job {
             peak_kb = peak_kb.max(line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0));
         }
         if let Some(exit) = child.try_wait().expect("wait for failsift") {
-            assert!(exit.success(), "failsift ended with {exit}");
+            assert!(exit.success(), "failsift failed: {exit}");
             break start.elapsed();
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -127,6 +127,6 @@ fn run_job(input: &Path, output: &Path) -> Job {
     let mut summary = String::new();
     child.stdout.take().expect("stdout").read_to_string(&mut summary).expect("the summary");
     let summary: serde_json::Value = serde_json::from_str(&summary).expect("the summary as JSON");
-    assert_eq!(summary["received"], summary["stored"], "something was rejected: {summary}");
+    assert_eq!(summary["received"], summary["stored"], "traces were rejected: {summary}");
     Job { wall, traces: summary["stored"].as_u64().expect("a count"), peak_mb: peak_kb as f64 / 1024.0 }
 }

@@ -1,18 +1,18 @@
-//! How fast text is redacted on one core, beside one Aho-Corasick pass with some 300 literals over the same bytes.
+//! Speed of redaction on one core, relative to one Aho-Corasick pass with about 300 literals over the same bytes.
 //!
 //! ```console
 //! $ cargo bench --bench redact            # or, without a release build:
 //! $ CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo bench --profile dev --bench redact
 //! ```
 //!
-//! The texts are the messages of real teams of agents (`data/labelled/agent_runs`), and the short labelled texts full of sensitive values
-//! (`data/redaction`). The literals are those that tell the formats of credentials.
+//! The texts are messages of real teams of agents (`data/labelled/agent_runs`), and short labelled texts full of sensitive values
+//! (`data/redaction`). The literals are the prefixes that identify the formats of credentials.
 
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a benchmark prints, and ends where its set-up fails"
+    reason = "a benchmark prints, and panics if its setup fails"
 )]
 
 use std::hint::black_box;
@@ -24,7 +24,7 @@ use failsift::redact::{RedactionKey, Redactor};
 use serde_json::Value;
 
 fn main() {
-    // `cargo bench` passes flags; a number is how often the texts are redacted.
+    // A number among the arguments sets the rounds; `cargo bench` adds flags.
     let rounds: u32 = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(10);
     let redactor = Redactor::new(RedactionKey::from_text("a key for a benchmark, no secret").expect("a key"));
     let literals = literals();
@@ -56,7 +56,7 @@ fn main() {
     }
 }
 
-/// Megabytes a second, the best of the rounds.
+/// Megabytes per second of the fastest round.
 fn rate(rounds: u32, bytes: usize, mut work: impl FnMut()) -> f64 {
     let mut best = f64::INFINITY;
     for _ in 0..rounds {
@@ -67,6 +67,7 @@ fn rate(rounds: u32, bytes: usize, mut work: impl FnMut()) -> f64 {
     bytes as f64 / 1e6 / best
 }
 
+/// Prefixes of credentials in the shipped rules.
 fn literals() -> Vec<String> {
     let table: toml::Value = toml::from_str(include_str!("../src/redact/detect/rules/secrets.toml")).expect("the table of credentials");
     let entries = table.get("secret").and_then(toml::Value::as_array).expect("its entries");
@@ -74,23 +75,23 @@ fn literals() -> Vec<String> {
     prefixes.filter_map(toml::Value::as_str).map(ToOwned::to_owned).collect()
 }
 
-/// Every text of some length in the records of a file.
+/// All texts of more than 40 bytes in the records of a file.
 fn texts(file: &str) -> Vec<String> {
     let file = std::fs::File::open(format!("data/{file}")).expect("the labelled data");
     let mut lines = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut lines).expect("gzip");
     let mut texts = Vec::new();
     for line in lines.lines() {
-        gather(&serde_json::from_str(line).expect("JSON"), &mut texts);
+        collect_texts(&serde_json::from_str(line).expect("JSON"), &mut texts);
     }
     texts
 }
 
-fn gather(value: &Value, texts: &mut Vec<String>) {
+fn collect_texts(value: &Value, texts: &mut Vec<String>) {
     match value {
         Value::String(text) if text.len() > 40 => texts.push(text.clone()),
-        Value::Array(values) => values.iter().for_each(|value| gather(value, texts)),
-        Value::Object(fields) => fields.values().for_each(|value| gather(value, texts)),
+        Value::Array(values) => values.iter().for_each(|value| collect_texts(value, texts)),
+        Value::Object(fields) => fields.values().for_each(|value| collect_texts(value, texts)),
         _ => {}
     }
 }

@@ -1,10 +1,10 @@
-//! What an upsert costs: 1,000 patterns into a table of a million (1.4 KB each, 16 buckets), beside Delta's MERGE through the same crate on
-//! the same table; and 100,000 new patterns beside the same batches as one plain Parquet file. Each upsert is a process of its own, so that
-//! its peak memory is known.
+//! Time and memory of an upsert of 1,000 patterns into a table of a million (1.4 KB each, 16 buckets), relative to Delta's MERGE through the
+//! same crate on the same table; and of writing 100,000 new patterns, relative to one plain Parquet file with the same batches. Each upsert is
+//! a separate process, so that its peak memory can be measured.
 //!
 //! ```text
 //! cargo bench --bench upsert                          # release: for the figures
-//! cargo bench --profile dev --bench upsert -- 20000   # a small table, to see that it works; DataFusion is not optimised then
+//! cargo bench --profile dev --bench upsert -- 20000   # a small table and unoptimised DataFusion: no figures
 //! ```
 
 #![expect(
@@ -13,7 +13,7 @@
     clippy::cast_precision_loss,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a benchmark prints, and ends where its set-up fails"
+    reason = "a benchmark prints, and panics if its setup fails"
 )]
 
 use std::path::Path;
@@ -35,17 +35,17 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 const UPSERTED: u64 = 1_000;
-/// Memory that an upsert may take.
+/// Limit of the peak memory of an upsert.
 const PEAK_MB_MAX: f64 = 512.0;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["ours", place, rows, kind] => runtime.block_on(ours(place, rows.parse().expect("a count"), kind)),
-        ["merge", place, rows, kind] => runtime.block_on(merge(place, rows.parse().expect("a count"), kind)),
-        ["many", place, rows] => runtime.block_on(beside_plain_parquet(Path::new(place), rows.parse().expect("a count"))),
-        ["fill", place, rows] => runtime.block_on(fill(place, rows.parse().expect("a count"))),
+        ["ours", location, rows, kind] => runtime.block_on(ours(location, rows.parse().expect("a count"), kind)),
+        ["merge", location, rows, kind] => runtime.block_on(merge(location, rows.parse().expect("a count"), kind)),
+        ["many", folder, rows] => runtime.block_on(compare_with_plain_parquet(Path::new(folder), rows.parse().expect("a count"))),
+        ["fill", location, rows] => runtime.block_on(fill(location, rows.parse().expect("a count"))),
         rest => compare(&runtime, rest.first().map_or(1_000_000, |rows| rows.parse().expect("a count of rows"))),
     }
 }
@@ -62,10 +62,10 @@ fn compare(runtime: &tokio::runtime::Runtime, rows: u64) {
             .iter()
             .map(|who| {
                 let copy = folder.path().join(format!("{who}-{kind}"));
-                // Files of a table never change, so links are enough.
+                // Files of a table never change, so hard links are enough.
                 let copied = Command::new("cp").args(["-al", text(&base), text(&copy)]).status().expect("cp");
                 assert!(copied.success());
-                let said = child(&[who, text(&copy), &rows.to_string(), kind]);
+                let measured = child(&[who, text(&copy), &rows.to_string(), kind]);
                 let counted = runtime.block_on(count(text(&copy)));
                 let expected = rows
                     + match kind {
@@ -74,20 +74,20 @@ fn compare(runtime: &tokio::runtime::Runtime, rows: u64) {
                         _ => 0,
                     };
                 assert_eq!(counted, (expected, expected), "{who} {kind}");
-                said
+                measured
             })
             .collect();
         let [(ours, ours_mb), (merge, merge_mb)] = measured.as_slice() else { panic!("two are measured") };
         println!("{kind:>10}  {ours:>9.2}  {ours_mb:>9.0}  {merge:>9.2}  {merge_mb:>9.0}  {:>6.2}", ours / merge);
-        assert!(*ours_mb < PEAK_MB_MAX, "an upsert took {ours_mb:.0} MB");
+        assert!(*ours_mb < PEAK_MB_MAX, "an upsert used {ours_mb:.0} MB of memory");
     }
     let many = (rows / 10).max(1_000);
-    // Writing to a disk varies, so the one in the middle of five counts.
+    // The time of disk writes varies, so the median of five runs counts.
     let mut runs: Vec<(f64, f64)> = (0..5)
         .map(|run| {
-            let place = folder.path().join(format!("many-{run}"));
-            std::fs::create_dir(&place).expect("a folder");
-            child(&["many", text(&place), &many.to_string()])
+            let run_folder = folder.path().join(format!("many-{run}"));
+            std::fs::create_dir(&run_folder).expect("a folder");
+            child(&["many", text(&run_folder), &many.to_string()])
         })
         .collect();
     runs.sort_by(|(ours, plain), (other, other_plain)| (ours / plain).total_cmp(&(other / other_plain)));
@@ -100,35 +100,36 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path that is text")
 }
 
-/// Runs a phase; gives seconds and peak megabytes.
+/// Runs a phase in a process of its own; returns seconds and peak megabytes.
 fn child(arguments: &[&str]) -> (f64, f64) {
     let output = Command::new(std::env::current_exe().expect("this program")).args(arguments).output().expect("start a phase");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    let said = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = said.split_whitespace().map(|number| number.parse().expect("a number"));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = printed.split_whitespace().map(|number| number.parse().expect("a number"));
     (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
 }
 
-fn say(time: Duration) {
+/// Prints what [`child`] reads: the time and the peak memory of this process.
+fn print_measurement(time: Duration) {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
     let peak_kb: f64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
     println!("{} {}", time.as_secs_f64(), peak_kb / 1e3);
 }
 
-async fn fill(place: &str, rows: u64) {
+async fn fill(location: &str, rows: u64) {
     let start = Instant::now();
     let mut first = 0;
-    // In several runs, as tables grow.
+    // In several runs, like a real table.
     while first < rows {
         let last = (first + 250_000).min(rows);
-        write(place, first..last).await;
+        write(location, first..last).await;
         first = last;
     }
-    say(start.elapsed());
+    print_measurement(start.elapsed());
 }
 
-/// Ids of what is upserted: those from `rows` on are new, those below it replace.
+/// Ids of the upserted patterns: ids from `rows` on are new, ids below it replace rows.
 fn upserted(rows: u64, kind: &str) -> Vec<u64> {
     let step = (rows / UPSERTED).max(1);
     let new = match kind {
@@ -139,19 +140,19 @@ fn upserted(rows: u64, kind: &str) -> Vec<u64> {
     (0..UPSERTED).map(|number| if number < new { rows + number } else { (number * step) % rows }).collect()
 }
 
-async fn ours(place: &str, rows: u64, kind: &str) {
+async fn ours(location: &str, rows: u64, kind: &str) {
     let patterns = patterns(upserted(rows, kind)).await;
     let start = Instant::now();
-    write_patterns(place, patterns).await;
-    say(start.elapsed());
+    write_patterns(location, patterns).await;
+    print_measurement(start.elapsed());
 }
 
-async fn merge(place: &str, rows: u64, kind: &str) {
+async fn merge(location: &str, rows: u64, kind: &str) {
     let incoming = tempfile::tempdir().expect("a folder");
     write_patterns(text(incoming.path()), patterns(upserted(rows, kind)).await).await;
     let batches = read(text(incoming.path())).await;
     let start = Instant::now();
-    let table = open(place).await;
+    let table = open(location).await;
     let context = SessionContext::new();
     let source = context.read_batches(batches).expect("a source");
     let columns: Vec<String> = source.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -166,16 +167,16 @@ async fn merge(place: &str, rows: u64, kind: &str) {
         .expect("an insert")
         .await
         .expect("a merge");
-    say(start.elapsed());
+    print_measurement(start.elapsed());
 }
 
-async fn beside_plain_parquet(folder: &Path, rows: u64) {
-    let place = folder.join("many");
+async fn compare_with_plain_parquet(folder: &Path, rows: u64) {
+    let location = folder.join("many");
     let rows = patterns((0..rows).collect()).await;
     let start = Instant::now();
-    write_patterns(text(&place), rows).await;
+    write_patterns(text(&location), rows).await;
     let ours = start.elapsed();
-    let batches = read(text(&place)).await;
+    let batches = read(text(&location)).await;
     let level = ZstdLevel::try_new(3).expect("a level");
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
     let start = Instant::now();
@@ -189,26 +190,26 @@ async fn beside_plain_parquet(folder: &Path, rows: u64) {
     println!("{} {}", ours.as_secs_f64(), start.elapsed().as_secs_f64());
 }
 
-async fn open(place: &str) -> deltalake_core::DeltaTable {
-    let location = store::table_url(place).expect("a place");
-    open_existing(&location, TableName::Patterns, None).await.expect("a table that opens").expect("a table")
+async fn open(location: &str) -> deltalake_core::DeltaTable {
+    let url = store::table_url(location).expect("a location");
+    open_existing(&url, TableName::Patterns, None).await.expect("a table that opens").expect("a table")
 }
 
-async fn size(place: &str) -> (usize, i64) {
-    let table = open(place).await;
+async fn size(location: &str) -> (usize, i64) {
+    let table = open(location).await;
     let state = table.snapshot().expect("a state");
     let files: Vec<_> = state.snapshot().file_views(table.log_store().as_ref(), None).try_collect().await.expect("files");
     (files.len(), files.iter().map(deltalake_core::kernel::LogicalFileView::size).sum())
 }
 
-async fn read(place: &str) -> Vec<RecordBatch> {
-    let provider = open(place).await.table_provider().await.expect("a provider");
+async fn read(location: &str) -> Vec<RecordBatch> {
+    let provider = open(location).await.table_provider().await.expect("a provider");
     SessionContext::new().read_table(provider).expect("rows").collect().await.expect("rows")
 }
 
 /// Rows and distinct trace ids.
-async fn count(place: &str) -> (u64, u64) {
-    let provider = open(place).await.table_provider().await.expect("a provider");
+async fn count(location: &str) -> (u64, u64) {
+    let provider = open(location).await.table_provider().await.expect("a provider");
     let context = SessionContext::new();
     context.register_table("patterns", provider).expect("a table");
     let counted = context.sql("select count(*), count(distinct trace_id) from patterns").await.expect("SQL").collect().await.expect("rows");
@@ -220,9 +221,9 @@ async fn count(place: &str) -> (u64, u64) {
     (number(0), number(1))
 }
 
-async fn write(place: &str, ids: std::ops::Range<u64>) {
+async fn write(location: &str, ids: std::ops::Range<u64>) {
     let drafts = futures::stream::iter(ids.map(|id| Ok(draft(id).into()))).boxed();
-    write_outcomes(place, validate::patterns(drafts, PatternSchema::new("a-run").expect("a schema"))).await;
+    write_outcomes(location, validate::patterns(drafts, PatternSchema::new("a-run").expect("a schema"))).await;
 }
 
 async fn patterns(ids: Vec<u64>) -> Vec<Pattern> {
@@ -231,22 +232,22 @@ async fn patterns(ids: Vec<u64>) -> Vec<Pattern> {
     made.map(|pattern| pattern.expect("a pattern that fits the schema")).collect().await
 }
 
-async fn write_patterns(place: &str, patterns: Vec<Pattern>) {
-    write_outcomes(place, futures::stream::iter(patterns.into_iter().map(Ok)).boxed()).await;
+async fn write_patterns(location: &str, patterns: Vec<Pattern>) {
+    write_outcomes(location, futures::stream::iter(patterns.into_iter().map(Ok)).boxed()).await;
 }
 
-async fn write_outcomes(place: &str, outcomes: failsift::model::OutcomeStream<Pattern>) {
-    let location = store::table_url(place).expect("a place");
+async fn write_outcomes(location: &str, outcomes: failsift::model::OutcomeStream<Pattern>) {
+    let url = store::table_url(location).expect("a location");
     let run_id = uuid::Uuid::now_v7().to_string();
     let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None, reuse: None };
-    let mut writer = Writer::begin(&location, &run_id, options, Arc::default()).await.expect("a writer");
+    let mut writer = Writer::begin(&url, &run_id, options, Arc::default()).await.expect("a writer");
     let mut summary = RunSummary::started(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
     writer.write_outcomes(outcomes, &mut summary, &Shutdown::default()).await.expect("staged");
     summary.received = summary.stored;
     writer.commit(&mut summary, std::collections::HashSet::new(), &|_| None).await.expect("committed");
 }
 
-/// A pattern of some 1.4 KB whose texts do not repeat.
+/// A pattern of about 1.4 KB with pseudo-random texts.
 fn draft(id: u64) -> Draft {
     const WORDS: [&str; 24] = [
         "the", "tool", "search", "answered", "after", "three", "calls", "with", "an", "error", "status", "timeout", "model", "request",

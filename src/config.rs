@@ -1,6 +1,7 @@
-//! Flags, environment and pipeline file -> [`RunConfig`], in which nothing is left to decide.
+//! Resolves flags, environment variables and the pipeline file into one [`RunConfig`].
 //!
-//! Flags override the environment, which overrides the file, which overrides the defaults.
+//! Flags override the environment, which overrides the file, which overrides the defaults. Paths and URLs are not opened here, except the
+//! pipeline file and the price file.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,74 +11,74 @@ use serde::Deserialize;
 use crate::analyze::llm::{Provider, Settings, Thinking};
 use crate::limits;
 use crate::select::Selection;
-use crate::text_file;
+use crate::{suggest, text_file};
 
-/// Everything that a run needs to know.
+/// The configuration of a run, with every value resolved.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
-    /// What is read and how it is analysed.
+    /// Input, redaction and analysis.
     pub analysis: AnalysisConfig,
-    /// Where the tables lie.
+    /// Path or URL of the tables.
     pub output: String,
-    /// Exit with 3 where a larger share of what was received failed.
+    /// Largest share of failed traces and records, from 0 to 1; beyond it the exit code is 3.
     pub error_rate_max: f64,
-    /// Whether work that a killed run over the same input had finished is done again.
+    /// Whether to ignore finished work of an interrupted run.
     pub fresh: bool,
-    /// Whether what has a pattern of the same settings already is paid for again.
+    /// Whether to ask a model again about unchanged traces.
     pub force: bool,
-    /// Makes finished patterns visible this often, and not only at the end.
+    /// Interval of partial commits; `None` commits at the end only.
     pub commit_every: Option<Duration>,
 }
 
-/// Everything up to the writer: what is read, and how it is analysed.
+/// The configuration of the stages before the writer: input, redaction, analysis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnalysisConfig {
-    /// Name of the pipeline, for the `runs` table.
+    /// Name of the pipeline, for the column `pipeline` of `runs`.
     pub pipeline: String,
-    /// Where traces lie; at least one.
+    /// Paths and URLs of the traces; at least one.
     pub inputs: Vec<String>,
-    /// `auto`, or the name of a format.
+    /// `auto`, or the name of an input format.
     pub input_format: String,
-    /// Which traces are looked at.
+    /// Which traces are analysed.
     pub selection: Selection,
-    /// Who analyses.
+    /// The analyzer.
     pub analyzer: AnalyzerName,
-    /// How a model is asked, where one is.
+    /// Model settings; unused by the embedded analyzer.
     pub model: Settings,
-    /// Files of rules beside the shipped ones.
+    /// Files with the user's rules.
     pub rules: Vec<PathBuf>,
-    /// Time that one trace may take in the analyzer.
+    /// Time budget of one trace for redaction and analysis, retries included.
     pub trace_timeout: Duration,
-    /// Lines over this are rejected.
+    /// Largest record in bytes; longer ones are rejected.
     pub record_bytes_max: usize,
-    /// Memory for gathering before it spills.
+    /// Memory for gathering in bytes, before it spills to disk.
     pub memory_bytes: usize,
-    /// Where the redaction key comes from.
+    /// Source of the redaction key.
     pub redaction_key: KeySource,
-    /// Files with detectors and allowed values beside the shipped ones.
+    /// Files with the user's detectors and allowed values.
     pub redaction_rules: Vec<PathBuf>,
-    /// What of a trace stands in the evidence.
+    /// Whether evidence quotes the trace.
     pub excerpts: Excerpts,
-    /// Whether an input without trace files is no failure.
+    /// Whether an input without trace files is acceptable.
     pub allow_empty: bool,
-    /// Whether known values are planted into every trace to measure redaction.
+    /// Whether to plant known sensitive values into each trace to measure redaction.
     pub canaries: bool,
 }
 
-/// The analyzers of this build.
+/// An analyzer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum AnalyzerName {
-    /// Deterministic rules, no network, no key.
+    /// Deterministic rules; no network, no key
     Embedded,
-    /// Google's Gemini: `GEMINI_API_KEY`, or Vertex AI
+    /// Google Gemini: needs `GEMINI_API_KEY`, or Vertex AI
     Gemini,
-    /// OpenAI, and everything that speaks like it (vLLM, llama.cpp, Ollama, LiteLLM): `OPENAI_API_KEY`, `OPENAI_BASE_URL`
+    /// OpenAI or a compatible server (vLLM, llama.cpp, Ollama, LiteLLM): needs `OPENAI_API_KEY` or `OPENAI_BASE_URL`
     Openai,
 }
 
 impl AnalyzerName {
-    /// The word in flags, files and the `analyzer` column.
+    /// The name in flags, pipeline files and the column `analyzer`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
@@ -86,7 +87,7 @@ impl AnalyzerName {
         }
     }
 
-    /// The provider of the model that is asked; nothing where none is.
+    /// The provider of the model; `None` for the embedded analyzer.
     pub fn provider(self) -> Option<Provider> {
         match self {
             Self::Embedded => None,
@@ -96,58 +97,61 @@ impl AnalyzerName {
     }
 }
 
-/// Who takes what a model could not analyse.
+/// The analyzer for traces that the model could not analyse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Fallback {
-    /// The embedded analyzer; the row says so.
+    /// The embedded analyzer
     Embedded,
 }
 
-/// How a model is asked, in the words of flags and of the section `[model]` of a pipeline file.
+/// Heading of the model flags in help texts. `next_help_heading` would also move the flags of the command that follow.
+const MODEL_HEADING: &str = "Model options (gemini, openai)";
+
+/// Model settings: flags, and the section `[model]` of a pipeline file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
 #[serde(deny_unknown_fields, default)]
-#[command(next_help_heading = "Asking a model (gemini, openai)")]
 pub struct ModelOptions {
-    /// Name of the model [default: gemini-3.5-flash; for openai the one that the server has]
-    #[arg(long = "model", value_name = "NAME", env = "FAILSIFT_MODEL")]
+    /// Name of the model [default: gemini-3.5-flash; for openai the only model of the server]
+    #[arg(help_heading = MODEL_HEADING, long = "model", value_name = "NAME", env = "FAILSIFT_MODEL")]
     pub name: Option<String>,
-    /// Where requests go [default: `GOOGLE_GEMINI_BASE_URL`, `OPENAI_BASE_URL`, or the provider's own place]
-    #[arg(long, value_name = "URL")]
+    /// Base URL of the API [default: `GOOGLE_GEMINI_BASE_URL`, `OPENAI_BASE_URL`, or the provider's URL]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "URL")]
     pub base_url: Option<String>,
-    /// How much the model thinks before it answers; thoughts are paid like the answer [default: low for gemini]
-    #[arg(long, value_enum)]
+    /// Thinking effort of the model; thinking is billed like the answer [default: low for gemini]
+    #[arg(help_heading = MODEL_HEADING, long, value_enum)]
     pub thinking: Option<Thinking>,
-    /// Tokens of a question, about; a trace that is longer is cut [default: 12000]
-    #[arg(long, value_name = "N")]
+    /// Approximate maximum of model tokens in a question; longer traces are shortened [default: 12000]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N")]
     pub prompt_tokens: Option<usize>,
-    /// Tokens of an answer at most, thoughts included [default: 4096]
-    #[arg(long, value_name = "N")]
+    /// Maximum of model tokens in an answer, including thinking [default: 4096]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N")]
     pub output_tokens: Option<u64>,
-    /// Traces at once; fewer while the provider is slow or refuses [default: 8]
-    #[arg(long, value_name = "N", env = "FAILSIFT_CONCURRENCY")]
+    /// Traces in flight; reduced while the provider is slow or refuses requests [default: 8]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N", env = "FAILSIFT_CONCURRENCY")]
     pub concurrency: Option<usize>,
-    /// Traces at once while the provider is fast [default: as --concurrency]
-    #[arg(long, value_name = "N")]
+    /// Maximum of traces in flight while the provider is fast [default: --concurrency]
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N")]
     pub max_concurrency: Option<usize>,
-    /// Requests a minute at most
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Maximum of requests per minute
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub requests_per_minute: Option<u32>,
-    /// Tokens a minute at most, in and out
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Maximum of model tokens per minute, input and output
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub tokens_per_minute: Option<u32>,
-    /// US dollars that the run may spend; stops with exit code 4 before it spends more
-    #[arg(long = "max-cost", value_name = "USD", env = "FAILSIFT_MAX_COST")]
+    /// Maximum cost of the run in US dollars; the run stops with exit code 4 before exceeding it
+    #[arg(help_heading = MODEL_HEADING, long = "max-cost", value_name = "USD", env = "FAILSIFT_MAX_COST")]
     pub max_cost_usd: Option<f64>,
-    /// File with prices that go before those of data/prices.toml
-    #[arg(long, value_name = "FILE")]
+    /// File with prices that override those in data/prices.toml
+    #[arg(help_heading = MODEL_HEADING, long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
-    /// Who takes what the model could not analyse; without it, that is an error
-    #[arg(long, value_enum)]
+    /// Analyzer for traces that the model could not analyse; without it they are errors
+    #[arg(help_heading = MODEL_HEADING, long, value_enum)]
     pub fallback: Option<Fallback>,
 }
 
 impl ModelOptions {
+    /// Takes each missing value from the pipeline file.
     fn or(self, file: Self) -> Self {
         Self {
             name: self.name.or(file.name),
@@ -165,10 +169,10 @@ impl ModelOptions {
         }
     }
 
-    fn settings(self) -> Result<Settings, ConfigError> {
+    fn into_settings(self) -> Result<Settings, ConfigError> {
         const PROMPT_TOKENS_MIN: usize = 6_000;
         const OUTPUT_TOKENS_MIN: u64 = 256;
-        let out_of_range = |what: String| Err(ConfigError::OutOfRange(what));
+        let invalid = |reason: String| Err(ConfigError::InvalidValue(reason));
         let concurrency = self.concurrency.unwrap_or(limits::MODEL_CALLS_IN_FLIGHT_DEFAULT);
         let settings = Settings {
             model: self.name,
@@ -188,47 +192,49 @@ impl ModelOptions {
             falls_back: self.fallback.is_some(),
         };
         if !(1..=limits::MODEL_CALLS_IN_FLIGHT_MAX).contains(&settings.concurrency) {
-            return out_of_range(format!("--concurrency must be between 1 and {}", limits::MODEL_CALLS_IN_FLIGHT_MAX));
+            return invalid(format!("invalid --concurrency: must be between 1 and {}", limits::MODEL_CALLS_IN_FLIGHT_MAX));
         }
         if !(settings.concurrency..=limits::MODEL_CALLS_IN_FLIGHT_MAX).contains(&settings.concurrency_max) {
-            return out_of_range(format!("--max-concurrency must be between --concurrency and {}", limits::MODEL_CALLS_IN_FLIGHT_MAX));
+            return invalid(format!("invalid --max-concurrency: must be between --concurrency and {}", limits::MODEL_CALLS_IN_FLIGHT_MAX));
         }
         if settings.prompt_tokens < PROMPT_TOKENS_MIN {
-            return out_of_range(format!("--prompt-tokens must be at least {PROMPT_TOKENS_MIN}; the instructions alone have some 3000"));
+            return invalid(format!(
+                "invalid --prompt-tokens: must be at least {PROMPT_TOKENS_MIN}; the instructions alone take about 3000"
+            ));
         }
         if settings.output_tokens < OUTPUT_TOKENS_MIN {
-            return out_of_range(format!("--output-tokens must be at least {OUTPUT_TOKENS_MIN}; an answer has some 400"));
+            return invalid(format!("invalid --output-tokens: must be at least {OUTPUT_TOKENS_MIN}; an answer takes about 400"));
         }
-        if settings.cost_max_usd.is_some_and(|most| !(0.0..1e6).contains(&most)) {
-            return out_of_range("--max-cost is a number of US dollars from 0 on".into());
+        if settings.cost_max_usd.is_some_and(|cost| !(0.0..1e6).contains(&cost)) {
+            return invalid("invalid --max-cost: must be an amount in US dollars, 0 or more".into());
         }
         Ok(settings)
     }
 }
 
-/// Which traces are looked at, in the words of flags and files.
+/// Which traces are analysed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum SelectName {
-    /// Those with an error status, a sign of a failure, or a negative annotation.
+pub enum SelectMode {
+    /// Traces with an error status, a sign of a failure, or a negative annotation
     Failed,
-    /// All.
+    /// All traces
     All,
 }
 
-/// What of a trace stands in the evidence of its pattern.
+/// Whether the evidence of a pattern quotes its trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Excerpts {
-    /// Signals, and short redacted excerpts.
+    /// Signals and short redacted excerpts
     #[default]
     Short,
-    /// Signals only.
+    /// Signals only
     None,
 }
 
 impl Excerpts {
-    /// The word on the command line.
+    /// The name in flags and pipeline files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Short => "short",
@@ -237,19 +243,19 @@ impl Excerpts {
     }
 }
 
-/// Where the redaction key comes from.
+/// Source of the redaction key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// The variable `FAILSIFT_REDACTION_KEY`.
+    /// The environment variable `FAILSIFT_REDACTION_KEY`.
     Environment,
-    /// A file that the user named.
+    /// A file given by the user.
     File(PathBuf),
-    /// The user's configuration folder, made there where absent.
+    /// A file in the user's configuration folder, created if it does not exist.
     User,
 }
 
 impl KeySource {
-    /// A file where one is named, else the environment where it holds a key, else the user's own.
+    /// The given file, or else the environment variable if it is set, or else the user's configuration folder.
     pub fn resolve(file: Option<PathBuf>, key_in_environment: bool) -> Self {
         match file {
             Some(path) => Self::File(path),
@@ -259,15 +265,15 @@ impl KeySource {
     }
 }
 
-/// What can be given on the command line or in the environment; what is absent comes from the file or the defaults.
+/// Values from the command line and the environment; missing ones come from the pipeline file or the defaults.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(missing_docs, reason = "the fields are those of RunConfig")]
-#[expect(clippy::struct_excessive_bools, reason = "flags of the command line, each on its own")]
+#[expect(clippy::struct_excessive_bools, reason = "independent command-line flags")]
 pub struct Overrides {
     pub inputs: Vec<String>,
     pub output: Option<String>,
     pub input_format: Option<String>,
-    pub select: Option<SelectName>,
+    pub select: Option<SelectMode>,
     pub since: Option<String>,
     pub until: Option<String>,
     pub services: Vec<String>,
@@ -288,42 +294,42 @@ pub struct Overrides {
     pub commit_every: Option<Duration>,
 }
 
-/// Why a configuration cannot be used.
+/// An invalid configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The pipeline file cannot be read.
-    #[error("cannot read the pipeline file {}: {reason}", path.display())]
+    #[error("cannot read the pipeline file {}: {reason}\n  hint: give the path of a pipeline file, or --input and --output without one", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// The pipeline file is not what it should be.
+    /// The pipeline file is not valid TOML or has an unknown key or value.
     #[error("cannot use the pipeline file {}: {reason}\n  hint: pipelines/demo.toml shows every section and key", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and key.
+        /// Line, key and cause.
         reason: String,
     },
-    /// The file of prices cannot be read.
-    #[error("cannot read the prices {}: {reason}", path.display())]
+    /// The price file cannot be read.
+    #[error("cannot read the price file {}: {reason}\n  hint: data/prices.toml is an example", path.display())]
     PricesUnreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// No input was given.
-    #[error("no input is given\n  hint: --input PATH_OR_URL, or a pipeline file with [source] inputs = [...]")]
+    #[error("no input given\n  hint: pass --input PATH_OR_URL, or a pipeline file with [source] inputs = [\"...\"]")]
     NoInput,
     /// No output was given.
-    #[error("no output is given\n  hint: --output PATH_OR_URL, or a pipeline file with [write] output = \"...\"")]
+    #[error("no output given\n  hint: pass --output PATH_OR_URL, or a pipeline file with [write] output = \"...\"")]
     NoOutput,
-    /// A value is out of its range.
+    /// A value is out of range or cannot be parsed.
     #[error("{0}")]
-    OutOfRange(String),
+    InvalidValue(String),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -341,7 +347,7 @@ struct PipelineFile {
 struct SourceSection {
     inputs: Vec<String>,
     format: Option<String>,
-    select: Option<SelectName>,
+    select: Option<SelectMode>,
     since: Option<String>,
     until: Option<String>,
     services: Vec<String>,
@@ -376,164 +382,166 @@ struct WriteSection {
 }
 
 impl RunConfig {
-    /// Resolves what was given. `key_in_environment` says whether `FAILSIFT_REDACTION_KEY` is set.
+    /// Resolves the configuration of a run. `key_in_environment`: whether `FAILSIFT_REDACTION_KEY` is set.
     ///
     /// # Errors
-    /// [`ConfigError`], each a mistake of whoever wrote the configuration.
-    pub fn resolve(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
-        let (output, error_rate, commit_every) = (given.output.clone(), given.error_rate_max, given.commit_every);
-        let (fresh, force) = (given.fresh, given.force);
-        let (analysis, write) = AnalysisConfig::resolve_with(file, given, key_in_environment)?;
+    /// [`ConfigError`].
+    pub fn resolve(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
+        let (output, error_rate, commit_every) = (overrides.output.clone(), overrides.error_rate_max, overrides.commit_every);
+        let (fresh, force) = (overrides.fresh, overrides.force);
+        let (analysis, write) = AnalysisConfig::resolve_sections(file, overrides, key_in_environment)?;
         let error_rate_max = error_rate.or(write.max_error_rate).unwrap_or(limits::ERROR_RATE_MAX);
         if !(0.0..=1.0).contains(&error_rate_max) {
-            return Err(ConfigError::OutOfRange("--max-error-rate is a share between 0 and 1".into()));
+            return Err(ConfigError::InvalidValue("invalid --max-error-rate: must be a share between 0 and 1".into()));
         }
         let commit_every = match (commit_every, write.commit_every) {
             (None, Some(text)) => {
-                Some(duration_from(&text).map_err(|error| ConfigError::OutOfRange(format!("[write] commit_every: {error}")))?)
+                Some(parse_duration(&text).map_err(|error| ConfigError::InvalidValue(format!("[write] commit_every: {error}")))?)
             }
-            (given, _) => given,
+            (from_flag, _) => from_flag,
         };
         Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max, fresh, force, commit_every })
     }
 }
 
 impl AnalysisConfig {
-    /// Resolves what was given, for what writes no tables.
+    /// Resolves the configuration of a command that writes no tables.
     ///
     /// # Errors
     /// [`ConfigError`].
-    pub fn resolve(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
-        Ok(Self::resolve_with(file, given, key_in_environment)?.0)
+    pub fn resolve(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
+        Ok(Self::resolve_sections(file, overrides, key_in_environment)?.0)
     }
 
-    /// Resolves what was given, with the place of the tables where one is named.
+    /// Resolves the configuration of a command that may read tables, and the location of the tables if one is given.
     ///
     /// # Errors
     /// [`ConfigError`].
     pub fn resolve_for_plan(
         file: Option<&Path>,
-        given: Overrides,
+        overrides: Overrides,
         output: Option<String>,
         key_in_environment: bool,
     ) -> Result<(Self, Option<String>), ConfigError> {
-        let (analysis, write) = Self::resolve_with(file, given, key_in_environment)?;
+        let (analysis, write) = Self::resolve_sections(file, overrides, key_in_environment)?;
         Ok((analysis, output.or(write.output)))
     }
 
-    fn resolve_with(file: Option<&Path>, given: Overrides, key_in_environment: bool) -> Result<(Self, WriteSection), ConfigError> {
-        let pipeline = file.map_or_else(
-            || "command line".to_owned(),
-            |path| path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned()),
-        );
-        let file = file.map(read_file).transpose()?.unwrap_or_default();
-        let inputs = if given.inputs.is_empty() { file.source.inputs } else { given.inputs };
+    fn resolve_sections(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<(Self, WriteSection), ConfigError> {
+        let pipeline = pipeline_name(file);
+        let PipelineFile { source, redact, analyze, model, write } = file.map(read_pipeline_file).transpose()?.unwrap_or_default();
+        let inputs = non_empty_or(overrides.inputs, source.inputs);
         if inputs.is_empty() {
             return Err(ConfigError::NoInput);
         }
-        let key_file = given.redaction_key_file.or(if key_in_environment { None } else { file.redact.key_file });
-        let redaction_key = KeySource::resolve(key_file, key_in_environment);
         let now = chrono::Utc::now();
-        let time = |name: &str, text: Option<String>| {
-            let Some(text) = text else { return Ok(None) };
-            time_from(&text, now).map(Some).map_err(|error| ConfigError::OutOfRange(format!("{name}: {error}")))
-        };
         let selection = Selection {
-            failed_only: given.select.or(file.source.select) == Some(SelectName::Failed),
-            since_ns: time("--since", given.since.or(file.source.since))?,
-            until_ns: time("--until", given.until.or(file.source.until))?,
-            services: if given.services.is_empty() { file.source.services } else { given.services },
+            failed_only: overrides.select.or(source.select) == Some(SelectMode::Failed),
+            since_ns: parse_bound("--since", overrides.since.or(source.since), now)?,
+            until_ns: parse_bound("--until", overrides.until.or(source.until), now)?,
+            services: non_empty_or(overrides.services, source.services),
         };
+        // A key in the environment overrides the key file of the pipeline file, but not the flag.
+        let key_file = overrides.redaction_key_file.or(if key_in_environment { None } else { redact.key_file });
+        let memory_bytes = overrides.memory_bytes.or(source.memory_limit_mb.map(|mb| mb.saturating_mul(1024 * 1024)));
         let config = Self {
             pipeline,
             inputs,
-            input_format: given.input_format.or(file.source.format).unwrap_or_else(|| "auto".into()),
+            input_format: overrides.input_format.or(source.format).unwrap_or_else(|| "auto".into()),
             selection,
-            analyzer: given.analyzer.or(file.analyze.analyzer).unwrap_or(AnalyzerName::Embedded),
-            model: given.model.or(file.model).settings()?,
-            rules: if given.rules.is_empty() { file.analyze.rules } else { given.rules },
-            trace_timeout: match (given.trace_timeout, file.analyze.trace_timeout_seconds) {
+            analyzer: overrides.analyzer.or(analyze.analyzer).unwrap_or(AnalyzerName::Embedded),
+            model: overrides.model.or(model).into_settings()?,
+            rules: non_empty_or(overrides.rules, analyze.rules),
+            trace_timeout: match (overrides.trace_timeout, analyze.trace_timeout_seconds) {
                 (Some(timeout), _) => timeout,
-                (None, Some(seconds)) => seconds_from(seconds).map_err(ConfigError::OutOfRange)?,
+                (None, Some(seconds)) => timeout_from_seconds(seconds).map_err(ConfigError::InvalidValue)?,
                 (None, None) => limits::TRACE_TIMEOUT,
             },
-            record_bytes_max: given.record_bytes_max.or(file.source.max_record_bytes).unwrap_or(limits::RECORD_BYTES_MAX),
-            memory_bytes: given
-                .memory_bytes
-                .or(file.source.memory_limit_mb.map(|mb| mb.saturating_mul(1024 * 1024)))
-                .unwrap_or(limits::GATHER_MEMORY_BYTES),
-            redaction_key,
-            redaction_rules: if given.redaction_rules.is_empty() { file.redact.rules } else { given.redaction_rules },
-            excerpts: given.excerpts.or(file.redact.excerpts).unwrap_or_default(),
-            canaries: given.canaries || file.redact.canaries,
-            allow_empty: given.allow_empty || file.source.allow_empty,
+            record_bytes_max: overrides.record_bytes_max.or(source.max_record_bytes).unwrap_or(limits::RECORD_BYTES_MAX),
+            memory_bytes: memory_bytes.unwrap_or(limits::GATHER_MEMORY_BYTES),
+            redaction_key: KeySource::resolve(key_file, key_in_environment),
+            redaction_rules: non_empty_or(overrides.redaction_rules, redact.rules),
+            excerpts: overrides.excerpts.or(redact.excerpts).unwrap_or_default(),
+            canaries: overrides.canaries || redact.canaries,
+            allow_empty: overrides.allow_empty || source.allow_empty,
         };
-        Ok((config.check()?, file.write))
+        config.check_ranges()?;
+        Ok((config, write))
     }
 
-    fn check(self) -> Result<Self, ConfigError> {
+    fn check_ranges(&self) -> Result<(), ConfigError> {
         const MEMORY_BYTES_MIN: usize = 32 * 1024 * 1024;
         const RECORD_BYTES_MIN: usize = 1_024;
         if self.memory_bytes < MEMORY_BYTES_MIN {
-            return Err(ConfigError::OutOfRange("--memory-limit must be at least 32 MB; gathering sorts within it".into()));
+            return Err(ConfigError::InvalidValue(
+                "invalid --memory-limit: must be at least 32 MB, which the sort of the gather stage needs".into(),
+            ));
         }
         if self.record_bytes_max < RECORD_BYTES_MIN {
-            return Err(ConfigError::OutOfRange("--max-record-bytes must be at least 1024".into()));
+            return Err(ConfigError::InvalidValue("invalid --max-record-bytes: must be at least 1024".into()));
         }
         if let (Some(since), Some(until)) = (self.selection.since_ns, self.selection.until_ns)
             && since >= until
         {
-            return Err(ConfigError::OutOfRange("--since is not before --until, so no trace could be selected".into()));
+            return Err(ConfigError::InvalidValue("invalid time range: --since must be before --until".into()));
         }
-        Ok(self)
+        Ok(())
     }
 }
 
-/// A point in time, in nanoseconds since 1970: RFC 3339, a date (its start in UTC), or how long ago, such as `24h` or `7d`.
+/// The name of the pipeline file without its extension.
+fn pipeline_name(file: Option<&Path>) -> String {
+    let Some(path) = file else { return "command line".to_owned() };
+    path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
+}
+
+fn non_empty_or<T>(values: Vec<T>, default: Vec<T>) -> Vec<T> {
+    if values.is_empty() { default } else { values }
+}
+
+fn parse_bound(flag: &str, text: Option<String>, now: chrono::DateTime<chrono::Utc>) -> Result<Option<i64>, ConfigError> {
+    let time = text.map(|text| parse_time(&text, now)).transpose();
+    time.map_err(|error| ConfigError::InvalidValue(format!("{flag}: {error}")))
+}
+
+/// Parses a point in time to nanoseconds since 1970: RFC 3339, a date (midnight UTC), or an age such as `24h` or `7d`.
 ///
 /// # Errors
-/// What would have been understood.
-pub fn time_from(text: &str, now: chrono::DateTime<chrono::Utc>) -> Result<i64, String> {
-    let wrong = || format!("{text:?} is no time\n  hint: 2026-11-23, 2026-11-23T09:00:00Z, or how long ago: 90m, 24h, 7d");
-    let ago = duration_from(text).ok().and_then(|ago| now.checked_sub_signed(chrono::TimeDelta::from_std(ago).ok()?));
+/// A message with a hint that shows valid times.
+pub fn parse_time(text: &str, now: chrono::DateTime<chrono::Utc>) -> Result<i64, String> {
+    let invalid =
+        || format!("invalid time '{text}'\n  hint: use a date (2026-11-23), a time (2026-11-23T09:00:00Z) or an age (90m, 24h, 7d)");
+    let age = || parse_duration(text).ok().and_then(|age| now.checked_sub_signed(chrono::TimeDelta::from_std(age).ok()?));
     let date = || chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc());
     let exact = || chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc());
-    ago.or_else(date).or_else(exact).and_then(|time| time.timestamp_nanos_opt()).ok_or_else(wrong)
+    age().or_else(date).or_else(exact).and_then(|time| time.timestamp_nanos_opt()).ok_or_else(invalid)
 }
 
-/// A length of time: `30s`, `90m`, `24h`, `7d`, `2w`.
+/// Parses a duration: `30s`, `90m`, `24h`, `7d`, `2w`, `1h 30m`.
 ///
 /// # Errors
-/// What would have been understood.
-pub fn duration_from(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no length of time\n  hint: 30s, 90m, 24h, 7d or 2w");
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 7 * 86_400,
-        _ => return Err(wrong()),
-    };
-    let number: u32 = number.parse().map_err(|_| wrong())?;
-    Ok(Duration::from_secs(u64::from(number) * seconds))
+/// A message with a hint that shows valid durations.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    // humantime takes a bare 0, which elsewhere may be a version or a count.
+    let has_unit = text.ends_with(|c: char| !c.is_ascii_digit());
+    let parsed = humantime::parse_duration(text.strip_prefix('+').unwrap_or(text)).ok().filter(|_| has_unit);
+    parsed.ok_or_else(|| format!("invalid duration '{text}'\n  hint: use a number and a unit: 30s, 90m, 24h, 7d, 2w"))
 }
 
-/// A time-out in seconds, for flags and files.
+/// Converts a timeout in seconds from flags and files.
 ///
 /// # Errors
-/// What is wrong with the number.
-pub fn seconds_from(seconds: f64) -> Result<Duration, String> {
+/// A message if the timeout is out of range.
+pub fn timeout_from_seconds(seconds: f64) -> Result<Duration, String> {
     if !(0.001..=86_400.0).contains(&seconds) {
-        return Err(format!("a time-out of {seconds} s is not between 0.001 and 86400 s"));
+        return Err(format!("invalid timeout of {seconds} s: must be between 0.001 and 86400 s"));
     }
     Ok(Duration::from_secs_f64(seconds))
 }
 
-fn read_file(path: &Path) -> Result<PipelineFile, ConfigError> {
+fn read_pipeline_file(path: &Path) -> Result<PipelineFile, ConfigError> {
     let text = text_file::read(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
-    toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), reason: error.to_string().trim_end().to_owned() })
+    toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), reason: suggest::toml_error(&text, &error) })
 }
 
 #[cfg(test)]
@@ -556,8 +564,8 @@ mod tests {
             (["a".to_owned()].as_slice(), "out", "otlp")
         );
         assert_eq!((analysis.trace_timeout, analysis.record_bytes_max), (Duration::from_secs(2), limits::RECORD_BYTES_MAX));
-        let given = Overrides { inputs: vec!["b".into()], trace_timeout: Some(Duration::from_secs(5)), ..Overrides::default() };
-        let config = RunConfig::resolve(Some(file.path()), given, true).unwrap().analysis;
+        let overrides = Overrides { inputs: vec!["b".into()], trace_timeout: Some(Duration::from_secs(5)), ..Overrides::default() };
+        let config = RunConfig::resolve(Some(file.path()), overrides, true).unwrap().analysis;
         assert_eq!(
             (config.inputs[0].as_str(), config.trace_timeout, config.redaction_key),
             ("b", Duration::from_secs(5), KeySource::Environment)
@@ -565,20 +573,42 @@ mod tests {
     }
 
     #[test]
-    fn times_are_points_or_how_long_ago() {
+    fn a_time_is_a_date_an_exact_time_or_an_age() {
         let now = chrono::DateTime::from_timestamp(1_795_424_400, 0).unwrap();
-        let seconds = |text: &str| time_from(text, now).map(|time| time / 1_000_000_000);
+        let seconds = |text: &str| parse_time(text, now).map(|time| time / 1_000_000_000);
         assert_eq!(seconds("24h"), Ok(1_795_424_400 - 86_400));
+        assert_eq!(seconds("1h 30m"), Ok(1_795_424_400 - 5_400));
         assert_eq!(seconds("2026-11-23"), Ok(1_795_392_000));
         assert_eq!(seconds("2026-11-23T10:00:00+01:00"), Ok(1_795_424_400));
-        assert!(seconds("yesterday").is_err() && seconds("").is_err() && seconds("\u{e9}").is_err());
+        for text in ["yesterday", "", "\u{e9}", "0", "12", "h", "-1h", "4294967295w", "2026-13-01"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+        assert!(seconds("yesterday").unwrap_err().starts_with("invalid time 'yesterday'\n  hint: "));
     }
 
     #[test]
-    fn mistakes_are_named() {
-        let misspelt = file("[source]\ninput = ['a']\n");
-        let error = RunConfig::resolve(Some(misspelt.path()), Overrides::default(), false).unwrap_err().to_string();
-        assert!(error.contains("unknown field `input`") && error.contains("inputs"), "{error}");
+    fn every_unit_from_seconds_to_weeks_is_a_duration() {
+        for (text, seconds) in
+            [("0s", 0), ("30s", 30), ("90m", 5_400), ("24h", 86_400), ("+7d", 7 * 86_400), ("2w", 14 * 86_400), ("007m", 420)]
+        {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        // The largest number that was ever accepted.
+        assert_eq!(parse_duration("4294967295w"), Ok(Duration::from_hours(4_294_967_295 * 7 * 24)));
+        for text in ["", "0", "5", "h", "-1h", "1.5x", "s1", "++1s", "1h-30m"] {
+            assert_eq!(parse_duration(text).unwrap_err().lines().next(), Some(format!("invalid duration '{text}'").as_str()));
+        }
+    }
+
+    #[test]
+    fn mistakes_are_reported_with_their_remedy() {
+        let error_in = |text: &str| RunConfig::resolve(Some(file(text).path()), Overrides::default(), false).unwrap_err().to_string();
+        let error = error_in("[source]\ninput = ['a']\n");
+        assert!(error.contains(": line 2: unknown key 'input'; did you mean 'inputs'?\n  hint: pipelines/demo.toml"), "{error}");
+        let error = error_in("[source]\ninputs = ['a']\n[analyze]\nanalyzer = 'embeded'\n");
+        assert!(error.contains(": line 4: unknown value 'embeded'; did you mean 'embedded'?"), "{error}");
+        let error = error_in("[source]\ninputs = ['a']\n[write]\noutput = 'out'\ncommit_every = 'often'\n");
+        assert!(error.starts_with("[write] commit_every: invalid duration 'often'"), "{error}");
         assert!(matches!(RunConfig::resolve(None, Overrides::default(), false), Err(ConfigError::NoInput)));
         let no_output = Overrides { inputs: vec!["a".into()], ..Overrides::default() };
         assert!(matches!(RunConfig::resolve(None, no_output, false), Err(ConfigError::NoOutput)));

@@ -27,6 +27,7 @@ pub mod schemas;
 pub mod select;
 pub mod spans;
 pub mod store;
+mod suggest;
 pub mod tables;
 mod text_file;
 pub mod validate;

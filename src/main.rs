@@ -1,4 +1,4 @@
-//! The `failsift` binary: arguments in, one call, exit code out.
+//! The `failsift` binary: passes the arguments to the library and returns its exit code.
 
 use std::process::ExitCode;
 

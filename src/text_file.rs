@@ -6,23 +6,41 @@ use std::path::Path;
 
 use crate::limits::TEXT_FILE_BYTES_MAX;
 
-/// Reads a file of at most [`TEXT_FILE_BYTES_MAX`] bytes.
+/// Reads a text file of at most [`TEXT_FILE_BYTES_MAX`] bytes.
 ///
 /// # Errors
-/// I/O errors; [`io::ErrorKind::FileTooLarge`] for a larger file, or a device that never ends; [`io::ErrorKind::InvalidData`] for a file
-/// that is not UTF-8.
+/// The system's error; [`io::ErrorKind::FileTooLarge`] for a larger file or an endless device; [`io::ErrorKind::InvalidData`] for invalid UTF-8.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let length = File::open(path)?.take(TEXT_FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    let file = File::open(path).map_err(plain)?;
+    let length = file.take(TEXT_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(plain)?;
     if length as u64 > TEXT_FILE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("the file is larger than {} MiB", TEXT_FILE_BYTES_MAX >> 20)));
     }
     Ok(text)
 }
 
+/// The same error with a plain message for the common causes.
+fn plain(error: io::Error) -> io::Error {
+    let message = match error.kind() {
+        io::ErrorKind::NotFound => "no such file",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        io::ErrorKind::IsADirectory => "it is a folder, not a file",
+        io::ErrorKind::InvalidData => "it is not UTF-8 text",
+        _other => return error,
+    };
+    io::Error::new(error.kind(), message)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn common_errors_are_plain() {
+        assert_eq!(read(Path::new("missing.toml")).unwrap_err().to_string(), "no such file");
+        assert_eq!(read(Path::new("src")).unwrap_err().to_string(), "it is a folder, not a file");
+    }
 
     #[test]
     fn an_endless_file_is_rejected() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::{self, AnalyzerName, Excerpts, ModelOptions, Overrides, SelectName};
+use crate::config::{self, AnalyzerName, Excerpts, ModelOptions, Overrides, SelectMode};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AnalysisArgs {
@@ -17,7 +17,7 @@ pub(super) struct AnalysisArgs {
     input_format: Option<String>,
     /// Traces to analyze: failed (an error status, a signal of a failure, or a negative annotation) or all [default: all]
     #[arg(long, value_enum, env = "FAILSIFT_SELECT")]
-    select: Option<SelectName>,
+    select: Option<SelectMode>,
     /// Only traces that started at this time or later: 2026-11-23, 2026-11-23T09:00:00Z, or an age such as 90m, 24h, 7d
     #[arg(long, value_name = "TIME", env = "FAILSIFT_SINCE")]
     since: Option<String>,
@@ -62,7 +62,7 @@ pub(super) struct AnalysisArgs {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    config::seconds_from(text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?)
+    config::timeout_from_seconds(text.parse().map_err(|_| format!("'{text}' is not a number of seconds"))?)
 }
 
 impl AnalysisArgs {

@@ -32,7 +32,14 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let mut stdout = std::io::stdout().lock();
     for finding in audit.findings.iter().take(FINDINGS_SHOWN) {
         let kinds: Vec<String> = finding.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        writeln!(stdout, "{}.{} of {}: {}", finding.table, escape_control_chars(&finding.column), escape_control_chars(&finding.key), kinds.join(", "))?;
+        writeln!(
+            stdout,
+            "{}.{} of {}: {}",
+            finding.table,
+            escape_control_chars(&finding.column),
+            escape_control_chars(&finding.key),
+            kinds.join(", ")
+        )?;
     }
     let more = audit.findings.len().saturating_sub(FINDINGS_SHOWN);
     if more > 0 {

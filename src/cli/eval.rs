@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
 use crate::eval::{self, Agreement, AnalyzerResult, Answers, Figures, Labels, ScoredAnswer};
-use crate::model::{Label, ReasonCount, escape_to_one_line, escape_control_chars};
+use crate::model::{Label, ReasonCount, escape_control_chars, escape_to_one_line};
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]

@@ -1,4 +1,4 @@
-//! Exit codes, each documented in the README, and which error leads to which.
+//! Exit codes, documented in docs/cli.md, and the mapping of errors to exit codes.
 
 use std::process::ExitCode;
 
@@ -8,22 +8,23 @@ use crate::query::QueryError;
 use crate::redact::{CustomDetectorsError, KeyError};
 use crate::store::StoreError;
 
-/// How a command ended.
+/// The exit code of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// Done; rejected traces are reported and not fatal.
+    /// Complete; rejected traces are reported and are not an error.
     Complete,
-    /// The run failed; nothing is half visible.
+    /// The run failed; no part of it is visible.
     Failed,
-    /// Usage or configuration.
+    /// Wrong usage or configuration.
     Usage,
-    /// Complete, but nothing was stored, or over a threshold: `--max-error-rate`, `eval`'s limits, a finding of `audit`, a missed canary.
+    /// Complete, but nothing was stored or a threshold was exceeded: `--max-error-rate`, thresholds of `eval`, a finding of `audit`, a
+    /// missed canary.
     OverThreshold,
-    /// Stopped spending at the limit of cost.
+    /// Stopped at the cost limit.
     CostLimit,
-    /// Stopped by Ctrl-C.
+    /// Interrupted by Ctrl-C.
     Interrupted,
-    /// Stopped by SIGTERM.
+    /// Interrupted by SIGTERM.
     Terminated,
 }
 
@@ -41,7 +42,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command did not do what it was asked for.
+/// The error of a command: exit code and message.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) exit: Exit,
@@ -103,7 +104,7 @@ impl From<CustomDetectorsError> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
-            // `failsift query … | head` is no failure.
+            // `failsift query … | head` closes the pipe early, which is not an error.
             std::io::ErrorKind::BrokenPipe => Self { exit: Exit::Complete, message: String::new() },
             _ => Self::failed(format!("cannot write the result: {error}")),
         }

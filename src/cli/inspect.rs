@@ -1,32 +1,32 @@
-//! `failsift inspect`.
+//! `failsift inspect`: prints what an input contains and what a run would reject.
 
 use std::io::Write;
 
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::output;
+use super::{counted, output};
 use crate::inspect::{self, InputReport};
-use crate::model::{escape_to_one_line, escape_control_chars};
+use crate::model::{escape_control_chars, escape_to_one_line};
 use crate::parse::{self, ObjectFacts};
 use crate::store::Location;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A file, a folder, a glob or a URL
+    /// Path, glob or URL of the traces
     #[arg(value_name = "URL")]
     input: String,
-    /// auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
+    /// Format of the traces: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
     #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
     input_format: String,
-    /// How the result is printed
-    #[arg(long, value_enum, default_value_t = FoundFormat::Text)]
-    format: FoundFormat,
+    /// Format of the result
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FoundFormat {
-    /// For reading
+enum ReportFormat {
+    /// Text for people
     Text,
     /// One JSON object
     Json,
@@ -37,86 +37,102 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     let found = inspect::inspect(Location::parse(&args.input)?, format).await?;
     let mut stdout = std::io::stdout().lock();
     match args.format {
-        FoundFormat::Text => write!(stdout, "{}", escape_control_chars(&text(&found)))?,
-        FoundFormat::Json => {
-            let json = serde_json::to_string(&FoundJson::of(&found)).map_err(|error| Failure::failed(error.to_string()))?;
+        ReportFormat::Text => write!(stdout, "{}", escape_control_chars(&text(&found)))?,
+        ReportFormat::Json => {
+            let json = serde_json::to_string(&ReportJson::of(&found)).map_err(|error| Failure::failed(error.to_string()))?;
             writeln!(stdout, "{}", output::escaped_json(&json))?;
         }
     }
     Ok(Exit::Complete)
 }
 
-/// Names of unmapped fields that are shown of one object.
-const FIELDS_SHOWN: usize = 12;
-
 fn text(found: &InputReport) -> String {
     const OBJECTS_SHOWN: usize = 50;
-    const REJECTIONS_SHOWN: usize = 10;
-    let mut out = String::new();
-    let mut line = |text: String| {
-        out.push_str(&text);
-        out.push('\n');
-    };
-    for (uri, facts) in found.objects.iter().take(OBJECTS_SHOWN) {
-        line(escape_to_one_line(uri));
-        line(format!("  format       {}", facts.format.unwrap_or("unknown")));
-        line(format!("  holds        {}", holds(facts)));
-        if facts.rejected > 0 {
-            line(format!("  rejected     {}", facts.rejected));
-        }
-        if !facts.unmapped.is_empty() {
-            line(format!("  attributes   {}", fields(facts)));
-        }
-    }
-    if found.objects.len() > OBJECTS_SHOWN {
-        line(format!("… and {} objects more; --format json tells all", found.objects.len() - OBJECTS_SHOWN));
-    }
-    line(format!("\n{} traces of {} spans in all, {} rejected", found.traces, found.spans, found.rejected));
-    for rejection in found.rejections.iter().take(REJECTIONS_SHOWN) {
-        line(format!("  {}  {}\n      {}", escape_to_one_line(&rejection.trace_ref), rejection.kind.as_str(), escape_to_one_line(&rejection.reason)));
-    }
-    let more = found.rejections.len().saturating_sub(REJECTIONS_SHOWN);
+    let mut lines: Vec<String> = found.objects.iter().take(OBJECTS_SHOWN).flat_map(|(uri, facts)| object_lines(uri, facts)).collect();
+    let more = found.objects.len().saturating_sub(OBJECTS_SHOWN);
     if more > 0 {
-        line(format!("  … and {more} more; --format json tells all"));
+        lines.push(format!("… and {} more; --format json lists all", counted(more as u64, "object")));
     }
+    lines.push(format!("\ntotal: {} with {}, {} rejected", counted(found.traces, "trace"), counted(found.spans, "span"), found.rejected));
+    lines.extend(rejection_lines(found));
     if let Some(first) = found.skipped.first() {
-        line(format!("skipped {} objects without traces, such as {}", found.skipped.len(), escape_to_one_line(first)));
+        lines.push(format!(
+            "skipped {} without traces, such as {}",
+            counted(found.skipped.len() as u64, "object"),
+            escape_to_one_line(first)
+        ));
     }
-    for uri in &found.missing {
-        line(format!("a manifest names {}, and it is not there", escape_to_one_line(uri)));
-    }
+    lines.extend(found.missing.iter().map(|uri| format!("missing: a manifest lists {}", escape_to_one_line(uri))));
     if found.objects.values().any(|facts| !facts.unmapped.is_empty()) {
-        line("\nattributes: fields that have no place of their own in failsift's span; they are kept by their name".to_owned());
+        lines.push("\nattributes: fields without a place in failsift's span; they are kept under their own name".to_owned());
     }
-    out
+    lines.join("\n") + "\n"
 }
 
-fn holds(facts: &ObjectFacts) -> String {
-    let mut parts = vec![format!("{} records", facts.records), format!("{} spans of {} traces", facts.spans, facts.traces())];
-    for (count, what) in [(facts.additions, "log records or trace rows"), (facts.annotations, "annotations")] {
-        if count > 0 {
-            parts.push(format!("{count} {what}"));
-        }
+fn object_lines(uri: &str, facts: &ObjectFacts) -> Vec<String> {
+    let mut lines = vec![
+        escape_to_one_line(uri),
+        format!("  format       {}", facts.format.unwrap_or("unknown")),
+        format!("  contains     {}", contents(facts)),
+    ];
+    if facts.rejected > 0 {
+        lines.push(format!("  rejected     {}", facts.rejected));
+    }
+    if !facts.unmapped.is_empty() {
+        lines.push(format!("  attributes   {}", unmapped_fields(facts)));
+    }
+    lines
+}
+
+fn rejection_lines(found: &InputReport) -> Vec<String> {
+    const REJECTIONS_SHOWN: usize = 10;
+    let shown = found.rejections.iter().take(REJECTIONS_SHOWN);
+    let mut lines: Vec<String> = shown
+        .map(|rejection| {
+            format!(
+                "  {}  {}\n      {}",
+                escape_to_one_line(&rejection.trace_ref),
+                rejection.kind.as_str(),
+                escape_to_one_line(&rejection.reason)
+            )
+        })
+        .collect();
+    let more = found.rejections.len().saturating_sub(REJECTIONS_SHOWN);
+    if more > 0 {
+        lines.push(format!("  … and {more} more; --format json lists all"));
+    }
+    lines
+}
+
+fn contents(facts: &ObjectFacts) -> String {
+    let mut parts =
+        vec![counted(facts.records, "record"), format!("{} of {}", counted(facts.spans, "span"), counted(facts.traces() as u64, "trace"))];
+    if facts.additions > 0 {
+        parts.push(format!("{} log records or trace rows", facts.additions));
+    }
+    if facts.annotations > 0 {
+        parts.push(counted(facts.annotations, "annotation"));
     }
     parts.join(", ")
 }
 
-fn fields(facts: &ObjectFacts) -> String {
+fn unmapped_fields(facts: &ObjectFacts) -> String {
+    const FIELDS_SHOWN: usize = 12;
     let mut by_count: Vec<_> = facts.unmapped.iter().collect();
     by_count.sort_by(|(left, left_count), (right, right_count)| right_count.cmp(left_count).then(left.cmp(right)));
-    let shown: Vec<String> = by_count.iter().take(FIELDS_SHOWN).map(|(name, count)| format!("{} ({count})", name_shown(name))).collect();
+    let shown: Vec<String> = by_count.iter().take(FIELDS_SHOWN).map(|(name, count)| format!("{} ({count})", shortened(name))).collect();
     let more = by_count.len().saturating_sub(FIELDS_SHOWN);
     if more > 0 { format!("{}, and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
-/// The name of a field: those of hostile input may be of any length.
-fn name_shown(name: &str) -> String {
+/// A field name for display; names from hostile input may have any length.
+fn shortened(name: &str) -> String {
     const CHARS_MAX: usize = 80;
     escape_to_one_line(&name.chars().take(CHARS_MAX).collect::<String>())
 }
 
 #[derive(Serialize)]
-struct FoundJson<'a> {
+struct ReportJson<'a> {
     traces: u64,
     spans: u64,
     rejected: u64,
@@ -149,7 +165,7 @@ struct RejectionJson<'a> {
     source_uri: &'a str,
 }
 
-impl<'a> FoundJson<'a> {
+impl<'a> ReportJson<'a> {
     fn of(found: &'a InputReport) -> Self {
         let object = |(uri, facts): (&'a String, &'a ObjectFacts)| ObjectJson {
             uri,

@@ -18,7 +18,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
     tables: String,
     /// Keep files of earlier versions, and finished work of interrupted runs, this long [default: 7d]
-    #[arg(long, value_name = "TIME", value_parser = config::duration_from)]
+    #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]
     retention: Option<Duration>,
     /// Allow a retention below one hour, which breaks readers and runs that are active
     #[arg(long)]

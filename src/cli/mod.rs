@@ -1,4 +1,4 @@
-//! The command line: one verb a file. A verb parses, calls one library function, and prints.
+//! The command line, one command per file. A command parses its arguments, calls one library function, and prints the result.
 
 mod analysis_args;
 mod audit;
@@ -12,6 +12,7 @@ mod query;
 mod redact;
 mod rules;
 mod run;
+mod run_summary;
 mod schema;
 mod show;
 
@@ -25,49 +26,49 @@ use tracing_subscriber::EnvFilter;
 use self::exit::{Exit, Failure};
 use crate::limits;
 
-/// Reads the traces of failed LLM and agent runs and writes one structured failure pattern for each.
+/// Extracts structured failure patterns from the traces of LLM and agent runs.
 #[derive(Debug, Parser)]
 #[command(name = "failsift", version, about, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
-    verb: Verb,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum Command {
     /// Extract patterns from traces into tables
     Run(run::Args),
-    /// Tell what a run with a model would cost and take, before anything is spent
+    /// Estimate the cost and time of a run with a model, without asking the model
     Plan(plan::Args),
-    /// Ask the tables with SQL; without SQL an interactive shell
+    /// Query the tables with SQL, or open an interactive shell
     Query(query::Args),
-    /// Tell what a file or a prefix holds: format, traces, spans, unmapped fields, what would be rejected and why
+    /// Show the contents of a file or prefix, and what a run would reject and why
     Inspect(inspect::Args),
-    /// Print the pattern of one trace for reading
+    /// Print the pattern of one trace
     Show(show::Args),
-    /// Score an analyzer on labelled traces, or have patterns rated by a person
+    /// Measure an analyzer on labelled traces, or prepare patterns for rating by a person
     Eval(eval::Args),
-    /// Take what is sensitive out of a text: a filter from stdin to stdout
+    /// Redact sensitive data in a text, from a file or stdin to stdout
     Redact(redact::Args),
-    /// Merge small files of the tables, remove old ones, and end or remove what killed runs left
+    /// Compact the tables, remove old files, and clean up after interrupted runs
     Maintain(maintain::Args),
-    /// Look through stored tables for anything sensitive
+    /// Search stored tables for sensitive data
     Audit(audit::Args),
-    /// Check rules of your own
+    /// Check your own rules
     Rules(rules::Args),
-    /// Print a JSON Schema: trace, pattern, error or `run_summary`
+    /// Print a JSON Schema
     Schema(schema::Args),
 }
 
-/// Parses the arguments, runs the verb and says how it ended.
+/// Parses the arguments, runs the command and returns its exit code.
 pub fn main() -> ExitCode {
-    // Everything that this process creates belongs to its owner alone, also what libraries write.
+    // Files that this process creates, including those of libraries, are readable by their owner only.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
-    hide_panics();
+    report_panics_without_text();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // A closed pipe is no reason to say anything more.
+            // A closed pipe is not an error.
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Complete.into() };
         }
@@ -80,24 +81,24 @@ pub fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let ended = runtime.block_on(async {
-        match cli.verb {
-            Verb::Run(args) => run::execute(args).await,
-            Verb::Plan(args) => plan::execute(args).await,
-            Verb::Query(args) => query::execute(args).await,
-            Verb::Inspect(args) => inspect::execute(args).await,
-            Verb::Show(args) => show::execute(args).await,
-            Verb::Eval(args) => eval::execute(args).await,
-            Verb::Redact(args) => redact::execute(&args),
-            Verb::Maintain(args) => maintain::execute(args).await,
-            Verb::Audit(args) => audit::execute(args).await,
-            Verb::Rules(args) => rules::execute(&args),
-            Verb::Schema(args) => schema::execute(&args),
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::execute(args).await,
+            Command::Plan(args) => plan::execute(args).await,
+            Command::Query(args) => query::execute(args).await,
+            Command::Inspect(args) => inspect::execute(args).await,
+            Command::Show(args) => show::execute(args).await,
+            Command::Eval(args) => eval::execute(args).await,
+            Command::Redact(args) => redact::execute(&args),
+            Command::Maintain(args) => maintain::execute(args).await,
+            Command::Audit(args) => audit::execute(args).await,
+            Command::Rules(args) => rules::execute(&args),
+            Command::Schema(args) => schema::execute(&args),
         }
     });
-    // Threads that still read from a store after a second signal are not waited for.
+    // After a second signal, do not wait for threads that still read from a store.
     runtime.shutdown_background();
-    match ended {
+    match result {
         Ok(exit) => exit.into(),
         Err(Failure { exit, message }) => {
             output::error(&message);
@@ -106,28 +107,33 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether the process is about to end because its user wants it to.
-static STOPPED: AtomicBool = AtomicBool::new(false);
+/// Whether the process is exiting at the user's request.
+static EXITING: AtomicBool = AtomicBool::new(false);
 
-/// From here on panics are not shown: the process ends, and threads that still work lose what they work with.
-fn show_no_panics() {
-    STOPPED.store(true, Ordering::Relaxed);
+/// Stops reporting panics. The process is exiting, and threads that still run may panic because their run no longer exists.
+fn silence_panics() {
+    EXITING.store(true, Ordering::Relaxed);
 }
 
-/// The text of a panic may quote a trace, so only its place is shown.
-fn hide_panics() {
+/// Reports only the location of a panic, because its text may quote a trace.
+fn report_panics_without_text() {
     std::panic::set_hook(Box::new(|panic| {
-        if STOPPED.load(Ordering::Relaxed) {
+        if EXITING.load(Ordering::Relaxed) {
             return;
         }
-        let place = panic.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
-        output::error(&format!("a defect of failsift at {place}; please report it"));
+        let location = panic.location().map(|location| format!("{}:{}", location.file(), location.line())).unwrap_or_default();
+        output::error(&format!("internal error at {location}\n  hint: this is a bug in failsift; please report it"));
     }));
 }
 
-/// Logs go to stderr. `RUST_LOG` sets what is shown of failsift; libraries only warn, for their logs may quote what they handle.
+/// A number with its noun: `1 object`, `2 objects`.
+fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// Logs to stderr. `RUST_LOG` sets the level for failsift; logs of libraries are off, because they may quote trace text.
 fn start_logging() {
-    let own = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<tracing::Level>().ok()).unwrap_or(tracing::Level::WARN);
-    let filter = EnvFilter::new(format!("off,failsift={own}"));
+    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<tracing::Level>().ok()).unwrap_or(tracing::Level::WARN);
+    let filter = EnvFilter::new(format!("off,failsift={level}"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }

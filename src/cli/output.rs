@@ -17,7 +17,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 
 use super::exit::Failure;
-use crate::model::{is_unsafe_to_print, escape_control_chars, without_formula};
+use crate::model::{escape_control_chars, is_unsafe_to_print, without_formula};
 use crate::query::QueryError;
 
 /// The output format of rows.

@@ -48,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "MB")]
     memory_limit: Option<usize>,
     /// Time limit of a query [default: 30m]
-    #[arg(long, value_name = "TIME", value_parser = config::duration_from)]
+    #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]
     timeout: Option<Duration>,
 }
 
@@ -63,7 +63,7 @@ fn as_of(text: &str) -> Result<AsOf, String> {
     if let Ok(version) = text.parse() {
         return Ok(AsOf::Version(version));
     }
-    let nanoseconds = config::time_from(text, chrono::Utc::now())?;
+    let nanoseconds = config::parse_time(text, chrono::Utc::now())?;
     Ok(AsOf::Time(chrono::DateTime::from_timestamp_nanos(nanoseconds)))
 }
 

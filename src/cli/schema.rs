@@ -1,4 +1,4 @@
-//! `failsift schema NAME`.
+//! `failsift schema NAME`: prints a JSON Schema.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use crate::schemas;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which schema
+    /// Name of the schema
     #[arg(value_parser = ["trace", "pattern", "error", "run_summary"])]
     name: String,
 }

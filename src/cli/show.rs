@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::model::{escape_to_one_line, escape_control_chars};
+use crate::model::{escape_control_chars, escape_to_one_line};
 use crate::query::TablesSession;
 use crate::tables::TableName;
 

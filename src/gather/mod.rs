@@ -27,7 +27,7 @@ use self::annotations::Annotations;
 pub use self::message_bodies::MessageBodies;
 use self::sorted_trace::SortedTrace;
 pub use self::spill::SpillFolder;
-use crate::limits::{MESSAGE_BODIES_IN_FLIGHT_MAX, GATHER_PARTITIONS, GATHERED_QUEUED_MAX};
+use crate::limits::{GATHER_PARTITIONS, GATHERED_QUEUED_MAX, MESSAGE_BODIES_IN_FLIGHT_MAX};
 use crate::model::{OutcomeStream, Rejection, RejectionKind, Stage, Trace};
 use crate::parse::{ParsedChunk, SpanFragment};
 use crate::runtime::{FatalError, Shutdown, pool};

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use sha2::{Digest, Sha256};
 
-use crate::limits::{GATHER_ROW_BYTES_MAX, GATHER_BATCH_BYTES, GATHER_PARTITIONS};
+use crate::limits::{GATHER_BATCH_BYTES, GATHER_PARTITIONS, GATHER_ROW_BYTES_MAX};
 use crate::parse::SpanFragment;
 
 /// A key is 16 bytes of the SHA-256 of the trace id, 8 bytes of the fragment's number, and 4 bytes of the part's index.

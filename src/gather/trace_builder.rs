@@ -28,7 +28,8 @@ pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
     }
     complete_tool_calls(&mut spans);
     if spans.iter().any(|fragment| fragment.has_synthetic_id) {
-        notes.push("the run has no id or time of its own; its location and the modification time of its object are used instead".to_owned());
+        notes
+            .push("the run has no id or time of its own; its location and the modification time of its object are used instead".to_owned());
     }
     Ok(assemble(spans, &all_additions, notes))
 }

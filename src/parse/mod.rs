@@ -44,6 +44,7 @@ pub use self::tasks::fragments;
 use crate::model::{RejectionKind, Source, Span};
 use crate::read::ReadCounts;
 use crate::store::Object;
+use crate::suggest;
 
 pub use self::inspect::{Inspection, ObjectFacts};
 pub use self::record::Record;
@@ -124,8 +125,8 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
     if name == "auto" {
         return Ok(None);
     }
-    let found = FORMATS.into_iter().find(|format| format.name() == name);
-    found.map(Some).ok_or_else(|| format!("unknown input format '{name}'\n  hint: use auto, {}", format_names()))
+    let unknown = || suggest::unknown_name("input format", name, &[&["auto"], FORMATS.map(Format::name).as_slice()].concat());
+    FORMATS.into_iter().find(|format| format.name() == name).map(Some).ok_or_else(unknown)
 }
 
 /// The names of all formats, for messages: `otlp, phoenix, …`.

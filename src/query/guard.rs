@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use super::error::{ExceededError, QueryError};
 use super::limits::QueryLimits;
-use crate::limits::{QUERY_UNTRACKED_BYTES_MAX, QUERY_GUARD_INTERVAL};
+use crate::limits::{QUERY_GUARD_INTERVAL, QUERY_UNTRACKED_BYTES_MAX};
 
 type Outcome<T> = Result<T, DataFusionError>;
 

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::name::TableName;
 use super::open::{load, table_url};
-use crate::limits::{TABLE_BUCKETS, COMMIT_ATTEMPTS_MAX};
+use crate::limits::{COMMIT_ATTEMPTS_MAX, TABLE_BUCKETS};
 use crate::model::PATTERN_SCHEMA_VERSION;
 
 /// The table property that records how many buckets the table was created with.

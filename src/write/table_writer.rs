@@ -205,7 +205,9 @@ impl TableWriter {
             let total: usize = self.open.values().map(DataFile::bytes).sum();
             let largest = self.open.iter().max_by_key(|(_, file)| file.bytes()).map(|(bucket, file)| (*bucket, file.bytes()));
             match largest {
-                Some((bucket, bytes)) if bytes >= DATA_FILE_TARGET_BYTES || total >= DATA_FILES_OPEN_BYTES_MAX => self.upload(bucket).await?,
+                Some((bucket, bytes)) if bytes >= DATA_FILE_TARGET_BYTES || total >= DATA_FILES_OPEN_BYTES_MAX => {
+                    self.upload(bucket).await?
+                }
                 _ => return Ok(()),
             }
         }

@@ -22,7 +22,7 @@ use super::reusable::ReusableResults;
 use super::staging::{CommitRecord, Staging};
 use super::stored::StoredResults;
 use super::unstaged::Unstaged;
-use crate::limits::{STAGE_INTERVAL, STAGED_BATCH_ROWS, STAGING_IN_FLIGHT_MAX, SHUTDOWN_GRACE_PERIOD};
+use crate::limits::{SHUTDOWN_GRACE_PERIOD, STAGE_INTERVAL, STAGED_BATCH_ROWS, STAGING_IN_FLIGHT_MAX};
 use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, RunStatus, RunSummary};
 use crate::runtime::{Shutdown, pool};
 use crate::tables::TableName;

@@ -194,7 +194,7 @@ fn user_rules_are_checked_and_win_over_shipped_ones() {
     std::fs::write(&file, USER_RULES.replace("rank", "rnak")).unwrap();
     let output = call(&["rules", "check", &path]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("unknown field `rnak`") && stderr(&output).contains("docs/rules.md"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("unknown key 'rnak'") && stderr(&output).contains("docs/rules.md"), "{}", stderr(&output));
     let output = call(&["run", "--input", "data/samples/failsift", "--output", &place.output(), "--rules", "/no/such/rules.toml"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("cannot read the rules /no/such/rules.toml"), "{}", stderr(&output));

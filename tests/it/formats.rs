@@ -223,12 +223,12 @@ fn inspect_lists_the_contents_of_objects_and_their_rejections() {
     let text = stdout(&output);
     for line in [
         "format       failsift",
-        "3 records, 4 spans of 1 traces",
-        "1 traces of 2 spans in all, 2 rejected",
+        "3 records, 4 spans of 1 trace\n",
+        "total: 1 trace with 2 spans, 2 rejected",
         "malformed_json",
         "unrecognised_format",
         "columns are x, y, z",
-        "skipped 1 objects",
+        "skipped 1 object without",
     ] {
         assert!(text.contains(line), "{line} is missing in:\n{text}");
     }

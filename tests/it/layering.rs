@@ -9,25 +9,26 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// `(module, modules that it may use)`. Every top-level module has a row, so that none can pass on what another may not use.
-const ALLOWED: [(&str, &[&str]); 24] = [
+const ALLOWED: [(&str, &[&str]); 25] = [
     ("limits", &[]),
     ("schemas", &[]),
+    ("suggest", &[]),
     ("text_file", &["limits"]),
     ("model", &["limits", "schemas"]),
     ("runtime", &["limits", "model"]),
     ("store", &["limits"]),
     ("read", &["limits", "model", "runtime", "store"]),
-    ("parse", &["limits", "model", "read", "runtime", "store"]),
+    ("parse", &["limits", "model", "read", "runtime", "store", "suggest"]),
     ("gather", &["limits", "model", "parse", "runtime", "store"]),
-    ("redact", &["limits", "model", "runtime", "text_file"]),
-    ("analyze", &["limits", "model", "redact", "runtime"]),
+    ("redact", &["limits", "model", "runtime", "text_file", "suggest"]),
+    ("analyze", &["limits", "model", "redact", "runtime", "suggest"]),
     ("validate", &["model", "runtime", "schemas"]),
     ("tables", &["limits", "model", "schemas", "store"]),
     ("write", &["limits", "model", "runtime", "store", "tables", "validate"]),
     ("query", &["limits", "store", "tables"]),
     ("audit", &["query", "redact", "tables"]),
     ("select", &["analyze", "model", "redact", "runtime"]),
-    ("config", &["analyze", "limits", "select", "text_file"]),
+    ("config", &["analyze", "limits", "select", "text_file", "suggest"]),
     (
         "pipeline",
         &[

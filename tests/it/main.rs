@@ -1,6 +1,6 @@
-//! One integration binary: each module drives the built `failsift` as its user would.
+//! The integration tests, in one binary. Each module runs the built `failsift` like a user.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod accuracy;
 mod captures;
@@ -12,6 +12,7 @@ mod formats;
 mod hostile;
 mod input;
 mod layering;
+mod messages;
 mod model_stub;
 mod models;
 mod properties;

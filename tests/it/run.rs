@@ -20,7 +20,7 @@ fn the_summary_for_people_reads_well() {
     ]}, {
         insta::assert_snapshot!(stdout(&output));
     });
-    assert!(stderr(&output).contains("50.0 % of what was received failed"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("50.0 % of traces and records failed"), "{}", stderr(&output));
 }
 
 #[test]
@@ -29,8 +29,8 @@ fn usage_errors_exit_with_2_and_a_hint() {
     place.put("a.jsonl", trace("t-1", "boom"));
     let (input, out) = (place.input(), place.output());
     for (arguments, expected) in [
-        (vec!["run", "--output", &out], "no input is given"),
-        (vec!["run", "--input", &input], "no output is given"),
+        (vec!["run", "--output", &out], "no input given"),
+        (vec!["run", "--input", &input], "no output given"),
         (vec!["run", "--input", &input, "--output", &out, "--input-format", "nonsense"], "auto, otlp"),
         (vec!["run", "--input", &input, "--output", &out, "--memory-limit", "1"], "at least 32 MB"),
         (vec!["run", "--input", &input, "--output", &out, "--trace-timeout", "soon"], "not a number of seconds"),

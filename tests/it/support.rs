@@ -1,14 +1,14 @@
-//! Starting the binary, and reading what it leaves.
+//! Runs the built binary in a temporary folder and reads its output and its tables.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 
 use serde_json::Value;
 
-/// The key of every test, so that tokens are the same in each run.
+/// The redaction key of all tests, so that redaction tokens are the same in each run.
 pub(crate) const KEY: &str = "a key for tests only, thirty-two";
 
-/// The binary with a fixed key and nothing of the user's configuration.
+/// The binary with a fixed redaction key and without the user's configuration.
 pub(crate) fn failsift(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_failsift"));
     command
@@ -20,44 +20,44 @@ pub(crate) fn failsift(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it to its end.
+/// Runs the binary and waits for it.
 pub(crate) fn call(arguments: &[&str]) -> Output {
     failsift(arguments).output().expect("start failsift")
 }
 
-/// Waits for a process; returns what it printed, and the most memory that it had, in MB, as far as looking at it every few milliseconds tells.
+/// Waits for a process; returns its output and its peak memory in MB, sampled every few milliseconds.
 pub(crate) fn output_and_peak(mut child: Child) -> (Output, u64) {
     let status = format!("/proc/{}/status", child.id());
-    let (ended_in, ended) = std::sync::mpsc::channel::<()>();
-    let watch = std::thread::spawn(move || {
+    let (exited, exit) = std::sync::mpsc::channel::<()>();
+    let sampler = std::thread::spawn(move || {
         let mut peak_kb = 0;
         loop {
-            // The kernel keeps the peak itself, as long as the process lives.
+            // The kernel records the peak, but only while the process exists.
             let text = std::fs::read_to_string(&status).unwrap_or_default();
             let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             peak_kb = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0).max(peak_kb);
-            if ended.recv_timeout(std::time::Duration::from_millis(3)) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if exit.recv_timeout(std::time::Duration::from_millis(3)) != Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 return peak_kb / 1024;
             }
         }
     });
     drop(child.stdin.take());
     let output = child.wait_with_output().expect("wait for failsift");
-    drop(ended_in);
-    (output, watch.join().expect("the peak"))
+    drop(exited);
+    (output, sampler.join().expect("the peak"))
 }
 
-/// What it printed.
+/// Standard output as text.
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("stdout is UTF-8")
 }
 
-/// What it said.
+/// Standard error as text.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("stderr is UTF-8")
 }
 
-/// A folder with an input and an output.
+/// A temporary folder with an input folder and an output.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
@@ -81,14 +81,15 @@ impl Place {
         self.folder.path()
     }
 
-    /// Puts a file into the input.
+    /// Writes a file into the input folder.
     pub(crate) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.folder.path().join("in").join(name);
         std::fs::write(&path, bytes).expect("write an input");
         path
     }
 
-    /// Runs over the input; returns the summary, which has to conserve every record and to tell the exit code.
+    /// Runs over the input folder and returns the summary. Checks that it accounts for every trace and record, and that `exit_reason` matches
+    /// the exit code.
     pub(crate) fn run(&self, more: &[&str]) -> Value {
         let (input, out) = (self.input(), self.output());
         let mut arguments = vec!["run", "--format", "json", "--input", &input, "--output", &out];
@@ -113,20 +114,20 @@ impl Place {
         summary
     }
 
-    /// Rows of a query as JSON.
+    /// The rows of a query as JSON.
     pub(crate) fn rows(&self, sql: &str) -> Vec<Value> {
         rows(&self.output(), sql)
     }
 }
 
-/// Rows of a query over the tables at `location`.
+/// The rows of a query over the tables at `location`.
 pub(crate) fn rows(location: &str, sql: &str) -> Vec<Value> {
     let output = call(&["query", "--tables", location, sql, "--format", "json"]);
     assert!(output.status.success(), "{}", stderr(&output));
     serde_json::from_slice::<Value>(&output.stdout).expect("rows are JSON").as_array().cloned().expect("rows are a list")
 }
 
-/// A trace in failsift's own format with one failed tool span.
+/// A trace in failsift's own format whose tool span failed.
 pub(crate) fn trace(id: &str, message: &str) -> String {
     serde_json::json!({
         "trace_id": id, "service": "shop", "started_at": "2026-11-23T09:00:00Z",
@@ -140,7 +141,7 @@ pub(crate) fn trace(id: &str, message: &str) -> String {
         + "\n"
 }
 
-/// A sample of the repository, decompressed.
+/// A shipped sample, decompressed.
 pub(crate) fn sample(name: &str) -> String {
     let file = std::fs::File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("data/samples").join(name)).expect("a sample");
     std::io::read_to_string(flate2::read::MultiGzDecoder::new(file)).expect("a sample as text")

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn errors_in_a_users_file_name_the_rule_and_the_value() {
         let error = |text: &str| check_rules("mine.toml", text).unwrap_err().to_string();
-        assert!(error("[[rule]]\nid = 'a'\nlable = 'x'\n").contains("unknown field `lable`"));
+        assert!(error("[[rule]]\nid = 'a'\nlable = 'x'\n").contains("unknown key 'lable'"));
         let rule = |more: &str| format!("[[rule]]\nid = 'a'\nconfidence = 0.5\ntitle = 'x'\nhypothesis = 'y'\nactions = ['z']\n{more}");
         assert!(error(&rule("label = 'tool_failure/nonsense'")).contains(&Label::parse("tool_failure/nonsense").unwrap_err().to_string()));
         assert!(error(&rule("label = 'tool_failure/tool_timeout'\ntext = ['(']")).contains("rule a in mine.toml: invalid expression '('"));

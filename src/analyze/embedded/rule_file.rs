@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::dialogue::SignalEntry;
+use crate::suggest;
 
 /// Why a rule cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,7 @@ pub(super) struct RuleFile {
 
 impl RuleFile {
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, RuleError> {
-        toml::from_str(text).map_err(|error| RuleError::new(name, "(file)", error.to_string().trim_end()))
+        toml::from_str(text).map_err(|error| RuleError::new(name, "(file)", suggest::toml_error(text, &error)))
     }
 }
 

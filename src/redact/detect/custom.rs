@@ -10,7 +10,7 @@ use super::secrets::to_static;
 use super::text::Text;
 use super::tokens::KIND_BYTES_MAX;
 use super::{Detection, Match, Scanner};
-use crate::text_file;
+use crate::{suggest, text_file};
 
 /// Compiled custom detectors. The default has none.
 #[derive(Debug, Default)]
@@ -43,7 +43,9 @@ pub enum CustomDetectorsError {
         reason: String,
     },
     /// A regular expression is invalid.
-    #[error("invalid detector file {file}: the expression of {name} does not compile: {reason}\n  hint: use the syntax of the Rust crate regex")]
+    #[error(
+        "invalid detector file {file}: the expression of {name} does not compile: {reason}\n  hint: use the syntax of the Rust crate regex"
+    )]
     Expression {
         /// The file.
         file: String,
@@ -114,7 +116,7 @@ impl CustomDetectors {
         let (mut organisations, mut samples) = (Vec::new(), Vec::new());
         for (file, text) in files {
             let parsed: File = toml::from_str(text)
-                .map_err(|error| CustomDetectorsError::Malformed { file: file.clone(), reason: error.to_string().trim_end().to_owned() })?;
+                .map_err(|error| CustomDetectorsError::Malformed { file: file.clone(), reason: suggest::toml_error(text, &error) })?;
             let compiled = |name: &str, expression: &str| {
                 Regex::new(expression).map_err(|error| CustomDetectorsError::Expression {
                     file: file.clone(),

@@ -40,7 +40,8 @@ pub(in crate::write) async fn compact(table: &mut Table) -> DeltaResult<UpsertPl
         changes.added.iter_mut().for_each(|add| add.data_change = false);
         changes.removed.iter_mut().for_each(|remove| remove.data_change = false);
         let moved = changes.added.clone();
-        let operation = DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(DATA_FILE_TARGET_BYTES).unwrap_or(i64::MAX) };
+        let operation =
+            DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(DATA_FILE_TARGET_BYTES).unwrap_or(i64::MAX) };
         let committed = try_commit(table, changes.into_actions(&[]), operation, CommitProperties::default()).await;
         let Err(error) = committed else { return Ok(plan) };
         attempts.pause(table.name, error).await?;

@@ -222,7 +222,8 @@ mod tests {
     #[test]
     fn small_files_of_a_bucket_are_merged_when_there_are_too_many() {
         let few = (0..SMALL_FILES_PER_BUCKET_MAX - 1).map(|number| scan(&format!("few-{number}"), 0, 1, &[], &[]));
-        let many = (0..SMALL_FILES_PER_BUCKET_MAX).map(|number| scan(&format!("many-{number}"), 1, 1, if number == 0 { &[5] } else { &[] }, &[]));
+        let many =
+            (0..SMALL_FILES_PER_BUCKET_MAX).map(|number| scan(&format!("many-{number}"), 1, 1, if number == 0 { &[5] } else { &[] }, &[]));
         let large = std::iter::once(scan("large", 1, 9, &[], &[]));
         let plan = UpsertPlan::new(TableName::Patterns, 16, rows(&[(1, 1)]), few.chain(many).chain(large).collect());
         let merged: Vec<&str> =
