@@ -43,7 +43,9 @@ pub enum CustomDetectorsError {
         reason: String,
     },
     /// A regular expression is invalid.
-    #[error("invalid detector file {file}: the expression of {name} does not compile: {reason}\n  hint: use the syntax of the Rust crate regex")]
+    #[error(
+        "invalid detector file {file}: the expression of {name} does not compile: {reason}\n  hint: use the syntax of the Rust crate regex"
+    )]
     Expression {
         /// The file.
         file: String,
