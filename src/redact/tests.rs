@@ -357,7 +357,7 @@ fn time_grows_linearly_with_the_length_of_a_hostile_text() {
 }
 
 /// CPU time of this thread in seconds, which is independent of other load on the machine.
-fn thread_seconds() -> f64 {
+pub(super) fn thread_seconds() -> f64 {
     let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     schedstat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
 }

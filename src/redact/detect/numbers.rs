@@ -409,6 +409,7 @@ pub(super) fn is_date(parts: &[&str]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::check;
+    use crate::redact::tests::thread_seconds;
 
     #[test]
     fn payment_cards() {
@@ -519,8 +520,8 @@ mod tests {
     #[test]
     fn a_text_of_digits_takes_linear_time() {
         let text = "4 ".repeat(500_000);
-        let start = std::time::Instant::now();
+        let start = thread_seconds();
         super::super::scan(&text, &super::super::CustomDetectors::default());
-        assert!(start.elapsed() < std::time::Duration::from_secs(5));
+        assert!(thread_seconds() - start < 5.0);
     }
 }
