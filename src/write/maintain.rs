@@ -145,8 +145,10 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
 /// The Delta library and local files compare ages with the clock of this machine. If that is ahead, files seem older than they are, so everything
 /// is kept longer by the difference.
 async fn store_clock(root: &StagingRoot) -> Result<(chrono::DateTime<chrono::Utc>, Duration), WriteError> {
+    // Taken before the request, whose duration would otherwise count as a difference of the clocks.
+    let here = chrono::Utc::now();
     let now = store_time(root).await?;
-    Ok((now, (chrono::Utc::now() - now).to_std().unwrap_or_default()))
+    Ok((now, (here - now).to_std().unwrap_or_default()))
 }
 
 /// The tables as they are: not created, and not evolved.
