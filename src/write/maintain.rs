@@ -215,6 +215,8 @@ async fn maintain_table(table: &mut Table, retention: Duration, dry_run: bool) -
     table.delta.update_state().await?;
     let (files_before, _) = table_files::size(table).await?;
     let compaction = if dry_run { plan_compaction(table).await? } else { compact(table).await? };
+    // Vacuum takes files that the loaded version does not name for orphans: it must know those that compaction has just added.
+    table.delta.update_state().await?;
     let merged: Vec<String> =
         compaction.files.iter().filter(|file| file.action == FileAction::Merge).map(|file| file.stats.path.clone()).collect();
     let mut vacuumed = vacuum(table, retention, dry_run).await?;
