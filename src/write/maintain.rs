@@ -145,8 +145,10 @@ pub async fn maintain(location: &Url, retention: Duration, dry_run: bool) -> Res
 /// The Delta library and local files compare ages with the clock of this machine. If that is ahead, files seem older than they are, so everything
 /// is kept longer by the difference.
 async fn store_clock(root: &StagingRoot) -> Result<(chrono::DateTime<chrono::Utc>, Duration), WriteError> {
+    // Taken before the request, whose duration would otherwise count as a difference of the clocks.
+    let here = chrono::Utc::now();
     let now = store_time(root).await?;
-    Ok((now, (chrono::Utc::now() - now).to_std().unwrap_or_default()))
+    Ok((now, (here - now).to_std().unwrap_or_default()))
 }
 
 /// The tables as they are: not created, and not evolved.
@@ -213,6 +215,8 @@ async fn maintain_table(table: &mut Table, retention: Duration, dry_run: bool) -
     table.delta.update_state().await?;
     let (files_before, _) = table_files::size(table).await?;
     let compaction = if dry_run { plan_compaction(table).await? } else { compact(table).await? };
+    // Vacuum takes files that the loaded version does not name for orphans: it must know those that compaction has just added.
+    table.delta.update_state().await?;
     let merged: Vec<String> =
         compaction.files.iter().filter(|file| file.action == FileAction::Merge).map(|file| file.stats.path.clone()).collect();
     let mut vacuumed = vacuum(table, retention, dry_run).await?;
