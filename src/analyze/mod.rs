@@ -189,7 +189,7 @@ async fn draft(
     };
     let result = match result {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(AnalyzeError::Defect("a defect of failsift".into())),
+        Ok(Err(_)) => Err(AnalyzeError::Defect("a bug in failsift".into())),
         Err(_) => Err(AnalyzeError::TimedOut(timeout)),
     };
     let grounding = result.as_ref().map_or_else(|_| Grounding::default(), |(_, grounding)| *grounding);

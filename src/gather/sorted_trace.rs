@@ -147,7 +147,7 @@ impl SortedTrace {
             match rows::decode(bytes) {
                 Ok(fragment) => fragments.push(fragment),
                 Err(error) => {
-                    let reason = format!("cannot decode a gathered span: {error}\n  hint: this is a defect of failsift, please report it");
+                    let reason = format!("cannot decode a gathered span: {error}\n  hint: this is a bug in failsift, please report it");
                     return Err(self.rejection(RejectionKind::Internal, reason));
                 }
             }

@@ -58,7 +58,7 @@ pub enum RunError {
     #[error("cannot read {0}: it is the output location or one of its tables\n  hint: --input and --output must name different locations")]
     InputIsOutput(String),
     /// Records were read and have no outcome.
-    #[error("{} no outcome; nothing was written\n  hint: this is a defect of failsift, please report it", records_have(*.0))]
+    #[error("{} no outcome; nothing was written\n  hint: this is a bug in failsift, please report it", records_have(*.0))]
     RecordsLost(u64),
     /// The tables cannot be written.
     #[error(transparent)]

@@ -39,7 +39,7 @@ pub enum WriteError {
     Stopped,
     /// An outcome was lost or duplicated. Nothing is committed.
     #[error(
-        "cannot commit: {received} traces were received and {outcomes} outcomes reached the writer; nothing was written\n  hint: this is a defect of failsift, please report it"
+        "cannot commit: {received} traces were received and {outcomes} outcomes reached the writer; nothing was written\n  hint: this is a bug in failsift, please report it"
     )]
     Conservation {
         /// Counted where traces are made.
