@@ -1,4 +1,4 @@
-//! Reads an input and reports what it holds and what would be rejected, without analyzing or storing anything.
+//! Reads an input and reports its contents and what would be rejected, without analyzing or storing anything.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::redact::{self, RedactionKey, Redactor};
 use crate::runtime::Shutdown;
 use crate::store::{self, Location};
 
-/// What an input holds.
+/// The contents of an input.
 #[derive(Debug, Default)]
 pub struct InputReport {
     /// Facts about each object, by URI.
@@ -35,7 +35,7 @@ pub struct InputReport {
 /// # Errors
 /// [`RunError`] if the location is empty or cannot be read to its end.
 pub async fn inspect(location: Location, format: Option<&'static dyn Format>) -> Result<InputReport, RunError> {
-    // Reasons may quote a trace. A random key is enough to redact them, because nobody has to match these tokens later.
+    // Reasons may quote a trace. A random key is enough to redact them, because these tokens are never compared with others.
     let key = RedactionKey::from_text(&uuid::Uuid::new_v4().to_string())?;
     let redactor = Arc::new(Redactor::new(key));
     let source = TraceSource { inputs: vec![location], format, record_bytes_max: RECORD_BYTES_MAX, memory_bytes: GATHER_MEMORY_BYTES };

@@ -23,7 +23,7 @@ use crate::pipeline::{InputCounts, TraceSource};
 use crate::redact::{self, Redactor};
 use crate::runtime::Shutdown;
 
-/// What the table reads.
+/// The input of the table.
 #[derive(Debug, Clone)]
 pub struct SpansInput {
     /// The traces.
@@ -34,46 +34,46 @@ pub struct SpansInput {
     pub redactor: Arc<Redactor>,
 }
 
-/// What the query could not read, for a note after its rows.
+/// Records and traces that the query could not read, for a note after its rows.
 #[derive(Debug, Default)]
-pub struct Unread {
+pub struct ReadFailures {
     count: AtomicU64,
-    first: Mutex<Vec<String>>,
+    first_reasons: Mutex<Vec<String>>,
 }
 
-impl Unread {
+impl ReadFailures {
     const SHOWN_MAX: usize = 3;
 
     fn add(&self, rejection: Rejection) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.len() < Self::SHOWN_MAX {
-            first.push(rejection.reason);
+        let mut reasons = self.first_reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        if reasons.len() < Self::SHOWN_MAX {
+            reasons.push(rejection.reason);
         }
     }
 
     /// The number of rejected records and traces and the first few reasons; `None` if everything was read.
     pub fn summary(&self) -> Option<(u64, Vec<String>)> {
         let count = self.count.load(Ordering::Relaxed);
-        (count > 0).then(|| (count, self.first.lock().unwrap_or_else(PoisonError::into_inner).clone()))
+        (count > 0).then(|| (count, self.first_reasons.lock().unwrap_or_else(PoisonError::into_inner).clone()))
     }
 }
 
-/// The table, and what a query over it could not read, which is known when the query has ended.
+/// The table, and the read failures of a query over it, which are complete when the query has ended.
 ///
 /// # Errors
 /// If the schema is invalid; a test rules this out.
-pub fn table(input: SpansInput) -> Result<(Arc<dyn TableProvider>, Arc<Unread>), DataFusionError> {
-    let unread = Arc::new(Unread::default());
-    let partition = Partition { input, unread: Arc::clone(&unread) };
+pub fn table(input: SpansInput) -> Result<(Arc<dyn TableProvider>, Arc<ReadFailures>), DataFusionError> {
+    let read_failures = Arc::new(ReadFailures::default());
+    let partition = Partition { input, read_failures: Arc::clone(&read_failures) };
     let table = StreamingTable::try_new(Arc::clone(&SCHEMA), vec![Arc::new(partition)])?;
-    Ok((Arc::new(table), unread))
+    Ok((Arc::new(table), read_failures))
 }
 
 #[derive(Debug)]
 struct Partition {
     input: SpansInput,
-    unread: Arc<Unread>,
+    read_failures: Arc<ReadFailures>,
 }
 
 impl PartitionStream for Partition {
@@ -82,8 +82,8 @@ impl PartitionStream for Partition {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (input, unread) = (self.input.clone(), Arc::clone(&self.unread));
-        let batches = stream::once(batches(input, unread)).try_flatten();
+        let (input, read_failures) = (self.input.clone(), Arc::clone(&self.read_failures));
+        let batches = stream::once(batches(input, read_failures)).try_flatten();
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&SCHEMA), batches))
     }
 }
@@ -91,7 +91,7 @@ impl PartitionStream for Partition {
 type Batches = stream::BoxStream<'static, Result<RecordBatch, DataFusionError>>;
 
 /// Starts reading; the first rows follow when the whole input has been gathered.
-async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, DataFusionError> {
+async fn batches(input: SpansInput, read_failures: Arc<ReadFailures>) -> Result<Batches, DataFusionError> {
     let objects = input.source.objects(&input.tables, false).await.map_err(|error| failed(&error))?;
     let shutdown = Shutdown::default();
     let traces = input.source.traces(objects, &InputCounts::default(), true, &shutdown).map_err(|error| failed(&error))?;
@@ -100,7 +100,7 @@ async fn batches(input: SpansInput, unread: Arc<Unread>) -> Result<Batches, Data
     let (traces, fatal) = traces.into_parts();
     let rows = traces
         .filter_map(move |trace| {
-            let trace = trace.map_err(|rejection| unread.add(rejection)).ok();
+            let trace = trace.map_err(|rejection| read_failures.add(rejection)).ok();
             async move { trace }
         })
         .flat_map(|trace| stream::iter(rows_of(&trace)))

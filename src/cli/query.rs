@@ -14,7 +14,7 @@ use crate::config::{self, KeySource};
 use crate::pipeline::{self, TraceSource};
 use crate::query::{QueryError, QueryLimits, TablesSession};
 use crate::redact::{CustomDetectors, Redactor};
-use crate::spans::{self, SpansInput, Unread};
+use crate::spans::{self, ReadFailures, SpansInput};
 use crate::store::Location;
 use crate::tables::AsOf;
 use crate::{limits, parse, store};
@@ -68,20 +68,20 @@ fn as_of(text: &str) -> Result<AsOf, String> {
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
-    let (session, unread) = open(&args).await?;
+    let (session, read_failures) = open(&args).await?;
     let result = match args.sql {
         Some(sql) => output::rows(session.stream(&sql).await?, args.format).await,
         None if std::io::stdin().is_terminal() => shell(&session, args.format).await,
         None => script(&session, args.format).await,
     };
-    if let Some((count, reasons)) = unread.and_then(|unread| unread.summary()) {
+    if let Some((count, reasons)) = read_failures.and_then(|read_failures| read_failures.summary()) {
         let records = if count == 1 { "1 record or trace".to_owned() } else { format!("{count} records or traces") };
         output::note(&format!("{records} could not be read, for example:\n  {}", reasons.join("\n  ")));
     }
     result.map(|()| Exit::Complete)
 }
 
-async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failure> {
+async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<ReadFailures>>), Failure> {
     if args.inputs.is_empty() {
         return Ok((TablesSession::open_limited(&args.tables, args.as_of, args.limits()).await?, None));
     }
@@ -100,8 +100,8 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<Unread>>), Failu
     };
     // Reports missing inputs before errors of the SQL.
     drop(input.source.objects(&input.tables, false).await?);
-    let (table, unread) = spans::table(input).map_err(QueryError::from)?;
-    Ok((TablesSession::open_with_spans(&args.tables, args.as_of, args.limits(), table).await?, Some(unread)))
+    let (table, read_failures) = spans::table(input).map_err(QueryError::from)?;
+    Ok((TablesSession::open_with_spans(&args.tables, args.as_of, args.limits(), table).await?, Some(read_failures)))
 }
 
 async fn script(session: &TablesSession, format: RowFormat) -> Result<(), Failure> {

@@ -136,7 +136,7 @@ fn exit_after_signal(code: u8) -> Exit {
 }
 
 fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Result<(), Failure> {
-    if let Some(path) = &report.key_made_at {
+    if let Some(path) = &report.created_key_file {
         output::note(&format!("created the redaction key {}; keep it, so that later runs give equal values equal tokens", path.display()));
     }
     if let Some(canaries) = &report.canaries {

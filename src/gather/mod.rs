@@ -1,8 +1,8 @@
-//! Span fragments -> traces: joins what belongs to one trace, wherever in the input it was found.
+//! Span fragments -> traces: joins the fragments of each trace.
 //!
 //! Fragments are encoded as rows and sorted by a hash of their trace id, with an external sort that spills to disk. A trace is then a run
-//! of rows with the same key. Memory depends on the memory limit and on the largest trace, not on the size of the input. The object, the
-//! line and the format in which a span was found make no difference. This module must not know any trace format.
+//! of rows with the same key. Memory depends on the memory limit and on the largest trace, not on the size of the input. The objects,
+//! lines and formats that contain the spans of a trace make no difference. This module must not know any trace format.
 
 mod annotations;
 mod external_sort;
@@ -84,7 +84,7 @@ impl GatherCounts {
         self.is_cut_short.load(Ordering::Relaxed)
     }
 
-    /// Counts fragments on their way in; returns the number of the first one.
+    /// Counts fragments that enter the sorts; returns the number of the first one.
     fn add_fragments(&self, fragments: &[SpanFragment]) -> u64 {
         if let Some(last) = fragments.last() {
             self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&last.source.uri);
@@ -110,7 +110,7 @@ pub struct EncodedChunk {
     rejections: Vec<Rejection>,
 }
 
-/// Encodes what was parsed of a chunk. The parse stage calls it on the same thread, so that decoded spans do not pile up between the stages.
+/// Encodes what was parsed of a chunk. The parse stage calls it on the same thread, so that decoded spans do not accumulate between the stages.
 pub fn encoder(counts: &Arc<GatherCounts>) -> impl Fn(ParsedChunk) -> EncodedChunk + Clone + Send + Sync + 'static {
     let counts = Arc::clone(counts);
     move |parsed| {
@@ -150,7 +150,7 @@ pub fn traces(
     let rows = RowSenders { partitions, abandoned: options.abandoned().clone() };
     tasks.spawn(distribute(chunks, rows, rejection_sender, fatal.clone(), options.shutdown.clone(), Arc::clone(&counts)));
     let traces = with_message_bodies(decoded(sorted_traces, options, &counts), options);
-    // The tasks live as long as the stream, so dropping the stream ends them.
+    // The stream owns the tasks, so dropping the stream ends them.
     stream::select(receiver_stream(rejections).map(Err), traces)
         .chain(abandoned_rejection(options.abandoned().clone(), counts))
         .map(move |item| {
@@ -204,7 +204,7 @@ impl RowSenders {
     }
 }
 
-/// Sends rows to the sorts and rejections past them.
+/// Sends rows to the sorts, and rejections directly to the output.
 async fn distribute(
     mut chunks: BoxStream<'static, EncodedChunk>,
     rows: RowSenders,
@@ -317,7 +317,7 @@ pub(crate) mod tests {
     /// Files below a folder. DataFusion creates a subfolder even if nothing is spilled.
     fn files_below(folder: &std::path::Path) -> usize {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        // The type comes with the entry, so a folder that is removed meanwhile does not count as a file.
+        // The type is part of the entry, so a folder that is removed meanwhile does not count as a file.
         let is_folder = |entry: &std::fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
         entries.map(|entry| if is_folder(&entry) { files_below(&entry.path()) } else { 1 }).sum()
     }

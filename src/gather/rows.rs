@@ -1,5 +1,5 @@
 //! Span fragments as rows of the sort, and back: a fragment is encoded with postcard and cut into parts of at most
-//! [`GATHER_ROW_BYTES_MAX`], one row each, so that a batch of rows has a bounded size however large spans are.
+//! [`GATHER_ROW_BYTES_MAX`], one row each, so that the size of a batch is bounded for spans of any size.
 
 use std::sync::{Arc, LazyLock};
 

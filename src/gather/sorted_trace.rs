@@ -97,7 +97,7 @@ impl SortedTrace {
         }
     }
 
-    /// The trace id and the object of the first fragment. Both are encoded at its start, so as a rule the first row suffices.
+    /// The trace id and the object of the first fragment. Both are encoded at its start, so the first row is usually sufficient.
     fn identity(&self) -> (String, String) {
         /// Trace id, service, environment, source: the fields of a fragment in the order of their encoding.
         type Head = (String, Option<String>, Option<String>, Source);

@@ -58,7 +58,7 @@ fn unique_spans(mut fragments: Vec<SpanFragment>) -> Vec<SpanFragment> {
     spans
 }
 
-/// The trace with what it takes from its fragments: those of the root count most.
+/// Builds the trace. Its service, environment and source are those of the first fragment that has one, the root before all others.
 fn assemble(spans: Vec<SpanFragment>, additions: &[SpanFragment], notes: Vec<String>) -> Trace {
     let root = spans.iter().find(|fragment| fragment.span.parent_span_id.is_none()).or(spans.first());
     let by_rank = || root.into_iter().chain(&spans).chain(additions);
@@ -86,14 +86,14 @@ fn with_bounded_ids(mut span: Span) -> Span {
 /// Notes about fields of spans that could not be read, or not completely.
 fn unread_notes(spans: &[SpanFragment]) -> Vec<String> {
     let sum = |count: fn(&SpanFragment) -> u32| spans.iter().map(|fragment| count(fragment) as usize).sum::<usize>();
-    let (unread, truncated) = (sum(|fragment| fragment.unread_fields), sum(|fragment| fragment.cut_fields));
+    let (unread, truncated) = (sum(|fragment| fragment.unread_fields), sum(|fragment| fragment.truncated_fields));
     let unread = (unread > 0).then(|| plural(unread, "span field", "span fields") + " could not be read");
     let truncated =
         (truncated > 0).then(|| plural(truncated, "span field was", "span fields were") + " truncated and read up to that point");
     unread.into_iter().chain(truncated).collect()
 }
 
-/// Merges additions, such as the messages of log records, into the spans that lack them. Returns how many name a span that is missing.
+/// Merges additions, such as the messages of log records, into the spans that lack them. Returns how many refer to a span that is missing.
 fn merge_additions(spans: &mut [SpanFragment], additions: Vec<SpanFragment>) -> usize {
     let mut orphaned = 0;
     let has_messages: Vec<(bool, bool)> =
@@ -186,8 +186,8 @@ mod tests {
     }
 
     #[test]
-    fn notes_say_what_was_not_read() {
-        let incomplete = SpanFragment { unread_fields: 2, cut_fields: 1, ..fragment(0, 1, "a") };
+    fn notes_count_what_was_not_read() {
+        let incomplete = SpanFragment { unread_fields: 2, truncated_fields: 1, ..fragment(0, 1, "a") };
         let mut orphan = fragment(0, 9, "");
         orphan.addition = true;
         let trace = build_trace(vec![incomplete, fragment(0, 2, "b"), orphan]).unwrap();

@@ -86,7 +86,7 @@ pub struct Span {
     pub unread_fields: u32,
     /// Number of fields whose JSON was cut off by the exporter and was read up to that point. Stored like `unread_fields`.
     #[serde(skip)]
-    pub cut_fields: u32,
+    pub truncated_fields: u32,
 }
 
 /// The kind of step that a span represents.

@@ -46,7 +46,7 @@ pub(super) fn cell_value(column: &ArrayRef, row: usize) -> Value<'_> {
                 .map(|(field, values)| (Cow::Owned(field.name().clone()), cell_value(values, row).into_owned()));
             Value::Map(entries.filter(|(_, value)| *value != Value::Null).collect())
         }
-        // Langfuse's details: ClickHouse exports them as maps.
+        // Such as Langfuse's `usage_details`, which ClickHouse exports as a map.
         DataType::Map(_, _) => {
             let entries = column.as_map().value(row);
             let pair = |index: usize| {

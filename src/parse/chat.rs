@@ -121,7 +121,7 @@ fn span_of_message(value: &Value<'_>, index: u64, start_ns: i64) -> Span {
     match found.role.as_str() {
         "tool" | "function" => {
             span.kind = SpanKind::Tool;
-            // Name and arguments are in the message that requested the call; gathering joins the two.
+            // Name and arguments are in the message that requested the call; the gather stage adds them.
             span.tool = Some(ToolUse {
                 name: name.unwrap_or_default(),
                 call_id: found.tool_call_id,

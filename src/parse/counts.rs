@@ -1,4 +1,4 @@
-//! Counts of what was parsed, and what the gather stage takes from it.
+//! Counts of parsed records, and the parts of a parsed chunk that the gather stage needs.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use crate::model::{Annotation, Rejection};
 pub struct ParseCounts {
     /// Span fragments, duplicates included.
     pub spans: AtomicU64,
-    /// What each object holds, if this was asked for.
+    /// The contents of each object, if they were requested.
     pub inspection: Option<Inspection>,
     /// Records that the read stage delivered.
     records_in: AtomicU64,
@@ -23,7 +23,7 @@ pub struct ParseCounts {
 }
 
 impl ParseCounts {
-    /// Counts that also collect what each object holds.
+    /// Counts that also collect the contents of each object.
     pub fn inspecting() -> Self {
         Self { inspection: Some(Inspection::default()), ..Self::default() }
     }
@@ -43,7 +43,7 @@ impl ParseCounts {
         self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Records that were delivered and have no outcome. Anything but 0 is a defect.
+    /// Records that were delivered and have no outcome. Anything but 0 is a bug.
     pub fn records_lost(&self) -> u64 {
         self.records_in.load(Ordering::Relaxed).abs_diff(self.records().accounted_for())
     }
@@ -67,7 +67,7 @@ impl ParseCounts {
 }
 
 impl ParsedChunk {
-    /// What the gather stage needs: span fragments, annotations of objects of their own, and rejections.
+    /// What the gather stage needs: span fragments, annotations that are exported apart from their span, and rejections.
     pub fn into_parts(self) -> (Vec<SpanFragment>, Vec<(AnnotationTarget, Annotation)>, Vec<Rejection>) {
         (self.fragments, self.annotations, self.rejections)
     }

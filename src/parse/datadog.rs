@@ -1,7 +1,7 @@
 //! Spans of Datadog LLM Observability, as the SDK sends them and as the export API returns them.
 //!
 //! Specification: intake <https://docs.datadoghq.com/llm_observability/instrumentation/api/>, export
-//! <https://docs.datadoghq.com/api/latest/llm-observability/>; read against ddtrace 2.21 and 4.16.
+//! <https://docs.datadoghq.com/api/latest/llm-observability/>; checked against ddtrace 2.21 and 4.16.
 //!
 //! A record is a span event of `ddtrace`, an intake request (`{"path", "headers", "body"}` or the body alone), a resource of the export API
 //! (`{"id", "type": "span", "attributes"}`), or a page of resources (`{"data": […], "links"}`).
@@ -79,7 +79,7 @@ impl Format for Datadog {
 }
 
 /// Parses the spans in the envelopes of an intake request. An envelope with other events is skipped. Anything that is not an envelope is
-/// handed on as if it were a span, and rejected there.
+/// passed on as if it were a span, and rejected there.
 fn parse_request(envelopes: Vec<Value<'_>>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let mut spans = Vec::new();
     let mut other_events = None;

@@ -228,7 +228,7 @@ impl RecordSpan<'_> {
                 .map(|(key, value)| Attribute { key: key.into_owned(), value: value.to_text() })
                 .collect(),
             unread_fields: 0,
-            cut_fields: 0,
+            truncated_fields: 0,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::span_fields::documents;
 use super::value::Value;
 use crate::model::{Message, Span, SpanKind};
 
-/// Fills the fields that only all fields of a span together define.
+/// Fills the fields that depend on several other fields of the span.
 pub(super) fn infer_fields(mut span: Span) -> Span {
     let explicit_kind = span.kind;
     span.finish_reasons.retain(|reason| !reason.is_empty());
@@ -52,7 +52,7 @@ fn infer_tool(span: &mut Span) {
         tool.name = name;
     }
     // Explicit arguments are what the instrumentation parsed. The raw input is what the model wrote, also if it does not parse; an input of
-    // at most two characters, `{}` or `""`, has less to say than explicit arguments.
+    // at most two characters, `{}` or `""`, is less informative than explicit arguments.
     if let Some(input) = span.input_text.take()
         && (tool.arguments.is_empty() || tool.arguments == "{}" || input.len() > 2)
     {

@@ -7,7 +7,7 @@ use super::ParsedChunk;
 use crate::limits::{INSPECTED_FIELDS_MAX, INSPECTED_OBJECTS_MAX, INSPECTED_TRACES_MAX};
 use crate::model::key_hash;
 
-/// What one object holds.
+/// The contents of one object.
 #[derive(Debug, Clone, Default)]
 pub struct ObjectFacts {
     /// The format of the object; `None` if it is unknown.
@@ -18,7 +18,7 @@ pub struct ObjectFacts {
     pub spans: u64,
     /// Log records and rows about whole traces, which are merged into a span or a trace.
     pub additions: u64,
-    /// Annotations and scores in objects of their own.
+    /// Annotations and scores that are exported apart from their span.
     pub annotations: u64,
     /// Rejected records.
     pub rejected: u64,

@@ -37,7 +37,7 @@ impl Drop for Budget {
     }
 }
 
-/// Charges the budget of the record; whether it sufficed.
+/// Charges the budget of the record; returns whether it was sufficient.
 pub(super) fn try_charge(bytes: usize) -> bool {
     let remaining = REMAINING_BYTES.get();
     REMAINING_BYTES.set(remaining.saturating_sub(bytes));
@@ -60,7 +60,7 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_js
 }
 
 /// Defines a struct that is decoded from a JSON object, each field with its names there. Unknown keys are skipped. A null is the same as a
-/// missing field, which serde cannot derive for every type. A field that occurs twice is an error, because neither value may get lost.
+/// missing field, which serde cannot derive for every type. A field that occurs twice is an error, because neither value may be lost.
 ///
 /// With `_ => field` the struct keeps the first unknown key that is not in the brackets. A message can name it if nothing else was found.
 macro_rules! json_object {
@@ -113,7 +113,7 @@ macro_rules! json_object {
 }
 pub(super) use json_object;
 
-/// The parser's error without any of the text, which may contain personal data.
+/// Describes the parser's error without quoting the text, which may contain personal data.
 pub(super) fn describe(error: &serde_json::Error) -> String {
     if error.is_eof() {
         return format!("unexpected end of JSON at column {}", error.column());
@@ -203,7 +203,7 @@ impl<'de> Deserialize<'de> for Integer {
             fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Integer, E> {
                 i64::try_from(number).map(Integer).map_err(|_| E::custom("the number is too large"))
             }
-            #[expect(clippy::cast_possible_truncation, reason = "saturates, and times that large are nonsense anyway")]
+            #[expect(clippy::cast_possible_truncation, reason = "saturates, and such large times are invalid anyway")]
             fn visit_f64<E>(self, number: f64) -> Result<Integer, E> {
                 Ok(Integer(number as i64))
             }

@@ -11,7 +11,7 @@
 //! | a control character in a string | the same character, escaped | loggers that do not escape |
 //! | a comma before a closing bracket | nothing | templates |
 //! | lists and objects nested deeper than [`DEPTH_MAX`] | `null` | hostile input |
-//! | the end of the text inside a value ([`Cut::Close`]) | the value up to there | attribute length limits of SDKs |
+//! | the end of the text inside a value ([`Truncation::Close`]) | the value up to there | attribute length limits of SDKs |
 //!
 //! Everything else is refused, so that plain text which starts with a bracket is not mistaken for data.
 
@@ -22,7 +22,7 @@ const DEPTH_MAX: usize = 100;
 
 /// What to do if the text ends inside a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(super) enum Truncation {
     /// Refuse the text.
     Refuse,
     /// Close the open strings, lists and objects.
@@ -34,11 +34,11 @@ pub(super) enum Cut {
 pub(super) struct Repaired {
     pub(super) json: String,
     /// Whether the text ended inside a value.
-    pub(super) was_cut: bool,
+    pub(super) was_truncated: bool,
 }
 
 /// Repairs one JSON value; `None` if the text is not JSON after all corrections.
-pub(super) fn repair(text: &str, cut: Cut) -> Option<Repaired> {
+pub(super) fn repair(text: &str, truncation: Truncation) -> Option<Repaired> {
     let mut repairer = Repairer {
         bytes: text.as_bytes(),
         text,
@@ -51,14 +51,14 @@ pub(super) fn repair(text: &str, cut: Cut) -> Option<Repaired> {
     while repairer.expected != Expected::End {
         repairer.skip_space();
         if repairer.at >= repairer.bytes.len() {
-            return (cut == Cut::Close).then(|| repairer.close_all()).flatten();
+            return (truncation == Truncation::Close).then(|| repairer.close_all()).flatten();
         }
         if !repairer.step()? {
-            return (cut == Cut::Close).then(|| repairer.close_all()).flatten();
+            return (truncation == Truncation::Close).then(|| repairer.close_all()).flatten();
         }
     }
     repairer.skip_space();
-    (repairer.at >= repairer.bytes.len()).then_some(Repaired { json: repairer.out, was_cut: false })
+    (repairer.at >= repairer.bytes.len()).then_some(Repaired { json: repairer.out, was_truncated: false })
 }
 
 /// What the grammar allows next.
@@ -220,7 +220,7 @@ impl Repairer<'_> {
                 // A number that is too large for a double, or truncated.
                 Err(_) if unsigned.starts_with(|first: char| first.is_ascii_digit()) && is_number_like(unsigned) => "null",
                 // The text ends inside a literal such as `tru`, whose value is unknown.
-                Err(_) if self.at >= self.bytes.len() && is_cut_literal(word) => {
+                Err(_) if self.at >= self.bytes.len() && is_truncated_literal(word) => {
                     self.out.push_str("null");
                     self.after_value();
                     return Some(false);
@@ -325,7 +325,7 @@ impl Repairer<'_> {
         while let Some(closing) = self.open.pop() {
             self.out.push(char::from(closing));
         }
-        (!is_empty).then_some(Repaired { json: self.out, was_cut: true })
+        (!is_empty).then_some(Repaired { json: self.out, was_truncated: true })
     }
 }
 
@@ -333,7 +333,7 @@ fn is_number_like(word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'))
 }
 
-fn is_cut_literal(word: &str) -> bool {
+fn is_truncated_literal(word: &str) -> bool {
     word == "-" || ["true", "false", "null", "NaN", "Infinity", "-Infinity"].iter().any(|literal| literal.starts_with(word))
 }
 
@@ -345,11 +345,11 @@ mod tests {
     use super::*;
 
     fn value(text: &str) -> Option<Value> {
-        repair(text, Cut::Refuse).map(|repaired| serde_json::from_str(&repaired.json).unwrap())
+        repair(text, Truncation::Refuse).map(|repaired| serde_json::from_str(&repaired.json).unwrap())
     }
 
-    fn cut_value(text: &str) -> Option<Value> {
-        repair(text, Cut::Close).map(|repaired| serde_json::from_str(&repaired.json).unwrap())
+    fn truncated_value(text: &str) -> Option<Value> {
+        repair(text, Truncation::Close).map(|repaired| serde_json::from_str(&repaired.json).unwrap())
     }
 
     #[test]
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn plain_text_is_refused() {
         for text in ["[INFO] started", "{name} is here", "{'a': 1}", "hello", "", "{\"a\": 1} and more", "[1 2]", "}", "[1}", "{]"] {
-            assert_eq!((value(text), cut_value(text)), (None, None), "{text}");
+            assert_eq!((value(text), truncated_value(text)), (None, None), "{text}");
         }
     }
 
@@ -401,18 +401,18 @@ mod tests {
             ("{\"a\": 12", json!({"a": 12})),
             ("{\"a\": 1, ", json!({"a": 1})),
         ] {
-            assert_eq!(cut_value(text), Some(expected), "{text}");
-            assert!(repair(text, Cut::Close).unwrap().was_cut);
+            assert_eq!(truncated_value(text), Some(expected), "{text}");
+            assert!(repair(text, Truncation::Close).unwrap().was_truncated);
         }
         for nothing in ["[", "{", "[[", "{\"a"] {
-            assert_eq!(cut_value(nothing), None, "{nothing}");
+            assert_eq!(truncated_value(nothing), None, "{nothing}");
         }
     }
 
     #[test]
     fn a_value_nested_too_deep_is_null_and_its_siblings_stay() {
         let deep = format!("{}\"]\\\"\"{}", "[".repeat(5_000), "]".repeat(5_000));
-        let repaired = repair(&format!("{{\"deep\": {deep}, \"b\": 1}}"), Cut::Refuse).unwrap();
+        let repaired = repair(&format!("{{\"deep\": {deep}, \"b\": 1}}"), Truncation::Refuse).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&repaired.json).unwrap()["b"], 1);
     }
 
@@ -439,13 +439,13 @@ mod tests {
             let text = value.to_string();
             prop_assert_eq!(self::value(&text), Some(value));
             let end = text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(cut).unwrap_or(text.len());
-            let _parses_or_is_refused = cut_value(text.get(..end).unwrap());
+            let _parses_or_is_refused = truncated_value(text.get(..end).unwrap());
         }
 
         #[test]
         fn the_output_is_valid_json(text in "[\\[\\]{}:,\"\\\\ud8aN1e. \u{0}é]{0,40}") {
-            for cut in [Cut::Refuse, Cut::Close] {
-                if let Some(repaired) = repair(&text, cut) {
+            for truncation in [Truncation::Refuse, Truncation::Close] {
+                if let Some(repaired) = repair(&text, truncation) {
                     prop_assert!(serde_json::from_str::<Value>(&repaired.json).is_ok(), "{} -> {}", text, repaired.json);
                 }
             }

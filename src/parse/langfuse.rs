@@ -2,7 +2,7 @@
 //! each file type that it writes (Parquet, JSONL, JSON, CSV).
 //!
 //! Specification: <https://langfuse.com/docs/api-and-data-platform/features/export-to-blob-storage>, data model
-//! <https://langfuse.com/docs/observability/data-model>; read against the export of Langfuse 3. An observation is a span.
+//! <https://langfuse.com/docs/observability/data-model>; checked against the export of Langfuse 3. An observation is a span.
 //!
 //! ```json
 //! {"id": "o", "trace_id": "t", "project_id": "p", "type": "GENERATION", "parent_observation_id": "", "start_time": "2026-11-23 09:15:08.230000",

@@ -1,4 +1,4 @@
-//! Message bodies that an instrumentation uploaded separately from the span: what they look like, not where they are. Format as written by
+//! Decodes message bodies that an instrumentation uploaded separately from the span; the gather stage fetches them. The format is that of
 //! OpenTelemetry's `GenAI` utilities:
 //! <https://github.com/open-telemetry/opentelemetry-python-contrib/tree/main/util/opentelemetry-util-genai>.
 
@@ -15,8 +15,8 @@ const TOOLS: &str = "gen_ai.tool.definitions_ref";
 /// The attributes whose value is the URI of a body.
 pub(crate) const REFERENCE_ATTRIBUTES: [&str; 4] = [INPUT, OUTPUT, SYSTEM, TOOLS];
 
-/// Adds a body, a JSON list or JSON lines, to the fields of the span that the reference attribute stands for. Returns whether it had any
-/// content.
+/// Adds a body, a JSON list or JSON lines, to the fields of the span that correspond to the reference attribute. Returns whether it had
+/// any content.
 pub(crate) fn add_message_body(span: &mut Span, reference_attribute: &str, body: &str) -> bool {
     let _budget = json::Budget::for_record(body.len());
     let list = Value::parse(body).filter(|value| matches!(value, Value::List(_)));

@@ -98,7 +98,7 @@ pub(super) fn message(value: &Value<'_>) -> Option<Message> {
     Some(message)
 }
 
-/// The role of a LangChain message, in the words of the providers.
+/// The role of a LangChain message, as providers name it.
 fn langchain_role<'v>(value: &'v Value<'_>) -> Option<&'v str> {
     Some(match value.get("type").as_str()? {
         "human" => "user",

@@ -53,7 +53,7 @@ pub use crate::read::Position;
 /// A trace format: one way in which programs export traces.
 ///
 /// A format overrides [`Self::parse_record`] if its records are objects whose fields are all optional, and [`Self::parse_json`] or
-/// [`Self::parse_message`] if it has a decoder of its own. It never fails: whatever is wrong with a record becomes a rejection in the
+/// [`Self::parse_message`] if it has a decoder of its own. It never fails: an error in a record becomes a rejection in the
 /// output, and the returned [`Accounted`] proves that every record has an outcome.
 pub trait Format: Send + Sync {
     /// The name for `--input-format`.
@@ -134,10 +134,10 @@ fn format_names() -> String {
     FORMATS.map(Format::name).join(", ")
 }
 
-/// A span of a trace, or a record that adds to a span or a trace, as it was found in one record.
+/// A span of a trace, or a record that adds to a span or a trace, as read from one record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SpanFragment {
-    /// The trace that it belongs to. Gathering stores it beside the fragment, so it is not encoded.
+    /// The trace that it belongs to. The gather stage stores it next to the fragment, so it is not encoded.
     #[serde(skip)]
     pub trace_id: String,
     /// The service, if the record names it.
@@ -153,8 +153,8 @@ pub struct SpanFragment {
     pub addition: bool,
     /// [`Span::unread_fields`], which is not encoded with the span.
     pub unread_fields: u32,
-    /// [`Span::cut_fields`], which is not encoded with the span.
-    pub cut_fields: u32,
+    /// [`Span::truncated_fields`], which is not encoded with the span.
+    pub truncated_fields: u32,
     /// Whether the record has neither id nor time, so that its location serves as the id and the time of its object as the time.
     pub has_synthetic_id: bool,
 }

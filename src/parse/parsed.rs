@@ -11,7 +11,7 @@ use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUM
 use crate::model::{Annotation, Rejection, RejectionKind, Span, Stage};
 use crate::store::Object;
 
-/// What an annotation is about, if it is exported apart from its span.
+/// The subject of an annotation that is exported apart from its span.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AnnotationTarget {
     /// The span with this id.
@@ -102,7 +102,7 @@ pub struct RecordCounts {
     pub companions: u64,
     /// Other records that were understood and do not belong to a trace.
     pub skipped: u64,
-    /// Other records, of which no part could be used.
+    /// Other records, none of whose parts could be used.
     pub rejected: u64,
     /// How often each reason to skip a record, or a part of one, occurred.
     pub skips: BTreeMap<Skip, u64>,
@@ -227,12 +227,12 @@ impl ParsedChunk {
             return Accounted::REJECTED;
         }
         let mut span = fragment.span;
-        span.cut_fields += truncate_lists(&mut span);
-        self.fragments.push(SpanFragment { unread_fields: span.unread_fields, cut_fields: span.cut_fields, span, ..fragment });
+        span.truncated_fields += truncate_lists(&mut span);
+        self.fragments.push(SpanFragment { unread_fields: span.unread_fields, truncated_fields: span.truncated_fields, span, ..fragment });
         Accounted::SPANS
     }
 
-    /// Counts one more span or log record of the record; whether the limit allows it.
+    /// Counts one more span or log record of the record; returns whether the limit allows it.
     fn has_room(&mut self) -> bool {
         self.current_record.spans += 1;
         let has_room = self.current_record.spans <= RECORD_SPANS_MAX;
@@ -359,7 +359,7 @@ mod tests {
         out.begin_record();
         let documents = Some(vec![crate::model::Document::default(); SPAN_ITEMS_MAX + 1]);
         let _ = out.span(SpanFragment { span: Span { documents, ..Span::default() }, ..SpanFragment::default() });
-        assert_eq!((out.fragments[0].span.documents.as_ref().unwrap().len(), out.fragments[0].cut_fields), (SPAN_ITEMS_MAX, 1));
+        assert_eq!((out.fragments[0].span.documents.as_ref().unwrap().len(), out.fragments[0].truncated_fields), (SPAN_ITEMS_MAX, 1));
         for _ in 0..RECORD_SPANS_MAX + 4 {
             let _ = out.span(SpanFragment::default());
         }

@@ -1,6 +1,6 @@
 //! Arize Phoenix: Parquet files of a span data frame, responses of the REST API as JSON lines, and annotations.
 //!
-//! Specification: <https://arize.com/docs/phoenix/sdk-api-reference>, read against Phoenix 20.26. Data frames come from
+//! Specification: <https://arize.com/docs/phoenix/sdk-api-reference>, checked against Phoenix 20.26. Data frames come from
 //! `client.spans.get_spans_dataframe()` and pandas; responses from `GET /v1/projects/{project}/spans`, `…/spans/otlpv1`, `…/traces` and
 //! `…/span_annotations`. Attributes follow OpenInference.
 //!
@@ -133,8 +133,8 @@ fn parse_span(mut record: Record<'_>, trace_id: &Value<'_>, location: &RecordLoc
     out.span(record::fragment(trace_id.to_ascii_lowercase(), span.finish(), location))
 }
 
-/// Decodes a nested value that a data frame holds as text. Other text is returned unchanged, as is the input and output of a span, which the
-/// program itself may have written as JSON or `repr`.
+/// Decodes a nested value that a data frame stores as text. Other text is returned unchanged, and so are the input and the output of a
+/// span, which the program itself may have written as JSON or `repr`.
 fn from_repr<'a>(key: &str, value: Value<'a>) -> Value<'a> {
     let Value::Text(text) = &value else { return value };
     if is_missing(text) {
@@ -179,7 +179,7 @@ fn is_missing(text: &str) -> bool {
     matches!(text, "" | "nan" | "NaT" | "None")
 }
 
-/// Parses an annotation, which names its span but not its trace; gathering joins the two.
+/// Parses an annotation, which names its span but not its trace; the gather stage adds it to the span.
 fn parse_annotation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let Some(span_id) = record.take("span_id").as_id() else {
         return out.reject(location, RejectionKind::MissingId, format!("cannot read {location}: the annotation has no span_id"));

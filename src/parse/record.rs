@@ -129,7 +129,7 @@ impl<'a> Record<'a> {
         self.take(key).into_text().filter(|text| !text.is_empty())
     }
 
-    /// Removes fields that say nothing about the run, such as keys of the vendor's own database.
+    /// Removes fields that do not describe the run, such as keys of the vendor's own database.
     pub(super) fn discard(&mut self, keys: &[&str]) {
         self.fields.retain(|(name, _)| !keys.contains(&name.as_ref()));
     }

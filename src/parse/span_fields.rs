@@ -5,7 +5,7 @@ use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Document, Exception, Span, SpanKind, Status};
 
-/// Sets the input of a span: messages and offered tools if the span is a model call and the value holds messages, otherwise one text.
+/// Sets the input of a span: messages and offered tools if the span is a model call and the value contains messages, otherwise one text.
 pub(super) fn set_input(span: &mut Span, value: Value<'_>) {
     match conversation(span, &value) {
         Some(found) => {
@@ -16,7 +16,7 @@ pub(super) fn set_input(span: &mut Span, value: Value<'_>) {
     }
 }
 
-/// Sets the output of a span: messages and finish reasons if the span is a model call and the value holds messages, otherwise one text.
+/// Sets the output of a span: messages and finish reasons if the span is a model call and the value contains messages, otherwise one text.
 pub(super) fn set_output(span: &mut Span, value: Value<'_>) {
     match conversation(span, &value) {
         Some(found) => {
@@ -27,7 +27,7 @@ pub(super) fn set_output(span: &mut Span, value: Value<'_>) {
     }
 }
 
-/// The messages of a model call. JSON text that the exporter cut off is read as far as it goes, and counted in [`Span::cut_fields`].
+/// The messages of a model call. JSON text that the exporter cut off is read as far as it goes, and counted in [`Span::truncated_fields`].
 fn conversation(span: &mut Span, value: &Value<'_>) -> Option<Conversation> {
     if span.kind != SpanKind::Llm {
         return None;
@@ -35,8 +35,8 @@ fn conversation(span: &mut Span, value: &Value<'_>) -> Option<Conversation> {
     if let Some(tree) = value.tree() {
         return messages::conversation(&tree);
     }
-    let found = value.as_str().and_then(Value::parse_cut).and_then(|tree| messages::conversation(&tree));
-    span.cut_fields += u32::from(found.is_some());
+    let found = value.as_str().and_then(Value::parse_truncated).and_then(|tree| messages::conversation(&tree));
+    span.truncated_fields += u32::from(found.is_some());
     found
 }
 

@@ -71,10 +71,10 @@ fn record_count(chunk: &Chunk) -> u64 {
     }
 }
 
-/// Turns a panic of the parser into one rejection, so that a defect costs one chunk and not the run.
+/// Turns a panic of the parser into one rejection, so that a bug affects one chunk and not the run.
 fn catch_panic(object: &Object, records: u64, parse: impl FnOnce() -> ParsedChunk) -> ParsedChunk {
-    pool::catch_panic(parse).unwrap_or_else(|defect| {
-        let reason = format!("cannot read a part of {}: {defect}\n  hint: please report it", object.uri);
+    pool::catch_panic(parse).unwrap_or_else(|panic| {
+        let reason = format!("cannot read a part of {}: {panic}\n  hint: please report it", object.uri);
         let rejection = Rejection::at_location(&object.uri, &object.uri, Stage::Parse, RejectionKind::Internal, reason);
         let mut out = ParsedChunk::default();
         // The panic dropped the records and their locations, so one rejection covers all of them.

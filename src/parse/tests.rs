@@ -90,7 +90,7 @@ fn json() -> impl Strategy<Value = String> {
     })
 }
 
-/// One record went in, and has exactly one outcome, with something in the output to show for it.
+/// Asserts that one record was read, that it has exactly one outcome, and that the output contains what the outcome counts.
 fn assert_accounted(out: &ParsedChunk, input: &str) {
     let records = &out.records;
     assert_eq!((records.read, records.accounted_for()), (1, 1), "{input}");

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::json_repair::{self, Cut};
+use super::json_repair::{self, Truncation};
 use super::parsed::{Accounted, ParsedChunk, Skip};
 use super::{Format, Position, RecordLocation, json};
 use crate::model::RejectionKind;
@@ -64,7 +64,7 @@ fn parse_text(
     if error.is_data() {
         return Err(error);
     }
-    match json_repair::repair(text, Cut::Refuse) {
+    match json_repair::repair(text, Truncation::Refuse) {
         Some(repaired) => parse_text(format, &repaired.json, location, out, WRAPPERS_MAX).map_err(|_| error),
         None => Err(error),
     }
@@ -135,7 +135,7 @@ fn keys_of(text: &str, depth: usize) -> Option<Vec<String>> {
     if let Some(values) = Values::split(text) {
         return values.iter().find_map(|value| keys_of(value, depth + 1));
     }
-    json_repair::repair(text, Cut::Refuse).and_then(|repaired| keys_of(&repaired.json, WRAPPERS_MAX))
+    json_repair::repair(text, Truncation::Refuse).and_then(|repaired| keys_of(&repaired.json, WRAPPERS_MAX))
 }
 
 #[cfg(test)]

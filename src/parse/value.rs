@@ -8,7 +8,7 @@ use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
 
 use super::json::{self, Text};
-use super::json_repair::{self, Cut};
+use super::json_repair::{self, Truncation};
 
 /// The value of a field or an attribute.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -31,20 +31,21 @@ impl<'a> Value<'a> {
         if !matches!(start, b'{' | b'[') {
             return None;
         }
-        serde_json::from_str(text).ok().or_else(|| Self::repaired(text, Cut::Refuse))
+        serde_json::from_str(text).ok().or_else(|| Self::repaired(text, Truncation::Refuse))
     }
 
     /// Parses the beginning of a JSON object or list whose end was cut off, as the attribute length limits of SDKs do; `None` for other text,
     /// and for text that is complete.
-    pub(super) fn parse_cut(text: &str) -> Option<Value<'static>> {
+    pub(super) fn parse_truncated(text: &str) -> Option<Value<'static>> {
         if !text.trim_start().starts_with(['{', '[']) || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
             return None;
         }
-        Value::repaired(text, Cut::Close)
+        Value::repaired(text, Truncation::Close)
     }
 
-    fn repaired<'b>(text: &str, cut: Cut) -> Option<Value<'b>> {
-        let repaired = json_repair::repair(text, cut).filter(|repaired| repaired.was_cut == (cut == Cut::Close))?;
+    fn repaired<'b>(text: &str, truncation: Truncation) -> Option<Value<'b>> {
+        let repaired =
+            json_repair::repair(text, truncation).filter(|repaired| repaired.was_truncated == (truncation == Truncation::Close))?;
         serde_json::from_str::<Value<'_>>(&repaired.json).ok().map(Value::into_owned)
     }
 
@@ -179,9 +180,9 @@ impl<'a> Value<'a> {
         match self {
             Self::Text(text) => time_from_text(text).or_else(|| time_from_number(text.parse().ok()?)),
             Self::Int(number) => time_from_number(*number),
-            #[expect(clippy::cast_possible_truncation, reason = "saturates, and times that large are nonsense anyway")]
+            #[expect(clippy::cast_possible_truncation, reason = "saturates, and such large times are invalid anyway")]
             Self::Double(number) if *number < 1e11 => time_from_number((number * 1e9) as i64),
-            #[expect(clippy::cast_possible_truncation, reason = "saturates, and times that large are nonsense anyway")]
+            #[expect(clippy::cast_possible_truncation, reason = "saturates, and such large times are invalid anyway")]
             Self::Double(number) => time_from_number(*number as i64),
             _ => None,
         }
@@ -317,7 +318,7 @@ pub(super) fn time_from_text(text: &str) -> Option<i64> {
     time.timestamp_nanos_opt()
 }
 
-/// Nanoseconds since 1970 of a number of seconds, milliseconds, microseconds or nanoseconds. The magnitude tells the unit: between 1973 and
+/// Nanoseconds since 1970 of a number of seconds, milliseconds, microseconds or nanoseconds. The magnitude determines the unit: between 1973 and
 /// 2286 the ranges do not overlap.
 pub(super) fn time_from_number(number: i64) -> Option<i64> {
     match number {

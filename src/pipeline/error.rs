@@ -30,7 +30,7 @@ pub enum RunError {
         /// The system error.
         reason: std::io::Error,
     },
-    /// The embedded pattern schema is broken.
+    /// The embedded pattern schema is invalid.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// The spill folder cannot be created.
@@ -57,7 +57,7 @@ pub enum RunError {
     /// An input is the output location.
     #[error("cannot read {0}: it is the output location or one of its tables\n  hint: --input and --output must name different locations")]
     InputIsOutput(String),
-    /// Records were read and have no outcome.
+    /// Records were read that have no outcome.
     #[error("{} no outcome; nothing was written\n  hint: this is a bug in failsift, please report it", records_have(*.0))]
     RecordsLost(u64),
     /// The tables cannot be written.

@@ -1,4 +1,4 @@
-//! Connects the stages into one bounded stream, and counts at both ends so that the conservation check can fail.
+//! Connects the stages into one stream with bounded queues. Traces and outcomes are counted at both ends, so that a lost one is detected.
 //!
 //! `traces` connects read, parse and gather for every command that reads an input. `prepare` checks a configuration and connects the stages
 //! up to validate. `run` adds the writer.

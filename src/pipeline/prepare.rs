@@ -36,7 +36,7 @@ pub struct Analysis {
     /// Whether the model provider refuses all requests, known when the outcomes have ended.
     pub refusal: ProviderRefusal,
     pub(super) key_id: String,
-    pub(super) key_made_at: Option<PathBuf>,
+    pub(super) created_key_file: Option<PathBuf>,
     fatal: FatalError,
 }
 
@@ -85,7 +85,7 @@ pub struct PreparedRun {
     embedded: Embedded,
     redactor: Arc<Redactor>,
     canaries: Option<Arc<CanaryCounts>>,
-    key_made_at: Option<PathBuf>,
+    created_key_file: Option<PathBuf>,
     counts: Arc<AnalyzeCounts>,
 }
 
@@ -99,7 +99,7 @@ impl PreparedRun {
         let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
         let rules = rule_files(&config.rules)?;
         let embedded = Embedded::with_rules(&rules)?;
-        if let Some(input) = inputs.iter().find(|input| store::same_place(input, output)) {
+        if let Some(input) = inputs.iter().find(|input| store::is_table_location(input, output)) {
             return Err(RunError::InputIsOutput(input.shown().to_owned()));
         }
         let source = TraceSource { inputs, format, record_bytes_max: config.record_bytes_max, memory_bytes: config.memory_bytes };
@@ -108,11 +108,11 @@ impl PreparedRun {
             other => RunError::Store(other),
         })?;
         let key = redaction_key(&config.redaction_key)?;
-        let key_made_at = key.created_file().map(std::path::Path::to_owned);
+        let created_key_file = key.created_file().map(std::path::Path::to_owned);
         let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
         let redactor = redactor(key, config, canaries.as_ref())?;
         let (config, counts) = (config.clone(), Arc::default());
-        Ok(Self { config, source, objects, rules, embedded, redactor, canaries, key_made_at, counts })
+        Ok(Self { config, source, objects, rules, embedded, redactor, canaries, created_key_file, counts })
     }
 
     /// The inputs for a message, without credentials.
@@ -178,7 +178,7 @@ impl PreparedRun {
     ) -> Result<Analysis, RunError> {
         let schema = PatternSchema::new(run_id)?;
         let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
-        let (canaries, key_made_at) = (self.canaries.clone(), self.key_made_at.clone());
+        let (canaries, created_key_file) = (self.canaries.clone(), self.created_key_file.clone());
         let embedded = self.embedded.clone();
         let (traces, fatal) = self.into_traces(progress, observer, shutdown)?.into_parts();
         let candidates = candidates(traces, finished, &progress.done);
@@ -190,7 +190,7 @@ impl PreparedRun {
         let outcomes = counted(outcomes, &progress.done);
         let key_id = redactor.key_id().to_owned();
         let refusal = ProviderRefusal { counts: Arc::clone(&counts), redactor };
-        Ok(Analysis { outcomes, counts, canaries, refusal, key_id, key_made_at, fatal })
+        Ok(Analysis { outcomes, counts, canaries, refusal, key_id, created_key_file, fatal })
     }
 
     /// Connects the stages from read to redact: the traces to be analyzed.
@@ -216,7 +216,7 @@ impl PreparedRun {
     }
 }
 
-/// Leaves out traces whose pattern is up to date. To the others it adds what was wrong with an earlier answer that was paid for.
+/// Leaves out traces whose pattern is up to date. Adds to the others why an earlier answer of the model, which was paid for, was unusable.
 fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<ReusableResults>, done: &Arc<AtomicU64>) -> OutcomeStream<Candidate> {
     if finished.is_empty() {
         return traces.map(|trace| trace.map(Candidate::from)).boxed();

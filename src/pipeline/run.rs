@@ -28,7 +28,7 @@ pub struct RunReport {
     /// What was stored, by category and contributing factor.
     pub labels: BTreeMap<String, LabelCount>,
     /// The file of the redaction key, if this run created it.
-    pub key_made_at: Option<PathBuf>,
+    pub created_key_file: Option<PathBuf>,
     /// Known values that were planted to measure redaction.
     pub canaries: Option<Arc<CanaryCounts>>,
 }
@@ -36,7 +36,7 @@ pub struct RunReport {
 /// A run whose outcomes are all staged and not committed.
 struct Staged {
     summary: RunSummary,
-    key_made_at: Option<PathBuf>,
+    created_key_file: Option<PathBuf>,
     canaries: Option<Arc<CanaryCounts>>,
 }
 
@@ -95,19 +95,19 @@ async fn stage_outcomes(
         let reason = "no trace files, or only empty ones".to_owned();
         return Err(RunError::NoTraceFiles { location: inputs, reason, hint: store::EMPTY_INPUT_HINT.to_owned() });
     }
-    Ok(Staged { summary, key_made_at: analysis.key_made_at, canaries: analysis.canaries })
+    Ok(Staged { summary, created_key_file: analysis.created_key_file, canaries: analysis.canaries })
 }
 
 /// Commits staged outcomes.
 async fn commit(config: &RunConfig, input: &InputCounts, writer: Writer, staged: Staged) -> Result<RunReport, RunError> {
-    let Staged { mut summary, key_made_at, canaries } = staged;
+    let Staged { mut summary, created_key_file, canaries } = staged;
     let is_canary_missed = canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
     let exit_reason =
         |summary: &RunSummary| summary.exit_reason(config.error_rate_max).or(is_canary_missed.then_some(ExitReason::CanaryMissed));
     // If rejections of what was read are missing, earlier errors of these objects are kept.
     let objects = if input.gather.is_cut_short() { HashSet::new() } else { input.read.object_keys() };
     let labels = writer.commit(&mut summary, objects, &exit_reason).await?;
-    Ok(RunReport { summary, labels, key_made_at, canaries })
+    Ok(RunReport { summary, labels, created_key_file, canaries })
 }
 
 fn summarize_input(summary: &mut RunSummary, progress: &RunProgress) {
@@ -152,7 +152,7 @@ fn summarize_records(summary: &mut RunSummary, parse: &ParseCounts) -> Result<()
     Ok(())
 }
 
-/// Warns about what the summary does not say, or not clearly.
+/// Warns about facts that the summary does not show, or not clearly.
 fn warn_about(summary: &RunSummary, input: &InputCounts) {
     let missing = input.missing_objects();
     if let Some(first) = missing.first() {

@@ -35,16 +35,16 @@ impl std::fmt::Debug for TraceSource {
 /// Counters of the stages that read an input.
 #[derive(Debug, Default)]
 pub struct InputCounts {
-    /// Of the read stage.
+    /// Counts of the read stage.
     pub read: Arc<ReadCounts>,
-    /// Of the parse stage.
+    /// Counts of the parse stage.
     pub parse: Arc<ParseCounts>,
-    /// Of the gather stage.
+    /// Counts of the gather stage.
     pub gather: Arc<GatherCounts>,
 }
 
 impl InputCounts {
-    /// Counters that also collect what each object holds.
+    /// Counters that also collect the contents of each object.
     pub fn inspecting() -> Self {
         Self { parse: Arc::new(ParseCounts::inspecting()), ..Self::default() }
     }
@@ -55,7 +55,7 @@ impl InputCounts {
     }
 }
 
-/// Traces on their way through the stages.
+/// The outcomes of the stages that were connected so far.
 pub struct TraceStream<T> {
     traces: OutcomeStream<T>,
     fatal: FatalError,
@@ -119,7 +119,7 @@ impl TraceSource {
         let chunks = read::chunks(objects, reading, Arc::clone(&counts.read), &fatal, shutdown.requested().clone());
         let fragments = parse::fragments(chunks, self.format, &counts.parse, gather::encoder(&counts.gather));
         let traces = gather::traces(fragments, &gathering, Arc::clone(&counts.gather), &fatal);
-        // The folder lives as long as the stream, so dropping the stream removes it.
+        // The stream owns the folder, so dropping the stream removes it.
         let traces = traces.map(move |trace| {
             let _owned_by_the_stream = &spill;
             trace

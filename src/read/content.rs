@@ -23,7 +23,7 @@ pub(super) enum Endian {
 
 const UNPACK: &str = "unpack it and use its files as input";
 const CONVERT: &str = "convert it to JSON Lines or Parquet";
-const NO_TRACES: &str = "exclude it from the input";
+const EXCLUDE: &str = "exclude it from the input";
 
 /// Magic numbers of unsupported formats, with their names and hints.
 const UNSUPPORTED: [(&[u8], &str, &str); 30] = [
@@ -35,7 +35,7 @@ const UNSUPPORTED: [(&[u8], &str, &str); 30] = [
     (b"\x02\x21\x4c\x18", "LZ4 data in the legacy format", "compress it again with lz4, gzip or zstd"),
     (b"\x89LZO\0\r\n\x1a\n", "LZO data", "compress it with gzip or zstd"),
     (b"\x5d\0\0", "LZMA data in the format before xz", "compress it with xz, gzip or zstd"),
-    (b"\x1f\x9d", "data of compress (.Z)", "compress it with gzip or zstd"),
+    (b"\x1f\x9d", "compress (.Z) data", "compress it with gzip or zstd"),
     (b"\x78\x01", "zlib data without a gzip header", "compress it with gzip or zstd"),
     (b"\x78\x9c", "zlib data without a gzip header", "compress it with gzip or zstd"),
     (b"\x78\xda", "zlib data without a gzip header", "compress it with gzip or zstd"),
@@ -49,11 +49,11 @@ const UNSUPPORTED: [(&[u8], &str, &str); 30] = [
     (b"\xd0\xcf\x11\xe0", "an Office document", CONVERT),
     (b"\x80\x04\x95", "a Python pickle", CONVERT),
     (b"\x80\x05\x95", "a Python pickle", CONVERT),
-    (b"%PDF-", "a PDF document", NO_TRACES),
-    (b"\x89PNG", "a PNG image", NO_TRACES),
-    (b"\xff\xd8\xff", "a JPEG image", NO_TRACES),
-    (b"GIF8", "a GIF image", NO_TRACES),
-    (b"\x7fELF", "an executable", NO_TRACES),
+    (b"%PDF-", "a PDF document", EXCLUDE),
+    (b"\x89PNG", "a PNG image", EXCLUDE),
+    (b"\xff\xd8\xff", "a JPEG image", EXCLUDE),
+    (b"GIF8", "a GIF image", EXCLUDE),
+    (b"\x7fELF", "an executable", EXCLUDE),
     (b"\xff\xfe\0\0", "text in UTF-32", "write it as UTF-8"),
     (b"\0\0\xfe\xff", "text in UTF-32", "write it as UTF-8"),
     (b"version https://git-lfs.github.com/", "a Git LFS pointer", "run git lfs pull to get the file itself"),
@@ -90,11 +90,11 @@ impl Content {
         }
         // These formats have no magic number.
         let lower = name.to_ascii_lowercase();
-        let ends = |suffix: &str| lower.ends_with(suffix) && !is_text(head);
-        if ends(".br") {
+        let has_suffix = |suffix: &str| lower.ends_with(suffix) && !is_text(head);
+        if has_suffix(".br") {
             return Self::Unsupported("Brotli data", "compress it with gzip or zstd");
         }
-        if ends(".snappy") || ends(".sz") {
+        if has_suffix(".snappy") || has_suffix(".sz") {
             return Self::Unsupported("unframed Snappy data", "use the Snappy framing format, gzip or zstd");
         }
         Self::Records

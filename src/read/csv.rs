@@ -136,7 +136,8 @@ impl Columns {
 }
 
 fn wrong_cell_count(object: &Object, row: u64, found: usize, expected: usize) -> Rejection {
-    let cause = format!("the row has {found} cells and the header has {expected}\n  hint: check the quotation marks of this row");
+    let cells = if found == 1 { "1 cell".to_owned() } else { format!("{found} cells") };
+    let cause = format!("the row has {cells}, the header has {expected}\n  hint: check the quotation marks of this row");
     rejected(object, Position::Row(row), RejectionKind::MalformedRecord, &cause)
 }
 

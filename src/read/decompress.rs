@@ -102,7 +102,8 @@ impl Decoder {
         }
     }
 
-    /// The source after the member. The LZ4 decoder takes the end of the source for the end of a frame, so that is checked here.
+    /// The source after the member. The LZ4 decoder does not distinguish the end of the source from the end of a
+    /// frame, so that is checked here.
     fn into_source(self) -> io::Result<Peekable> {
         let is_truncated = matches!(&self, Self::Lz4(decoder) if decoder.get_ref().is_at_end);
         if is_truncated {
@@ -368,7 +369,7 @@ pub(crate) mod tests {
     #[test]
     fn corrupt_data_is_distinguished_from_a_failing_source() {
         let text: Vec<u8> = (0..40_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-        // Frames of LZ4 and zstd as a rule have no checksum.
+        // Frames of LZ4 and zstd usually have no checksum.
         for (name, pack) in ALL.into_iter().filter(|(name, _)| !matches!(*name, "lz4" | "zstd")) {
             let mut whole = pack(&text);
             let middle = whole.len() / 2;

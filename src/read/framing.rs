@@ -19,7 +19,7 @@ pub(super) enum Framing {
     SingleMessage,
 }
 
-/// Bytes that the detection looks at.
+/// The number of first bytes by which the framing is detected.
 pub(super) const HEAD_BYTES: usize = 64 * 1024;
 
 /// The largest plausible length of a message. Four bytes of text, read as a length, are over half a gigabyte.

@@ -43,7 +43,7 @@ pub enum Chunk {
     Records(Records),
     /// Rows of a table.
     Rows(Rows),
-    /// An object without traces: empty, a licence, a readme, or metadata of another program.
+    /// An object without traces: empty, a license, a readme, or metadata of another program.
     Skipped(Arc<Object>),
 }
 
@@ -229,7 +229,7 @@ struct ReadTask {
 /// Opens an object. Its first bytes determine whether it is read by ranges or sequentially.
 async fn open(task: ReadTask) -> OutcomeStream<Chunk> {
     let object = Arc::clone(&task.object);
-    let rejected = move |error: &dyn std::fmt::Display| {
+    let rejected = move |error: &io::Error| {
         let rejection = unreadable(&object, error);
         stream::once(async { Err(rejection) }).boxed()
     };
@@ -246,7 +246,7 @@ async fn open(task: ReadTask) -> OutcomeStream<Chunk> {
     });
     let ((head, failure), source) = match first_read.await {
         Ok(read) => read,
-        Err(error) => return rejected(&error),
+        Err(error) => return rejected(&error.into()),
     };
     if head == parquet::MAGIC && task.object.has_ranges() {
         return parquet::rows(task);
@@ -275,7 +275,7 @@ impl Read for CountingSource {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completion {
     Complete,
-    /// The source failed, the run was interrupted, or the receiver is gone.
+    /// The source failed, the run was interrupted, or the receiver was dropped.
     Incomplete,
 }
 
@@ -336,7 +336,7 @@ fn split_object(task: &ReadTask, source: Box<dyn Read + Send>, compressed_bytes:
     completion
 }
 
-/// Receives the chunks and rejections of an object; returns false if the receiver is gone.
+/// Receives the chunks and rejections of an object; returns false if the receiver was dropped.
 type Emit<'a> = &'a mut dyn FnMut(Outcome<Chunk>) -> bool;
 
 /// Reads a source to its end and emits chunks and rejections, until `emit` returns false.
@@ -345,7 +345,7 @@ type Split = fn(Box<dyn Read + Send>, &Arc<Object>, &ReadOptions, &CancellationT
 /// The byte before each text in a JSON text sequence (RFC 7464).
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// Whether the name is that of a readme or licence. Such files are skipped unless they contain JSON.
+/// Whether the name is that of a readme or license. Such files are skipped unless they contain JSON.
 fn is_notice(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
@@ -430,7 +430,7 @@ fn read_failed(object: &Object, line: u64, error: &io::Error) -> Rejection {
     let (kind, cause) = match error.kind() {
         ErrorKind::UnexpectedEof => (
             RejectionKind::Truncated,
-            "the compressed data is truncated\n  hint: the lines before were read; copy the file again".to_owned(),
+            "the compressed data is truncated\n  hint: the lines before it were read; copy the file again".to_owned(),
         ),
         ErrorKind::InvalidData | ErrorKind::InvalidInput => (RejectionKind::CorruptCompression, corruption(error)),
         _ => (RejectionKind::Unreadable, store::io_cause(error)),
@@ -448,9 +448,8 @@ fn corruption(error: &io::Error) -> String {
 }
 
 /// The rejection of an object that cannot be opened.
-fn unreadable(object: &Object, error: &dyn std::fmt::Display) -> Rejection {
-    let reason = format!("cannot read {}: {}", object.uri, error.to_string().lines().next().unwrap_or_default());
-    Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, reason)
+fn unreadable(object: &Object, error: &io::Error) -> Rejection {
+    Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, store::unreadable(&object.uri, error))
 }
 
 #[cfg(test)]
@@ -493,7 +492,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn readmes_and_licences_are_recognized_by_name() {
+    fn readmes_and_licenses_are_recognized_by_name() {
         for name in ["LICENSE.AgentRx.txt", "NOTICE", "readme.md", "DEPRECATION_NOTICE.txt"] {
             assert!(is_notice(name), "{name}");
         }

@@ -259,7 +259,7 @@ impl RowChunker {
     fn ratio_exceeded(&self) -> Rejection {
         let uri = &self.object.uri;
         let reason = format!(
-            "cannot read {uri} from row {}: its rows are more than {DECOMPRESSION_RATIO_MAX} times the size of the file; the rows before were read",
+            "cannot read {uri} from row {}: its rows are more than {DECOMPRESSION_RATIO_MAX} times the size of the file\n  hint: the rows before it were read; write the file again with less compression if its content is expected",
             self.next_row
         );
         Rejection::at_location(format_args!("{uri}#row={}", self.next_row), uri, Stage::Read, RejectionKind::CorruptCompression, reason)

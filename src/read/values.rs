@@ -53,7 +53,7 @@ fn run(
             }
             Ok(_) => {
                 splitter.scan();
-                (splitter.scanned < CHUNK_BYTES && splitter.rejections.len() < REJECTIONS_HELD_MAX) || splitter.flush(emit)
+                (splitter.scanned < CHUNK_BYTES && splitter.rejections.len() < REJECTIONS_PENDING_MAX) || splitter.flush(emit)
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => {
@@ -71,9 +71,9 @@ fn run(
 }
 
 /// Rejections that are collected before they are emitted.
-const REJECTIONS_HELD_MAX: usize = 1_000;
+const REJECTIONS_PENDING_MAX: usize = 1_000;
 
-/// Where the scanner is.
+/// The state of the scanner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Between values.

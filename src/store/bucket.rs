@@ -12,7 +12,7 @@ use url::Url;
 
 use super::error::{Cause, first_line};
 use super::glob::{Glob, KEY_WILDCARDS};
-use super::names::{is_table_path, leading_excluded};
+use super::names::{excluded_prefix, is_table_path};
 use super::object::Object;
 use super::retrying::{Attempts, Retrying};
 use super::{Listed, Listing, StoreError, options, single_object, without_credentials};
@@ -249,7 +249,7 @@ impl Bucket {
                     continue;
                 }
                 let relative = key.strip_prefix(&filter.folder).unwrap_or(key);
-                if let Some(excluded) = leading_excluded(relative, &requested) {
+                if let Some(excluded) = excluded_prefix(relative, &requested) {
                     let end = key.len() - relative.len() + excluded.len();
                     skipped_folder = if excluded.ends_with('/') { key.get(..end).unwrap_or(key).to_owned() } else { String::new() };
                     yield Ok(Listed::Skipped(Object::unopenable(this.uri(key.get(..end).unwrap_or(key)))));
@@ -380,11 +380,11 @@ struct KeyGlob {
     pattern: Glob,
 }
 
-/// Which keys of a listing are part of the input.
+/// Decides which keys of a listing are part of the input.
 #[derive(Clone)]
 struct KeyFilter {
     prefix: String,
-    /// The folder below which excluded names are looked for.
+    /// The folder below which names are checked for exclusion.
     folder: String,
     glob: Option<Glob>,
     tables: Option<Tables>,
@@ -453,14 +453,14 @@ mod tests {
     struct Pages {
         keys: Vec<String>,
         requests: Mutex<usize>,
-        takes_offsets: bool,
+        supports_offsets: bool,
     }
 
     #[async_trait]
     impl PaginatedListStore for Pages {
         async fn list_paginated(&self, prefix: Option<&str>, options: PaginatedListOptions) -> object_store::Result<PaginatedListResult> {
             *self.requests.lock().unwrap() += 1;
-            let offset = options.offset.filter(|_| self.takes_offsets);
+            let offset = options.offset.filter(|_| self.supports_offsets);
             let after = options.page_token.or(offset).unwrap_or_default();
             let after_start: Vec<&String> =
                 self.keys.iter().filter(|key| key.starts_with(prefix.unwrap_or_default()) && **key > after).collect();
@@ -475,14 +475,14 @@ mod tests {
         }
     }
 
-    fn bucket(base: &str, key: &str, keys: &[&str], takes_offsets: bool) -> (Bucket, Arc<Pages>) {
+    fn bucket(base: &str, key: &str, keys: &[&str], supports_offsets: bool) -> (Bucket, Arc<Pages>) {
         let mut keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
         keys.sort();
         let store = InMemory::new();
         for key in keys.iter().filter(|key| !key.ends_with('/')).filter_map(|key| Path::parse(key).ok()) {
             futures::executor::block_on(store.put(&key, "x".into())).unwrap();
         }
-        let pages = Arc::new(Pages { keys, requests: Mutex::new(0), takes_offsets });
+        let pages = Arc::new(Pages { keys, requests: Mutex::new(0), supports_offsets });
         let base = Base::Literal(base.to_owned());
         (Bucket { store: Arc::new(store), pages: Arc::clone(&pages) as _, base, key: key.to_owned() }, pages)
     }

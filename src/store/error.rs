@@ -1,4 +1,4 @@
-//! Why a location cannot be used, in plain words: no XML of a cloud's answer, no names of libraries.
+//! Errors of locations -> messages with a cause and a hint, without the XML of a cloud's response and without names of libraries.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -36,7 +36,7 @@ pub enum StoreError {
     },
 }
 
-/// What to check if a location holds no traces.
+/// What to check if a location contains no traces.
 pub const EMPTY_INPUT_HINT: &str = "check the path; objects whose names start with _ or . are skipped, and so are the tables of failsift";
 
 impl StoreError {
@@ -48,7 +48,7 @@ impl StoreError {
         Self::unreadable_because(location, "", cause)
     }
 
-    /// `context` says what was being done: `the listing is incomplete: `.
+    /// `context` is put before the cause, such as `the listing cannot be completed: `.
     pub(super) fn unreadable_because(location: &str, context: &str, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
         Self::Unreadable { location: location.to_owned(), reason: format!("{context}{cause}"), hint: cause.hint(location).to_owned() }
@@ -102,7 +102,8 @@ impl Cause {
             }
             (Self::Denied { .. }, "http" | "https") => "check that the URL grants access; a signed URL may have expired",
             (Self::Denied { .. }, _) => "check the permissions of the file and of its parent folders",
-            (Self::Missing | Self::Other(_), "" | "file") => "check the path",
+            (Self::Missing, "" | "file") => "check the path",
+            (Self::Other(_), "" | "file") => "check that the path can be read",
             (Self::Missing | Self::Other(_), "http" | "https") => "check the URL and the network",
             (Self::Missing | Self::Other(_), _) => "check the URL, and the credentials, region and endpoint in the environment",
         }
@@ -112,7 +113,7 @@ impl Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("no such object"),
+            Self::Missing => f.write_str("no such file or object"),
             Self::Denied { status: Some(status) } => write!(f, "permission denied (HTTP {status})"),
             Self::Denied { status: None } => f.write_str("permission denied"),
             Self::Other(cause) => f.write_str(cause),
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn local_errors_say_what_is_wrong() {
+    fn local_errors_have_a_cause_and_a_hint() {
         let denied = StoreError::unreadable("/logs", io::Error::from(ErrorKind::PermissionDenied)).to_string();
         assert_eq!(denied, "cannot read /logs: permission denied\n  hint: check the permissions of the file and of its parent folders");
     }

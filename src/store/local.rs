@@ -16,7 +16,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use super::error::Cause;
 use super::glob::{Glob, PATH_WILDCARDS};
-use super::names::{is_excluded, is_table_path, leading_excluded};
+use super::names::{excluded_prefix, is_excluded, is_table_path};
 use super::object::Object;
 use super::suggestion::suggestion;
 use super::{Listed, Listing, StoreError, single_object};
@@ -39,7 +39,7 @@ impl Folder {
         let (root, below) = split(absolute);
         let glob = below.map(|below| Glob::new(&below)).transpose().map_err(|error| StoreError::location(text, error))?;
         // Paths are compared as text below, and the URI of an object must not contain `..`.
-        let root = if root.components().any(|component| component == Component::ParentDir) { real(&root) } else { root };
+        let root = if root.components().any(|component| component == Component::ParentDir) { real_path(&root) } else { root };
         Ok(Self { root, glob, given: if text.contains("://") { absolute.to_owned() } else { PathBuf::from(text) } })
     }
 
@@ -57,8 +57,8 @@ impl Folder {
 
     /// The root relative to the location of the tables, if it is below it.
     fn below_output(&self, output: &Url) -> Option<PathBuf> {
-        let output = real(&output.to_file_path().ok()?);
-        real(&self.root).strip_prefix(output).map(LocalPath::to_owned).ok()
+        let output = real_path(&output.to_file_path().ok()?);
+        real_path(&self.root).strip_prefix(output).map(LocalPath::to_owned).ok()
     }
 
     /// The content of a file; `None` if it does not exist or is larger than `bytes_max`.
@@ -122,7 +122,7 @@ fn split(absolute: &LocalPath) -> (PathBuf, Option<String>) {
 }
 
 /// The path without symbolic links and `..`. Trailing components that do not exist are kept.
-fn real(path: &LocalPath) -> PathBuf {
+fn real_path(path: &LocalPath) -> PathBuf {
     for ancestor in path.ancestors() {
         if let Ok(mut real) = ancestor.canonicalize() {
             for component in path.strip_prefix(ancestor).into_iter().flat_map(LocalPath::components) {
@@ -174,7 +174,7 @@ struct Walk {
     requested: Vec<String>,
 }
 
-/// What the walk does with an entry.
+/// The handling of an entry of the walk.
 enum Step {
     Ignore,
     /// Does not enter the folder, and possibly lists it as skipped.
@@ -219,7 +219,7 @@ impl Walk {
         let kind = entry.file_type();
         let skipped =
             |suffix: &str| self.is_match(path).then(|| Listed::Skipped(Object::unopenable(format!("{}{suffix}", path.display()))));
-        if is_excluded(&name) && leading_excluded(&name, &self.requested).is_some() {
+        if is_excluded(&name) && excluded_prefix(&name, &self.requested).is_some() {
             return Ok(if kind.is_dir() { Step::SkipFolder(skipped("/")) } else { skipped("").map_or(Step::Ignore, Step::List) });
         }
         if kind.is_dir() {
@@ -271,7 +271,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;
 
-    use super::super::{Location, objects, same_place, table_url};
+    use super::super::{Location, is_table_location, objects, table_url};
     use super::*;
 
     /// Names of the listed objects; `-` marks skipped and `!` unreadable ones.
@@ -355,7 +355,7 @@ mod tests {
         for output in [plain, encoded, steps, linked.to_str().unwrap().to_owned()] {
             assert_eq!(listed(&text, &output).await.unwrap(), expected, "{output}");
             let is_output =
-                |input: &LocalPath| same_place(&Location::parse(input.to_str().unwrap()).unwrap(), &table_url(&output).unwrap());
+                |input: &LocalPath| is_table_location(&Location::parse(input.to_str().unwrap()).unwrap(), &table_url(&output).unwrap());
             assert!(is_output(&own) && is_output(&own.join("patterns")) && is_output(&linked.join("./patterns/..")), "{output}");
             assert!(!is_output(&input) && !is_output(&own.join("in")), "{output}");
         }

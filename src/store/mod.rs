@@ -39,7 +39,7 @@ use crate::limits::SUMMARY_SKIPPED_OBJECTS_MAX;
 /// An entry of a listing.
 #[derive(Debug)]
 pub enum Listed {
-    /// An object that may hold traces.
+    /// An object that may contain traces.
     Object(Object),
     /// Excluded by its name or type: metadata of other programs, a socket. A folder represents everything in it.
     Skipped(Object),
@@ -198,8 +198,8 @@ async fn non_empty(input: &Location, tables: &Url) -> Result<Listing, StoreError
     Err(StoreError::empty(&input.shown, if input.is_glob() { "no files match" } else { "no trace files" }))
 }
 
-/// Whether an input is the location of the tables or one of the tables, so that a run would read its own output.
-pub fn same_place(input: &Location, output: &Url) -> bool {
+/// Whether an input is the location of the tables or inside one of the tables, so that a run would read its own output.
+pub fn is_table_location(input: &Location, output: &Url) -> bool {
     match &input.kind {
         LocationKind::Folder(folder) => folder.is_in_tables(output),
         LocationKind::Bucket(bucket) => bucket.is_in_tables(output),
@@ -230,6 +230,11 @@ pub fn table_url(text: &str) -> Result<Url, StoreError> {
     let absolute = std::path::absolute(&path).map_err(|error| StoreError::location(text, &error.to_string()))?;
     let absolute = absolute.canonicalize().unwrap_or(absolute);
     Url::from_directory_path(&absolute).map_err(|()| StoreError::location(text, "not an absolute path"))
+}
+
+/// The message for an object that cannot be opened: `cannot read URI: cause` and a hint.
+pub fn unreadable(uri: &str, error: &std::io::Error) -> String {
+    StoreError::unreadable(uri, error).to_string()
 }
 
 /// Why reading a file or an object failed, on one line and without library internals.

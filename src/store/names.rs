@@ -5,7 +5,7 @@ pub(super) const TABLE_FOLDERS: [&str; 5] = ["patterns", "errors", "runs", "fing
 
 /// The start of a path up to its first excluded segment: `day=1/_delta_log/`; `None` if no segment is excluded. Segments in `requested`, which
 /// the user wrote in a glob, are not excluded.
-pub(super) fn leading_excluded<'a>(path: &'a str, requested: &[String]) -> Option<&'a str> {
+pub(super) fn excluded_prefix<'a>(path: &'a str, requested: &[String]) -> Option<&'a str> {
     let mut end = 0;
     for segment in path.split_inclusive('/') {
         end += segment.len();
@@ -49,8 +49,8 @@ mod tests {
             ("_day=1/x.jsonl", None),
             ("a_b/x._.jsonl", None),
         ] {
-            assert_eq!(leading_excluded(path, &[]), excluded, "{path}");
+            assert_eq!(excluded_prefix(path, &[]), excluded, "{path}");
         }
-        assert_eq!(leading_excluded("_raw/x.jsonl", &["_raw".to_owned()]), None);
+        assert_eq!(excluded_prefix("_raw/x.jsonl", &["_raw".to_owned()]), None);
     }
 }

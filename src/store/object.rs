@@ -141,7 +141,7 @@ fn blocking(body: BoxStream<'static, io::Result<Bytes>>, shutdown: CancellationT
     Box::new(SyncIoBridge::new(StreamReader::new(body.boxed())))
 }
 
-/// The error of a body that breaks off. It must not look like the end of the object.
+/// The error of a response that is cut off. It must be distinguishable from the end of the object.
 pub(super) fn aborted(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionAborted, reason.to_owned())
 }

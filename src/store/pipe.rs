@@ -47,7 +47,9 @@ impl Pipe {
     /// Opens the pipe. This does not wait for a writer; reading does.
     pub(super) fn open(&self, shutdown: CancellationToken) -> io::Result<PipeReader> {
         if self.is_opened.swap(true, Ordering::Relaxed) {
-            return Err(io::Error::other("the pipe was already read, and a pipe can be read only once"));
+            return Err(io::Error::other(
+                "a pipe can be read only once, and this one was already read; save it to a file to read it again",
+            ));
         }
         let file = match &self.path {
             None => File::from(io::stdin().as_fd().try_clone_to_owned()?),

@@ -1,7 +1,7 @@
 //! Retries requests whose response was cut off.
 //!
 //! `object_store` retries failed requests and resumes the body of an object, but fails if the response of a listing or of an error is cut
-//! off. Here a listing resumes after the last object that arrived, and every request that is safe to repeat is repeated.
+//! off. Here a listing resumes after the last object that was received, and every request that is safe to repeat is repeated.
 
 use std::error::Error as _;
 use std::ops::Range;
@@ -66,24 +66,24 @@ const BULK_DELETE_MAX: usize = 1_000;
 fn deleted(store: Arc<dyn ObjectStore>, locations: Vec<Result<Path>>) -> BoxStream<'static, Result<Path>> {
     async_stream::stream! {
         let mut attempts = Attempts::default();
-        let mut left = Vec::new();
+        let mut remaining = Vec::new();
         for location in locations {
             match location {
-                Ok(location) => left.push(location),
+                Ok(location) => remaining.push(location),
                 Err(error) => yield Err(error),
             }
         }
-        while !left.is_empty() {
+        while !remaining.is_empty() {
             let is_repeated = attempts.0 > 0;
-            let mut results = store.delete_stream(futures::stream::iter(left.clone()).map(Ok).boxed());
+            let mut results = store.delete_stream(futures::stream::iter(remaining.clone()).map(Ok).boxed());
             let mut failure = None;
             while let Some(result) = results.next().await {
                 match result {
                     Ok(location) => {
-                        left.retain(|other| *other != location);
+                        remaining.retain(|other| *other != location);
                         yield Ok(location);
                     }
-                    Err(Error::NotFound { path, .. }) if is_repeated => left.retain(|location| location.as_ref() != path),
+                    Err(Error::NotFound { path, .. }) if is_repeated => remaining.retain(|location| location.as_ref() != path),
                     Err(error) => failure = Some(error),
                 }
             }
@@ -113,7 +113,7 @@ impl Attempts {
     }
 }
 
-/// Whether a response began and broke off.
+/// Whether a response began and was cut off.
 fn was_cut_off(error: &Error) -> bool {
     let mut source = error.source();
     while let Some(error) = source {

@@ -87,7 +87,7 @@ impl WebObject {
         let version = headers.get(ETAG).filter(is_strong).or_else(|| headers.get(LAST_MODIFIED)).cloned();
         let this = self.clone();
         let parts = async_stream::stream! {
-            let (mut response, mut bytes_read, mut cuts) = (response, 0_u64, 0);
+            let (mut response, mut bytes_read, mut failures) = (response, 0_u64, 0);
             loop {
                 let error = match response.chunk().await {
                     Ok(Some(part)) => {
@@ -98,8 +98,8 @@ impl WebObject {
                     Ok(None) => return,
                     Err(error) => aborted(&first_line(&error.without_url())),
                 };
-                cuts += 1;
-                if let Some(rest) = this.rest(bytes_read, version.as_ref(), cuts).await {
+                failures += 1;
+                if let Some(rest) = this.rest(bytes_read, version.as_ref(), failures).await {
                     response = rest;
                 } else {
                     yield Err(error);
@@ -110,12 +110,13 @@ impl WebObject {
         Ok(parts.boxed())
     }
 
-    /// A response with the rest of the object; `None` if the server does not support ranges or the object has changed.
-    async fn rest(&self, bytes_read: u64, version: Option<&reqwest::header::HeaderValue>, cuts: u32) -> Option<Response> {
-        if cuts > TRUNCATED_RESPONSE_RETRIES_MAX {
+    /// A response with the rest of the object, after `failures` responses that were cut off; `None` if the server does not support ranges or the
+    /// object has changed.
+    async fn rest(&self, bytes_read: u64, version: Option<&reqwest::header::HeaderValue>, failures: u32) -> Option<Response> {
+        if failures > TRUNCATED_RESPONSE_RETRIES_MAX {
             return None;
         }
-        tokio::time::sleep(pause(cuts)).await;
+        tokio::time::sleep(pause(failures)).await;
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, format!("bytes={bytes_read}-").parse().ok()?);
         headers.insert(IF_RANGE, version?.clone());

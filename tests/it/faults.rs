@@ -100,8 +100,8 @@ fn an_interrupted_commit_that_cannot_be_completed_does_not_block_other_runs() {
     std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
     assert_eq!(call(&["run", "--input", &place.input(), "--output", &place.output()]).status.code(), Some(1));
     let staging = place.path().join("out/_staging");
-    let left = || std::fs::read_dir(&staging).unwrap().flat_map(|run| std::fs::read_dir(run.unwrap().path()).unwrap()).count();
-    let before = left();
+    let staged_files = || std::fs::read_dir(&staging).unwrap().flat_map(|run| std::fs::read_dir(run.unwrap().path()).unwrap()).count();
+    let before = staged_files();
     // Runs over the same input do not recover staged work that a pending commit refers to.
     for more in [&[][..], &["--fresh"]] {
         let run = call(&[&["run", "--input", &place.input(), "--output", &place.output()], more].concat());
@@ -110,7 +110,7 @@ fn an_interrupted_commit_that_cannot_be_completed_does_not_block_other_runs() {
             "{}",
             stderr(&run)
         );
-        assert!(left() > before, "their commits are pending, too");
+        assert!(staged_files() > before, "their commits are pending, too");
     }
     // Runs over other traces, only a few of which are in the partition of the damaged file.
     let other = Place::new();

@@ -33,8 +33,8 @@ fn repeated(start: &str, item: &str, end: &str, bytes: usize) -> String {
 
 const SPAN: &str = r#""traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","startTimeUnixNano":"1795424023443017575""#;
 
-/// Patterns of a record with many parts: name, start, repeated part, end.
-fn json_patterns() -> Vec<(&'static str, String, &'static str, &'static str)> {
+/// Templates of a record with many parts: name, start, repeated part, end.
+fn json_templates() -> Vec<(&'static str, String, &'static str, &'static str)> {
     let owned = |text: &str| text.to_owned();
     let otlp = |start: &str| format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{SPAN},{start}"#);
     let own = |start: &str| format!(r#"{{"trace_id":"t","started_at":"2026-11-23T09:00:00Z","spans":[{start}"#);
@@ -81,7 +81,7 @@ fn json_patterns() -> Vec<(&'static str, String, &'static str, &'static str)> {
 #[test]
 fn a_record_with_many_small_parts_needs_little_memory() {
     for bytes in [64 * 1024, 8_000_000] {
-        for (name, start, item, end) in json_patterns() {
+        for (name, start, item, end) in json_templates() {
             run(name, "a.jsonl", repeated(&start, item, end, bytes).as_bytes());
         }
     }
@@ -224,7 +224,7 @@ fn a_table_with_a_million_columns_is_rejected() {
 }
 
 /// Records that would take quadratic time in a naive parser: unclosed brackets and strings, almost valid syntax, long reference chains.
-fn slow_patterns(bytes: usize) -> Vec<(&'static str, String)> {
+fn slow_records(bytes: usize) -> Vec<(&'static str, String)> {
     let span = |index: usize, parent: usize| {
         let ids =
             format!(r#""traceId":"5b8efff798038103d269b633813fc60c","spanId":"{:016x}","parentSpanId":"{:016x}""#, index + 1, parent + 1);
@@ -284,7 +284,7 @@ fn reading_takes_linear_time() {
         assert!(output.status.code() == Some(0), "{name}: {}", stderr(&output));
         begun.elapsed().as_secs_f64()
     };
-    for ((name, small), (_, large)) in slow_patterns(1_000_000).iter().zip(&slow_patterns(8_000_000)) {
+    for ((name, small), (_, large)) in slow_records(1_000_000).iter().zip(&slow_records(8_000_000)) {
         let (of_small, of_large) = (seconds(name, small), seconds(name, large));
         // Linear time is a factor of 8, quadratic time a factor of 64. Short times are dominated by the start of the process.
         assert!(of_large < 1.0 || of_large < 24.0 * of_small, "{name}: {of_small:.2} s, and {of_large:.2} s for an input 8 times larger");

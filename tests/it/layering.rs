@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// `(module, modules that it may use)`. Every top-level module has a row, so that none can pass on what another may not use.
+/// `(module, modules that it may use)`. Every top-level module has a row, so that none can re-export what another may not use.
 const ALLOWED: [(&str, &[&str]); 25] = [
     ("limits", &[]),
     ("schemas", &[]),
@@ -140,7 +140,7 @@ impl Library {
 fn target_of(path: &[String], reexports: &BTreeMap<String, String>) -> Option<String> {
     match path {
         [root, name, ..] if root == "crate" => Some(reexports.get(name).unwrap_or(name).clone()),
-        // The root itself under another name could lead anywhere.
+        // The root itself under another name could lead to any module.
         [root] if root == "crate" => Some("crate".to_owned()),
         _ => None,
     }
@@ -174,7 +174,7 @@ fn declared_modules(root: &str) -> BTreeSet<String> {
     tokens.windows(3).filter(|window| window[0].text == "mod" && window[2].text == ";").map(|window| window[1].text.clone()).collect()
 }
 
-/// Names that the root re-exports, with the module that each comes from.
+/// Names that the root re-exports, with the module that defines each.
 fn reexports_of_root(root: &str) -> BTreeMap<String, String> {
     let tokens = without_test_code(tokens(root));
     let leaves = use_trees(&tokens).into_iter().flat_map(|(_, leaves)| leaves);
@@ -198,10 +198,10 @@ fn paths_outside_tests(source: &str, module_path: &[String]) -> Vec<(usize, Vec<
     }
     for (start, token) in tokens.iter().enumerate() {
         let is_start = matches!(token.text.as_str(), "crate" | "self" | "super");
-        let goes_on_before = start > 0 && tokens[start - 1].text == "::";
-        // `pub(crate)` and `self.field` are no paths.
-        let goes_on = tokens.get(start + 1).is_some_and(|next| next.text == "::");
-        if is_start && goes_on && !goes_on_before && !in_use.contains(&start) {
+        let continues_path = start > 0 && tokens[start - 1].text == "::";
+        // `pub(crate)` and `self.field` are not paths.
+        let has_next = tokens.get(start + 1).is_some_and(|next| next.text == "::");
+        if is_start && has_next && !continues_path && !in_use.contains(&start) {
             let names = tokens[start..].chunks(2).take_while(|pair| is_name(&pair[0].text));
             let mut path = Vec::new();
             for pair in names {
@@ -269,11 +269,11 @@ fn module_paths(tokens: &[Token], file: &[String]) -> Vec<Rc<Vec<String>>> {
     paths
 }
 
-/// One name that a `use` brings in.
+/// One name that a `use` imports.
 #[derive(Debug, Clone, PartialEq)]
 struct Leaf {
     path: Vec<String>,
-    /// The last step of the path, or what it is renamed to.
+    /// The last segment of the path, or its new name after `as`.
     name: String,
 }
 
@@ -281,7 +281,7 @@ struct Leaf {
 fn use_trees(tokens: &[Token]) -> Vec<((usize, usize), Vec<Leaf>)> {
     let mut found = Vec::new();
     for (start, token) in tokens.iter().enumerate() {
-        // `impl Trait + use<'a>` is no import.
+        // `impl Trait + use<'a>` is not an import.
         if token.text != "use" || tokens.get(start + 1).is_some_and(|next| next.text == "<") {
             continue;
         }
@@ -297,7 +297,7 @@ fn use_tree(tokens: &[Token], at: &mut usize, prefix: &[String], leaves: &mut Ve
     let mut path = prefix.to_vec();
     while let Some(token) = tokens.get(*at) {
         match token.text.as_str() {
-            // In front of a path it means another crate.
+            // At the start of a path it means another crate.
             "::" if path.is_empty() => path.push("::".to_owned()),
             "::" => {}
             "{" => {
@@ -380,7 +380,7 @@ fn tokens(source: &str) -> Vec<Token> {
             at += 1;
         } else if c == '\'' {
             at = if chars.get(at + 1) == Some(&'\\') {
-                // The closing quotation mark behind what is escaped.
+                // The closing quotation mark after the escape.
                 (at + 3..chars.len()).find(|at| chars[*at] == '\'').map_or(chars.len(), |end| end + 1)
             } else if chars.get(at + 2) == Some(&'\'') {
                 at + 3
@@ -441,12 +441,12 @@ fn without_test_code(tokens: Vec<Token>) -> Vec<Token> {
     kept
 }
 
-/// Behind the item that starts at a token: its semicolon, or the brace that closes its body.
+/// The index after the item that starts at a token and ends with a semicolon or the brace that closes its body.
 fn end_of_item(tokens: &[Token], start: usize) -> usize {
     let (mut depth, mut is_use) = (0_usize, false);
     for (at, token) in tokens.iter().enumerate().skip(start) {
         match token.text.as_str() {
-            // The braces of its groups are no body.
+            // The braces of its groups are not a body.
             "use" => is_use = true,
             "(" | "[" | "{" => depth += 1,
             ")" | "]" | "}" => {
@@ -515,7 +515,7 @@ fn other_ways_to_the_root_are_found() {
 }
 
 #[test]
-fn what_is_no_use_of_another_module_is_left_out() {
+fn text_that_is_not_a_use_of_another_module_is_ignored() {
     for source in [
         "// use crate::parse;\n/// [`crate::parse`]\n",
         "/* use crate::parse; /* nested */ use crate::parse; */",

@@ -60,8 +60,8 @@ fn mangled_captures_of_every_format_end_in_rejections() {
     }
     let summary = place.run(&[]);
     assert!(summary["stored"].as_u64().unwrap() > 100, "{summary}");
-    let defects: Vec<_> = summary["failures"].as_array().unwrap().iter().filter(|failure| failure["kind"] == "internal").collect();
-    assert!(defects.is_empty(), "{defects:#?}");
+    let internal_errors: Vec<_> = summary["failures"].as_array().unwrap().iter().filter(|failure| failure["kind"] == "internal").collect();
+    assert!(internal_errors.is_empty(), "{internal_errors:#?}");
 }
 
 fn captures(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -100,9 +100,9 @@ proptest! {
     }
 }
 
-/// What the input contains for a trace id.
+/// The content of the input for a trace id.
 #[derive(Debug, Clone)]
-enum Delivered {
+enum InputTrace {
     /// A trace with this number in its error message.
     Valid(u8),
     /// A trace without spans.
@@ -112,15 +112,15 @@ enum Delivered {
 /// An operation on the tables.
 #[derive(Debug, Clone)]
 enum Step {
-    Run(std::collections::BTreeMap<u8, Delivered>),
+    Run(std::collections::BTreeMap<u8, InputTrace>),
     /// A run that is killed after this many milliseconds.
-    KilledRun(std::collections::BTreeMap<u8, Delivered>, u64),
+    KilledRun(std::collections::BTreeMap<u8, InputTrace>, u64),
     Maintain,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let delivered = prop_oneof![3 => (0..3u8).prop_map(Delivered::Valid), 1 => Just(Delivered::Invalid)];
-    let input = prop::collection::btree_map(0..30u8, delivered, 0..12);
+    let input_trace = prop_oneof![3 => (0..3u8).prop_map(InputTrace::Valid), 1 => Just(InputTrace::Invalid)];
+    let input = prop::collection::btree_map(0..30u8, input_trace, 0..12);
     prop_oneof![
         4 => input.clone().prop_map(Step::Run),
         2 => (input, 20..400u64).prop_map(|(input, millis)| Step::KilledRun(input, millis)),
@@ -139,24 +139,24 @@ proptest! {
         let place = Place::new();
         place.put("none.jsonl", "");
         place.run(&["--allow-empty"]);
-        let apply = |(mut patterns, mut errors): (BTreeMap<u8, u8>, BTreeSet<u8>), input: &BTreeMap<u8, Delivered>| {
-            for (id, delivered) in input {
-                match delivered {
-                    Delivered::Valid(message) => {
+        let apply = |(mut patterns, mut errors): (BTreeMap<u8, u8>, BTreeSet<u8>), input: &BTreeMap<u8, InputTrace>| {
+            for (id, input_trace) in input {
+                match input_trace {
+                    InputTrace::Valid(message) => {
                         patterns.insert(*id, *message);
                         errors.remove(id);
                     }
-                    Delivered::Invalid => {
+                    InputTrace::Invalid => {
                         errors.insert(*id);
                     }
                 }
             }
             (patterns, errors)
         };
-        let put = |input: &BTreeMap<u8, Delivered>| {
-            let line = |(id, delivered): (&u8, &Delivered)| match delivered {
-                Delivered::Valid(message) => trace(&format!("{id}"), &format!("boom number {message}")),
-                Delivered::Invalid => format!("{{\"trace_id\": \"{id}\", \"spans\": []}}\n"),
+        let put = |input: &BTreeMap<u8, InputTrace>| {
+            let line = |(id, input_trace): (&u8, &InputTrace)| match input_trace {
+                InputTrace::Valid(message) => trace(&format!("{id}"), &format!("boom number {message}")),
+                InputTrace::Invalid => format!("{{\"trace_id\": \"{id}\", \"spans\": []}}\n"),
             };
             place.put("a.jsonl", input.iter().map(line).collect::<String>());
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::model::{Message, ToolCall};
 use crate::parse::value::Value;
 
-/// Items ordered by their index. Gaps take no space, so a hostile index costs one item.
+/// Items ordered by their index. Gaps take no space, so a hostile index needs the memory of one item.
 #[derive(Debug)]
 pub(super) struct IndexedItems<T>(BTreeMap<usize, T>);
 

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Quirks of real exporters (SDK 5.0.4):
-//! - Input and output are messages or plain text; only the type of the observation, which may come later, says which.
+//! - Input and output are messages or plain text; only the type of the observation, which may follow later, determines which.
 //! - Token counts use Langfuse's names or the provider's (`prompt_tokens`).
 //! - A span of the provider's SDK (`com.anthropic.sdk.python`) may carry `gen_ai.*` beside these.
 
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn input_is_read_by_the_type_of_the_observation_whichever_comes_first() {
+    fn input_is_read_by_the_type_of_the_observation_in_either_order() {
         let input = ("langfuse.observation.input", r#"[{"role":"user","content":"hi"}]"#);
         for attributes in [[input, ("langfuse.observation.type", "generation")], [("langfuse.observation.type", "generation"), input]] {
             let span = span_with(&attributes);

@@ -4,13 +4,13 @@
 //! their records first.
 //!
 //! A convention is one file that implements [`Convention`], and one line in [`CONVENTIONS`]. [`SpanMapper`] offers an attribute to the
-//! conventions that claim the first segment of its key (`llm` in `llm.model_name`) until one of them takes it. The span keeps an attribute
-//! that no convention takes as it is.
+//! conventions that read the namespace of its key (`llm` in `llm.model_name`) until one of them maps it. An attribute that no convention maps is
+//! kept unchanged in the span.
 
-mod claims;
 mod gen_ai;
 mod indexed;
 mod langfuse;
+mod namespaces;
 mod openinference;
 mod openllmetry;
 mod opentelemetry;
@@ -19,16 +19,16 @@ mod span_builder;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use self::claims::{Claim, ClaimTable};
 pub(super) use self::gen_ai::EventContent;
 pub(super) use self::langfuse::observation_kind;
+use self::namespaces::{IndexedConvention, NamespaceTable};
 pub(super) use self::openinference::span_kind as openinference_kind;
 use self::span_builder::SpanBuilder;
 use super::infer;
 use super::value::Value;
 use crate::model::Span;
 
-/// Every convention. Conventions that claim the same attribute are asked in this order, and finish a span in this order.
+/// Every convention. Conventions that read the same attribute are asked in this order, and finish a span in this order.
 const CONVENTIONS: [&dyn Convention; 5] =
     [&opentelemetry::OpenTelemetry, &openinference::OpenInference, &gen_ai::GenAi, &openllmetry::OpenLlmetry, &langfuse::Langfuse];
 
@@ -37,8 +37,8 @@ const CONVENTIONS: [&dyn Convention; 5] =
 /// A convention itself is stateless; [`Self::start`] returns its state for one span.
 /// Several conventions may describe the same span, because instrumentations stack.
 ///
-/// The documentation of each file names the specification with the version that was read, shows a short sample, and lists the quirks of
-/// real exporters with the place where each was seen.
+/// The documentation of each file names the specification and the version that was checked, shows a short sample, and lists the quirks of
+/// real exporters with the version in which each was seen.
 trait Convention: Sync {
     /// The first segments of the attribute keys that it reads: `llm` for `llm.model_name`. A key without a dot is its own first segment.
     fn namespaces(&self) -> &'static [&'static str];
@@ -60,7 +60,7 @@ trait Convention: Sync {
 /// the builder do not rank is set by the last attribute. A field whose meaning depends on other attributes, such as the kind of the span,
 /// is remembered here and resolved in [`Self::finish`].
 trait ConventionState {
-    /// Maps one attribute. Returns the value if the attribute is not part of the convention, or is also of use as it is. A value that is
+    /// Maps one attribute. Returns the value if the attribute is not part of the convention, or is also useful unchanged. A value that is
     /// part of the convention but cannot be read is returned too, and counted in [`Span::unread_fields`] if its absence could be mistaken
     /// for an empty result.
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>>;
@@ -93,7 +93,7 @@ impl SpanMapper {
     /// Maps one attribute, or keeps it as an attribute of the span.
     pub(super) fn set_attribute(&mut self, key: Cow<'_, str>, mut value: Value<'_>) {
         let namespace = key.split_once('.').map_or(key.as_ref(), |(first, _)| first);
-        for (convention, index) in claims_of(namespace) {
+        for (convention, index) in conventions_of(namespace) {
             let Some(slot) = self.states.get_mut(*index) else { continue };
             let state = slot.get_or_insert_with(|| convention.start());
             match state.set_attribute(&key, value, &mut self.builder) {
@@ -113,7 +113,7 @@ impl SpanMapper {
         }
     }
 
-    /// The span, with the fields that only all attributes and events together define.
+    /// The span, with the fields that depend on several attributes and events.
     pub(super) fn finish(self) -> Span {
         let mut span = self.builder.finish();
         for state in self.states.into_iter().flatten() {
@@ -124,9 +124,9 @@ impl SpanMapper {
 }
 
 /// The conventions that read attributes of a namespace, in the order of [`CONVENTIONS`].
-fn claims_of(namespace: &str) -> &'static [Claim] {
-    static CLAIMS: LazyLock<ClaimTable> = LazyLock::new(|| ClaimTable::new(&CONVENTIONS));
-    CLAIMS.of(namespace)
+fn conventions_of(namespace: &str) -> &'static [IndexedConvention] {
+    static TABLE: LazyLock<NamespaceTable> = LazyLock::new(|| NamespaceTable::new(&CONVENTIONS));
+    TABLE.of(namespace)
 }
 
 #[cfg(test)]
@@ -159,12 +159,12 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_attribute_is_offered_to_every_convention_that_claims_its_namespace() {
+    fn an_attribute_is_offered_to_every_convention_that_reads_its_namespace() {
         let span = span_with(&[("llm.model_name", "m"), ("llm.request.type", "chat"), ("llm.unknown", "kept"), ("plain", "kept too")]);
         assert_eq!((span.model.as_deref(), span.kind), (Some("m"), SpanKind::Llm));
         assert_eq!((span.attribute("llm.unknown"), span.attribute("plain")), (Some("kept"), Some("kept too")));
-        assert_eq!(claims_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 3]);
-        assert!(claims_of("user").is_empty() && claims_of("").is_empty());
+        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 3]);
+        assert!(conventions_of("user").is_empty() && conventions_of("").is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! Quirks of real exporters:
 //! - The finish reason is in `llm.finish_reason` (openai instrumentation 0.1.66, google-genai 1.4). Other exports have it only inside
 //!   `output.value`, which is not searched for it.
-//! - A `refusal` of OpenAI's API is only inside `output.value`; [`infer`](crate::parse::infer) looks there.
+//! - A `refusal` of OpenAI's API is only inside `output.value`; [`infer`](crate::parse::infer) finds it there.
 //! - A retrieval that finds nothing has no `retrieval.documents` (langchain instrumentation).
 //! - `tool.parameters` of a tool span is the parsed input and may be `{}` if the model's JSON does not parse; `input.value` has the text.
 
@@ -118,7 +118,7 @@ fn offer_tools(value: &Value<'_>, span: &mut SpanBuilder) {
     span.fields.tools_offered.extend(schemas.filter_map(|schema| messages::tool_name(&schema)));
 }
 
-/// The kind of a span, in the words of OpenInference.
+/// The kind of a span, from a word of OpenInference.
 pub(in crate::parse) fn span_kind(word: &str) -> Option<SpanKind> {
     match word.to_ascii_uppercase().as_str() {
         "PROMPT" | "EVALUATOR" | "RERANKER" => Some(SpanKind::Chain),

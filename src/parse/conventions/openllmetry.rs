@@ -1,6 +1,6 @@
 //! OpenLLMetry, the convention of Traceloop's SDK: workflow spans, and the indexed messages of its versions before 0.50.
 //!
-//! Specification: <https://www.traceloop.com/docs/openllmetry/contributing/semantic-conventions>; read against versions 0.40 and 0.62.
+//! Specification: <https://www.traceloop.com/docs/openllmetry/contributing/semantic-conventions>; checked against versions 0.40 and 0.62.
 //!
 //! ```json
 //! {"traceloop.span.kind": "tool", "traceloop.entity.name": "lookup", "traceloop.entity.input": "{\"args\": [], \"kwargs\": {\"id\": 17}}"}

@@ -99,11 +99,11 @@ impl SpanBuilder {
     }
 
     /// The list or map in an attribute, also if it is JSON text. Text that the exporter cut off is decoded as far as it goes, and counted
-    /// in [`Span::cut_fields`].
+    /// in [`Span::truncated_fields`].
     pub(super) fn decode<'v>(&mut self, value: &'v Value<'_>) -> Option<Cow<'v, Value<'v>>> {
         value.tree().or_else(|| {
-            let tree = value.as_str().and_then(Value::parse_cut)?;
-            self.fields.cut_fields += 1;
+            let tree = value.as_str().and_then(Value::parse_truncated)?;
+            self.fields.truncated_fields += 1;
             Some(Cow::Owned(tree))
         })
     }

@@ -25,7 +25,7 @@ use crate::parse::{Accounted, ParsedChunk, RecordLocation};
 pub(super) fn parse(line: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
     match json::parse::<Request<'_>>(line) {
         Ok(request) => Ok(request.add_fragments(location, out)),
-        // A field of the wrong type must not cost the fields beside it.
+        // A field of the wrong type must not discard the other fields.
         Err(error) if error.is_data() && line.starts_with('{') => Ok(lenient::parse_request(json::parse(line)?, location, out)),
         Err(error) => Err(error),
     }
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_the_wrong_type_costs_only_itself() {
+    fn a_field_of_the_wrong_type_does_not_affect_other_fields() {
         let odd = format!(
             r#"{{{IDS},"startTimeUnixNano":"5"}},
             {{{IDS},"startTimeUnixNano":"2026-11-23T09:00:00Z","name":{{"a":1}},"status":"ERROR","attributes":[7,{{"key":"k","value":{{"stringValue":7}}}},{{"value":1}}]}},

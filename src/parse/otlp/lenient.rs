@@ -229,7 +229,7 @@ impl<'a> Fields<'a> {
     fn time(&mut self, keys: &[&str]) -> i64 {
         let value = self.take(keys);
         let is_absent = value.is_empty();
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, and times that large are nonsense anyway")]
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, and such large times are invalid anyway")]
         let time = match value {
             Value::Int(number) => Some(number),
             Value::Double(number) => Some(number as i64),

@@ -34,10 +34,10 @@ pub(super) fn parse(message: &[u8], location: &RecordLocation<'_>, out: &mut Par
             );
             out.reject(location, RejectionKind::MissingId, reason)
         }
-        (_, Err(error)) => out.reject(
+        (_, Err(_)) => out.reject(
             location,
             RejectionKind::MalformedRecord,
-            format!("cannot read {location}: not an OTLP message, or truncated: {error}"),
+            format!("cannot read {location}: not an OTLP message, or a truncated one\n  hint: copy the file again if it is truncated"),
         ),
     }
 }

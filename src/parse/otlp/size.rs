@@ -9,7 +9,7 @@ use crate::parse::json;
 /// A message type, as far as its fields contain other messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum MessageType {
-    /// `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, which nest alike.
+    /// `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, whose messages are nested in the same way.
     Request,
     Group,
     Resource,
