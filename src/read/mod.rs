@@ -229,7 +229,7 @@ struct ReadTask {
 /// Opens an object. Its first bytes determine whether it is read by ranges or sequentially.
 async fn open(task: ReadTask) -> OutcomeStream<Chunk> {
     let object = Arc::clone(&task.object);
-    let rejected = move |error: &dyn std::fmt::Display| {
+    let rejected = move |error: &io::Error| {
         let rejection = unreadable(&object, error);
         stream::once(async { Err(rejection) }).boxed()
     };
@@ -246,7 +246,7 @@ async fn open(task: ReadTask) -> OutcomeStream<Chunk> {
     });
     let ((head, failure), source) = match first_read.await {
         Ok(read) => read,
-        Err(error) => return rejected(&error),
+        Err(error) => return rejected(&io::Error::from(error)),
     };
     if head == parquet::MAGIC && task.object.has_ranges() {
         return parquet::rows(task);
@@ -448,8 +448,12 @@ fn corruption(error: &io::Error) -> String {
 }
 
 /// The rejection of an object that cannot be opened.
-fn unreadable(object: &Object, error: &dyn std::fmt::Display) -> Rejection {
-    let reason = format!("cannot read {}: {}", object.uri, error.to_string().lines().next().unwrap_or_default());
+fn unreadable(object: &Object, error: &io::Error) -> Rejection {
+    let hint = match error.kind() {
+        ErrorKind::PermissionDenied => "\n  hint: check the permissions of the file and of its parent folders",
+        _ => "",
+    };
+    let reason = format!("cannot read {}: {}{hint}", object.uri, store::io_cause(error));
     Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::Unreadable, reason)
 }
 

@@ -78,7 +78,7 @@ impl Location {
     pub fn parse(text: &str) -> Result<Self, StoreError> {
         let scheme = scheme(text);
         let (kind, shown) = match scheme {
-            None if text == "-" => (LocationKind::Pipe(Pipe::stdin()), "stdin".to_owned()),
+            None if text == "-" => (LocationKind::Pipe(Pipe::stdin()), STDIN.to_owned()),
             None => (Self::local(LocalPath::new(text), text)?, text.to_owned()),
             Some("file") => {
                 let url = Url::parse(text).map_err(|error| StoreError::location(text, &error.to_string()))?;
@@ -231,6 +231,9 @@ pub fn table_url(text: &str) -> Result<Url, StoreError> {
     let absolute = absolute.canonicalize().unwrap_or(absolute);
     Url::from_directory_path(&absolute).map_err(|()| StoreError::location(text, "not an absolute path"))
 }
+
+/// Standard input, as messages and `source_uri` name it.
+pub const STDIN: &str = "stdin";
 
 /// Why reading a file or an object failed, on one line and without library internals.
 pub fn io_cause(error: &std::io::Error) -> String {
