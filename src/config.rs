@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::analyze::llm::{Provider, Settings, Thinking};
 use crate::limits;
 use crate::select::Selection;
-use crate::{suggest, text_file};
+use crate::{messages, text_file};
 
 /// The configuration of a run, with every value resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -541,7 +541,7 @@ pub fn timeout_from_seconds(seconds: f64) -> Result<Duration, String> {
 
 fn read_pipeline_file(path: &Path) -> Result<PipelineFile, ConfigError> {
     let text = text_file::read(path).map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
-    toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), reason: suggest::toml_error(&text, &error) })
+    toml::from_str(&text).map_err(|error| ConfigError::Malformed { path: path.to_owned(), reason: messages::toml_error(&text, &error) })
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ fn rejection_lines(found: &InputReport) -> Vec<String> {
                 "  {}  {}\n      {}",
                 escape_to_one_line(&rejection.trace_ref),
                 rejection.kind.as_str(),
-                escape_to_one_line(&rejection.reason)
+                output::indented(&rejection.reason, 6)
             )
         })
         .collect();

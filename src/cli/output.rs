@@ -243,9 +243,22 @@ fn write_failed(error: ArrowError) -> Failure {
     }
 }
 
+/// A text of several lines, such as a reason with its hint, whose further lines are indented by `columns`. Control characters are escaped, and
+/// no line can look like the next entry of a list.
+pub(super) fn indented(text: &str, columns: usize) -> String {
+    let lines: Vec<String> = text.lines().map(|line| escape_control_chars(line).into_owned()).collect();
+    lines.join(&format!("\n{:columns$}", ""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn further_lines_of_a_reason_are_indented_and_escaped() {
+        let reason = "cannot read a.jsonl: it failed\n  hint: try \u{1b}[31mred";
+        assert_eq!(indented(reason, 4), "cannot read a.jsonl: it failed\n      hint: try \\u{1b}[31mred");
+    }
 
     #[test]
     fn escaped_json_is_the_same_data_without_control_characters() {

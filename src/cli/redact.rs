@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::config::KeySource;
+use crate::messages::io_cause;
 use crate::pipeline;
 use crate::redact::{CustomDetectors, Redactor, Replacement};
 
@@ -75,13 +76,13 @@ pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
 
 fn open(file: Option<&Path>) -> Result<Box<dyn BufRead>, Failure> {
     let Some(path) = file else { return Ok(Box::new(BufReader::new(std::io::stdin().lock()))) };
-    let opened = File::open(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+    let opened = File::open(path).map_err(|error| Failure::usage(format!("cannot read {}: {}", path.display(), io_cause(&error))))?;
     Ok(Box::new(BufReader::with_capacity(256 * 1024, opened)))
 }
 
 /// Appends the next line with its line feed to `line`; false at the end of the input.
 fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
-    let count = input.read_until(b'\n', line).map_err(|error| Failure::failed(format!("cannot read the input: {error}")))?;
+    let count = input.read_until(b'\n', line).map_err(|error| Failure::failed(format!("cannot read the input: {}", io_cause(&error))))?;
     Ok(count > 0)
 }
 
@@ -218,7 +219,7 @@ fn redact_plain_text(
         let limit = u64::try_from(PART_BYTES.saturating_sub(part.len())).unwrap_or(0);
         Read::take(&mut *input, limit)
             .read_to_end(&mut part)
-            .map_err(|error| Failure::failed(format!("cannot read the input: {error}")))?;
+            .map_err(|error| Failure::failed(format!("cannot read the input: {}", io_cause(&error))))?;
         more = part.len() >= PART_BYTES && read_line(input, &mut part)?;
         let Ok(original) = String::from_utf8(std::mem::take(&mut part)) else {
             return Err(Failure::failed(format!("the input is not valid UTF-8 after byte {offset}")));

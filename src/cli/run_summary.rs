@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use super::counted;
+use super::{counted, output};
 use crate::model::{ExitReason, Failure, RunStatus, RunSummary, escape_to_one_line, normalize_numbers};
 use crate::write::LabelCount;
 
@@ -151,7 +151,7 @@ fn failures(summary: &RunSummary) -> Vec<String> {
             "  {}  {}{others}\n      {}",
             escape_to_one_line(&first.trace_ref),
             first.kind,
-            escape_to_one_line(&first.reason)
+            output::indented(&first.reason, 6)
         ));
     }
     let more: usize = groups.iter().skip(GROUPS_SHOWN).map(|group| group.count).sum();

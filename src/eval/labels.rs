@@ -16,6 +16,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use crate::limits::LABEL_FILE_BYTES_MAX;
+use crate::messages::io_cause;
 use crate::model::{Label, UnknownLabel};
 
 /// The expected answers for one trace.
@@ -54,7 +55,7 @@ pub struct Labels(BTreeMap<String, ExpectedLabel>);
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
     /// The file cannot be read.
-    #[error("cannot read the labels {}: {reason}", path.display())]
+    #[error("cannot read the labels {}: {}\n  hint: --labels takes JSON Lines", path.display(), io_cause(reason))]
     Unreadable {
         /// The file.
         path: PathBuf,

@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::ScoredAnswer;
+use crate::messages::io_cause;
 use crate::model::{Label, PatternRow, escape_control_chars, without_formula};
 
 /// The columns in order. The person fills the last three.
@@ -69,7 +70,7 @@ pub fn write_sheet(patterns: &[PatternRow], count: usize, path: &Path) -> Result
     let mut chosen: Vec<&PatternRow> = patterns.iter().collect();
     chosen.sort_by_key(|pattern| Sha256::digest(&pattern.trace_id));
     chosen.truncate(count);
-    let mut writer = csv::Writer::from_path(path).map_err(|error| failed(error.to_string()))?;
+    let mut writer = csv::Writer::from_path(path).map_err(|error| failed(csv_cause(&error)))?;
     writer.write_record(COLUMNS).map_err(|error| failed(error.to_string()))?;
     for pattern in &chosen {
         let evidence: Vec<&str> = pattern.evidence.iter().filter_map(|item| item.excerpt.as_deref().or(item.signal.as_deref())).collect();
@@ -105,7 +106,7 @@ fn safe_cell(cell: &str) -> String {
 pub fn read_ratings(path: &Path) -> Result<Vec<ScoredAnswer>, RatingsError> {
     let file = path.display().to_string();
     let failed = |reason: String| RatingsError::Unreadable { file: file.clone(), reason };
-    let mut reader = csv::Reader::from_path(path).map_err(|error| failed(error.to_string()))?;
+    let mut reader = csv::Reader::from_path(path).map_err(|error| failed(csv_cause(&error)))?;
     let headers = reader.headers().map_err(|error| failed(error.to_string()))?.clone();
     let column =
         |name: &str| headers.iter().position(|header| header.trim() == name).ok_or_else(|| failed(format!("it has no column `{name}`")));
@@ -146,6 +147,13 @@ pub fn read_ratings(path: &Path) -> Result<Vec<ScoredAnswer>, RatingsError> {
         });
     }
     if scored.is_empty() { Err(RatingsError::Unrated(file)) } else { Ok(scored) }
+}
+
+fn csv_cause(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Io(error) => io_cause(error),
+        _ => error.to_string(),
+    }
 }
 
 #[cfg(test)]

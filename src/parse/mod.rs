@@ -44,7 +44,6 @@ pub use self::tasks::fragments;
 use crate::model::{RejectionKind, Source, Span};
 use crate::read::ReadCounts;
 use crate::store::Object;
-use crate::suggest;
 
 pub use self::inspect::{Inspection, ObjectFacts};
 pub use self::record::Record;
@@ -125,7 +124,7 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
     if name == "auto" {
         return Ok(None);
     }
-    let unknown = || suggest::unknown_name("input format", name, &[&["auto"], FORMATS.map(Format::name).as_slice()].concat());
+    let unknown = || crate::messages::unknown_name("input format", name, &[&["auto"], FORMATS.map(Format::name).as_slice()].concat());
     FORMATS.into_iter().find(|format| format.name() == name).map(Some).ok_or_else(unknown)
 }
 

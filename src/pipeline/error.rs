@@ -3,7 +3,7 @@
 use crate::analyze::embedded::RuleError;
 use crate::analyze::llm::ConnectError;
 use crate::redact::{CustomDetectorsError, KeyError};
-use crate::store::StoreError;
+use crate::store::{self, StoreError};
 use crate::validate::SchemaError;
 use crate::write::WriteError;
 
@@ -45,7 +45,7 @@ pub enum RunError {
     #[error("{0}")]
     Gather(String),
     /// The inputs have no object that may contain traces.
-    #[error("cannot read {location}: {reason}\n  hint: {hint}; --allow-empty accepts an empty input")]
+    #[error("cannot read {location}: {reason}\n  hint: {hint}")]
     NoTraceFiles {
         /// The inputs, without credentials.
         location: String,
@@ -79,6 +79,16 @@ fn records_have(count: u64) -> String {
 }
 
 impl RunError {
+    /// An input without traces, with the flag that accepts it unless the path is probably misspelled.
+    pub(super) fn no_trace_files(location: String, reason: String, hint: &str) -> Self {
+        let hint = match location.as_str() {
+            store::STDIN => "check the program that writes to the pipe; --allow-empty accepts an empty input".to_owned(),
+            _ if hint.starts_with("did you mean") => hint.to_owned(),
+            _ => format!("{hint}; --allow-empty accepts an empty input"),
+        };
+        Self::NoTraceFiles { location, reason, hint }
+    }
+
     /// Whether the user has to change the command or the configuration, as opposed to the environment.
     pub fn is_usage(&self) -> bool {
         matches!(

@@ -104,7 +104,7 @@ impl PreparedRun {
         }
         let source = TraceSource { inputs, format, record_bytes_max: config.record_bytes_max, memory_bytes: config.memory_bytes };
         let objects = source.objects(output, config.allow_empty).await.map_err(|error| match error {
-            StoreError::Empty { location, reason, hint } => RunError::NoTraceFiles { location, reason, hint },
+            StoreError::Empty { location, reason, hint } => RunError::no_trace_files(location, reason, &hint),
             other => RunError::Store(other),
         })?;
         let key = redaction_key(&config.redaction_key)?;

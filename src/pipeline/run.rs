@@ -92,8 +92,7 @@ async fn stage_outcomes(
     summary.finished_at = now();
     warn_about(&summary, &progress.input);
     if summary.records_read == 0 && summary.status == RunStatus::Complete && !config.analysis.allow_empty {
-        let reason = "no trace files, or only empty ones".to_owned();
-        return Err(RunError::NoTraceFiles { location: inputs, reason, hint: store::EMPTY_INPUT_HINT.to_owned() });
+        return Err(RunError::no_trace_files(inputs, "no trace files, or only empty ones".to_owned(), store::EMPTY_INPUT_HINT));
     }
     Ok(Staged { summary, created_key_file: analysis.created_key_file, canaries: analysis.canaries })
 }

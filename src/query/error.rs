@@ -1,13 +1,16 @@
 //! Why a query fails, in plain words: what the engine reports, without its own types and namespaces.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use arrow::error::ArrowError;
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateDefaults;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::limits::{QUERY_BYTES_MAX, QUERY_OPERATORS_MAX};
+use crate::messages::did_you_mean;
 use crate::store;
 use crate::tables::{TableName, failure_message};
 
@@ -90,6 +93,9 @@ pub enum ExceededError {
 
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
+        if let Some(message) = cast_error(&error.to_string()) {
+            return Self::Sql(message);
+        }
         match error.find_root() {
             DataFusionError::External(source) => match source.downcast_ref::<ExceededError>() {
                 Some(exceeded) => exceeded.clone().into(),
@@ -113,6 +119,15 @@ impl From<DataFusionError> for QueryError {
             _ => Self::Sql(without_namespace(without_kind(&error.strip_backtrace()))),
         }
     }
+}
+
+/// `cannot convert text to Int64`, for a failed conversion wherever the engine reports it: a filter that is pushed down to the files reports
+/// only the text of the error. The value is left out.
+fn cast_error(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("Cannot cast string '")?;
+    let (_, rest) = rest.rsplit_once("' to value of ")?;
+    let target: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
+    Some(format!("cannot convert text to {target}\n  hint: compare text with text in quotes, or use TRY_CAST, which gives NULL instead"))
 }
 
 /// `Expected: an expression, found: FROM at Line: 1, Column: 8`, with the position first.
@@ -141,20 +156,29 @@ fn unknown_column(field: &Column, valid_fields: &[Column]) -> String {
     let mut names: Vec<&str> = valid_fields.iter().map(|field| field.name.as_str()).collect();
     let mut seen = std::collections::HashSet::new();
     names.retain(|name| seen.insert(*name));
-    let suggestion = closest(&field.name, &names).map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+    let suggestion = did_you_mean(&field.name, &names);
     let hint = if names.is_empty() { String::new() } else { format!("\n  hint: the columns are {}", names.join(", ")) };
     format!("unknown column '{}'{suggestion}{hint}", field.name)
 }
+
+/// The names of the functions of the engine. Its own suggestion considers fewer.
+static FUNCTIONS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let scalar = SessionStateDefaults::default_scalar_functions();
+    let aggregate = SessionStateDefaults::default_aggregate_functions();
+    let window = SessionStateDefaults::default_window_functions();
+    let scalar = scalar.iter().map(|function| function.name().to_owned());
+    let aggregate = aggregate.iter().map(|function| function.name().to_owned());
+    scalar.chain(aggregate).chain(window.iter().map(|function| function.name().to_owned())).collect()
+});
 
 fn plan_error(text: &str) -> String {
     if let Some(name) = text.strip_prefix("table '").and_then(|rest| rest.split_once("' not found")).map(|(name, _)| name) {
         return unknown_table(&without_namespace(name));
     }
     if let Some(rest) = text.strip_prefix("Invalid function '") {
-        let (name, rest) = rest.split_once('\'').unwrap_or((rest, ""));
-        let suggestion = rest.split_once("Did you mean '").and_then(|(_, rest)| rest.split_once('\'')).map(|(name, _)| name);
-        let suggestion = suggestion.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
-        return format!("unknown function '{name}'{suggestion}");
+        let name = rest.split('\'').next().unwrap_or_default();
+        let known: Vec<&str> = FUNCTIONS.iter().map(String::as_str).collect();
+        return format!("unknown function '{name}'{}", did_you_mean(name, &known));
     }
     if ["DDL not supported", "DML not supported", "Statement not supported"].iter().any(|refused| text.starts_with(refused)) {
         return "cannot run the statement: failsift query only reads, and tables are written by failsift run\n  hint: use SELECT"
@@ -190,35 +214,9 @@ fn unknown_table(name: &str) -> String {
         return "unknown table 'spans'\n  hint: it is read from traces, which --input names".to_owned();
     }
     let mut names: Vec<&str> = TableName::ALL.iter().map(|name| name.as_str()).collect();
-    let suggestion = closest(name, &names).map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+    let suggestion = did_you_mean(name, &names);
     names.push(SPANS);
     format!("unknown table '{name}'{suggestion}\n  hint: the tables are {} (with --input)", names.join(", "))
-}
-
-/// The name that was probably meant: the one with the fewest edits, if these are few.
-fn closest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
-    let name = name.to_lowercase();
-    let edits_max = 1 + name.chars().count() / 4;
-    let distances = names.iter().map(|known| (edit_distance(&name, &known.to_lowercase()), *known));
-    distances.filter(|(distance, _)| *distance <= edits_max).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
-}
-
-/// The Levenshtein distance.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (index, from) in left.chars().enumerate() {
-        let mut diagonal = index;
-        let mut previous = index + 1;
-        let mut next = vec![previous];
-        for (to, above) in right.iter().zip(row.iter().skip(1)) {
-            previous = (previous + 1).min(above + 1).min(diagonal + usize::from(from != *to));
-            diagonal = *above;
-            next.push(previous);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 /// The names that the engine gives to what encloses the tables.
@@ -286,7 +284,7 @@ mod tests {
         );
         assert!(message("SELECT 1 FROM spans").await.contains("--input"));
         let unknown = message("SELECT cuont(*) FROM patterns").await;
-        assert!(unknown.starts_with("unknown function 'cuont'; did you mean '"), "{unknown}");
+        assert_eq!(unknown, "unknown function 'cuont'; did you mean 'count'?");
         let ambiguous = message("SELECT trace_id FROM patterns, errors").await;
         assert!(ambiguous.starts_with("ambiguous column 'trace_id'"), "{ambiguous}");
     }
@@ -308,7 +306,10 @@ mod tests {
     async fn frequent_mistakes_have_short_messages() {
         for (sql, expected) in [
             ("SELECT 1 / 0", "division by zero"),
-            ("SELECT cast('x' AS INT)", "cannot cast string 'x' to value of Int32 type"),
+            (
+                "SELECT cast('x' AS INT)",
+                "cannot convert text to Int32\n  hint: compare text with text in quotes, or use TRY_CAST, which gives NULL instead",
+            ),
             ("SELECT sum(category) FROM patterns", "the function 'sum' does not accept an argument of type String"),
             ("SELECT date_trunc('day') FROM patterns", "the function 'date_trunc' does not accept these arguments"),
             ("SELECT category, count(*) FROM patterns", "column 'patterns.category' must be in GROUP BY or in an aggregate function"),

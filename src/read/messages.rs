@@ -46,7 +46,7 @@ pub(super) fn split(
                 batch.flush(emit);
                 let (kind, cause) = match error.kind() {
                     ErrorKind::UnexpectedEof => (RejectionKind::Truncated, TRUNCATED.to_owned()),
-                    _ => (RejectionKind::Unreadable, store::io_cause(&error)),
+                    _ => (RejectionKind::Unreadable, crate::messages::io_cause(&error)),
                 };
                 emit(Err(rejected(object, position, kind, &cause)));
                 return Completion::Incomplete;

@@ -433,7 +433,7 @@ fn read_failed(object: &Object, line: u64, error: &io::Error) -> Rejection {
             "the compressed data is truncated\n  hint: the lines before it were read; copy the file again".to_owned(),
         ),
         ErrorKind::InvalidData | ErrorKind::InvalidInput => (RejectionKind::CorruptCompression, corruption(error)),
-        _ => (RejectionKind::Unreadable, store::io_cause(error)),
+        _ => (RejectionKind::Unreadable, crate::messages::io_cause(error)),
     };
     let reason = format!("cannot read {uri} from line {line}: {cause}");
     Rejection::at_location(format_args!("{uri}#L{line}"), uri, Stage::Read, kind, reason)

@@ -349,8 +349,8 @@ impl AsyncFileReader for CountingReader {
 fn corrupt(object: &Object, row: u64, error: &dyn std::fmt::Display) -> Rejection {
     let uri = &object.uri;
     let cause = error.to_string();
-    let cause = cause.lines().next().unwrap_or_default();
-    let reason =
-        format!("cannot read {uri} from row {row}: truncated or corrupt Parquet file ({cause})\n  hint: write it again or exclude it");
+    let cause = cause.lines().next().unwrap_or_default().trim_start_matches("Parquet error: ").trim_start_matches("Invalid Parquet file. ");
+    let from_row = if row == 0 { String::new() } else { format!(" from row {row}") };
+    let reason = format!("cannot read {uri}{from_row}: truncated or corrupt Parquet file: {cause}\n  hint: write it again or exclude it");
     Rejection::at_location(format_args!("{uri}#row={row}"), uri, Stage::Read, RejectionKind::CorruptParquet, reason)
 }

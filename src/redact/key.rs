@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use super::detect::{LOW_ENTROPY_KINDS, TOKEN_SUFFIX_DIGITS};
+use crate::messages::io_cause;
 use crate::model::hex;
 use crate::text_file;
 
@@ -35,7 +36,7 @@ pub enum KeyError {
     #[error("the redaction key has {0} bytes, but needs at least {KEY_BYTES_MIN}\n  hint: generate one with `openssl rand -hex 32`")]
     TooShort(usize),
     /// The key file cannot be read or created.
-    #[error("cannot use the redaction key file {}: {source}\n  hint: set FAILSIFT_REDACTION_KEY, or --redaction-key-file to a file that only you can read", path.display())]
+    #[error("cannot use the redaction key file {}: {}\n  hint: set FAILSIFT_REDACTION_KEY, or --redaction-key-file to a file that only you can read", path.display(), io_cause(source))]
     File {
         /// The file.
         path: PathBuf,

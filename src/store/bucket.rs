@@ -62,9 +62,18 @@ macro_rules! connected {
     }};
 }
 
+/// The reason why a client cannot be built, without the name of the store's kind.
+fn reason_of(error: &Error) -> String {
+    match error {
+        Error::Generic { source, .. } => first_line(source),
+        other => first_line(other),
+    }
+}
+
 /// Does the same as `object_store::parse_url_opts`, whose result cannot be listed page by page.
 fn connect(url: &Url) -> object_store::Result<Connected> {
-    match ObjectStoreScheme::parse(url)?.0 {
+    let unknown = |_| Error::Generic { store: "URL", source: format!("unknown URL scheme '{}'", url.scheme()).into() };
+    match ObjectStoreScheme::parse(url).map_err(unknown)?.0 {
         #[cfg(feature = "aws")]
         ObjectStoreScheme::AmazonS3 => connected!(object_store::aws::AmazonS3Builder, url),
         #[cfg(feature = "gcp")]
@@ -87,10 +96,13 @@ impl Bucket {
         let base = format!("{scheme}://{shown_authority}/");
         let invalid = |reason: &str| StoreError::location(&format!("{base}{key}"), reason);
         let url = Url::parse(&format!("{scheme}://{authority}/")).map_err(|error| invalid(&error.to_string()))?;
+        if authority.is_empty() {
+            return Err(StoreError::location(&format!("{scheme}://"), "the bucket name is missing"));
+        }
         if url.host_str().is_none_or(str::is_empty) || url.query().is_some() || url.fragment().is_some() {
             return Err(invalid("the bucket name is missing"));
         }
-        let Connected { store, pages } = connect(&url).map_err(|error| invalid(&first_line(&error)))?;
+        let Connected { store, pages } = connect(&url).map_err(|error| invalid(&reason_of(&error)))?;
         Ok(Self { store: Arc::new(Retrying::new(store)), pages, base: Base::Literal(base), key: key.to_owned() })
     }
 

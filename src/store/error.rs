@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
+use crate::messages;
+
 /// Why an input or output location cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -141,7 +143,7 @@ impl From<&io::Error> for Cause {
         match error.kind() {
             ErrorKind::NotFound => Self::Missing,
             ErrorKind::PermissionDenied => Self::Denied { status: None },
-            _ => Self::other(error),
+            _ => Self::Other(messages::io_cause(error)),
         }
     }
 }

@@ -99,7 +99,8 @@ impl Folder {
     /// The error for a path that does not exist, with a suggestion if a similar one does.
     fn missing(&self, shown: &str) -> StoreError {
         let similar = std::env::current_dir().ok().and_then(|current| suggestion(&self.given, &current));
-        StoreError::missing(shown, "no such file or folder", similar.map(|path| path.display().to_string()))
+        let reason = if self.glob.is_some() { "no files match" } else { "no such file or folder" };
+        StoreError::missing(shown, reason, similar.map(|path| path.display().to_string()))
     }
 }
 

@@ -78,7 +78,7 @@ impl Location {
     pub fn parse(text: &str) -> Result<Self, StoreError> {
         let scheme = scheme(text);
         let (kind, shown) = match scheme {
-            None if text == "-" => (LocationKind::Pipe(Pipe::stdin()), "stdin".to_owned()),
+            None if text == "-" => (LocationKind::Pipe(Pipe::stdin()), STDIN.to_owned()),
             None => (Self::local(LocalPath::new(text), text)?, text.to_owned()),
             Some("file") => {
                 let url = Url::parse(text).map_err(|error| StoreError::location(text, &error.to_string()))?;
@@ -237,10 +237,8 @@ pub fn unreadable(uri: &str, error: &std::io::Error) -> String {
     StoreError::unreadable(uri, error).to_string()
 }
 
-/// Why reading a file or an object failed, on one line and without library internals.
-pub fn io_cause(error: &std::io::Error) -> String {
-    Cause::from(error).to_string()
-}
+/// Standard input, as messages and `source_uri` name it.
+pub const STDIN: &str = "stdin";
 
 /// Opens the object store of a table location, with credentials from the environment. Local writes are durable when they return.
 ///

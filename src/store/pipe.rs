@@ -40,7 +40,7 @@ impl Pipe {
     }
 
     pub(super) fn object(&self) -> Object {
-        let uri = self.path.as_ref().map_or_else(|| "stdin".to_owned(), |path| path.display().to_string());
+        let uri = self.path.as_ref().map_or_else(|| super::STDIN.to_owned(), |path| path.display().to_string());
         Object::of_pipe(self.clone(), uri)
     }
 

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::messages::closest;
+
 /// Folder entries that are compared. A folder may have millions.
 const ENTRIES_MAX: usize = 2_000;
-
-/// Names with at most this many edits are similar.
-const EDITS_MAX: usize = 2;
 
 /// An existing path with a similar name beside a missing one, or with the same name one folder deeper: `data/samples` for `samples`. Relative
 /// paths are resolved against `current_folder` and stay relative.
@@ -16,12 +15,8 @@ pub(super) fn suggestion(missing: &Path, current_folder: &Path) -> Option<PathBu
     let entries = entry_names(&current_folder.join(parent));
     let same_name_below =
         || entries.iter().map(|entry| parent.join(entry).join(missing_name)).find(|path| current_folder.join(path).exists());
-    let similar_name = || {
-        let by_edits = entries.iter().map(|entry| (edits(&entry.to_lowercase(), &missing_name.to_lowercase()), entry));
-        let nearest = by_edits.filter(|(edits, _)| *edits <= EDITS_MAX && *edits * 2 <= missing_name.chars().count()).min();
-        nearest.map(|(_, entry)| parent.join(entry))
-    };
-    similar_name().or_else(same_name_below)
+    let names: Vec<&str> = entries.iter().map(String::as_str).collect();
+    closest(missing_name, &names).map(|entry| parent.join(entry)).or_else(same_name_below)
 }
 
 fn entry_names(folder: &Path) -> Vec<String> {
@@ -30,24 +25,6 @@ fn entry_names(folder: &Path) -> Vec<String> {
     names.retain(|name| !name.starts_with('.'));
     names.sort();
     names
-}
-
-/// The Levenshtein distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (index, from) in a.chars().enumerate() {
-        let mut previous = index;
-        let mut left = index + 1;
-        let mut next = vec![left];
-        for (to, above) in b.iter().zip(row.iter().skip(1)) {
-            left = (previous + usize::from(from != *to)).min(left + 1).min(above + 1);
-            previous = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -73,13 +50,6 @@ mod tests {
             assert_eq!(suggestion(Path::new(missing), folder.path()), found.map(PathBuf::from), "{missing}");
             let absolute = folder.path().join(missing);
             assert_eq!(suggestion(&absolute, Path::new("/")), found.map(|found| folder.path().join(found)), "{missing}");
-        }
-    }
-
-    #[test]
-    fn edits_are_counted() {
-        for (a, b, count) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("otpl", "otlp", 2)] {
-            assert_eq!((edits(a, b), edits(b, a)), (count, count));
         }
     }
 }

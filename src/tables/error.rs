@@ -4,6 +4,8 @@ use std::error::Error;
 
 use deltalake_core::DeltaTableError;
 
+use crate::messages::io_cause;
+
 /// What the libraries put before the cause. None of it helps the user.
 const PREFIXES: [&str; 16] = [
     "Generic DeltaTable error: ",
@@ -55,7 +57,7 @@ pub(crate) fn failure_message(error: &(dyn Error + 'static)) -> String {
             };
         }
         // Others are wrappers, whose cause comes next.
-        error.downcast_ref::<std::io::Error>().filter(|error| error.raw_os_error().is_some()).map(ToString::to_string)
+        error.downcast_ref::<std::io::Error>().filter(|error| error.raw_os_error().is_some()).map(io_cause)
     });
     known.unwrap_or_else(|| {
         let innermost = causes(error).last().map(ToString::to_string).unwrap_or_default();

@@ -78,7 +78,7 @@ impl Calibration {
     /// [`RuleError`] if the file is not well-formed, which a test rules out.
     pub(super) fn shipped() -> Result<Self, RuleError> {
         let file: File = serde_json::from_str(include_str!("calibration.json"))
-            .map_err(|error| RuleError::new("calibration.json", "(file)", error.to_string()))?;
+            .map_err(|error| RuleError::of_file("calibration.json", error.to_string()))?;
         Ok(Self { by_basis: file.by_basis })
     }
 

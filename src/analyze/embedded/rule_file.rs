@@ -7,21 +7,25 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::dialogue::SignalEntry;
-use crate::suggest;
+use crate::messages;
 
 /// Why a rule cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{item} in {file}: {reason}")]
+#[error("{} {file}: {reason}", item.as_ref().map_or_else(|| "invalid rules file".to_owned(), |item| format!("{item} in")))]
 pub struct RuleError {
     file: String,
-    /// `rule tool-unknown`, `signal in_loop`, or `(file)`.
-    item: String,
+    /// `rule tool-unknown` or `signal in_loop`; `None` for an error of the whole file.
+    item: Option<String>,
     reason: String,
 }
 
 impl RuleError {
     pub(super) fn new(file: impl Into<String>, item: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { file: file.into(), item: item.into(), reason: reason.into() }
+        Self { file: file.into(), item: Some(item.into()), reason: reason.into() }
+    }
+
+    pub(super) fn of_file(file: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { file: file.into(), item: None, reason: reason.into() }
     }
 }
 
@@ -37,7 +41,7 @@ pub(super) struct RuleFile {
 
 impl RuleFile {
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, RuleError> {
-        toml::from_str(text).map_err(|error| RuleError::new(name, "(file)", suggest::toml_error(text, &error)))
+        toml::from_str(text).map_err(|error| RuleError::of_file(name, messages::toml_error(text, &error)))
     }
 }
 

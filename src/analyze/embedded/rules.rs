@@ -157,7 +157,7 @@ impl Catalogue {
             .dfa_size_limit(8 * 1024 * 1024)
             .build()
             .map_err(|error| RuleError::new("the rule files", "expressions", error.to_string()))?;
-        let weights = Weights::shipped(&signals).map_err(|reason| RuleError::new("weights.json", "(file)", reason))?;
+        let weights = Weights::shipped(&signals).map_err(|reason| RuleError::of_file("weights.json", reason))?;
         Ok(Self { rules, expressions, signals, weights })
     }
 

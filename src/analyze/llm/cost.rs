@@ -39,7 +39,7 @@ struct PriceEntry {
 /// A message that says what is wrong with `custom`.
 pub(super) fn find_price(model: &str, custom: Option<&str>) -> Result<Option<Price>, String> {
     for text in custom.into_iter().chain([SHIPPED]) {
-        let file: PriceFile = toml::from_str(text).map_err(|error| crate::suggest::toml_error(text, &error))?;
+        let file: PriceFile = toml::from_str(text).map_err(|error| crate::messages::toml_error(text, &error))?;
         if let Some(entry) = file.model.iter().find(|entry| !(entry.input >= 0.0 && entry.output >= 0.0)) {
             return Err(format!("the prices of {} must be numbers of at least 0", entry.name));
         }

@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use crate::limits::{RESPONSE_BYTES_MAX, RESPONSE_BYTES_PARSED_INLINE_MAX};
+use crate::messages::without_error_number;
 use crate::runtime::pool;
 
 /// A client with pooled connections.
@@ -115,7 +116,7 @@ fn root_cause(error: &reqwest::Error) -> String {
         text = Some(error.to_string());
         cause = error.source();
     }
-    text.unwrap_or_else(|| "the connection failed".to_owned())
+    text.map_or_else(|| "the connection failed".to_owned(), |text| without_error_number(&text).to_owned())
 }
 
 /// The pause that a provider asks for: `Retry-After` in seconds or as a date, or `retry-after-ms`, which OpenAI adds.
@@ -154,7 +155,8 @@ pub(super) fn secret_header(value: &str) -> Result<HeaderValue, String> {
 /// A message that says what is wrong with it. A password is not quoted.
 pub(super) fn base_url(text: &str) -> Result<String, String> {
     let shown = if text.contains('@') { String::new() } else { format!(" '{text}'") };
-    let url = url::Url::parse(text.trim()).map_err(|error| format!("invalid base URL{shown}: {error}"))?;
+    let url = url::Url::parse(text.trim())
+        .map_err(|error| format!("invalid base URL{shown}: {error}\n  hint: use http://HOST:PORT/v1 or https://HOST/v1"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("the base URL contains a user name or a password\n  hint: remove it; the API key is read from an environment variable"
             .to_owned());

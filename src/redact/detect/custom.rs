@@ -10,7 +10,7 @@ use super::secrets::to_static;
 use super::text::Text;
 use super::tokens::KIND_BYTES_MAX;
 use super::{Detection, Match, Scanner};
-use crate::{suggest, text_file};
+use crate::{messages, text_file};
 
 /// Compiled custom detectors. The default has none.
 #[derive(Debug, Default)]
@@ -116,7 +116,7 @@ impl CustomDetectors {
         let (mut organisations, mut samples) = (Vec::new(), Vec::new());
         for (file, text) in files {
             let parsed: File = toml::from_str(text)
-                .map_err(|error| CustomDetectorsError::Malformed { file: file.clone(), reason: suggest::toml_error(text, &error) })?;
+                .map_err(|error| CustomDetectorsError::Malformed { file: file.clone(), reason: messages::toml_error(text, &error) })?;
             let compiled = |name: &str, expression: &str| {
                 Regex::new(expression).map_err(|error| CustomDetectorsError::Expression {
                     file: file.clone(),

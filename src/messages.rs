@@ -1,9 +1,28 @@
-//! Messages about misspelled names: `unknown input format 'langsmit'; did you mean 'langsmith'?`
+//! Wording that messages of several modules share: suggestions for misspelled names, and plain causes of I/O errors.
 //!
-//! Takes a name and the known names. Does not know what the names stand for.
+//! Takes names and errors. Does not know what they belong to.
 
-/// Similarity above which a known name is suggested; the measure and the threshold are clap's, so that both suggest the same.
-const SIMILARITY_MIN: f64 = 0.7;
+use std::io;
+
+/// The cause of an I/O error in plain words, without the error number of the operating system.
+pub(crate) fn io_cause(error: &io::Error) -> String {
+    let cause = match error.kind() {
+        io::ErrorKind::NotFound => "no such file or folder",
+        io::ErrorKind::PermissionDenied => "permission denied",
+        io::ErrorKind::IsADirectory => "it is a folder, not a file",
+        io::ErrorKind::NotADirectory => "a part of the path is a file, not a folder",
+        io::ErrorKind::StorageFull => "no space left on the device",
+        io::ErrorKind::ReadOnlyFilesystem => "the file system is read-only",
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        _ => return without_error_number(error.to_string().lines().next().unwrap_or_default()).to_owned(),
+    };
+    cause.to_owned()
+}
+
+/// A message of the standard library without ` (os error 13)` at its end.
+pub(crate) fn without_error_number(message: &str) -> &str {
+    message.rsplit_once(" (os error ").filter(|(_, number)| number.ends_with(')')).map_or(message, |(message, _)| message)
+}
 
 /// `unknown WHAT 'NAME'` with the most similar known name, and a hint that lists all of them.
 pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
@@ -11,14 +30,17 @@ pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// `; did you mean 'NAME'?`, or nothing if no known name is similar.
-fn did_you_mean(name: &str, known: &[&str]) -> String {
+pub(crate) fn did_you_mean(name: &str, known: &[&str]) -> String {
     closest(name, known).map_or_else(String::new, |closest| format!("; did you mean '{closest}'?"))
 }
 
-fn closest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
-    let similar =
-        known.iter().map(|candidate| (strsim::jaro(name, candidate), *candidate)).filter(|(similarity, _)| *similarity > SIMILARITY_MIN);
-    similar.max_by(|(left, _), (right, _)| left.total_cmp(right)).map(|(_, candidate)| candidate)
+/// The known name with the fewest edits (insertions, deletions, substitutions and swaps of neighbors), ignoring case. `None` if a quarter of
+/// the name and one more character would have to change.
+pub(crate) fn closest<'n>(name: &str, known: &[&'n str]) -> Option<&'n str> {
+    let name = name.to_lowercase();
+    let edits_max = 1 + name.chars().count() / 4;
+    let by_edits = known.iter().map(|candidate| (strsim::osa_distance(&name, &candidate.to_lowercase()), *candidate));
+    by_edits.filter(|(edits, _)| *edits <= edits_max).min_by_key(|(edits, _)| *edits).map(|(_, candidate)| candidate)
 }
 
 /// Why a TOML file cannot be used, with the line: `line 2: unknown key 'input'; did you mean 'inputs'?`
@@ -80,6 +102,29 @@ mod tests {
             unknown_name("input format", "xml", &formats),
             "unknown input format 'xml'\n  hint: use one of otlp, langsmith, langfuse"
         );
+    }
+
+    #[test]
+    fn similar_names_differ_by_few_edits() {
+        let names = ["count", "cot", "trace_id", "category", "confidence"];
+        for (name, expected) in [
+            ("cuont", Some("count")),
+            ("categry", Some("category")),
+            ("CATEGORY", Some("category")),
+            ("nonsense", None),
+            ("", None),
+            ("tr", None),
+        ] {
+            assert_eq!(closest(name, &names), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn causes_of_io_errors_are_plain() {
+        assert_eq!(io_cause(&std::fs::read("missing").unwrap_err()), "no such file or folder");
+        assert_eq!(io_cause(&std::fs::read("src").unwrap_err()), "it is a folder, not a file");
+        assert_eq!(io_cause(&io::Error::other("the device failed (os error 5)")), "the device failed");
+        assert_eq!(io_cause(&io::Error::other("it failed\nsecret")), "it failed");
     }
 
     #[test]
