@@ -4,7 +4,7 @@ use std::error::Error;
 
 use deltalake_core::DeltaTableError;
 
-/// What the libraries put before the cause. None of it helps the user.
+/// What the libraries put before the cause. It does not help the user.
 const PREFIXES: [&str; 16] = [
     "Generic DeltaTable error: ",
     "Delta-rs must be initialized: ",
@@ -54,7 +54,7 @@ pub(crate) fn failure_message(error: &(dyn Error + 'static)) -> String {
                 other => http_answer(&other.to_string()),
             };
         }
-        // Others are wrappers, whose cause comes next.
+        // Other errors are wrappers, and their cause is the next item.
         error.downcast_ref::<std::io::Error>().filter(|error| error.raw_os_error().is_some()).map(ToString::to_string)
     });
     known.unwrap_or_else(|| {

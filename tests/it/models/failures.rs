@@ -19,7 +19,7 @@ fn absurd_waits_and_quotas_are_survived() {
         let workspace = workspace(1);
         let stub = ModelStub::start(move |_| reaction.clone());
         let (output, summary) = run(&workspace, &stub, "gemini", &["--trace-timeout", "2"]);
-        assert!(output.status.code() == Some(3) && !stderr(&output).contains("defect"), "{summary} {}", stderr(&output));
+        assert!(output.status.code() == Some(3) && !stderr(&output).contains("a bug in failsift"), "{summary} {}", stderr(&output));
         assert!(
             error_kinds(&workspace).keys().all(|kind| kind == "rate_limited" || kind == "provider_error"),
             "{:?}",
