@@ -111,7 +111,7 @@ impl TablesSession {
     }
 }
 
-/// An engine session that holds no more memory than `limits` allow, and does not spill to disk.
+/// An engine session that uses no more memory than `limits` allow, and does not spill to disk.
 fn context(limits: QueryLimits) -> Result<SessionContext, QueryError> {
     let config = SessionConfig::new().with_information_schema(true);
     let runtime = RuntimeEnvBuilder::new()

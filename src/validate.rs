@@ -1,4 +1,4 @@
-//! The validate stage: drafts come in, and those that conform to `schemas/pattern.schema.json` go out as patterns. The rest is rejected.
+//! The validate stage. In: drafts. Out: those that conform to `schemas/pattern.schema.json`, as patterns. The others are rejected.
 //!
 //! Only this module makes a [`Pattern`], so nothing else can be stored. It knows nothing of tables.
 
@@ -84,11 +84,11 @@ impl PatternSchema {
             |reason: String| Rejection::for_trace(&row.trace_id, &row.source_uri, Stage::Validate, RejectionKind::SchemaViolation, reason);
         let value = serde_json::to_value(&row).map_err(|error| reject(format!("cannot serialize the pattern as JSON: {error}")))?;
         if let Some(error) = self.validator.iter_errors(&value).next() {
-            // Only the field and the schema rule: the value may be text that an analyzer made up.
+            // Only the field and the path in the schema: the value may be text that an analyzer made up.
             let field = error.instance_path().to_string();
-            let rule = error.schema_path().to_string();
+            let schema_path = error.schema_path().to_string();
             return Err(reject(format!(
-                "the pattern violates its schema at {} (rule {rule})",
+                "the pattern violates its schema at {} (schema path {schema_path})",
                 if field.is_empty() { "/" } else { &field }
             )));
         }
@@ -115,21 +115,21 @@ mod tests {
         assert_eq!((row.category.as_str(), row.trace_started_at), ("unclassified", Some(1_795_424_023_443_017)));
     }
 
-    type Breakage = (&'static str, fn(&mut Draft));
+    type Mutation = (&'static str, fn(&mut Draft));
 
     #[test]
     fn a_rejection_names_the_field_but_not_the_value() {
         let schema = PatternSchema::new("run").unwrap();
-        let breakages: [Breakage; 5] = [
+        let mutations: [Mutation; 5] = [
             ("/actions", |draft| draft.actions.clear()),
             ("/confidence", |draft| draft.confidence = 1.5),
             ("/title", |draft| draft.title = "secret ".repeat(100)),
             ("/evidence", |draft| draft.evidence.clear()),
             ("/analyzer", |draft| draft.analyzer = "secret".into()),
         ];
-        for (field, breakage) in breakages {
+        for (field, mutate) in mutations {
             let mut draft = draft();
-            breakage(&mut draft);
+            mutate(&mut draft);
             let rejection = schema.pattern(draft.into()).unwrap_err();
             assert!(rejection.reason.contains(field) && !rejection.reason.contains("secret"), "{}", rejection.reason);
             assert_eq!((rejection.stage, rejection.trace_ref.as_str()), (Stage::Validate, "t1"));

@@ -1,4 +1,4 @@
-//! Metrics of the analyze stage: latency, grounding, model tokens and cost, and which analyzer gave the results. All counters of a run are in one
+//! Metrics of the analyze stage: latency, grounding, model tokens and cost, and how many drafts each analyzer made. All counters of a run are in one
 //! [`AnalyzeCounts`], whose size does not depend on the number of traces.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ struct Counters {
     spent: Spending,
     is_cost_limited: bool,
     fatal: Option<String>,
-    /// Traces by the analyzer that gave their result.
+    /// Traces by the analyzer that made their draft.
     traces_by_analyzer: BTreeMap<String, u64>,
     fallbacks: ReasonCounts,
     answers_estimated: u64,
@@ -102,7 +102,7 @@ impl AnalyzeCounts {
     }
 
     /// Records that a trace was not analyzed because of the cost limit.
-    pub(super) fn limit_cost(&self) {
+    pub(super) fn record_cost_limit(&self) {
         self.counters().is_cost_limited = true;
     }
 
@@ -121,12 +121,12 @@ impl AnalyzeCounts {
         self.counters().fallbacks.add(kind.as_str(), reason);
     }
 
-    /// Records the error for which no trace of this run can be analyzed; the first one is kept.
+    /// Records an error because of which no trace of this run can be analyzed. Only the first one is kept.
     pub(super) fn set_fatal(&self, reason: &str) {
         self.counters().fatal.get_or_insert_with(|| reason.to_owned());
     }
 
-    /// The number of traces for each analyzer that gave results.
+    /// The number of traces for each analyzer that made drafts.
     pub fn analyzers(&self) -> Vec<AnalyzerCount> {
         let count = |(analyzer, traces): (&String, &u64)| AnalyzerCount { analyzer: analyzer.clone(), traces: *traces };
         self.counters().traces_by_analyzer.iter().map(count).collect()
@@ -153,7 +153,7 @@ impl AnalyzeCounts {
         self.counters().is_cost_limited
     }
 
-    /// The error for which no further trace can be analyzed; `None` if there was none.
+    /// The error because of which no further trace can be analyzed; `None` if there was none.
     pub fn fatal(&self) -> Option<String> {
         self.counters().fatal.clone()
     }

@@ -26,11 +26,11 @@ pub fn disarmed(drafts: OutcomeStream<Permitted<Draft>>, embedded: Embedded) -> 
 
 /// How a command is neutralized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Commands {
-    /// It is removed: people carry out actions.
-    Removed,
-    /// It is marked as a quotation: a summary may need to name the command that an agent ran.
-    Marked,
+enum CommandTreatment {
+    /// Removes it: people carry out actions.
+    Remove,
+    /// Marks it as a quotation: a summary may need to name the command that an agent ran.
+    Mark,
 }
 
 fn disarm(draft: &mut Draft, is_trusted: &dyn Fn(&str) -> bool) {
@@ -42,14 +42,14 @@ fn disarm(draft: &mut Draft, is_trusted: &dyn Fn(&str) -> bool) {
         (&mut draft.confidence_rationale, 2_000),
     ];
     for (text, chars_max) in texts {
-        replace(text, Commands::Marked, chars_max, is_trusted);
+        replace(text, CommandTreatment::Mark, chars_max, is_trusted);
     }
     for action in &mut draft.actions {
-        replace(action, Commands::Removed, 500, is_trusted);
+        replace(action, CommandTreatment::Remove, 500, is_trusted);
     }
 }
 
-fn replace(text: &mut String, commands: Commands, chars_max: usize, is_trusted: &dyn Fn(&str) -> bool) {
+fn replace(text: &mut String, commands: CommandTreatment, chars_max: usize, is_trusted: &dyn Fn(&str) -> bool) {
     let Cow::Owned(disarmed) = disarmed_text(text, commands, is_trusted) else { return };
     *text = match disarmed.char_indices().nth(chars_max) {
         Some(_) => disarmed.chars().take(chars_max - 1).chain(['…']).collect(),
@@ -57,10 +57,10 @@ fn replace(text: &mut String, commands: Commands, chars_max: usize, is_trusted: 
     };
 }
 
-fn disarmed_text<'t>(text: &'t str, commands: Commands, is_trusted: &dyn Fn(&str) -> bool) -> Cow<'t, str> {
+fn disarmed_text<'t>(text: &'t str, commands: CommandTreatment, is_trusted: &dyn Fn(&str) -> bool) -> Cow<'t, str> {
     let without_commands = replaced(text, &find_commands(text), is_trusted, |command| match commands {
-        Commands::Removed => REMOVED.to_owned(),
-        Commands::Marked => format!("[quoted, not to be run: {}]", command.trim_matches(['`', ' ', '\n'])),
+        CommandTreatment::Remove => REMOVED.to_owned(),
+        CommandTreatment::Mark => format!("[quoted, not to be run: {}]", command.trim_matches(['`', ' ', '\n'])),
     });
     let addresses = find_addresses(&without_commands);
     match replaced(&without_commands, &addresses, is_trusted, defanged) {
@@ -115,7 +115,7 @@ fn find_addresses(text: &str) -> Vec<Range<usize>> {
     found.filter(|range| is_address(text, range)).collect()
 }
 
-/// Whether a match of the expression is a live address. It is not if it is defanged already (`hxxps://…`), or if it is part of the name of a
+/// Whether a match of the expression is an address to defang. It is not if it is defanged already (`hxxps://…`), or if it is part of the name of a
 /// class or file that resembles a host name: `java.net` in `java.net.SocketException`, `index.js` in `src/index.js:12`.
 fn is_address(text: &str, range: &Range<usize>) -> bool {
     let Some(candidate) = text.get(range.clone()) else { return false };
@@ -152,14 +152,14 @@ fn defanged(address: &str) -> String {
 /// Finds commands: in Markdown code, after a shell prompt, or in a sentence with arguments that prose does not have.
 fn find_commands(text: &str) -> Vec<Range<usize>> {
     static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"```[^`]*```|`[^`\n]+`"));
-    static BEGINNING: LazyLock<Option<Regex>> = LazyLock::new(|| expression(&BEGINNINGS.join("|")));
-    let (Some(code), Some(beginning)) = (&*CODE, &*BEGINNING) else { return Vec::new() };
+    static COMMAND_START: LazyLock<Option<Regex>> = LazyLock::new(|| expression(&COMMAND_STARTS.join("|")));
+    let (Some(code), Some(command_start)) = (&*CODE, &*COMMAND_START) else { return Vec::new() };
     let mut found: Vec<Range<usize>> = Vec::new();
     if text.contains('`') {
         found.extend(code.find_iter(text).filter(|span| is_command(span.as_str())).map(|span| span.range()));
     }
     let in_code = found.clone();
-    for start in beginning.find_iter(text).map(|start| with_privileges(text, start.start())) {
+    for start in command_start.find_iter(text).map(|start| including_sudo(text, start.start())) {
         let is_found = in_code.iter().any(|span| span.contains(&start)) || found.last().is_some_and(|last| last.contains(&start));
         if !is_found {
             found.push(start..command_end(text, start));
@@ -170,7 +170,7 @@ fn find_commands(text: &str) -> Vec<Range<usize>> {
 }
 
 /// Expressions for the start of a command in a sentence.
-const BEGINNINGS: [&str; 8] = [
+const COMMAND_STARTS: [&str; 8] = [
     // Any text after a shell prompt: `$ make`, `PS C:\\> dir`.
     r"(?m)^[ \t]*(?:\$|PS[^>\n]{0,40}>|[A-Z]:\\[^>\n]{0,40}>)[ \t]+\S",
     // A program with a flag, path, redirection or quotation: `curl -s x`, `rm /tmp/a`. "Python raised a ValueError" has none.
@@ -227,7 +227,7 @@ fn is_command(code: &str) -> bool {
 }
 
 /// The start of a command, including a `sudo` before it.
-fn with_privileges(text: &str, start: usize) -> usize {
+fn including_sudo(text: &str, start: usize) -> usize {
     let before = text.get(..start).unwrap_or_default();
     let word = before.trim_end().rsplit(char::is_whitespace).next().unwrap_or_default();
     if matches!(word, "sudo" | "doas") { before.trim_end().len() - word.len() } else { start }
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn action(text: &str) -> String {
-        disarmed_text(text, Commands::Removed, &nothing_trusted).into_owned()
+        disarmed_text(text, CommandTreatment::Remove, &nothing_trusted).into_owned()
     }
 
     #[test]
@@ -309,13 +309,17 @@ mod tests {
             "Ask <EMAIL:1a2b3c> of the team; 3/4 of calls failed.",
             "Docker runs out of memory, git history is long, the service restarts.",
         ] {
-            assert!(matches!(disarmed_text(text, Commands::Removed, &nothing_trusted), Cow::Borrowed(_)), "{text}: {}", action(text));
+            assert!(
+                matches!(disarmed_text(text, CommandTreatment::Remove, &nothing_trusted), Cow::Borrowed(_)),
+                "{text}: {}",
+                action(text)
+            );
         }
     }
 
     #[test]
     fn a_summary_marks_commands_as_quotations() {
-        let summary = disarmed_text("The agent ran `pip install x` from https://a.example.", Commands::Marked, &nothing_trusted);
+        let summary = disarmed_text("The agent ran `pip install x` from https://a.example.", CommandTreatment::Mark, &nothing_trusted);
         assert_eq!(summary, "The agent ran [quoted, not to be run: pip install x] from hxxps://a[.]example.");
     }
 
@@ -324,7 +328,7 @@ mod tests {
         let is_trusted = |fragment: &str| "Read https://docs.example/limits, then `pip install -U openai`.".contains(fragment);
         let text = "Read https://docs.example/limits, then `pip install -U openai`. Or https://evil.example.";
         assert_eq!(
-            disarmed_text(text, Commands::Removed, &is_trusted),
+            disarmed_text(text, CommandTreatment::Remove, &is_trusted),
             "Read https://docs.example/limits, then `pip install -U openai`. Or hxxps://evil[.]example."
         );
     }

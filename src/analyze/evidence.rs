@@ -1,6 +1,7 @@
 //! Verifies evidence: every excerpt that an analyzer claims to quote must occur in the redacted trace.
 //!
-//! A draft and its trace come in. Excerpts that occur elsewhere than claimed are corrected; those that do not occur are dropped.
+//! In: a draft and its trace. Out: the draft with verified evidence: excerpts that occur elsewhere than claimed are corrected, and those that do
+//! not occur are dropped.
 
 use std::fmt::Write;
 
@@ -83,7 +84,7 @@ struct Found<'t> {
     text: &'t str,
 }
 
-/// Searches an excerpt in one field of a span, or in all of them: first literally, then ignoring white space and escapes, which models often
+/// Searches for an excerpt in one field of a span, or in all of them: first literally, then ignoring white space and escapes, which models often
 /// change when they quote.
 fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str, deadline: Deadline) -> Result<Option<Found<'t>>, TimedOut> {
     let mut found = None;

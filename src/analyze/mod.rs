@@ -1,4 +1,4 @@
-//! The analyze stage: redacted traces come in, drafts go out.
+//! The analyze stage. In: redacted traces. Out: drafts.
 //!
 //! An [`Analyzer`] turns one redacted trace into a [`Draft`], within the trace's time budget. `evidence` then checks every excerpt of the draft
 //! against the trace, and `disarm` neutralizes links and commands in its texts, whichever analyzer wrote it. This module knows nothing of tables.
@@ -28,7 +28,7 @@ use crate::runtime::{ConcurrencyPermit, Deadline, Shutdown, TimedOut, pool};
 /// Extracts one pattern from one trace.
 ///
 /// The trace is redacted, and its text is data, never instructions. An implementation returns before `deadline`; CPU work calls
-/// [`Deadline::check`] at least once per span. It must not answer `no_failure_found` because it could not examine the trace.
+/// [`Deadline::check`] at least once per span. If it cannot examine the trace, it returns an error, and never `no_failure_found`.
 #[async_trait]
 pub trait Analyzer: Send + Sync {
     /// The value of the `analyzer` column.
@@ -92,7 +92,7 @@ pub enum AnalyzeError {
     TimedOut(Duration),
     /// A bug in the analyzer.
     #[error("{0}")]
-    Defect(String),
+    Bug(String),
     /// The trace cannot be analyzed.
     #[error("{reason}")]
     Rejected {
@@ -110,7 +110,7 @@ impl AnalyzeError {
     fn kind(&self) -> RejectionKind {
         match self {
             Self::TimedOut(_) => RejectionKind::TimedOut,
-            Self::Defect(_) => RejectionKind::Internal,
+            Self::Bug(_) => RejectionKind::Internal,
             Self::Rejected { kind, .. } => *kind,
             // The run ends, so no rejection has this kind.
             Self::Fatal(_) => RejectionKind::ProviderError,
@@ -126,7 +126,7 @@ impl From<TimedOut> for AnalyzeError {
 
 /// The stage after redact.
 ///
-/// After a shutdown request, traces that wait are rejected as interrupted; after its grace period, traces in analysis are too. If no further trace
+/// After a shutdown request, waiting traces are rejected as interrupted; after its grace period, traces being analyzed are too. If no further trace
 /// can be analyzed, the stream ends early, and `counts` has the reason. Each analysis is a task, so it continues while earlier results are
 /// written.
 pub fn drafts(
@@ -189,7 +189,7 @@ async fn draft(
     };
     let result = match result {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(AnalyzeError::Defect("a bug in failsift".into())),
+        Ok(Err(_)) => Err(AnalyzeError::Bug("a bug in failsift".into())),
         Err(_) => Err(AnalyzeError::TimedOut(timeout)),
     };
     let grounding = result.as_ref().map_or_else(|_| Grounding::default(), |(_, grounding)| *grounding);
@@ -228,7 +228,7 @@ async fn analyze_and_verify(
             Ok::<_, TimedOut>((draft, grounding))
         })
     });
-    Ok(verified.await.map_err(AnalyzeError::Defect)??)
+    Ok(verified.await.map_err(AnalyzeError::Bug)??)
 }
 
 /// The rejection of a trace without a draft. If an unusable answer was paid for, it includes what the next run needs to avoid paying again.

@@ -1,4 +1,4 @@
-//! Analyzers side by side: the accuracy and cost of each, and how often two of them agree.
+//! Compares analyzers: the accuracy and cost of each, and how often two of them agree.
 
 use std::collections::HashMap;
 

@@ -64,7 +64,7 @@ pub enum LabelError {
     },
     /// A line is not a label.
     #[error(
-        "cannot read the labels {} line {line}: {reason}\n  hint: a line is {{\"trace_id\": …, \"category\": …, \"contributing_factor\": …}}; \
+        "cannot read the labels {}, line {line}: {reason}\n  hint: a line has the form {{\"trace_id\": …, \"category\": …, \"contributing_factor\": …}}; \
          `failsift schema pattern` lists the vocabulary",
         path.display()
     )]

@@ -1,6 +1,6 @@
 //! Measures an analyzer: labelled traces go through the pipeline up to the writer, and their patterns are scored.
 //!
-//! `labels` reads the expected labels, `figures` computes the scores, and `compare` puts analyzers side by side. `review` writes patterns to a
+//! `labels` reads the expected labels, `figures` computes the scores, and `compare` compares analyzers. `review` writes patterns to a
 //! sheet for a person to rate, and reads the ratings back. Nothing is written to tables.
 
 mod compare;
@@ -59,11 +59,12 @@ pub async fn collect_answers(config: &AnalysisConfig, explain: bool) -> Result<A
     // Nothing is written. The output only has to differ from every input.
     let nowhere = url::Url::parse("memory://nowhere/").map_err(|error| RunError::Format(error.to_string()))?;
     let explanations = Arc::new(Mutex::new(Vec::new()));
-    let look = if explain { Some(explainer(config, &explanations)?) } else { None };
+    let observer = if explain { Some(explainer(config, &explanations)?) } else { None };
     let run_id = uuid::Uuid::now_v7().to_string();
     let prepared = PreparedRun::new(config, &nowhere).await?;
     let analyzer = prepared.analyzer().await?;
-    let mut analysis = prepared.into_analysis(analyzer, &run_id, &RunProgress::default(), look, Arc::default(), &Shutdown::default())?;
+    let mut analysis =
+        prepared.into_analysis(analyzer, &run_id, &RunProgress::default(), observer, Arc::default(), &Shutdown::default())?;
     let mut answers = Answers::default();
     while let Some(outcome) = analysis.outcomes.next().await {
         match outcome {

@@ -46,7 +46,7 @@ pub enum RatingsError {
         reason: String,
     },
     /// A row is not a valid rating.
-    #[error("cannot read the sheet {file} row {row}: {reason}\n  hint: `right` is yes, category (only the category is right) or no")]
+    #[error("cannot read the sheet {file}, row {row}: {reason}\n  hint: `right` is yes, category (only the category is right) or no")]
     Row {
         /// The file.
         file: String,
@@ -94,7 +94,7 @@ pub fn write_sheet(patterns: &[PatternRow], count: usize, path: &Path) -> Result
     Ok(chosen.len())
 }
 
-/// A cell that a spreadsheet does not evaluate and a terminal does not obey, because trace text may be hostile.
+/// A cell without formulas and control characters, because a spreadsheet or a terminal would interpret those of hostile trace text.
 fn safe_cell(cell: &str) -> String {
     escape_control_chars(&without_formula(cell)).into_owned()
 }
@@ -162,7 +162,7 @@ mod tests {
     use crate::model::Draft;
 
     #[test]
-    fn a_sheet_contains_no_formula_and_nothing_that_a_terminal_obeys() {
+    fn a_sheet_contains_no_formulas_and_no_control_characters() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let row = PatternRow {
             title: "=HYPERLINK(\"http://x\")".into(),

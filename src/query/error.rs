@@ -211,7 +211,7 @@ fn function_error(text: &str) -> Option<String> {
 fn unknown_table(name: &str) -> String {
     const SPANS: &str = "spans";
     if name == SPANS {
-        return "unknown table 'spans'\n  hint: it is read from traces, which --input names".to_owned();
+        return "unknown table 'spans'\n  hint: give the traces to read it from with --input".to_owned();
     }
     let mut names: Vec<&str> = TableName::ALL.iter().map(|name| name.as_str()).collect();
     let suggestion = did_you_mean(name, &names);
@@ -219,12 +219,12 @@ fn unknown_table(name: &str) -> String {
     format!("unknown table '{name}'{suggestion}\n  hint: the tables are {} (with --input)", names.join(", "))
 }
 
-/// The names that the engine gives to what encloses the tables.
+/// Removes the names of catalog and schema that the engine puts before the names of tables.
 fn without_namespace(text: &str) -> String {
     text.replace("datafusion.public.", "").replace("datafusion.", "")
 }
 
-/// Without the name of the error's kind.
+/// Removes the names of error kinds at the start.
 fn without_kind(text: &str) -> &str {
     const KINDS: [&str; 9] = [
         "Error during planning: ",
@@ -242,7 +242,7 @@ fn without_kind(text: &str) -> &str {
 
 fn lower_first(text: &str) -> String {
     let mut characters = text.chars();
-    // An abbreviation stays.
+    // An abbreviation is unchanged.
     match characters.next() {
         Some(first) if !characters.clone().next().is_some_and(char::is_uppercase) => first.to_lowercase().chain(characters).collect(),
         _ => text.to_owned(),

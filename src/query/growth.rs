@@ -52,7 +52,7 @@ const FUNCTIONS: [(&str, Growth); 9] = [
     ("array_to_string", Growth::Join),
 ];
 
-/// Wraps every such function of a session.
+/// Wraps these functions of a session.
 pub(super) fn bound_functions(context: &SessionContext, bytes_max: usize) {
     let state = context.state();
     for (name, growth) in FUNCTIONS {
@@ -126,7 +126,7 @@ impl Growth {
 /// The most bytes of a character in UTF-8.
 const CHAR_BYTES_MAX: u64 = 4;
 
-/// Bytes of one item of a list, at least those of its offset; of a column the average.
+/// Bytes of one item of a list, at least those of its offset. For a column it is the average.
 fn element_bytes(arg: Option<&ColumnarValue>) -> u64 {
     let bytes = match arg {
         None => 0,

@@ -111,7 +111,7 @@ impl Monitor {
 }
 
 impl QueryLimits {
-    /// The engine's error for an exhausted memory pool becomes the limit that the user can raise.
+    /// Replaces the engine's error for an exhausted memory pool by one that names the limit, which the user can raise.
     fn translate(self, error: DataFusionError) -> DataFusionError {
         match error.find_root() {
             DataFusionError::ResourcesExhausted(_) => {

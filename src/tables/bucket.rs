@@ -7,7 +7,7 @@ pub(crate) fn bucket_of(key: &str, buckets: i32) -> i32 {
     bucket_of_hash(key_hash(key), buckets)
 }
 
-/// The bucket of a key of which only the hash is known.
+/// The bucket of a key, given its hash.
 pub(crate) fn bucket_of_hash(hash: u128, buckets: i32) -> i32 {
     i32::try_from(hash % u128::from(buckets.unsigned_abs().max(1))).unwrap_or(0)
 }

@@ -6,7 +6,7 @@ use deltalake_core::DeltaTableError;
 
 use crate::messages::io_cause;
 
-/// What the libraries put before the cause. None of it helps the user.
+/// What the libraries put before the cause. It does not help the user.
 const PREFIXES: [&str; 16] = [
     "Generic DeltaTable error: ",
     "Delta-rs must be initialized: ",
@@ -56,7 +56,7 @@ pub(crate) fn failure_message(error: &(dyn Error + 'static)) -> String {
                 other => http_answer(&other.to_string()),
             };
         }
-        // Others are wrappers, whose cause comes next.
+        // Other errors are wrappers, and their cause is the next item.
         error.downcast_ref::<std::io::Error>().filter(|error| error.raw_os_error().is_some()).map(io_cause)
     });
     known.unwrap_or_else(|| {

@@ -80,7 +80,7 @@ pub(super) async fn load(url: &Url) -> DeltaResult<Option<DeltaTable>> {
     }
 }
 
-/// Whether a local folder holds a transaction log. A folder that may not be read is an error, and not a missing table.
+/// Whether a local folder contains a transaction log. A folder that may not be read is an error, and not a missing table.
 fn has_log(folder: &std::path::Path) -> DeltaResult<bool> {
     match folder.join("_delta_log").try_exists() {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(error.into()),

@@ -76,7 +76,7 @@ impl Table {
             let configured = state.metadata().configuration().get(SCHEMA_VERSION_PROPERTY).cloned().unwrap_or_default();
             if parsed_version(&configured) > parsed_version(PATTERN_SCHEMA_VERSION) {
                 return Err(DeltaTableError::Generic(format!(
-                    "it was written by a newer failsift (schema {configured}; this one supports {PATTERN_SCHEMA_VERSION}), use that version"
+                    "it was written by a newer failsift (schema {configured}; this one supports {PATTERN_SCHEMA_VERSION}); use the newer one"
                 )));
             }
             let known = state.snapshot().arrow_schema();
@@ -122,7 +122,7 @@ async fn create(url: &Url, name: TableName) -> DeltaResult<DeltaTable> {
             (SCHEMA_VERSION_PROPERTY, Some(PATTERN_SCHEMA_VERSION.to_owned())),
             // Readers fetch the commits since the last checkpoint one by one. 10 is the protocol's default; the library would use 100.
             ("delta.checkpointInterval", Some("10".to_owned())),
-            // The tags by which a run recognises its commits (`write::upsert::CommitTag`).
+            // The tags by which a run recognizes its commits (`write::upsert::CommitTag`).
             ("delta.setTransactionRetentionDuration", Some("interval 30 days".to_owned())),
         ])
         .with_raise_if_key_not_exists(false)

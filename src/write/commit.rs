@@ -1,7 +1,7 @@
 //! Commits the files of a staging folder. It is the only way into the tables: the end of a run, a part of one (`--commit-every`) and the
 //! completion of an interrupted commit all use it.
 //!
-//! Several runs may complete the commit of the same interrupted run concurrently. Each table accepts it once, by its [`CommitTag`]. Whoever
+//! Several runs may complete the commit of the same interrupted run concurrently. Each table accepts it once, by its [`CommitTag`]. The run that
 //! finishes all tables first removes `commit.json`, then the files that it names. So a staged file that is gone means that the commit is
 //! complete.
 
@@ -111,7 +111,7 @@ pub(super) async fn plan_interrupted_commit(
     Ok(plans)
 }
 
-/// The keys that the tables committed so far supersede. They are many, so they move from table to table and are not copied.
+/// The keys that the tables committed so far supersede. There are many, so they are moved from table to table and not copied.
 #[derive(Default)]
 struct SupersededSoFar(HashMap<u128, Extent>);
 
@@ -119,7 +119,7 @@ impl SupersededSoFar {
     /// What the commit supersedes in one table.
     ///
     /// In `errors` these are also the traces that have a pattern now, of this run or a fuller one. In `patterns` a trace that fails keeps its
-    /// last pattern: keys of `errors` are never looked for there.
+    /// last pattern: keys of `errors` are never searched there.
     fn of_table(&mut self, name: TableName, committed: HashMap<u128, Extent>, record: &CommitRecord, tag: &CommitTag) -> Arc<Superseded> {
         self.0.extend(committed);
         let mut objects = HashSet::new();

@@ -1,4 +1,4 @@
-//! Which staged patterns a commit adds: all but those for which the table has a pattern of more spans of the same trace.
+//! Which staged patterns a commit adds: all but those for which the table has a pattern with more spans of the same trace.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ pub(super) struct Decision {
     pub(super) cache: ScanCache,
 }
 
-/// Staged patterns that are not committed, because the table has one of more spans.
+/// Staged patterns that are not committed, because the table has one with more spans.
 #[derive(Debug, Default)]
 pub(super) struct KeptFuller {
     pub(super) count: u64,
@@ -37,7 +37,7 @@ pub(super) struct KeptFuller {
 
 /// Decides which of the staged patterns are committed, and marks the other rows in `files`.
 ///
-/// The summary of the run is true as of this moment. If another writer commits a pattern of more spans between it and the commit, that pattern
+/// The summary of the run is correct as of this moment. If another writer commits a pattern with more spans between it and the commit, that pattern
 /// stays, as if this run had committed before that writer.
 pub(super) async fn decide(
     patterns: &mut Table,

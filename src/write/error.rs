@@ -5,12 +5,12 @@ use deltalake_core::DeltaTableError;
 use super::staging::StagingError;
 use crate::tables::{TableName, error_message};
 
-/// Why the tables could not be written. Nothing of the run is visible then, or all of it will be.
+/// Why the tables could not be written. Afterwards nothing of the run is visible, or all of it will be.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// A table or the store below it failed.
     #[error(
-        "cannot access the table {table} in {location}: {reason}\n  hint: check that the location exists or can be created, that you may write there and that there is space; the next run over the same input reuses what is finished"
+        "cannot access the table {table} at {location}: {reason}\n  hint: check that the location exists or can be created, that you may write there and that there is space; the next run over the same input reuses what is finished"
     )]
     Table {
         /// Which table.
@@ -23,7 +23,7 @@ pub enum WriteError {
     /// Finished work cannot be staged or read.
     #[error("{0}\n  hint: check that you may write at the output location and that there is space")]
     Staging(#[from] StagingError),
-    /// Rows could not be encoded; a defect.
+    /// Rows could not be encoded; a bug.
     #[error("cannot encode rows: {0}")]
     Encode(#[from] arrow::error::ArrowError),
     /// The staged files of this run are gone.
@@ -41,7 +41,7 @@ pub enum WriteError {
     #[error(
         "cannot commit: {received} traces were received and {outcomes} outcomes reached the writer; nothing was written\n  hint: this is a bug in failsift, please report it"
     )]
-    Conservation {
+    OutcomeCountMismatch {
         /// Counted where traces are made.
         received: u64,
         /// Counted by the writer.

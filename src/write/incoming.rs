@@ -64,7 +64,7 @@ async fn without_keys(name: TableName, object: &Arc<Object>, kept: Option<Vec<bo
 pub(super) struct IncomingKeys {
     /// Of rows that are committed, with their extents.
     pub(super) committed: HashMap<u128, Extent>,
-    /// Of rows that are not, because the table has rows of more spans.
+    /// Of rows that are not, because the table has rows with more spans.
     pub(super) smaller: Vec<u128>,
     /// How many rows are committed, by bucket.
     pub(super) rows: BTreeMap<Bucket, u64>,
@@ -92,7 +92,7 @@ impl IncomingKeys {
         Ok(all)
     }
 
-    /// Marks rows as not committed, because the table has rows of more spans.
+    /// Marks rows as not committed, because the table has rows with more spans.
     pub(super) fn leave_out(&mut self, smaller: &HashSet<u128>, buckets: i32) {
         for key in smaller {
             self.committed.remove(key);

@@ -1,6 +1,6 @@
 //! The key columns of Parquet files, staged or of a table: what identifies a row, and what decides whether another row replaces it.
 //!
-//! In: a Parquet file. Out: calls per row. Only the named columns are read.
+//! In: a Parquet file. Out: one call per row. Only the named columns are read.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::model::key_hash;
 use crate::store::{Object, ObjectReader};
 use crate::tables::TableName;
 
-/// How much of its trace a pattern was made of, and of which object.
+/// The number of spans that a pattern was made from, and the object that they are from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Extent {
     spans: u64,
@@ -34,7 +34,7 @@ impl Extent {
         Self { spans, source }
     }
 
-    /// Whether a new row of this extent replaces a stored one: it has at least as many spans, or is of the same object, whose corrected export
+    /// Whether a new row of this extent replaces a stored one: it has at least as many spans, or is from the same object, whose corrected export
     /// may have fewer. So a later window with one late span of a trace does not replace the pattern of the whole trace.
     pub(super) fn replaces(self, stored: Self) -> bool {
         self.spans >= stored.spans || self.source == stored.source
@@ -45,14 +45,14 @@ impl Extent {
 pub(super) struct RowKey<'a> {
     /// The trace id, or the location of a record.
     pub(super) reference: &'a str,
-    /// URI of the object that the row is of.
+    /// URI of the object that the row is from.
     pub(super) source: Option<&'a str>,
     pub(super) run_id: Option<&'a str>,
     spans: Option<u64>,
 }
 
 impl RowKey<'_> {
-    /// How much of its trace a pattern was made of. `None` if an older failsift wrote the row, without that column.
+    /// The extent of a pattern. `None` if an older failsift wrote the row, without that column.
     pub(super) fn extent(&self) -> Option<Extent> {
         Some(Extent::new(self.spans?, self.source.unwrap_or_default()))
     }
@@ -117,5 +117,5 @@ pub(super) fn text_column(batch: &RecordBatch, name: &str) -> DeltaResult<String
         None => Arc::clone(column),
     };
     let texts = column.as_any().downcast_ref::<StringArray>().cloned();
-    texts.ok_or_else(|| DeltaTableError::Generic(format!("the column {name} of a data file does not hold text")))
+    texts.ok_or_else(|| DeltaTableError::Generic(format!("the column {name} of a data file is not a text column")))
 }

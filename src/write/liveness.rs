@@ -1,4 +1,4 @@
-//! Whether another run is alive: by its process if it is one of this machine, and otherwise by the age of its heartbeat.
+//! Whether another run is alive: by its process if that is on this machine, and otherwise by the age of its heartbeat.
 
 use std::time::Duration;
 
@@ -27,13 +27,13 @@ impl Process {
         Some(Self { boot, namespace, id, started: started(id)? })
     }
 
-    /// A process of this machine that has ended.
+    /// A process on this machine that has ended.
     #[cfg(test)]
     pub(super) fn terminated() -> Option<Self> {
         Self::current().map(|current| Self { started: current.started + 1, ..current })
     }
 
-    /// Whether it is running. `None` if it is of another machine or container, where that cannot be told.
+    /// Whether it is running. `None` if it is on another machine or in another container, where that cannot be determined.
     fn is_running(&self) -> Option<bool> {
         let current = Self::current()?;
         let is_comparable = current.boot == self.boot && current.namespace == self.namespace;
@@ -54,7 +54,7 @@ fn started(id: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-/// Whether a run is alive that is `process` and wrote its last heartbeat this long ago, by the clock of the store.
+/// Whether the run of `process` is alive. Its last heartbeat is this old by the clock of the store.
 pub(super) fn is_alive(process: Option<&Process>, since_last_heartbeat: Duration) -> bool {
     process.and_then(Process::is_running).unwrap_or(since_last_heartbeat <= HEARTBEAT_TIMEOUT)
 }

@@ -39,7 +39,7 @@ pub struct MaintenanceReport {
     pub unfinished_removed: usize,
     /// Whether nothing was changed.
     pub dry_run: bool,
-    /// How; for a dry run only.
+    /// The steps in detail; for a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<MaintenancePlan>,
 }

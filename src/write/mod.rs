@@ -1,8 +1,8 @@
 //! Outcomes -> the tables `patterns`, `errors` and `runs`.
 //!
-//! While a run goes on, finished outcomes are staged: durable, and invisible to readers (`staging`). At its end, one commit per table makes them
+//! While a run is active, finished outcomes are staged: durable, and invisible to readers (`staging`). At its end, one commit per table makes them
 //! visible and removes the rows that they supersede (`commit`, `upsert`). So memory does not grow with the number of traces, a reader sees a run
-//! completely or not at all, and the finished work of an interrupted run is recovered by the next one. Knows nothing of how outcomes are made.
+//! completely or not at all, and the finished work of an interrupted run is recovered by the next one. Knows nothing of how outcomes are computed.
 
 mod columns;
 mod commit;

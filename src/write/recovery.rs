@@ -1,4 +1,4 @@
-//! What a run does first: it completes the commits of interrupted runs, and finds those whose finished work it can reuse.
+//! The first step of the writer: completes the commits of interrupted runs, and finds those runs whose finished work can be reused.
 
 use super::commit::complete_interrupted_commit;
 use super::output::OutputTables;
@@ -7,7 +7,7 @@ use super::staging::OtherRun;
 
 /// Completes the commits that interrupted runs began. Returns the interrupted runs of this job, whose finished work can be recovered.
 ///
-/// If a commit cannot be completed now, its run is left alone: its rows exist nowhere else. This run goes on, because what prevents that commit
+/// If a commit cannot be completed now, its run is left alone: its rows exist nowhere else. This run continues, because what prevents that commit
 /// may not concern it; otherwise it fails at the same point itself.
 pub(super) async fn complete_interrupted_commits(
     tables: &mut OutputTables,

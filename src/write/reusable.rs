@@ -25,15 +25,15 @@ impl ReusableResults {
         self.recovered.is_empty() && self.stored.is_empty()
     }
 
-    /// Whether there is a pattern of a trace, so that no analysis is needed. `content_digest` is of the redacted trace.
+    /// Whether there is a pattern of a trace, so that no analysis is needed. `content_digest` is that of the redacted trace.
     ///
-    /// A stored pattern of more spans, of another object than `source_uri`, counts too: the new pattern would not replace it. Claims are counted,
+    /// A stored pattern with more spans, from another object than `source_uri`, counts too: the new pattern would not replace it. Claims are counted,
     /// so each trace is claimed once.
     pub fn claim(&self, trace_id: &str, content_digest: &str, spans: usize, source_uri: &str) -> bool {
         self.recovered.claim(trace_id, content_digest) || self.stored.claim(trace_id, content_digest, Extent::new(spans as u64, source_uri))
     }
 
-    /// What was wrong with the answer that was paid for this content with the same settings. Asking again would cost the same to no avail.
+    /// What was wrong with the answer that was paid for this content with the same settings. Asking again would cost the same and fail again.
     pub fn unusable_answer(&self, trace_id: &str, content_digest: &str) -> Option<UnusableAnswer> {
         self.recovered.unusable_answer(trace_id, content_digest).or_else(|| self.stored.unusable_answer(trace_id, content_digest))
     }

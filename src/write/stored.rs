@@ -1,4 +1,4 @@
-//! Results in the tables that make another analysis unnecessary: patterns of the same content and settings, patterns of more spans of the same
+//! Results in the tables that make another analysis unnecessary: patterns of the same content and settings, patterns with more spans of the same
 //! trace, and unusable answers that were paid for.
 
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,7 @@ pub(super) struct StoredResults {
     unusable_answers: UnusableAnswers,
     unchanged: AtomicU64,
     kept_fuller: AtomicU64,
-    /// Those of `failed` that were read again and have a pattern: they leave `errors`.
+    /// Those of `failed` that were read again and have a pattern: their rows in `errors` are removed.
     resolved_errors: Mutex<HashSet<u128>>,
 }
 
@@ -61,7 +61,7 @@ impl StoredResults {
         self.unusable_answers.get(trace_id, content_digest)
     }
 
-    /// Whether the table has a pattern of the trace with this content, or one of more spans that a new one would not replace. The trace is then
+    /// Whether the table has a pattern of the trace with this content, or one with more spans that a new one would not replace. The trace is then
     /// counted as unchanged.
     pub(super) fn claim(&self, trace_id: &str, content_digest: &str, extent: Extent) -> bool {
         let trace = key_hash(trace_id);
@@ -77,7 +77,7 @@ impl StoredResults {
         is_same || is_fuller
     }
 
-    /// Claimed traces whose stored pattern is of more spans; part of [`unchanged`](Self::unchanged).
+    /// Claimed traces whose stored pattern has more spans; part of [`unchanged`](Self::unchanged).
     pub(super) fn kept_fuller(&self) -> u64 {
         self.kept_fuller.load(Ordering::Relaxed)
     }
@@ -87,7 +87,7 @@ impl StoredResults {
         self.unchanged.load(Ordering::Relaxed)
     }
 
-    /// Claimed traces that leave `errors`, by the hash of their id.
+    /// Claimed traces whose rows in `errors` are removed, by the hash of their id.
     pub(super) fn resolved_errors(&self) -> Vec<u128> {
         self.resolved_errors.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }

@@ -26,12 +26,12 @@ use crate::limits::{COPY_REQUEST_BYTES_MAX, DATA_FILE_TARGET_BYTES, DATA_FILES_O
 use crate::store::{Object, ObjectReader};
 use crate::tables::Table;
 
-/// Which bucket the rows of a source go to.
+/// The buckets to which the rows of a source are written.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Destination {
-    /// All to this one: the source is a data file of the table.
+    /// All rows to this one: the source is a data file of the table.
     Bucket(Bucket),
-    /// Each to that of its column `bucket`: the source is a staged file.
+    /// Each row to the one in its column `bucket`: the source is a staged file.
     BucketColumn,
 }
 
@@ -67,7 +67,7 @@ impl RowSelection {
     }
 }
 
-/// Builds the new data files of one commit. Holds one open file per bucket.
+/// Builds the new data files of one commit. Keeps one open file per bucket.
 pub(super) struct TableWriter {
     store: Arc<dyn ObjectStore>,
     schema: SchemaRef,
@@ -251,7 +251,7 @@ async fn upload(store: Arc<dyn ObjectStore>, bucket: Bucket, file: DataFile) -> 
     })
 }
 
-/// The bucket of a row group of a staged file. `None` if its rows are of several.
+/// The bucket of a row group of a staged file. `None` if its rows are in several.
 fn only_bucket(metadata: &ParquetMetaData, group: &RowGroupMetaData) -> Bucket {
     let column = metadata.file_metadata().schema_descr().columns().iter().position(|column| column.name() == "bucket")?;
     match group.columns().get(column)?.statistics()? {

@@ -69,7 +69,7 @@ pub struct Writer {
     part: i64,
     /// New and recovered patterns.
     patterns: u64,
-    /// Those of them that were not committed, because the table has patterns of more spans.
+    /// Those of them that were not committed, because the table has patterns with more spans.
     kept_fuller: u64,
     progress: Arc<WriteProgress>,
     /// The stored patterns, by label.
@@ -127,8 +127,8 @@ impl Writer {
 
     /// Consumes all outcomes, counts them in `summary`, and stages their rows.
     ///
-    /// When a shutdown is requested, finished outcomes are committed immediately, because the process may be killed before its end. The
-    /// outcomes that still come have [`SHUTDOWN_GRACE_PERIOD`] until the grace period ends.
+    /// When a shutdown is requested, finished outcomes are committed immediately, because the process may be killed before its end.
+    /// Outcomes that arrive afterwards are accepted for [`SHUTDOWN_GRACE_PERIOD`].
     ///
     /// # Errors
     /// [`WriteError`] if the store refuses. What is staged stays for the next run.
@@ -142,21 +142,21 @@ impl Writer {
         let mut unstaged = Unstaged::default();
         let mut staged_at = Instant::now();
         let mut committed_at = Instant::now();
-        let mut stopping_at: Option<Instant> = None;
+        let mut stopping_since: Option<Instant> = None;
         loop {
             let interval = STAGE_INTERVAL.saturating_sub(staged_at.elapsed());
-            let interval = stopping_at.map_or(interval, |since| interval.min(SHUTDOWN_GRACE_PERIOD.saturating_sub(since.elapsed())));
+            let interval = stopping_since.map_or(interval, |since| interval.min(SHUTDOWN_GRACE_PERIOD.saturating_sub(since.elapsed())));
             tokio::select! {
                 outcome = outcomes.next() => match outcome {
                     Some(outcome) => self.add(outcome, &mut unstaged, summary),
                     None => break,
                 },
                 Some(staged) = self.in_flight.join_next(), if !self.in_flight.is_empty() => staging_result(staged)?,
-                () = shutdown.requested().cancelled(), if stopping_at.is_none() => {}
+                () = shutdown.requested().cancelled(), if stopping_since.is_none() => {}
                 () = tokio::time::sleep(interval), if !shutdown.is_grace_ended() => {}
             }
-            let commit_now = shutdown.is_requested() && stopping_at.is_none();
-            if stopping_at.is_some_and(|since| since.elapsed() >= SHUTDOWN_GRACE_PERIOD) {
+            let commit_now = shutdown.is_requested() && stopping_since.is_none();
+            if stopping_since.is_some_and(|since| since.elapsed() >= SHUTDOWN_GRACE_PERIOD) {
                 shutdown.grace_ended().cancel();
             }
             if unstaged.patterns.holds_permits() {
@@ -171,7 +171,7 @@ impl Writer {
                 self.compact_staged().await?;
                 self.commit_staged(None).await?;
                 committed_at = Instant::now();
-                stopping_at = commit_now.then_some(committed_at).or(stopping_at);
+                stopping_since = commit_now.then_some(committed_at).or(stopping_since);
             }
         }
         self.stage(&mut unstaged).await?;
@@ -190,7 +190,7 @@ impl Writer {
         if self.in_flight.len() >= IN_FLIGHT_MAX {
             return Ok(());
         }
-        // Outcomes that are ready go into the same file.
+        // Outcomes that are ready are staged in the same file.
         while let Some(Some(outcome)) = outcomes.next().now_or_never() {
             self.add(outcome, unstaged, summary);
         }
@@ -239,7 +239,7 @@ impl Writer {
         }
     }
 
-    /// Starts to stage all rows, as soon as few enough are being staged.
+    /// Starts to stage all rows, after waiting until few enough batches are being staged.
     async fn stage(&mut self, unstaged: &mut Unstaged) -> Result<(), WriteError> {
         if !unstaged.patterns.is_empty() {
             self.wait_for_staging(STAGING_IN_FLIGHT_MAX - 1).await?;
@@ -295,7 +295,7 @@ impl Writer {
         }
         let unchanged = self.reusable.stored.unchanged();
         if outcomes + summary.filtered + unchanged != summary.received {
-            return Err(WriteError::Conservation { received: summary.received, outcomes });
+            return Err(WriteError::OutcomeCountMismatch { received: summary.received, outcomes });
         }
         self.commit_staged(Some(LastCommit { summary: &mut *summary, objects, exit_reason })).await?;
         // The run is committed. `maintain` removes what cannot be removed now.
@@ -363,7 +363,7 @@ impl Writer {
         summary.unchanged = stored.unchanged() + self.kept_fuller;
         summary.kept_fuller = stored.kept_fuller() + self.kept_fuller;
         if summary.accounted_for() != summary.received {
-            return Err(WriteError::Conservation { received: summary.received, outcomes: summary.accounted_for() });
+            return Err(WriteError::OutcomeCountMismatch { received: summary.received, outcomes: summary.accounted_for() });
         }
         Ok(())
     }

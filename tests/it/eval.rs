@@ -51,9 +51,9 @@ fn healthy_conversations_are_not_called_failed() {
     let chat = |id: &str, turns: &[(&str, &str)]| {
         let messages: Vec<Value> = turns
             .iter()
-            .map(|(who, says)| match *who {
-                "user" | "assistant" => serde_json::json!({"role": who, "content": says}),
-                name => serde_json::json!({"role": "assistant", "name": name, "content": says}),
+            .map(|(speaker, text)| match *speaker {
+                "user" | "assistant" => serde_json::json!({"role": speaker, "content": text}),
+                name => serde_json::json!({"role": "assistant", "name": name, "content": text}),
             })
             .collect();
         serde_json::json!({"trace_id": id, "messages": messages}).to_string() + "\n"

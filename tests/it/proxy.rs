@@ -23,7 +23,7 @@ pub(crate) enum Fault {
     Slow(Duration),
 }
 
-/// The request line, and how many requests came before.
+/// A request, as far as faults depend on it.
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,

@@ -100,7 +100,7 @@ fn show_prints_a_page() {
     assert!(stderr(&output).contains("no trace nobody in the tables at"), "{}", stderr(&output));
 }
 
-/// A chain of CTEs, each of which uses the previous one twice.
+/// A chain of CTEs that each use the previous one twice.
 fn doubled(first: &str, next: &str, last: &str) -> String {
     let steps = (1..40).map(|step| format!("a{step} AS ({})", next.replace("PREVIOUS", &format!("a{}", step - 1))));
     let steps: Vec<String> = std::iter::once(format!("a0 AS ({first})")).chain(steps).collect();

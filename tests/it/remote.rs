@@ -93,8 +93,8 @@ fn query_on(environment: &[(&str, String)], tables: &str, sql: &str) -> String {
     crate::support::stdout(&query).trim().to_owned()
 }
 
-/// The whole job on a bucket with three samples: a prefix, an object, a glob, a second run, maintenance, and a missing input.
-fn whole_job(environment: &[(&str, String)], bucket: &str) {
+/// All operations on a bucket with three samples: a prefix, an object, a glob, a second run, maintenance, and a missing input.
+fn check_all_operations(environment: &[(&str, String)], bucket: &str) {
     let tables = format!("{bucket}/tables");
     for (input, stored, errors) in [("agents/", 44, 3), ("agents/day=1/a.jsonl.gz", 33, 0), ("agents/*/*.parquet", 11, 0)] {
         let summary = run_on(environment, &format!("{bucket}/{input}"), &tables);
@@ -123,14 +123,14 @@ fn whole_job(environment: &[(&str, String)], bucket: &str) {
 
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn the_whole_job_on_s3() {
+fn all_operations_work_on_s3() {
     let s3 = S3::start();
-    whole_job(&S3::environment(&s3.server.url), "s3://traces");
+    check_all_operations(&S3::environment(&s3.server.url), "s3://traces");
 }
 
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn a_public_object_needs_no_credentials_and_a_private_one_asks_for_them() {
+fn a_public_object_needs_no_credentials_and_a_private_one_does() {
     let s3 = S3::start();
     let script = "import boto3, sys
 s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
@@ -158,7 +158,7 @@ const SIGNED: &str =
 /// proxy rewrites.
 #[test]
 #[ignore = "needs an S3 server; tests/run prepares it"]
-fn the_whole_job_on_google_cloud_storage() {
+fn all_operations_work_on_google_cloud_storage() {
     let s3 = S3::start();
     let proxy = Proxy::start(
         s3.port,
@@ -175,13 +175,13 @@ fn the_whole_job_on_google_cloud_storage() {
         proxy.url
     );
     let environment = [("GOOGLE_SERVICE_ACCOUNT_KEY", account), ("GOOGLE_ALLOW_HTTP", "true".to_owned())];
-    whole_job(&environment, "gs://traces");
+    check_all_operations(&environment, "gs://traces");
     assert!(proxy.requests() > 100);
 }
 
 #[test]
 #[ignore = "needs an Azure Blob server; tests/run prepares it"]
-fn the_whole_job_on_azure_blob_storage() {
+fn all_operations_work_on_azure_blob_storage() {
     let port = free_port();
     let folder = tempfile::tempdir().unwrap();
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
@@ -206,7 +206,7 @@ for sample, key in (('otlp/openinference.jsonl.gz', 'day=1/a.jsonl.gz'), ('phoen
         ("AZURITE_BLOB_STORAGE_URL", server.url.clone()),
         ("AZURE_ALLOW_HTTP", "true".to_owned()),
     ];
-    whole_job(&environment, "az://traces");
+    check_all_operations(&environment, "az://traces");
 }
 
 /// Each request fails with a probability of one in `odds`, with one of the failures of real stores.
@@ -312,7 +312,7 @@ fn a_persistent_failure_leaves_no_partial_commit_and_the_next_run_continues() {
 
 #[test]
 #[ignore = "needs Python; tests/run prepares it"]
-fn an_object_on_a_web_server() {
+fn an_object_on_a_web_server_is_read() {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "boom"));
     let port = free_port();
@@ -335,15 +335,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_HEAD(self): self.send_error(403)
     def do_GET(self):
         if self.path != '/a%20b/c.jsonl?sv=1&sig=secret%2Fsignature': return self.send_error(403)
-        asked = self.headers.get('Range')
-        start, end = (asked or 'bytes=0-')[6:].split('-')
+        requested = self.headers.get('Range')
+        start, end = (requested or 'bytes=0-')[6:].split('-')
         part = body[int(start):int(end) + 1 if end else len(body)]
-        self.send_response(206 if asked else 200)
+        self.send_response(206 if requested else 200)
         self.send_header('ETag', '\"1\"')
         self.send_header('Content-Length', str(len(part)))
         self.end_headers()
-        Handler.whole += not asked
-        self.wfile.write(part[:len(part) // 2] if not asked and Handler.whole == 1 else part)
+        Handler.whole += not requested
+        self.wfile.write(part[:len(part) // 2] if not requested and Handler.whole == 1 else part)
 http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()";
 
 #[test]

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use crate::support::{Place, call, failsift, stderr, stdout, trace};
 
-/// More traces than one staged file holds, so some are staged long before the run ends.
+/// More traces than fit into one staged file, so some are staged long before the run ends.
 const TRACES: usize = 30_000;
 
 fn many_traces(place: &Place) {
@@ -100,7 +100,7 @@ fn a_trace_whose_content_changed_is_analyzed_again() {
     let old = place.rows(
         "select count(*) n from (select trace_id, unnest(evidence) e from patterns) where e['excerpt'] like '%boom%' and cast(substr(trace_id, 3) as int) % 2 = 0",
     );
-    assert_eq!(old[0]["n"], 0, "no pattern is of the old content");
+    assert_eq!(old[0]["n"], 0, "no pattern was made from the old content");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn commit_every_makes_finished_patterns_visible_before_the_end() {
     assert!(parts > 0, "rows of both runs were visible before the end");
     assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 3);
     assert_eq!(place.rows("select count(*) n from runs")[0]["n"], 2);
-    assert_eq!(row_counts(&place).2, 1, "at the end all rows are of the second run");
+    assert_eq!(row_counts(&place).2, 1, "at the end all rows are from the second run");
 }
 
 #[test]

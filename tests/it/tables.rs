@@ -16,7 +16,7 @@ fn running_twice_adds_only_a_row_to_runs() {
 }
 
 #[test]
-fn a_trace_that_fails_keeps_its_last_pattern_and_one_that_succeeds_leaves_errors() {
+fn a_trace_that_fails_keeps_its_last_pattern_and_one_that_succeeds_is_removed_from_errors() {
     let place = Place::new();
     let no_spans = |id: &str| format!("{{\"trace_id\": \"{id}\", \"spans\": []}}\n");
     place.put("a.jsonl", trace("good", "boom") + &no_spans("bad"));
@@ -198,7 +198,7 @@ fn a_later_window_with_one_late_span_does_not_replace_the_pattern_of_the_whole_t
     assert_ne!(whole["category"], "unclassified");
     let (counts, after) = run_over(&place, "/hour=10", &[]);
     assert_eq!((counts, &after), ([0, 1, 1], &whole), "the pattern of the late span does not replace the one of the whole trace");
-    // A pattern of as many spans of another object, or of fewer spans of the same object, does.
+    // A pattern with as many spans from another object, or with fewer spans from the same object, does.
     place.put("hour=10/c.jsonl", std::fs::read(place.path().join("in/hour=09/a.jsonl")).unwrap());
     std::fs::remove_file(place.path().join("in/hour=10/b.jsonl")).unwrap();
     assert_eq!(run_over(&place, "/hour=10", &[]).0, [1, 0, 0]);
@@ -228,7 +228,7 @@ fn errors_of_an_object_stay_if_the_run_was_stopped_before_it_was_read() {
     place.put("z.jsonl", "broken\n".to_owned() + &trace("t-1", "boom"));
     place.run(&[]);
     assert_eq!(place.rows("select count(*) n from errors")[0]["n"], 1);
-    // Stopped immediately, while the larger object is being read, which comes first.
+    // Stopped early, while the first object is being read, which is the larger one.
     place.put("a.jsonl", (0..60_000).map(|number| trace(&format!("a-{number}"), "boom")).collect::<String>());
     let child = crate::support::failsift(&["run", "--input", &place.input(), "--output", &place.output()])
         .stdout(std::process::Stdio::null())

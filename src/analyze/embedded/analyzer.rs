@@ -54,7 +54,7 @@ pub struct Findings {
     /// Indexes of the spans with incidents, that of the verdict first.
     pub spans: Vec<usize>,
     /// Whether the trace reports its failure itself: an error status or a finish reason from which the run did not recover.
-    pub plainly_failed: bool,
+    pub has_explicit_failure: bool,
 }
 
 impl Embedded {
@@ -72,12 +72,12 @@ impl Embedded {
     /// [`RuleError`].
     pub fn with_rules(files: &[(String, String)]) -> Result<Self, RuleError> {
         let this = Self { catalogue: Arc::new(Catalogue::with(files)?), calibration: Arc::new(Calibration::shipped()?) };
-        this.warm_up();
+        this.compile_expressions();
         Ok(this)
     }
 
-    /// Compiles every lazy expression, so that the first trace does not pay for it from its time budget.
-    fn warm_up(&self) {
+    /// Compiles every lazy expression, so that this does not use up the time budget of the first trace.
+    fn compile_expressions(&self) {
         let output = || vec![Message { content: "final answer: 1".into(), ..Message::default() }];
         let spans = [
             Span { kind: SpanKind::Llm, output: output(), ..Span::default() },
@@ -156,7 +156,7 @@ impl Embedded {
         let tree = SpanTree::new(trace);
         let incidents = incidents::find(trace, &tree, deadline)?;
         let (verdict, scan) = self.decide(trace, &tree, &incidents, deadline)?;
-        let plainly_failed = matches!(&verdict, Verdict::FailedStep(root) if root.incident.kind.is_explicit());
+        let has_explicit_failure = matches!(&verdict, Verdict::FailedStep(root) if root.incident.kind.is_explicit());
         // A dialogue has no culprit span; the spans of its evidence are added below.
         let culprit = match &verdict {
             Verdict::FailedStep(root) => Some(root.incident.index),
@@ -164,7 +164,7 @@ impl Embedded {
         };
         let verdict = self.write_draft(trace, &tree, &incidents, &verdict, &scan);
         let (recovered, open): (Vec<_>, Vec<_>) = incidents.iter().partition(|incident| incident.recovered);
-        // A killed run often has no incident. Then its first unfinished span is the place to look at.
+        // A killed run often has no incident. Then its first unfinished span is the most relevant one.
         let unfinished = trace.spans.iter().position(|span| span.ended_at_ns.is_none() && tree.unfinished_root);
         let mut spans: Vec<usize> = culprit.into_iter().chain(open.iter().chain(&recovered).map(|incident| incident.index)).collect();
         let quoted = verdict.evidence.iter().filter_map(|evidence| evidence.span_id.as_deref());
@@ -172,7 +172,7 @@ impl Embedded {
         let mut known = HashSet::new();
         spans.retain(|index| known.insert(*index));
         let signals = drafts::all_signals(&verdict, open.into_iter().chain(recovered));
-        Ok(Findings { verdict, signals, spans, plainly_failed })
+        Ok(Findings { verdict, signals, spans, has_explicit_failure })
     }
 
     fn draft(&self, trace: &Trace, deadline: Deadline) -> Result<Draft, TimedOut> {
@@ -228,7 +228,7 @@ impl Analyzer for Embedded {
         match pool::run(move || pool::catch_panic(|| this.draft_of(&trace, deadline))).await {
             Ok(Ok(draft)) => Ok(draft),
             Ok(Err(TimedOut(budget))) => Err(AnalyzeError::TimedOut(budget)),
-            Err(defect) => Err(AnalyzeError::Defect(defect)),
+            Err(bug) => Err(AnalyzeError::Bug(bug)),
         }
     }
 }

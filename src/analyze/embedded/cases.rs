@@ -168,7 +168,7 @@ mod tests {
         };
         assert_eq!(check_rules("mine.toml", &user_rule("proxy-limit")).unwrap(), RuleCheck { rules: 1, cases: 2, failures: vec![] });
         assert_eq!(check_rules("mine.toml", &user_rule("tool-rate-limited")).unwrap(), RuleCheck { rules: 1, cases: 2, failures: vec![] });
-        // The shipped rule with that id is gone, even if its rank was higher.
+        // The shipped rule with that id is replaced, even if its rank was higher.
         let replaced = user_rule("tool-rate-limited").replace("rank = 90", "rank = 3");
         let analyzer = Embedded::with_rules(&[("mine.toml".to_owned(), replaced.clone())]).unwrap();
         let case = RuleFile::parse("mine.toml", &replaced).unwrap().rules.remove(0).cases.remove(0);
@@ -186,7 +186,10 @@ mod tests {
         assert!(error("[[rule]]\nid = 'a'\nlable = 'x'\n").contains("unknown key 'lable'"));
         let rule = |more: &str| format!("[[rule]]\nid = 'a'\nconfidence = 0.5\ntitle = 'x'\nhypothesis = 'y'\nactions = ['z']\n{more}");
         assert!(error(&rule("label = 'tool_failure/nonsense'")).contains(&Label::parse("tool_failure/nonsense").unwrap_err().to_string()));
-        assert!(error(&rule("label = 'tool_failure/tool_timeout'\ntext = ['(']")).contains("rule a in mine.toml: invalid expression '('"));
+        let expression = error(&rule("label = 'tool_failure/tool_timeout'\ntext = ['(']"));
+        assert_eq!(expression, "rule a in mine.toml: invalid expression '(': unclosed group");
+        let expression = error("[[signal]]\nid = 's'\nsays = 'x'\nscope = 'any'\ntext = ['(']\n");
+        assert_eq!(expression, "signal s in mine.toml: invalid expression '(': unclosed group");
         let dialogue = rule("label = 'tool_failure/tool_timeout'\nincidents = ['dialogue']\nsignals = ['nonsense']");
         assert!(error(&dialogue).contains("rule a in mine.toml: unknown dialogue signal 'nonsense'"));
         let signal = "[[signal]]\nid = 's'\nsays = 'x'\nall = ['team']\ntext = ['y']\n";

@@ -1,4 +1,4 @@
-//! Confidence: facts about a verdict come in, the probability that its category and factor are right goes out.
+//! Computes the confidence of a verdict. In: facts about it. Out: the probability that its category and factor are right.
 //!
 //! The weights are fitted on labelled traces by `data/fit/fit.py`, which also cross-validates them. `calibration.json` contains them with their
 //! provenance.

@@ -1,6 +1,6 @@
 //! Writes a verdict as a draft: title, summary, hypothesis, evidence, actions. The confidence is added by `analyzer`.
 //!
-//! Decides nothing: what failed, and which rule names it, comes in with the verdict.
+//! In: a verdict, with what failed and the rule that names it. Out: a draft. Decides nothing itself.
 
 use std::fmt::Write;
 
@@ -22,7 +22,7 @@ const NAME_CHARS_MAX: usize = 60;
 /// Annotations in the evidence of one pattern.
 const ANNOTATIONS_MAX: usize = 3;
 
-/// Signals of one trace that another analyzer is given.
+/// Signals of one trace that are passed to another analyzer.
 const SIGNALS_MAX: usize = 30;
 
 /// Dialogue signals that a pattern names.
@@ -125,7 +125,7 @@ pub(super) fn failed_dialogue(
     failure: &SuspectedFailure<'_>,
 ) -> Draft {
     let rule = failure.rule;
-    // Signals of a problem come first. Those that only describe the kind of run are named if there is no other.
+    // Signals of a problem are named first. Those that only describe the kind of run are named if there is no other.
     let (background, mut named): (Vec<usize>, Vec<usize>) =
         failure.signals.iter().copied().partition(|signal| signals.is_background(*signal));
     if named.is_empty() {
@@ -221,7 +221,7 @@ pub(super) fn no_failure(trace: &Trace, incidents: &[Incident<'_>]) -> Draft {
 pub(super) fn unexplained(trace: &Trace, tree: &SpanTree) -> Draft {
     let label = Label::INSUFFICIENT_EVIDENCE;
     let failed = trace.spans.iter().find(|span| span.failed());
-    let title = if failed.is_some() { "A span failed without an error type or message" } else { "The run has no end and no error" };
+    let title = if failed.is_some() { "A span failed without an error type or message" } else { "The run has no end time and no error" };
     Draft {
         title: title.into(),
         label,

@@ -4,7 +4,7 @@ use super::signals::Signal;
 use super::text::message_of;
 use crate::model::{Span, SpanKind, Trace};
 
-/// How an incident shows.
+/// By what an incident was detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum IncidentKind {
     /// An error status or a recorded exception.
@@ -110,7 +110,7 @@ impl<'t> Incident<'t> {
         (!line.is_empty()).then_some(line)
     }
 
-    /// The span kind that rules see. A tool result among the messages of a model call is about the tool, not about the model.
+    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model.
     pub(super) fn span_kind(&self) -> SpanKind {
         if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.span.kind }
     }

@@ -1,7 +1,7 @@
 //! Finds the incidents of a trace, span by span: spans with an error status, and failures without one (a truncated answer, a refusal, an empty
 //! retrieval, an error in the text of a tool result).
 //!
-//! Knows nothing of rules: an incident says what was observed, and the catalogue decides what it means.
+//! Knows nothing of rules: an incident records what was observed, and the catalogue decides what it means.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;

@@ -1,7 +1,7 @@
 //! The embedded analyzer: deterministic, without network access or API keys.
 //!
-//! A redacted trace comes in, a draft goes out. `incidents` finds what went wrong span by span and `recovery` which of it the run recovered
-//! from; `root` picks the root cause, and the catalogue (`rules`, from `rules/*.toml`) names it. If no step reports a failure, `dialogue` looks
+//! In: a redacted trace. Out: a draft. `incidents` finds what went wrong in each span, and `recovery` from which incidents the run
+//! recovered; `root` picks the root cause, and the catalogue (`rules`, from `rules/*.toml`) names it. If no step reports a failure, `dialogue` looks
 //! for one in the turns. `verdict` combines both, `confidence` estimates how likely it is right, and `drafts` writes it down.
 
 mod analyzer;

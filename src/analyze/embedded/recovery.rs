@@ -12,7 +12,7 @@ use super::tree::SpanTree;
 use crate::model::{Span, SpanKind, Trace};
 use crate::runtime::{Deadline, TimedOut};
 
-/// Sets `recovered` of every incident. The time grows linearly with the number of spans, for any nesting.
+/// Sets `recovered` of every incident. The time grows linearly with the number of spans, however deeply they are nested.
 ///
 /// # Errors
 /// [`TimedOut`].
@@ -24,7 +24,7 @@ pub(super) fn mark_recovered(trace: &Trace, tree: &SpanTree, incidents: &mut [In
     Ok(())
 }
 
-/// Spans among which a retry is looked for.
+/// Spans that are searched for a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum SiblingGroup<'t> {
     /// The children of one span.
@@ -77,7 +77,7 @@ impl<'t> Recovery<'t> {
                 *flag = true;
             }
         }
-        // Successful work is indexed by every description under which a failed span may look for it.
+        // Successful work is indexed by every key by which a failed span may search for it.
         let mut this = Self { trace, tree, has_incident, last_success: HashMap::new(), last_helpful_tool: None };
         for (index, span) in trace.spans.iter().enumerate().filter(|(index, _)| this.has_incident.get(*index) == Some(&false)) {
             let Some(group) = sibling_group(trace, tree, index) else { continue };
@@ -144,7 +144,7 @@ impl<'t> Recovery<'t> {
         self.last_success.get(&(group, work)).is_some_and(|last| last.0 >= span.ended_at_ns.or(span.started_at_ns))
     }
 
-    /// Whether a failed tool was replaced by another one: a later tool call succeeded, and the final answer does not apologise. For example,
+    /// Whether a failed tool was replaced by another one: a later tool call succeeded, and the final answer does not apologize. For example,
     /// `search_web` times out and `search_docs` finds the answer.
     fn other_tool_worked(&self, incident: &Incident<'_>) -> bool {
         incident.span_kind() == SpanKind::Tool
@@ -165,8 +165,8 @@ impl<'t> Recovery<'t> {
             return None;
         }
         let answer = spans.iter().rev().filter(|span| span.kind == SpanKind::Llm).find_map(|span| span.output.last())?;
-        let apologises = APOLOGY.as_ref().is_some_and(|apology| apology.is_match(clip(&answer.content)));
-        if answer.content.trim().is_empty() || apologises {
+        let apologizes = APOLOGY.as_ref().is_some_and(|apology| apology.is_match(clip(&answer.content)));
+        if answer.content.trim().is_empty() || apologizes {
             return None;
         }
         let successful = spans.iter().zip(&self.has_incident).filter(|(span, has_incident)| span.kind == SpanKind::Tool && !**has_incident);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn time_grows_linearly_with_the_spans_for_any_nesting() {
+    fn time_grows_linearly_with_the_spans_however_they_are_nested() {
         let failed = |index: usize| if index % 50 == 49 { Status::Ok } else { Status::Error };
         let chain = |index: usize| index.checked_sub(1);
         let star = |index: usize| (index > 0).then_some(0);

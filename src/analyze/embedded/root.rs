@@ -17,8 +17,8 @@ pub(super) struct RootCause<'i, 't, 'c> {
 
 /// The root cause of a failure; `None` if the run recovered from every incident.
 ///
-/// An error that propagates up the tree is one failure, and its deepest span is the culprit, unless a rule says that the outer error has a
-/// cause of its own (`own_cause`). For example, a guardrail that blocks a run is reported even if a tool below it failed. Of several failures
+/// An error that propagates up the tree is one failure, and its deepest span is the culprit, unless the rule of an outer error
+/// has `own_cause`. For example, a guardrail that blocks a run is reported even if a tool below it failed. Of several failures
 /// the first in time wins.
 ///
 /// # Errors

@@ -12,13 +12,13 @@ use regex::{Regex, RegexBuilder};
 use super::dialogue::{SignalEntry, SignalMatches, SignalSet, Weights};
 use super::incident::{Incident, IncidentKind};
 use super::rule_file::{RuleEntry, RuleError, RuleFile};
-use super::text::{clip, message_of};
+use super::text::{clip, expression_problem, message_of};
 use crate::model::{Label, SpanKind, last_segment};
 
 /// Version of the catalogue, in the `model` column.
 pub(crate) const RULES_VERSION: &str = "rules-2";
 
-/// `(name, text)` of the shipped files. Of rules with equal rank the first wins.
+/// `(name, text)` of the shipped files. Among rules of equal rank the first wins.
 pub(super) const FILES: [(&str, &str); 9] = [
     ("provider.toml", include_str!("rules/provider.toml")),
     ("context.toml", include_str!("rules/context.toml")),
@@ -167,7 +167,7 @@ impl Catalogue {
         for (_, text) in &incident.texts {
             matched.extend(self.expressions.matches(message_of(text).as_bytes()));
         }
-        // The type may say what the text does not: `BudgetExceededError` with an empty message.
+        // The type may name the cause when the text does not: `BudgetExceededError` with an empty message.
         if let Some(kind) = &incident.error_type {
             matched.extend(self.expressions.matches(kind.as_bytes()));
         }
@@ -185,7 +185,7 @@ impl Catalogue {
         self.rules.iter().find(|rule| rule.label == label && rule.incidents.contains(&IncidentKind::Dialogue))
     }
 
-    /// The most confident dialogue rule of which a sufficient signal matched, with that signal.
+    /// Of the dialogue rules with a matched signal that is sufficient alone, the one with the highest confidence, and that signal.
     pub(super) fn best_standalone(&self, matches: &SignalMatches) -> Option<(&Rule, usize)> {
         let fitting = self
             .rules
@@ -247,7 +247,9 @@ fn compile(entry: RuleEntry, sources: &mut Vec<String>, signals: &SignalSet) -> 
         return Err(format!("confidence {} is not between 0 and 1", entry.confidence));
     }
     for text in entry.text.iter().chain(&entry.unless) {
-        RegexBuilder::new(text).build().map_err(|error| format!("invalid expression '{text}': {error}"))?;
+        RegexBuilder::new(text)
+            .build()
+            .map_err(|error| format!("invalid expression '{text}': {}", expression_problem(&error.to_string())))?;
     }
     let mut add = |expressions: Vec<String>| {
         let start = sources.len();

@@ -12,6 +12,12 @@ pub(super) fn expression(text: &'static str) -> Option<Regex> {
     Regex::new(text).ok()
 }
 
+/// The problem in an error message of the expression compiler: its last line. The lines before it repeat the expression.
+pub(super) fn expression_problem(message: &str) -> &str {
+    let last = message.trim_end().lines().next_back().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last)
+}
+
 /// The message in the text of a failure: the part before a Python stack trace, at most [`RULE_TEXT_END_BYTES_MAX`] long.
 pub(super) fn message_of(text: &str) -> &str {
     // A text that is only a stack trace has no other message, so it is kept.

@@ -17,7 +17,7 @@ pub(super) enum Verdict<'i, 't, 'c> {
     FailedStep(RootCause<'i, 't, 'c>),
     /// No step reports a failure, but the dialogue indicates one.
     FailedDialogue(SuspectedFailure<'c>),
-    /// A span failed without a type or message, or the run has no end.
+    /// A span failed without a type or message, or the run has no end time.
     Unexplained,
     /// No failure was found.
     NoFailure,
@@ -87,7 +87,7 @@ pub(super) fn decide<'i, 't, 'c>(
 
 /// The failure that a dialogue indicates; `None` if no signal indicates one.
 ///
-/// The most likely label of the weighted signals competes with the rules of which one signal is sufficient.
+/// The most likely label of the weighted signals competes with the rules for which a single signal is sufficient.
 fn suspected_failure<'c>(catalogue: &'c Catalogue, matches: &SignalMatches) -> Option<SuspectedFailure<'c>> {
     if !catalogue.signals.indicates_failure(matches) {
         return None;

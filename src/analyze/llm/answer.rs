@@ -1,4 +1,4 @@
-//! Turns a model's answer into a draft: parses its JSON, checks it against the vocabulary and the trace, and says why an answer is unusable.
+//! Turns a model's answer into a draft: parses its JSON, checks it against the vocabulary and the trace, and reports why an answer is unusable.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -28,7 +28,7 @@ pub(super) fn schema() -> &'static RawValue {
     &SCHEMA
 }
 
-/// The reason for which an answer is unusable.
+/// Why an answer is unusable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InvalidAnswer {
     pub(super) kind: RejectionKind,
@@ -124,20 +124,20 @@ fn unverified_draft(
 /// The highest confidence of a model's verdict, because models are not calibrated.
 const CONFIDENCE_MAX: f64 = 0.95;
 
-/// The highest confidence of a verdict that contradicts a sure rule about a plain error.
+/// The highest confidence of a verdict that contradicts a sure rule about an explicit failure.
 const DISPUTED_CONFIDENCE_MAX: f64 = 0.7;
 
 /// The confidence from which a rule is sure; the confidence of rules is calibrated.
 const SURE_CONFIDENCE_MIN: f64 = 0.85;
 
-/// Checks that the draft is complete, has evidence, and does not deny a plain failure.
+/// Checks that the draft is complete, has evidence, and does not deny an explicit failure.
 fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Grounding) -> Result<(Draft, Grounding), InvalidAnswer> {
     let texts = [("title", &draft.title), ("summary", &draft.summary), ("root_cause_hypothesis", &draft.root_cause_hypothesis)];
     let empty = texts.into_iter().find(|(_, text)| text.is_empty()).map(|(name, _)| name);
     if let Some(name) = empty.or_else(|| draft.actions.is_empty().then_some("actions")) {
         return Err(InvalidAnswer::off_schema(&format!("{name} must not be empty")));
     }
-    if label.is_healthy() && findings.plainly_failed {
+    if label.is_healthy() && findings.has_explicit_failure {
         return Err(InvalidAnswer::new(
             RejectionKind::AnswerContradicted,
             "the answer reports no failure, but the trace plainly shows one",
@@ -152,8 +152,8 @@ fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Groundi
         ));
     }
     let label_by_rule = findings.verdict.label;
-    if findings.plainly_failed && findings.verdict.confidence >= SURE_CONFIDENCE_MIN && label_by_rule != label {
-        // Rules are seldom wrong about a plain error, and no text of a trace can influence them.
+    if findings.has_explicit_failure && findings.verdict.confidence >= SURE_CONFIDENCE_MIN && label_by_rule != label {
+        // Rules are seldom wrong about an explicit failure, and no text of a trace can influence them.
         draft.confidence = draft.confidence.min(DISPUTED_CONFIDENCE_MAX);
         let _ = write!(draft.confidence_rationale, " failsift's own rules say {label_by_rule}.");
     }
@@ -190,7 +190,7 @@ fn parse(answer: &RawAnswer) -> Result<AnswerFields, InvalidAnswer> {
         _ if is_repetitive(text) => {
             return Err(InvalidAnswer::new(
                 RejectionKind::AnswerRepetitive,
-                "the answer repeats the same text without end",
+                "the answer repeats the same text endlessly",
                 Some("it repeated itself without end"),
             ));
         }
@@ -218,7 +218,7 @@ fn parse(answer: &RawAnswer) -> Result<AnswerFields, InvalidAnswer> {
     AnswerFields::from_json(&value).map_err(|problem| InvalidAnswer::off_schema(&problem))
 }
 
-/// Finds the JSON object in an answer of a server that does not enforce JSON: behind thoughts, in a Markdown fence, between sentences.
+/// Finds the JSON object in an answer of a server that does not enforce JSON: after thoughts, in a Markdown fence, between sentences.
 fn find_json(text: &str) -> Result<Value, serde_json::Error> {
     /// Opening braces that are tried; a text with more before its object is not an answer.
     const STARTS_MAX: usize = 64;
@@ -235,7 +235,7 @@ fn find_json(text: &str) -> Result<Value, serde_json::Error> {
     if let Some(found) = objects.find(|object| object.get("label").is_some()) {
         return Ok(found);
     }
-    // Reports the error of the longest part that may have been the object; without any braces, of the whole text.
+    // Returns the error of the longest part that may have been the object; without any braces, of the whole text.
     let braced = content.find('{').zip(content.rfind('}')).and_then(|(from, to)| content.get(from..=to));
     serde_json::from_str(if content.starts_with('{') { content } else { braced.unwrap_or(content) })
 }
@@ -251,7 +251,7 @@ fn is_repetitive(text: &str) -> bool {
 
 /// Whether a text contains the prompt's fence or a line of the instructions.
 fn repeats_instructions(text: &str, prompt: &Prompt) -> bool {
-    /// Shorter lines, such as explanations of labels, may occur in an honest answer.
+    /// Shorter lines, such as explanations of labels, may occur in a valid answer.
     const LINE_BYTES_MIN: usize = 80;
     let lines = INSTRUCTIONS.lines().filter(|line| line.len() >= LINE_BYTES_MIN);
     text.contains(&prompt.fence) || (text.len() >= LINE_BYTES_MIN && lines.into_iter().any(|line| text.contains(line)))
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_json_is_found_behind_thoughts_in_fences_and_between_sentences() {
+    fn the_json_is_found_after_thoughts_in_fences_and_between_sentences() {
         let object = json!({"label": "a/b", "title": "</think> {x}"});
         for text in [
             object.to_string(),

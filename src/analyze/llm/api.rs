@@ -97,7 +97,7 @@ pub(super) struct RawAnswer {
     pub(super) model: Option<String>,
 }
 
-/// The reason for which the model stopped generating.
+/// Why the model stopped generating.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum FinishReason {
     /// The answer is complete.
@@ -155,7 +155,7 @@ pub(super) trait Api: Send + Sync {
     /// The headers that authenticate a request.
     ///
     /// # Errors
-    /// A message that says what is wrong with the credentials, with a hint.
+    /// A message about what is wrong with the credentials, with a hint.
     async fn auth_headers(&self) -> Result<HeaderMap, String>;
 
     /// The options of the first request.
@@ -167,7 +167,7 @@ pub(super) trait Api: Send + Sync {
     /// Reads the answer from a successful response.
     ///
     /// # Errors
-    /// A message that says what the response lacks.
+    /// A message about what the response lacks.
     fn parse_answer(&self, body: &Value) -> Result<RawAnswer, String>;
 
     /// Classifies an error response. `body` is null if it is not JSON.

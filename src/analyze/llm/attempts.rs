@@ -45,7 +45,7 @@ impl AttemptOutcome {
     }
 }
 
-/// A request that was sent, as far as its response needs it.
+/// What must be known about a sent request to handle its response.
 #[derive(Clone, Copy)]
 struct SentAttempt {
     options: RequestOptions,
@@ -71,8 +71,8 @@ impl LlmAnalyzer {
             match self.request_answer(analysis, Some(feedback)).await {
                 Ok(answer) => result = self.evaluate(analysis, answer).await?,
                 Err(AnalyzeError::Fatal(reason)) => return Err(AnalyzeError::Fatal(reason)),
-                // Keeps the error of the first answer, which was paid for and says more.
-                Err(AnalyzeError::TimedOut(_) | AnalyzeError::Defect(_) | AnalyzeError::Rejected { .. }) => {}
+                // Keeps the error of the first answer, which was paid for and is more informative.
+                Err(AnalyzeError::TimedOut(_) | AnalyzeError::Bug(_) | AnalyzeError::Rejected { .. }) => {}
             }
         }
         match result {
@@ -87,7 +87,7 @@ impl LlmAnalyzer {
         }
     }
 
-    /// Makes a draft of an answer, or says why it is unusable.
+    /// Makes a draft of an answer, or returns why it is unusable.
     async fn evaluate(&self, analysis: &TraceAnalysis, answer: RawAnswer) -> Result<Result<Draft, InvalidAnswer>, AnalyzeError> {
         let (prompt, trace, findings) = (Arc::clone(&analysis.prompt), Arc::clone(&analysis.trace), Arc::clone(&analysis.findings));
         // The provider's text is stored in a table, so it is bounded.
@@ -95,7 +95,7 @@ impl LlmAnalyzer {
         let model = model.chars().filter(|c| !c.is_control()).take(100).collect();
         let deadline = analysis.deadline;
         let result = pool::run(move || pool::catch_panic(|| answer::draft(&answer, &prompt, &trace, &findings, deadline))).await;
-        Ok(match result.map_err(AnalyzeError::Defect)?? {
+        Ok(match result.map_err(AnalyzeError::Bug)?? {
             Ok((draft, grounding)) => {
                 self.counts.add_dropped(grounding.given - grounding.found);
                 let spans_seen = analysis.prompt.spans_seen as u64;
@@ -113,18 +113,18 @@ impl LlmAnalyzer {
         if self.breaker.record_failure() {
             tracing::warn!(
                 "{} gave no usable answer for {CONSECUTIVE_UNUSABLE_ANSWERS_MAX} traces in a row; no more requests are sent in this run",
-                self.described()
+                self.provider_and_model()
             );
         }
     }
 
     /// `Gemini (gemini-3.5-flash)`
-    fn described(&self) -> String {
+    fn provider_and_model(&self) -> String {
         format!("{} ({})", self.api.provider(), self.api.model())
     }
 
     /// The error of every trace after requests were stopped for this run; `None` if they were not.
-    fn closed(&self) -> Option<AnalyzeError> {
+    fn stopped_error(&self) -> Option<AnalyzeError> {
         if let Some(reason) = self.counts.fatal() {
             return Some(AnalyzeError::Fatal(reason));
         }
@@ -135,12 +135,12 @@ impl LlmAnalyzer {
             kind: RejectionKind::CircuitOpen,
             reason: format!(
                 "{} gave no usable answer for {CONSECUTIVE_UNUSABLE_ANSWERS_MAX} traces in a row, so it was not asked about this trace",
-                self.described()
+                self.provider_and_model()
             ),
         })
     }
 
-    /// Requests one answer, with as many attempts as it takes.
+    /// Requests one answer, with as many attempts as needed.
     async fn request_answer(&self, analysis: &mut TraceAnalysis, feedback: Option<String>) -> Result<RawAnswer, AnalyzeError> {
         let request = ModelRequest {
             instructions: prompt::INSTRUCTIONS,
@@ -154,8 +154,8 @@ impl LlmAnalyzer {
         let mut retries = 0;
         let mut last_error: Option<AnalyzeError> = None;
         loop {
-            if let Some(closed) = self.closed() {
-                return Err(closed);
+            if let Some(stopped) = self.stopped_error() {
+                return Err(stopped);
             }
             let timeout = analysis.deadline.remaining().saturating_sub(RESERVED_TIME);
             let is_retry = std::mem::replace(&mut analysis.has_sent, true);
@@ -166,7 +166,7 @@ impl LlmAnalyzer {
                     let reason = format!("{} asked for a pause longer than the time left for this trace", self.api.provider());
                     return Err(AnalyzeError::Rejected { kind: RejectionKind::RateLimited, reason });
                 }
-                // An earlier error says more than that the time ran out while waiting for a retry.
+                // An earlier error is more informative than the timeout of its retry.
                 Err(_) => return Err(last_error.map_or(AnalyzeError::TimedOut(analysis.deadline.budget()), |error| self.give_up(error))),
                 Ok(AttemptOutcome::Answered(answer, usage)) => {
                     analysis.usage += usage;
@@ -189,9 +189,9 @@ impl LlmAnalyzer {
     }
 
     fn over_budget(&self) -> AnalyzeError {
-        self.counts.limit_cost();
+        self.counts.record_cost_limit();
         let limit = self.settings.cost_max_usd.unwrap_or_default();
-        let reason = format!("this trace could cost more than what is left of the limit of {limit} US dollars; --max-cost raises it");
+        let reason = format!("the analysis could cost more than is left of the limit of {limit} US dollars; raise it with --max-cost");
         AnalyzeError::Rejected { kind: RejectionKind::CostLimit, reason }
     }
 
@@ -206,7 +206,7 @@ impl LlmAnalyzer {
                 let reason = format!("the quota is exhausted: {message}");
                 if self.quota_exhausted.set(reason.clone()).is_ok() {
                     // Without the provider's message: reasons are redacted, the log is not.
-                    tracing::warn!("the quota of {} is exhausted; no more requests are sent in this run", self.described());
+                    tracing::warn!("the quota of {} is exhausted; no more requests are sent in this run", self.provider_and_model());
                 }
                 Err(AnalyzeError::Rejected { kind: RejectionKind::QuotaExhausted, reason })
             }
@@ -223,7 +223,7 @@ impl LlmAnalyzer {
         }
     }
 
-    /// The error of a trace whose time ran out. If the provider was never reached, it ends the run: no other trace will fare better.
+    /// The error of a trace whose time ran out. If the provider was never reached, it ends the run: other traces would fail too.
     fn give_up(&self, error: AnalyzeError) -> AnalyzeError {
         match error {
             AnalyzeError::Rejected { kind: RejectionKind::ProviderError, reason } if !self.was_reached.load(Ordering::Relaxed) => {
@@ -233,7 +233,7 @@ impl LlmAnalyzer {
         }
     }
 
-    /// Sends one request. Sets `was_sent` when it goes out.
+    /// Sends one request, and sets `was_sent` when it does.
     async fn attempt(
         &self,
         request: &ModelRequest,
@@ -259,7 +259,7 @@ impl LlmAnalyzer {
         was_sent.store(true, Ordering::Relaxed);
         let timeout = deadline.remaining().saturating_sub(RESERVED_TIME);
         let response = self.http.post(&self.api.url(), headers, body, timeout).await;
-        // A broken connection was a connection too.
+        // A connection that broke had reached the provider.
         self.was_reached.fetch_or(!matches!(response, Err(TransportError::NotSent(_))), Ordering::Relaxed);
         match response {
             Ok(response) => {

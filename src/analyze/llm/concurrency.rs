@@ -1,6 +1,6 @@
 //! Limits the number of concurrent analyses.
 //!
-//! A provider with too much to do answers slowly or says that it is overloaded. The limit then falls, and it grows again while answers come
+//! An overloaded provider answers slowly, or with an error for overload. The limit then falls, and it grows again while answers are
 //! fast: additive increase, multiplicative decrease, as in TCP.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,7 +70,7 @@ impl ConcurrencyLimiter {
     }
 }
 
-/// One of the analyses that may run. Dropping it returns the permit, unless the limit fell meanwhile.
+/// The permit of one analysis. Dropping it returns the permit to the semaphore, unless the limit fell meanwhile.
 #[derive(Debug)]
 pub(super) struct Permit {
     semaphore_permit: Option<OwnedSemaphorePermit>,
@@ -79,7 +79,7 @@ pub(super) struct Permit {
 }
 
 impl Permit {
-    /// The analysis starts now; before, it waited for the request rate.
+    /// The analysis starts now. Until now it waited for the request rate.
     pub(super) fn activate(&mut self) {
         self.active_since = Some(Instant::now());
     }

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::api::Usage;
 
-/// The shipped prices; a file given with `--prices` has the same form and takes precedence.
+/// The shipped prices; a file given with `--prices` has the same format and takes precedence.
 const SHIPPED: &str = include_str!("../../../data/prices.toml");
 
 /// US dollars per million tokens.
@@ -36,12 +36,12 @@ struct PriceEntry {
 /// file that takes precedence over the shipped prices.
 ///
 /// # Errors
-/// A message that says what is wrong with `custom`.
+/// A message about what is wrong with `custom`.
 pub(super) fn find_price(model: &str, custom: Option<&str>) -> Result<Option<Price>, String> {
     for text in custom.into_iter().chain([SHIPPED]) {
         let file: PriceFile = toml::from_str(text).map_err(|error| crate::messages::toml_error(text, &error))?;
         if let Some(entry) = file.model.iter().find(|entry| !(entry.input >= 0.0 && entry.output >= 0.0)) {
-            return Err(format!("the prices of {} must be numbers of at least 0", entry.name));
+            return Err(format!("the prices of {} must not be negative", entry.name));
         }
         let found = [model, without_version(model)].into_iter().find_map(|name| file.model.iter().find(|entry| entry.name == name));
         if let Some(PriceEntry { input, output, .. }) = found {
@@ -82,8 +82,8 @@ fn as_dollars(picodollars: u64) -> f64 {
     picodollars as f64 / 1e12
 }
 
-/// The money that a run may spend. The highest possible cost of each request is reserved before it is sent, so the limit holds whatever the
-/// answers cost.
+/// The money that a run may spend. The highest possible cost of each request is reserved before it is sent, so the limit is never
+/// exceeded.
 #[derive(Debug)]
 pub(super) struct CostBudget {
     price: Option<Price>,
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_limit_holds_whatever_answers_cost() {
+    async fn the_cost_limit_is_never_exceeded() {
         // Ten thousand tokens in total.
         let budget = CostBudget::new(Some(Price { input: 1.0, output: 1.0 }), Some(0.01));
         let first = budget.reserve(usage(4_000, 1_000)).await.unwrap();

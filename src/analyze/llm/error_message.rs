@@ -1,4 +1,4 @@
-//! Reads the error body of a provider, in whatever shape: OpenAI's `error` object, the problem lists of FastAPI (vLLM, Mistral), Ollama's plain
+//! Reads the error body of a provider, whose form differs: OpenAI's `error` object, the problem lists of FastAPI (vLLM, Mistral), Ollama's plain
 //! text. Knows nothing of what the error means for a run.
 
 use reqwest::StatusCode;

@@ -50,7 +50,7 @@ impl Estimator {
         Some(Estimate { input_tokens: prompt.tokens(), spans_seen: prompt.spans_seen as u64 })
     }
 
-    /// The cost of so many model tokens in US dollars; `None` if the price is unknown.
+    /// The cost of these model tokens in US dollars; `None` if the price is unknown.
     pub fn cost_usd(&self, input_tokens: u64, output_tokens: u64) -> Option<f64> {
         self.price.map(|price| price.cost_usd(Usage { input_tokens, output_tokens }))
     }

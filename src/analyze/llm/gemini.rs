@@ -103,7 +103,7 @@ impl Gemini {
 
     #[cfg(not(feature = "vertex"))]
     fn connect_vertex(_: &Settings, _: String, _: Thinking) -> Result<Self, ConnectError> {
-        Err(ConnectError::Credentials("this build does not support Vertex AI\n  hint: build it with the feature vertex".into()))
+        Err(ConnectError::Credentials("this build does not support Vertex AI\n  hint: build failsift with --features vertex".into()))
     }
 
     /// The thinking configuration. Gemini 2.5 takes a number of tokens, later models a level; others do not think.
@@ -265,7 +265,7 @@ impl Api for Gemini {
 /// Words of errors that affect every request of the run: the API key is wrong.
 const KEY_REFUSED: [&str; 3] = ["api key not valid", "api key expired", "api_key_invalid"];
 
-/// The same: the region or the billing account is.
+/// Words of errors that affect every request of the run: the region or the billing account is refused.
 const ACCESS_REFUSED: [&str; 3] = ["location is not supported", "not available in your country", "billing"];
 
 /// The `google.rpc` details of an error body.

@@ -17,7 +17,7 @@ pub(super) struct HttpClient {
     client: reqwest::Client,
 }
 
-/// The reason for which a request has no HTTP response.
+/// Why a request has no HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TransportError {
     /// It took too long.
@@ -47,7 +47,7 @@ impl Response {
     }
 }
 
-/// Unwraps a list with one item: Gemini returns errors of streams in a list, and some gateways return every error so.
+/// Unwraps a list with one item: Gemini returns errors of streams in a list, and some gateways return every error in one.
 fn parse_json(bytes: &[u8]) -> Value {
     match serde_json::from_slice(bytes).unwrap_or_default() {
         Value::Array(mut items) if items.len() == 1 => items.pop().unwrap_or_default(),
@@ -142,7 +142,7 @@ pub(super) fn wait_duration(seconds: f64) -> Option<Duration> {
 /// A header whose value is hidden from debug output.
 ///
 /// # Errors
-/// That it is not a valid header value; the value is not quoted.
+/// A message, if it is not a valid header value. The value is not quoted.
 pub(super) fn secret_header(value: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_str(value.trim()).map_err(|_| "it contains characters that an HTTP header cannot have".to_owned())?;
     value.set_sensitive(true);
@@ -152,7 +152,7 @@ pub(super) fn secret_header(value: &str) -> Result<HeaderValue, String> {
 /// Checks a base URL and removes the slash at its end.
 ///
 /// # Errors
-/// A message that says what is wrong with it. A password is not quoted.
+/// A message about what is wrong with it. A password is not quoted.
 pub(super) fn base_url(text: &str) -> Result<String, String> {
     let shown = if text.contains('@') { String::new() } else { format!(" '{text}'") };
     let url = url::Url::parse(text.trim())

@@ -1,6 +1,6 @@
 //! Decides when an analysis may start and when its requests may be sent.
 //!
-//! Joins the two limits of a provider: how much it can do at once ([`ConcurrencyLimiter`]) and how many requests a second it accepts
+//! Combines the two limits of a provider: how many analyses it can serve at once ([`ConcurrencyLimiter`]) and how many requests a second it accepts
 //! ([`Pacer`]). Both learn from every answer and refusal.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct RequestLimits {
     pub(super) tokens_per_minute: Option<u32>,
 }
 
-/// Decides when requests go out.
+/// Decides when requests are sent.
 #[derive(Debug)]
 pub(super) struct RequestLimiter {
     concurrency: Arc<ConcurrencyLimiter>,
@@ -46,7 +46,7 @@ impl RequestLimiter {
         ConcurrencyPermit::holding(permit)
     }
 
-    /// Announces a retry, so that analyses that have not started yet make room for it.
+    /// Announces a retry, so that analyses that have not started yet leave a slot of the rate for it.
     pub(super) fn announce_retry(&self) {
         self.pacer.announce_retry();
     }
@@ -106,7 +106,7 @@ mod tests {
     struct Disturbance {
         /// The longest delay between permission to send and sending, and between sending and arrival.
         jitter: Duration,
-        /// The time for which the machine stands still every ten seconds.
+        /// The time for which the machine stalls every ten seconds.
         stall: Duration,
     }
 
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refusals_unrelated_to_the_rate_do_not_freeze_the_run() {
+    async fn refusals_unrelated_to_the_rate_do_not_stall_the_run() {
         let limiter = RequestLimiter::new(limits(8, 8));
         let started = Instant::now();
         for number in 0..300 {
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_retry_goes_ahead_of_waiting_analyses_and_counts_towards_the_rate() {
+    async fn a_retry_is_sent_before_waiting_analyses_and_counts_towards_the_rate() {
         let limiter = Arc::new(RequestLimiter::new(RequestLimits { requests_per_minute: Some(60), ..limits(8, 8) }));
         let started = Instant::now();
         let mut waiting = tokio::task::JoinSet::new();

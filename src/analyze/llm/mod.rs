@@ -1,8 +1,8 @@
-//! Analyzers that ask a large language model: `gemini` and `openai`.
+//! Analyzers that call a large language model: `gemini` and `openai`.
 //!
-//! A redacted trace comes in, a draft that was checked against the trace goes out. `prompt` renders the trace, `attempts` gets its answer,
+//! In: a redacted trace. Out: a draft that was checked against it. `prompt` renders the trace, `attempts` gets its answer,
 //! `answer` checks what the model wrote. A provider is an [`Api`] (`gemini`, `openai`); `request_options` tracks which parameters it supports,
-//! `error_message` reads its errors, `http` carries requests. `limiter` (`concurrency`, `pacer`) decides when a request is sent, `cost` whether it
+//! `error_message` reads its errors, `http` sends requests. `limiter` (`concurrency`, `pacer`) decides when a request is sent, `cost` whether it
 //! may be, and `breaker` when to stop. Retries and one repair of an unusable answer fit into the trace's time budget.
 //!
 //! Only one trace is analyzed until the first answer. A refused API key or an unsupported parameter then costs one request, not one for each
@@ -116,11 +116,11 @@ pub struct Settings {
     pub cost_max_usd: Option<f64>,
     /// The text of a price file.
     pub prices: Option<String>,
-    /// Whether the embedded analyzer takes the traces for which the model gave no usable answer.
+    /// Whether the embedded analyzer analyzes the traces for which the model gave no usable answer.
     pub falls_back: bool,
 }
 
-/// The reason for which a model cannot be used in this run.
+/// Why a model cannot be used in this run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
     /// An API key or other credentials are missing or malformed.
@@ -185,7 +185,7 @@ impl LlmAnalyzer {
         let price = find_price(&settings, api.model())?;
         if price.is_none() && settings.cost_max_usd.is_some() {
             return Err(ConnectError::Settings(format!(
-                "--max-cost needs the price of {}, which is unknown\n  hint: add it to a file and give that with --prices FILE; data/prices.toml shows the format",
+                "--max-cost needs the price of {}, which is unknown\n  hint: add it to a file and pass that with --prices FILE; data/prices.toml shows the format",
                 api.model()
             )));
         }
@@ -222,7 +222,7 @@ fn settings_digest(analyzer: &str, model: &str, settings: &Settings, analysis_se
     hex(&Sha256::digest(serde_json::to_string(&(request, prompt, analysis_settings)).unwrap_or_default()))
 }
 
-/// The analysis of one trace, with what it used so far.
+/// The analysis of one trace, with the model tokens that it has used so far.
 struct TraceAnalysis {
     trace: Arc<RedactedTrace>,
     findings: Arc<Findings>,
@@ -291,8 +291,7 @@ impl Analyzer for LlmAnalyzer {
             return Err(error);
         }
         let embedded = self.embedded.clone();
-        let verdict =
-            pool::run(move || pool::catch_panic(|| embedded.draft_of(&trace, deadline))).await.map_err(AnalyzeError::Defect)??;
+        let verdict = pool::run(move || pool::catch_panic(|| embedded.draft_of(&trace, deadline))).await.map_err(AnalyzeError::Bug)??;
         Ok(self.fallback_draft(verdict, &error))
     }
 }
@@ -314,7 +313,7 @@ impl LlmAnalyzer {
                 Ok::<_, TimedOut>((findings, prompt))
             })
         });
-        Ok(prepared.await.map_err(AnalyzeError::Defect)??)
+        Ok(prepared.await.map_err(AnalyzeError::Bug)??)
     }
 
     fn with_usage(&self, draft: Draft, usage: Usage) -> Draft {

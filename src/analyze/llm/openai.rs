@@ -66,7 +66,7 @@ impl OpenAi {
 async fn only_model(http: &HttpClient, base_url: &str, headers: HeaderMap) -> Result<String, ConnectError> {
     const MODELS_SHOWN_MAX: usize = 10;
     let response = http.get(&format!("{base_url}/models"), headers, Duration::from_secs(10)).await;
-    let unlisted = |cause: &str| {
+    let unknown_model = |cause: &str| {
         ConnectError::Settings(format!(
             "cannot determine the model of {base_url}: {cause}\n  hint: give its name with --model, or check --base-url"
         ))
@@ -77,13 +77,13 @@ async fn only_model(http: &HttpClient, base_url: &str, headers: HeaderMap) -> Re
             let listed = body.get("data").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             listed.iter().filter_map(|model| model.get("id")?.as_str().map(str::to_owned)).collect()
         }
-        Ok(response) => return Err(unlisted(&format!("HTTP {}", response.status.as_u16()))),
-        Err(TransportError::TimedOut) => return Err(unlisted("the server does not answer")),
-        Err(TransportError::NotSent(cause) | TransportError::Failed(cause)) => return Err(unlisted(cause)),
+        Ok(response) => return Err(unknown_model(&format!("HTTP {}", response.status.as_u16()))),
+        Err(TransportError::TimedOut) => return Err(unknown_model("the server does not answer")),
+        Err(TransportError::NotSent(cause) | TransportError::Failed(cause)) => return Err(unknown_model(cause)),
     };
     match models.as_slice() {
         [model] => Ok(model.clone()),
-        [] => Err(unlisted("the server lists no models")),
+        [] => Err(unknown_model("the server lists no models")),
         several => {
             let names = several.iter().take(MODELS_SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
             Err(ConnectError::Settings(format!("{base_url} has {} models\n  hint: select one with --model: {names}", several.len())))
@@ -276,7 +276,7 @@ fn part_text(part: &Value) -> Option<&str> {
 /// Words of errors with status 400 that affect every request of the run: the API key is wrong.
 const KEY_REFUSED: [&str; 5] = ["invalid api key", "invalid_api_key", "incorrect api key", "api key not valid", "api key expired"];
 
-/// The same: the region is not supported.
+/// Words of errors with status 400 that affect every request of the run: the region is not supported.
 const REGION_REFUSED: [&str; 3] =
     ["unsupported_country_region_territory", "country, region, or territory not supported", "location is not supported"];
 

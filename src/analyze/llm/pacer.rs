@@ -16,7 +16,7 @@ use crate::limits::REQUEST_INTERVAL_MAX;
 #[derive(Debug)]
 pub(super) struct Pacer {
     rate: Mutex<RequestRate>,
-    /// Analyses that wait to start; the time budget of a trace begins behind this queue.
+    /// Analyses that wait to start; the time budget of a trace begins after this queue.
     start_queue: Queue,
     /// Requests that are ready to send. A second queue is needed because some prompts take longer to prepare than others.
     send_queue: Queue,
@@ -44,7 +44,7 @@ impl Pacer {
         self.start_queue.wait(&self.rate).await;
     }
 
-    /// Announces a retry. It goes ahead of analyses that wait to start, because the time budget of its trace already runs.
+    /// Announces a retry. It takes precedence over analyses that wait to start, because the time budget of its trace already runs.
     pub(super) fn announce_retry(&self) {
         self.start_queue.bypassed.fetch_add(1, Ordering::Relaxed);
     }
@@ -104,7 +104,7 @@ impl Queue {
     }
 
     async fn wait(&self, rate: &Mutex<RequestRate>) {
-        /// The lateness that is caught up. Timers are late on a busy machine; after a longer stall, the missed requests must not go out at once.
+        /// The delay that is caught up. Timers are late on a busy machine; after a longer stall, the missed requests must not be sent all at once.
         const CATCH_UP_MAX: Duration = Duration::from_millis(20);
         let mut next_at = self.next_at.lock().await;
         loop {
@@ -133,7 +133,7 @@ struct RequestRate {
     tokens_per_request: f64,
     /// Requests of the last minutes: when sent, number, whether refused.
     sent: VecDeque<(Instant, u64, bool)>,
-    /// Nothing is sent before; from then on requests go out at this rate.
+    /// Nothing is sent before this time; from then on requests are sent at this rate.
     resume_at: Instant,
     last_number: u64,
 }
@@ -157,7 +157,7 @@ impl LearnedRate {
     }
 }
 
-/// The share of a just allowed rate that is used.
+/// The share of the highest allowed rate that is used.
 const SAFETY_FACTOR: f64 = 0.985;
 
 /// The slowest rate, in requests a second.
@@ -176,7 +176,7 @@ fn duration_s(requests: u32, rate: f64) -> f64 {
 
 impl RequestRate {
     fn new(requests_per_minute: Option<u32>, tokens_per_minute: Option<u32>, now: Instant) -> Self {
-        /// Assumed until answers say more: a trace of some thousand tokens.
+        /// Assumed until answers report their tokens: a trace of some thousand tokens.
         const TOKENS_PER_REQUEST: f64 = 4_000.0;
         let per_second = |per_minute: u32| f64::from(per_minute.max(1)) / 60.0;
         Self {
@@ -238,7 +238,7 @@ impl RequestRate {
             return self.per_second(now);
         }
         match self.learned {
-            // Requests sent before there was a rate only tell how many were let through.
+            // Requests sent before there was a rate only show how many were let through.
             None => self.learn_from_burst(sent, f64::INFINITY, now),
             Some(learned) if sent.at < self.resume_at => self.learn_from_burst(sent, learned.floor, now),
             Some(learned) => self.learned = Some(self.learn_from_pace(learned, sent, now)),
@@ -280,7 +280,7 @@ impl RequestRate {
 
     /// Counts the requests that were sent in the window `[from, from + length)`.
     fn window(&self, from: Instant, length: Duration) -> Window {
-        /// If most requests are refused even at this rate, the cause may be another one. Slowing down further would freeze the run, and
+        /// If most requests are refused even at this rate, the cause may be another one. Slowing down further would stall the run, and
         /// refused requests are free.
         const LEARNED_MIN: f64 = 4.0;
         /// A window with fewer requests proves nothing.
@@ -293,7 +293,7 @@ impl RequestRate {
     }
 
     fn pause_until(&mut self, until: Instant) {
-        /// Longer pauses are shortened, so that a run never stands still.
+        /// Longer pauses are shortened, so that a pause never stalls a run.
         const PAUSE_MAX: Duration = Duration::from_mins(2);
         self.resume_at = self.resume_at.max(until.min(Instant::now() + PAUSE_MAX));
     }

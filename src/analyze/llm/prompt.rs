@@ -324,7 +324,7 @@ fn write_span_head(out: &mut String, span: &Span, index: usize, numbers: &HashMa
     out.push('\n');
 }
 
-/// The fields of a span, one a line. `seen` has the long texts that were shown before.
+/// The fields of a span, one per line. `seen` has the long texts that were shown before.
 fn write_fields<'t>(out: &mut String, span: &'t Span, text_bytes: usize, seen: &mut HashSet<&'t str>) {
     let mut left = text_bytes * SPAN_TEXT_FACTOR;
     let mut repeated = 0;

@@ -1,5 +1,5 @@
 //! The optional parameters of a request. A parameter that a server or model refuses is renamed or left out, and that is remembered for the
-//! rest of the run, so each costs one request.
+//! rest of the run, so each refused parameter costs one request.
 //!
 //! Refusals are recognized by the words of OpenAI, Azure, vLLM, llama.cpp, Ollama, LiteLLM, Mistral, Groq, DeepSeek, OpenRouter and Gemini.
 
@@ -80,7 +80,7 @@ impl TokenLimit {
 pub(super) struct RequestOptions {
     pub(super) format: AnswerFormat,
     pub(super) limit: TokenLimit,
-    /// The largest limit that the model accepts, as far as it said so.
+    /// The largest limit that the model accepts, if an error named it.
     pub(super) output_tokens_max: u64,
     /// Whether the temperature is set.
     pub(super) temperature: bool,
@@ -125,7 +125,7 @@ impl RequestOptions {
             "invalid request",
             "invalid_request",
         ];
-        // A long message that happens to contain such words says more, such as why a content filter acted.
+        // A long message that happens to contain such words has a specific cause, such as a content filter.
         let is_unspecific = error.summary.is_empty() || (error.summary.len() < 80 && error.contains_any(&UNSPECIFIC));
         (is_unspecific && self.format.has_schema()).then_some(Self { format: AnswerFormat::Json, ..self })
     }
@@ -207,7 +207,7 @@ enum Parameter {
 }
 
 impl Parameter {
-    /// The one with the most specific words first.
+    /// In order of precedence: the parameter with the most specific words is first.
     const ALL: [Self; 5] = [Self::SystemMessage, Self::TokenLimit, Self::Temperature, Self::Thinking, Self::Format];
 
     /// The words by which errors refer to it.

@@ -60,13 +60,13 @@ pub(in crate::write) struct StagedFile {
     /// Numbers of recovered rows that are not committed because this run did not need them, ascending.
     #[serde(rename = "dropped", default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::write) unused_rows: Vec<usize>,
-    /// Numbers of rows that are not committed because the table has a pattern of more spans of the same trace, ascending.
+    /// Numbers of rows that are not committed because the table has a pattern with more spans of the same trace, ascending.
     #[serde(rename = "smaller", default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::write) smaller_rows: Vec<usize>,
 }
 
 impl StagedFile {
-    /// A file of which every row is committed.
+    /// A file whose rows are all committed.
     pub(super) fn whole(name: String) -> Self {
         Self { name, ..Self::default() }
     }
@@ -96,7 +96,7 @@ pub(in crate::write) struct CommitRecord {
     pub(in crate::write) files: BTreeMap<String, Vec<StagedFile>>,
     /// Hashes of the URIs of objects that were read to their end: older errors that are keyed by a location in one of them are removed.
     pub(in crate::write) objects: Vec<u128>,
-    /// Hashes of the ids of traces that leave `errors` without a new pattern, because the table has one for the same content.
+    /// Hashes of the ids of traces whose rows in `errors` are removed without a new pattern, because the table has one for the same content.
     #[serde(rename = "settled", default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::write) resolved_errors: Vec<u128>,
 }

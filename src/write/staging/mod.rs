@@ -126,7 +126,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Moves a file of an interrupted run to this one, and reads what is needed to recognise its rows. `None` if another run was faster.
+    /// Moves a file of an interrupted run to this one, and reads what is needed to recognize its rows. `None` if another run was faster.
     async fn recover_file(
         &self,
         folder: &RunFolder,
@@ -157,8 +157,8 @@ impl Staging {
         files
     }
 
-    /// Removes the folder after the last commit. Recovered rows that were not claimed are of traces that changed or are gone; if the run was
-    /// incomplete, they may be of traces that it did not reach, and stay for the next run.
+    /// Removes the folder after the last commit. Recovered rows that were not claimed belong to traces that changed or are gone; if the run was
+    /// incomplete, they may belong to traces that it did not reach, and stay for the next run.
     pub(super) async fn finish(&self, is_complete: bool) -> Result<(), StagingError> {
         self.heartbeat.abort();
         if is_complete || self.recovered.files.iter().all(RecoveredFile::is_fully_claimed) {

@@ -114,7 +114,7 @@ impl RecoveredWork {
     pub(super) fn add(&mut self, name: String, batches: &[RecordBatch]) -> Result<(), StagingError> {
         let (file, mut row) = (self.files.len(), 0);
         for batch in batches {
-            let texts = |column| text_column(batch, column).map_err(|error| StagingError::new(format!("cannot use {name}"), &error));
+            let texts = |column| text_column(batch, column).map_err(|error| StagingError::new(format!("cannot read {name}"), &error));
             let (ids, digests) = (texts("trace_id")?, texts("content_digest")?);
             let (categories, factors, titles) = (texts("category")?, texts("contributing_factor")?, texts("title")?);
             let confidences = batch.column_by_name("confidence").and_then(|column| column.as_any().downcast_ref::<Float64Array>());
@@ -137,7 +137,7 @@ impl RecoveredWork {
     }
 }
 
-/// Reads what is needed to recognise and count the rows of a recovered file.
+/// Reads what is needed to recognize and count the rows of a recovered file.
 pub(super) async fn read_rows(object: &Arc<Object>) -> DeltaResult<Vec<RecordBatch>> {
     Ok(project(object, &COLUMNS).await?.try_collect().await?)
 }

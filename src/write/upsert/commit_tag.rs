@@ -5,8 +5,8 @@ use deltalake_core::kernel::Transaction;
 
 use crate::tables::Table;
 
-/// The transaction id of a commit: which run it is of, and which of its commits. If the response to a commit was lost, or another run may
-/// have completed it, the tag tells whether the table has it.
+/// The transaction id of a commit: the run, and the number of the commit within it. If the response to a commit was lost, or another run may
+/// have completed it, the tag shows whether the table has it.
 #[derive(Debug, Clone)]
 pub(in crate::write) struct CommitTag {
     pub(in crate::write) run_id: String,

@@ -35,7 +35,7 @@ pub(in crate::write) async fn compact(table: &mut Table) -> DeltaResult<UpsertPl
         if plan.is_empty() {
             return Ok(plan);
         }
-        // One bucket at a time: maintenance runs in the background of other work, and takes little memory.
+        // One bucket at a time, because maintenance may run beside other work and should take little memory.
         let mut changes = move_rows(table, &plan, &files, 1).await?;
         changes.added.iter_mut().for_each(|add| add.data_change = false);
         changes.removed.iter_mut().for_each(|remove| remove.data_change = false);

@@ -1,10 +1,10 @@
-//! Commits rows to a table: new files with the incoming rows, and new files for those that hold a superseded row.
+//! Commits rows to a table: new files with the incoming rows, and new files for those that contain a superseded row.
 //!
 //! Each attempt loads the latest version, scans the key columns of the files that may be touched (`scan`), plans what happens to each of them
 //! without I/O (`plan`), writes new files (`execute`), and commits on top of that version. If another writer was first, the next attempt plans
-//! again. So an upsert costs what it changes, and a reader sees the version before or the version after.
+//! again. So the cost of an upsert depends on what it changes, and a reader sees the version before or the version after.
 //!
-//! A row of `patterns` stays if the incoming row was made of fewer spans of the same trace
+//! A row of `patterns` stays if the incoming row was made from fewer spans of the same trace
 //! ([`Extent`](super::keys::Extent)). Each attempt decides that again, because other writers
 //! may have committed meanwhile.
 
@@ -35,8 +35,8 @@ use super::table_files::Bucket;
 use crate::limits::REWRITES_IN_FLIGHT_MAX;
 use crate::tables::Table;
 
-/// Commits incoming rows and removes those that they supersede, atomically and once: if the table has the commit already, whoever made it,
-/// nothing happens. Incoming rows that were made of fewer spans than the stored ones are left out.
+/// Commits incoming rows and removes those that they supersede, atomically and once: if the table has the commit already, from any run,
+/// nothing happens. Incoming rows that were made from fewer spans than the stored ones are left out.
 pub(super) async fn upsert(
     table: &mut Table,
     incoming: &Incoming<'_>,
@@ -82,7 +82,7 @@ pub(super) async fn upsert(
         let committed = try_commit(table, changes.into_actions(&adds), operation, properties).await;
         new = Some(NewFiles { adds, left_out: plan.left_out });
         let Err(error) = committed else { return Ok(()) };
-        // The commit may be there although its response was lost. The next attempt sees it; so must the last one.
+        // The commit may have succeeded although its response was lost. The next attempt checks that; after the last one it is checked here.
         if let Err(error) = attempts.pause(table.name, error).await {
             table.delta.update_state().await?;
             return if tag.is_in(table).await? { Ok(()) } else { Err(error) };

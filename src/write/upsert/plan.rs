@@ -22,7 +22,7 @@ pub(in crate::write) struct FileScan {
     pub(in crate::write) file: FileStats,
     /// Numbers of the rows that are superseded, ascending.
     pub(in crate::write) superseded_rows: Vec<u32>,
-    /// Keys of rows that stay because they were made of more spans than the incoming ones.
+    /// Keys of rows that stay because they were made from more spans than the incoming ones.
     pub(in crate::write) fuller: Vec<u128>,
 }
 
@@ -53,14 +53,14 @@ pub(in crate::write) struct UpsertPlan {
     pub(in crate::write) table: TableName,
     /// Incoming rows that are written, by bucket. Each bucket gets at least one new file.
     pub(in crate::write) incoming_rows: BTreeMap<Bucket, u64>,
-    /// Keys of incoming rows that are not written, because the table has a row of more spans.
+    /// Keys of incoming rows that are not written, because the table has a row with more spans.
     pub(in crate::write) left_out: HashSet<u128>,
     /// The data files of every bucket that incoming rows touch.
     pub(in crate::write) files: Vec<PlannedFile>,
 }
 
 impl UpsertPlan {
-    /// Plans an upsert. `scans` are all data files of the buckets that it touches; `incoming_rows` are the rows that come in, by bucket.
+    /// Plans an upsert. `scans` are all data files of the buckets that it touches; `incoming_rows` are counted by bucket.
     pub(in crate::write) fn new(table: TableName, buckets: i32, incoming_rows: BTreeMap<Bucket, u64>, scans: Vec<FileScan>) -> Self {
         let mut small_files: BTreeMap<Bucket, usize> = BTreeMap::new();
         for scan in scans.iter().filter(|scan| is_small(&scan.file)) {
@@ -185,7 +185,7 @@ impl fmt::Display for UpsertPlan {
         }
         if !self.left_out.is_empty() {
             let rows = plural(self.left_out.len() as u64, "row");
-            parts.push(format!("{rows} left out, because the table has patterns of more spans"));
+            parts.push(format!("{rows} left out, because the table has patterns with more spans"));
         }
         let summary = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
         write!(f, "{}: {summary}", self.table.as_str())
@@ -242,10 +242,10 @@ mod tests {
             rows(&[(1, 1), (2, 2)]),
             vec![scan("a", 1, 9, &[], &[17]), scan("b", 2, 9, &[], &[18])],
         );
-        assert_eq!(plan.incoming_rows, rows(&[(2, 1)]), "17 and 18 are of the buckets 1 and 2");
+        assert_eq!(plan.incoming_rows, rows(&[(2, 1)]), "17 and 18 are in the buckets 1 and 2");
         assert_eq!(plan.left_out, HashSet::from([17, 18]));
         assert!(!plan.is_empty());
-        assert_eq!(plan.to_string(), "patterns: 1 row added in 1 bucket, 2 rows left out, because the table has patterns of more spans");
+        assert_eq!(plan.to_string(), "patterns: 1 row added in 1 bucket, 2 rows left out, because the table has patterns with more spans");
     }
 
     #[test]

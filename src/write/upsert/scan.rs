@@ -137,7 +137,7 @@ async fn scan_file(table: &Table, bucket: Bucket, file: &LogicalFileView, supers
     Ok(scan)
 }
 
-/// Of the incoming rows, the keys of those that do not replace a stored row, because it was made of more spans.
+/// Of the incoming rows, the keys of those that do not replace a stored row, because it was made from more spans.
 pub(in crate::write) async fn fuller_keys(table: &Table, superseded: &Superseded, cache: &mut ScanCache) -> DeltaResult<HashSet<u128>> {
     let buckets = table.buckets();
     let touched: HashSet<Bucket> = superseded.keys.keys().map(|key| Some(bucket_of_hash(*key, buckets))).collect();

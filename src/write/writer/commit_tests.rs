@@ -93,7 +93,7 @@ fn pairs<'a>(rows: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<(String,
     rows.into_iter().map(|(left, right)| (left.to_owned(), right.to_owned())).collect()
 }
 
-/// Regression test: several rows of the interrupted run in `runs`, when attempts did not look for the tag of their commit first.
+/// Regression test: several rows of the interrupted run in `runs`, when attempts did not check for the tag of their commit first.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_runs_that_complete_the_same_interrupted_commit_add_each_row_once() {
     let trials = std::env::var("TRIALS").map_or(6, |trials| trials.parse().unwrap());
@@ -106,7 +106,7 @@ async fn several_runs_that_complete_the_same_interrupted_commit_add_each_row_onc
         std::thread::scope(|scope| {
             for (number, id) in ids.into_iter().enumerate() {
                 let output = &output;
-                // Some are of the same job, and recover the work of the interrupted run.
+                // Some belong to the same job, and recover the work of the interrupted run.
                 let job = if number % 2 == 0 { "a" } else { "b" };
                 let own = Run { id, job, traces: traces(100 + number..101 + number, 2, "b"), malformed: vec!["b#L1"] };
                 scope.spawn(move || {
@@ -177,7 +177,7 @@ async fn a_commit_completed_by_another_run_succeeds_and_one_whose_files_are_gone
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pattern_of_fewer_spans_replaces_a_fuller_one_only_if_it_is_of_the_same_object() {
+async fn a_pattern_with_fewer_spans_replaces_a_fuller_one_only_if_it_is_from_the_same_object() {
     let (_folder, output) = output_folder();
     let one = |id: &str, spans, source: &'static str| vec![(id.to_owned(), spans, source)];
     let run = |id: &'static str, traces| Run { id, job: id, traces, ..Run::default() };
@@ -233,7 +233,7 @@ async fn the_decision_of_a_killed_run_holds_when_its_commit_is_completed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_leaves_errors_if_its_fuller_pattern_stays() {
+async fn the_row_in_errors_of_a_trace_is_removed_if_its_fuller_pattern_stays() {
     let (_folder, output) = output_folder();
     Run { id: "whole", job: "a", traces: traces(0..1, 7, "hour=09"), ..Run::default() }.run(&output).await;
     let (mut writer, mut summary) = Run { id: "failed", job: "b", ..Run::default() }.staged(&output).await;

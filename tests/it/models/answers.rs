@@ -1,4 +1,4 @@
-//! Answers of a model: checks, the repair of an unusable one, and errors that say what is wrong with it.
+//! Answers of a model: checks, the repair of an unusable one, and errors that name the problem.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::support::{stderr, stdout};
 /// Unusable answers, each with the kind of its error and whether a repair is requested.
 fn unusable_answers() -> Vec<(&'static str, Reaction, bool)> {
     let text = |text: &str, finish_reason| Reaction::Text(text.into(), finish_reason);
-    let invented = json!([{"span": 1, "field": "status_message", "excerpt": "This sentence stands nowhere in the trace."}]);
+    let invented = json!([{"span": 1, "field": "status_message", "excerpt": "This sentence does not occur in the trace."}]);
     vec![
         ("answer_truncated", text("{\"evidence\": [], \"label\": \"tool_fail", "MAX_TOKENS"), true),
         ("answer_blocked", Reaction::Block, false),
@@ -77,7 +77,7 @@ fn invented_quotes_are_dropped_and_misplaced_ones_corrected() {
     let evidence = json!([
         {"span": 2, "field": "status_message", "excerpt": "ToolError: shelf 0  is empty"},
         {"span": 1, "field": "output_text", "excerpt": "ToolError: shelf 0 is"},
-        {"span": 7, "field": "status_message", "excerpt": "Nothing of the kind was ever said by anybody."},
+        {"span": 7, "field": "status_message", "excerpt": "This sentence is in no field of any span."},
     ]);
     let stub =
         ModelStub::start(move |_| Reaction::AnswerWith(json!({"evidence": evidence, "signals": ["error_type=ToolError", "invented=1"]})));

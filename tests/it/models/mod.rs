@@ -50,7 +50,7 @@ fn run(workspace: &Workspace, stub: &ModelStub, analyzer: &str, more: &[&str]) -
     (output, summary)
 }
 
-/// A workspace with so many traces, each of which mentions its own shelf.
+/// A workspace with this many traces. Each mentions a different shelf.
 fn workspace(traces: usize) -> Workspace {
     let workspace = Workspace::new();
     let text: String = (0..traces).map(|number| trace(&format!("t{number}"), &format!("ToolError: shelf {number} is empty"))).collect();

@@ -1,4 +1,4 @@
-//! Servers that do not support a parameter of the request: it is renamed or left out, at the price of one request.
+//! Servers that do not support a parameter of the request: it is renamed or left out, which costs one request.
 
 use std::time::Duration;
 

@@ -50,7 +50,7 @@ fn the_schema_has_evidence_before_the_verdict() {
     }
 }
 
-/// A field that servers use, and a message with the answer in it.
+/// The name of a field that servers use, and a function that puts an answer into it.
 type AnswerAt = (&'static str, fn(String) -> Value);
 
 #[test]
@@ -114,7 +114,7 @@ fn vertex_ai_uses_application_default_credentials() {
 }
 
 #[test]
-fn eval_compares_analyzers_side_by_side() {
+fn eval_compares_analyzers() {
     let workspace = workspace(8);
     let labels = workspace.path().join("labels.jsonl");
     let label =

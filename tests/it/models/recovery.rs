@@ -73,7 +73,7 @@ fn an_interrupted_run_keeps_every_paid_answer() {
 }
 
 #[test]
-fn an_unchanged_trace_with_a_pattern_leaves_the_errors() {
+fn an_unchanged_trace_with_a_pattern_is_removed_from_errors() {
     let is_usable = Arc::new(AtomicBool::new(true));
     let (workspace, answers_well) = (workspace(3), Arc::clone(&is_usable));
     let stub = ModelStub::start(move |_| if answers_well.load(Ordering::Relaxed) { Reaction::Answer } else { Reaction::Block });

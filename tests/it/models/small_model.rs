@@ -35,7 +35,7 @@ impl Drop for SmallModel {
     }
 }
 
-/// A model of this size is seldom right. But whatever it answers, every trace has a pattern with verified evidence or an error with its reason.
+/// A model of this size is seldom right, but for any answer a trace has a pattern with verified evidence or an error with its reason.
 #[test]
 #[ignore = "needs a real model; tests/small-model downloads and starts one"]
 fn with_a_small_real_model_every_trace_has_an_outcome() {

@@ -1,4 +1,4 @@
-//! Text of a trace and of a provider is untrusted: it is redacted, cannot leave its place in the prompt, and nothing that it orders happens.
+//! Text of a trace and of a provider is untrusted: it is redacted, cannot leave its place in the prompt, and its instructions are not followed.
 
 use std::collections::HashSet;
 
@@ -63,7 +63,7 @@ fn hostile_text_cannot_leave_the_trace() {
 }
 
 #[test]
-fn a_model_that_obeys_the_trace_is_not_believed() {
+fn the_answer_of_a_model_that_obeys_the_trace_is_rejected_or_bounded() {
     let workspace = Workspace::new();
     workspace.put("traces.jsonl", trace("h1", &format!("ToolError: {}", HOSTILE[0])));
     for obeying in [
@@ -74,7 +74,7 @@ fn a_model_that_obeys_the_trace_is_not_believed() {
         let (_, summary) = run(&workspace, &stub, "gemini", &["--force"]);
         assert_eq!((summary["stored"].as_u64(), summary["processing_errors"].as_u64()), (Some(0), Some(1)), "{summary}");
     }
-    // If the model names another failure than the rules, its confidence is bounded and the rationale says so.
+    // If the model names another failure than the rules, its confidence is bounded and the rationale names the label of the rules.
     let stub = ModelStub::start(|_| Reaction::AnswerWith(json!({"label": "hallucination/fabricated_fact", "confidence": 1.0})));
     run(&workspace, &stub, "gemini", &["--force"]);
     let row = &workspace.rows("SELECT confidence, confidence_rationale FROM patterns")[0];

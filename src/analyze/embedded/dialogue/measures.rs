@@ -96,7 +96,7 @@ fn unconfirmed_write(turns: &[Turn<'_>]) -> Option<usize> {
     None
 }
 
-/// A final answer of which no number, or less than half of the words, occurs in an earlier turn.
+/// A final answer none of whose numbers, or less than half of whose words, occur in an earlier turn.
 ///
 /// Example: every page returned "Error 404", and the run answers "FINAL ANSWER: Harbour Street Cafe". Words shorter than four letters occur in
 /// every text, so they are ignored.

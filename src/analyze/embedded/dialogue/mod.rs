@@ -1,6 +1,6 @@
 //! The dialogue of a run: which failure its turns indicate when no step reports one.
 //!
-//! A redacted trace comes in as [`Dialogue`]: turns in order, each with its span and field. `signals` finds observations in the turns,
+//! In: a redacted trace as [`Dialogue`], its turns in order with span and field. Out: ranked labels. `signals` finds observations in the turns,
 //! `measures` computes those that no expression can find, and `weights` ranks the labels that they indicate. Knows nothing of rules or drafts.
 
 mod measures;

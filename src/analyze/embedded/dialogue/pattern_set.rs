@@ -1,4 +1,4 @@
-//! Many expressions over one text.
+//! Searches for many expressions in one text.
 //!
 //! One automaton finds the literals with which matches can begin, and an expression is tried only where one of its literals was found. One
 //! automaton over all expressions (`RegexSet`) took a hundred times as long here, because several expressions have gaps such as `.{0,60}`,
@@ -9,6 +9,8 @@ use regex_automata::meta::{Config, Regex};
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::literal::Extractor;
+
+use super::super::text::expression_problem;
 
 /// Compiled expressions. They ignore case, and `^` and `$` match at line ends.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ impl PatternSet {
         };
         let mut literals: Vec<Vec<u8>> = Vec::new();
         for (index, text) in expressions.into_iter().enumerate() {
-            let invalid = |reason: String| (index, format!("invalid expression '{text}': {reason}"));
+            let invalid = |message: String| (index, format!("invalid expression '{text}': {}", expression_problem(&message)));
             let syntax = syntax::Config::new().case_insensitive(true).multi_line(true);
             let expression = Regex::builder()
                 .syntax(syntax)

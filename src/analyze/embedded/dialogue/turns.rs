@@ -95,7 +95,7 @@ impl<'t> Dialogue<'t> {
         self.turns.len() >= TURNS_MIN
     }
 
-    /// Whether several agents take part, a user comes back, or an agent writes code and reads its output.
+    /// Whether several agents take part, a user replies, or an agent writes code and reads its output.
     ///
     /// Only such a dialogue can fail without a failed step. A single answer to a single question cannot be judged by its words.
     pub(in crate::analyze::embedded) fn is_conversation(&self) -> bool {
@@ -149,7 +149,7 @@ fn input_speaker<'t>(span: &'t Span, message: &'t Message) -> &'t str {
     if span.kind == SpanKind::Llm || is_role_name(&span.name) { &message.role } else { &span.name }
 }
 
-/// Whether a name is only a role, and names nobody.
+/// Whether a name is only a role, and not the name of a speaker.
 fn is_role_name(name: &str) -> bool {
     matches!(name.to_ascii_lowercase().as_str(), "user" | "human" | "assistant" | "system" | "developer" | "tool" | "function" | "")
 }
