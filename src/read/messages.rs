@@ -12,7 +12,7 @@ use super::decompress::Compression;
 use super::{CORRUPT, Chunk, Completion, Position, ReadOptions, Records, TRUNCATED, rejected, too_long};
 use crate::limits::{CHUNK_BYTES, ZSTD_WINDOW_LOG_MAX};
 use crate::model::{Outcome, RejectionKind};
-use crate::store::{self, Object};
+use crate::store::Object;
 
 /// See [`super::Split`].
 pub(super) fn split(

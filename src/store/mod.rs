@@ -27,7 +27,7 @@ use url::Url;
 
 use self::bucket::Bucket;
 use self::durable::DurableFileSystem;
-use self::error::{Cause, first_line};
+use self::error::first_line;
 pub use self::error::{EMPTY_INPUT_HINT, StoreError};
 use self::local::Folder;
 pub use self::object::{Object, ObjectReader};
