@@ -1,6 +1,6 @@
 //! Messages about misspelled names: `unknown input format 'langsmit'; did you mean 'langsmith'?`
 //!
-//! Takes a name and the known names. Does not know what the names stand for.
+//! Takes a name and the known names. Does not know what the names mean.
 
 /// Similarity above which a known name is suggested; the measure and the threshold are clap's, so that both suggest the same.
 const SIMILARITY_MIN: f64 = 0.7;

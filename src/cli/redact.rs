@@ -27,10 +27,10 @@ pub(super) struct Args {
     /// Format of input and output: jsonl reads {"id", "text"} and writes {"id", "text", "spans"}; auto detects it from the first line
     #[arg(long, value_enum, default_value_t = TextFormat::Auto)]
     format: TextFormat,
-    /// File with custom detectors and allowed values; may be given several times
+    /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// File with the key for tokens; `FAILSIFT_REDACTION_KEY` contains the key itself
+    /// File with the redaction key; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
     /// Report on stderr which detector replaced which range; values are never shown
@@ -75,13 +75,24 @@ pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
 
 fn open(file: Option<&Path>) -> Result<Box<dyn BufRead>, Failure> {
     let Some(path) = file else { return Ok(Box::new(BufReader::new(std::io::stdin().lock()))) };
-    let opened = File::open(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?;
+    let opened = File::open(path).map_err(|error| Failure::usage(format!("cannot read {}: {}", path.display(), plain_cause(&error))))?;
     Ok(Box::new(BufReader::with_capacity(256 * 1024, opened)))
+}
+
+/// The cause of an error, in plain words for the common ones.
+fn plain_cause(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder, not a file".to_owned(),
+        _other => error.to_string(),
+    }
 }
 
 /// Appends the next line with its line feed to `line`; false at the end of the input.
 fn read_line(input: &mut dyn BufRead, line: &mut Vec<u8>) -> Result<bool, Failure> {
-    let count = input.read_until(b'\n', line).map_err(|error| Failure::failed(format!("cannot read the input: {error}")))?;
+    let count =
+        input.read_until(b'\n', line).map_err(|error| Failure::failed(format!("cannot read the input: {}", plain_cause(&error))))?;
     Ok(count > 0)
 }
 
