@@ -86,7 +86,7 @@ mod timed {
 
     #[test]
     #[ignore = "measures time and must run alone; tests/run runs it"]
-    fn traces_time_out_exactly_if_the_provider_hangs() {
+    fn traces_time_out_punctually_if_the_provider_hangs() {
         check_hanging_provider(Duration::from_millis(1_050));
     }
 }
