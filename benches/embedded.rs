@@ -6,14 +6,14 @@
 //! ```
 //!
 //! The traces have 100 spans and 200 KB: a tool-calling agent whose last tool failed, and a dialogue of a real team of agents
-//! (`data/labelled/agent_runs`), which is the worst case, because every word of it is looked at. Prints the median of each and fails
+//! (`data/labelled/agent_runs`), which is the worst case, because every word of it is searched. Prints the median of each and fails
 //! above 2 ms.
 
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
     clippy::indexing_slicing,
-    reason = "a benchmark prints, and ends where its set-up fails"
+    reason = "a benchmark prints, and panics if its setup fails"
 )]
 
 use std::hint::black_box;
@@ -32,13 +32,13 @@ const BYTES: usize = 200_000;
 const LIMIT: Duration = Duration::from_millis(2);
 
 fn main() -> ExitCode {
-    // `cargo bench` passes flags; a number is how often each trace is analysed.
+    // `cargo bench` passes flags; a number sets how often each trace is analyzed.
     let rounds = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(300);
     let embedded = Embedded::new().expect("the shipped rules are well-formed");
     let redactor = Redactor::new(RedactionKey::from_text("a key for a benchmark, no secret").expect("a key"));
-    let words = text_of_runs();
+    let texts = messages_of_runs();
     let mut slow = false;
-    for (name, trace) in [("tool-calling agent", agent(&words)), ("dialogue of a team", dialogue(&words))] {
+    for (name, trace) in [("tool-calling agent", agent(&texts)), ("dialogue of a team", dialogue(&texts))] {
         let trace = redactor.redact_trace(trace, Deadline::after(Duration::from_mins(1))).expect("in time");
         let bytes: usize = trace.spans.iter().map(size).sum();
         let analysis = median(rounds, || embedded.draft_of(&trace, Deadline::after(Duration::from_mins(1))));
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     if slow {
         println!("over the limit of {} ms", LIMIT.as_millis());
     }
-    // A development build without optimisation tells nothing about the limit.
+    // The limit applies to optimized builds only.
     if slow && !cfg!(debug_assertions) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
@@ -71,36 +71,36 @@ fn median<T>(rounds: usize, mut work: impl FnMut() -> T) -> Duration {
     times[times.len() / 2]
 }
 
-/// What agents and pages say in the labelled runs.
-fn text_of_runs() -> Vec<String> {
+/// The longer messages of the labelled runs.
+fn messages_of_runs() -> Vec<String> {
     let file = std::fs::File::open("data/labelled/agent_runs/runs.jsonl.gz").expect("the labelled runs");
     let mut lines = String::new();
     flate2::read::MultiGzDecoder::new(file).read_to_string(&mut lines).expect("text");
     let runs = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a run"));
     let team = runs.filter(|run| run["service"] == "magentic-one");
-    let said = team.flat_map(|run| run["messages"].as_array().cloned().unwrap_or_default());
-    said.filter_map(|message| message["content"].as_str().map(str::to_owned)).filter(|text| text.len() > 200).collect()
+    let messages = team.flat_map(|run| run["messages"].as_array().cloned().unwrap_or_default());
+    messages.filter_map(|message| message["content"].as_str().map(str::to_owned)).filter(|text| text.len() > 200).collect()
 }
 
 /// Texts of about the size that a span has on average.
-fn pieces(words: &[String]) -> Vec<String> {
+fn pieces(texts: &[String]) -> Vec<String> {
     let piece = |text: &String| text.chars().take(BYTES / SPANS).collect::<String>();
-    words.iter().map(piece).filter(|text| text.len() > BYTES / SPANS / 2).take(SPANS).collect()
+    texts.iter().map(piece).filter(|text| text.len() > BYTES / SPANS / 2).take(SPANS).collect()
 }
 
-fn dialogue(words: &[String]) -> Trace {
+fn dialogue(texts: &[String]) -> Trace {
     let mut spans: Vec<Span> = Vec::new();
     let mut bytes = 0;
-    for (index, text) in pieces(words).into_iter().enumerate() {
+    for (index, text) in pieces(texts).into_iter().enumerate() {
         bytes += text.len();
         let name = ["Orchestrator (thought)", "Orchestrator (-> WebSurfer)", "WebSurfer"][index % 3];
-        let said = Message { role: name.into(), content: text, ..Message::default() };
+        let message = Message { role: name.into(), content: text, ..Message::default() };
         spans.push(Span {
             span_id: index.to_string(),
             name: name.into(),
             kind: SpanKind::Llm,
             started_at_ns: i64::try_from(index).ok(),
-            output: vec![said],
+            output: vec![message],
             ..Span::default()
         });
     }
@@ -108,10 +108,10 @@ fn dialogue(words: &[String]) -> Trace {
     Trace { trace_id: "dialogue".into(), spans, ..Trace::default() }
 }
 
-fn agent(words: &[String]) -> Trace {
+fn agent(texts: &[String]) -> Trace {
     let mut spans: Vec<Span> = Vec::new();
     let mut bytes = 0;
-    for (index, text) in pieces(words).into_iter().enumerate() {
+    for (index, text) in pieces(texts).into_iter().enumerate() {
         bytes += text.len();
         let at = i64::try_from(index).ok();
         let mut span = Span { span_id: index.to_string(), name: "step".into(), started_at_ns: at, ended_at_ns: at, ..Span::default() };
@@ -137,7 +137,7 @@ fn agent(words: &[String]) -> Trace {
     Trace { trace_id: "agent".into(), spans, ..Trace::default() }
 }
 
-/// Fills up to the size that is promised.
+/// Adds text until the spans have `bytes` bytes.
 fn pad(spans: &mut [Span], bytes: usize) {
     if let Some(span) = spans.first_mut() {
         span.input_text = Some("and so on ".repeat(BYTES.saturating_sub(bytes) / 10));

@@ -7,7 +7,7 @@
 //! cargo bench --bench formats -- 40 Langfuse         # only formats whose name contains the word
 //! ```
 //!
-//! The input is copies of `tests/captures` and `data/samples`. Gathering is not included: it costs the same for every format, and `main_job`
+//! The input is copies of `tests/captures` and `data/samples`. Gathering is not included: it takes the same time for every format, and `main_job`
 //! measures it.
 
 #![expect(

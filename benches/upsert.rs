@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! cargo bench --bench upsert                          # release: for the figures
-//! cargo bench --profile dev --bench upsert -- 20000   # a small table and unoptimised DataFusion: no figures
+//! cargo bench --profile dev --bench upsert -- 20000   # a small table and unoptimized DataFusion: not for the figures
 //! ```
 
 #![expect(
@@ -100,7 +100,7 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path that is text")
 }
 
-/// Runs a phase in a process of its own; returns seconds and peak megabytes.
+/// Runs a phase in a separate process; returns seconds and peak megabytes.
 fn child(arguments: &[&str]) -> (f64, f64) {
     let output = Command::new(std::env::current_exe().expect("this program")).args(arguments).output().expect("start a phase");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));

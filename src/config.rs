@@ -39,7 +39,7 @@ pub struct AnalysisConfig {
     pub inputs: Vec<String>,
     /// `auto`, or the name of an input format.
     pub input_format: String,
-    /// Which traces are analysed.
+    /// Which traces are analyzed.
     pub selection: Selection,
     /// The analyzer.
     pub analyzer: AnalyzerName,
@@ -97,7 +97,7 @@ impl AnalyzerName {
     }
 }
 
-/// The analyzer for traces that the model could not analyse.
+/// The analyzer for traces that the model could not analyze.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Fallback {
@@ -145,7 +145,7 @@ pub struct ModelOptions {
     /// File with prices that override those in data/prices.toml
     #[arg(help_heading = MODEL_HEADING, long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
-    /// Analyzer for traces that the model could not analyse; without it they are errors
+    /// Analyzer for traces that the model could not analyze; without it they are errors
     #[arg(help_heading = MODEL_HEADING, long, value_enum)]
     pub fallback: Option<Fallback>,
 }
@@ -212,11 +212,11 @@ impl ModelOptions {
     }
 }
 
-/// Which traces are analysed.
+/// Which traces are analyzed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum SelectMode {
-    /// Traces with an error status, a sign of a failure, or a negative annotation
+    /// Traces with an error status, a signal of a failure, or a negative annotation
     Failed,
     /// All traces
     All,
@@ -473,9 +473,7 @@ impl AnalysisConfig {
         const MEMORY_BYTES_MIN: usize = 32 * 1024 * 1024;
         const RECORD_BYTES_MIN: usize = 1_024;
         if self.memory_bytes < MEMORY_BYTES_MIN {
-            return Err(ConfigError::InvalidValue(
-                "invalid --memory-limit: must be at least 32 MB, which the sort of the gather stage needs".into(),
-            ));
+            return Err(ConfigError::InvalidValue("invalid --memory-limit: must be at least 32 MB, which sorting the spans needs".into()));
         }
         if self.record_bytes_max < RECORD_BYTES_MIN {
             return Err(ConfigError::InvalidValue("invalid --max-record-bytes: must be at least 1024".into()));

@@ -70,6 +70,6 @@ pub async fn inspect(location: Location, format: Option<&'static dyn Format>) ->
 }
 
 fn redacted_name(redactor: &Redactor, mut name: String) -> String {
-    redactor.redact_key(&mut name);
+    redactor.redact_attribute_name(&mut name);
     name
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 /// below 4 MiB by default, so four times that leaves room for long documents.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Bytes of complete lines that the reader hands to the parser at a time: large enough that the hand-over costs nothing, small enough that
-/// the queues below hold only a few MiB.
+/// Bytes of complete lines that the reader hands to the parser at a time: large enough that handing over takes no noticeable time,
+/// small enough that the queues below take only a few MiB.
 pub const CHUNK_BYTES: usize = 512 * 1024;
 
 /// Records in one chunk. With records of a few bytes, 512 KiB of them would take about a hundred MiB once parsed.
@@ -23,7 +23,7 @@ pub const CHUNKS_QUEUED_MAX: usize = 2;
 /// Objects read concurrently.
 pub const OBJECTS_IN_FLIGHT_MAX: usize = 4;
 
-/// File names queued between the listing of a local directory and the reader. Listing is much faster than reading, and a directory may
+/// File names queued between the listing of a local folder and the reader. Listing is much faster than reading, and a folder may
 /// contain millions of files.
 pub const LISTED_NAMES_QUEUED_MAX: usize = 256;
 
@@ -46,7 +46,7 @@ pub const XZ_MEMORY_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Layers of compression and encoding that are removed from an object: compressed, compressed again by the uploader, and one encoding.
 pub const ENCODING_LAYERS_MAX: usize = 3;
 
-/// Size of a Parquet file that is copied to a temporary file because it comes through a pipe, from a web server or compressed. Trace files
+/// Size of a Parquet file that is copied to a temporary file because it is compressed, or is read from a pipe or a web server. Trace files
 /// have a few hundred megabytes.
 pub const SPOOLED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 
@@ -108,13 +108,13 @@ pub const GATHER_PARTITIONS: usize = 2;
 /// Gathered traces queued between one sort and the decoder.
 pub const GATHERED_QUEUED_MAX: usize = 16;
 
-/// Part of an encoded span that gathering sorts as one row. Splitting spans bounds the size of a batch of rows.
+/// Size of the parts into which an encoded span is split; gathering sorts each part as one row. This bounds the size of a batch of rows.
 pub const GATHER_ROW_BYTES_MAX: usize = 32 * 1024;
 
 /// Bytes of a batch of rows that enters the sort, which reserves twice as much memory.
 pub const GATHER_BATCH_BYTES: usize = 1024 * 1024;
 
-/// Rows of a batch inside the sort: at most 2 MiB with [`GATHER_ROW_BYTES_MAX`]. A merge holds a few batches per spill file.
+/// Rows of a batch inside the sort: at most 2 MiB with [`GATHER_ROW_BYTES_MAX`]. A merge keeps a few batches per spill file in memory.
 pub const GATHER_BATCH_ROWS: usize = 64;
 
 /// Annotations that wait for spans of other objects. Further ones are dropped with a warning.
@@ -176,7 +176,7 @@ pub const LABEL_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Concurrent requests to a model; `--concurrency` overrides it. Also the number of answers that a killed run can lose.
 pub const MODEL_CALLS_IN_FLIGHT_DEFAULT: usize = 8;
 
-/// Largest value of `--max-concurrency`: each call holds a trace, its prompt and a connection.
+/// Largest value of `--max-concurrency`: each call keeps a trace, its prompt and a connection.
 pub const MODEL_CALLS_IN_FLIGHT_MAX: usize = 512;
 
 /// Approximate model tokens of a prompt with its instructions; `--prompt-tokens` overrides it. Most traces fit completely; longer prompts
@@ -199,14 +199,14 @@ pub const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const RESPONSE_BYTES_PARSED_INLINE_MAX: usize = 32 * 1024;
 
 /// Model tokens that a provider can plausibly report for one request: the largest context windows have two million. Higher counts are a
-/// defect of the provider and are replaced by estimates.
+/// bug of the provider and are replaced by estimates.
 pub const REPORTED_TOKENS_MAX: u64 = 4_000_000;
 
-/// Longest pause between two requests to a model, whatever the provider's rate limits say. A run never stalls.
+/// Longest pause between two requests to a model, regardless of the provider's rate limits, so that a run never stalls.
 pub const REQUEST_INTERVAL_MAX: Duration = Duration::from_mins(10);
 
 /// Consecutive traces without a usable answer after which a run stops asking the model. A small model that fails at three of ten traces
-/// has ten consecutive failures once in 200,000 times.
+/// has ten consecutive failures once in 200,000 traces.
 pub const CONSECUTIVE_UNUSABLE_ANSWERS_MAX: u32 = 10;
 
 /// Consecutive traces without a usable answer after which a run stops asking the model to repair an unusable answer.
@@ -289,7 +289,7 @@ pub const COPY_REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Size below which a data file counts as small; small files are compacted when a bucket has [`SMALL_FILES_PER_BUCKET_MAX`] of them.
 pub const SMALL_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Small data files that a bucket keeps. Each costs readers a request, and each compaction rewrites all of them.
+/// Small data files that a bucket keeps. Readers need a request for each, and each compaction rewrites all of them.
 pub const SMALL_FILES_PER_BUCKET_MAX: usize = 8;
 
 /// Data files whose keys are read concurrently. With remote storage this is latency rather than work.

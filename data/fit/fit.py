@@ -4,18 +4,19 @@
     python3 data/fit/fit.py            fit, and write src/analyze/embedded/{weights,calibration}.json
     python3 data/fit/fit.py --check    cross-validate only, and print the figures
 
-Wants Python 3.11, numpy and scipy, and a built failsift (FAILSIFT names the binary; the newest below target/ is the default).
+Needs Python 3.11, numpy and scipy, and a built failsift (FAILSIFT is the path of the binary; default: the newest below target/).
 
-The model: a softmax over labels, each with a bias and a weight for the signals that its rule in `rules/dialogue.toml` lists, and for
-the four kinds of run. Weights are pulled towards `expected` of the rule, else towards 0. A label counts as right where it is the label
-or stands in `also`; the loss is that of partial labels, -log of the probability of all right labels, beside the same for categories.
-Of two label sets of one run both are used (some runs were labelled by two groups of people), and both stand in one fold.
+The model: a softmax over labels. Each label has a bias, weights for the signals that its rule in `rules/dialogue.toml` lists, and weights
+for the four kinds of run. A prior pulls each weight towards `expected` of the rule, or towards 0. An answer is right if it is the label or
+one of `also`. The loss is that of partial labels, -log of the probability of all right labels, plus the same for categories. If two groups
+of people labelled a run, both labels are used, and both are in the same fold.
 
-Cross-validation is by run, ten folds, averaged over shuffles. The settings below were chosen by it too, so it flatters them a little.
+Cross-validation is by run, ten folds, averaged over shuffles. The settings below were chosen with it too, so its figures are slightly high.
 
-The calibration: a logistic regression for each way to a verdict, over the facts that `failsift eval --explain` writes; for dialogues
-over the probabilities that the folds gave to runs that they had not seen. `unseen.jsonl` holds what failsift said of error messages
-before any rule had been written for them (77 of 95 were right): the rules were mended since, so their own labels would tell nothing.
+The calibration: one logistic regression for each way to a verdict (a rule, a dialogue, nothing found), over the facts that
+`failsift eval --explain` writes; for dialogues, over the probabilities of held-out runs. `unseen.jsonl` contains failsift's verdicts on
+error messages before any rule was written for them (77 of 95 were right). The rules have been corrected since, so the verdicts of the
+current rules would contain no mistakes to learn from.
 """
 import collections, glob, gzip, json, os, random, subprocess, sys, tempfile, tomllib
 
@@ -28,12 +29,12 @@ SETS = ("captures", "datadog_export", "agent_runs", "who_and_when", "healthy_run
 KINDS_OF_RUN = ("orchestrated", "terminal_team", "talks_to_user", "team")
 
 PULL, PULL_KINDS, PULL_BIAS = 2.5, 1.0, 0.05  # precision of the priors
-CATEGORY_SHARE = 0.2  # of the loss
-CATEGORY_FIRST = 5.0  # of the choice
-SET_WEIGHT = {"agent_runs": 1.7, "who_and_when": 1.0}  # one label a run, against several
+CATEGORY_SHARE = 0.2  # share of categories in the loss
+CATEGORY_FIRST = 5.0  # weight of the category in the choice of a label
+SET_WEIGHT = {"agent_runs": 1.7, "who_and_when": 1.0}  # runs with one label weigh more than runs with several
 UNCERTAIN_WEIGHT = 0.5
 
-# What facts are expected to do to the confidence, before any trace tells, and how firmly.
+# The expected effect of each fact on the confidence, and how strongly weights are pulled towards it.
 CALIBRATION = {
     "rule": {
         "expected": {"rule": 0.3, "corroborated": 0.5, "last_resort": -1.5, "contested": -0.7, "conversation": -2.0, "no_message": -0.5, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5},
@@ -50,7 +51,7 @@ FOLDS, SHUFFLES = 10, 5
 
 
 def explanations(name):
-    """What failsift sees in each trace of a set, with the labels."""
+    """The facts and verdicts of failsift for each trace of a set, with the labels."""
     binary = os.environ.get("FAILSIFT") or max(glob.glob(os.path.join(ROOT, "target", "*", "failsift")), key=os.path.getmtime)
     with tempfile.TemporaryDirectory() as folder:
         out = os.path.join(folder, "explained.jsonl")
@@ -75,7 +76,7 @@ def key(trace_id):
 
 
 def groups_of(rows):
-    """The same run under two ids is one group: its messages tell."""
+    """Group numbers: runs with the same messages are one group, although their ids differ."""
     texts = {}
     for name in ("agent_runs", "who_and_when"):
         for run in map(json.loads, gzip.open(os.path.join(ROOT, "data", "labelled", name, "runs.jsonl.gz"), "rt")):
@@ -85,7 +86,7 @@ def groups_of(rows):
 
 
 class Model:
-    """Names of labels and signals, which pairs may have a weight, and what it is expected to be."""
+    """Names of labels and signals, the pairs that may have a weight, and the expected weights."""
 
     def __init__(self, rules):
         self.rules = [rule for rule in rules if rule.get("weighed")]
@@ -142,7 +143,7 @@ class Model:
         return (p + CATEGORY_FIRST * (p @ self.of_category) @ self.of_category.T).argmax(1)
 
     def answers(self, p, rows):
-        """Label and probability for each run, as the analyzer gives them."""
+        """Label and probability of each run, computed like in the analyzer."""
         for row, chosen, probabilities in zip(rows, self.choose(p), p):
             if not row["is_conversation"]:
                 yield "unclassified/no_failure_found", None
@@ -166,7 +167,7 @@ def logit(p):
 
 
 def cross_validate(model, rows):
-    """Probabilities that each shuffle's folds gave to runs that they had not seen."""
+    """For each shuffle, the probabilities of the runs, each from the fold that held it out."""
     features, targets, groups = model.features(rows), model.targets(rows), groups_of(rows)
     weights = weights_of(rows)
     for seed in range(SHUFFLES):
@@ -183,7 +184,7 @@ def weights_of(rows):
 
 
 def figures(rows, answers):
-    """By set: category right, category and factor right, exactly as labelled; and what the best constant answers get."""
+    """By set: category right, category and factor right, exactly as labelled; and the same of the best constant answers."""
     out = {}
     for name in ("agent_runs", "who_and_when"):
         these = [(row, answer) for row, answer in zip(rows, answers) if row["set"] == name and row["certain"]]
@@ -206,8 +207,8 @@ def mean_figures(all_figures):
 
 
 def logistic(samples, expected=None, pull=1.0):
-    """Weights over facts for (facts, right) pairs, pulled towards `expected` with precision `pull`; what should lower the confidence
-    never raises it, whatever these traces say."""
+    """Weights of facts, fitted to (facts, right) pairs and pulled towards `expected` with precision `pull`. A fact that is expected to lower
+    the confidence never raises it, even if these traces suggest so."""
     expected = expected or {"probability": 1.0}
     names = sorted(expected)
     x = np.array([[facts.get(name, 0.0) for name in names] + [1.0] for facts, _ in samples])
@@ -245,7 +246,7 @@ def calibration_figures(pairs):
 
 
 def cross_validated_calibration(samples, **options):
-    """Confidences that folds gave to verdicts that they had not seen."""
+    """Confidences of verdicts, each from the fold that held it out, with whether they were right."""
     order = list(range(len(samples)))
     random.Random(1).shuffle(order)
     pairs = []
@@ -269,7 +270,7 @@ def main():
         print(name, of)
 
     ways = {}
-    # One sample a trace and shuffle, so that a shuffle's luck evens out.
+    # One sample per trace and shuffle, which averages over the shuffles.
     dialogue = [({"probability": float(logit(probability))}, label in run["right"])
                 for shuffle in answers for (label, probability), run in zip(shuffle, runs) if run["certain"] and probability is not None]
     ways["dialogue"], in_dialogue = logistic(dialogue)

@@ -22,7 +22,7 @@ pub use self::disarm::disarmed;
 use self::evidence::Grounding;
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
 use crate::model::{Draft, Outcome, OutcomeStream, PaidAnswer, Rejection, RejectionKind, Stage, UnusableAnswer};
-use crate::redact::{RedactedTrace, UnprovenDraft};
+use crate::redact::{RedactedTrace, UncheckedDraft};
 use crate::runtime::{ConcurrencyPermit, Deadline, Shutdown, TimedOut, pool};
 
 /// Extracts one pattern from one trace.
@@ -135,7 +135,7 @@ pub fn drafts(
     timeout: Duration,
     counts: Arc<AnalyzeCounts>,
     shutdown: Shutdown,
-) -> OutcomeStream<UnprovenDraft> {
+) -> OutcomeStream<UncheckedDraft> {
     let stream = async_stream::stream! {
         let mut tasks = JoinSet::new();
         let mut has_more = true;
@@ -170,7 +170,7 @@ async fn draft(
     timeout: Duration,
     counts: &AnalyzeCounts,
     shutdown: &Shutdown,
-) -> Outcome<UnprovenDraft> {
+) -> Outcome<UncheckedDraft> {
     let needs_analysis = unusable_answer.is_none();
     // Handling an earlier answer costs nothing, so it must not occupy a permit.
     let acquire_permit = async { if needs_analysis { analyzer.acquire_permit().await } else { ConcurrencyPermit::default() } };
@@ -199,7 +199,7 @@ async fn draft(
     match result {
         Ok((draft, _)) => {
             counts.add_answered(&draft.analyzer);
-            Ok(trace.unproven(draft, permit))
+            Ok(trace.unchecked(draft, permit))
         }
         Err(error) => {
             if let AnalyzeError::Fatal(reason) = &error {

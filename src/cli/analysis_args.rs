@@ -39,13 +39,13 @@ pub(super) struct AnalysisArgs {
     /// Longest record; longer ones are rejected [default: 16777216]
     #[arg(long, value_name = "BYTES", env = "FAILSIFT_MAX_RECORD_BYTES")]
     max_record_bytes: Option<usize>,
-    /// Memory for gathering spans; more are spilled to TMPDIR [default: 96]
+    /// Memory for gathering spans into traces; beyond it they spill to TMPDIR [default: 96]
     #[arg(long, value_name = "MB", env = "FAILSIFT_MEMORY_LIMIT")]
     memory_limit: Option<usize>,
-    /// File with the key for redaction tokens; `FAILSIFT_REDACTION_KEY` sets the key itself
+    /// File with the redaction key; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
-    /// File with custom detectors and values that are not redacted; can be repeated
+    /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
     /// Excerpts of the trace in the evidence: short redacted ones, or none [default: short]
@@ -54,7 +54,7 @@ pub(super) struct AnalysisArgs {
     /// Insert known sensitive values into every trace, report how many were redacted, and exit with 3 if one was missed
     #[arg(long)]
     canaries: bool,
-    /// Do not fail if an input has no trace files
+    /// Do not fail if an input contains no trace files
     #[arg(long, env = "FAILSIFT_ALLOW_EMPTY")]
     allow_empty: bool,
     #[command(flatten)]

@@ -1,8 +1,9 @@
-//! `failsift audit`.
+//! `failsift audit`: searches the stored tables for sensitive values, and prints where they are but not the values.
 
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::counted;
 use super::exit::{Exit, Failure};
 use crate::audit;
 use crate::model::escape_control_chars;
@@ -20,7 +21,7 @@ pub(super) struct Args {
     /// Check this many rows of each table instead of all
     #[arg(long, value_name = "N")]
     sample: Option<u64>,
-    /// File with custom detectors and values to leave unredacted; may be given several times
+    /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
 }
@@ -45,8 +46,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     if more > 0 {
         writeln!(stdout, "… and {more} more")?;
     }
-    let plural = |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
-    let (texts, rows) = (plural(audit.texts, "text"), plural(audit.rows, "row"));
-    writeln!(stdout, "{texts} in {rows} checked, {} with sensitive values", plural(audit.findings.len() as u64, "field"))?;
+    let (texts, rows) = (counted(audit.texts, "text"), counted(audit.rows, "row"));
+    writeln!(stdout, "{texts} in {rows} checked, {} with sensitive values", counted(audit.findings.len() as u64, "field"))?;
     Ok(if audit.findings.is_empty() { Exit::Complete } else { Exit::OverThreshold })
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
-use super::output;
+use super::{counted, output};
 use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
 use crate::eval::{self, Agreement, AnalyzerResult, Answers, Figures, Labels, ScoredAnswer};
 use crate::model::{Label, ReasonCount, escape_control_chars, escape_to_one_line};
@@ -16,19 +16,19 @@ use crate::model::{Label, ReasonCount, escape_control_chars, escape_to_one_line}
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]
 pub(super) struct Args {
-    /// Labelled traces: a path, a glob or a URL; may be given several times
+    /// Labelled traces: a path, a glob or a URL; can be repeated
     #[arg(long = "input", value_name = "URL", required_unless_present = "ratings")]
     inputs: Vec<String>,
-    /// JSON lines with `trace_id`, `category`, `contributing_factor`, and optionally `also` and `span_id`; may be given several times
+    /// JSON lines with `trace_id`, `category`, `contributing_factor`, and optionally `also` and `span_id`; can be repeated
     #[arg(long = "labels", value_name = "FILE", conflicts_with = "ratings")]
     labels: Vec<PathBuf>,
-    /// The analyzer; if given several times, the analyzers are compared side by side
+    /// Analyzer of the traces; if repeated, the analyzers are compared side by side
     #[arg(long = "analyzer", value_name = "NAME", value_enum, default_value = "embedded")]
     analyzers: Vec<AnalyzerName>,
-    /// File with your own rules, in addition to the shipped ones; may be given several times
+    /// File with rules in addition to the shipped ones; can be repeated
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
+    /// Trace format: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
     #[arg(long, value_name = "NAME")]
     input_format: Option<String>,
     /// Write N patterns as a sheet for a person to rate
@@ -52,7 +52,7 @@ pub(super) struct Args {
     /// File with the redaction key
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
-    /// File with your own detectors and allowed values; may be given several times
+    /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
     /// Output format of the scores
@@ -64,7 +64,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum FiguresFormat {
-    /// For reading
+    /// Text for people
     Text,
     /// One JSON object
     Json,
@@ -102,8 +102,8 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         let written = eval::write_sheet(&answers.patterns, count, path).map_err(|error| Failure::failed(error.to_string()))?;
         let sheet = path.display();
         output::note(&format!(
-            "wrote {written} pattern{} to {sheet}; fill the column `right` with yes, category or no, then run: failsift eval --ratings {sheet}",
-            plural(written)
+            "wrote {} to {sheet}; fill the column `right` with yes, category or no, then run: failsift eval --ratings {sheet}",
+            counted(written as u64, "pattern")
         ));
     }
     match labels {
@@ -128,10 +128,6 @@ fn config(args: &Args, analyzer: Option<AnalyzerName>) -> Result<AnalysisConfig,
         ..Overrides::default()
     };
     Ok(AnalysisConfig::resolve(None, given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?)
-}
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
 }
 
 /// `2 traces or records have no pattern; the first one: …`

@@ -16,10 +16,10 @@ pub(super) struct Args {
     /// Path, glob or URL of the traces
     #[arg(value_name = "URL")]
     input: String,
-    /// Format of the traces: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
+    /// Trace format: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
     #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
     input_format: String,
-    /// Format of the result
+    /// Output format of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
 }
@@ -62,9 +62,9 @@ fn text(found: &InputReport) -> String {
             escape_to_one_line(first)
         ));
     }
-    lines.extend(found.missing.iter().map(|uri| format!("missing: a manifest lists {}", escape_to_one_line(uri))));
+    lines.extend(found.missing.iter().map(|uri| format!("missing: {}, which a manifest lists", escape_to_one_line(uri))));
     if found.objects.values().any(|facts| !facts.unmapped.is_empty()) {
-        lines.push("\nattributes: fields without a place in failsift's span; they are kept under their own name".to_owned());
+        lines.push("\nattributes: fields that failsift does not map; they are kept as attributes under their own names".to_owned());
     }
     lines.join("\n") + "\n"
 }
@@ -108,7 +108,10 @@ fn contents(facts: &ObjectFacts) -> String {
     let mut parts =
         vec![counted(facts.records, "record"), format!("{} of {}", counted(facts.spans, "span"), counted(facts.traces() as u64, "trace"))];
     if facts.additions > 0 {
-        parts.push(format!("{} log records or trace rows", facts.additions));
+        parts.push(match facts.additions {
+            1 => "1 log record or trace row".to_owned(),
+            additions => format!("{additions} log records or trace rows"),
+        });
     }
     if facts.annotations > 0 {
         parts.push(counted(facts.annotations, "annotation"));

@@ -1,4 +1,4 @@
-//! `failsift maintain`.
+//! `failsift maintain`: compacts and cleans up the tables, and prints what was done or, in a dry run, what would be done.
 
 use std::io::Write;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum ReportFormat {
-    /// A table for people
+    /// Text for people
     Text,
     /// One JSON object
     Json,
@@ -65,7 +65,7 @@ fn text(report: &MaintenanceReport) -> String {
     let mut lines = vec![format!("{:<10}{:>9}{:>14}{:>9}{:>9}{:>10}{:>21}", head[0], head[1], head[2], head[3], head[4], head[5], head[6])];
     for table in &report.tables {
         let files = format!("{} -> {}", table.files_before, table.files_after);
-        #[expect(clippy::cast_precision_loss, reason = "for reading")]
+        #[expect(clippy::cast_precision_loss, reason = "for display")]
         let megabytes = table.bytes as f64 / 1e6;
         lines.push(format!(
             "{:<10}{:>9}{files:>14}{megabytes:>9.1}{:>9}{:>10}{:>21}",

@@ -22,14 +22,14 @@ pub(super) struct Args {
     /// Plan as for `run --force`
     #[arg(long)]
     force: bool,
-    /// Output format
+    /// Output format of the plan
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     format: PlanFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum PlanFormat {
-    /// Text for reading
+    /// Text for people
     Text,
     /// One JSON object
     Json,

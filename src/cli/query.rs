@@ -1,4 +1,4 @@
-//! `failsift query`.
+//! `failsift query`: runs SQL from the arguments, a script on stdin or an interactive shell, and prints the rows.
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -26,13 +26,13 @@ pub(super) struct Args {
     /// Traces in any format to query as the table spans
     #[arg(long = "input", value_name = "URL")]
     inputs: Vec<String>,
-    /// Format of --input: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
+    /// Trace format of --input: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
     #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
     input_format: String,
     /// File with the redaction key, for --input
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
-    /// File with custom detectors and values to leave unredacted, for --input; may be given several times
+    /// File with custom detectors and allowed values, for --input; can be repeated
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
     /// Location of the tables

@@ -28,10 +28,10 @@ pub(super) struct Args {
     /// Format of input and output: jsonl reads {"id", "text"} and writes {"id", "text", "spans"}; auto detects it from the first line
     #[arg(long, value_enum, default_value_t = TextFormat::Auto)]
     format: TextFormat,
-    /// File with custom detectors and allowed values; may be given several times
+    /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// File with the key for tokens; `FAILSIFT_REDACTION_KEY` contains the key itself
+    /// File with the redaction key; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
     /// Report on stderr which detector replaced which range; values are never shown

@@ -1,8 +1,9 @@
-//! `failsift rules`.
+//! `failsift rules`: checks rule files, and prints the cases that fail.
 
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::counted;
 use super::exit::{Exit, Failure};
 use crate::analyze::embedded::{self, RuleCheck};
 use crate::model::escape_control_chars;
@@ -11,12 +12,12 @@ use crate::pipeline::{self, RunError};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    verb: Verb,
+    command: RulesCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Verb {
-    /// Check that rule files are well-formed and that each rule wins the cases it should
+enum RulesCommand {
+    /// Check that rule files are well-formed and that each case gives the expected result
     Check {
         /// Rule files, in the format of docs/rules.md
         #[arg(required = true, value_name = "FILE")]
@@ -25,7 +26,7 @@ enum Verb {
 }
 
 pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
-    let Verb::Check { files } = &args.verb;
+    let RulesCommand::Check { files } = &args.command;
     let mut stdout = std::io::stdout().lock();
     let mut exit = Exit::Complete;
     for (name, text) in pipeline::rule_files(files)? {
@@ -43,6 +44,5 @@ pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
 }
 
 fn passed(check: &RuleCheck) -> String {
-    let count = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-    format!("{}, {}, all passed", count(check.rules, "rule"), count(check.cases, "case"))
+    format!("{}, {}, all passed", counted(check.rules as u64, "rule"), counted(check.cases as u64, "case"))
 }

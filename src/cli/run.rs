@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// Commit finished patterns at this interval, such as 10m [default: at the end]
     #[arg(long, value_name = "TIME", value_parser = config::parse_duration, env = "FAILSIFT_COMMIT_EVERY")]
     commit_every: Option<Duration>,
-    /// Format of the summary
+    /// Output format of the summary
     #[arg(long, value_enum, default_value_t = SummaryFormat::Text)]
     format: SummaryFormat,
 }

@@ -1,7 +1,7 @@
 //! The text summary of a run: counts, patterns by label, failures, and commands to run next.
 //!
 //! Takes the run summary and the stored patterns by label; returns text. Ids and reasons come from the input, so callers print the text
-//! through [`visible`](crate::model::visible).
+//! through [`escape_control_chars`](crate::model::escape_control_chars).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -15,7 +15,7 @@ pub(super) fn text(tables: &str, summary: &RunSummary, labels: &BTreeMap<String,
     let mut lines = vec![headline(summary)];
     lines.extend(outcomes(summary));
     lines.push(records(summary));
-    // The status of an interrupted run already says why it ended.
+    // The status of an interrupted run already tells why it ended.
     if let Some(reason) = summary.exit_reason.filter(|_| summary.status == RunStatus::Complete) {
         lines.push(format!("  exit code 3: {}", exit_reason_text(reason, summary)));
     }

@@ -1,4 +1,4 @@
-//! `failsift show`.
+//! `failsift show`: prints the pattern of one trace, its last error, or both.
 
 use std::io::Write;
 
@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum ShowFormat {
-    /// A page for people
+    /// Text for people
     Text,
     /// One JSON object with the keys pattern and error
     Json,

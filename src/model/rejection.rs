@@ -106,7 +106,7 @@ pub enum RejectionKind {
     SensitiveText,
     /// The run was interrupted before the trace was analyzed.
     Interrupted,
-    /// A defect in failsift. Only this trace is rejected; the run continues.
+    /// A bug in failsift. Only this trace is rejected; the run continues.
     Internal,
 }
 

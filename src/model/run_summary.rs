@@ -220,8 +220,8 @@ mod tests {
     use super::*;
 
     fn summary(received: u64, stored: u64, failed: u64) -> RunSummary {
-        let begun = RunSummary::started("r".into(), "p".into(), "2026-11-25T09:00:00Z".into(), "k");
-        RunSummary { received, stored, processing_errors: failed, records_read: received, ..begun }
+        let started = RunSummary::started("r".into(), "p".into(), "2026-11-25T09:00:00Z".into(), "k");
+        RunSummary { received, stored, processing_errors: failed, records_read: received, ..started }
     }
 
     #[test]

@@ -294,7 +294,7 @@ pub enum TextKind<'n> {
     /// Free text of people, models and programs.
     Text,
     /// The dotted name of an attribute.
-    Key,
+    AttributeName,
     /// The value of the attribute with this name.
     ValueOf(&'n str),
 }
@@ -326,7 +326,7 @@ impl Trace {
                 Ok(())
             }
         }
-        // Hashing cannot fail; the encoding of plain data neither.
+        // Neither hashing nor encoding plain data can fail.
         let hashing = postcard::to_io(
             &(&self.service, &self.environment, &self.spans),
             std::io::BufWriter::with_capacity(16 * 1024, Hashing(Sha256::new())),
@@ -415,7 +415,7 @@ impl Span {
             annotation.comment.iter_mut().for_each(&mut visit);
         }
         for attribute in &mut self.attributes {
-            visit_kind(TextKind::Key, &mut attribute.key);
+            visit_kind(TextKind::AttributeName, &mut attribute.key);
             visit_kind(TextKind::ValueOf(&attribute.key), &mut attribute.value);
         }
     }

@@ -37,7 +37,7 @@ impl Label {
     /// The label of a failed trace that does not show the cause.
     pub const INSUFFICIENT_EVIDENCE: Self = Self { category: "unclassified", factor: "insufficient_evidence" };
 
-    /// Whether the label says that nothing failed.
+    /// Whether the label means that nothing failed.
     pub fn is_healthy(self) -> bool {
         self == Self::NO_FAILURE_FOUND
     }

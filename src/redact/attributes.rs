@@ -14,7 +14,7 @@ pub(super) fn scan_text(scanner: &Scanner<'_>, kind: TextKind<'_>, text: &str) -
         _ if scanner.is_timed_out() => Vec::new(),
         TextKind::ValueOf(name) if is_short => scan_named_value(scanner, name, text),
         TextKind::Text | TextKind::ValueOf(_) => scanner.scan(text),
-        TextKind::Key => scan_name(scanner, text),
+        TextKind::AttributeName => scan_name(scanner, text),
     }
 }
 

@@ -30,7 +30,7 @@ impl DistinctTexts {
     pub(super) fn add(&mut self, kind: TextKind<'_>, text: &str, scan: impl FnOnce(TextKind<'_>, &str) -> Vec<Detection>) {
         let next = self.detections.len();
         let attribute_name = if let TextKind::ValueOf(name) = kind { Some(name.to_owned()) } else { None };
-        let key = TextKey { is_attribute_name: kind == TextKind::Key, attribute_name, text: text.to_owned() };
+        let key = TextKey { is_attribute_name: kind == TextKind::AttributeName, attribute_name, text: text.to_owned() };
         let index = *self.indexes.entry(key).or_insert(next);
         if index == next {
             self.detections.push(scan(kind, text));

@@ -1,4 +1,4 @@
-//! The redaction key: where it comes from, and the tokens that it makes.
+//! The redaction key: read from a text or a file, or created on first use. Makes the token of a value.
 
 use std::fmt;
 use std::fs;
@@ -43,7 +43,7 @@ pub enum KeyError {
         /// The I/O error.
         source: io::Error,
     },
-    /// The user has neither a home nor a configuration directory.
+    /// The user has neither a home folder nor a configuration folder.
     #[error(
         "cannot create a redaction key: neither HOME nor XDG_CONFIG_HOME is set\n  hint: set FAILSIFT_REDACTION_KEY or --redaction-key-file"
     )]
@@ -74,11 +74,11 @@ impl RedactionKey {
         Self::from_text(&text)
     }
 
-    /// The key in the user's configuration directory, created on first use. If two runs start at the same time, one creates the key and both use
+    /// The key in the user's configuration folder, created on first use. If two runs start at the same time, one creates the key and both use
     /// it.
     ///
     /// # Errors
-    /// [`KeyError`] if the directory or the file cannot be created or read.
+    /// [`KeyError`] if the folder or the file cannot be created or read.
     pub fn from_user_config() -> Result<Self, KeyError> {
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let config =

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use super::proof::{SensitiveValues, UnprovenDraft};
+use super::leak_check::{SensitiveValues, UncheckedDraft};
 use crate::model::{Draft, Trace};
 use crate::runtime::ConcurrencyPermit;
 
@@ -24,8 +24,8 @@ impl Deref for RedactedTrace {
 
 impl RedactedTrace {
     /// An analyzer's draft about this trace, to be redacted and checked against the values of the trace.
-    pub fn unproven(&self, draft: Draft, permit: ConcurrencyPermit) -> UnprovenDraft {
-        UnprovenDraft { draft, permit, values: self.values.clone() }
+    pub fn unchecked(&self, draft: Draft, permit: ConcurrencyPermit) -> UncheckedDraft {
+        UncheckedDraft { draft, permit, values: self.values.clone() }
     }
 
     /// The part of the trace's time budget that redaction used.

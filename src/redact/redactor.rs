@@ -8,7 +8,7 @@ use super::canaries::{self, CanaryCounts};
 use super::detect::{CustomDetectors, Detection, KnownValues, Scanner};
 use super::distinct_texts::DistinctTexts;
 use super::key::RedactionKey;
-use super::proof::SensitiveValues;
+use super::leak_check::SensitiveValues;
 use super::redacted_trace::RedactedTrace;
 use super::{attributes, ids};
 use crate::model::Trace;
@@ -81,9 +81,9 @@ impl Redactor {
     }
 
     /// Replaces every sensitive value in the dotted name of an attribute.
-    pub fn redact_key(&self, key: &mut String) {
-        let detections = attributes::scan_name(&Scanner::new(&self.custom), key);
-        self.replace(key, detections);
+    pub fn redact_attribute_name(&self, name: &mut String) {
+        let detections = attributes::scan_name(&Scanner::new(&self.custom), name);
+        self.replace(name, detections);
     }
 
     fn replace(&self, text: &mut String, detections: Vec<Detection>) -> Vec<Replacement> {

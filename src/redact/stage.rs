@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 
-use super::proof::UnprovenDraft;
+use super::leak_check::UncheckedDraft;
 use super::redacted_trace::RedactedTrace;
 use super::redactor::Redactor;
 use crate::model::{Draft, OutcomeStream, Rejection, RejectionKind, Stage, Trace};
@@ -35,9 +35,9 @@ pub fn traces(
 }
 
 /// Redacts drafts, because an analyzer's output is untrusted too. Drafts that still contain a sensitive value are rejected.
-pub fn drafts(drafts: OutcomeStream<UnprovenDraft>, redactor: &Arc<Redactor>) -> OutcomeStream<Permitted<Draft>> {
+pub fn drafts(drafts: OutcomeStream<UncheckedDraft>, redactor: &Arc<Redactor>) -> OutcomeStream<Permitted<Draft>> {
     let redactor = Arc::clone(redactor);
-    pool::map_outcomes(drafts, move |draft: UnprovenDraft| redactor.prove(draft))
+    pool::map_outcomes(drafts, move |draft: UncheckedDraft| redactor.check_draft(draft))
 }
 
 /// Redacts the reasons, trace references and source URIs of rejections.

@@ -111,14 +111,14 @@ fn a_draft_that_contains_a_value_of_its_trace_is_rejected() {
     let redactor = redactor();
     let trace =
         redactor.redact_trace(trace_of(&["user Zyrqel Vantroba <z.vantroba@mail.example> has password walnutHarbor675"]), soon()).unwrap();
-    let clean = redactor.prove(trace.unproven(draft("The login failed for <PERSON:1a2b3c>."), ConcurrencyPermit::default()));
+    let clean = redactor.check_draft(trace.unchecked(draft("The login failed for <PERSON:1a2b3c>."), ConcurrencyPermit::default()));
     assert!(clean.is_ok(), "{clean:?}");
-    let leaking = redactor.prove(trace.unproven(draft("It failed for walnutHarbor675, twice."), ConcurrencyPermit::default()));
+    let leaking = redactor.check_draft(trace.unchecked(draft("It failed for walnutHarbor675, twice."), ConcurrencyPermit::default()));
     let rejection = leaking.unwrap_err();
     assert_eq!((rejection.stage, rejection.kind), (Stage::Redact, RejectionKind::SensitiveText));
     assert!(!rejection.reason.contains("walnut"), "{}", rejection.reason);
     let named = Draft { service: Some("box of walnutHarbor675".into()), ..draft("It failed.") };
-    assert_eq!(redactor.prove(trace.unproven(named, ConcurrencyPermit::default())).unwrap_err().kind, RejectionKind::SensitiveText);
+    assert_eq!(redactor.check_draft(trace.unchecked(named, ConcurrencyPermit::default())).unwrap_err().kind, RejectionKind::SensitiveText);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn without_excerpts_only_signals_remain() {
         ..draft.evidence[0].clone()
     });
     assert!(excerpts > 0);
-    let draft = redactor().without_excerpts().prove(trace.unproven(draft, ConcurrencyPermit::default())).unwrap().item;
+    let draft = redactor().without_excerpts().check_draft(trace.unchecked(draft, ConcurrencyPermit::default())).unwrap().item;
     assert!(draft.evidence.iter().all(|evidence| evidence.excerpt.is_none()), "{:?}", draft.evidence);
     assert!(draft.evidence.iter().any(|evidence| evidence.signal.as_deref() == Some("http_status=429")));
 }
@@ -258,12 +258,12 @@ fn a_part_of_a_long_value_is_replaced() {
 #[test]
 fn every_column_of_a_row_is_checked() {
     let trace = redactor().redact_trace(trace_of(&["my name is Zyrqel Vantroba"]), soon()).unwrap();
-    let proven = |change: fn(&mut Draft)| {
+    let checked = |change: fn(&mut Draft)| {
         let mut draft = Draft::sample("harmless");
         change(&mut draft);
-        redactor().prove(trace.unproven(draft, ConcurrencyPermit::default()))
+        redactor().check_draft(trace.unchecked(draft, ConcurrencyPermit::default()))
     };
-    assert!(proven(|_| {}).is_ok());
+    assert!(checked(|_| {}).is_ok());
     for change in [
         (|draft| draft.trace_id = "run of Vantroba".into()) as fn(&mut Draft),
         |draft| draft.trace_id = "ada@example.com".into(),
@@ -271,10 +271,10 @@ fn every_column_of_a_row_is_checked() {
         |draft| draft.service = Some("<IBAN:DE89370400440532013000>".into()),
         |draft| draft.environment = Some("of Vantroba".into()),
     ] {
-        assert_eq!(proven(change).unwrap_err().kind, RejectionKind::SensitiveText);
+        assert_eq!(checked(change).unwrap_err().kind, RejectionKind::SensitiveText);
     }
     // The model name reported by a server is redacted and truncated.
-    let draft = proven(|draft| draft.model = format!("model of ada@example.com {}", "x".repeat(500))).unwrap().item;
+    let draft = checked(|draft| draft.model = format!("model of ada@example.com {}", "x".repeat(500))).unwrap().item;
     assert!(draft.model.contains("<EMAIL:") && draft.model.chars().count() == MODEL_NAME_CHARS_MAX, "{}", draft.model);
 }
 

@@ -9,7 +9,7 @@ pub struct Deadline {
     budget: Duration,
 }
 
-/// The deadline has passed. Holds the time budget.
+/// The deadline has passed. Contains the time budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimedOut(pub Duration);
 
@@ -34,7 +34,7 @@ impl Deadline {
         self.budget
     }
 
-    /// Fails after the deadline, so that `?` ends the work. Costs some tens of nanoseconds: call it once per span or text.
+    /// Fails after the deadline, so that `?` ends the work. Takes some tens of nanoseconds: call it once per span or text.
     ///
     /// # Errors
     /// [`TimedOut`] after the deadline.

@@ -1,4 +1,4 @@
-//! Concurrency permits, which an analysis holds until its result is durable.
+//! Concurrency permits, each of which is kept from the start of an analysis until its result is durable.
 
 use std::any::Any;
 use std::fmt;

@@ -51,7 +51,7 @@ pub(crate) fn join_result<T>(result: Result<T, JoinError>) -> Option<T> {
     }
 }
 
-/// Runs `work` and turns a panic into a message, so that a defect triggered by one trace rejects only that trace.
+/// Runs `work` and turns a panic into a message, so that a bug triggered by one trace rejects only that trace.
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(&*panic))
 }

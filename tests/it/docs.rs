@@ -1,4 +1,4 @@
-//! The documentation is true: its commands run, its output is real, its links exist, and its lists are complete.
+//! The documentation is correct: its commands run, its output is real, its links exist, and its lists are complete.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,7 +44,7 @@ fn the_output_in_the_readme_is_real() {
     assert!(shown.len() > 20, "{shown:?}");
     for line in shown {
         let line = normalized(line);
-        // `...` stands for omitted text.
+        // `...` marks omitted text.
         let is_real = |real: &String| line.split("...").all(|part| real.contains(part));
         assert!(real.iter().any(is_real), "not in the output: {line}\n{run}\n{show}");
     }
@@ -279,7 +279,7 @@ fn the_redaction_page_is_complete_and_its_file_works() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).starts_with("badge <EMPLOYEE_ID:") && stdout(&output).contains("> of <ORGANISATION:"), "{}", stdout(&output));
     assert!(stdout(&output).contains("support@acme.example"), "{}", stdout(&output));
-    // Every kind that a shipped table names is on the page.
+    // The page lists every kind of the shipped tables.
     for table in ["labels", "secrets"] {
         let rules = fs::read_to_string(format!("src/redact/detect/rules/{table}.toml")).unwrap();
         for kind in rules.lines().filter_map(|line| line.strip_prefix("kind = \"")).map(|rest| rest.trim_end_matches('"')) {

@@ -1,6 +1,6 @@
 //! Every message for wrong or unusual usage: exit code, stdout and stderr of the built binary, one snapshot per subject.
 //!
-//! Read the snapshots like code when a message changes: `INSTA_UPDATE=always cargo test --test it messages::`, then look at the diff. A case
+//! Read the snapshots like code when a message changes: `INSTA_UPDATE=always cargo test --test it messages::`, then read the diff. A case
 //! is a command in a fresh folder, so paths are short and the same on each machine.
 
 use std::fs;
@@ -46,13 +46,13 @@ impl Case {
         self
     }
 
-    /// Runs without a key of the test.
+    /// Runs without the redaction key of the tests.
     fn without_key(mut self) -> Self {
         self.has_key = false;
         self
     }
 
-    /// Runs the binary in the folder, with nothing of the caller's environment.
+    /// Runs the binary in the folder, without the caller's environment.
     fn run(&self, folder: &Path) -> std::io::Result<Output> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_failsift"));
         command.args(&self.arguments).current_dir(folder).env_clear().env("HOME", folder.join("home")).env("NO_COLOR", "1");
@@ -60,7 +60,7 @@ impl Case {
             command.env("FAILSIFT_REDACTION_KEY", KEY);
         }
         if !self.arguments.iter().any(|argument| argument == "--help") {
-            // The default is too short for an unoptimised build on a busy machine.
+            // The default is too short for an unoptimized build on a busy machine.
             command.env("FAILSIFT_TRACE_TIMEOUT", "300");
         }
         if let Some(user) = self.user {

@@ -81,7 +81,7 @@ fn a_run_that_stores_nothing_exits_with_3() {
         ("empty-batches.jsonl", "{\"resourceSpans\":[]}\n".to_owned(), "no_traces", 0),
     ] {
         let place = Place::new();
-        // A trace without spans makes the format known where all lines are broken.
+        // If all lines are broken, a trace without spans is needed to detect the format.
         let known = if name == "broken.jsonl" { "{\"trace_id\": \"t\", \"spans\": []}\n" } else { "" };
         place.put(name, text + known);
         let summary = place.run(&["--max-error-rate", "1"]);

@@ -327,7 +327,7 @@ impl LlmAnalyzer {
         let (kind, reason) = (error.kind(), error.to_string());
         self.counts.add_fallback(kind, &reason);
         let settings_digest = kind.is_unusable_answer().then(|| self.settings_digest.clone());
-        // A provider's message may quote the trace. The summary's reasons are redacted, but this row must not contain any unproven text.
+        // A provider's message may quote the trace. The summary's reasons are redacted, but this row must not contain unchecked text.
         let cause = if kind.is_unusable_answer() { reason } else { kind.as_str().to_owned() };
         let cause: String = cause.chars().take(300).collect();
         let rationale = format!("{} Fallback, because {} gave no usable answer: {cause}.", verdict.confidence_rationale, self.api.model());

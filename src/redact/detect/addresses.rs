@@ -1,6 +1,6 @@
 //! Finds postal addresses: chains of capitalized words and numbers, separated by commas or line feeds.
 //!
-//! A chain is looked for after a label, at a house number with a street word (`12 Main Street`), and around a postal code (`55372 Stuttgart`).
+//! A chain is searched for after a label, at a house number with a street word (`12 Main Street`), and around a postal code (`55372 Stuttgart`).
 //! [`validate_chain`] decides whether it is an address.
 
 use std::collections::HashSet;
@@ -60,7 +60,7 @@ pub(super) fn after_label(decoded: &DecodedText<'_>, text: Text<'_>, value_start
             text.skip_while(start, ADDRESS_BYTES_MAX, |byte| !matches!(byte, b'\n' | b'\r' | b'|' | b'<' | b'"' | b';' | b'&' | b'}'));
         let shown = text.slice(start..end).trim_end();
         let words = shown.split_whitespace().count();
-        // A line that is no chain, but has the length and form of an address, and is not code: `address: rear building, door 3`.
+        // A line that is not a chain, but has the length and form of an address, and is not code: `address: rear building, door 3`.
         let is_line = is_address_text(shown)
             && (2..=14).contains(&words)
             && shown.bytes().any(|byte| byte.is_ascii_digit())
@@ -368,11 +368,11 @@ fn chain_start(text: Text<'_>, anchor: usize) -> Option<usize> {
     start
 }
 
-/// The part of a chain at `at`. `may_open` tells whether a street word may be in lower case, as at the start of a segment (`rue de …`).
-fn part_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
+/// The part of a chain at `at`. `lower_case` tells whether a street word may be in lower case, as at the start of a segment (`rue de …`).
+fn part_at(text: Text<'_>, at: usize, lower_case: bool) -> Option<Part> {
     let rest = text.window(at, PART_BYTES_MAX);
     let first = rest.chars().next()?;
-    // "No number", or a sign for "number".
+    // "No number", or an abbreviation of "number".
     if let Some(marker) = ["S/N", "s/n", "N°", "n°", "Nº", "nº"].into_iter().find(|marker| rest.starts_with(marker)) {
         return Some(part(at, marker.len(), PartKind::Number));
     }
@@ -390,7 +390,7 @@ fn part_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
     if !first.is_alphabetic() || is_cjk(first) {
         return None;
     }
-    word_at(text, at, may_open)
+    word_at(text, at, lower_case)
 }
 
 fn part(at: usize, len: usize, kind: PartKind) -> Part {
@@ -416,7 +416,7 @@ fn number_at(text: Text<'_>, at: usize) -> Option<Part> {
 }
 
 /// The word or code that starts with the letter at `at`.
-fn word_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
+fn word_at(text: Text<'_>, at: usize, lower_case: bool) -> Option<Part> {
     let rest = text.window(at, PART_BYTES_MAX);
     let first = rest.chars().next()?;
     let mut end = 0;
@@ -440,7 +440,7 @@ fn word_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
         return is_postal_code.then(|| part(at, end, PartKind::Code));
     }
     let lower = shown.to_lowercase();
-    if is_street_word(&lower) && (first.is_uppercase() || may_open || is_lower_case_street_word(&lower)) {
+    if is_street_word(&lower) && (first.is_uppercase() || lower_case || is_lower_case_street_word(&lower)) {
         return Some(part(at, end, PartKind::Street));
     }
     if first.is_uppercase() {
@@ -456,7 +456,7 @@ fn word_at(text: Text<'_>, at: usize, may_open: bool) -> Option<Part> {
 }
 
 fn is_particle(word: &str) -> bool {
-    STREETS.particles.contains(word)
+    STREET_WORDS.particles.contains(word)
 }
 
 /// Whether a street word may be in lower case inside a segment.
@@ -506,27 +506,27 @@ fn is_lower_case_street_word(word: &str) -> bool {
 /// Whether a word means a street, a house or a part of one, in the languages of `rules/street_words.txt`.
 fn is_street_word(word: &str) -> bool {
     // `-ring` is an ending of German streets; `substring` is not a street.
-    STREETS.words.contains(word)
-        || (word.len() > 6 && !word.ends_with("tring") && STREETS.endings.iter().any(|ending| word.ends_with(ending)))
+    STREET_WORDS.words.contains(word)
+        || (word.len() > 6 && !word.ends_with("tring") && STREET_WORDS.endings.iter().any(|ending| word.ends_with(ending)))
 }
 
 /// The contents of `rules/street_words.txt`: words separated by spaces; lines with `-` have endings, lines with `+` have particles.
-struct Streets {
+struct StreetWords {
     words: HashSet<&'static str, FixedState>,
     endings: Vec<&'static str>,
     particles: HashSet<&'static str, FixedState>,
 }
 
-static STREETS: LazyLock<Streets> = LazyLock::new(|| {
-    let mut streets = Streets { words: HashSet::default(), endings: Vec::new(), particles: HashSet::default() };
+static STREET_WORDS: LazyLock<StreetWords> = LazyLock::new(|| {
+    let mut street_words = StreetWords { words: HashSet::default(), endings: Vec::new(), particles: HashSet::default() };
     for line in include_str!("rules/street_words.txt").lines().filter(|line| !line.starts_with('#')) {
         match (line.strip_prefix('-'), line.strip_prefix('+')) {
-            (Some(endings), _) => streets.endings.extend(endings.split_whitespace()),
-            (_, Some(particles)) => streets.particles.extend(particles.split_whitespace()),
-            _ => streets.words.extend(line.split_whitespace()),
+            (Some(endings), _) => street_words.endings.extend(endings.split_whitespace()),
+            (_, Some(particles)) => street_words.particles.extend(particles.split_whitespace()),
+            _ => street_words.words.extend(line.split_whitespace()),
         }
     }
-    streets
+    street_words
 });
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct CustomDetectors {
 #[derive(Debug, thiserror::Error)]
 pub enum CustomDetectorsError {
     /// The file cannot be read.
-    #[error("cannot read the detector file {file}: {reason}")]
+    #[error("cannot read the detector file {file}: {reason}\n  hint: check the path; docs/redaction.md describes detector files")]
     Unreadable {
         /// The file.
         file: String,

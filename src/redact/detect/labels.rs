@@ -1,4 +1,4 @@
-//! Labels: names such as `password` or `date of birth` that tell what the value next to them is (`rules/labels.toml`).
+//! Labels: names such as `password` or `date of birth` that identify the value next to them (`rules/labels.toml`).
 //!
 //! Finds a label in a text, checks that the identifier around it keeps its meaning, and locates the start and end of its value. Whether
 //! the value fits the label is decided in [`super::values`].

@@ -1,7 +1,7 @@
 //! Detects sensitive values in one text.
 //!
 //! The text is first decoded ([`decoded_text`]). One pass over the literals of all rules ([`literals`]) finds credentials by their format
-//! ([`secrets`]) and labels that tell what the value next to them is ([`labels`], [`values`], [`tables`]). One pass over the words ([`words`])
+//! ([`secrets`]) and labels that identify the value next to them ([`labels`], [`values`], [`tables`]). One pass over the words ([`words`])
 //! finds numbers ([`numbers`]), names ([`names`]), addresses ([`addresses`]) and encoded data ([`encoded`]). Names and addresses in scripts
 //! without spaces are found separately ([`cjk`]). Detected values are then searched for everywhere else ([`repeats`]).
 //!

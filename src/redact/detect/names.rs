@@ -69,7 +69,7 @@ pub(super) fn match_capitalized_run(
     };
     let end = last.range.end;
     let name = |words: &[Word]| Some(words.first()?.range.start..words.last()?.range.end);
-    // Ordinary words split the run into parts, of which each may be a name: `Dear Ada Lovelace Thanks`.
+    // Ordinary words split the run into parts, each of which may be a name: `Dear Ada Lovelace Thanks`.
     let mut from = 0;
     while from < words.len() {
         let part = words.get(from..).unwrap_or_default();
@@ -88,7 +88,7 @@ pub(super) fn match_capitalized_run(
                 return end;
             }
             if is_abbreviation(text, run) {
-                // Not a name, whatever is next to it.
+                // Not a name, regardless of the words next to it.
             } else if is_vocative(text, run) || is_name_by_lexicon(run) || occurs_in_email(text, run, email_local_parts) {
                 found.push(NameMatch::Certain(range));
             } else {

@@ -27,7 +27,7 @@ pub(super) struct SecretEntry {
     /// The issuer, shown by `--explain`.
     pub(super) name: String,
     pub(super) kind: String,
-    /// Literals of which every value contains one. The expression is matched from there.
+    /// Literals, one of which every value contains. The expression is matched from there.
     pub(super) prefixes: Vec<String>,
     /// For values that begin before the prefix: an expression for the text up to it.
     #[serde(default)]
@@ -141,7 +141,7 @@ impl SecretRule {
             let is_cut = found.end == window.len();
             return Some(if is_cut { range.start..end_of_run(text, range.end) } else { range });
         }
-        let joined = Joined::new(window)?;
+        let joined = JoinedLines::new(window)?;
         let found = self.value(&joined.text)?;
         let range = joined.to_window(&found);
         Some(if found.start == 0 { from..start + range.end } else { start + range.start..start + range.end })
@@ -179,7 +179,7 @@ pub(super) fn beginning(value: &str) -> &str {
     value.get(..value.floor_char_boundary(JUDGED_BYTES_MAX)).unwrap_or(value)
 }
 
-/// Leaks a string of a rule table, which lives as long as the process.
+/// Leaks a string of a rule table. The tables are compiled once per process.
 pub(super) fn to_static(text: &str) -> &'static str {
     Box::leak(text.to_owned().into_boxed_str())
 }
@@ -193,13 +193,13 @@ const PART_BYTES_MIN: usize = 12;
 
 /// A value that was wrapped over several lines, joined again.
 #[derive(Debug)]
-pub(super) struct Joined {
+pub(super) struct JoinedLines {
     pub(super) text: String,
     /// For each line, its start in the joined text and in the window.
     lines: Vec<(usize, usize)>,
 }
 
-impl Joined {
+impl JoinedLines {
     /// Joins the first word of `window` with the lines that continue it; `None` if it is not wrapped.
     pub(super) fn new(window: &str) -> Option<Self> {
         // Values are wrapped at the width of a terminal or an email, so the first line is short.

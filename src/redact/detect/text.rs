@@ -64,13 +64,13 @@ impl<'t> Text<'t> {
         !(byte.is_ascii_alphanumeric() || byte == b'_') && (byte < 0x80 || !self.char_at(index).is_some_and(is_word_letter))
     }
 
-    /// The end of the bytes from `index` that `accept` holds for, at most `max` of them.
+    /// The end of the bytes from `index` that `accept` accepts, at most `max` of them.
     pub(super) fn skip_while(self, index: usize, max: usize, accept: impl Fn(u8) -> bool) -> usize {
         let rest = self.bytes().get(index..).unwrap_or_default();
         index + rest.iter().take(max).take_while(|byte| accept(**byte)).count()
     }
 
-    /// The start of the bytes before `index` that `accept` holds for, at most `max` of them.
+    /// The start of the bytes before `index` that `accept` accepts, at most `max` of them.
     pub(super) fn skip_back_while(self, index: usize, max: usize, accept: impl Fn(u8) -> bool) -> usize {
         let left = self.bytes().get(..index).unwrap_or_default();
         index - left.iter().rev().take(max).take_while(|byte| accept(**byte)).count()

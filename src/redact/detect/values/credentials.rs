@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::identifiers::count_digits;
 use super::{LabelSyntax, Match, Reader, SENTENCE_DISTANCE_BYTES_MAX, VALUE_BYTES_MAX, ValueStart, ValueType, value_range};
-use crate::redact::detect::secrets::{Joined, beginning, end_of_run, is_placeholder, looks_chosen, looks_random};
+use crate::redact::detect::secrets::{JoinedLines, beginning, end_of_run, is_placeholder, looks_chosen, looks_random};
 
 /// Words that often follow a label of a secret but are not secrets: `password: string`, `token expired`.
 const NON_SECRET_WORDS: &str = "\
@@ -121,7 +121,7 @@ impl Reader<'_, '_> {
         if !matches!(self.text.byte_at(range.end), b'\n' | b'\r' | b'\\' | b'=' | b' ') || range.len() < 12 {
             return None;
         }
-        let joined = Joined::new(self.text.window(range.start, 8192))?;
+        let joined = JoinedLines::new(self.text.window(range.start, 8192))?;
         looks_random(&joined.text).then(|| range.start + joined.to_window(&(0..joined.text.len())).end)
     }
 

@@ -1,4 +1,5 @@
-//! Proves that a draft contains no sensitive value: neither a value of its trace nor anything that the detectors find.
+//! Checks drafts for leaks: redacts an analyzer's draft, and rejects it if it still contains a value of its trace or a value that the
+//! detectors find.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ impl fmt::Debug for SensitiveValues {
 
 /// An analyzer's draft that is not yet redacted and may still contain values of its trace.
 #[derive(Debug)]
-pub struct UnprovenDraft {
+pub struct UncheckedDraft {
     pub(super) draft: Draft,
     pub(super) permit: ConcurrencyPermit,
     pub(super) values: SensitiveValues,
@@ -30,8 +31,8 @@ pub struct UnprovenDraft {
 
 impl Redactor {
     /// Redacts a draft and rejects it if a sensitive value remains in any column of its row.
-    pub(super) fn prove(&self, unproven: UnprovenDraft) -> Outcome<Permitted<Draft>> {
-        let UnprovenDraft { mut draft, permit, values } = unproven;
+    pub(super) fn check_draft(&self, unchecked: UncheckedDraft) -> Outcome<Permitted<Draft>> {
+        let UncheckedDraft { mut draft, permit, values } = unchecked;
         self.redact_draft(&mut draft);
         match self.remaining_kind(&mut draft, &values) {
             None => Ok(Permitted { item: draft, permit }),
