@@ -77,7 +77,7 @@ pub enum LabelError {
         reason: String,
     },
     /// The files contain no label, or only uncertain ones.
-    #[error("no certain labels in the label files\n  hint: a label with \"certain\": false is left out")]
+    #[error("the label files contain no usable label\n  hint: labels with \"certain\": false are left out")]
     None,
 }
 

@@ -211,7 +211,7 @@ fn function_error(text: &str) -> Option<String> {
 fn unknown_table(name: &str) -> String {
     const SPANS: &str = "spans";
     if name == SPANS {
-        return "unknown table 'spans'\n  hint: give the traces to read it from with --input".to_owned();
+        return "unknown table 'spans'\n  hint: pass traces with --input to query the table spans".to_owned();
     }
     let mut names: Vec<&str> = TableName::ALL.iter().map(|name| name.as_str()).collect();
     let suggestion = did_you_mean(name, &names);

@@ -31,7 +31,6 @@ pub(crate) fn error_message(error: &DeltaTableError) -> String {
     match error {
         // failsift's own messages are of this kind too.
         DeltaTableError::Generic(text) => first_line(without_prefixes(text)).to_owned(),
-        DeltaTableError::Io { .. } => format!("cannot read its transaction log: {}", failure_message(error)),
         other => failure_message(other),
     }
 }
@@ -129,7 +128,7 @@ mod tests {
     fn a_log_that_may_not_be_read_is_reported_as_permission_denied() {
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
         let error = DeltaTableError::Io { source: denied };
-        assert_eq!(error_message(&error), "cannot read its transaction log: permission denied");
+        assert_eq!(error_message(&error), "permission denied");
         assert!(error_hint(&error).is_some_and(|hint| hint.contains("this user")));
         let error = DeltaTableError::Generic("Kernel error: Permission denied (os error 13)".to_owned());
         assert!(error_hint(&error).is_some());

@@ -1,7 +1,7 @@
 //! The Delta tables below an output location: their names and columns, and how they are created, opened, evolved and read as of an
 //! earlier state.
 //!
-//! In: a location. Out: a table at one version. Used by everything that reads or writes tables; knows nothing of how rows are made,
+//! Takes a location and returns a table at one version. Used by everything that reads or writes tables; knows nothing of how rows are made,
 //! committed or queried.
 
 mod bucket;

@@ -1,9 +1,9 @@
-//! Commits the files of a staging folder. It is the only way into the tables: the end of a run, a part of one (`--commit-every`) and the
+//! Commits the files of a staging folder. This is the only way rows enter the tables: the end of a run, a part of one (`--commit-every`) and the
 //! completion of an interrupted commit all use it.
 //!
 //! Several runs may complete the commit of the same interrupted run concurrently. Each table accepts it once, by its [`CommitTag`]. The run that
-//! finishes all tables first removes `commit.json`, then the files that it names. So a staged file that is gone means that the commit is
-//! complete.
+//! finishes all tables first removes `commit.json`, then the files that it names. So once `commit.json`
+//! has been written, a staged file that is gone means that the commit is complete; the tags in the tables confirm it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use deltalake_core::DeltaTableError;
 use super::decision::{Decision, open_incoming};
 use super::error::{WriteError, table_error};
 use super::incoming::IncomingKeys;
-use super::keys::Extent;
+use super::keys::Coverage;
 use super::output::OutputTables;
 use super::staging::{CommitRecord, RunFolder};
 use super::upsert::{CommitTag, ScanCache, Superseded, UpsertPlan, plan_upsert, upsert};
@@ -83,7 +83,7 @@ async fn commit_tables(
         };
         let of_table = superseded.of_table(name, keys.committed, record, &tag);
         upsert(table, &incoming, &keys.rows, &of_table, &tag, &mut cache).await.map_err(failed)?;
-        superseded.carry_over(of_table, keys.smaller);
+        superseded.carry_over(of_table, keys.kept_fuller);
     }
     Ok(())
 }
@@ -106,25 +106,25 @@ pub(super) async fn plan_interrupted_commit(
         if !tag.is_in(table).await.map_err(failed)? {
             plans.push(plan_upsert(table, &keys.rows, &of_table).await.map_err(failed)?);
         }
-        superseded.carry_over(of_table, keys.smaller);
+        superseded.carry_over(of_table, keys.kept_fuller);
     }
     Ok(plans)
 }
 
 /// The keys that the tables committed so far supersede. There are many, so they are moved from table to table and not copied.
 #[derive(Default)]
-struct SupersededSoFar(HashMap<u128, Extent>);
+struct SupersededSoFar(HashMap<u128, Coverage>);
 
 impl SupersededSoFar {
     /// What the commit supersedes in one table.
     ///
     /// In `errors` these are also the traces that have a pattern now, of this run or a fuller one. In `patterns` a trace that fails keeps its
     /// last pattern: keys of `errors` are never searched there.
-    fn of_table(&mut self, name: TableName, committed: HashMap<u128, Extent>, record: &CommitRecord, tag: &CommitTag) -> Arc<Superseded> {
+    fn of_table(&mut self, name: TableName, committed: HashMap<u128, Coverage>, record: &CommitRecord, tag: &CommitTag) -> Arc<Superseded> {
         self.0.extend(committed);
         let mut objects = HashSet::new();
         if name == TableName::Errors {
-            self.0.extend(record.resolved_errors.iter().map(|key| (*key, Extent::ANY)));
+            self.0.extend(record.resolved_errors.iter().map(|key| (*key, Coverage::REPLACES_ALL)));
             objects.extend(record.objects.iter().copied());
         }
         // `runs` has no key: rows are only added.
@@ -132,8 +132,8 @@ impl SupersededSoFar {
         Arc::new(Superseded { keys, objects, run_id: tag.run_id.clone() })
     }
 
-    fn carry_over(&mut self, of_table: Arc<Superseded>, smaller: Vec<u128>) {
+    fn carry_over(&mut self, of_table: Arc<Superseded>, kept_fuller: Vec<u128>) {
         self.0 = Arc::try_unwrap(of_table).map_or_else(|shared| shared.keys.clone(), |unique| unique.keys);
-        self.0.extend(smaller.into_iter().map(|key| (key, Extent::ANY)));
+        self.0.extend(kept_fuller.into_iter().map(|key| (key, Coverage::REPLACES_ALL)));
     }
 }

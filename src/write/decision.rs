@@ -1,4 +1,5 @@
-//! Which staged patterns a commit adds: all but those for which the table has a pattern with more spans of the same trace.
+//! Decides which staged patterns a commit adds: all but those for which the table has a pattern of the same trace with more spans, from another
+//! object.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::incoming::{Incoming, IncomingKeys};
 use super::keys::{project, text_column};
 use super::labels::LabelCount;
 use super::staging::{RunFolder, StagedFile};
-use super::upsert::{ScanCache, Superseded, fuller_keys};
+use super::upsert::{ScanCache, Superseded, keys_kept_fuller};
 use crate::model::key_hash;
 use crate::store::Object;
 use crate::tables::{Table, TableName};
@@ -24,7 +25,7 @@ pub(super) struct Decision {
     pub(super) cache: ScanCache,
 }
 
-/// Staged patterns that are not committed, because the table has one with more spans.
+/// Staged patterns that are not committed, because the table has one with more spans, from another object.
 #[derive(Debug, Default)]
 pub(super) struct KeptFuller {
     pub(super) count: u64,
@@ -51,17 +52,17 @@ pub(super) async fn decide(
     patterns.delta.update_state().await.map_err(failed)?;
     let superseded = Superseded { keys: std::mem::take(&mut keys.committed), ..Superseded::default() };
     let mut cache = ScanCache::new();
-    let smaller = fuller_keys(patterns, &superseded, &mut cache).await.map_err(failed)?;
+    let kept_fuller = keys_kept_fuller(patterns, &superseded, &mut cache).await.map_err(failed)?;
     keys.committed = superseded.keys;
     let mut kept = KeptFuller::default();
-    if !smaller.is_empty() {
-        keys.leave_out(&smaller, patterns.buckets());
+    if !kept_fuller.is_empty() {
+        keys.exclude_kept_fuller(&kept_fuller, patterns.buckets());
         // The fuller rows were found for incoming rows that are no longer part of the commit.
         cache.values_mut().for_each(Vec::clear);
-        kept.keys = smaller;
+        kept.keys = kept_fuller;
         let objects: Vec<Arc<Object>> = incoming.files().iter().map(|(_, object)| Arc::clone(object)).collect();
         for (file, object) in files.iter_mut().zip(objects) {
-            file.smaller_rows = kept.count_file(file, &object).await.map_err(failed)?;
+            file.kept_fuller_rows = kept.count_file(file, &object).await.map_err(failed)?;
         }
     }
     Ok((Decision { keys, cache }, kept))

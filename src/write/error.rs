@@ -10,7 +10,7 @@ use crate::tables::{TableName, error_message};
 pub enum WriteError {
     /// A table or the store below it failed.
     #[error(
-        "cannot access the table {table} at {location}: {reason}\n  hint: check that the location exists or can be created, that you may write there and that there is space; the next run over the same input reuses what is finished"
+        "cannot access the table {table} in {location}: {reason}\n  hint: check that the location is writable and has space; finished work is kept for the next run over the same input"
     )]
     Table {
         /// Which table.
@@ -28,14 +28,14 @@ pub enum WriteError {
     Encode(#[from] arrow::error::ArrowError),
     /// The staged files of this run are gone.
     #[error(
-        "cannot commit: the finished work of this run is gone from {location}/_staging, because another run considered this run interrupted and recovered its work\n  hint: nothing is lost if that run completed; otherwise run this one again"
+        "cannot commit to {location}: another run took over the staged work of this run\n  hint: check the table runs; if that run did not complete, run this one again"
     )]
     RecoveredByOther {
         /// The output location.
         location: String,
     },
     /// The run was stopped while rows were staged.
-    #[error("cannot keep finished work: the run was stopped\n  hint: run it again")]
+    #[error("stopped before all finished work was saved\n  hint: run it again; what was not saved is analyzed again")]
     Stopped,
     /// An outcome was lost or duplicated. Nothing is committed.
     #[error(

@@ -7,7 +7,7 @@ use deltalake_core::DeltaResult;
 use deltalake_core::kernel::Add;
 use futures::StreamExt;
 
-use super::keys::{Extent, for_each_key};
+use super::keys::{Coverage, for_each_key};
 use super::staging::StagedFile;
 use super::table_files::Bucket;
 use super::table_writer::{Destination, RowSelection, TableWriter};
@@ -33,13 +33,13 @@ impl<'a> Incoming<'a> {
         &self.files
     }
 
-    /// Writes data files with the rows, without those whose keys are `left_out`. No version of the table names them yet.
-    pub(super) async fn write(&self, table: &Table, left_out: &HashSet<u128>) -> DeltaResult<Vec<Add>> {
+    /// Writes data files with the rows, without those whose keys are in `kept_fuller`. No version of the table names them yet.
+    pub(super) async fn write(&self, table: &Table, kept_fuller: &HashSet<u128>) -> DeltaResult<Vec<Add>> {
         let mut writer = TableWriter::new(table);
         for (file, object) in &self.files {
             let mut kept = file.kept_rows(object).await?;
-            if !left_out.is_empty() {
-                kept = Some(without_keys(table.name, object, kept, left_out).await?);
+            if !kept_fuller.is_empty() {
+                kept = Some(without_keys(table.name, object, kept, kept_fuller).await?);
             }
             let selection = kept.map_or(RowSelection::All, RowSelection::Kept);
             writer.copy_rows(object, &selection, self.destination).await?;
@@ -48,12 +48,17 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// Of the kept rows, those whose keys are not `left_out`.
-async fn without_keys(name: TableName, object: &Arc<Object>, kept: Option<Vec<bool>>, left_out: &HashSet<u128>) -> DeltaResult<Vec<bool>> {
+/// Of the kept rows, those whose keys are not in `kept_fuller`.
+async fn without_keys(
+    name: TableName,
+    object: &Arc<Object>,
+    kept: Option<Vec<bool>>,
+    kept_fuller: &HashSet<u128>,
+) -> DeltaResult<Vec<bool>> {
     let mut stays = Vec::new();
     for_each_key(name, object, |row| {
         let kept = kept.as_ref().is_none_or(|kept| kept.get(stays.len()).copied().unwrap_or(false));
-        stays.push(kept && !left_out.contains(&key_hash(row.reference)));
+        stays.push(kept && !kept_fuller.contains(&key_hash(row.reference)));
     })
     .await?;
     Ok(stays)
@@ -62,10 +67,10 @@ async fn without_keys(name: TableName, object: &Arc<Object>, kept: Option<Vec<bo
 /// The keys of staged rows.
 #[derive(Debug, Default)]
 pub(super) struct IncomingKeys {
-    /// Of rows that are committed, with their extents.
-    pub(super) committed: HashMap<u128, Extent>,
-    /// Of rows that are not, because the table has rows with more spans.
-    pub(super) smaller: Vec<u128>,
+    /// Of rows that are committed, with their coverages.
+    pub(super) committed: HashMap<u128, Coverage>,
+    /// Of rows that are not, because the table has rows with more spans, from another object.
+    pub(super) kept_fuller: Vec<u128>,
     /// How many rows are committed, by bucket.
     pub(super) rows: BTreeMap<Bucket, u64>,
 }
@@ -84,7 +89,7 @@ impl IncomingKeys {
         while let Some(of_file) = read.next().await {
             let of_file = of_file?;
             all.committed.extend(of_file.committed);
-            all.smaller.extend(of_file.smaller);
+            all.kept_fuller.extend(of_file.kept_fuller);
             for (bucket, rows) in of_file.rows {
                 *all.rows.entry(bucket).or_default() += rows;
             }
@@ -92,32 +97,32 @@ impl IncomingKeys {
         Ok(all)
     }
 
-    /// Marks rows as not committed, because the table has rows with more spans.
-    pub(super) fn leave_out(&mut self, smaller: &HashSet<u128>, buckets: i32) {
-        for key in smaller {
+    /// Marks rows as not committed, because the table has rows with more spans, from another object.
+    pub(super) fn exclude_kept_fuller(&mut self, kept_fuller: &HashSet<u128>, buckets: i32) {
+        for key in kept_fuller {
             self.committed.remove(key);
             if let Some(rows) = self.rows.get_mut(&Some(bucket_of_hash(*key, buckets))) {
                 *rows = rows.saturating_sub(1);
             }
         }
         self.rows.retain(|_, rows| *rows > 0);
-        self.smaller = smaller.iter().copied().collect();
+        self.kept_fuller = kept_fuller.iter().copied().collect();
     }
 }
 
 async fn keys_of_file(name: TableName, buckets: i32, file: &StagedFile, object: &Arc<Object>) -> DeltaResult<IncomingKeys> {
     let mut keys = IncomingKeys::default();
-    let (mut unused, mut smaller) = (file.unused_rows.iter().copied().peekable(), file.smaller_rows.iter().copied().peekable());
+    let (mut unused, mut kept_fuller) = (file.unused_rows.iter().copied().peekable(), file.kept_fuller_rows.iter().copied().peekable());
     let mut row = 0;
     for_each_key(name, object, |found| {
         let key = key_hash(found.reference);
         if unused.next_if_eq(&row).is_some() {
-        } else if smaller.next_if_eq(&row).is_some() {
-            keys.smaller.push(key);
+        } else if kept_fuller.next_if_eq(&row).is_some() {
+            keys.kept_fuller.push(key);
         } else {
-            keys.committed.insert(key, found.extent().unwrap_or(Extent::ANY));
+            keys.committed.insert(key, found.coverage().unwrap_or(Coverage::REPLACES_ALL));
             // Rows that are keyed by a location are in the bucket of its object.
-            let location = if name == TableName::Errors { found.location_in() } else { None };
+            let location = if name == TableName::Errors { found.record_uri() } else { None };
             let bucket = location.map_or_else(|| bucket_of_hash(key, buckets), |uri| bucket_of(uri, buckets));
             *keys.rows.entry(Some(bucket)).or_default() += 1;
         }

@@ -1,6 +1,9 @@
 //! The key columns of Parquet files, staged or of a table: what identifies a row, and what decides whether another row replaces it.
 //!
-//! In: a Parquet file. Out: one call per row. Only the named columns are read.
+//! Takes a Parquet file and calls back once for each row. Only the key columns are read.
+//!
+//! A stored pattern that an incoming one does not replace, because it is more complete ([`Coverage::replaces`]), is called `kept_fuller`, like the
+//! column of `runs` that counts them. The incoming pattern is then not added.
 
 use std::sync::Arc;
 
@@ -16,17 +19,17 @@ use crate::model::key_hash;
 use crate::store::{Object, ObjectReader};
 use crate::tables::TableName;
 
-/// The number of spans that a pattern was made from, and the object that they are from.
+/// The number of spans that a pattern was made from, and the object of its root span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
+pub(super) struct Coverage {
     spans: u64,
     /// A hash of the URI.
     source: u64,
 }
 
-impl Extent {
-    /// The extent of a row that every other row may replace, and that replaces every other row.
-    pub(super) const ANY: Self = Self { spans: u64::MAX, source: 0 };
+impl Coverage {
+    /// An incoming coverage that replaces every stored row.
+    pub(super) const REPLACES_ALL: Self = Self { spans: u64::MAX, source: 0 };
 
     pub(super) fn new(spans: u64, source_uri: &str) -> Self {
         // Any half of a SHA-256 is evenly distributed.
@@ -34,7 +37,7 @@ impl Extent {
         Self { spans, source }
     }
 
-    /// Whether a new row of this extent replaces a stored one: it has at least as many spans, or is from the same object, whose corrected export
+    /// Whether a new row with this coverage replaces a stored one: it has at least as many spans, or is from the same object, whose corrected export
     /// may have fewer. So a later window with one late span of a trace does not replace the pattern of the whole trace.
     pub(super) fn replaces(self, stored: Self) -> bool {
         self.spans >= stored.spans || self.source == stored.source
@@ -52,13 +55,13 @@ pub(super) struct RowKey<'a> {
 }
 
 impl RowKey<'_> {
-    /// The extent of a pattern. `None` if an older failsift wrote the row, without that column.
-    pub(super) fn extent(&self) -> Option<Extent> {
-        Some(Extent::new(self.spans?, self.source.unwrap_or_default()))
+    /// The coverage of a pattern. `None` if an older failsift wrote the row, without that column.
+    pub(super) fn coverage(&self) -> Option<Coverage> {
+        Some(Coverage::new(self.spans?, self.source.unwrap_or_default()))
     }
 
-    /// The URI of the object if the row is keyed by a location in it (`URI`, `URI#L4`), and not by a trace id.
-    pub(super) fn location_in(&self) -> Option<&str> {
+    /// The URI of the object if the row is about a record (its key is a location: `URI`, `URI#L4`), and not about a trace.
+    pub(super) fn record_uri(&self) -> Option<&str> {
         self.source.filter(|uri| self.reference.strip_prefix(*uri).is_some_and(|rest| rest.is_empty() || rest.starts_with('#')))
     }
 }

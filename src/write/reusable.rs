@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::error::{WriteError, table_error};
-use super::keys::Extent;
+use super::keys::Coverage;
 use super::staging::RecoveredWork;
 use super::stored::StoredResults;
 use crate::model::UnusableAnswer;
@@ -30,7 +30,8 @@ impl ReusableResults {
     /// A stored pattern with more spans, from another object than `source_uri`, counts too: the new pattern would not replace it. Claims are counted,
     /// so each trace is claimed once.
     pub fn claim(&self, trace_id: &str, content_digest: &str, spans: usize, source_uri: &str) -> bool {
-        self.recovered.claim(trace_id, content_digest) || self.stored.claim(trace_id, content_digest, Extent::new(spans as u64, source_uri))
+        self.recovered.claim(trace_id, content_digest)
+            || self.stored.claim(trace_id, content_digest, Coverage::new(spans as u64, source_uri))
     }
 
     /// What was wrong with the answer that was paid for this content with the same settings. Asking again would cost the same and fail again.

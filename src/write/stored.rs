@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use deltalake_core::DeltaResult;
 use futures::StreamExt;
 
-use super::keys::{Extent, for_each_key, for_each_row};
+use super::keys::{Coverage, for_each_key, for_each_row};
 use super::table_files::objects;
 use crate::limits::KEY_READS_IN_FLIGHT_MAX;
 use crate::model::{RejectionKind, UnusableAnswer, key_hash};
@@ -20,8 +20,8 @@ use crate::tables::{Table, TableName};
 pub(super) struct StoredResults {
     /// Patterns that were made with the same settings, by trace and content.
     patterns: HashSet<u128>,
-    /// The extent of every pattern, by trace.
-    extents: HashMap<u128, Extent>,
+    /// The coverage of every pattern, by trace.
+    coverages: HashMap<u128, Coverage>,
     /// Traces with a row in `errors`.
     failed: HashSet<u128>,
     unusable_answers: UnusableAnswers,
@@ -38,9 +38,9 @@ impl StoredResults {
         let mut read = std::pin::pin!(files.map(|object| read_patterns(object, settings_digest)).buffer_unordered(KEY_READS_IN_FLIGHT_MAX));
         let mut found = Self::default();
         while let Some(of_file) = read.next().await {
-            let (patterns, extents) = of_file?;
+            let (patterns, coverages) = of_file?;
             found.patterns.extend(patterns);
-            found.extents.extend(extents);
+            found.coverages.extend(coverages);
         }
         for object in objects(errors).await? {
             for_each_key(TableName::Errors, &object, |row| {
@@ -53,7 +53,7 @@ impl StoredResults {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.patterns.is_empty() && self.extents.is_empty() && self.unusable_answers.is_empty()
+        self.patterns.is_empty() && self.coverages.is_empty() && self.unusable_answers.is_empty()
     }
 
     /// What was wrong with the answer that was paid for a trace with this content.
@@ -63,10 +63,10 @@ impl StoredResults {
 
     /// Whether the table has a pattern of the trace with this content, or one with more spans that a new one would not replace. The trace is then
     /// counted as unchanged.
-    pub(super) fn claim(&self, trace_id: &str, content_digest: &str, extent: Extent) -> bool {
+    pub(super) fn claim(&self, trace_id: &str, content_digest: &str, coverage: Coverage) -> bool {
         let trace = key_hash(trace_id);
         let is_same = self.patterns.contains(&content_key(trace_id, content_digest));
-        let is_fuller = !is_same && self.extents.get(&trace).is_some_and(|stored| !extent.replaces(*stored));
+        let is_fuller = !is_same && self.coverages.get(&trace).is_some_and(|stored| !coverage.replaces(*stored));
         if is_same || is_fuller {
             self.unchanged.fetch_add(1, Ordering::Relaxed);
             self.kept_fuller.fetch_add(u64::from(is_fuller), Ordering::Relaxed);
@@ -122,10 +122,10 @@ impl UnusableAnswers {
     }
 }
 
-/// From a file of `patterns`: the content keys of those made with `settings_digest`, and the extents of all.
-async fn read_patterns(object: Arc<Object>, settings_digest: &str) -> DeltaResult<(Vec<u128>, Vec<(u128, Extent)>)> {
+/// From a file of `patterns`: the content keys of those made with `settings_digest`, and the coverages of all.
+async fn read_patterns(object: Arc<Object>, settings_digest: &str) -> DeltaResult<(Vec<u128>, Vec<(u128, Coverage)>)> {
     const COLUMNS: [&str; 3] = ["trace_id", "content_digest", "settings_digest"];
-    let (mut patterns, mut extents) = (Vec::new(), Vec::new());
+    let (mut patterns, mut coverages) = (Vec::new(), Vec::new());
     // Files of older versions lack the settings, so none of their patterns counts as the same.
     for_each_row(&object, &COLUMNS, |row| {
         if let [Some(trace_id), Some(content), Some(settings)] = row
@@ -135,8 +135,9 @@ async fn read_patterns(object: Arc<Object>, settings_digest: &str) -> DeltaResul
         }
     })
     .await?;
-    for_each_key(TableName::Patterns, &object, |row| extents.extend(row.extent().map(|extent| (key_hash(row.reference), extent)))).await?;
-    Ok((patterns, extents))
+    for_each_key(TableName::Patterns, &object, |row| coverages.extend(row.coverage().map(|coverage| (key_hash(row.reference), coverage))))
+        .await?;
+    Ok((patterns, coverages))
 }
 
 /// A hash of a trace id and the digest of its content.

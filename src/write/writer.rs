@@ -69,7 +69,7 @@ pub struct Writer {
     part: i64,
     /// New and recovered patterns.
     patterns: u64,
-    /// Those of them that were not committed, because the table has patterns with more spans.
+    /// Those of them that were not committed, because the table has patterns with more spans, from another object.
     kept_fuller: u64,
     progress: Arc<WriteProgress>,
     /// The stored patterns, by label.

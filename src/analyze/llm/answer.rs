@@ -46,7 +46,7 @@ impl InvalidAnswer {
     }
 
     /// JSON that does not match the schema; `problem` names the field.
-    fn off_schema(problem: &str) -> Self {
+    fn schema_mismatch(problem: &str) -> Self {
         Self::new(RejectionKind::AnswerOffSchema, format!("the answer does not match the schema: {problem}"), Some(problem))
     }
 
@@ -93,7 +93,7 @@ fn unverified_draft(
     let fields = parse(answer)?;
     let label = Label::parse(fields.label.trim()).map_err(|_| InvalidAnswer {
         feedback: Some("the label is none of those that are listed, written as category/factor".to_owned()),
-        ..InvalidAnswer::off_schema("label is outside the vocabulary")
+        ..InvalidAnswer::schema_mismatch("label is outside the vocabulary")
     })?;
     let texts = [&fields.title, &fields.summary, &fields.root_cause_hypothesis, &fields.confidence_rationale];
     if texts.into_iter().chain(&fields.actions).any(|text| repeats_instructions(text, prompt)) {
@@ -135,7 +135,7 @@ fn check(mut draft: Draft, label: Label, findings: &Findings, grounding: Groundi
     let texts = [("title", &draft.title), ("summary", &draft.summary), ("root_cause_hypothesis", &draft.root_cause_hypothesis)];
     let empty = texts.into_iter().find(|(_, text)| text.is_empty()).map(|(name, _)| name);
     if let Some(name) = empty.or_else(|| draft.actions.is_empty().then_some("actions")) {
-        return Err(InvalidAnswer::off_schema(&format!("{name} must not be empty")));
+        return Err(InvalidAnswer::schema_mismatch(&format!("{name} must not be empty")));
     }
     if label.is_healthy() && findings.has_explicit_failure {
         return Err(InvalidAnswer::new(
@@ -215,7 +215,7 @@ fn parse(answer: &RawAnswer) -> Result<AnswerFields, InvalidAnswer> {
             Some("it was no JSON; answer with one JSON object and nothing else"),
         )
     })?;
-    AnswerFields::from_json(&value).map_err(|problem| InvalidAnswer::off_schema(&problem))
+    AnswerFields::from_json(&value).map_err(|problem| InvalidAnswer::schema_mismatch(&problem))
 }
 
 /// Finds the JSON object in an answer of a server that does not enforce JSON: after thoughts, in a Markdown fence, between sentences.

@@ -110,7 +110,7 @@ pub(super) enum FinishReason {
     Other(String),
 }
 
-/// An error response, classified by what to do about it. Messages are complete sentences for a person, with hints.
+/// An error response, classified by what to do about it. Each has a message for people; those of `Fatal` end with a hint.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum ApiError {
     /// No request of this run can succeed: wrong API key, no access, unknown model.
@@ -173,7 +173,7 @@ pub(super) trait Api: Send + Sync {
     /// Classifies an error response. `body` is null if it is not JSON.
     fn classify_error(&self, status: StatusCode, headers: &HeaderMap, body: &Value, error: &ErrorMessage) -> ApiError;
 
-    /// The model's answer inside an error response, for providers that refuse an answer that does not match the schema.
+    /// The model's answer inside an error response, for providers that reject an answer that does not match the schema.
     fn answer_in_error(&self, _body: &Value) -> Option<RawAnswer> {
         None
     }

@@ -133,9 +133,12 @@ impl LlmAnalyzer {
         }
         self.breaker.is_open().then(|| AnalyzeError::Rejected {
             kind: RejectionKind::CircuitOpen,
-            reason: format!(
-                "{} gave no usable answer for {CONSECUTIVE_UNUSABLE_ANSWERS_MAX} traces in a row, so it was not asked about this trace",
-                self.provider_and_model()
+            reason: self.with_hint(
+                format!(
+                    "{} gave no usable answer for {CONSECUTIVE_UNUSABLE_ANSWERS_MAX} traces in a row, so it was not asked about this trace",
+                    self.provider_and_model()
+                ),
+                "fix the model and run again, or use --fallback embedded",
             ),
         })
     }
@@ -188,10 +191,16 @@ impl LlmAnalyzer {
         }
     }
 
+    /// Appends a hint to the reason of a rejected trace. A fallback has none: its reasons are shown on one line.
+    fn with_hint(&self, reason: String, hint: &str) -> String {
+        if self.settings.falls_back { reason } else { format!("{reason}\n  hint: {hint}") }
+    }
+
     fn over_budget(&self) -> AnalyzeError {
         self.counts.record_cost_limit();
         let limit = self.settings.cost_max_usd.unwrap_or_default();
-        let reason = format!("the analysis could cost more than is left of the limit of {limit} US dollars; raise it with --max-cost");
+        let reason = format!("the cost limit of {limit} US dollars does not allow this request");
+        let reason = self.with_hint(reason, "raise --max-cost");
         AnalyzeError::Rejected { kind: RejectionKind::CostLimit, reason }
     }
 
@@ -307,16 +316,16 @@ impl LlmAnalyzer {
         }
     }
 
-    /// Classifies an error response. Changes the options if they were refused, and slows down if there were too many requests.
+    /// Classifies an error response. Changes the options if they are unsupported, and slows down if the request was rate-limited.
     fn handle_error(&self, status: StatusCode, headers: &HeaderMap, body: &Value, attempt: SentAttempt) -> AttemptOutcome {
         let SentAttempt { options, sent, output_tokens_max, .. } = attempt;
         let message = ErrorMessage::from_body(body).without_model(self.api.model());
         let error = self.api.classify_error(status, headers, body, &message);
-        // A refused API key or region has nothing to do with options. A 404 may have: some gateways use it for models without a parameter.
+        // A rejected API key or region has nothing to do with options. A 404 may have: some gateways use it for models without a parameter.
         let is_final = matches!(error, ApiError::Fatal(_)) && status != StatusCode::NOT_FOUND;
         if request_options::may_concern_options(status) && !is_final {
             let after_unspecific = || options.after_unspecific_error(&message).filter(|_| status == StatusCode::BAD_REQUEST);
-            let next = options.without_refused(&message, output_tokens_max).or_else(after_unspecific);
+            let next = options.without_unsupported(&message, output_tokens_max).or_else(after_unspecific);
             if self.options.replace(options, next) {
                 return AttemptOutcome::Retry;
             }

@@ -1,6 +1,6 @@
 //! Limits the number of concurrent analyses.
 //!
-//! An overloaded provider answers slowly, or with an error for overload. The limit then falls, and it grows again while answers are
+//! An overloaded provider answers slowly or with an error. The limit then falls, and it grows again while answers are
 //! fast: additive increase, multiplicative decrease, as in TCP.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,10 +49,10 @@ impl ConcurrencyLimiter {
         self.state().record_latency(&self.semaphore, Instant::now(), latency);
     }
 
-    /// Lowers the limit because a request sent at `sent_at` was refused for load. At most one decrease applies to all requests that were in
-    /// flight together. With a known `rate` in requests a second, the limit stays high enough to keep that rate.
-    pub(super) fn record_congestion(&self, sent_at: Instant, rate: Option<f64>) {
-        self.state().record_congestion(&self.semaphore, sent_at, rate);
+    /// Lowers the limit because a request sent at `sent_at` was rate-limited or met an overloaded provider. At most one decrease applies
+    /// to all requests that were in flight together. With a known `rate` in requests a second, the limit stays high enough to keep that rate.
+    pub(super) fn record_overload(&self, sent_at: Instant, rate: Option<f64>) {
+        self.state().record_overload(&self.semaphore, sent_at, rate);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -144,7 +144,7 @@ impl State {
         }
     }
 
-    fn record_congestion(&mut self, semaphore: &Semaphore, sent_at: Instant, rate: Option<f64>) {
+    fn record_overload(&mut self, semaphore: &Semaphore, sent_at: Instant, rate: Option<f64>) {
         if self.decreased_at.is_some_and(|at| sent_at <= at) {
             return;
         }

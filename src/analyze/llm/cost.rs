@@ -181,7 +181,7 @@ impl Reservation<'_> {
         self.budget.end_reservation(std::mem::take(&mut self.amount), if self.budget.limit.is_some() { spent } else { 0 });
     }
 
-    /// Charges nothing: the request was refused or never arrived.
+    /// Charges nothing: the provider answered with an error, or the request never arrived.
     pub(super) fn release(self) {
         self.charge(Usage::default());
     }

@@ -115,7 +115,7 @@ impl Gemini {
         has_levels.then(|| json!({"thinkingLevel": self.thinking.as_str().to_uppercase()}))
     }
 
-    /// The hint if access is refused.
+    /// The hint if access is denied.
     fn access_hint(&self) -> String {
         match &self.credentials {
             Credentials::ApiKey { variable, .. } => format!("hint: check {variable} and its project's access to {}", self.model),
@@ -265,7 +265,7 @@ impl Api for Gemini {
 /// Words of errors that affect every request of the run: the API key is wrong.
 const KEY_REFUSED: [&str; 3] = ["api key not valid", "api key expired", "api_key_invalid"];
 
-/// Words of errors that affect every request of the run: the region or the billing account is refused.
+/// Words of errors that affect every request of the run: the region or the billing account is rejected.
 const ACCESS_REFUSED: [&str; 3] = ["location is not supported", "not available in your country", "billing"];
 
 /// The `google.rpc` details of an error body.
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn messages_name_the_provider_the_status_and_what_to_check() {
         let key = json!([{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]);
-        let ApiError::Fatal(message) = error(400, &key) else { panic!("an API key is refused") };
+        let ApiError::Fatal(message) = error(400, &key) else { panic!("the API key is rejected") };
         assert_eq!(
             message,
             "Gemini rejected the API key (HTTP 400): said\n  hint: check GEMINI_API_KEY and its project's access to gemini-3.5-flash"

@@ -1,7 +1,7 @@
 //! Decides when an analysis may start and when its requests may be sent.
 //!
 //! Combines the two limits of a provider: how many analyses it can serve at once ([`ConcurrencyLimiter`]) and how many requests a second it accepts
-//! ([`Pacer`]). Both learn from every answer and refusal.
+//! ([`Pacer`]). Both learn from every answer, rate-limit error (429) and overload.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,11 +67,11 @@ impl RequestLimiter {
         self.concurrency.record_latency(sent.at.elapsed());
     }
 
-    /// The request was refused because there were too many: `wait` is the pause that the provider asks for, `requests_per_minute` the limit
+    /// The request was rate-limited (429): `wait` is the pause that the provider asks for, `requests_per_minute` the limit
     /// that it names.
     pub(super) fn record_rate_limit(&self, sent: SentRequest, wait: Option<Duration>, requests_per_minute: Option<f64>) {
-        let rate = self.pacer.record_refusal(sent, wait, requests_per_minute);
-        self.concurrency.record_congestion(sent.at, rate);
+        let rate = self.pacer.record_rate_limit(sent, wait, requests_per_minute);
+        self.concurrency.record_overload(sent.at, rate);
     }
 
     /// The provider is overloaded and asks for a pause of `wait`.
@@ -79,7 +79,7 @@ impl RequestLimiter {
         if let Some(wait) = wait {
             self.pacer.pause(wait);
         }
-        self.concurrency.record_congestion(sent.at, None);
+        self.concurrency.record_overload(sent.at, None);
     }
 }
 
@@ -126,15 +126,15 @@ mod tests {
     }
 
     /// Runs `requests` against a simulated provider that allows `rate` requests in each sliding second. Returns the achieved rate in requests
-    /// a second and the number of refusals.
+    /// a second and the number of rate-limited requests.
     async fn simulate(rate: usize, concurrency: usize, requests: usize, latency: Duration, disturbance: Disturbance) -> (f64, usize) {
         let limiter = Arc::new(RequestLimiter::new(limits(concurrency, concurrency)));
         let window = Arc::new(Mutex::new(VecDeque::new()));
-        let refused = Arc::new(Mutex::new(0));
+        let limited = Arc::new(Mutex::new(0));
         let started = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
         for request in 0..requests {
-            let (limiter, window, refused) = (Arc::clone(&limiter), Arc::clone(&window), Arc::clone(&refused));
+            let (limiter, window, limited) = (Arc::clone(&limiter), Arc::clone(&window), Arc::clone(&limited));
             tasks.spawn(async move {
                 let _permit = limiter.acquire_permit(true).await;
                 loop {
@@ -158,7 +158,7 @@ mod tests {
                         limiter.record_answer(sent, 1_000);
                         return;
                     }
-                    *refused.lock().unwrap() += 1;
+                    *limited.lock().unwrap() += 1;
                     limiter.record_rate_limit(sent, None, None);
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     limiter.announce_retry();
@@ -166,17 +166,17 @@ mod tests {
             });
         }
         while tasks.join_next().await.is_some() {}
-        let refused = *refused.lock().unwrap();
-        (as_f64(requests) / started.elapsed().as_secs_f64(), refused)
+        let limited = *limited.lock().unwrap();
+        (as_f64(requests) / started.elapsed().as_secs_f64(), limited)
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_rate_that_a_provider_allows_is_found_and_kept() {
         for (rate, concurrency, latency) in [(20, 64, 50), (20, 8, 50), (20, 64, 1_000), (5, 8, 50), (200, 64, 100)] {
             let requests = rate * 60;
-            let (achieved, refused) = simulate(rate, concurrency, requests, Duration::from_millis(latency), Disturbance::default()).await;
+            let (achieved, limited) = simulate(rate, concurrency, requests, Duration::from_millis(latency), Disturbance::default()).await;
             assert!(achieved >= 0.95 * as_f64(rate), "{rate}/s, {concurrency} at once, {latency} ms: {achieved:.2}/s");
-            assert!(20 * refused < requests, "{rate}/s, {concurrency} at once, {latency} ms: {refused} of {requests} refused");
+            assert!(20 * limited < requests, "{rate}/s, {concurrency} at once, {latency} ms: {limited} of {requests} rate-limited");
         }
     }
 
@@ -185,16 +185,16 @@ mod tests {
         let milliseconds = Duration::from_millis;
         for (jitter, stall) in [(50, 0), (200, 0), (0, 1_000), (0, 3_000), (100, 2_000)] {
             let disturbance = Disturbance { jitter: milliseconds(jitter), stall: milliseconds(stall) };
-            let (achieved, refused) = simulate(20, 32, 1_200, milliseconds(200), disturbance).await;
+            let (achieved, limited) = simulate(20, 32, 1_200, milliseconds(200), disturbance).await;
             // Requests that are missed during a stall cannot be caught up.
             let possible = 20.0 * (1.0 - disturbance.stall.as_secs_f64() / 10.0);
             assert!(achieved >= 0.9 * possible, "{jitter} ms of jitter, stalls of {stall} ms: {achieved:.2}/s of {possible}");
-            assert!(10 * refused < 1_200, "{jitter} ms of jitter, stalls of {stall} ms: {refused} refused");
+            assert!(10 * limited < 1_200, "{jitter} ms of jitter, stalls of {stall} ms: {limited} rate-limited");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refusals_unrelated_to_the_rate_do_not_stall_the_run() {
+    async fn rate_limit_errors_unrelated_to_the_rate_do_not_stall_the_run() {
         let limiter = RequestLimiter::new(limits(8, 8));
         let started = Instant::now();
         for number in 0..300 {

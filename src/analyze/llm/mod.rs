@@ -1,11 +1,13 @@
 //! Analyzers that call a large language model: `gemini` and `openai`.
 //!
-//! In: a redacted trace. Out: a draft that was checked against it. `prompt` renders the trace, `attempts` gets its answer,
+//! Each takes a redacted trace and returns a draft that was checked against it. The embedded analyzer runs first: its findings are part of the
+//! prompt, check the answer, and are the fallback. `prompt` renders the trace, `attempts` gets its answer,
 //! `answer` checks what the model wrote. A provider is an [`Api`] (`gemini`, `openai`); `request_options` tracks which parameters it supports,
 //! `error_message` reads its errors, `http` sends requests. `limiter` (`concurrency`, `pacer`) decides when a request is sent, `cost` whether it
 //! may be, and `breaker` when to stop. Retries and one repair of an unusable answer fit into the trace's time budget.
+//! An unusable answer that was paid for is remembered between runs: with the same content and settings it is not requested again.
 //!
-//! Only one trace is analyzed until the first answer. A refused API key or an unsupported parameter then costs one request, not one for each
+//! Only one trace is analyzed until the first answer. A rejected API key or an unsupported parameter then costs one request, not one for each
 //! concurrent trace.
 
 mod answer;

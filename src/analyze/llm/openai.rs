@@ -119,7 +119,7 @@ impl Api for OpenAi {
 
     fn initial_options(&self) -> RequestOptions {
         let field = if self.is_openai() { TokenLimitField::MaxCompletionTokens } else { TokenLimitField::MaxTokens };
-        // OpenAI's newer models refuse a temperature.
+        // OpenAI's newer models do not support a temperature.
         RequestOptions { limit: TokenLimit::Preferred(field), temperature: !self.is_openai(), ..RequestOptions::FULL }
     }
 

@@ -1,7 +1,7 @@
 //! Paces requests: uses a provider's rate limit without exceeding it.
 //!
-//! A rate comes from the user (`--requests-per-minute`, `--tokens-per-minute`), from the provider's error details, or from refusals (429): the
-//! pacer learns how many requests were let through, stays just below, and probes upwards again.
+//! A rate comes from the user (`--requests-per-minute`, `--tokens-per-minute`), from the provider's error details, or from rate-limit errors (429):
+//! the pacer learns how many requests were let through, stays just below, and probes upwards again.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -55,7 +55,7 @@ impl Pacer {
         self.rate().record_sent(Instant::now())
     }
 
-    /// Whether nothing may be sent now: the provider asked for a pause, or refused too many requests.
+    /// Whether nothing may be sent now: the provider asked for a pause, or rate-limited too many requests.
     pub(super) fn is_paused(&self) -> bool {
         self.rate().resume_at > Instant::now()
     }
@@ -65,10 +65,10 @@ impl Pacer {
         self.rate().record_answer(Instant::now(), tokens);
     }
 
-    /// Records a refusal for rate: `wait` is the pause that the provider asks for, `requests_per_minute` the limit that it names. Returns the
+    /// Records a rate-limit error (429): `wait` is the pause that the provider asks for, `requests_per_minute` the limit that it names. Returns the
     /// new rate in requests a second.
-    pub(super) fn record_refusal(&self, sent: SentRequest, wait: Option<Duration>, requests_per_minute: Option<f64>) -> Option<f64> {
-        self.rate().record_refusal(sent, wait, requests_per_minute, Instant::now())
+    pub(super) fn record_rate_limit(&self, sent: SentRequest, wait: Option<Duration>, requests_per_minute: Option<f64>) -> Option<f64> {
+        self.rate().record_rate_limit(sent, wait, requests_per_minute, Instant::now())
     }
 
     /// Sends nothing for `wait`.
@@ -131,20 +131,20 @@ struct RequestRate {
     tokens_per_second: Option<f64>,
     /// Moving average.
     tokens_per_request: f64,
-    /// Requests of the last minutes: when sent, number, whether refused.
+    /// Requests of the last minutes: when sent, number, whether rate-limited.
     sent: VecDeque<(Instant, u64, bool)>,
     /// Nothing is sent before this time; from then on requests are sent at this rate.
     resume_at: Instant,
     last_number: u64,
 }
 
-/// A rate learned from refusals, in requests a second. After a refusal the rate falls to `floor`, returns to just below `refused`, stays there for
-/// a while, and then probes upwards ever faster. This is the curve of CUBIC (RFC 9438, section 4.2), except that the time to return is given and
+/// A rate learned from rate-limit errors, in requests a second. After one, the rate falls to `floor`, returns to just below `limited`, stays there
+/// for a while, and then probes upwards ever faster. This is the curve of CUBIC (RFC 9438, section 4.2), except that the time to return is given and
 /// not the steepness.
 #[derive(Debug, Clone, Copy)]
 struct LearnedRate {
     floor: f64,
-    refused: f64,
+    limited: f64,
     at: Instant,
 }
 
@@ -152,8 +152,8 @@ impl LearnedRate {
     fn per_second(&self, now: Instant) -> f64 {
         let recovery_s = duration_s(60, self.floor).clamp(5.0, 120.0);
         let time = (now - self.at).as_secs_f64() / recovery_s - 1.0;
-        let drop = (self.refused - self.floor).max(self.refused * (1.0 - SAFETY_FACTOR));
-        (self.refused + drop * time.powi(3)).max(RATE_MIN)
+        let drop = (self.limited - self.floor).max(self.limited * (1.0 - SAFETY_FACTOR));
+        (self.limited + drop * time.powi(3)).max(RATE_MIN)
     }
 }
 
@@ -166,7 +166,7 @@ const RATE_MIN: f64 = 0.1;
 /// The time for which sent requests are remembered.
 const HISTORY: Duration = Duration::from_mins(2);
 
-/// Refusals within this time have the same cause.
+/// Rate-limit errors within this time have the same cause.
 const SAME_EVENT: Duration = Duration::from_millis(500);
 
 /// The time that `requests` take at `rate`, in seconds.
@@ -225,9 +225,15 @@ impl RequestRate {
         self.learned = self.learned.filter(|learned| learned.per_second(now) < RATE_MAX);
     }
 
-    fn record_refusal(&mut self, sent: SentRequest, wait: Option<Duration>, requests_per_minute: Option<f64>, now: Instant) -> Option<f64> {
-        if let Some((.., refused)) = self.sent.iter_mut().rev().find(|(_, number, _)| *number == sent.number) {
-            *refused = true;
+    fn record_rate_limit(
+        &mut self,
+        sent: SentRequest,
+        wait: Option<Duration>,
+        requests_per_minute: Option<f64>,
+        now: Instant,
+    ) -> Option<f64> {
+        if let Some((.., limited)) = self.sent.iter_mut().rev().find(|(_, number, _)| *number == sent.number) {
+            *limited = true;
         }
         if let Some(wait) = wait {
             self.pause_until(now + wait);
@@ -246,11 +252,11 @@ impl RequestRate {
         self.per_second(now)
     }
 
-    /// The rate after a refusal of an evenly paced request: slightly below what was let through.
+    /// The rate after an evenly paced request was rate-limited: slightly below what was let through.
     fn learn_from_pace(&self, learned: LearnedRate, sent: SentRequest, now: Instant) -> LearnedRate {
         let rate = learned.per_second(now);
         let same_event = now - learned.at < SAME_EVENT;
-        let refused = if same_event { learned.refused } else { rate };
+        let limited = if same_event { learned.limited } else { rate };
         // Long enough that one request more or less makes little difference.
         let (shortest_s, longest_s) = (duration_s(30, rate).clamp(2.0, 60.0), duration_s(60, rate).clamp(5.0, 120.0));
         let window = (sent.at - self.resume_at).min(Duration::from_secs_f64(longest_s));
@@ -264,30 +270,30 @@ impl RequestRate {
         } else {
             (rate * SAFETY_FACTOR).max(RATE_MIN)
         };
-        LearnedRate { floor, refused, at: now }
+        LearnedRate { floor, limited, at: now }
     }
 
     /// Learns as many requests a second as were let through in the second around `sent`, which includes earlier requests because one that was
-    /// sent early may arrive late and be refused. These requests were too fast, so the next one waits until they would have been due.
+    /// sent early may arrive late and be rate-limited. These requests were too fast, so the next one waits until they would have been due.
     fn learn_from_burst(&mut self, sent: SentRequest, rate_max: f64, now: Instant) {
         let second = Duration::from_secs(1);
         let started = self.sent.iter().map(|(at, ..)| *at).find(|at| sent.at.duration_since(*at) < second).unwrap_or(sent.at);
         let Window { passed, floor_min, .. } = self.window(started, second);
         let rate = (SAFETY_FACTOR * passed).max(floor_min).min(rate_max);
-        self.learned = Some(LearnedRate { floor: rate, refused: rate, at: now });
+        self.learned = Some(LearnedRate { floor: rate, limited: rate, at: now });
         self.resume_at = self.resume_at.max(started + Duration::from_secs_f64((passed / rate).min(2.0)));
     }
 
     /// Counts the requests that were sent in the window `[from, from + length)`.
     fn window(&self, from: Instant, length: Duration) -> Window {
-        /// If most requests are refused even at this rate, the cause may be another one. Slowing down further would stall the run, and
-        /// refused requests are free.
+        /// If most requests are rate-limited even at this rate, the cause may be another one. Slowing down further would stall the run, and
+        /// rate-limited requests are free.
         const LEARNED_MIN: f64 = 4.0;
         /// A window with fewer requests proves nothing.
         const REQUESTS_MIN: usize = 8;
         let in_window = |(at, ..): &&(Instant, u64, bool)| *at >= from && *at - from < length;
         let total = self.sent.iter().filter(in_window).count();
-        let passed = self.sent.iter().filter(in_window).filter(|(.., refused)| !refused).count();
+        let passed = self.sent.iter().filter(in_window).filter(|(.., limited)| !limited).count();
         let floor_min = if 2 * passed < total || total < REQUESTS_MIN { LEARNED_MIN } else { RATE_MIN };
         Window { passed: as_f64(passed), total: as_f64(total), floor_min }
     }
@@ -321,11 +327,11 @@ mod tests {
         let pacer = Pacer::new(None, None);
         let rate = || pacer.requests_per_second().unwrap();
         for _ in 0..2_000 {
-            pacer.record_refusal(pacer.wait_to_send().await, None, None);
+            pacer.record_rate_limit(pacer.wait_to_send().await, None, None);
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(rate() >= RATE_MIN, "{}", rate());
         }
-        pacer.record_refusal(pacer.wait_to_send().await, None, Some(0.0));
+        pacer.record_rate_limit(pacer.wait_to_send().await, None, Some(0.0));
         assert!(rate() >= RATE_MIN, "{}", rate());
     }
 

@@ -1,7 +1,7 @@
-//! The optional parameters of a request. A parameter that a server or model refuses is renamed or left out, and that is remembered for the
-//! rest of the run, so each refused parameter costs one request.
+//! The optional parameters of a request. A parameter that a server or model does not support is renamed or left out, and that is remembered for the
+//! rest of the run, so each unsupported parameter costs one request.
 //!
-//! Refusals are recognized by the words of OpenAI, Azure, vLLM, llama.cpp, Ollama, LiteLLM, Mistral, Groq, DeepSeek, OpenRouter and Gemini.
+//! The errors are recognized by the words of OpenAI, Azure, vLLM, llama.cpp, Ollama, LiteLLM, Mistral, Groq, DeepSeek, OpenRouter and Gemini.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -52,9 +52,9 @@ impl TokenLimitField {
 pub(super) enum TokenLimit {
     /// By this field.
     Preferred(TokenLimitField),
-    /// By this field, after the other one was refused.
+    /// By this field, because the other one is unsupported.
     Alternative(TokenLimitField),
-    /// Not limited: both fields were refused.
+    /// Not limited: both fields are unsupported.
     Unlimited,
 }
 
@@ -101,9 +101,9 @@ impl RequestOptions {
         system_message: true,
     };
 
-    /// The options without what `error` refuses; `None` if the error is about something else. `tokens` is the answer limit of the refused
-    /// request.
-    pub(super) fn without_refused(self, error: &ErrorMessage, tokens: u64) -> Option<Self> {
+    /// The options without what `error` reports as unsupported; `None` if the error is about something else. `tokens` is the answer limit of the
+    /// failed request.
+    pub(super) fn without_unsupported(self, error: &ErrorMessage, tokens: u64) -> Option<Self> {
         let by_name = error.parameters.iter().fold(self, |options, name| options.without_named(name, error, tokens));
         if by_name != self {
             return Some(by_name);
@@ -114,7 +114,7 @@ impl RequestOptions {
         })
     }
 
-    /// The options without the schema, which is refused most often, if the error does not say what is wrong.
+    /// The options without the schema, which is unsupported most often, if the error does not say what is wrong.
     pub(super) fn after_unspecific_error(self, error: &ErrorMessage) -> Option<Self> {
         const UNSPECIFIC: [&str; 7] = [
             "request contains an invalid argument",
@@ -134,7 +134,7 @@ impl RequestOptions {
         let parameter = Parameter::ALL.into_iter().find(|parameter| parameter.words().iter().any(|word| name.contains(word)));
         match parameter {
             Some(parameter) => self.without(parameter, error, tokens),
-            // `messages[0].role`: the system message is refused.
+            // `messages[0].role`: the system message is unsupported.
             None if name.rsplit('.').next() == Some("role") => self.without(Parameter::SystemMessage, error, tokens),
             None => self,
         }
@@ -150,7 +150,7 @@ impl RequestOptions {
         }
     }
 
-    /// The next simpler format. Depends only on the refused format, so two requests that are refused at once take one step, not two.
+    /// The next simpler format. Depends only on the failed format, so two requests that fail at once take one step, not two.
     fn simpler_format(self, error: &ErrorMessage) -> AnswerFormat {
         match self.format {
             // OpenAI's error for a schema that strict mode does not support, and other servers' error for the parameter `strict`.
@@ -170,7 +170,7 @@ impl RequestOptions {
         }
     }
 
-    /// Another field if the field is refused, a lower limit if the number is.
+    /// Another field if the field is unsupported, a lower limit if the number is too high.
     fn with_other_limit(self, error: &ErrorMessage, tokens: u64) -> Self {
         /// A shorter answer cannot contain a pattern.
         const TOKENS_MIN: u64 = 512;
@@ -191,7 +191,7 @@ impl RequestOptions {
     }
 }
 
-/// Whether an error with this status may be about the options of the request. Some servers report a refused parameter as their own failure.
+/// Whether an error with this status may be about the options of the request. Some servers report an unsupported parameter as their own failure.
 pub(super) fn may_concern_options(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 404 | 405 | 415 | 422 | 500 | 501 | 502)
 }
@@ -267,16 +267,16 @@ impl CurrentOptions {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Switches to `next` after a request with the options `refused` failed. Returns whether to retry: the current options differ from the
-    /// refused ones, perhaps because another request was refused first.
-    pub(super) fn replace(&self, refused: RequestOptions, next: Option<RequestOptions>) -> bool {
+    /// Switches to `next` after a request with the options `failed`. Returns whether to retry: the current options differ from the
+    /// failed ones, perhaps because another request failed first.
+    pub(super) fn replace(&self, failed: RequestOptions, next: Option<RequestOptions>) -> bool {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *current == refused
+        if *current == failed
             && let Some(next) = next
         {
             *current = next;
         }
-        *current != refused
+        *current != failed
     }
 }
 
@@ -286,8 +286,8 @@ mod tests {
 
     use super::*;
 
-    fn without_refused(options: RequestOptions, body: &Value) -> Option<RequestOptions> {
-        options.without_refused(&ErrorMessage::from_body(body), 4_096)
+    fn without_unsupported(options: RequestOptions, body: &Value) -> Option<RequestOptions> {
+        options.without_unsupported(&ErrorMessage::from_body(body), 4_096)
     }
 
     fn message(text: &str) -> Value {
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_that_real_servers_refuse_are_left_out() {
+    fn parameters_that_real_servers_do_not_support_are_left_out() {
         let full = RequestOptions::FULL;
         let renamed = RequestOptions { limit: TokenLimit::Alternative(TokenLimitField::MaxCompletionTokens), ..full };
         let json = RequestOptions { format: AnswerFormat::Json, ..full };
@@ -385,18 +385,18 @@ mod tests {
             ("Gemini", message("Thinking level is not supported for this model."), RequestOptions { thinking: false, ..full }),
         ];
         for (server, body, expected) in cases {
-            assert_eq!(without_refused(full, &body), Some(expected), "{server}: {body}");
+            assert_eq!(without_unsupported(full, &body), Some(expected), "{server}: {body}");
         }
         let mistral = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "max_completion_tokens"], "msg": "Extra inputs are not permitted"}]});
         let newer = RequestOptions { limit: TokenLimit::Preferred(TokenLimitField::MaxCompletionTokens), ..full };
-        assert_eq!(without_refused(newer, &mistral).unwrap().limit, TokenLimit::Alternative(TokenLimitField::MaxTokens));
-        assert_eq!(without_refused(renamed, &mistral).unwrap().limit, TokenLimit::Unlimited);
+        assert_eq!(without_unsupported(newer, &mistral).unwrap().limit, TokenLimit::Alternative(TokenLimitField::MaxTokens));
+        assert_eq!(without_unsupported(renamed, &mistral).unwrap().limit, TokenLimit::Unlimited);
     }
 
     #[test]
     fn a_token_limit_that_is_too_high_is_lowered_and_keeps_its_field() {
         let lowered = |text: &str| {
-            without_refused(RequestOptions::FULL, &message(text)).map(|options| (options.limit.field(), options.output_tokens_max))
+            without_unsupported(RequestOptions::FULL, &message(text)).map(|options| (options.limit.field(), options.output_tokens_max))
         };
         let field = Some(TokenLimitField::MaxTokens);
         let openai = "max_tokens is too large: 4096. This model supports at most 2048 completion tokens, whereas you provided 4096.";
@@ -409,7 +409,7 @@ mod tests {
     #[test]
     fn other_errors_change_no_options() {
         for text in ["This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.", "flagged", ""] {
-            assert_eq!(without_refused(RequestOptions::FULL, &message(text)), None, "{text}");
+            assert_eq!(without_unsupported(RequestOptions::FULL, &message(text)), None, "{text}");
         }
         let unspecific = |text: &str| {
             RequestOptions::FULL.after_unspecific_error(&ErrorMessage::from_body(&message(text))).map(|options| options.format)
@@ -420,24 +420,24 @@ mod tests {
     }
 
     #[test]
-    fn every_chain_of_refusals_ends() {
+    fn every_chain_of_unsupported_parameters_ends() {
         let everything = message("response_format temperature max_tokens reasoning_effort system role not supported");
         let mut options = RequestOptions::FULL;
         for steps in 0.. {
             assert!(steps < 20, "{options:?}");
-            let Some(next) = without_refused(options, &everything) else { break };
+            let Some(next) = without_unsupported(options, &everything) else { break };
             options = next;
         }
         assert_eq!((options.format, options.limit, options.system_message), (AnswerFormat::Text, TokenLimit::Unlimited, false));
     }
 
     #[test]
-    fn simultaneous_refusals_change_the_options_once() {
+    fn simultaneous_failures_change_the_options_once() {
         let current = CurrentOptions::new(RequestOptions::FULL);
         let next = RequestOptions { format: AnswerFormat::Json, ..RequestOptions::FULL };
         assert!(current.replace(RequestOptions::FULL, Some(next)) && current.replace(RequestOptions::FULL, Some(next)));
         assert_eq!(current.get(), next);
-        assert!(current.replace(RequestOptions::FULL, None), "older options were refused");
+        assert!(current.replace(RequestOptions::FULL, None), "older options failed");
         assert!(!current.replace(next, None));
     }
 }

@@ -60,9 +60,10 @@ pub(in crate::write) struct StagedFile {
     /// Numbers of recovered rows that are not committed because this run did not need them, ascending.
     #[serde(rename = "dropped", default, skip_serializing_if = "Vec::is_empty")]
     pub(in crate::write) unused_rows: Vec<usize>,
-    /// Numbers of rows that are not committed because the table has a pattern with more spans of the same trace, ascending.
+    /// Numbers of rows that are not committed because the table has a pattern of the same trace with more spans, from another object;
+    /// ascending.
     #[serde(rename = "smaller", default, skip_serializing_if = "Vec::is_empty")]
-    pub(in crate::write) smaller_rows: Vec<usize>,
+    pub(in crate::write) kept_fuller_rows: Vec<usize>,
 }
 
 impl StagedFile {
@@ -73,12 +74,12 @@ impl StagedFile {
 
     /// For each row whether it is committed; `None` if all are.
     pub(in crate::write) async fn kept_rows(&self, object: &Arc<Object>) -> DeltaResult<Option<Vec<bool>>> {
-        if self.unused_rows.is_empty() && self.smaller_rows.is_empty() {
+        if self.unused_rows.is_empty() && self.kept_fuller_rows.is_empty() {
             return Ok(None);
         }
         let metadata = ObjectReader::new(Arc::clone(object)).get_metadata(None).await?;
         let mut kept = vec![true; usize::try_from(metadata.file_metadata().num_rows()).unwrap_or(0)];
-        for row in self.unused_rows.iter().chain(&self.smaller_rows) {
+        for row in self.unused_rows.iter().chain(&self.kept_fuller_rows) {
             if let Some(kept) = kept.get_mut(*row) {
                 *kept = false;
             }

@@ -8,7 +8,7 @@
 //!                 commit.json              the files of a commit that has begun; if the run is interrupted, any later run completes it
 //! ```
 //!
-//! In: encoded rows. Out: the files of the next commit. Knows nothing of how they are committed.
+//! Takes encoded rows and returns the files of the next commit. Knows nothing of how they are committed.
 
 mod folder;
 mod other_runs;
@@ -106,7 +106,7 @@ impl Staging {
             for name in names.iter().filter(|name| name.starts_with(TableName::Errors.as_str())) {
                 let Some(object) = other.folder.object(name).await? else { continue };
                 if let Err(error) = recovered.unusable_answers.add(&object, None).await {
-                    tracing::warn!(%error, "cannot recover which answers of an interrupted run were unusable");
+                    tracing::warn!(%error, "cannot read the unusable model answers of an interrupted run; they will be paid for again");
                 }
             }
             let patterns = names.into_iter().filter(|name| name.starts_with(TableName::Patterns.as_str()) || name.starts_with(RECOVERED));

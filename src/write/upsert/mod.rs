@@ -1,12 +1,12 @@
-//! Commits rows to a table: new files with the incoming rows, and new files for those that contain a superseded row.
+//! Commits rows to a table: writes files with the incoming rows, and rewrites existing files that contain superseded rows.
 //!
 //! Each attempt loads the latest version, scans the key columns of the files that may be touched (`scan`), plans what happens to each of them
 //! without I/O (`plan`), writes new files (`execute`), and commits on top of that version. If another writer was first, the next attempt plans
-//! again. So the cost of an upsert depends on what it changes, and a reader sees the version before or the version after.
+//! again. Only touched buckets are read (their key columns), and only row groups with superseded rows are encoded again. A reader sees the
+//! version before or the version after.
 //!
-//! A row of `patterns` stays if the incoming row was made from fewer spans of the same trace
-//! ([`Extent`](super::keys::Extent)). Each attempt decides that again, because other writers
-//! may have committed meanwhile.
+//! A row of `patterns` is kept if the incoming row of the same trace was made from fewer spans and comes from another object
+//! ([`Coverage`](super::keys::Coverage)). Each attempt decides that again, because other writers may have committed meanwhile.
 
 mod attempts;
 mod commit_tag;
@@ -29,14 +29,14 @@ pub(super) use self::compact::{compact, plan_compaction};
 use self::execute::move_rows;
 pub(super) use self::plan::{FileAction, UpsertPlan};
 use self::scan::scan;
-pub(super) use self::scan::{ScanCache, Superseded, fuller_keys};
+pub(super) use self::scan::{ScanCache, Superseded, keys_kept_fuller};
 use super::incoming::Incoming;
 use super::table_files::Bucket;
 use crate::limits::REWRITES_IN_FLIGHT_MAX;
 use crate::tables::Table;
 
 /// Commits incoming rows and removes those that they supersede, atomically and once: if the table has the commit already, from any run,
-/// nothing happens. Incoming rows that were made from fewer spans than the stored ones are left out.
+/// nothing happens. An incoming row is not added if the table has a fuller one: made from more spans, and from another object.
 pub(super) async fn upsert(
     table: &mut Table,
     incoming: &Incoming<'_>,
@@ -65,12 +65,12 @@ pub(super) async fn upsert(
         }
         let changes = move_rows(table, &plan, &files, REWRITES_IN_FLIGHT_MAX).await?;
         let adds = match new.take() {
-            Some(written) if written.left_out == plan.left_out => written.adds,
+            Some(written) if written.kept_fuller == plan.kept_fuller => written.adds,
             outdated => {
                 if let Some(outdated) = outdated {
                     delete_unreferenced(table, &outdated.adds).await;
                 }
-                incoming.write(table, &plan.left_out).await?
+                incoming.write(table, &plan.kept_fuller).await?
             }
         };
         if adds.is_empty() && changes.removed.is_empty() {
@@ -80,7 +80,7 @@ pub(super) async fn upsert(
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: table.partition_columns(), predicate: None };
         let properties = CommitProperties::default().with_application_transaction(tag.transaction());
         let committed = try_commit(table, changes.into_actions(&adds), operation, properties).await;
-        new = Some(NewFiles { adds, left_out: plan.left_out });
+        new = Some(NewFiles { adds, kept_fuller: plan.kept_fuller });
         let Err(error) = committed else { return Ok(()) };
         // The commit may have succeeded although its response was lost. The next attempt checks that; after the last one it is checked here.
         if let Err(error) = attempts.pause(table.name, error).await {
@@ -91,10 +91,10 @@ pub(super) async fn upsert(
     }
 }
 
-/// Files with the incoming rows, without those of some keys.
+/// Files with the incoming rows, without those whose keys are `kept_fuller`.
 struct NewFiles {
     adds: Vec<Add>,
-    left_out: HashSet<u128>,
+    kept_fuller: HashSet<u128>,
 }
 
 /// What [`upsert`] would do to the loaded version of the table.
@@ -118,7 +118,7 @@ mod tests {
     use crate::validate::PatternSchema;
     use crate::write::encode::encode_patterns;
     use crate::write::incoming::IncomingKeys;
-    use crate::write::keys::{Extent, text_column};
+    use crate::write::keys::{Coverage, text_column};
     use crate::write::staging::StagedFile;
     use crate::write::table_files::{files_of, object_of};
 
@@ -135,7 +135,7 @@ mod tests {
 
     /// Stages rows. Returns what they supersede, and their file.
     async fn staged(table: &Table, rows: Vec<PatternRow>) -> (Arc<Superseded>, Arc<Object>) {
-        let keys = rows.iter().map(|row| (key_hash(&row.trace_id), Extent::new(row.spans_total, &row.source_uri))).collect();
+        let keys = rows.iter().map(|row| (key_hash(&row.trace_id), Coverage::new(row.spans_total, &row.source_uri))).collect();
         let staged = table.delta.object_store();
         let path = Path::from(format!("staged-{}.parquet", uuid::Uuid::now_v7()));
         let bytes = encode_patterns(rows, table.buckets()).unwrap();

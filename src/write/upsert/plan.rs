@@ -22,8 +22,8 @@ pub(in crate::write) struct FileScan {
     pub(in crate::write) file: FileStats,
     /// Numbers of the rows that are superseded, ascending.
     pub(in crate::write) superseded_rows: Vec<u32>,
-    /// Keys of rows that stay because they were made from more spans than the incoming ones.
-    pub(in crate::write) fuller: Vec<u128>,
+    /// Keys of stored rows that are kept, because they were made from more spans than the incoming ones, and from another object.
+    pub(in crate::write) kept_fuller: Vec<u128>,
 }
 
 /// What happens to a data file.
@@ -53,8 +53,8 @@ pub(in crate::write) struct UpsertPlan {
     pub(in crate::write) table: TableName,
     /// Incoming rows that are written, by bucket. Each bucket gets at least one new file.
     pub(in crate::write) incoming_rows: BTreeMap<Bucket, u64>,
-    /// Keys of incoming rows that are not written, because the table has a row with more spans.
-    pub(in crate::write) left_out: HashSet<u128>,
+    /// Keys of incoming rows that are not written, because the table has a row with more spans, from another object.
+    pub(in crate::write) kept_fuller: HashSet<u128>,
     /// The data files of every bucket that incoming rows touch.
     pub(in crate::write) files: Vec<PlannedFile>,
 }
@@ -66,9 +66,9 @@ impl UpsertPlan {
         for scan in scans.iter().filter(|scan| is_small(&scan.file)) {
             *small_files.entry(scan.file.bucket).or_default() += 1;
         }
-        let left_out: HashSet<u128> = scans.iter().flat_map(|scan| scan.fuller.iter().copied()).collect();
-        let mut plan = Self { table, incoming_rows, left_out, files: Vec::with_capacity(scans.len()) };
-        for key in &plan.left_out {
+        let kept_fuller: HashSet<u128> = scans.iter().flat_map(|scan| scan.kept_fuller.iter().copied()).collect();
+        let mut plan = Self { table, incoming_rows, kept_fuller, files: Vec::with_capacity(scans.len()) };
+        for key in &plan.kept_fuller {
             if let Some(rows) = plan.incoming_rows.get_mut(&Some(bucket_of_hash(*key, buckets))) {
                 *rows = rows.saturating_sub(1);
             }
@@ -97,7 +97,7 @@ impl UpsertPlan {
             let merges = is_mergeable(&stats) && mergeable.get(&stats.bucket).is_some_and(|files| *files >= 2);
             PlannedFile { action: if merges { FileAction::Merge } else { FileAction::Keep }, stats }
         });
-        Self { table, incoming_rows: BTreeMap::new(), left_out: HashSet::new(), files: files.collect() }
+        Self { table, incoming_rows: BTreeMap::new(), kept_fuller: HashSet::new(), files: files.collect() }
     }
 
     /// The files whose rows move, by bucket.
@@ -183,9 +183,9 @@ impl fmt::Display for UpsertPlan {
         if self.files_merged() > 0 {
             parts.push(files(self.count(|action| *action == FileAction::Merge), "merged"));
         }
-        if !self.left_out.is_empty() {
-            let rows = plural(self.left_out.len() as u64, "row");
-            parts.push(format!("{rows} left out, because the table has patterns with more spans"));
+        if !self.kept_fuller.is_empty() {
+            let rows = plural(self.kept_fuller.len() as u64, "row");
+            parts.push(format!("{rows} not added, because the table has patterns with more spans, from other objects"));
         }
         let summary = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
         write!(f, "{}: {summary}", self.table.as_str())
@@ -196,9 +196,9 @@ impl fmt::Display for UpsertPlan {
 mod tests {
     use super::*;
 
-    fn scan(path: &str, bucket: i32, megabytes: u64, superseded_rows: &[u32], fuller: &[u128]) -> FileScan {
+    fn scan(path: &str, bucket: i32, megabytes: u64, superseded_rows: &[u32], kept_fuller: &[u128]) -> FileScan {
         let file = FileStats { path: path.to_owned(), bucket: Some(bucket), bytes: megabytes * 1_000_000 };
-        FileScan { file, superseded_rows: superseded_rows.to_vec(), fuller: fuller.to_vec() }
+        FileScan { file, superseded_rows: superseded_rows.to_vec(), kept_fuller: kept_fuller.to_vec() }
     }
 
     fn actions(plan: &UpsertPlan) -> Vec<(&str, &FileAction)> {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn incoming_rows_are_left_out_when_the_table_has_fuller_ones() {
+    fn incoming_rows_are_not_added_when_the_table_has_fuller_ones() {
         let plan = UpsertPlan::new(
             TableName::Patterns,
             16,
@@ -243,9 +243,12 @@ mod tests {
             vec![scan("a", 1, 9, &[], &[17]), scan("b", 2, 9, &[], &[18])],
         );
         assert_eq!(plan.incoming_rows, rows(&[(2, 1)]), "17 and 18 are in the buckets 1 and 2");
-        assert_eq!(plan.left_out, HashSet::from([17, 18]));
+        assert_eq!(plan.kept_fuller, HashSet::from([17, 18]));
         assert!(!plan.is_empty());
-        assert_eq!(plan.to_string(), "patterns: 1 row added in 1 bucket, 2 rows left out, because the table has patterns with more spans");
+        assert_eq!(
+            plan.to_string(),
+            "patterns: 1 row added in 1 bucket, 2 rows not added, because the table has patterns with more spans, from other objects"
+        );
     }
 
     #[test]

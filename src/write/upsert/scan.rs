@@ -14,14 +14,14 @@ use crate::model::key_hash;
 use crate::runtime::pool;
 use crate::store::Object;
 use crate::tables::{Table, TableName, bucket_of_hash, error_message};
-use crate::write::keys::{Extent, RowKey, for_each_key};
+use crate::write::keys::{Coverage, RowKey, for_each_key};
 use crate::write::table_files::{Bucket, bytes_of, files_by_bucket, object_of};
 
 /// Which rows of a table a commit supersedes.
 #[derive(Debug, Default)]
 pub(in crate::write) struct Superseded {
-    /// Hashes of trace ids and references. In `patterns` the extent of the incoming row decides whether it replaces the stored one.
-    pub(in crate::write) keys: HashMap<u128, Extent>,
+    /// Hashes of trace ids and references. In `patterns` the coverage of the incoming row decides whether it replaces the stored one.
+    pub(in crate::write) keys: HashMap<u128, Coverage>,
     /// Hashes of the URIs of objects that were read again: rows that are keyed by a location in them are removed.
     pub(in crate::write) objects: HashSet<u128>,
     /// Rows of this run are not removed with their object: an earlier commit of the run added them.
@@ -33,13 +33,13 @@ impl Superseded {
         self.keys.is_empty() && self.objects.is_empty()
     }
 
-    fn includes_location(&self, row: &RowKey<'_>) -> bool {
-        row.location_in().is_some_and(|uri| row.run_id != Some(&self.run_id) && self.objects.contains(&key_hash(uri)))
+    fn removes_record_error(&self, row: &RowKey<'_>) -> bool {
+        row.record_uri().is_some_and(|uri| row.run_id != Some(&self.run_id) && self.objects.contains(&key_hash(uri)))
     }
 }
 
-/// For each data file without superseded rows, by path: the keys of its rows that are fuller than the incoming ones. Data files never change,
-/// so each is scanned once, however often a commit is planned.
+/// For each data file without superseded rows, by path: the keys of its rows that are kept because they are fuller than the incoming
+/// ones. Data files never change, so each is scanned once, however often a commit is planned.
 pub(in crate::write) type ScanCache = HashMap<String, Vec<u128>>;
 
 /// The data files of the scanned buckets, by path.
@@ -79,7 +79,7 @@ pub(super) async fn scan(
     }
     let scans: Vec<FileScan> = by_bucket.into_values().flatten().collect();
     for scan in scans.iter().filter(|scan| scan.superseded_rows.is_empty()) {
-        cache.insert(scan.file.path.clone(), scan.fuller.clone());
+        cache.insert(scan.file.path.clone(), scan.kept_fuller.clone());
     }
     Ok((scans, files))
 }
@@ -98,7 +98,7 @@ async fn scan_bucket(
         let (table, superseded) = (&table, &superseded);
         async move {
             match known {
-                Some(fuller) => Ok(FileScan { file: stats_of(bucket, &file), superseded_rows: Vec::new(), fuller }),
+                Some(kept_fuller) => Ok(FileScan { file: stats_of(bucket, &file), superseded_rows: Vec::new(), kept_fuller }),
                 None => scan_file(table, bucket, &file, superseded).await,
             }
         }
@@ -112,7 +112,7 @@ async fn scan_bucket(
 }
 
 async fn scan_file(table: &Table, bucket: Bucket, file: &LogicalFileView, superseded: &Superseded) -> DeltaResult<FileScan> {
-    let mut scan = FileScan { file: stats_of(bucket, file), superseded_rows: Vec::new(), fuller: Vec::new() };
+    let mut scan = FileScan { file: stats_of(bucket, file), superseded_rows: Vec::new(), kept_fuller: Vec::new() };
     if superseded.is_empty() {
         return Ok(scan);
     }
@@ -123,12 +123,12 @@ async fn scan_file(table: &Table, bucket: Bucket, file: &LogicalFileView, supers
         let key = key_hash(row.reference);
         let stays = match superseded.keys.get(&key) {
             Some(incoming) if name == TableName::Patterns => {
-                let stays = row.extent().is_some_and(|stored| !incoming.replaces(stored));
-                scan.fuller.extend(stays.then_some(key));
+                let stays = row.coverage().is_some_and(|stored| !incoming.replaces(stored));
+                scan.kept_fuller.extend(stays.then_some(key));
                 stays
             }
             Some(_) => false,
-            None => !superseded.includes_location(row),
+            None => !superseded.removes_record_error(row),
         };
         scan.superseded_rows.extend((!stays).then_some(number));
         number += 1;
@@ -137,8 +137,12 @@ async fn scan_file(table: &Table, bucket: Bucket, file: &LogicalFileView, supers
     Ok(scan)
 }
 
-/// Of the incoming rows, the keys of those that do not replace a stored row, because it was made from more spans.
-pub(in crate::write) async fn fuller_keys(table: &Table, superseded: &Superseded, cache: &mut ScanCache) -> DeltaResult<HashSet<u128>> {
+/// The keys of incoming rows that are not added, because the table keeps a row that was made from more spans, and from another object.
+pub(in crate::write) async fn keys_kept_fuller(
+    table: &Table,
+    superseded: &Superseded,
+    cache: &mut ScanCache,
+) -> DeltaResult<HashSet<u128>> {
     let buckets = table.buckets();
     let touched: HashSet<Bucket> = superseded.keys.keys().map(|key| Some(bucket_of_hash(*key, buckets))).collect();
     let files = files_by_bucket(table).await?.into_iter().filter(|(bucket, _)| touched.contains(bucket));
@@ -148,9 +152,9 @@ pub(in crate::write) async fn fuller_keys(table: &Table, superseded: &Superseded
     let mut found = HashSet::new();
     while let Some(scan) = scans.next().await {
         let scan = scan?;
-        found.extend(scan.fuller.iter().copied());
+        found.extend(scan.kept_fuller.iter().copied());
         if scan.superseded_rows.is_empty() {
-            cache.insert(scan.file.path, scan.fuller);
+            cache.insert(scan.file.path, scan.kept_fuller);
         }
     }
     Ok(found)
