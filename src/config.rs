@@ -127,7 +127,7 @@ pub struct ModelOptions {
     /// Maximum of model tokens in an answer, including thinking [default: 4096]
     #[arg(help_heading = MODEL_HEADING, long, value_name = "N")]
     pub output_tokens: Option<u64>,
-    /// Traces in flight; reduced while the provider is slow or refuses requests [default: 8]
+    /// Traces in flight; reduced while the provider is slow or overloaded [default: 8]
     #[arg(help_heading = MODEL_HEADING, long, value_name = "N", env = "FAILSIFT_CONCURRENCY")]
     pub concurrency: Option<usize>,
     /// Maximum of traces in flight while the provider is fast [default: --concurrency]
@@ -392,11 +392,13 @@ impl RunConfig {
         let (analysis, write) = AnalysisConfig::resolve_sections(file, overrides, key_in_environment)?;
         let error_rate_max = error_rate.or(write.max_error_rate).unwrap_or(limits::ERROR_RATE_MAX);
         if !(0.0..=1.0).contains(&error_rate_max) {
-            return Err(ConfigError::InvalidValue("invalid --max-error-rate: must be a share between 0 and 1".into()));
+            let name = setting_name(file, error_rate.is_some(), "--max-error-rate", "[write] max_error_rate");
+            return Err(ConfigError::InvalidValue(format!("invalid {name}: must be between 0 and 1 (0.1 means 10 %)")));
         }
         let commit_every = match (commit_every, write.commit_every) {
             (None, Some(text)) => {
-                Some(parse_duration(&text).map_err(|error| ConfigError::InvalidValue(format!("[write] commit_every: {error}")))?)
+                let name = setting_name(file, false, "--commit-every", "[write] commit_every");
+                Some(parse_duration(&text).map_err(|error| ConfigError::InvalidValue(format!("{name}: {error}")))?)
             }
             (from_flag, _) => from_flag,
         };
@@ -435,14 +437,19 @@ impl AnalysisConfig {
             return Err(ConfigError::NoInput);
         }
         let now = chrono::Utc::now();
+        let since = setting_name(file, overrides.since.is_some(), "--since", "[source] since");
+        let until = setting_name(file, overrides.until.is_some(), "--until", "[source] until");
         let selection = Selection {
             failed_only: overrides.select.or(source.select) == Some(SelectMode::Failed),
-            since_ns: parse_bound("--since", overrides.since.or(source.since), now)?,
-            until_ns: parse_bound("--until", overrides.until.or(source.until), now)?,
+            since_ns: parse_bound(&since, overrides.since.or(source.since), now)?,
+            until_ns: parse_bound(&until, overrides.until.or(source.until), now)?,
             services: non_empty_or(overrides.services, source.services),
         };
         // A key in the environment overrides the key file of the pipeline file, but not the flag.
         let key_file = overrides.redaction_key_file.or(if key_in_environment { None } else { redact.key_file });
+        let memory_limit = setting_name(file, overrides.memory_bytes.is_some(), "--memory-limit", "[source] memory_limit_mb");
+        let max_record_bytes = setting_name(file, overrides.record_bytes_max.is_some(), "--max-record-bytes", "[source] max_record_bytes");
+        let trace_timeout = setting_name(file, false, "--trace-timeout", "[analyze] trace_timeout_seconds");
         let memory_bytes = overrides.memory_bytes.or(source.memory_limit_mb.map(|mb| mb.saturating_mul(1024 * 1024)));
         let config = Self {
             pipeline,
@@ -454,7 +461,9 @@ impl AnalysisConfig {
             rules: non_empty_or(overrides.rules, analyze.rules),
             trace_timeout: match (overrides.trace_timeout, analyze.trace_timeout_seconds) {
                 (Some(timeout), _) => timeout,
-                (None, Some(seconds)) => timeout_from_seconds(seconds).map_err(ConfigError::InvalidValue)?,
+                (None, Some(seconds)) => {
+                    timeout_from_seconds(seconds).map_err(|error| ConfigError::InvalidValue(format!("{trace_timeout}: {error}")))?
+                }
                 (None, None) => limits::TRACE_TIMEOUT,
             },
             record_bytes_max: overrides.record_bytes_max.or(source.max_record_bytes).unwrap_or(limits::RECORD_BYTES_MAX),
@@ -465,18 +474,20 @@ impl AnalysisConfig {
             canaries: overrides.canaries || redact.canaries,
             allow_empty: overrides.allow_empty || source.allow_empty,
         };
-        config.check_ranges()?;
+        config.check_ranges(&memory_limit, &max_record_bytes)?;
         Ok((config, write))
     }
 
-    fn check_ranges(&self) -> Result<(), ConfigError> {
+    /// `memory_limit` and `max_record_bytes` are the names of these settings in messages.
+    fn check_ranges(&self, memory_limit: &str, max_record_bytes: &str) -> Result<(), ConfigError> {
+        // Sorting the spans needs this much.
         const MEMORY_BYTES_MIN: usize = 32 * 1024 * 1024;
         const RECORD_BYTES_MIN: usize = 1_024;
         if self.memory_bytes < MEMORY_BYTES_MIN {
-            return Err(ConfigError::InvalidValue("invalid --memory-limit: must be at least 32 MB, which sorting the spans needs".into()));
+            return Err(ConfigError::InvalidValue(format!("invalid {memory_limit}: must be at least 32 (MB)")));
         }
         if self.record_bytes_max < RECORD_BYTES_MIN {
-            return Err(ConfigError::InvalidValue("invalid --max-record-bytes: must be at least 1024".into()));
+            return Err(ConfigError::InvalidValue(format!("invalid {max_record_bytes}: must be at least 1024")));
         }
         if let (Some(since), Some(until)) = (self.selection.since_ns, self.selection.until_ns)
             && since >= until
@@ -497,9 +508,17 @@ fn non_empty_or<T>(values: Vec<T>, default: Vec<T>) -> Vec<T> {
     if values.is_empty() { default } else { values }
 }
 
-fn parse_bound(flag: &str, text: Option<String>, now: chrono::DateTime<chrono::Utc>) -> Result<Option<i64>, ConfigError> {
+/// The name of a setting in messages: the flag or, if the pipeline file sets it, its key and the file.
+fn setting_name(file: Option<&Path>, is_flag_given: bool, flag: &str, key: &str) -> String {
+    match file.filter(|_| !is_flag_given) {
+        Some(path) => format!("{key} in {}", path.display()),
+        None => flag.to_owned(),
+    }
+}
+
+fn parse_bound(name: &str, text: Option<String>, now: chrono::DateTime<chrono::Utc>) -> Result<Option<i64>, ConfigError> {
     let time = text.map(|text| parse_time(&text, now)).transpose();
-    time.map_err(|error| ConfigError::InvalidValue(format!("{flag}: {error}")))
+    time.map_err(|error| ConfigError::InvalidValue(format!("{name}: {error}")))
 }
 
 /// Parses a point in time to nanoseconds since 1970: RFC 3339, a date (midnight UTC), or an age such as `24h` or `7d`.
@@ -606,7 +625,14 @@ mod tests {
         let error = error_in("[source]\ninputs = ['a']\n[analyze]\nanalyzer = 'embeded'\n");
         assert!(error.contains(": line 4: unknown value 'embeded'; did you mean 'embedded'?"), "{error}");
         let error = error_in("[source]\ninputs = ['a']\n[write]\noutput = 'out'\ncommit_every = 'often'\n");
-        assert!(error.starts_with("[write] commit_every: invalid duration 'often'"), "{error}");
+        assert!(error.starts_with("[write] commit_every in ") && error.contains(".toml: invalid duration 'often'"), "{error}");
+        let error = error_in("[source]\ninputs = ['a']\nsince = 'yesterday'\n");
+        assert!(error.starts_with("[source] since in ") && error.contains(".toml: invalid time 'yesterday'"), "{error}");
+        let error = error_in("[source]\ninputs = ['a']\nmemory_limit_mb = 1\n");
+        assert!(error.starts_with("invalid [source] memory_limit_mb in ") && error.ends_with(": must be at least 32 (MB)"), "{error}");
+        let since = Overrides { inputs: vec!["a".into()], since: Some("yesterday".into()), ..Overrides::default() };
+        let error = RunConfig::resolve(Some(file("[source]\nsince = '1h'\n").path()), since, false).unwrap_err().to_string();
+        assert!(error.starts_with("--since: invalid time 'yesterday'"), "{error}");
         assert!(matches!(RunConfig::resolve(None, Overrides::default(), false), Err(ConfigError::NoInput)));
         let no_output = Overrides { inputs: vec!["a".into()], ..Overrides::default() };
         assert!(matches!(RunConfig::resolve(None, no_output, false), Err(ConfigError::NoOutput)));

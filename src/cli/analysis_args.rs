@@ -9,7 +9,7 @@ use crate::config::{self, AnalyzerName, Excerpts, ModelOptions, Overrides, Selec
 pub(super) struct AnalysisArgs {
     /// Pipeline file; flags and FAILSIFT_* variables take precedence
     pipeline: Option<PathBuf>,
-    /// Traces to read: a path, a glob, file://, s3://, gs://, az:// or https://; a prefix includes all objects below it
+    /// Traces to read: a path, a glob, file://, s3://, gs://, az:// or https://; a prefix includes all objects below it; can be repeated
     #[arg(long = "input", value_name = "URL")]
     inputs: Vec<String>,
     /// Trace format: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
@@ -30,7 +30,7 @@ pub(super) struct AnalysisArgs {
     /// Analyzer of the traces [default: embedded]
     #[arg(long, value_enum, env = "FAILSIFT_ANALYZER")]
     analyzer: Option<AnalyzerName>,
-    /// File with rules in addition to the shipped ones; can be repeated
+    /// File with custom rules, which add to the shipped ones or replace them; can be repeated
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
     /// Time budget of one trace in seconds, retries included [default: 10]
@@ -40,7 +40,7 @@ pub(super) struct AnalysisArgs {
     #[arg(long, value_name = "BYTES", env = "FAILSIFT_MAX_RECORD_BYTES")]
     max_record_bytes: Option<usize>,
     /// Memory for gathering spans into traces; beyond it they spill to TMPDIR [default: 96]
-    #[arg(long, value_name = "MB", env = "FAILSIFT_MEMORY_LIMIT")]
+    #[arg(long, value_name = "MB", value_parser = super::megabytes, env = "FAILSIFT_MEMORY_LIMIT")]
     memory_limit: Option<usize>,
     /// File with the redaction key; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]

@@ -22,7 +22,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     sample: Option<u64>,
     /// File with custom detectors and allowed values; can be repeated
-    #[arg(long = "rules", value_name = "FILE")]
+    #[arg(long = "rules", visible_alias = "redaction-rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Analyzer of the traces; if repeated, the analyzers are compared side by side
     #[arg(long = "analyzer", value_name = "NAME", value_enum, default_value = "embedded")]
     analyzers: Vec<AnalyzerName>,
-    /// File with rules in addition to the shipped ones; can be repeated
+    /// File with custom rules, which add to the shipped ones or replace them; can be repeated
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
     /// Trace format: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
@@ -49,7 +49,7 @@ pub(super) struct Args {
     /// Exit with 3 if the expected calibration error is higher
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_ece: Option<f64>,
-    /// File with the redaction key
+    /// File with the redaction key; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
     /// File with custom detectors and allowed values; can be repeated
@@ -64,7 +64,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum FiguresFormat {
-    /// Text for people
+    /// Human-readable text
     Text,
     /// One JSON object
     Json,
@@ -241,7 +241,7 @@ struct Report<'f> {
     fallbacks: &'f [ReasonCount],
 }
 
-/// The scores for reading.
+/// The scores as human-readable text.
 fn text(figures: &Figures, scored: &[ScoredAnswer], answers: Option<&Answers>) -> String {
     let mut out = String::new();
     accuracy_text(&mut out, figures, answers);

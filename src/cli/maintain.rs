@@ -33,7 +33,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum ReportFormat {
-    /// Text for people
+    /// Human-readable text
     Text,
     /// One JSON object
     Json,

@@ -54,7 +54,7 @@ enum Command {
     Maintain(maintain::Args),
     /// Search stored tables for sensitive data
     Audit(audit::Args),
-    /// Check your own rules
+    /// Check files with custom rules
     Rules(rules::Args),
     /// Print a JSON Schema
     Schema(schema::Args),
@@ -124,6 +124,11 @@ fn report_panics_without_text() {
         let location = panic.location().map(|location| format!("{}:{}", location.file(), location.line())).unwrap_or_default();
         output::error(&format!("internal error at {location}\n  hint: this is a bug in failsift; please report it"));
     }));
+}
+
+/// Parses a number of megabytes.
+fn megabytes(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("'{text}' is not a whole number of MB"))
 }
 
 /// A number with its noun: `1 object`, `2 objects`.

@@ -23,13 +23,13 @@ use crate::query::QueryError;
 /// The output format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum RowFormat {
-    /// A table for people; long cells are truncated.
+    /// Human-readable table; long cells are truncated
     Table,
-    /// One JSON array.
+    /// One JSON array
     Json,
-    /// CSV with a header; lists and structs as text, and an apostrophe before cells that a spreadsheet would evaluate as a formula.
+    /// CSV with a header; lists and structs as text, and an apostrophe before cells that a spreadsheet would evaluate as a formula
     Csv,
-    /// A Parquet file.
+    /// A Parquet file
     Parquet,
 }
 

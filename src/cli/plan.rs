@@ -29,7 +29,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum PlanFormat {
-    /// Text for people
+    /// Human-readable text
     Text,
     /// One JSON object
     Json,

@@ -23,13 +23,13 @@ use crate::{limits, parse, store};
 pub(super) struct Args {
     /// SQL over the tables patterns, errors and runs, and over spans with --input; omit it for an interactive shell
     sql: Option<String>,
-    /// Traces in any format to query as the table spans
+    /// Traces in any format to query as the table spans; can be repeated
     #[arg(long = "input", value_name = "URL")]
     inputs: Vec<String>,
     /// Trace format of --input: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
     #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
     input_format: String,
-    /// File with the redaction key, for --input
+    /// File with the redaction key, for --input; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
     /// File with custom detectors and allowed values, for --input; can be repeated
@@ -45,7 +45,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
     format: RowFormat,
     /// Memory limit for sorts, joins, aggregations and single values [default: 512]
-    #[arg(long, value_name = "MB")]
+    #[arg(long, value_name = "MB", value_parser = super::megabytes)]
     memory_limit: Option<usize>,
     /// Time limit of a query [default: 30m]
     #[arg(long, value_name = "TIME", value_parser = config::parse_duration)]

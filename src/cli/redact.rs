@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = TextFormat::Auto)]
     format: TextFormat,
     /// File with custom detectors and allowed values; can be repeated
-    #[arg(long = "rules", value_name = "FILE")]
+    #[arg(long = "rules", visible_alias = "redaction-rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
     /// File with the redaction key; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]

@@ -45,7 +45,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum SummaryFormat {
-    /// Text for people
+    /// Human-readable text
     Text,
     /// One flat JSON object: the row of the table `runs`
     Json,

@@ -36,7 +36,7 @@ pub(super) fn exit_reason_text(reason: ExitReason, summary: &RunSummary) -> Stri
         ExitReason::ErrorRate => {
             format!("{:.1} % of traces and records failed, more than --max-error-rate allows", summary.error_rate() * 100.0)
         }
-        ExitReason::CanaryMissed => "redaction missed a canary".to_owned(),
+        ExitReason::CanaryMissed => "redaction missed one of the values that --canaries planted".to_owned(),
         ExitReason::CostLimit => "stopped by --max-cost".to_owned(),
         ExitReason::Interrupted => "interrupted by a signal".to_owned(),
     }

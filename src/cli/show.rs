@@ -26,7 +26,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum ShowFormat {
-    /// Text for people
+    /// Human-readable text
     Text,
     /// One JSON object with the keys pattern and error
     Json,

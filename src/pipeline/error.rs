@@ -22,8 +22,8 @@ pub enum RunError {
     /// A rule is invalid.
     #[error("{0}\n  hint: check the file with `failsift rules check FILE`; docs/rules.md describes rules")]
     Rules(#[from] RuleError),
-    /// A rules file cannot be read.
-    #[error("cannot read the rules file {file}: {reason}\n  hint: check the path given with --rules")]
+    /// A rule file cannot be read.
+    #[error("cannot read the rule file {file}: {reason}\n  hint: check the path given with --rules")]
     RulesUnreadable {
         /// The path of the file.
         file: String,
@@ -82,9 +82,9 @@ impl RunError {
     /// An input without traces, with the flag that accepts it unless the path is probably misspelled.
     pub(super) fn no_trace_files(location: String, reason: String, hint: &str) -> Self {
         let hint = match location.as_str() {
-            store::STDIN => "check the program that writes to the pipe; --allow-empty accepts an empty input".to_owned(),
+            store::STDIN => "check the program that writes to the pipe, or pass --allow-empty if the input may be empty".to_owned(),
             _ if hint.starts_with("did you mean") => hint.to_owned(),
-            _ => format!("{hint}; --allow-empty accepts an empty input"),
+            _ => format!("{hint}, or pass --allow-empty if the input may be empty"),
         };
         Self::NoTraceFiles { location, reason, hint }
     }

@@ -1,10 +1,10 @@
-//! Traces -> redacted traces: removes sensitive values before anything is analyzed, stored, logged or sent.
+//! Redacts traces: takes a trace and returns a [`RedactedTrace`], before anything of it is analyzed, stored, logged or sent.
 //!
 //! Each sensitive value is replaced by a keyed redaction token such as `<EMAIL:1a2b3c>`. Under one key the same value always gets the same
 //! token, so values can still be counted and compared. A value detected in one text of a trace is replaced in all of its texts.
 //!
 //! Only this module can make a [`RedactedTrace`], so analyzing a raw trace does not compile. Analyzer results and rejection reasons are
-//! redacted too, and before a row is stored, all of its texts are checked for the values of its trace ([`drafts`]). Knows nothing of how
+//! redacted too, and before a row is stored, all of its texts are checked for the values of its trace ([`leak_check`]). Knows nothing of how
 //! traces are read, analyzed or stored.
 
 mod attributes;

@@ -275,7 +275,7 @@ fn the_redaction_page_is_complete_and_its_file_works() {
     fs::write(&path, file).unwrap();
     fs::write(place.path().join("app.log"), "badge EMP-654321 of Vandelay Industries, support@acme.example\n").unwrap();
     let log = place.path().join("app.log").display().to_string();
-    let output = call(&["redact", &log, "--rules", path.to_str().unwrap(), "--explain"]);
+    let output = call(&["redact", &log, "--redaction-rules", path.to_str().unwrap(), "--explain"]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).starts_with("badge <EMPLOYEE_ID:") && stdout(&output).contains("> of <ORGANISATION:"), "{}", stdout(&output));
     assert!(stdout(&output).contains("support@acme.example"), "{}", stdout(&output));

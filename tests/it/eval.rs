@@ -197,5 +197,5 @@ fn user_rules_are_checked_and_win_over_shipped_ones() {
     assert!(stderr(&output).contains("unknown key 'rnak'") && stderr(&output).contains("docs/rules.md"), "{}", stderr(&output));
     let output = call(&["run", "--input", "data/samples/failsift", "--output", &place.output(), "--rules", "/no/such/rules.toml"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("cannot read the rules /no/such/rules.toml"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot read the rule file /no/such/rules.toml"), "{}", stderr(&output));
 }

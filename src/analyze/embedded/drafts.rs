@@ -139,7 +139,7 @@ pub(super) fn failed_dialogue(
     Draft {
         title: rule.title.clone(),
         label: rule.label,
-        summary: format!("No step of the run reported a failure. Indicators of a failure: {}.", descriptions.join("; ")),
+        summary: format!("No step of the agent run reported a failure. Indicators of a failure: {}.", descriptions.join("; ")),
         root_cause_hypothesis: rule.hypothesis.clone(),
         evidence: dialogue_evidence(trace, dialogue, signals, matches, &named),
         actions: rule.actions.clone(),
@@ -195,13 +195,13 @@ pub(super) fn no_failure(trace: &Trace, incidents: &[Incident<'_>]) -> Draft {
         signals.push(format!("failures_recovered={recovered}"));
     }
     let mut summary = match recovered {
-        0 => "No step of the run failed, was refused, truncated, blocked or left empty.".to_owned(),
+        0 => "No step of the agent run failed, was refused, truncated, blocked or left empty.".to_owned(),
         1 => "1 step failed, and a later retry, fallback or repair succeeded.".to_owned(),
         _ => format!("{recovered} steps failed, and later retries, fallbacks or repairs succeeded."),
     };
     if let Some(rating) = trace.spans.iter().flat_map(|span| &span.annotations).find(|annotation| annotation.is_negative()) {
         let rating: String = rating.to_string().chars().take(NAME_CHARS_MAX).collect();
-        let _ = write!(summary, " The run was nevertheless rated negatively ({rating}).");
+        let _ = write!(summary, " The agent run was nevertheless rated negatively ({rating}).");
     }
     Draft {
         title: "No failure found".into(),
@@ -221,7 +221,8 @@ pub(super) fn no_failure(trace: &Trace, incidents: &[Incident<'_>]) -> Draft {
 pub(super) fn unexplained(trace: &Trace, tree: &SpanTree) -> Draft {
     let label = Label::INSUFFICIENT_EVIDENCE;
     let failed = trace.spans.iter().find(|span| span.failed());
-    let title = if failed.is_some() { "A span failed without an error type or message" } else { "The run has no end time and no error" };
+    let title =
+        if failed.is_some() { "A span failed without an error type or message" } else { "The agent run has no end time and no error" };
     Draft {
         title: title.into(),
         label,

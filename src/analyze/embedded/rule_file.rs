@@ -11,7 +11,7 @@ use crate::messages;
 
 /// Why a rule cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} {file}: {reason}", item.as_ref().map_or_else(|| "invalid rules file".to_owned(), |item| format!("{item} in")))]
+#[error("{} {file}: {reason}", item.as_ref().map_or_else(|| "invalid rule file".to_owned(), |item| format!("{item} in")))]
 pub struct RuleError {
     file: String,
     /// `rule tool-unknown` or `signal in_loop`; `None` for an error of the whole file.

@@ -1,7 +1,7 @@
 //! Labels: names such as `password` or `date of birth` that identify the value next to them (`rules/labels.toml`).
 //!
-//! Finds a label in a text, checks that the identifier around it keeps its meaning, and locates the start and end of its value. Whether
-//! the value fits the label is decided in [`super::values`].
+//! Finds a label in a text, rejects it if its identifier changes its meaning (`ip_address` is not an `address`), and locates the start and
+//! end of its value. Whether the value fits the label is decided in [`super::values`].
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -119,7 +119,7 @@ pub(super) struct Label {
     pub(super) identifier: Range<usize>,
 }
 
-/// The label at `literal`, if it is a word or a part of an identifier and the rest of the identifier keeps its meaning.
+/// The label at `literal`, if it is a word or a part of an identifier and the rest of the identifier does not change its meaning.
 pub(super) fn label_at(text: Text<'_>, literal: Range<usize>, value_type: ValueType) -> Option<Label> {
     let (start, end) = (literal.start, literal.end);
     let (before, first) = (text.byte_before(start), text.byte_at(start));

@@ -1,11 +1,21 @@
-//! Detects sensitive values in one text.
+//! Detects sensitive values in texts: takes a text, and returns the byte range, kind and detector of each value ([`Detection`]).
 //!
-//! The text is first decoded ([`decoded_text`]). One pass over the literals of all rules ([`literals`]) finds credentials by their format
-//! ([`secrets`]) and labels that identify the value next to them ([`labels`], [`values`], [`tables`]). One pass over the words ([`words`])
-//! finds numbers ([`numbers`]), names ([`names`]), addresses ([`addresses`]) and encoded data ([`encoded`]). Names and addresses in scripts
-//! without spaces are found separately ([`cjk`]). Detected values are then searched for everywhere else ([`repeats`]).
+//! [`scanner`] searches one text in these steps, within an optional deadline:
 //!
-//! All of this works on the decoded text; [`scanner`] runs it and maps the matches to bytes of the original. Knows nothing of traces or keys.
+//! 1. Decode the text ([`decoded_text`]). All detectors work on the decoded text; at the end their matches are mapped back to the original.
+//! 2. Find email addresses and URL credentials around each `@` ([`shapes`]). The local parts of the addresses help to recognize names later.
+//! 3. In one pass over the literals of all rules ([`literals`]), find credentials by their format ([`secrets`]) and labels, which identify
+//!    the value next to them.
+//! 4. In one pass over the words ([`words`]), find numbers ([`numbers`]), names ([`names`]), addresses ([`addresses`]) and encoded data
+//!    ([`encoded`]).
+//! 5. Read the values of the labels ([`labels`], [`values`], [`tables`]).
+//! 6. Find names and addresses in Chinese, Japanese and Korean ([`cjk`]).
+//! 7. Apply the user's detectors and allowed values ([`custom`]).
+//! 8. Drop matches inside the tokens of an earlier redaction ([`tokens`]), so that redacting twice changes nothing.
+//!
+//! [`repeats`] then finds other occurrences of the detected values; callers use it across all texts of a trace. [`kinds_remaining_in`]
+//! searches redacted texts for the leak check by a second method: instead of step 8 it removes all tokens first. Nothing here knows traces or
+//! redaction keys.
 
 mod addresses;
 mod cjk;

@@ -139,7 +139,7 @@ impl SecretRule {
                 return None;
             }
             let is_cut = found.end == window.len();
-            return Some(if is_cut { range.start..end_of_run(text, range.end) } else { range });
+            return Some(if is_cut { range.start..end_of_word_run(text, range.end) } else { range });
         }
         let joined = JoinedLines::new(window)?;
         let found = self.value(&joined.text)?;
@@ -169,7 +169,7 @@ impl SecretRule {
 }
 
 /// The end of the run of non-separator bytes at `from`: the rest of a value that is longer than the limit up to which it was matched.
-pub(super) fn end_of_run(text: Text<'_>, from: usize) -> usize {
+pub(super) fn end_of_word_run(text: Text<'_>, from: usize) -> usize {
     text.skip_while(from, usize::MAX, |byte| !byte.is_ascii_whitespace() && !b"\"'<>,;|`".contains(&byte))
 }
 
@@ -391,7 +391,7 @@ pub(super) fn looks_random(value: &str) -> bool {
 }
 
 /// Whether a value looks like a password chosen by a person: letters, and a digit or symbol that words do not have.
-pub(super) fn looks_chosen(value: &str) -> bool {
+pub(super) fn looks_like_password(value: &str) -> bool {
     let bytes = value.as_bytes();
     if !(6..=128).contains(&bytes.len())
         || value.contains("://")

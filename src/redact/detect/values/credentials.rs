@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::identifiers::count_digits;
 use super::{LabelSyntax, Match, Reader, SENTENCE_DISTANCE_BYTES_MAX, VALUE_BYTES_MAX, ValueStart, ValueType, value_range};
-use crate::redact::detect::secrets::{JoinedLines, beginning, end_of_run, is_placeholder, looks_chosen, looks_random};
+use crate::redact::detect::secrets::{JoinedLines, beginning, end_of_word_run, is_placeholder, looks_like_password, looks_random};
 
 /// Words that often follow a label of a secret but are not secrets: `password: string`, `token expired`.
 const NON_SECRET_WORDS: &str = "\
@@ -23,7 +23,7 @@ const LINKING_WORDS: [&str; 16] =
 impl Reader<'_, '_> {
     pub(super) fn password(&self, value_start: ValueStart, matches: &mut Vec<Match>) {
         if value_start.syntax == LabelSyntax::Sentence {
-            self.secret_in_sentence(value_start, looks_chosen, matches);
+            self.secret_in_sentence(value_start, looks_like_password, matches);
             return;
         }
         let range = match value_start.quote {
@@ -40,7 +40,7 @@ impl Reader<'_, '_> {
         let is_env = self.text.byte_before(value_start.offset) == b'='
             || (value_start.quote != 0 && self.text.byte_before(value_start.offset - 1) == b'=');
         let is_non_secret = is_non_secret_word(value);
-        let strong = looks_chosen(value) || looks_random(value);
+        let strong = looks_like_password(value) || looks_random(value);
         let accepted = match () {
             // `${PASSWORD}`, `abc`, `{"min_length": 8}`.
             () if is_placeholder(value) || value.len() < 4 || value.starts_with(['{', '[']) => false,
@@ -60,7 +60,7 @@ impl Reader<'_, '_> {
         if accepted {
             self.push(range, matches);
         } else if value_start.syntax == LabelSyntax::Assignment && value_start.quote == 0 {
-            self.secret_in_sentence_from(value_start, 1, looks_chosen, matches);
+            self.secret_in_sentence_from(value_start, 1, looks_like_password, matches);
         }
     }
 
@@ -173,7 +173,7 @@ impl Reader<'_, '_> {
             if fits {
                 let mut range = from..from + stripped.len();
                 if range.end == value_start.offset + window.len() {
-                    range.end = end_of_run(self.text, range.end);
+                    range.end = end_of_word_run(self.text, range.end);
                 }
                 let end = self.wrapped_end(range.clone());
                 self.push(range.start..end, matches);
@@ -193,8 +193,8 @@ impl Reader<'_, '_> {
         self.text.window(start, end.saturating_sub(start))
     }
 
-    /// A secret in a line of code whose comment contains the label: `connect("…")  # airtable token`.
-    pub(super) fn commented(&self, matches: &mut Vec<Match>) {
+    /// A secret in a line of code before a comment that contains the label: `connect("…")  # airtable token`.
+    pub(super) fn secret_before_comment(&self, matches: &mut Vec<Match>) {
         const CODE_BYTES_MAX: usize = 400;
         let label = self.label.identifier.start;
         let line = self.text.start_after_last(label, CODE_BYTES_MAX + 1, [b'\n', b'\n']);
@@ -208,7 +208,7 @@ impl Reader<'_, '_> {
         let quote = code.get(close..=close).unwrap_or("\"");
         let Some(open) = code.get(..close).and_then(|code| code.rfind(quote)) else { return };
         let value = code.get(open + 1..close).unwrap_or_default();
-        let is_password = self.rule.value_type == ValueType::Password && looks_chosen(value);
+        let is_password = self.rule.value_type == ValueType::Password && looks_like_password(value);
         if (looks_random(value) || is_password) && !is_placeholder(value) {
             self.push(line + open + 1..line + close, matches);
         }
@@ -240,10 +240,10 @@ impl Reader<'_, '_> {
         // `Bearer mF_9.B5f`, `Basic dXNlcjpw` (short ones are common), but not `authorization: failed after 3 attempts`.
         if secret.len() >= 6
             && !is_placeholder(secret)
-            && (looks_random(secret) || (is_scheme && (looks_chosen(secret) || kind == "basic_auth")))
+            && (looks_random(secret) || (is_scheme && (looks_like_password(secret) || kind == "basic_auth")))
         {
             let is_cut = secret.len() >= VALUE_BYTES_MAX - SCHEME_BYTES_MAX;
-            let end = if is_cut { end_of_run(self.text, start + secret.len()) } else { start + secret.len() };
+            let end = if is_cut { end_of_word_run(self.text, start + secret.len()) } else { start + secret.len() };
             matches.push(Match { range: start..end, kind, detector: "authorization header" });
         }
     }

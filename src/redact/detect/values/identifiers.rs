@@ -1,4 +1,4 @@
-//! Reads numbers of people next to their labels: ids, accounts, IBANs, cards, phones, dates of birth, coordinates.
+//! Reads numbers that identify a person next to their labels: ids, accounts, IBANs, cards, phones, dates of birth, coordinates.
 
 use std::ops::Range;
 use std::sync::LazyLock;

@@ -1,6 +1,6 @@
 //! Reads the value next to a label according to the type of the value.
 //!
-//! Secrets are in [`credentials`], numbers of people (ids, accounts, phones, dates) in [`identifiers`]. Each reader accepts a value only if it
+//! Secrets are in [`credentials`], numbers that identify a person (ids, accounts, phones, dates) in [`identifiers`]. Each reader accepts a value only if it
 //! has the right form, because labels also occur in ordinary sentences and code.
 
 mod credentials;
@@ -12,7 +12,7 @@ use super::decoded_text::DecodedText;
 use super::labels::{Label, LabelSyntax, ValueStart, ValueType, ends_spaced_value, ends_unspaced_value, find_value_start, value_range};
 use super::literals::LabelRule;
 use super::names::NameMatch;
-use super::secrets::end_of_run;
+use super::secrets::end_of_word_run;
 use super::text::Text;
 use super::{Match, addresses, names};
 
@@ -72,7 +72,7 @@ pub(super) fn match_value_of_label(
         }
     }
     if matches.len() == before && matches!(rule.value_type, ValueType::Secret | ValueType::Key | ValueType::Password) {
-        reader.commented(matches);
+        reader.secret_before_comment(matches);
     }
 }
 
@@ -88,7 +88,7 @@ impl Reader<'_, '_> {
     /// Adds a match; a value that was cut at its length limit is extended to its end.
     fn push(&self, mut range: Range<usize>, matches: &mut Vec<Match>) {
         if range.len() >= VALUE_BYTES_MAX {
-            range.end = end_of_run(self.text, range.end);
+            range.end = end_of_word_run(self.text, range.end);
         }
         if !range.is_empty() {
             matches.push(Match { range, kind: self.rule.kind, detector: "label" });
