@@ -1,4 +1,4 @@
-//! Rows -> Arrow columns, in the schemas of the tables.
+//! Converts rows to Arrow columns, in the schemas of the tables.
 
 use std::sync::Arc;
 

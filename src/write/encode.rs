@@ -1,4 +1,4 @@
-//! Rows -> Parquet files for staging.
+//! Encodes rows as Parquet files for staging.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Maintenance of the tables: completes the commits of interrupted runs, removes abandoned staging folders, merges small files, and removes
 //! files and log entries that no version within the retention needs.
 //!
-//! In: an output location. Out: a report. A dry run computes the same report, with the plan that leads to it, and changes nothing.
+//! It takes an output location and returns a report. A dry run computes the same report, with the plan that leads to it, and changes nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Outcomes -> the tables `patterns`, `errors` and `runs`.
+//! Writes outcomes to the tables `patterns`, `errors` and `runs`.
 //!
 //! While a run is active, finished outcomes are staged: durable, and invisible to readers (`staging`). At its end, one commit per table makes them
 //! visible and removes the rows that they supersede (`commit`, `upsert`). So memory does not grow with the number of traces, a reader sees a run

@@ -1,7 +1,7 @@
 //! Writes data files of a table, by bucket. No reader sees them until a commit names them.
 //!
-//! In: rows of Parquet files, staged or of the table. Out: the `Add` actions of new files. Row groups are copied without decoding whenever all
-//! their rows are kept and belong to one bucket.
+//! It takes rows of Parquet files, staged or of the table, and returns the `Add` actions of new files. Row groups are copied without
+//! decoding whenever all their rows are kept and belong to one bucket.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -8,7 +8,7 @@
 //!                 commit.json              the files of a commit that has begun; if the run is interrupted, any later run completes it
 //! ```
 //!
-//! In: encoded rows. Out: the files of the next commit. Knows nothing of how they are committed.
+//! It takes encoded rows and returns the files of the next commit. It does not know how they are committed.
 
 mod folder;
 mod other_runs;

@@ -1,6 +1,6 @@
 //! Finished work of interrupted runs of the same job, which this run reuses.
 //!
-//! In: their staged rows. Out: whether a trace has one. The run claims that row, and commits it with its own.
+//! Their staged rows are indexed by trace. The run claims the row of a trace, and commits it with its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
