@@ -105,7 +105,7 @@ pub const GATHER_MEMORY_BYTES: usize = 96 * 1024 * 1024;
 /// Concurrent sorts that gather traces, each with its share of the memory and of the traces.
 pub const GATHER_PARTITIONS: usize = 2;
 
-/// Gathered traces queued between one sort and the decoder.
+/// Gathered traces queued between the sorts and the decoder.
 pub const GATHERED_QUEUED_MAX: usize = 16;
 
 /// Size of the parts into which an encoded span is split; gathering sorts each part as one row. This bounds the size of a batch of rows.

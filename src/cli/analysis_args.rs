@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{self, AnalyzerName, Excerpts, ModelOptions, Overrides, SelectMode};
+use crate::parse;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AnalysisArgs {
@@ -12,8 +13,7 @@ pub(super) struct AnalysisArgs {
     /// Traces to read: a path, a glob, file://, s3://, gs://, az:// or https://; a prefix includes all objects below it; can be repeated
     #[arg(long = "input", value_name = "URL")]
     inputs: Vec<String>,
-    /// Trace format: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
-    #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT")]
+    #[arg(long, help = parse::format_help("Trace format"), value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT")]
     input_format: Option<String>,
     /// Traces to analyze: failed (an error status, a signal of a failure, or a negative annotation) or all [default: all]
     #[arg(long, value_enum, env = "FAILSIFT_SELECT")]

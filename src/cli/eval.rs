@@ -12,6 +12,7 @@ use super::{counted, output};
 use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
 use crate::eval::{self, Agreement, AnalyzerResult, Answers, Figures, Labels, ScoredAnswer};
 use crate::model::{Label, ReasonCount, escape_control_chars, escape_to_one_line};
+use crate::parse;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]
@@ -28,8 +29,7 @@ pub(super) struct Args {
     /// File with custom rules, which add to the shipped ones or replace them; can be repeated
     #[arg(long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// Trace format: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help = parse::format_help("Trace format"), value_name = "NAME")]
     input_format: Option<String>,
     /// Write N patterns as a sheet for a person to rate
     #[arg(long, value_name = "N", requires = "sheet")]

@@ -16,8 +16,7 @@ pub(super) struct Args {
     /// Path, glob or URL of the traces
     #[arg(value_name = "URL")]
     input: String,
-    /// Trace format: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
-    #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
+    #[arg(long, help = parse::format_help("Trace format"), value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
     input_format: String,
     /// Output format of the report
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]

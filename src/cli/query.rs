@@ -26,8 +26,7 @@ pub(super) struct Args {
     /// Traces in any format to query as the table spans; can be repeated
     #[arg(long = "input", value_name = "URL")]
     inputs: Vec<String>,
-    /// Trace format of --input: auto, otlp, phoenix, langsmith, datadog, langfuse, failsift or chat
-    #[arg(long, value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
+    #[arg(long, help = parse::format_help("Trace format of --input"), value_name = "NAME", env = "FAILSIFT_INPUT_FORMAT", default_value = "auto")]
     input_format: String,
     /// File with the redaction key, for --input; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]

@@ -1,6 +1,7 @@
-//! Annotations in objects of their own are kept in memory until the trace that they belong to is decoded.
+//! Annotations that arrive apart from their span, in a separate record or object. They are kept in memory until the trace that they belong
+//! to is decoded.
 //!
-//! Traces leave the sort only when the whole input has been read, so by then all annotations have arrived.
+//! Traces leave this stage only when the whole input has been read, so by then all annotations have arrived.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -36,10 +37,8 @@ impl Annotations {
             let bytes = memory_bytes(&target, &annotation);
             if pending.bytes + bytes > ANNOTATION_BYTES_MAX {
                 if pending.dropped == 0 {
-                    tracing::warn!(
-                        limit_bytes = ANNOTATION_BYTES_MAX,
-                        "the input has more annotations than fit into memory; the rest is dropped"
-                    );
+                    let limit = ANNOTATION_BYTES_MAX / (1024 * 1024);
+                    tracing::warn!("the input has more than {limit} MB of annotations; the rest is ignored");
                 }
                 pending.dropped += 1;
                 continue;

@@ -1,8 +1,14 @@
-//! Span fragments -> traces: joins the fragments of each trace.
+//! Joins span fragments into traces, wherever the fragments of a trace are in the input: in several lines, objects or formats.
 //!
-//! Fragments are encoded as rows and sorted by a hash of their trace id, with an external sort that spills to disk. A trace is then a run
-//! of rows with the same key. Memory depends on the memory limit and on the largest trace, not on the size of the input. The objects,
-//! lines and formats that contain the spans of a trace make no difference. This module must not know any trace format.
+//! The input is [`EncodedChunk`]s, and the output is [`Trace`]s and rejections. Fragments are encoded as rows and distributed to
+//! [`GATHER_PARTITIONS`] partitions by a hash of their trace id. Each partition is an external sort of its rows, which spills to disk;
+//! sorted, the rows of one trace are adjacent. So memory depends on the memory limit and on the largest trace, not on the size of the
+//! input, and no trace leaves this stage before the whole input is read.
+//!
+//! Annotations and uploaded message bodies are attached here, too. After a shutdown, the traces that are left are rejected. The rejections
+//! of this stage have [`Stage::Parse`]: the column `stage` has one word for both stages, which together turn records into traces.
+//!
+//! This module must not know any trace format.
 
 mod annotations;
 mod external_sort;
@@ -35,9 +41,9 @@ use crate::runtime::{FatalError, Shutdown, pool};
 /// How fragments are joined into traces.
 #[derive(Clone)]
 pub struct GatherOptions {
-    /// Memory of the sort before it spills, in bytes.
+    /// Memory of all partitions together before they spill, in bytes.
     pub memory_bytes: usize,
-    /// The folder of its spill files.
+    /// The folder of the spill files.
     pub spill_folder: PathBuf,
     /// Where to look for message bodies that were uploaded separately from their spans.
     pub message_bodies: MessageBodies,
@@ -49,8 +55,8 @@ pub struct GatherOptions {
 }
 
 impl GatherOptions {
-    /// Cancelled when the sorts are to be abandoned.
-    fn abandoned(&self) -> &CancellationToken {
+    /// Cancelled when gathering must stop without waiting for complete traces.
+    fn stop(&self) -> &CancellationToken {
         if self.rejects_interrupted_traces { self.shutdown.grace_ended() } else { self.shutdown.requested() }
     }
 }
@@ -66,7 +72,7 @@ impl fmt::Debug for GatherOptions {
 pub struct GatherCounts {
     annotations: Annotations,
     fragments_in: AtomicU64,
-    /// Fragments of traces that left the sorts.
+    /// Fragments of traces that left the partitions.
     fragments_out: AtomicU64,
     /// The object of the fragments that arrived last.
     last_object: Mutex<String>,
@@ -84,7 +90,7 @@ impl GatherCounts {
         self.is_cut_short.load(Ordering::Relaxed)
     }
 
-    /// Counts fragments that enter the sorts; returns the number of the first one.
+    /// Counts fragments that enter the partitions; returns the number of the first one.
     fn add_fragments(&self, fragments: &[SpanFragment]) -> u64 {
         if let Some(last) = fragments.last() {
             self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&last.source.uri);
@@ -92,9 +98,9 @@ impl GatherCounts {
         self.fragments_in.fetch_add(fragments.len() as u64, Ordering::Relaxed)
     }
 
-    /// One rejection for all spans that were still in the sorts when a shutdown ended gathering. Its location is an object that some of them
-    /// came from, so that it is removed when that object is read again.
-    fn abandoned(&self) -> Option<Rejection> {
+    /// One rejection for all spans that were still in the partitions when a shutdown stopped gathering. Its location is an object that some
+    /// of them came from, so that it is removed when that object is read again.
+    fn not_gathered(&self) -> Option<Rejection> {
         let spans = self.fragments_in.load(Ordering::Relaxed).saturating_sub(self.fragments_out.load(Ordering::Relaxed));
         let uri = self.last_object.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let verb = if spans == 1 { "span was" } else { "spans were" };
@@ -103,7 +109,7 @@ impl GatherCounts {
     }
 }
 
-/// A parsed chunk in the form in which it enters the sorts: rows for each sort, and rejections that bypass them.
+/// A parsed chunk in the form in which it enters this stage: rows for each partition, and rejections that bypass them.
 #[derive(Debug)]
 pub struct EncodedChunk {
     batches: Result<Vec<Vec<RecordBatch>>, String>,
@@ -123,8 +129,8 @@ pub fn encoder(counts: &Arc<GatherCounts>) -> impl Fn(ParsedChunk) -> EncodedChu
 
 /// Joins the fragments of all chunks into traces.
 ///
-/// When a shutdown is requested, traces that leave the sorts are rejected as interrupted without being decoded. When gathering is abandoned,
-/// one rejection gives the number of spans that were still in the sorts.
+/// When a shutdown is requested, traces that leave the partitions are rejected as interrupted without being decoded. If gathering stops
+/// before that, one rejection gives the number of spans that were still in the partitions.
 pub fn traces(
     chunks: BoxStream<'static, EncodedChunk>,
     options: &GatherOptions,
@@ -141,18 +147,18 @@ pub fn traces(
         match external_sort::sorted(rows, options) {
             Ok(rows) => {
                 let traces = sorted_trace::split(rows, fatal.clone());
-                tasks.spawn(forward(traces, trace_sender.clone(), Arc::clone(&counts), options.abandoned().clone()));
+                tasks.spawn(forward(traces, trace_sender.clone(), Arc::clone(&counts), options.stop().clone()));
             }
-            Err(error) => fatal.set(format!("cannot gather spans: {error}")),
+            Err(error) => fatal.set(external_sort::error_message(&error)),
         }
     }
     drop(trace_sender);
-    let rows = RowSenders { partitions, abandoned: options.abandoned().clone() };
+    let rows = RowSenders { partitions, stop: options.stop().clone() };
     tasks.spawn(distribute(chunks, rows, rejection_sender, fatal.clone(), options.shutdown.clone(), Arc::clone(&counts)));
     let traces = with_message_bodies(decoded(sorted_traces, options, &counts), options);
     // The stream owns the tasks, so dropping the stream ends them.
     stream::select(receiver_stream(rejections).map(Err), traces)
-        .chain(abandoned_rejection(options.abandoned().clone(), counts))
+        .chain(not_gathered_rejection(options.stop().clone(), counts))
         .map(move |item| {
             let _owned_by_the_stream = &tasks;
             item
@@ -160,18 +166,18 @@ pub fn traces(
         .boxed()
 }
 
-/// Moves traces into the channel that all sorts share. Returning abandons the sort.
+/// Moves traces into the channel that all partitions share. Returning drops the sort of the partition.
 async fn forward(
     mut traces: BoxStream<'static, SortedTrace>,
     channel: mpsc::Sender<SortedTrace>,
     counts: Arc<GatherCounts>,
-    abandoned: CancellationToken,
+    stop: CancellationToken,
 ) {
     loop {
         let next = tokio::select! {
             biased;
             // Merging many spill files may take long before the first trace is ready.
-            () = abandoned.cancelled() => return,
+            () = stop.cancelled() => return,
             next = traces.next() => next,
         };
         let Some(trace) = next else { return };
@@ -183,20 +189,20 @@ async fn forward(
     }
 }
 
-/// The input channels of the sorts.
+/// The input channels of the partitions.
 struct RowSenders {
     partitions: Vec<mpsc::Sender<RecordBatch>>,
-    abandoned: CancellationToken,
+    stop: CancellationToken,
 }
 
 impl RowSenders {
-    /// Sends the rows of each sort to it. Returns whether to continue with the next chunk.
+    /// Sends the rows of each partition to it. Returns whether to continue with the next chunk.
     async fn send(&self, batches: Vec<Vec<RecordBatch>>) -> bool {
         for (batches, rows) in batches.into_iter().zip(&self.partitions) {
             for batch in batches {
                 if rows.send(batch).await.is_err() {
-                    // If the sorts were abandoned, their spans are counted, and later rejections are still forwarded.
-                    return self.abandoned.is_cancelled();
+                    // If gathering stopped, the spans in the partitions are counted, and later rejections are still forwarded.
+                    return self.stop.is_cancelled();
                 }
             }
         }
@@ -204,7 +210,7 @@ impl RowSenders {
     }
 }
 
-/// Sends rows to the sorts, and rejections directly to the output.
+/// Sends rows to the partitions, and rejections directly to the output.
 async fn distribute(
     mut chunks: BoxStream<'static, EncodedChunk>,
     rows: RowSenders,
@@ -235,7 +241,9 @@ async fn distribute(
                     return;
                 }
             }
-            Err(error) => return fatal.set(format!("cannot gather spans: {error}")),
+            Err(error) => {
+                return fatal.set(format!("cannot encode a span: {error}\n  hint: this is a bug in failsift, please report it"));
+            }
         }
     }
 }
@@ -273,9 +281,9 @@ fn with_message_bodies(traces: OutcomeStream<Trace>, options: &GatherOptions) ->
         .boxed()
 }
 
-/// The rejection for spans in abandoned sorts, if there are any.
-fn abandoned_rejection(abandoned: CancellationToken, counts: Arc<GatherCounts>) -> OutcomeStream<Trace> {
-    let rejection = stream::once(async move { if abandoned.is_cancelled() { counts.abandoned() } else { None } });
+/// The rejection for spans that were still in the partitions when gathering stopped, if there are any.
+fn not_gathered_rejection(stop: CancellationToken, counts: Arc<GatherCounts>) -> OutcomeStream<Trace> {
+    let rejection = stream::once(async move { if stop.is_cancelled() { counts.not_gathered() } else { None } });
     rejection.filter_map(|rejection| std::future::ready(rejection.map(Err))).boxed()
 }
 
@@ -322,7 +330,7 @@ pub(crate) mod tests {
         entries.map(|entry| if is_folder(&entry) { files_below(&entry.path()) } else { 1 }).sum()
     }
 
-    /// Gathers fragments that arrive batch by batch in one sort; returns the traces and the largest number of spill files seen.
+    /// Gathers fragments that arrive batch by batch in one partition; returns the traces and the largest number of spill files seen.
     async fn gather(batches: Vec<Vec<SpanFragment>>, memory_bytes: usize) -> (Vec<Outcome<Trace>>, usize) {
         let folder = tempfile::tempdir().unwrap();
         let (sender, receiver) = mpsc::channel(1);
@@ -403,19 +411,19 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn spans_in_abandoned_sorts_are_one_rejection_of_an_object() {
+    fn spans_that_were_not_gathered_are_one_rejection_of_an_object() {
         let counts = GatherCounts::default();
-        assert_eq!(counts.abandoned(), None);
+        assert_eq!(counts.not_gathered(), None);
         let fragments: Vec<_> = (0..10).map(|span| fragment(0, span, "")).collect();
         assert_eq!(counts.add_fragments(&fragments), 0);
         counts.fragments_out.store(4, Ordering::Relaxed);
-        let rejection = counts.abandoned().unwrap();
+        let rejection = counts.not_gathered().unwrap();
         assert_eq!((rejection.trace_ref.as_str(), rejection.is_location, rejection.retryable), ("u", true, true));
         assert!(rejection.reason.starts_with("6 spans were read and not gathered"), "{}", rejection.reason);
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn an_abandoned_sort_ends_immediately_and_later_rejections_are_still_forwarded() {
+    async fn a_stopped_partition_ends_immediately_and_later_rejections_are_still_forwarded() {
         let folder = tempfile::tempdir().unwrap();
         let options = GatherOptions { rejects_interrupted_traces: false, ..options(32 * 1024 * 1024, folder.path()) };
         let (row_sender, rows) = mpsc::channel(1);
@@ -423,12 +431,12 @@ pub(crate) mod tests {
         let (trace_sender, mut traces) = mpsc::channel(1);
         let counts = Arc::new(GatherCounts::default());
         let forwarding =
-            forward(sorted_trace::split(rows, FatalError::default()), trace_sender, Arc::clone(&counts), options.abandoned().clone());
+            forward(sorted_trace::split(rows, FatalError::default()), trace_sender, Arc::clone(&counts), options.stop().clone());
         // It waits for more rows, which never arrive.
         options.shutdown.requested().cancel();
         forwarding.await;
         assert!(traces.recv().await.is_none());
-        let rows = RowSenders { partitions: vec![row_sender], abandoned: options.abandoned().clone() };
+        let rows = RowSenders { partitions: vec![row_sender], stop: options.stop().clone() };
         let batches = rows::encode(&[fragment(0, 1, "")], 0).unwrap().into_iter().flatten().collect();
         assert!(rows.send(vec![batches]).await, "the next chunk may have rejections");
     }

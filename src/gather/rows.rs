@@ -1,4 +1,4 @@
-//! Span fragments as rows of the sort, and back: a fragment is encoded with postcard and cut into parts of at most
+//! Encodes span fragments as rows of a partition, and decodes them: a fragment is encoded with postcard and split into parts of at most
 //! [`GATHER_ROW_BYTES_MAX`], one row each, so that the size of a batch is bounded for spans of any size.
 
 use std::sync::{Arc, LazyLock};
@@ -44,7 +44,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<SpanFragment, postcard::Error> {
     Ok(SpanFragment { trace_id, ..fragment })
 }
 
-/// Encodes fragments, numbered from `first_number`, into batches for each sort. All fragments of a trace go to the same sort.
+/// Encodes fragments, numbered from `first_number`, into batches for each partition. All fragments of a trace are in the same partition.
 pub(super) fn encode(fragments: &[SpanFragment], first_number: u64) -> Result<Vec<Vec<RecordBatch>>, String> {
     let mut partitions: Vec<Batches> = Vec::new();
     partitions.resize_with(GATHER_PARTITIONS, Batches::default);
@@ -71,7 +71,7 @@ fn key(trace_hash: &[u8], number: u64, part: u32) -> [u8; KEY_BYTES] {
     key
 }
 
-/// Rows for one sort, in batches of at most [`GATHER_BATCH_BYTES`] and one part more.
+/// Rows for one partition, in batches of at most [`GATHER_BATCH_BYTES`] and one part more.
 #[derive(Default)]
 struct Batches {
     keys: BinaryBuilder,

@@ -1,4 +1,4 @@
-//! Sorted rows -> the rows of one trace each, which are decoded later, on the thread pool.
+//! Splits the sorted rows of a partition into traces, and decodes the rows of a trace. Decoding runs later, on the thread pool.
 
 use std::ops::Range;
 
@@ -6,6 +6,7 @@ use arrow::array::{Array, BinaryArray, RecordBatch};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::stream::{self, BoxStream, StreamExt};
 
+use super::external_sort;
 use super::rows::{self, TRACE_KEY_BYTES};
 use super::trace_builder::build_trace;
 use crate::limits::{TRACE_BYTES_MAX, TRACE_SPANS_MAX};
@@ -18,6 +19,7 @@ pub(super) struct SortedTrace {
     /// Batches and the range of rows in each.
     rows: Vec<(BinaryArray, BinaryArray, Range<usize>)>,
     bytes: usize,
+    /// At least the number of fragments; one of more than [`GATHER_ROW_BYTES_MAX`](crate::limits::GATHER_ROW_BYTES_MAX) takes several rows.
     row_count: usize,
     fragments: u64,
     is_too_large: bool,
@@ -43,9 +45,7 @@ pub(super) fn split(rows: SendableRecordBatchStream, fatal: FatalError) -> BoxSt
             Some(Ok(batch)) => add_batch(&batch, &mut state.open),
             Some(Err(error)) => {
                 state.has_ended = true;
-                state.fatal.set(format!(
-                    "cannot gather spans: {error}\n  hint: raise --memory-limit, or set TMPDIR to a folder on a disk with more space"
-                ));
+                state.fatal.set(external_sort::error_message(&error));
                 Vec::new()
             }
             None => {
@@ -124,7 +124,7 @@ impl SortedTrace {
     pub(super) fn decode(self) -> Outcome<Trace> {
         if self.is_too_large {
             let reason = format!(
-                "the trace has more than {TRACE_SPANS_MAX} spans or {} MiB\n  hint: export fewer or smaller spans for it",
+                "the trace has more than {TRACE_SPANS_MAX} spans and log records, or more than {} MiB\n  hint: export fewer or smaller spans for it",
                 TRACE_BYTES_MAX / (1024 * 1024)
             );
             return Err(self.rejection(RejectionKind::TraceTooLarge, reason));

@@ -1,5 +1,7 @@
-//! The folder of spill files, the only raw trace text that failsift writes to disk: mode 0700, files 0600, removed at the end of the run,
-//! or by a later run if this one was killed.
+//! The folder of spill files: mode 0700, files 0600, removed at the end of the run, or by a later run if this one was killed.
+//!
+//! Spill files contain raw trace text. The only other file with raw text that failsift writes is the unnamed temporary file of a Parquet
+//! input that cannot be read in ranges.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
@@ -32,7 +34,7 @@ impl SpillFolder {
         let lock = File::create_new(&unlocked)?;
         lock.lock()?;
         fs::rename(&unlocked, path.join(LOCK))?;
-        remove_abandoned(parent, fs::metadata(&path)?.uid());
+        remove_stale(parent, fs::metadata(&path)?.uid());
         Ok(Self { path, _lock: lock })
     }
 
@@ -51,10 +53,10 @@ impl Drop for SpillFolder {
 }
 
 /// Removes the folders of interrupted runs: those of the user `uid` whose lock is not held.
-fn remove_abandoned(parent: &Path, uid: u32) {
+fn remove_stale(parent: &Path, uid: u32) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) && is_abandoned(&entry.path(), uid) {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) && is_stale(&entry.path(), uid) {
             tracing::debug!(path = %entry.path().display(), "removing the spill folder of an interrupted run");
             // Its run may be removing it at the same time.
             let _ = fs::remove_dir_all(entry.path());
@@ -64,7 +66,7 @@ fn remove_abandoned(parent: &Path, uid: u32) {
 
 /// Whether a folder was left behind by a run of this user. Anyone can create entries with this prefix in a shared temporary folder, so
 /// symbolic links, FIFOs and folders of other users are ignored.
-fn is_abandoned(folder: &Path, uid: u32) -> bool {
+fn is_stale(folder: &Path, uid: u32) -> bool {
     let Ok(metadata) = fs::symlink_metadata(folder) else { return false };
     if !metadata.is_dir() || metadata.uid() != uid {
         return false;
@@ -75,7 +77,7 @@ fn is_abandoned(folder: &Path, uid: u32) -> bool {
             let is_file = lock.metadata().is_ok_and(|metadata| metadata.is_file());
             is_file && !matches!(lock.try_lock(), Err(TryLockError::WouldBlock))
         }
-        // A run locks its folder microseconds after creating it, so an old folder without a lock file is abandoned.
+        // A run locks its folder microseconds after creating it, so an old folder without a lock file is stale.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let age = metadata.modified().map(|time| SystemTime::now().duration_since(time));
             matches!(age, Ok(Ok(age)) if age > Duration::from_hours(1))

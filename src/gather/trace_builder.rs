@@ -1,4 +1,5 @@
-//! The fragments of one trace -> the trace: removes duplicate spans, merges additions into their spans, and sorts by time.
+//! Builds a trace from its fragments: removes duplicate spans, merges additions (log records and rows about a whole trace) into their spans,
+//! and sorts by time.
 
 use std::collections::HashMap;
 
@@ -28,8 +29,7 @@ pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
     }
     complete_tool_calls(&mut spans);
     if spans.iter().any(|fragment| fragment.has_synthetic_id) {
-        notes
-            .push("the run has no id or time of its own; its location and the modification time of its object are used instead".to_owned());
+        notes.push("the chat log has no id or timestamp; the file location and modification time are used".to_owned());
     }
     Ok(assemble(spans, &all_additions, notes))
 }

@@ -18,7 +18,7 @@ pub type OutcomeStream<T> = BoxStream<'static, Outcome<T>>;
 pub enum Stage {
     /// Objects to records.
     Read,
-    /// Records to traces.
+    /// Records to traces: parsing and gathering.
     Parse,
     /// Traces to redacted traces.
     Redact,

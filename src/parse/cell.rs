@@ -1,4 +1,4 @@
-//! Cells of Parquet and CSV columns -> values.
+//! Converts cells of Parquet and CSV columns to values.
 
 use std::borrow::Cow;
 

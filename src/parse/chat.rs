@@ -23,7 +23,7 @@ use super::value::Value;
 use super::{Accounted, Format, ParsedChunk, Position, RecordLocation, Signature, Skip, messages};
 use crate::model::{Rejection, RejectionKind, Span, SpanKind, Stage, ToolUse};
 
-/// See the module.
+/// The format of chat trajectories; see the [module docs](self).
 pub(super) struct Chat;
 
 /// Fields that may contain the messages of a run.

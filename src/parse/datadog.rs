@@ -34,7 +34,7 @@ use super::value::Value;
 use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, infer, messages, span_fields};
 use crate::model::{Annotation, Exception, RejectionKind, Span, SpanKind, TokenUsage, ToolUse};
 
-/// See the module.
+/// The format of Datadog LLM Observability; see the [module docs](self).
 pub(super) struct Datadog;
 
 impl Format for Datadog {

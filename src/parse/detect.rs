@@ -1,4 +1,4 @@
-//! The keys of a record, or the columns of a table -> the format of their object.
+//! Detects the format of an object by the keys of its records or by the columns of its table.
 //!
 //! Each format lists its [`Signature`]s. The best match is its score for a set of keys, and the format with the highest score wins. The
 //! first record of an object that any format recognizes decides for the whole object, so broken records before it do not matter.
@@ -132,8 +132,10 @@ pub(super) fn reject_unrecognized(chunk: &Chunk) -> ParsedChunk {
     out.records.add_rejected(records as u64);
     if is_first {
         let (uri, content) = (&object.uri, describe_content(chunk));
-        let reason =
-            format!("cannot read {uri}: unknown trace format; {content}\n  hint: --input-format NAME forces one of {}", format_names());
+        let reason = format!(
+            "cannot read {uri}: unknown trace format; {content}\n  hint: if this is a trace, name its format with --input-format ({}); otherwise exclude the file",
+            format_names()
+        );
         let _counted_above = out.reject_as(Rejection::at_location(uri, uri, Stage::Parse, RejectionKind::UnrecognisedFormat, reason));
     }
     out

@@ -1,4 +1,4 @@
-//! An error in one text -> type, message and stack trace.
+//! Splits the text of an error into its type, message and stack trace.
 //!
 //! LangSmith stores `Type('message')` followed by a traceback, other exporters `Type: message`.
 

@@ -24,7 +24,7 @@ use crate::model::{
     Annotation, Attribute, Document, Exception, Message, Rejection, RejectionKind, Span, SpanKind, Stage, TokenUsage, ToolUse,
 };
 
-/// See the module.
+/// failsift's own format; see the [module docs](self).
 pub(super) struct Failsift;
 
 impl Format for Failsift {

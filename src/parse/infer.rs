@@ -1,6 +1,6 @@
-//! Fields that follow from the other fields of a span: its kind, a tool's arguments and result, a retriever's documents, a refusal.
+//! Infers fields that follow from the other fields of a span: its kind, a tool's arguments and result, a retriever's documents, a refusal.
 //!
-//! In: a span whose explicit fields are complete. Out: the same span with the gaps filled. Knows no attribute names and no formats.
+//! Called when the explicit fields of the span are complete, and fills only empty ones. Knows no attribute names and no formats.
 
 use super::span_fields::documents;
 use super::value::Value;

@@ -119,7 +119,7 @@ pub(super) fn describe(error: &serde_json::Error) -> String {
         return format!("unexpected end of JSON at column {}", error.column());
     }
     if is_over_budget(error) {
-        return "decoding its many small values would take many times its size in memory".to_owned();
+        return "decoding its many small values would take many times its size in memory\n  hint: export smaller batches".to_owned();
     }
     if error.is_data() {
         return "not a JSON object".to_owned();

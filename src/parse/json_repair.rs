@@ -1,4 +1,4 @@
-//! Almost valid JSON -> JSON.
+//! Repairs almost valid JSON.
 //!
 //! Called only for text that the JSON parser refused. One pass over the text:
 //!

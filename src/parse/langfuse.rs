@@ -36,7 +36,7 @@ use super::{
 };
 use crate::model::{Annotation, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
 
-/// See the module.
+/// The format of Langfuse's export; see the [module docs](self).
 pub(super) struct Langfuse;
 
 impl Format for Langfuse {

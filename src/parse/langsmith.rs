@@ -33,7 +33,7 @@ use super::value::Value;
 use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, error_text, infer, span_fields};
 use crate::model::{Annotation, Span, SpanKind, Status, TokenUsage, ToolUse};
 
-/// See the module.
+/// The format of `LangSmith` runs; see the [module docs](self).
 pub(super) struct LangSmith;
 
 impl Format for LangSmith {

@@ -1,10 +1,11 @@
-//! Records -> span fragments.
+//! Parses records of any trace format into span fragments.
 //!
-//! In: chunks of records (JSON texts, binary messages, table rows). Out: a [`SpanFragment`] for each span, and a reason for each record that
-//! yields none. This stage must not know where objects are stored or how they are compressed, and not what a failure is.
+//! The input is chunks of records (JSON texts, binary messages, table rows). The output is a [`SpanFragment`] for each span, and a reason
+//! for each record that yields none. This stage must not know where objects are stored or how they are compressed, and not what a failure
+//! is.
 //!
-//! A trace format is one file that implements [`Format`], and one line in [`FORMATS`]. `detect` finds the format of an object, `tasks` parses
-//! its chunks on the thread pool, and the gather stage joins the fragments of one trace.
+//! A trace format is one file that implements [`Format`], its `mod` line, and one entry in [`FORMATS`]. `detect` finds the format of an
+//! object, `tasks` parses its chunks on the thread pool, and the gather stage joins the fragments of one trace.
 
 mod cell;
 mod chat;
@@ -131,6 +132,13 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
 /// The names of all formats, for messages: `otlp, phoenix, …`.
 fn format_names() -> String {
     FORMATS.map(Format::name).join(", ")
+}
+
+/// The help of an option that names a format: `WHAT: auto, otlp, … or chat`.
+pub fn format_help(what: &str) -> String {
+    let names = format_names();
+    let (first, last) = names.rsplit_once(", ").unwrap_or_default();
+    format!("{what}: auto, {first} or {last}")
 }
 
 /// A span of a trace, or a record that adds to a span or a trace, as read from one record.

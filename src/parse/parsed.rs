@@ -208,8 +208,9 @@ impl ParsedChunk {
             self.rejections.push(Rejection::at_location(format_args!("{location}.more"), location.uri, Stage::Parse, kind, reason));
         }
         if spans_omitted > 0 {
+            let dropped = if spans_omitted == 1 { "1 span or message was" } else { &format!("{spans_omitted} spans or messages were") };
             let reason = format!(
-                "cannot read all of {location}: spans or messages over the limit of {RECORD_SPANS_MAX} per record: {spans_omitted}\n  hint: write one trace or one export request per line"
+                "cannot read all of {location}: {dropped} dropped: a record may contain {RECORD_SPANS_MAX}\n  hint: write one trace or one export request per line"
             );
             self.rejections.push(Rejection::at_location(
                 format_args!("{location}.rest"),
@@ -366,7 +367,9 @@ mod tests {
         out.end_record(&location());
         assert_eq!(out.fragments.len(), RECORD_SPANS_MAX);
         assert!(
-            out.rejections[0].reason.ends_with("per record: 5\n  hint: write one trace or one export request per line"),
+            out.rejections[0].reason.ends_with(
+                "5 spans or messages were dropped: a record may contain 50001\n  hint: write one trace or one export request per line"
+            ),
             "{}",
             out.rejections[0].reason
         );

@@ -30,7 +30,7 @@ use super::value::Value;
 use super::{Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, otlp, python_repr, span_fields};
 use crate::model::{Annotation, Exception, RejectionKind, Span};
 
-/// See the module.
+/// The format of Arize Phoenix; see the [module docs](self).
 pub(super) struct Phoenix;
 
 const ATTRIBUTES: &str = "attributes.";

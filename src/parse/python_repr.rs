@@ -1,4 +1,4 @@
-//! Python's `repr` of lists and dicts -> values.
+//! Parses Python's `repr` of lists and dicts.
 //!
 //! A data frame whose columns were converted to text (`df.astype(str)`) contains them: single quotes, `None`, `True`, `nan`, and calls such
 //! as `array([…], dtype=object)` around a value.

@@ -16,7 +16,7 @@ use super::{Accounted, ParsedChunk, Position, RecordLocation, Skip, SpanFragment
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, RejectionKind, Source, Span};
 
-/// See the module.
+/// The fields of a record that are not taken yet; see the [module docs](self).
 #[derive(Debug, Default)]
 pub struct Record<'a> {
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
@@ -158,7 +158,7 @@ impl<'a> Record<'a> {
         };
         let Some(started_at_ns) = self.take(keys.start_time).as_time() else {
             let reason = format!(
-                "cannot read {location}: {} is missing or not a time\n  hint: a time is RFC 3339 text or a number since 1970",
+                "cannot read {location}: {} is missing or not a time\n  hint: a time is RFC 3339 text, or Unix time in seconds, ms, µs or ns",
                 keys.start_time
             );
             return Err(out.reject(location, RejectionKind::MissingTime, reason));

@@ -1,4 +1,4 @@
-//! Decoded values -> fields of a span, for shapes that several formats and conventions share.
+//! Converts decoded values to fields of a span, for shapes that several formats and conventions share.
 
 use super::messages::{self, Conversation};
 use super::value::Value;

@@ -1,4 +1,4 @@
-//! Chunks -> parsed chunks, on the thread pool.
+//! Parses chunks on the thread pool.
 //!
 //! At most [`TASKS_IN_FLIGHT_MAX`] chunks are parsed at once. A chunk whose parser panics becomes one rejection.
 

@@ -1,4 +1,4 @@
-//! One text record -> the JSON objects in it, each parsed by its format.
+//! Finds the JSON objects in a text record, and parses each by its format.
 //!
 //! A record that is a JSON object of its format is parsed directly. Only if that fails are other shapes tried: JSON inside a JSON string, a
 //! list or several values on one line, bytes that are not UTF-8, and the errors that [`json_repair`](super::json_repair) corrects.

@@ -155,7 +155,8 @@ fn summarize_records(summary: &mut RunSummary, parse: &ParseCounts) -> Result<()
 fn warn_about(summary: &RunSummary, input: &InputCounts) {
     let missing = input.missing_objects();
     if let Some(first) = missing.first() {
-        tracing::warn!(count = missing.len(), first, "a manifest names objects that were not found in the inputs");
+        let objects = if missing.len() == 1 { "1 object that is" } else { &format!("{} objects that are", missing.len()) };
+        tracing::warn!("the manifest of this export lists {objects} not in the input, such as {first}; the export may be incomplete");
     }
     if summary.status == RunStatus::Complete && input.gather.annotations_unused() > 0 {
         tracing::warn!(

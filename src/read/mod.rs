@@ -1,4 +1,4 @@
-//! Objects -> chunks of records. Knows compression, encodings, lines, tables and messages; must not know any trace format.
+//! Reads objects as chunks of records. Knows compression, encodings, lines, tables and messages; must not know any trace format.
 //!
 //! The first bytes of an object determine how it is read, not its name: a gzip file named `.jsonl` is decompressed, a text named `.parquet` is
 //! rejected. At most [`OBJECTS_IN_FLIGHT_MAX`] objects are open at once, each with [`CHUNKS_QUEUED_MAX`] chunks in its queue. An object without
@@ -391,7 +391,7 @@ fn unsupported(object: &Object, content: &str, hint: &str) -> Rejection {
 fn trailing_bytes(object: &Object) -> Rejection {
     let uri = &object.uri;
     let reason = format!(
-        "cannot read the end of {uri}: the compressed data is followed by other bytes\n  hint: everything before them was read; remove them or write the file again"
+        "cannot read the end of {uri}: the compressed data, which was read, is followed by other bytes\n  hint: remove them or write the file again"
     );
     Rejection::at_location(uri, uri, Stage::Read, RejectionKind::CorruptCompression, reason)
 }
@@ -410,7 +410,7 @@ fn too_long(record_bytes_max: usize) -> String {
 }
 
 /// The cause of a rejection for a record that is cut off by the end of the object.
-const TRUNCATED: &str = "the object ends inside the record\n  hint: copy the file again if it is truncated";
+const TRUNCATED: &str = "the file ends inside this record\n  hint: it may be truncated; copy it again";
 
 /// The cause of a rejection for compressed data that cannot be decoded.
 const CORRUPT: &str = "the compressed data is corrupt\n  hint: copy the file again";
@@ -430,7 +430,7 @@ fn read_failed(object: &Object, line: u64, error: &io::Error) -> Rejection {
     let (kind, cause) = match error.kind() {
         ErrorKind::UnexpectedEof => (
             RejectionKind::Truncated,
-            "the compressed data is truncated\n  hint: the lines before it were read; copy the file again".to_owned(),
+            "the compressed data is truncated; the lines before were read\n  hint: copy the file again".to_owned(),
         ),
         ErrorKind::InvalidData | ErrorKind::InvalidInput => (RejectionKind::CorruptCompression, corruption(error)),
         _ => (RejectionKind::Unreadable, crate::messages::io_cause(error)),

@@ -322,7 +322,7 @@ impl<'a> Splitter<'a> {
             }
             (State::Between, None, Some((line, items))) => {
                 let items = if items == 1 { "1 item".to_owned() } else { format!("{items} items") };
-                let cause = format!("the object ends after {items} of the list\n  hint: copy the file again if it is truncated");
+                let cause = format!("the file ends after {items} of the list\n  hint: it may be truncated; copy it again");
                 self.rejections.push(rejected(self.object, Position::Line(line), RejectionKind::Truncated, &cause));
             }
             _ => {}

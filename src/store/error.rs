@@ -1,4 +1,4 @@
-//! Errors of locations -> messages with a cause and a hint, without the XML of a cloud's response and without names of libraries.
+//! Describes errors of locations with a cause and a hint, without the XML of a cloud's response and without names of libraries.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -98,7 +98,9 @@ impl Cause {
             (Self::Denied { .. }, "s3" | "s3a") => {
                 "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and that they grant access to the bucket"
             }
-            (Self::Denied { .. }, "gs") => "check GOOGLE_APPLICATION_CREDENTIALS, and that the account has access to the bucket",
+            (Self::Denied { .. }, "gs") => {
+                "check GOOGLE_SERVICE_ACCOUNT or GOOGLE_APPLICATION_CREDENTIALS, and that the account has access to the bucket"
+            }
             (Self::Denied { .. }, "az" | "adl" | "azure" | "abfs" | "abfss") => {
                 "check AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, and that they grant access to the container"
             }

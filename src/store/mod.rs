@@ -1,8 +1,8 @@
-//! Locations -> objects: local folders, buckets, web servers and pipes. The only module that knows clouds and credentials. It must not know
-//! what is in an object.
+//! Lists and reads the objects of a location: local folders, buckets, web servers and pipes. The only module that knows clouds and
+//! credentials. It must not know what is in an object.
 //!
-//! Credentials and endpoints come from the environment variables that `object_store`'s builders read (`AWS_*`, `GOOGLE_*`,
-//! `AZURE_*`), listed at <https://docs.rs/object_store>.
+//! Credentials and endpoints come from the environment variables that `object_store`'s builders read (`AWS_*`, `GOOGLE_*`, `AZURE_*`),
+//! listed at <https://docs.rs/object_store>.
 
 mod bucket;
 mod durable;

@@ -148,7 +148,7 @@ fn a_complete_langfuse_export_yields_each_trace_once_with_its_scores() {
     let skipped: Vec<_> = summary["skipped_objects"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(skipped.iter().any(|uri| uri.contains("/manifests/")) && skipped.iter().any(|uri| uri.contains("/scores/")), "{skipped:?}");
     // The manifest lists the Parquet file of `traces`, which these captures lack.
-    assert!(stderr(&output).contains("a manifest names objects") && stderr(&output).contains("/traces/"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the manifest of this export lists") && stderr(&output).contains("/traces/"), "{}", stderr(&output));
     let rated = rows(
         &place.output(),
         "select count(distinct trace_id) n from (select trace_id, unnest(evidence) e from patterns) where e['signal'] like 'annotation=%'",

@@ -132,7 +132,7 @@ fn the_location_of_chat_messages_without_an_id_is_their_id() {
     assert_eq!(ids, [uri("lines.jsonl"), uri("lists.jsonl#L1"), uri("lists.jsonl#L2"), uri("pretty.json#L1")]);
     for row in &found {
         assert_eq!(row["spans_total"], 3);
-        assert!(row["confidence_rationale"].as_str().unwrap().contains("no id or time of its own"), "{row}");
+        assert!(row["confidence_rationale"].as_str().unwrap().contains("the chat log has no id or timestamp"), "{row}");
         assert!(row["trace_started_at"].is_string(), "{row}");
     }
     let input = place.input();

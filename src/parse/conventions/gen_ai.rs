@@ -15,7 +15,8 @@
 //! - Attribute length limits of the SDK cut that JSON text off.
 //! - Before 1.37 messages are in events. `gen_ai.user.message`, `gen_ai.choice` and so on are log records (openai-v2), or span events with the
 //!   body as JSON text in `gen_ai.event.content` (azure-ai-inference). OpenLIT has the span event `gen_ai.content.prompt`.
-//! - Messages may be uploaded, with only a reference in `gen_ai.input.messages_ref` (genai-openai 1.3b0); the gather stage resolves it.
+//! - Messages may be uploaded, with only a reference in `gen_ai.input.messages_ref` (genai-openai 1.3b0); the gather stage fetches the
+//!   body.
 //! - OpenLLMetry 0.40 names the token counts `prompt_tokens` and `completion_tokens`.
 
 use super::span_builder::{Rank, SpanBuilder};
@@ -24,7 +25,7 @@ use crate::model::{Message, Span, SpanKind};
 use crate::parse::messages;
 use crate::parse::value::Value;
 
-/// See the module.
+/// The `GenAI` convention; see the [module docs](self).
 pub(super) struct GenAi;
 
 impl Convention for GenAi {

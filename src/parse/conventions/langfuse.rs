@@ -22,7 +22,7 @@ use crate::model::{Span, SpanKind};
 use crate::parse::span_fields;
 use crate::parse::value::Value;
 
-/// See the module.
+/// The Langfuse convention; see the [module docs](self).
 pub(super) struct Langfuse;
 
 impl Convention for Langfuse {

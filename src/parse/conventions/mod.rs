@@ -1,11 +1,11 @@
-//! Attributes and events of a span -> its fields, by the semantic conventions of LLM instrumentation.
+//! Maps the attributes and events of a span to its fields, by the semantic conventions of LLM instrumentation.
 //!
-//! In: the decoded attributes and events of one span, in any order. Out: a [`Span`]. This module knows no formats: OTLP and Phoenix decode
-//! their records first.
+//! [`SpanMapper`] takes the decoded attributes and events of one span, in any order, and returns a [`Span`]. This module knows no formats:
+//! OTLP and Phoenix decode their records first.
 //!
 //! A convention is one file that implements [`Convention`], and one line in [`CONVENTIONS`]. [`SpanMapper`] offers an attribute to the
-//! conventions that read the namespace of its key (`llm` in `llm.model_name`) until one of them maps it. An attribute that no convention maps is
-//! kept unchanged in the span.
+//! conventions that read the namespace of its key (`llm` in `llm.model_name`) until one of them maps it. An attribute that no convention
+//! takes is kept on the span unchanged.
 
 mod gen_ai;
 mod indexed;
@@ -28,7 +28,7 @@ use super::infer;
 use super::value::Value;
 use crate::model::Span;
 
-/// Every convention. Conventions that read the same attribute are asked in this order, and finish a span in this order.
+/// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
 const CONVENTIONS: [&dyn Convention; 5] =
     [&opentelemetry::OpenTelemetry, &openinference::OpenInference, &gen_ai::GenAi, &openllmetry::OpenLlmetry, &langfuse::Langfuse];
 
@@ -40,7 +40,8 @@ const CONVENTIONS: [&dyn Convention; 5] =
 /// The documentation of each file names the specification and the version that was checked, shows a short sample, and lists the quirks of
 /// real exporters with the version in which each was seen.
 trait Convention: Sync {
-    /// The first segments of the attribute keys that it reads: `llm` for `llm.model_name`. A key without a dot is its own first segment.
+    /// The namespaces of the attributes that it reads: the first segments of their keys, such as `llm` for `llm.model_name`. A key without a
+    /// dot is its own first segment.
     fn namespaces(&self) -> &'static [&'static str];
 
     /// Whether it reads span events with this name. The first convention in the order of [`CONVENTIONS`] gets the event.
@@ -57,12 +58,14 @@ trait Convention: Sync {
 /// How a convention maps one span.
 ///
 /// Attributes arrive in any order. If several describe the same field, [`SpanBuilder`] decides by their rank; a field that the methods of
-/// the builder do not rank is set by the last attribute. A field whose meaning depends on other attributes, such as the kind of the span,
-/// is remembered here and resolved in [`Self::finish`].
+/// the builder do not rank is usually set by the last attribute, and exceptions are commented. A field whose meaning depends on other
+/// attributes, such as the kind of the span, is remembered here and resolved in [`Self::finish`].
 trait ConventionState {
-    /// Maps one attribute. Returns the value if the attribute is not part of the convention, or is also useful unchanged. A value that is
-    /// part of the convention but cannot be read is returned too, and counted in [`Span::unread_fields`] if its absence could be mistaken
-    /// for an empty result.
+    /// Maps one attribute. Returns the value if the attribute is not part of the convention, or is also useful unchanged.
+    ///
+    /// A list or map of the convention that cannot be read, such as messages or documents, is returned too, and counted in
+    /// [`Span::unread_fields`] if its absence could be mistaken for an empty result. A scalar of another type than the convention
+    /// defines, such as a token count that is text, is dropped.
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>>;
 
     /// Maps one event for which [`Convention::reads_event`] returned `true`. `attributes` is a map.

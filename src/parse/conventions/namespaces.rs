@@ -1,8 +1,8 @@
-//! The first segment of an attribute key -> the conventions that read it.
+//! Finds the conventions that read a namespace, which is the first segment of an attribute key.
 //!
-//! This lookup runs for every attribute of every span, and most keys belong to no convention. A table of buckets needs about one comparison of
-//! short strings, independent of the number of conventions: measured as fast as a `match` over four conventions, and four times as fast as a binary
-//! search.
+//! This lookup runs for every attribute of every span, and most keys are in the namespace of no convention. A table of buckets needs about
+//! one comparison of short strings, independent of the number of conventions: measured as fast as a `match` over four conventions, and four
+//! times as fast as a binary search.
 
 use super::Convention;
 

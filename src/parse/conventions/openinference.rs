@@ -28,7 +28,7 @@ use crate::model::SpanKind;
 use crate::parse::messages;
 use crate::parse::value::Value;
 
-/// See the module.
+/// The `OpenInference` convention; see the [module docs](self).
 pub(super) struct OpenInference;
 
 impl Convention for OpenInference {

@@ -22,7 +22,7 @@ use super::{Convention, ConventionState};
 use crate::model::SpanKind;
 use crate::parse::value::Value;
 
-/// See the module.
+/// The `OpenLLMetry` convention; see the [module docs](self).
 pub(super) struct OpenLlmetry;
 
 impl Convention for OpenLlmetry {

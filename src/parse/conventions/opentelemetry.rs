@@ -17,7 +17,7 @@ use super::{Convention, ConventionState};
 use crate::parse::span_fields;
 use crate::parse::value::Value;
 
-/// See the module.
+/// The general `OpenTelemetry` convention; see the [module docs](self).
 pub(super) struct OpenTelemetry;
 
 impl Convention for OpenTelemetry {

@@ -31,7 +31,7 @@ use super::value::Value;
 use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, record};
 use crate::model::{RejectionKind, Span, SpanKind, Status};
 
-/// See the module.
+/// The OTLP format; see the [module docs](self).
 pub(super) struct Otlp;
 
 impl Format for Otlp {

@@ -16,7 +16,9 @@ use crate::parse::{Accounted, ParsedChunk, RecordLocation, Skip, span_fields};
 /// Parses one export request.
 pub(super) fn parse(message: &[u8], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     if !size::fits_budget(message, size::MessageType::Request) {
-        let reason = format!("cannot read {location}: decoding its many small values would take many times its size in memory");
+        let reason = format!(
+            "cannot read {location}: decoding its many small values would take many times its size in memory\n  hint: export smaller batches"
+        );
         return out.reject(location, RejectionKind::Oversize, reason);
     }
     let traces = match ExportTraces::decode(message) {
