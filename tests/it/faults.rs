@@ -40,7 +40,7 @@ fn a_read_only_output_fails_before_anything_is_written() {
     let before = place.rows("select * from patterns order by trace_id");
     let run = run_with_mount(&place, "mount --bind OUT OUT && mount -o remount,bind,ro OUT");
     assert_eq!(run.status.code(), Some(1), "{}", stderr(&run));
-    assert!(stderr(&run).contains("Read-only") && stderr(&run).contains("hint"), "{}", stderr(&run));
+    assert!(stderr(&run).contains("the file system is read-only") && stderr(&run).contains("hint"), "{}", stderr(&run));
     assert_eq!(place.rows("select * from patterns order by trace_id"), before);
 }
 

@@ -323,7 +323,7 @@ fn the_pattern_of_an_incomplete_trace_has_lower_confidence_and_names_what_is_mis
     );
     assert!(rows[0]["confidence"].as_f64() < rows[1]["confidence"].as_f64());
     let rationale = rows[0]["confidence_rationale"].as_str().unwrap();
-    assert!(rationale.contains("the parent is missing") && rationale.contains("without an end"), "{rationale}");
+    assert!(rationale.contains("the parents of some spans are missing") && rationale.contains("no end time"), "{rationale}");
 }
 
 #[test]

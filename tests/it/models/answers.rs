@@ -107,7 +107,7 @@ fn the_summary_counts_fallbacks_with_their_reasons() {
     assert!(of("answer_off_schema")["reason"].as_str().unwrap().contains("evidence[0].span must be an integer"), "{summary}");
     assert_eq!(of("answer_off_schema")["traces"].as_u64().unwrap() + of("circuit_open")["traces"].as_u64().unwrap(), 30);
     assert!(stub.request_count() <= 27, "{} requests for 30 traces without a usable answer", stub.request_count());
-    assert!(stderr(&output).contains("answered none of 30 traces"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("the model gave no usable answer") && stderr(&output).contains("traces=30"), "{}", stderr(&output));
     let row = &workspace.rows("SELECT analyzers, fallbacks FROM runs")[0];
     assert_eq!((&row["analyzers"], &row["fallbacks"]), (&summary["analyzers"], &summary["fallbacks"]));
     let kept = workspace.rows("SELECT confidence_rationale, settings_digest, input_tokens FROM patterns WHERE settings_digest IS NOT NULL");

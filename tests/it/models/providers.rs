@@ -135,7 +135,7 @@ fn eval_compares_analyzers() {
     assert_eq!(comparison["agreement"][0], json!({"left": "embedded", "right": "gemini", "both": 8, "category": 6, "label": 6}));
     assert!((comparison["analyzers"][1]["cost_usd"].as_f64().unwrap() - 8.0 * 0.0033).abs() < 1e-9, "{comparison}");
     let shown = stdout(&command(&stub, "gemini", &base).output().unwrap());
-    assert!(shown.contains("agree on the category of 6 and on category and factor of 6 of 8"), "{shown}");
+    assert!(shown.contains("agree on the category of 6 and on the category and factor of 6 of 8"), "{shown}");
     let low = command(&stub, "gemini", &base).args(["--min-accuracy", "0.9"]).output().unwrap();
     assert_eq!(low.status.code(), Some(3));
 }
