@@ -107,7 +107,7 @@ fn pattern_lines(pattern: &Value) -> Vec<String> {
 fn context(pattern: &Value) -> String {
     let known = [("service", "service"), ("environment", "environment"), ("started", "trace_started_at")];
     let known = known.into_iter().filter(|(_, key)| pattern[*key].is_string());
-    known.map(|(name, key)| format!(", {name} {}", text(&pattern[key]))).collect()
+    known.flat_map(|(name, key)| [", ".to_owned(), name.to_owned(), " ".to_owned(), text(&pattern[key])]).collect()
 }
 
 fn evidence_line(evidence: &Value) -> String {

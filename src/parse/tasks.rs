@@ -117,11 +117,10 @@ impl Task {
     /// The permits that the task needs: its size in chunks of the usual size.
     fn permits(&self) -> u32 {
         let bytes = match self {
-            Self::Done(_) => 0,
             Self::Records(_, records) => records.bytes(),
             // The reader cuts rows into chunks of the usual size; only a single row can be larger.
             Self::Rows(_, rows) if rows.batch.num_rows() == 1 => CHUNK_BYTES * 2 * TASKS_IN_FLIGHT_MAX,
-            Self::Rows(..) => 0,
+            Self::Rows(..) | Self::Done(_) => 0,
         };
         u32::try_from((bytes / (2 * CHUNK_BYTES)).clamp(1, TASKS_IN_FLIGHT_MAX)).unwrap_or(1)
     }

@@ -64,8 +64,8 @@ pub(super) struct RedactedTexts {
 }
 
 impl RedactedTexts {
-    /// The next text: `Some(None)` if redaction did not change it, `None` after the last one.
-    pub(super) fn next_text(&mut self) -> Option<Option<&String>> {
-        self.order.next().map(|index| self.distinct.get(index).and_then(Option::as_ref))
+    /// The next text, or `None` if redaction did not change it. Called once for each text, in the order in which they were added.
+    pub(super) fn next_change(&mut self) -> Option<&String> {
+        self.order.next().and_then(|index| self.distinct.get(index).and_then(Option::as_ref))
     }
 }

@@ -141,7 +141,7 @@ impl Redactor {
             Some(text)
         });
         trace.texts_mut(&mut |_, text| {
-            if let Some(Some(redacted)) = redacted.next_text() {
+            if let Some(redacted) = redacted.next_change() {
                 text.clone_from(redacted);
             }
         });

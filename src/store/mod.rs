@@ -81,12 +81,12 @@ impl Location {
             None if text == "-" => (LocationKind::Pipe(Pipe::stdin()), STDIN.to_owned()),
             None => (Self::local(LocalPath::new(text), text)?, text.to_owned()),
             Some("file") => {
-                let url = Url::parse(text).map_err(|error| StoreError::location(text, &error.to_string()))?;
+                let url = Url::parse(text).map_err(|error| StoreError::location(text, error.to_string()))?;
                 let path = url.to_file_path().map_err(|()| StoreError::location(text, "a file:// URL needs an absolute path"))?;
                 (Self::local(&path, text)?, text.to_owned())
             }
             Some("http" | "https") => {
-                let url = Url::parse(text).map_err(|error| StoreError::location(&without_query(text), &error.to_string()))?;
+                let url = Url::parse(text).map_err(|error| StoreError::location(&without_query(text), error.to_string()))?;
                 match Bucket::of_web_address(&url)? {
                     Some(bucket) => (LocationKind::Bucket(bucket), without_credentials(&url)),
                     None => (LocationKind::Web(WebObject::new(&url)?), without_credentials(&url)),
@@ -102,7 +102,7 @@ impl Location {
     }
 
     fn local(path: &LocalPath, text: &str) -> Result<LocationKind, StoreError> {
-        let absolute = std::path::absolute(path).map_err(|error| StoreError::location(text, &error.to_string()))?;
+        let absolute = std::path::absolute(path).map_err(|error| StoreError::location(text, error.to_string()))?;
         Ok(match Pipe::at(&absolute) {
             Some(pipe) => LocationKind::Pipe(pipe),
             None => LocationKind::Folder(Folder::parse(&absolute, text)?),
@@ -227,7 +227,7 @@ pub fn table_url(text: &str) -> Result<Url, StoreError> {
         }
         _ => PathBuf::from(text),
     };
-    let absolute = std::path::absolute(&path).map_err(|error| StoreError::location(text, &error.to_string()))?;
+    let absolute = std::path::absolute(&path).map_err(|error| StoreError::location(text, error.to_string()))?;
     let absolute = absolute.canonicalize().unwrap_or(absolute);
     Url::from_directory_path(&absolute).map_err(|()| StoreError::location(text, "not an absolute path"))
 }
@@ -247,11 +247,11 @@ pub const STDIN: &str = "stdin";
 pub fn open(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     if url.scheme() == "file" {
         let path = url.to_file_path().map_err(|()| StoreError::location(url.as_str(), "a file:// URL needs an absolute path"))?;
-        let path = Path::from_absolute_path(&path).map_err(|error| StoreError::location(url.as_str(), &first_line(&error)))?;
+        let path = Path::from_absolute_path(&path).map_err(|error| StoreError::location(url.as_str(), first_line(&error)))?;
         return Ok((Arc::new(DurableFileSystem::new()), path));
     }
     let (store, path) = object_store::parse_url_opts(url, options(url))
-        .map_err(|error| StoreError::location(&without_credentials(url), &first_line(&error)))?;
+        .map_err(|error| StoreError::location(&without_credentials(url), first_line(&error)))?;
     Ok((Arc::new(Retrying::new(Arc::from(store))), path))
 }
 

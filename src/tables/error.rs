@@ -35,8 +35,14 @@ pub(crate) fn error_message(error: &DeltaTableError) -> String {
     }
 }
 
+/// The cause if an entry of the transaction log is not valid JSON.
+const CORRUPT_LOG: &str = "its transaction log is corrupt";
+
 /// What the user can do about an error of a table, if the cause is known.
 pub(crate) fn error_hint(error: &DeltaTableError) -> Option<&'static str> {
+    if error_message(error) == CORRUPT_LOG {
+        return Some("restore the folder _delta_log of the table from a backup, or use another --output");
+    }
     is_denied(error).then_some("check that this user, or these credentials, may read _delta_log and the data files of the table")
 }
 
@@ -60,6 +66,9 @@ pub(crate) fn failure_message(error: &(dyn Error + 'static)) -> String {
     });
     known.unwrap_or_else(|| {
         let innermost = causes(error).last().map(ToString::to_string).unwrap_or_default();
+        if without_prefixes(&innermost).starts_with("Json error: ") {
+            return CORRUPT_LOG.to_owned();
+        }
         first_line(without_prefixes(&innermost)).to_owned()
     })
 }

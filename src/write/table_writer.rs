@@ -206,7 +206,7 @@ impl TableWriter {
             let largest = self.open.iter().max_by_key(|(_, file)| file.bytes()).map(|(bucket, file)| (*bucket, file.bytes()));
             match largest {
                 Some((bucket, bytes)) if bytes >= DATA_FILE_TARGET_BYTES || total >= DATA_FILES_OPEN_BYTES_MAX => {
-                    self.upload(bucket).await?
+                    self.upload(bucket).await?;
                 }
                 _ => return Ok(()),
             }

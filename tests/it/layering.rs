@@ -87,7 +87,9 @@ fn top_level_modules_form_no_cycle() {
     loop {
         let before = graph.len();
         let sources: BTreeSet<&str> = graph.keys().copied().collect();
-        graph.values_mut().for_each(|targets| targets.retain(|target| sources.contains(target)));
+        for targets in graph.values_mut() {
+            targets.retain(|target| sources.contains(target));
+        }
         let targets: BTreeSet<&str> = graph.values().flatten().copied().collect();
         graph.retain(|module, uses| !uses.is_empty() && targets.contains(module));
         if graph.len() == before {
@@ -170,13 +172,13 @@ fn module_path(file: &Path) -> Vec<String> {
 }
 
 fn declared_modules(root: &str) -> BTreeSet<String> {
-    let tokens = without_test_code(tokens(root));
+    let tokens = without_test_code(&tokens(root));
     tokens.windows(3).filter(|window| window[0].text == "mod" && window[2].text == ";").map(|window| window[1].text.clone()).collect()
 }
 
 /// Names that the root re-exports, with the module that defines each.
 fn reexports_of_root(root: &str) -> BTreeMap<String, String> {
-    let tokens = without_test_code(tokens(root));
+    let tokens = without_test_code(&tokens(root));
     let leaves = use_trees(&tokens).into_iter().flat_map(|(_, leaves)| leaves);
     leaves
         .filter_map(|leaf| {
@@ -188,7 +190,7 @@ fn reexports_of_root(root: &str) -> BTreeMap<String, String> {
 
 /// Every path of a file that starts at the root of the crate once it is resolved, with its line. Test code is left out.
 fn paths_outside_tests(source: &str, module_path: &[String]) -> Vec<(usize, Vec<String>)> {
-    let tokens = without_test_code(tokens(source));
+    let tokens = without_test_code(&tokens(source));
     let modules = module_paths(&tokens, module_path);
     let mut found = Vec::new();
     let mut in_use = BTreeSet::new();
@@ -228,8 +230,8 @@ fn resolve(path: &[String], module_path: &[String]) -> Vec<String> {
     let mut module = module_path.to_vec();
     let mut rest = path;
     match rest.first().map(String::as_str) {
-        Some("crate") => return rest.to_vec(),
         Some("self" | "super") => {}
+        // `crate`, or another crate.
         _ => return rest.to_vec(),
     }
     while let Some((first, after)) = rest.split_first() {
@@ -425,7 +427,7 @@ fn raw_string_end(chars: &[char], start: usize) -> Option<usize> {
 }
 
 /// The tokens without items under `#[cfg(test)]`.
-fn without_test_code(tokens: Vec<Token>) -> Vec<Token> {
+fn without_test_code(tokens: &[Token]) -> Vec<Token> {
     const ATTRIBUTE: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::with_capacity(tokens.len());
     let mut at = 0;

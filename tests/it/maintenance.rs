@@ -127,7 +127,7 @@ fn leave_interrupted_runs(place: &Place) {
     }
     let partial = place.path().join("out/patterns/part-1.parquet#123");
     std::fs::write(&partial, "x").unwrap();
-    let modified = std::time::SystemTime::now() - std::time::Duration::from_secs(30 * 24 * 3_600);
+    let modified = std::time::SystemTime::now() - std::time::Duration::from_hours(30 * 24);
     std::fs::File::options().write(true).open(&partial).unwrap().set_modified(modified).unwrap();
 }
 
@@ -151,7 +151,7 @@ fn a_dry_run_changes_no_byte_and_announces_what_maintenance_then_does() {
             }
         }
         assert_eq!(planned, done);
-        let kept = if more.is_empty() { 1 } else { 0 };
+        let kept = usize::from(more.is_empty());
         assert_eq!((&done["staging_kept"], &done["staging_removed"]), (&kept.into(), &(2 - kept).into()), "{done}");
         assert_eq!(done["unfinished_removed"], 1, "{done}");
         assert_eq!(plan["staging_removed"].as_array().unwrap().len(), 2 - kept);

@@ -40,8 +40,8 @@ impl ConcurrencyLimiter {
 
     /// Waits for a permit. `None` if the semaphore was closed, which nothing does.
     pub(super) async fn acquire(self: &Arc<Self>) -> Option<Permit> {
-        let semaphore_permit = Some(Arc::clone(&self.semaphore).acquire_owned().await.ok()?);
-        Some(Permit { semaphore_permit, limiter: Arc::clone(self), active_since: None })
+        let semaphore_guard = Some(Arc::clone(&self.semaphore).acquire_owned().await.ok()?);
+        Some(Permit { semaphore_guard, limiter: Arc::clone(self), active_since: None })
     }
 
     /// Records an answer that took `latency`.
@@ -73,7 +73,7 @@ impl ConcurrencyLimiter {
 /// The permit of one analysis. Dropping it returns the permit to the semaphore, unless the limit fell meanwhile.
 #[derive(Debug)]
 pub(super) struct Permit {
-    semaphore_permit: Option<OwnedSemaphorePermit>,
+    semaphore_guard: Option<OwnedSemaphorePermit>,
     limiter: Arc<ConcurrencyLimiter>,
     active_since: Option<Instant>,
 }
@@ -94,7 +94,7 @@ impl Drop for Permit {
         }
         if state.surplus > 0 {
             state.surplus -= 1;
-            if let Some(permit) = self.semaphore_permit.take() {
+            if let Some(permit) = self.semaphore_guard.take() {
                 permit.forget();
             }
         }

@@ -130,11 +130,11 @@ mod tests {
     async fn simulate(rate: usize, concurrency: usize, requests: usize, latency: Duration, disturbance: Disturbance) -> (f64, usize) {
         let limiter = Arc::new(RequestLimiter::new(limits(concurrency, concurrency)));
         let window = Arc::new(Mutex::new(VecDeque::new()));
-        let limited = Arc::new(Mutex::new(0));
+        let rejections = Arc::new(Mutex::new(0));
         let started = Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
         for request in 0..requests {
-            let (limiter, window, limited) = (Arc::clone(&limiter), Arc::clone(&window), Arc::clone(&limited));
+            let (limiter, window, rejections) = (Arc::clone(&limiter), Arc::clone(&window), Arc::clone(&rejections));
             tasks.spawn(async move {
                 let _permit = limiter.acquire_permit(true).await;
                 loop {
@@ -158,7 +158,7 @@ mod tests {
                         limiter.record_answer(sent, 1_000);
                         return;
                     }
-                    *limited.lock().unwrap() += 1;
+                    *rejections.lock().unwrap() += 1;
                     limiter.record_rate_limit(sent, None, None);
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     limiter.announce_retry();
@@ -166,8 +166,8 @@ mod tests {
             });
         }
         while tasks.join_next().await.is_some() {}
-        let limited = *limited.lock().unwrap();
-        (as_f64(requests) / started.elapsed().as_secs_f64(), limited)
+        let rejections = *rejections.lock().unwrap();
+        (as_f64(requests) / started.elapsed().as_secs_f64(), rejections)
     }
 
     #[tokio::test(start_paused = true)]

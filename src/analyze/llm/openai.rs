@@ -365,8 +365,11 @@ mod tests {
             let body = json!({"error": {"message": text}});
             let status = StatusCode::from_u16(status).unwrap();
             match openai(base_url).classify_error(status, &HeaderMap::new(), &body, &ErrorMessage::from_body(&body)) {
-                ApiError::Fatal(message) | ApiError::QuotaExhausted(message) | ApiError::RequestRefused(message) => message,
-                ApiError::RateLimited { message, .. } | ApiError::Unavailable { message, .. } => message,
+                ApiError::Fatal(message)
+                | ApiError::QuotaExhausted(message)
+                | ApiError::RequestRefused(message)
+                | ApiError::RateLimited { message, .. }
+                | ApiError::Unavailable { message, .. } => message,
             }
         };
         assert_eq!(message(DEFAULT_BASE_URL, 500, "it broke"), "HTTP 500 from OpenAI: it broke");

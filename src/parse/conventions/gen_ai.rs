@@ -14,7 +14,7 @@
 //! - Messages are JSON text (genai-openai 1.3b0, util-genai 0.4b0, OpenLLMetry 0.62); the specification also allows nested values.
 //! - Attribute length limits of the SDK cut that JSON text off.
 //! - Before 1.37 messages are in events. `gen_ai.user.message`, `gen_ai.choice` and so on are log records (openai-v2), or span events with the
-//!   body as JSON text in `gen_ai.event.content` (azure-ai-inference). OpenLIT has the span event `gen_ai.content.prompt`.
+//!   body as JSON text in `gen_ai.event.content` (azure-ai-inference). `OpenLIT` has the span event `gen_ai.content.prompt`.
 //! - Messages may be uploaded, with only a reference in `gen_ai.input.messages_ref` (genai-openai 1.3b0); the gather stage fetches the
 //!   body.
 //! - OpenLLMetry 0.40 names the token counts `prompt_tokens` and `completion_tokens`.
