@@ -434,7 +434,7 @@ fn without_test_code(tokens: &[Token]) -> Vec<Token> {
     while at < tokens.len() {
         let is_test = ATTRIBUTE.iter().enumerate().all(|(index, text)| tokens.get(at + index).is_some_and(|token| token.text == *text));
         if is_test {
-            at = end_of_item(&tokens, at + ATTRIBUTE.len());
+            at = end_of_item(tokens, at + ATTRIBUTE.len());
         } else {
             kept.push(tokens[at].clone());
             at += 1;
