@@ -163,10 +163,24 @@ async fn compare(args: &Args, labels: Option<&Labels>) -> Result<Exit, Failure> 
         FiguresFormat::Text => write!(stdout, "{}", side_by_side(&results, &agreements))?,
         FiguresFormat::Json => writeln!(stdout, "{}", serde_json::json!({"analyzers": results, "agreement": agreements}))?,
     }
-    let figures = || results.iter().filter_map(|result| result.figures.as_ref());
-    let missed = args.min_accuracy.is_some_and(|least| figures().any(|figures| figures.accuracy < least))
-        || args.max_ece.is_some_and(|most| figures().any(|figures| figures.ece > most));
-    Ok(if missed { Exit::OverThreshold } else { Exit::Complete })
+    Ok(exit_of(args, results.iter().filter_map(|result| Some((result.analyzer, result.figures.as_ref()?)))))
+}
+
+/// Whether all figures keep the thresholds. Each one that does not is reported on stderr; `analyzer` is empty if there is only one.
+fn exit_of<'f>(args: &Args, figures: impl IntoIterator<Item = (&'f str, &'f Figures)>) -> Exit {
+    let mut exit = Exit::Complete;
+    for (analyzer, figures) in figures {
+        let of_analyzer = if analyzer.is_empty() { String::new() } else { format!(" of {analyzer}") };
+        if let Some(least) = args.min_accuracy.filter(|least| figures.accuracy < *least) {
+            output::note(&format!("the accuracy{of_analyzer} is {:.3}, below --min-accuracy {least}", figures.accuracy));
+            exit = Exit::OverThreshold;
+        }
+        if let Some(most) = args.max_ece.filter(|most| figures.ece > *most) {
+            output::note(&format!("the expected calibration error{of_analyzer} is {:.3}, above --max-ece {most}", figures.ece));
+            exit = Exit::OverThreshold;
+        }
+    }
+    exit
 }
 
 fn side_by_side(results: &[AnalyzerResult], agreements: &[Agreement]) -> String {
@@ -228,8 +242,7 @@ fn report(args: &Args, scored: &[ScoredAnswer], answers: Option<&Answers>) -> Re
             writeln!(stdout, "{}", serde_json::to_string(&json).map_err(|error| Failure::failed(error.to_string()))?)?;
         }
     }
-    let missed = args.min_accuracy.is_some_and(|least| figures.accuracy < least) || args.max_ece.is_some_and(|most| figures.ece > most);
-    Ok(if missed { Exit::OverThreshold } else { Exit::Complete })
+    Ok(exit_of(args, [("", &figures)]))
 }
 
 #[derive(Serialize)]

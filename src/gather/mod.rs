@@ -5,8 +5,9 @@
 //! sorted, the rows of one trace are adjacent. So memory depends on the memory limit and on the largest trace, not on the size of the
 //! input, and no trace leaves this stage before the whole input is read.
 //!
-//! Annotations and uploaded message bodies are attached here, too. After a shutdown, the traces that are left are rejected. The rejections
-//! of this stage have [`Stage::Parse`]: the column `stage` has one word for both stages, which together turn records into traces.
+//! Annotations and uploaded message bodies are attached here, too. After a shutdown, each trace that is left is rejected, or, if a selection
+//! is active, one rejection counts their spans. The rejections of this stage have [`Stage::Parse`]: the column `stage` reports both stages as
+//! `parse`.
 //!
 //! This module must not know any trace format.
 

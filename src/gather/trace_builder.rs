@@ -1,5 +1,5 @@
-//! Builds a trace from its fragments: removes duplicate spans, merges additions (log records and rows about a whole trace) into their spans,
-//! and sorts by time.
+//! Builds a trace from its fragments: removes duplicate spans, merges log records into their spans, takes service and environment also from
+//! rows about the whole trace, and sorts by time.
 
 use std::collections::HashMap;
 

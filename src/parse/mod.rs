@@ -1,7 +1,7 @@
 //! Parses records of any trace format into span fragments.
 //!
 //! The input is chunks of records (JSON texts, binary messages, table rows). The output is a [`SpanFragment`] for each span, and a reason
-//! for each record that yields none. This stage must not know where objects are stored or how they are compressed, and not what a failure
+//! for each record that yields none. This stage must not know where objects are stored or how they are compressed, or what a failure
 //! is.
 //!
 //! A trace format is one file that implements [`Format`], its `mod` line, and one entry in [`FORMATS`]. `detect` finds the format of an
@@ -59,7 +59,7 @@ pub trait Format: Send + Sync {
     /// The name for `--input-format`.
     fn name(&self) -> &'static str;
 
-    /// The keys by which its records are recognized, also records that are only companions of traces. A table is recognized by its
+    /// The keys that identify its records, companion records included. A table is recognized by its
     /// columns, as if each row were an object with these keys.
     fn signatures(&self) -> &'static [Signature];
 

@@ -20,7 +20,7 @@ pub enum RunError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// A rule is invalid.
-    #[error("{0}\n  hint: check the file with `failsift rules check FILE`; docs/rules.md describes rules")]
+    #[error("{0}\n  hint: docs/rules.md describes rules; `failsift schema pattern` lists the labels")]
     Rules(#[from] RuleError),
     /// A rule file cannot be read.
     #[error("cannot read the rule file {file}: {reason}\n  hint: check the path given with --rules")]

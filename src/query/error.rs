@@ -18,7 +18,7 @@ use crate::tables::{TableName, failure_message};
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The location has no tables.
-    #[error("no tables at {0}\n  hint: pass the --output of a run as --tables, or traces as --input to query them as the table spans")]
+    #[error("no tables at {0}\n  hint: pass the --output of a run as --tables; failsift query --input reads traces as the table spans")]
     NoTables(String),
     /// The location is unusable.
     #[error(transparent)]

@@ -1,6 +1,7 @@
 //! Reads objects as chunks of records. Knows compression, encodings, lines, tables and messages; must not know any trace format.
 //!
-//! The first bytes of an object determine how it is read, not its name: a gzip file named `.jsonl` is decompressed, a text named `.parquet` is
+//! The first bytes of an object determine how it is read: a gzip file named `.jsonl` is decompressed. The name only excludes: uploaded message
+//! bodies, and readmes and licenses without JSON, are skipped; a `.parquet` that is not Parquet and unframed `.br` or `.snappy` data are
 //! rejected. At most [`OBJECTS_IN_FLIGHT_MAX`] objects are open at once, each with [`CHUNKS_QUEUED_MAX`] chunks in its queue. An object without
 //! records is reported as skipped.
 

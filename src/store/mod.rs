@@ -217,7 +217,10 @@ pub fn table_url(text: &str) -> Result<Url, StoreError> {
         && url.scheme() != "file"
     {
         if matches!(url.scheme(), "http" | "https") {
-            return Err(StoreError::location(&without_credentials(&url), "tables cannot be stored on a plain web server"));
+            return Err(StoreError::location(
+                &without_credentials(&url),
+                "tables cannot be stored on a plain web server, only in a folder, s3://, gs:// or az://",
+            ));
         }
         return Ok(url);
     }

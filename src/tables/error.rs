@@ -41,7 +41,7 @@ const CORRUPT_LOG: &str = "its transaction log is corrupt";
 /// What the user can do about an error of a table, if the cause is known.
 pub(crate) fn error_hint(error: &DeltaTableError) -> Option<&'static str> {
     if error_message(error) == CORRUPT_LOG {
-        return Some("restore the folder _delta_log of the table from a backup, or use another --output");
+        return Some("restore the folder _delta_log of the table from a backup, or use another location");
     }
     is_denied(error).then_some("check that this user, or these credentials, may read _delta_log and the data files of the table")
 }

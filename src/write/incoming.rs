@@ -33,7 +33,7 @@ impl<'a> Incoming<'a> {
         &self.files
     }
 
-    /// Writes data files with the rows, without those whose keys are in `kept_fuller`. No version of the table names them yet.
+    /// Writes data files with the rows, without those whose keys are in `kept_fuller`. No table version references them yet.
     pub(super) async fn write(&self, table: &Table, kept_fuller: &HashSet<u128>) -> DeltaResult<Vec<Add>> {
         let mut writer = TableWriter::new(table);
         for (file, object) in &self.files {

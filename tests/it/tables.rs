@@ -219,7 +219,7 @@ fn windows_in_reverse_order_and_both_together_give_the_whole_trace() {
     assert_eq!(run_over(&place, "", &[]).1["spans_total"], 4, "gathered from both windows");
     let text = call(&["run", "--input", &format!("{}/hour=10", place.input()), "--output", &place.output()]);
     let text = crate::support::stdout(&text);
-    assert!(text.contains("unchanged") && text.contains("fuller") && !text.contains("no_failure_found"), "{text}");
+    assert!(text.contains("unchanged") && text.contains("kept (more spans)") && !text.contains("no_failure_found"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::signals::Signal;
 use super::text::message_of;
 use crate::model::{Span, SpanKind, Trace};
 
-/// By what an incident was detected.
+/// How an incident was detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum IncidentKind {
     /// An error status or a recorded exception.

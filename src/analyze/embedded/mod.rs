@@ -1,8 +1,8 @@
 //! The embedded analyzer: deterministic, without network access or API keys.
 //!
 //! In: a redacted trace. Out: a draft. `incidents` finds what went wrong in each span, and `recovery` from which incidents the run
-//! recovered; `root` picks the root cause, and the catalogue (`rules`, from `rules/*.toml`) names it. If no step reports a failure, `dialogue` looks
-//! for one in the turns. `verdict` combines both, `confidence` estimates how likely it is right, and `drafts` writes it down.
+//! recovered; `root` picks the root cause, and the catalogue (`rules`, from `rules/*.toml`) names it. If no step reports one
+//! explicitly (by an error status or a finish reason), `dialogue` looks for one in the turns; a specific rule for an inferred incident still wins. `verdict` combines both, `confidence` estimates how likely it is right, and `drafts` writes it down.
 
 mod analyzer;
 mod cases;

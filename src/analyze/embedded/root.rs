@@ -15,7 +15,7 @@ pub(super) struct RootCause<'i, 't, 'c> {
     pub(super) contested: bool,
 }
 
-/// The root cause of a failure; `None` if the run recovered from every incident.
+/// The root cause of a failure; `None` if the run recovered from every incident that a rule matches.
 ///
 /// An error that propagates up the tree is one failure, and its deepest span is the culprit, unless the rule of an outer error
 /// has `own_cause`. For example, a guardrail that blocks a run is reported even if a tool below it failed. Of several failures

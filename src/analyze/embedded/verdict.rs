@@ -17,7 +17,8 @@ pub(super) enum Verdict<'i, 't, 'c> {
     FailedStep(RootCause<'i, 't, 'c>),
     /// No step reports a failure, but the dialogue indicates one.
     FailedDialogue(SuspectedFailure<'c>),
-    /// A span failed without a type or message, or the run has no end time.
+    /// No rule names a failure, but the root span has no end time, or there was an error without a type or message. Such an error decides only
+    /// if no rule matched it or the run recovered from it, because a recovery from an unknown error is not certain.
     Unexplained,
     /// No failure was found.
     NoFailure,

@@ -58,7 +58,7 @@ trait Convention: Sync {
 /// How a convention maps one span.
 ///
 /// Attributes arrive in any order. If several describe the same field, [`SpanBuilder`] decides by their rank; a field that the methods of
-/// the builder do not rank is usually set by the last attribute, and exceptions are commented. A field whose meaning depends on other
+/// the builder do not rank is usually set by the last attribute, and exceptions are noted in comments. A field whose meaning depends on other
 /// attributes, such as the kind of the span, is remembered here and resolved in [`Self::finish`].
 trait ConventionState {
     /// Maps one attribute. Returns the value if the attribute is not part of the convention, or is also useful unchanged.

@@ -237,7 +237,9 @@ impl RunFolder {
         self.delete(COMMIT_RECORD).await
     }
 
-    /// Removes the record of a completed commit, then its files: a run that finds the record must find the files.
+    /// Removes the record of a completed commit, then its files: a run that finds the record must find the files. A recovered file with rows that
+    /// no trace of this run claimed stays for the next run. Its rows that were committed already have the same keys, so committing them again
+    /// changes nothing.
     pub(in crate::write) async fn finish_commit(&self, record: &CommitRecord) -> Result<(), StagingError> {
         if self.is_committing(record).await? {
             self.delete(COMMIT_RECORD).await?;

@@ -8,7 +8,7 @@
 //!                 commit.json              the files of a commit that has begun; if the run is interrupted, any later run completes it
 //! ```
 //!
-//! Takes encoded rows and returns the files of the next commit. Knows nothing of how they are committed.
+//! Takes encoded rows and returns the files of the next commit. Stores the record of a commit in progress; does not write tables.
 
 mod folder;
 mod other_runs;
