@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::limits::TEXT_FILE_BYTES_MAX;
+use crate::messages::io_cause;
 
 /// Reads a text file of at most [`TEXT_FILE_BYTES_MAX`] bytes.
 ///
@@ -20,16 +21,10 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The same error with a plain message for the common causes.
+/// The same error with its cause in plain words.
 fn plain(error: io::Error) -> io::Error {
-    let message = match error.kind() {
-        io::ErrorKind::NotFound => "no such file",
-        io::ErrorKind::PermissionDenied => "permission denied",
-        io::ErrorKind::IsADirectory => "it is a folder, not a file",
-        io::ErrorKind::InvalidData => "it is not UTF-8 text",
-        _other => return error,
-    };
-    io::Error::new(error.kind(), message)
+    let cause = if error.kind() == io::ErrorKind::InvalidData { "it is not UTF-8 text".to_owned() } else { io_cause(&error) };
+    io::Error::new(error.kind(), cause)
 }
 
 #[cfg(test)]
@@ -38,7 +33,7 @@ mod tests {
 
     #[test]
     fn common_errors_are_plain() {
-        assert_eq!(read(Path::new("missing.toml")).unwrap_err().to_string(), "no such file");
+        assert_eq!(read(Path::new("missing.toml")).unwrap_err().to_string(), "no such file or folder");
         assert_eq!(read(Path::new("src")).unwrap_err().to_string(), "it is a folder, not a file");
     }
 

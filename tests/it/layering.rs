@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 25] = [
     ("limits", &[]),
     ("schemas", &[]),
     ("messages", &[]),
-    ("text_file", &["limits"]),
+    ("text_file", &["limits", "messages"]),
     ("model", &["limits", "schemas"]),
     ("runtime", &["limits", "model"]),
     ("store", &["limits", "messages"]),
