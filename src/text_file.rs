@@ -13,8 +13,8 @@ use crate::messages::io_cause;
 /// The system's error; [`io::ErrorKind::FileTooLarge`] for a larger file or an endless device; [`io::ErrorKind::InvalidData`] for invalid UTF-8.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let file = File::open(path).map_err(plain)?;
-    let length = file.take(TEXT_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(plain)?;
+    let file = File::open(path).map_err(|error| plain(&error))?;
+    let length = file.take(TEXT_FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|error| plain(&error))?;
     if length as u64 > TEXT_FILE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("the file is larger than {} MiB", TEXT_FILE_BYTES_MAX >> 20)));
     }
@@ -22,8 +22,8 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
 }
 
 /// The same error with its cause in plain words.
-fn plain(error: io::Error) -> io::Error {
-    let cause = if error.kind() == io::ErrorKind::InvalidData { "it is not UTF-8 text".to_owned() } else { io_cause(&error) };
+fn plain(error: &io::Error) -> io::Error {
+    let cause = if error.kind() == io::ErrorKind::InvalidData { "it is not UTF-8 text".to_owned() } else { io_cause(error) };
     io::Error::new(error.kind(), cause)
 }
 

@@ -1,5 +1,6 @@
 //! `failsift inspect`: prints what an input contains and what a run would reject.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
@@ -7,8 +8,8 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::{counted, output};
 use crate::inspect::{self, InputReport};
-use crate::model::{escape_control_chars, escape_to_one_line};
-use crate::parse::{self, ObjectFacts};
+use crate::model::{Part, escape_control_chars, escape_to_one_line};
+use crate::parse::{self, InstrumentationFacts, ObjectFacts, PartCounts};
 use crate::store::Location;
 
 #[derive(Debug, clap::Args)]
@@ -77,8 +78,52 @@ fn object_lines(uri: &str, facts: &ObjectFacts) -> Vec<String> {
     if facts.rejected > 0 {
         lines.push(format!("  rejected     {}", facts.rejected));
     }
+    lines.extend(facts.instrumentations.iter().flat_map(|(name, found)| instrumentation_lines(name, found)));
     if !facts.unmapped.is_empty() {
         lines.push(format!("  attributes   {}", unmapped_fields(facts)));
+    }
+    lines
+}
+
+/// What was read of one instrumentation, and what was not understood.
+fn instrumentation_lines(name: &str, facts: &InstrumentationFacts) -> Vec<String> {
+    const ATTRIBUTES_SHOWN: usize = 4;
+    let mut lines = Vec::new();
+    if !name.is_empty() {
+        let convention =
+            facts.conventions.iter().max_by_key(|(_, spans)| **spans).map_or("no known convention", |(convention, _)| convention);
+        lines.push(format!("  recorded by  {} ({}, {convention})", shortened(name), counted(facts.spans, "span")));
+    }
+    for ((kind, part), counts) in &facts.parts {
+        let total = counts.understood + counts.absent + counts.not_understood;
+        if counts.not_understood > 0 {
+            lines.push(format!(
+                "               {} not understood in {} of {}",
+                part.as_str(),
+                counts.not_understood,
+                counted(total, &format!("{kind} span"))
+            ));
+        }
+        if counts.inferred > 0 {
+            lines.push(format!(
+                "               {} recognized by shape in {} of {}",
+                part.as_str(),
+                counts.inferred,
+                counted(total, &format!("{kind} span"))
+            ));
+        }
+    }
+    let mut by_size: Vec<_> = facts.unread_content.iter().collect();
+    by_size.sort_by(|(left, left_size), (right, right_size)| right_size.cmp(left_size).then(left.cmp(right)));
+    lines.extend(
+        by_size
+            .iter()
+            .take(ATTRIBUTES_SHOWN)
+            .map(|(name, bytes)| format!("               attribute {} holds {}, not read", shortened(name), byte_size(**bytes))),
+    );
+    let more = by_size.len().saturating_sub(ATTRIBUTES_SHOWN);
+    if more > 0 {
+        lines.push(format!("               and {} more; --format json lists all", counted(more as u64, "attribute")));
     }
     lines
 }
@@ -127,6 +172,17 @@ fn unmapped_fields(facts: &ObjectFacts) -> String {
     if more > 0 { format!("{}, and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
+/// A size for people: `17 bytes`, `1.2 MB`.
+#[expect(clippy::cast_precision_loss, reason = "one digit after the point")]
+fn byte_size(bytes: u64) -> String {
+    match bytes {
+        ..1_000 => counted(bytes, "byte"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
 /// A field name for display; names from hostile input may have any length.
 fn shortened(name: &str) -> String {
     const CHARS_MAX: usize = 80;
@@ -154,7 +210,48 @@ struct ObjectJson<'a> {
     additions: u64,
     annotations: u64,
     rejected: u64,
-    attributes: &'a std::collections::BTreeMap<String, u64>,
+    attributes: &'a BTreeMap<String, u64>,
+    instrumentations: Vec<InstrumentationJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct InstrumentationJson<'a> {
+    /// The name of the scope; null if the format has none.
+    name: Option<&'a str>,
+    spans: u64,
+    conventions: &'a BTreeMap<&'static str, u64>,
+    parts: Vec<PartJson>,
+    unread_content_bytes: &'a BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct PartJson {
+    span_kind: &'static str,
+    part: &'static str,
+    understood: u64,
+    inferred: u64,
+    absent: u64,
+    not_understood: u64,
+}
+
+impl<'a> InstrumentationJson<'a> {
+    fn of((name, facts): (&'a String, &'a InstrumentationFacts)) -> Self {
+        let part = |(&(span_kind, part), counts): (&(&'static str, Part), &PartCounts)| PartJson {
+            span_kind,
+            part: part.as_str(),
+            understood: counts.understood,
+            inferred: counts.inferred,
+            absent: counts.absent,
+            not_understood: counts.not_understood,
+        };
+        Self {
+            name: Some(name.as_str()).filter(|name| !name.is_empty()),
+            spans: facts.spans,
+            conventions: &facts.conventions,
+            parts: facts.parts.iter().map(part).collect(),
+            unread_content_bytes: &facts.unread_content,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -179,6 +276,7 @@ impl<'a> ReportJson<'a> {
             annotations: facts.annotations,
             rejected: facts.rejected,
             attributes: &facts.unmapped,
+            instrumentations: facts.instrumentations.iter().map(InstrumentationJson::of).collect(),
         };
         let rejections = found.rejections.iter().map(|rejection| RejectionJson {
             trace_ref: &rejection.trace_ref,

@@ -15,6 +15,7 @@ pub(super) fn text(tables: &str, summary: &RunSummary, labels: &BTreeMap<String,
     let mut lines = vec![headline(summary)];
     lines.extend(outcomes(summary));
     lines.push(records(summary));
+    lines.extend(not_understood(summary));
     // The status of an interrupted run already tells why it ended.
     if let Some(reason) = summary.exit_reason.filter(|_| summary.status == RunStatus::Complete) {
         lines.push(format!("  exit code 3: {}", exit_reason_text(reason, summary)));
@@ -86,6 +87,12 @@ fn records(summary: &RunSummary) -> String {
         parts.push(format!("{} skipped ({})", summary.records_skipped, summary.skipped_records.join(", ")));
     }
     format!("  {:<20}{:>8}: {}", "records read", summary.records_read, parts.join(", "))
+}
+
+/// `  not understood       12 of 80 spans; failsift inspect names the attributes`, if there are any.
+fn not_understood(summary: &RunSummary) -> Option<String> {
+    let (count, total) = (summary.spans_not_understood, counted(summary.spans_read, "span"));
+    (count > 0).then(|| format!("  {:<20}{count:>8} of {total} in part; failsift inspect names the attributes", "not understood"))
 }
 
 /// Tokens and cost, if a model was asked.

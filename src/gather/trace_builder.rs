@@ -72,12 +72,14 @@ fn assemble(spans: Vec<SpanFragment>, additions: &[SpanFragment], notes: Vec<Str
         service: service.map(name),
         environment: environment.map(name),
         source: root.map(|fragment| fragment.source.clone()).unwrap_or_default(),
-        spans: spans.into_iter().map(|fragment| with_bounded_ids(fragment.span)).collect(),
+        spans: spans.into_iter().map(span_of).collect(),
         notes,
     }
 }
 
-fn with_bounded_ids(mut span: Span) -> Span {
+/// The span of a fragment, with what is not encoded with it and with bounded ids.
+fn span_of(fragment: SpanFragment) -> Span {
+    let mut span = Span { not_understood: fragment.not_understood, inferred: fragment.inferred, ..fragment.span };
     span.span_id = truncate_with_digest(span.span_id, ID_BYTES_MAX);
     span.parent_span_id = span.parent_span_id.map(|id| truncate_with_digest(id, ID_BYTES_MAX));
     span

@@ -3,7 +3,9 @@
 //! `parse` produces a [`Trace`], `analyze` a [`Draft`], `validate` a `Pattern` with its [`PatternRow`]. Every
 //! stage can produce a [`Rejection`], and [`RunSummary`] counts all outcomes. Knows nothing of stages, storage or execution.
 
+mod coverage;
 mod draft;
+mod finish_reason;
 mod key;
 mod pattern;
 mod reasons;
@@ -14,7 +16,9 @@ mod text;
 mod trace;
 mod vocabulary;
 
+pub use coverage::{Coverage, Part, PartSet};
 pub use draft::{Draft, Evidence, EvidenceKind};
+pub use finish_reason::FinishReason;
 pub use key::{hex, key_hash};
 pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use reasons::{ReasonCount, ReasonCounts, normalize_numbers};

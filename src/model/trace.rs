@@ -1,9 +1,11 @@
 //! Traces and spans, independent of the format that they were read from.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::hex;
+use super::{PartSet, hex};
 
 /// One recorded run of an LLM application: an id and its spans, ordered by start time.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,6 +89,18 @@ pub struct Span {
     /// Number of fields whose JSON was cut off by the exporter and was read up to that point. Stored like `unread_fields`.
     #[serde(skip)]
     pub truncated_fields: u32,
+    /// The parts that are recorded in a form that failsift does not understand. Stored like `unread_fields`.
+    #[serde(skip)]
+    pub not_understood: PartSet,
+    /// The parts that were recognized by their shape, because no convention describes the attribute. Stored like `unread_fields`.
+    #[serde(skip)]
+    pub inferred: PartSet,
+    /// The instrumentation that recorded the span, if the format names it: the scope of OTLP. For `failsift inspect`; not stored.
+    #[serde(skip)]
+    pub instrumentation: Option<Arc<str>>,
+    /// The main semantic convention of its attributes. For `failsift inspect`; not stored.
+    #[serde(skip)]
+    pub convention: Option<&'static str>,
 }
 
 /// The kind of step that a span represents.

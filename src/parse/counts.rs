@@ -13,6 +13,8 @@ use crate::model::{Annotation, Rejection};
 pub struct ParseCounts {
     /// Span fragments, duplicates included.
     pub spans: AtomicU64,
+    /// Spans with a part that is recorded in a form that failsift does not understand.
+    pub spans_not_understood: AtomicU64,
     /// The contents of each object, if they were requested.
     pub inspection: Option<Inspection>,
     /// Records that the read stage delivered.
@@ -57,6 +59,8 @@ impl ParseCounts {
             inspection.add(parsed);
         }
         self.spans.fetch_add(parsed.fragments.len() as u64, Ordering::Relaxed);
+        let not_understood = parsed.fragments.iter().filter(|fragment| !fragment.not_understood.is_empty()).count();
+        self.spans_not_understood.fetch_add(not_understood as u64, Ordering::Relaxed);
         self.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
         for (list, objects) in [(&self.skipped, &parsed.skipped), (&self.expected, &parsed.expected)] {
             let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);

@@ -227,8 +227,7 @@ impl RecordSpan<'_> {
                 .into_iter()
                 .map(|(key, value)| Attribute { key: key.into_owned(), value: value.to_text() })
                 .collect(),
-            unread_fields: 0,
-            truncated_fields: 0,
+            ..Span::default()
         }
     }
 }

@@ -2,7 +2,11 @@
 //!
 //! Called when the explicit fields of the span are complete, and fills only empty ones. Knows no attribute names and no formats.
 
-use super::span_fields::documents;
+use std::borrow::Cow;
+
+use super::by_shape;
+use super::messages::{self, Conversation};
+use super::span_fields::{complete_request, complete_response, documents_in};
 use super::value::Value;
 use crate::model::{Message, Span, SpanKind};
 
@@ -14,20 +18,39 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
     match span.kind {
         SpanKind::Tool => infer_tool(&mut span),
         SpanKind::Retriever => infer_documents(&mut span, explicit_kind == SpanKind::Retriever),
-        SpanKind::Llm => infer_refusal(&mut span),
+        SpanKind::Llm => infer_messages(&mut span),
         SpanKind::Agent | SpanKind::Chain | SpanKind::Embedding | SpanKind::Guardrail | SpanKind::Other => {}
     }
+    by_shape::infer_content(&mut span);
     span
 }
 
+/// What a model call lacks and only its raw request or response contains: messages, finish reason, refusal, offered tools.
+fn infer_messages(span: &mut Span) {
+    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty();
+    if lacks_input && let Some(found) = span.input_text.as_deref().and_then(conversation_in) {
+        complete_request(span, found);
+    }
+    let lacks_output = span.output.is_empty() || span.finish_reasons.is_empty();
+    if lacks_output && let Some(found) = span.output_text.as_deref().and_then(conversation_in) {
+        complete_response(span, found);
+    }
+    infer_refusal(span);
+}
+
+fn conversation_in(text: &str) -> Option<Conversation> {
+    let value = Value::Text(Cow::Borrowed(text));
+    value.any_tree().and_then(|tree| messages::conversation(&tree))
+}
+
 /// Infers the kind from the fields that are set, then from the name.
-fn infer_kind(span: &mut Span) {
+pub(super) fn infer_kind(span: &mut Span) {
     if span.kind == SpanKind::Other {
         span.kind = if span.documents.is_some() {
             SpanKind::Retriever
         } else if span.tool.is_some() {
             SpanKind::Tool
-        } else if !span.output.is_empty() || (span.model.is_some() && span.usage.input.is_some()) {
+        } else if !span.output.is_empty() || (span.model.is_some() && (span.usage.input.is_some() || !span.input.is_empty())) {
             SpanKind::Llm
         } else {
             SpanKind::Other
@@ -72,9 +95,10 @@ fn infer_documents(span: &mut Span, kind_is_explicit: bool) {
     if !kind_is_explicit && span.output_text.is_none() {
         return;
     }
-    let tree = span.output_text.as_deref().and_then(Value::parse);
-    let list = tree.as_ref().map(|tree| if matches!(tree, Value::List(_)) { tree } else { tree.get("documents") });
-    let found = list.filter(|list| matches!(list, Value::List(_))).map(documents);
+    let found = span.output_text.as_deref().and_then(|text| {
+        let value = Value::Text(Cow::Borrowed(text));
+        value.any_tree().and_then(|tree| documents_in(&tree))
+    });
     span.documents = match (found, span.failed()) {
         (Some(found), _) => Some(found),
         // OpenInference writes no attribute if nothing was found.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use super::ParsedChunk;
+use super::{ParsedChunk, by_shape};
 use crate::limits::{INSPECTED_FIELDS_MAX, INSPECTED_OBJECTS_MAX, INSPECTED_TRACES_MAX};
-use crate::model::key_hash;
+use crate::model::{Coverage, Part, Span, key_hash};
 
 /// The contents of one object.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,8 @@ pub struct ObjectFacts {
     pub rejected: u64,
     /// Attributes that map to no field of failsift's span, with the number of spans that have them. Numbers in a name are replaced by `N`.
     pub unmapped: BTreeMap<String, u64>,
+    /// The instrumentations that recorded the spans, by the name of their scope; empty for a format without scopes.
+    pub instrumentations: BTreeMap<String, InstrumentationFacts>,
     traces: HashSet<u128>,
 }
 
@@ -31,6 +33,56 @@ impl ObjectFacts {
     /// Traces with at least one span in the object; exact up to [`INSPECTED_TRACES_MAX`].
     pub fn traces(&self) -> usize {
         self.traces.len()
+    }
+}
+
+/// The spans of one instrumentation in one object.
+#[derive(Debug, Clone, Default)]
+pub struct InstrumentationFacts {
+    /// Spans, including duplicates.
+    pub spans: u64,
+    /// The main conventions of its spans, with the number of spans.
+    pub conventions: BTreeMap<&'static str, u64>,
+    /// How often each part was read, by the kind of the span. Only parts that such a span has if it is complete are counted.
+    pub parts: BTreeMap<(&'static str, Part), PartCounts>,
+    /// Unmapped attributes that look like content, with their size in bytes. Numbers in a name are replaced by `N`.
+    pub unread_content: BTreeMap<String, u64>,
+}
+
+/// The coverage of one part in the spans of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PartCounts {
+    /// Spans in which the part was read.
+    pub understood: u64,
+    /// Those of `understood` in which no convention describes it, so that it was recognized by its shape.
+    pub inferred: u64,
+    /// Spans that do not have the part.
+    pub absent: u64,
+    /// Spans in which the part is recorded in a form that failsift does not understand.
+    pub not_understood: u64,
+}
+
+impl InstrumentationFacts {
+    fn add(&mut self, span: &Span) {
+        self.spans += 1;
+        if let Some(convention) = span.convention {
+            *self.conventions.entry(convention).or_default() += 1;
+        }
+        for part in span.expected_parts() {
+            let counts = self.parts.entry((span.kind.as_str(), part)).or_default();
+            match span.coverage(part) {
+                Coverage::Understood => counts.understood += 1,
+                Coverage::Absent => counts.absent += 1,
+                Coverage::NotUnderstood => counts.not_understood += 1,
+            }
+            counts.inferred += u64::from(span.inferred.contains(part));
+        }
+        for attribute in span.attributes.iter().filter(|attribute| by_shape::looks_like_content(attribute)) {
+            let name = without_numbers(&attribute.key);
+            if self.unread_content.len() < INSPECTED_FIELDS_MAX || self.unread_content.contains_key(&name) {
+                *self.unread_content.entry(name).or_default() += attribute.value.len() as u64;
+            }
+        }
     }
 }
 
@@ -65,6 +117,10 @@ impl Inspection {
                     facts.spans += 1;
                     if facts.traces.len() < INSPECTED_TRACES_MAX {
                         facts.traces.insert(key_hash(&fragment.trace_id));
+                    }
+                    let instrumentation = fragment.span.instrumentation.as_deref().unwrap_or_default();
+                    if facts.instrumentations.len() < INSPECTED_FIELDS_MAX || facts.instrumentations.contains_key(instrumentation) {
+                        facts.instrumentations.entry(instrumentation.to_owned()).or_default().add(&fragment.span);
                     }
                     for attribute in &fragment.span.attributes {
                         let name = without_numbers(&attribute.key);

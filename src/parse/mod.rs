@@ -7,6 +7,7 @@
 //! A trace format is one file that implements [`Format`], its `mod` line, and one entry in [`FORMATS`]. `detect` finds the format of an
 //! object, `tasks` parses its chunks on the thread pool, and the gather stage joins the fragments of one trace.
 
+mod by_shape;
 mod cell;
 mod chat;
 mod conventions;
@@ -42,11 +43,11 @@ pub use self::counts::ParseCounts;
 pub use self::detect::{DetectionScore, Signature};
 pub use self::parsed::{Accounted, AnnotationTarget, ParsedChunk, RecordCounts, Skip};
 pub use self::tasks::fragments;
-use crate::model::{RejectionKind, Source, Span};
+use crate::model::{PartSet, RejectionKind, Source, Span};
 use crate::read::ReadCounts;
 use crate::store::Object;
 
-pub use self::inspect::{Inspection, ObjectFacts};
+pub use self::inspect::{Inspection, InstrumentationFacts, ObjectFacts, PartCounts};
 pub use self::record::Record;
 pub use crate::read::Position;
 
@@ -162,6 +163,10 @@ pub struct SpanFragment {
     pub unread_fields: u32,
     /// [`Span::truncated_fields`], which is not encoded with the span.
     pub truncated_fields: u32,
+    /// [`Span::not_understood`], which is not encoded with the span.
+    pub not_understood: PartSet,
+    /// [`Span::inferred`], which is not encoded with the span.
+    pub inferred: PartSet,
     /// Whether the record has neither id nor time, so that its location serves as the id and the time of its object as the time.
     pub has_synthetic_id: bool,
 }

@@ -229,7 +229,14 @@ impl ParsedChunk {
         }
         let mut span = fragment.span;
         span.truncated_fields += truncate_lists(&mut span);
-        self.fragments.push(SpanFragment { unread_fields: span.unread_fields, truncated_fields: span.truncated_fields, span, ..fragment });
+        self.fragments.push(SpanFragment {
+            unread_fields: span.unread_fields,
+            truncated_fields: span.truncated_fields,
+            not_understood: span.not_understood,
+            inferred: span.inferred,
+            span,
+            ..fragment
+        });
         Accounted::SPANS
     }
 

@@ -1,7 +1,14 @@
-//! Parses Python's `repr` of lists and dicts.
+//! Parses Python's `repr` of lists, dicts and objects.
 //!
-//! A data frame whose columns were converted to text (`df.astype(str)`) contains them: single quotes, `None`, `True`, `nan`, and calls such
-//! as `array([…], dtype=object)` around a value.
+//! Instrumentations that call `str()` on a value write them (`LiteLLM`, smolagents, Haystack), and so does a data frame whose columns were
+//! converted to text (`df.astype(str)`): single quotes, `None`, `True`, `nan`.
+//!
+//! | text | value |
+//! |---|---|
+//! | `Choice(index=0, finish_reason='stop')` | an object with these fields |
+//! | `array(['a'], dtype=object)`, `Timestamp('2026')` | the first positional argument |
+//! | `<ChatRole.USER: 'user'>` | the value of the enum |
+//! | `FinishReason.STOP`, `<object at 0x7f…>` | the text |
 
 use std::borrow::Cow;
 
@@ -10,16 +17,28 @@ use super::value::Value;
 
 /// Deeper nesting does not occur in data frames, and would exhaust the stack.
 const DEPTH_MAX: usize = 64;
+/// Longer names of classes and arguments are not read.
+const CLASS_BYTES_MAX: usize = 100;
 
 /// Parses the `repr` of a list, tuple or dict; `None` if the text is something else, or continues after it.
 pub(super) fn parse(text: &str) -> Option<Value<'static>> {
-    if !text.starts_with(['[', '{', '(']) {
+    if !text.starts_with(['[', '{', '(']) && !is_call(text) {
         return None;
     }
     let mut reader = Reader { rest: text };
     let value = reader.value(0)?;
     reader.skip_space();
     reader.rest.is_empty().then_some(value)
+}
+
+/// Whether the text starts like the `repr` of an object, `ChatCompletion(id='…'`: a class, and the name of an argument.
+fn is_call(text: &str) -> bool {
+    let Some((class, arguments)) = text.split_once('(') else { return false };
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
+    class.len() <= CLASS_BYTES_MAX
+        && class.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && is_name(class)
+        && arguments.split_once('=').is_some_and(|(name, _)| name.len() <= CLASS_BYTES_MAX && is_name(name))
 }
 
 /// Parses a string literal at the start of `text`; returns it with the remaining text: `'a' b` is `a` and ` b`.
@@ -55,6 +74,7 @@ impl Reader<'_> {
             '(' => self.list('(', ')', depth),
             '{' => self.dict(depth),
             '\'' | '"' => self.string().map(|text| Value::Text(Cow::Owned(text))),
+            '<' => self.angle_brackets(),
             _ => self.word(depth),
         }
     }
@@ -66,30 +86,57 @@ impl Reader<'_> {
 
     fn list(&mut self, open: char, close: char, depth: usize) -> Option<Value<'static>> {
         self.eat(open);
-        let mut items = Vec::new();
+        let mut items: Vec<Value<'static>> = Vec::new();
+        let mut has_comma = false;
         while !self.eat(close) {
-            items.push(self.item(depth)?);
+            let item = self.item(depth)?;
+            match (items.last_mut(), item) {
+                // A long text in parentheses is split over several lines.
+                (Some(Value::Text(text)), Value::Text(next)) if open == '(' && !has_comma => text.to_mut().push_str(&next),
+                (_, item) => items.push(item),
+            }
             // numpy writes arrays without commas.
-            self.eat(',');
+            has_comma |= self.eat(',');
         }
-        Some(Value::List(items))
+        match (open, has_comma, items.len()) {
+            ('(', false, 1) => items.pop(),
+            _ => Some(Value::List(items)),
+        }
     }
 
+    /// A dict, or a set, which becomes a list.
     fn dict(&mut self, depth: usize) -> Option<Value<'static>> {
         self.eat('{');
         let mut fields = Vec::new();
+        let mut items = Vec::new();
         while !self.eat('}') {
-            let key = self.value(depth + 1)?;
-            if !self.eat(':') {
-                return None;
+            let key = self.item(depth)?;
+            if self.eat(':') {
+                let value = self.item(depth)?;
+                fields.push((Cow::Owned(key.into_text().unwrap_or_default()), value));
+            } else {
+                items.push(key);
             }
-            let value = self.item(depth)?;
-            fields.push((Cow::Owned(key.into_text().unwrap_or_default()), value));
             if !self.eat(',') {
-                return self.eat('}').then_some(Value::Map(fields));
+                self.eat('}').then_some(())?;
+                break;
             }
         }
-        Some(Value::Map(fields))
+        match (fields.is_empty(), items.is_empty()) {
+            (_, true) => Some(Value::Map(fields)),
+            (true, false) => Some(Value::List(items)),
+            (false, false) => None,
+        }
+    }
+
+    /// `<ChatRole.USER: 'user'>` is the value; other objects, `<object at 0x7f…>`, are their text.
+    fn angle_brackets(&mut self) -> Option<Value<'static>> {
+        const DESCRIPTION_BYTES_MAX: usize = 300;
+        let end = self.rest.find('>').filter(|end| *end <= DESCRIPTION_BYTES_MAX)?;
+        let (object, rest) = self.rest.split_at_checked(end + 1)?;
+        self.rest = rest;
+        let value = object.split_once(": ").and_then(|(_, value)| leading_string(value)).map(|(value, _)| value);
+        Some(Value::Text(Cow::Owned(value.unwrap_or_else(|| object.to_owned()))))
     }
 
     /// A number, a constant such as `None`, or a call whose first argument is the value.
@@ -102,46 +149,66 @@ impl Reader<'_> {
             "None" | "nan" | "NaN" | "NaT" => Some(Value::Null),
             "True" => Some(Value::Bool(true)),
             "False" => Some(Value::Bool(false)),
-            word if word.starts_with(|c: char| c.is_ascii_alphabetic()) => {
-                if !self.rest.starts_with('(') {
-                    return None;
+            // The prefix of a literal: bytes, raw, formatted.
+            "b" | "r" | "u" | "f" | "rb" | "br" if self.rest.starts_with(['\'', '"']) => {
+                self.string().map(|text| Value::Text(Cow::Owned(text)))
+            }
+            "..." => Some(Value::Null),
+            word if word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') => {
+                if self.rest.starts_with('(') {
+                    return self.call(depth);
                 }
-                let Value::List(arguments) = self.arguments(depth)? else { return None };
-                arguments.into_iter().next()
+                // The member of an enum.
+                word.contains('.').then(|| Value::Text(Cow::Owned(word.to_owned())))
             }
             word => word.parse().map(Value::Int).or_else(|_| word.parse().map(Value::Double)).ok(),
         }
     }
 
-    /// `(a, b, name=c)`
-    fn arguments(&mut self, depth: usize) -> Option<Value<'static>> {
+    /// `(name=a, other=b)` is an object with these fields, `(a, name=b)` the first argument.
+    fn call(&mut self, depth: usize) -> Option<Value<'static>> {
         self.eat('(');
-        let mut items = Vec::new();
+        let mut first = None;
+        let mut fields = Vec::new();
         while !self.eat(')') {
             self.skip_space();
-            let named = self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).and_then(|end| {
-                let (name, rest) = self.rest.split_at_checked(end)?;
-                (!name.is_empty()).then(|| rest.strip_prefix('=')).flatten()
-            });
-            if let Some(rest) = named {
-                self.rest = rest;
-                // The value may be a name: `dtype=object`.
-                let end = self.rest.find([',', ')']).unwrap_or(self.rest.len());
-                let is_name =
-                    self.rest.get(..end).is_some_and(|word| word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.'));
-                if is_name {
-                    self.rest = self.rest.get(end..)?;
-                } else {
-                    self.value(depth + 1)?;
+            let name = self.argument_name();
+            let start = self.rest;
+            let value = match (self.item(depth), &name) {
+                (None, Some(_)) => {
+                    self.rest = start;
+                    self.bare_name()
                 }
-            } else {
-                items.push(self.item(depth)?);
+                (value, _) => value,
+            }?;
+            match name {
+                Some(name) => fields.push((Cow::Owned(name), value)),
+                None => first = first.or(Some(value)),
             }
             if !self.eat(',') {
-                return self.eat(')').then_some(Value::List(items));
+                self.eat(')').then_some(())?;
+                break;
             }
         }
-        Some(Value::List(items))
+        Some(first.unwrap_or(Value::Map(fields)))
+    }
+
+    /// The `name` of `name=value`, which is consumed with the sign.
+    fn argument_name(&mut self) -> Option<String> {
+        let end = self.rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|end| *end > 0)?;
+        let (name, rest) = self.rest.split_at_checked(end)?;
+        // `==` is no argument.
+        self.rest = rest.strip_prefix('=').filter(|value| !value.starts_with('='))?;
+        Some(name.to_owned())
+    }
+
+    /// The value of an argument may be a name: `dtype=object`.
+    fn bare_name(&mut self) -> Option<Value<'static>> {
+        let end = self.rest.find([',', ')']).unwrap_or(self.rest.len());
+        let (name, rest) = self.rest.split_at_checked(end)?;
+        name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.').then_some(())?;
+        self.rest = rest;
+        Some(Value::Text(Cow::Owned(name.to_owned())))
     }
 
     fn string(&mut self) -> Option<String> {
@@ -193,6 +260,23 @@ mod tests {
         assert_eq!(json("{'n': [1, -2.5, nan], 't': (1,)}").unwrap(), r#"{"n":[1,-2.5,null],"t":[1]}"#);
         assert_eq!(json("[array(['a', 'b'], dtype=object) Timestamp('2026')]").unwrap(), r#"[["a","b"],"2026"]"#);
         assert_eq!(json("[]").unwrap(), "[]");
+    }
+
+    #[test]
+    fn the_repr_of_an_object_becomes_its_fields() {
+        assert_eq!(
+            json("ChatCompletion(id='c', choices=[Choice(finish_reason='stop', logprobs=None, message=Message(content='it\\'s', role=<Role.ASSISTANT: 'assistant'>))], created=datetime.datetime(2026, 1, 2))").unwrap(),
+            r#"{"id":"c","choices":[{"finish_reason":"stop","logprobs":null,"message":{"content":"it's","role":"assistant"}}],"created":2026}"#
+        );
+        assert_eq!(
+            json("[{'a': FinishReason.MAX_TOKENS, 'b': <object at 0x7f>, 'c': {'x', 'y'}, 'd': b'z'}]").unwrap(),
+            r#"[{"a":"FinishReason.MAX_TOKENS","b":"<object at 0x7f>","c":["x","y"],"d":"z"}]"#
+        );
+        assert_eq!(json("['x', ('first '\n 'second')]").unwrap(), r#"["x","first second"]"#);
+        assert_eq!(json("Result(found=object, n=1)").unwrap(), r#"{"found":"object","n":1}"#);
+        for text in ["Error (code=5) in the middle", "Total(a) = 3", "f(x=1)", "Choice(a=1) and more", "Choice(a="] {
+            assert_eq!(json(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Converts decoded values to fields of a span, for shapes that several formats and conventions share.
 
+use std::borrow::Cow;
+
 use super::messages::{self, Conversation};
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
@@ -27,12 +29,64 @@ pub(super) fn set_output(span: &mut Span, value: Value<'_>) {
     }
 }
 
+/// Adds an input to a span: to a model call the messages and offered tools that it lacks, otherwise one text unless it has one.
+pub(super) fn add_input(span: &mut Span, text: String) {
+    let value = Value::Text(Cow::Owned(text));
+    if let Some(found) = conversation(span, &value)
+        && !found.messages.is_empty()
+    {
+        complete_request(span, found);
+    } else if span.input_text.is_none() {
+        span.input_text = value.into_text();
+    }
+}
+
+/// Adds an output to a span: to a model call the messages, finish reasons and token counts that it lacks, otherwise one text unless it has
+/// one.
+pub(super) fn add_output(span: &mut Span, text: String) {
+    let value = Value::Text(Cow::Owned(text));
+    match conversation(span, &value) {
+        Some(found) => complete_response(span, found),
+        None if span.output_text.is_none() => span.output_text = value.into_text(),
+        None => {}
+    }
+}
+
+/// Fills what a model call lacks from its request.
+pub(super) fn complete_request(span: &mut Span, found: Conversation) {
+    if span.input.is_empty() {
+        span.input = found.messages;
+    }
+    if span.tools_offered.is_empty() {
+        span.tools_offered = found.tools;
+    }
+    span.model = span.model.take().or(found.model);
+}
+
+/// Fills what a model call lacks from its response.
+pub(super) fn complete_response(span: &mut Span, found: Conversation) {
+    if span.output.is_empty() {
+        span.output = found.messages;
+    } else if let (Some(known), Some(read)) = (span.output.last_mut(), found.messages.into_iter().next_back()) {
+        if known.tool_calls.is_empty() {
+            known.tool_calls = read.tool_calls;
+        }
+        known.refusal = known.refusal.take().or(read.refusal);
+    }
+    if span.finish_reasons.is_empty() {
+        span.finish_reasons = found.finish_reasons;
+    }
+    span.usage.input = span.usage.input.or(found.usage.input);
+    span.usage.output = span.usage.output.or(found.usage.output);
+    span.model = span.model.take().or(found.model);
+}
+
 /// The messages of a model call. JSON text that the exporter cut off is read as far as it goes, and counted in [`Span::truncated_fields`].
 fn conversation(span: &mut Span, value: &Value<'_>) -> Option<Conversation> {
     if span.kind != SpanKind::Llm {
         return None;
     }
-    if let Some(tree) = value.tree() {
+    if let Some(tree) = value.any_tree() {
         return messages::conversation(&tree);
     }
     let found = value.as_str().and_then(Value::parse_truncated).and_then(|tree| messages::conversation(&tree));
@@ -40,16 +94,35 @@ fn conversation(span: &mut Span, value: &Value<'_>) -> Option<Conversation> {
     found
 }
 
+/// The documents in a value: a list of documents, or a list in an envelope such as `{"documents": […]}`. `None` if there is no such list.
+pub(super) fn documents_in(tree: &Value<'_>) -> Option<Vec<Document>> {
+    const KEYS: [&str; 9] = ["documents", "nodes", "source_nodes", "matches", "results", "hits", "chunks", "docs", "data"];
+    let list = match tree {
+        Value::List(_) => tree,
+        _ => KEYS.iter().map(|key| tree.get(key)).find(|list| matches!(list, Value::List(_)))?,
+    };
+    // Several queries: a list of lists.
+    match list.items() {
+        [first @ Value::List(_)] => Some(documents(first)),
+        _ => Some(documents(list)),
+    }
+}
+
 /// The documents in `[{"id", "content" | "page_content" | "document.content", "score"}]`. LangChain has id and score in `metadata`.
 pub(super) fn documents(list: &Value<'_>) -> Vec<Document> {
     let document = |item: &Value<'_>| {
-        let metadata = item.get("metadata");
-        let id = item.first(&["id", "document.id"]);
-        let score = item.first(&["score", "document.score"]);
+        // LlamaIndex wraps a node with its score, LangChain's serialization the fields in `kwargs`.
+        let inner = [item.get("node"), item.get("kwargs"), item.get("document")].into_iter().find(|inner| matches!(inner, Value::Map(_)));
+        let inner = inner.unwrap_or(item);
+        let holders = [item, inner, inner.get("metadata"), inner.get("payload")];
+        let first = |keys: &[&str]| holders.iter().map(|holder| holder.first(keys)).find(|value| !value.is_null()).unwrap_or(&Value::Null);
         Document {
-            id: if id.is_null() { metadata.get("id") } else { id }.as_id(),
-            content: item.first(&["content", "page_content", "text", "document.content"]).to_text(),
-            score: if score.is_null() { metadata.get("score") } else { score }.as_f64(),
+            id: first(&["id", "id_", "document.id", "document_id", "doc_id"]).as_id(),
+            content: match item {
+                Value::Text(text) => text.to_string(),
+                _ => first(&["content", "page_content", "pageContent", "text", "document.content", "chunk", "body"]).to_text(),
+            },
+            score: first(&["score", "document.score", "similarity", "relevance_score"]).as_f64(),
         }
     };
     // One more than the limit is kept, so that the span counts as cut.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json::{self, Text};
 use super::json_repair::{self, Truncation};
+use super::python_repr;
 
 /// The value of a field or an attribute.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -56,6 +57,18 @@ impl<'a> Value<'a> {
             Self::Text(text) => Value::parse(text).map(Cow::Owned),
             _ => None,
         }
+    }
+
+    /// [`Self::tree`], also of a JSON string that contains JSON, and of Python's `repr`.
+    pub(super) fn any_tree(&self) -> Option<Cow<'_, Value<'_>>> {
+        self.tree().or_else(|| {
+            let text = self.as_str()?.trim();
+            if text.starts_with('"') {
+                let inner: String = serde_json::from_str(text).ok()?;
+                return Value::parse(&inner).map(|tree| Cow::Owned(tree.into_owned()));
+            }
+            python_repr::parse(text).filter(|tree| matches!(tree, Value::List(_) | Value::Map(_))).map(Cow::Owned)
+        })
     }
 
     /// The text of a string, or the JSON text of another value; `None` for null.

@@ -117,6 +117,7 @@ fn summarize_input(summary: &mut RunSummary, progress: &RunProgress) {
     summary.objects_read = read.objects.load(Ordering::Relaxed);
     summary.bytes_read = read.bytes.load(Ordering::Relaxed);
     summary.spans_read = parse.spans.load(Ordering::Relaxed);
+    summary.spans_not_understood = parse.spans_not_understood.load(Ordering::Relaxed);
 }
 
 fn summarize_analysis(summary: &mut RunSummary, analysis: &Analysis) {

@@ -82,7 +82,7 @@ pub fn runs_schema() -> SchemaRef {
     );
     fields.push(count("kept_fuller"));
     fields.push(list("skipped_objects", DataType::Utf8));
-    fields.extend(["objects_read", "bytes_read", "spans_read"].map(count));
+    fields.extend(["objects_read", "bytes_read", "spans_read", "spans_not_understood"].map(count));
     fields.extend(["records_read", "records_with_spans", "records_companion", "records_skipped", "records_rejected"].map(count));
     fields.push(list("skipped_records", DataType::Utf8));
     fields.extend(["input_tokens", "output_tokens"].map(count));

@@ -158,6 +158,7 @@ pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
         number(summary.objects_read),
         number(summary.bytes_read),
         number(summary.spans_read),
+        number(summary.spans_not_understood),
         number(summary.records_read),
         number(summary.records_with_spans),
         number(summary.records_companion),

@@ -20,7 +20,7 @@
 //! - OpenLLMetry 0.40 names the token counts `prompt_tokens` and `completion_tokens`.
 
 use super::span_builder::{Rank, SpanBuilder};
-use super::{Convention, ConventionState};
+use super::{Convention, ConventionState, Scope};
 use crate::model::{Message, Span, SpanKind};
 use crate::parse::messages;
 use crate::parse::value::Value;
@@ -29,6 +29,14 @@ use crate::parse::value::Value;
 pub(super) struct GenAi;
 
 impl Convention for GenAi {
+    fn name(&self) -> &'static str {
+        "gen_ai"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Shared
+    }
+
     fn namespaces(&self) -> &'static [&'static str] {
         &["gen_ai"]
     }
@@ -52,26 +60,23 @@ impl ConventionState for GenAiState {
         match key {
             "gen_ai.operation.name" => {
                 if let Some(kind) = value.as_str().and_then(span_kind) {
-                    fields.kind = kind;
+                    span.set_kind(Rank::Normal, kind);
                 }
             }
             "gen_ai.provider.name" => span.set_provider(Rank::Normal, value),
             "gen_ai.system" => span.set_provider(Rank::Fallback, value),
             "gen_ai.response.model" => span.set_model(Rank::Low, value),
             "gen_ai.request.model" => span.set_model(Rank::Fallback, value),
-            "gen_ai.response.finish_reasons" => fields.finish_reasons.extend(value.into_texts()),
+            "gen_ai.response.finish_reasons" => span.add_finish_reasons(Rank::Normal, value),
             "gen_ai.usage.input_tokens" | "gen_ai.usage.prompt_tokens" => fields.usage.input = value.as_u64(),
             "gen_ai.usage.output_tokens" | "gen_ai.usage.completion_tokens" => fields.usage.output = value.as_u64(),
             "gen_ai.tool.name" => span.tool().name = value.into_text().unwrap_or_default(),
             "gen_ai.tool.call.id" => span.tool().call_id = value.into_text(),
             "gen_ai.tool.call.arguments" => span.tool().arguments = value.into_text().unwrap_or_default(),
             "gen_ai.tool.call.result" => span.tool().result = value.into_text(),
-            "gen_ai.input.messages" | "gen_ai.output.messages" => return set_messages(key, value, span),
-            "gen_ai.tool.definitions" => {
-                let names = span.decode(&value).map(|tree| tree.items().iter().filter_map(messages::tool_name).collect());
-                let Some(names) = names else { return Some(value) };
-                span.fields.tools_offered = names;
-            }
+            "gen_ai.input.messages" => return span.add_input_messages(Rank::Normal, value),
+            "gen_ai.output.messages" => return span.add_output_messages(Rank::Normal, value),
+            "gen_ai.tool.definitions" => return span.offer_tools(value),
             "gen_ai.retrieval.documents" => return span.set_documents(value),
             "gen_ai.retrieval.query.text" => fields.input_text = value.into_text(),
             _ => return Some(value),
@@ -83,24 +88,11 @@ impl ConventionState for GenAiState {
         self.0.get_or_insert_default().add_span_event(name, &attributes);
     }
 
-    fn finish(self: Box<Self>, span: &mut Span) {
+    fn finish(self: Box<Self>, span: &mut SpanBuilder) {
         if let Some(content) = self.0 {
-            content.fill_empty(span);
+            content.add_to(span);
         }
     }
-}
-
-fn set_messages<'v>(key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
-    let Some((messages, finish_reasons)) = span.decode(&value).and_then(|tree| messages::from_tree(&tree)) else { return Some(value) };
-    if key == "gen_ai.input.messages" {
-        span.fields.input = messages;
-    } else {
-        span.fields.output = messages;
-        if span.fields.finish_reasons.is_empty() {
-            span.fields.finish_reasons = finish_reasons;
-        }
-    }
-    None
 }
 
 fn span_kind(operation: &str) -> Option<SpanKind> {
@@ -172,16 +164,12 @@ impl EventContent {
         span.finish_reasons.extend(self.finish_reasons);
     }
 
-    /// Sets those fields of a span that are empty.
-    fn fill_empty(self, span: &mut Span) {
-        if span.input.is_empty() {
-            span.input = self.input;
-        }
-        if span.output.is_empty() {
-            span.output = self.output;
-        }
-        if span.finish_reasons.is_empty() {
-            span.finish_reasons = self.finish_reasons;
+    /// Adds the content to a span whose attributes take precedence.
+    fn add_to(self, span: &mut SpanBuilder) {
+        span.push_input(Rank::Fallback, self.input);
+        span.push_output(Rank::Fallback, self.output);
+        for reason in self.finish_reasons {
+            span.add_finish_reasons(Rank::Low, Value::Text(reason.into()));
         }
     }
 }

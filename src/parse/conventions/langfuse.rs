@@ -14,40 +14,34 @@
 //! - Token counts use Langfuse's names or the provider's (`prompt_tokens`).
 //! - A span of the provider's SDK (`com.anthropic.sdk.python`) may carry `gen_ai.*` beside these.
 
-use std::borrow::Cow;
-
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState};
-use crate::model::{Span, SpanKind};
-use crate::parse::span_fields;
+use crate::model::SpanKind;
 use crate::parse::value::Value;
 
 /// The Langfuse convention; see the [module docs](self).
 pub(super) struct Langfuse;
 
 impl Convention for Langfuse {
+    fn name(&self) -> &'static str {
+        "langfuse"
+    }
+
     fn namespaces(&self) -> &'static [&'static str] {
         &["langfuse"]
     }
 
     fn start(&self) -> Box<dyn ConventionState> {
-        Box::new(Observation::default())
+        Box::new(Self)
     }
 }
 
-/// Input and output, until the kind of the span is known.
-#[derive(Default)]
-struct Observation {
-    input: Option<String>,
-    output: Option<String>,
-}
-
-impl ConventionState for Observation {
+impl ConventionState for Langfuse {
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
         match key {
-            "langfuse.observation.type" => span.fields.kind = value.as_str().map(observation_kind).unwrap_or_default(),
-            "langfuse.observation.input" => self.input = value.into_text(),
-            "langfuse.observation.output" => self.output = value.into_text(),
+            "langfuse.observation.type" => span.set_kind(Rank::High, value.as_str().map(observation_kind).unwrap_or_default()),
+            "langfuse.observation.input" => span.set_input(Rank::High, value),
+            "langfuse.observation.output" => span.set_output(Rank::High, value),
             "langfuse.observation.model.name" => span.set_model(Rank::Normal, value),
             "langfuse.observation.usage_details" => {
                 let Some(details) = value.tree() else { return Some(value) };
@@ -58,15 +52,6 @@ impl ConventionState for Observation {
             _ => return Some(value),
         }
         None
-    }
-
-    fn finish(self: Box<Self>, span: &mut Span) {
-        if let Some(input) = self.input {
-            span_fields::set_input(span, Value::Text(Cow::Owned(input)));
-        }
-        if let Some(output) = self.output {
-            span_fields::set_output(span, Value::Text(Cow::Owned(output)));
-        }
     }
 }
 

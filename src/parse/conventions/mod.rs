@@ -40,6 +40,14 @@ const CONVENTIONS: [&dyn Convention; 5] =
 /// The documentation of each file names the specification and the version that was checked, shows a short sample, and lists the quirks of
 /// real exporters with the version in which each was seen.
 trait Convention: Sync {
+    /// The name in reports, which is that of its file: `gen_ai`.
+    fn name(&self) -> &'static str;
+
+    /// How specific it is. The main convention of a span is the most specific one that maps any of it.
+    fn scope(&self) -> Scope {
+        Scope::Framework
+    }
+
     /// The namespaces of the attributes that it reads: the first segments of their keys, such as `llm` for `llm.model_name`. A key without a
     /// dot is its own first segment.
     fn namespaces(&self) -> &'static [&'static str];
@@ -55,11 +63,23 @@ trait Convention: Sync {
     fn start(&self) -> Box<dyn ConventionState>;
 }
 
+/// How many frameworks share a convention, from all to one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    /// Any program: errors, HTTP.
+    General,
+    /// The instrumentations of many frameworks.
+    Shared,
+    /// One framework or one tracing product.
+    Framework,
+}
+
 /// How a convention maps one span.
 ///
 /// Attributes arrive in any order. If several describe the same field, [`SpanBuilder`] decides by their rank; a field that the methods of
-/// the builder do not rank is usually set by the last attribute, and exceptions are noted in comments. A field whose meaning depends on other
-/// attributes, such as the kind of the span, is remembered here and resolved in [`Self::finish`].
+/// the builder do not rank is usually set by the last attribute, and exceptions are noted in comments. Inputs and outputs whose meaning depends on
+/// the kind of the span are resolved by the builder. Anything else that depends on other attributes is remembered here and resolved in
+/// [`Self::finish`].
 trait ConventionState {
     /// Maps one attribute. Returns the value if the attribute is not part of the convention, or is also useful unchanged.
     ///
@@ -75,7 +95,7 @@ trait ConventionState {
 
     /// Resolves what depends on several attributes. Called after all attributes and events, and after the conventions before this one have
     /// finished. A kind that no attribute defines is inferred only afterwards.
-    fn finish(self: Box<Self>, span: &mut Span) {
+    fn finish(self: Box<Self>, span: &mut SpanBuilder) {
         let _ = span;
     }
 }
@@ -85,12 +105,14 @@ pub(super) struct SpanMapper {
     builder: SpanBuilder,
     /// The state of each convention, by its index in [`CONVENTIONS`].
     states: [Option<Box<dyn ConventionState>>; CONVENTIONS.len()],
+    /// The number of attributes and events that each convention mapped.
+    mapped: [u32; CONVENTIONS.len()],
 }
 
 impl SpanMapper {
     /// Starts with the fields that the format itself defines.
     pub(super) fn new(span: Span) -> Self {
-        Self { builder: SpanBuilder::new(span), states: [const { None }; CONVENTIONS.len()] }
+        Self { builder: SpanBuilder::new(span), states: [const { None }; CONVENTIONS.len()], mapped: [0; CONVENTIONS.len()] }
     }
 
     /// Maps one attribute, or keeps it as an attribute of the span.
@@ -101,7 +123,7 @@ impl SpanMapper {
             let state = slot.get_or_insert_with(|| convention.start());
             match state.set_attribute(&key, value, &mut self.builder) {
                 Some(unmapped) => value = unmapped,
-                None => return,
+                None => return self.count(*index),
             }
         }
         self.builder.keep_attribute(key, value);
@@ -109,20 +131,33 @@ impl SpanMapper {
 
     /// Maps one event on the span. An event that no convention reads is dropped.
     pub(super) fn add_event<'v>(&mut self, name: &str, attributes: impl IntoIterator<Item = (Cow<'v, str>, Value<'v>)>) {
-        let reader = CONVENTIONS.iter().zip(&mut self.states).find(|(convention, _)| convention.reads_event(name));
-        if let Some((convention, slot)) = reader {
+        let reader = CONVENTIONS.iter().zip(&mut self.states).enumerate().find(|(_, (convention, _))| convention.reads_event(name));
+        if let Some((index, (convention, slot))) = reader {
             let state = slot.get_or_insert_with(|| convention.start());
             state.add_event(name, Value::Map(attributes.into_iter().collect()), &mut self.builder);
+            self.count(index);
         }
     }
 
-    /// The span, with the fields that depend on several attributes and events.
-    pub(super) fn finish(self) -> Span {
-        let mut span = self.builder.finish();
-        for state in self.states.into_iter().flatten() {
-            state.finish(&mut span);
+    fn count(&mut self, index: usize) {
+        if let Some(mapped) = self.mapped.get_mut(index) {
+            *mapped += 1;
         }
-        infer::infer_fields(span)
+    }
+
+    /// The most specific convention that mapped any attribute or event; of several, the one that mapped most.
+    fn main_convention(&self) -> Option<&'static str> {
+        let mapped = CONVENTIONS.iter().zip(&self.mapped).filter(|(_, count)| **count > 0);
+        mapped.max_by_key(|(convention, count)| (convention.scope(), **count)).map(|(convention, _)| convention.name())
+    }
+
+    /// The span, with the fields that depend on several attributes and events.
+    pub(super) fn finish(mut self) -> Span {
+        self.builder.fields.convention = self.main_convention();
+        for state in self.states.into_iter().flatten() {
+            state.finish(&mut self.builder);
+        }
+        infer::infer_fields(self.builder.finish())
     }
 }
 

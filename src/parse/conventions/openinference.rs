@@ -23,7 +23,7 @@ use std::borrow::Cow;
 
 use super::indexed::split_index;
 use super::span_builder::{Rank, SpanBuilder};
-use super::{Convention, ConventionState};
+use super::{Convention, ConventionState, Scope};
 use crate::model::SpanKind;
 use crate::parse::messages;
 use crate::parse::value::Value;
@@ -32,6 +32,14 @@ use crate::parse::value::Value;
 pub(super) struct OpenInference;
 
 impl Convention for OpenInference {
+    fn name(&self) -> &'static str {
+        "openinference"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Shared
+    }
+
     fn namespaces(&self) -> &'static [&'static str] {
         &["openinference", "llm", "input", "output", "retrieval", "tool", "tool_call"]
     }
@@ -45,13 +53,13 @@ impl ConventionState for OpenInference {
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
         let fields = &mut span.fields;
         match key {
-            "openinference.span.kind" => fields.kind = value.as_str().and_then(span_kind).unwrap_or(SpanKind::Other),
+            "openinference.span.kind" => span.set_kind(Rank::High, value.as_str().and_then(span_kind).unwrap_or(SpanKind::Other)),
             "input.value" => fields.input_text = value.into_text(),
             "output.value" => fields.output_text = value.into_text(),
             "llm.model_name" => span.set_model(Rank::Normal, value),
             "llm.provider" => span.set_provider(Rank::High, value),
             "llm.system" => span.set_provider(Rank::Low, value),
-            "llm.finish_reason" => fields.finish_reasons.extend(value.into_texts()),
+            "llm.finish_reason" => span.add_finish_reasons(Rank::Normal, value),
             "llm.token_count.prompt" => fields.usage.input = value.as_u64(),
             "llm.token_count.completion" => fields.usage.output = value.as_u64(),
             "tool.name" => span.tool().name = value.into_text().unwrap_or_default(),
@@ -103,10 +111,10 @@ fn set_messages<'v>(key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Opti
     let found = span.decode(&value).and_then(|tree| messages::from_tree(&without_message_prefix(&tree)));
     let Some((messages, finish_reasons)) = found else { return Some(value) };
     if key == "llm.input_messages" {
-        span.fields.input = messages;
+        span.push_input(Rank::Normal, messages);
     } else {
-        span.fields.output = messages;
-        span.fields.finish_reasons.extend(finish_reasons);
+        span.push_output(Rank::Normal, messages);
+        span.add_finish_reasons(Rank::Low, Value::List(finish_reasons.into_iter().map(|reason| Value::Text(Cow::Owned(reason))).collect()));
     }
     None
 }

@@ -18,7 +18,7 @@
 
 use super::indexed::split_index;
 use super::span_builder::{Rank, SpanBuilder};
-use super::{Convention, ConventionState};
+use super::{Convention, ConventionState, Scope};
 use crate::model::SpanKind;
 use crate::parse::value::Value;
 
@@ -26,6 +26,14 @@ use crate::parse::value::Value;
 pub(super) struct OpenLlmetry;
 
 impl Convention for OpenLlmetry {
+    fn name(&self) -> &'static str {
+        "openllmetry"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Shared
+    }
+
     fn namespaces(&self) -> &'static [&'static str] {
         &["traceloop", "gen_ai", "llm"]
     }
@@ -40,14 +48,14 @@ impl ConventionState for OpenLlmetry {
         let fields = &mut span.fields;
         match key {
             "traceloop.span.kind" => {
-                if let (Some(kind), SpanKind::Other) = (value.as_str().and_then(span_kind), fields.kind) {
-                    fields.kind = kind;
+                if let Some(kind) = value.as_str().and_then(span_kind) {
+                    span.set_kind(Rank::Low, kind);
                 }
             }
             "traceloop.entity.input" => fields.input_text = value.into_text().map(unquoted),
             "traceloop.entity.output" => fields.output_text = value.into_text().map(unquoted),
             "llm.request.type" => {
-                fields.kind = SpanKind::Llm;
+                span.set_kind(Rank::High, SpanKind::Llm);
                 return Some(value);
             }
             "llm.usage.prompt_tokens" => fields.usage.input = value.as_u64(),
@@ -65,7 +73,7 @@ fn set_indexed<'v>(key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Optio
     }
     match key.strip_prefix("gen_ai.completion.").and_then(split_index) {
         Some((_, "finish_reason")) => {
-            span.fields.finish_reasons.extend(value.into_text());
+            span.add_finish_reasons(Rank::Low, value);
             return None;
         }
         Some((index, part)) => return span.output_message(Rank::High, index).set(part, value),

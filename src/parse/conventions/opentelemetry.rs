@@ -13,7 +13,7 @@
 //! the genai-openai instrumentation 1.3b0 sets `error.type` and records no event.
 
 use super::span_builder::SpanBuilder;
-use super::{Convention, ConventionState};
+use super::{Convention, ConventionState, Scope};
 use crate::parse::span_fields;
 use crate::parse::value::Value;
 
@@ -21,6 +21,14 @@ use crate::parse::value::Value;
 pub(super) struct OpenTelemetry;
 
 impl Convention for OpenTelemetry {
+    fn name(&self) -> &'static str {
+        "opentelemetry"
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::General
+    }
+
     fn namespaces(&self) -> &'static [&'static str] {
         &["error"]
     }

@@ -80,8 +80,15 @@ json_object! {
 
 json_object! {
     struct ScopeSpans<'a> {
+        "scope" | "instrumentationLibrary" | "instrumentation_library" => scope: Scope<'a>,
         "spans" => spans: Vec<OtlpSpan<'a>>,
-        ["scope", "schemaUrl", "schema_url", "instrumentationLibrary", "instrumentation_library"] _ => other,
+        ["schemaUrl", "schema_url"] _ => other,
+    }
+}
+
+json_object! {
+    struct Scope<'a> {
+        "name" => name: Text<'a>,
     }
 }
 
@@ -162,15 +169,17 @@ impl Request<'_> {
     fn add_fragments(self, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let mut progress = RequestProgress::new(*location);
         for group in self.resource_spans {
-            let resource = group.resource.into_resource();
+            let mut resource = group.resource.into_resource();
             progress.check_keys("resourceSpans[]", group.other.as_deref(), group.scope_spans.is_empty() && group.spans.is_empty(), out);
             for scope in group.scope_spans {
                 progress.check_keys("resourceSpans[].scopeSpans[]", scope.other.as_deref(), scope.spans.is_empty(), out);
+                resource.set_scope(&scope.scope.name.0);
                 for span in scope.spans {
                     let location = progress.next_location();
                     progress.add(span.add_fragment(&resource, &location, out));
                 }
             }
+            resource.set_scope("");
             for span in group.spans {
                 let location = progress.next_location();
                 progress.add(span.add_fragment(&resource, &location, out));

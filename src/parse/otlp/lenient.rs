@@ -33,7 +33,7 @@ pub(super) fn parse_request(tree: Value<'_>, location: &RecordLocation<'_>, out:
 
 fn spans_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut ParsedChunk) {
     let Ok(mut group) = Fields::of_map(group) else { return reject(progress, "resourceSpans[]", out) };
-    let resource = resource(group.take(&["resource"]));
+    let mut resource = resource(group.take(&["resource"]));
     let scopes = list(group.take(&["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"]));
     let direct = list(group.take(&["spans"]));
     progress.check_keys("resourceSpans[]", group.first_unknown_key(), scopes.is_empty() && direct.is_empty(), out);
@@ -43,12 +43,16 @@ fn spans_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: 
             continue;
         };
         let spans = list(scope.take(&["spans"]));
+        resource.set_scope(
+            scope.take(&["scope", "instrumentationLibrary", "instrumentation_library"]).get("name").as_str().unwrap_or_default(),
+        );
         progress.check_keys("resourceSpans[].scopeSpans[]", scope.first_unknown_key(), spans.is_empty(), out);
         for span in spans {
             let location = progress.next_location();
             progress.add(parse_span(span, &resource, &location, out));
         }
     }
+    resource.set_scope("");
     for span in direct {
         let location = progress.next_location();
         progress.add(parse_span(span, &resource, &location, out));

@@ -22,6 +22,7 @@ mod protobuf;
 mod size;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 pub(super) use self::json::parse_span;
 use super::conventions::{EventContent, SpanMapper};
@@ -119,11 +120,13 @@ impl<'p> RequestProgress<'p> {
     }
 }
 
-/// The attributes of a resource that apply to all its spans.
+/// What a resource, and a scope in it, say about all their spans.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Resource {
     service: Option<String>,
     environment: Option<String>,
+    /// The instrumentation scope of the spans that follow.
+    instrumentation: Option<Arc<str>>,
 }
 
 impl Resource {
@@ -138,6 +141,11 @@ impl Resource {
             }
         }
         resource
+    }
+
+    /// Sets the name of the instrumentation scope; empty if there is none.
+    pub(super) fn set_scope(&mut self, name: &str) {
+        self.instrumentation = (!name.is_empty()).then(|| Arc::from(name));
     }
 }
 
@@ -182,6 +190,7 @@ impl RawSpan<'_> {
             status: self.status,
             status_message: Some(self.status_message).filter(|message| !message.is_empty()),
             unread_fields: self.unread_fields,
+            instrumentation: resource.instrumentation.clone(),
             ..Span::default()
         });
         for (key, value) in self.attributes {

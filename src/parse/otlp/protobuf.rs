@@ -68,8 +68,16 @@ struct Resource {
 
 #[derive(Clone, PartialEq, Message)]
 struct ScopeSpans {
+    #[prost(message, optional, tag = "1")]
+    scope: Option<Scope>,
     #[prost(message, repeated, tag = "2")]
     spans: Vec<Span>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Scope {
+    #[prost(bytes = "vec", tag = "1")]
+    name: Vec<u8>,
 }
 
 #[expect(clippy::struct_field_names, reason = "names of the protocol")]
@@ -201,10 +209,13 @@ impl ExportTraces {
     fn add_fragments(self, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
         let mut progress = RequestProgress::new(*location);
         for group in self.resource_spans {
-            let resource = super::Resource::from_attributes(pairs(group.resource.unwrap_or_default().attributes));
-            for span in group.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                let location = progress.next_location();
-                progress.add(span.into_raw().add_fragment(&resource, &location, out));
+            let mut resource = super::Resource::from_attributes(pairs(group.resource.unwrap_or_default().attributes));
+            for scope in group.scope_spans {
+                resource.set_scope(&text(scope.scope.unwrap_or_default().name));
+                for span in scope.spans {
+                    let location = progress.next_location();
+                    progress.add(span.into_raw().add_fragment(&resource, &location, out));
+                }
             }
         }
         progress.finish(false, None, out)
@@ -339,7 +350,10 @@ mod tests {
             ..Span::default()
         };
         let request = ExportTraces {
-            resource_spans: vec![ResourceSpans { resource: resource.clone(), scope_spans: vec![ScopeSpans { spans: vec![span] }] }],
+            resource_spans: vec![ResourceSpans {
+                resource: resource.clone(),
+                scope_spans: vec![ScopeSpans { scope: None, spans: vec![span] }],
+            }],
         };
         let out = parsed(&request.encode_to_vec());
         let fragment = &out.fragments[0];

@@ -1,0 +1,363 @@
+//! One message, in any of the shapes in the [module docs](super).
+
+use super::tool_call::tool_call;
+use crate::limits::SPAN_ITEMS_MAX;
+use crate::model::Message;
+use crate::parse::value::Value;
+
+/// One message; `None` if the value has neither a role nor content. Several tool results in it are joined.
+pub(in crate::parse) fn message(value: &Value<'_>) -> Option<Message> {
+    let mut all = Vec::new();
+    add_messages(value, &mut all);
+    let mut all = all.into_iter();
+    let mut joined = all.next()?;
+    for other in all {
+        add_text(&mut joined.content, &other.content);
+        joined.tool_calls.extend(other.tool_calls);
+        joined.refusal = joined.refusal.or(other.refusal);
+        joined.tool_call_id = joined.tool_call_id.or(other.tool_call_id);
+    }
+    Some(joined)
+}
+
+/// Adds the messages of a value: one, or several if it contains tool results or parts with roles of their own. None if the value has neither
+/// a role nor content.
+pub(in crate::parse) fn add_messages(value: &Value<'_>, messages: &mut Vec<Message>) {
+    let envelope = value;
+    let value = unwrapped(value);
+    if !has_message_keys(value) {
+        return;
+    }
+    let role = Some(role(value)).filter(|role| !role.is_empty()).unwrap_or_else(|| role(envelope));
+    let mut reader = MessageReader {
+        message: Message {
+            role: role.to_owned(),
+            refusal: [value, value.get("additional_kwargs")].iter().find_map(|holder| holder.text_at("refusal")),
+            tool_call_id: value.first(&["tool_call_id", "toolCallId", "call_id", "id"]).as_str().map(str::to_owned),
+            ..Message::default()
+        },
+        tool_results: Vec::new(),
+        others: Vec::new(),
+    };
+    match value.get("type").as_str() {
+        // Items of OpenAI's Responses API.
+        Some("reasoning" | "item_reference") => return,
+        Some("function_call_output" | "custom_tool_call_output" | "computer_call_output" | "local_shell_call_output") => {
+            reader.add_tool_result(value);
+        }
+        Some(kind) if kind.ends_with("_call") && value.get("role").is_null() => reader.add_call_item(kind, value),
+        _ => reader.add_content(value),
+    }
+    reader.finish(messages);
+}
+
+/// The object that has the fields of the message: serialized LangChain messages have them in `kwargs` or `data`.
+fn unwrapped<'v>(value: &'v Value<'v>) -> &'v Value<'v> {
+    let kwargs = value.get("kwargs");
+    if !value.get("lc").is_null() && !kwargs.is_null() {
+        return kwargs;
+    }
+    let data = value.get("data");
+    if matches!(data, Value::Map(_)) && !data.get("content").is_null() && value.get("content").is_null() { data } else { value }
+}
+
+/// Whether the value has a field that only messages have, or that they have at least.
+pub(super) fn has_message_keys(value: &Value<'_>) -> bool {
+    const KEYS: [&str; 14] = [
+        "role",
+        "_role",
+        "content",
+        "_content",
+        "parts",
+        "blocks",
+        "tool_calls",
+        "toolCalls",
+        "function_call",
+        "toolUse",
+        "toolResult",
+        "part_kind",
+        "functionCall",
+        "functionResponse",
+    ];
+    let is_item = || value.get("type").as_str().is_some_and(|kind| kind.ends_with("_call") || kind.ends_with("_call_output"));
+    value.fields().iter().any(|(key, _)| KEYS.contains(&key.as_ref())) || is_item()
+}
+
+/// The role of a message, in the words of OpenAI's API where a framework has its own.
+fn role<'v>(value: &'v Value<'_>) -> &'v str {
+    let explicit = value.first(&["role", "_role"]).as_str();
+    let word = explicit.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
+    match word.rsplit('.').next().unwrap_or(word) {
+        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "USER" | "HUMAN" => "user",
+        "ai" | "AIMessage" | "AIMessageChunk" | "model" | "bot" | "CHATBOT" | "chatbot" | "ASSISTANT" | "MODEL" | "text" => "assistant",
+        "SystemMessage" | "system-prompt" | "SYSTEM" => "system",
+        "ToolMessage" | "tool-return" | "retry-prompt" | "TOOL" => "tool",
+        // Kinds of Pydantic AI, whose parts have the roles.
+        "request" => "user",
+        "response" => "assistant",
+        "message" | "constructor" if explicit.is_none() => "",
+        _ => word,
+    }
+}
+
+/// A message and the tool results that its parts contain.
+struct MessageReader {
+    message: Message,
+    tool_results: Vec<Message>,
+    /// Parts with another role than the message.
+    others: Vec<Message>,
+}
+
+impl MessageReader {
+    fn finish(mut self, messages: &mut Vec<Message>) {
+        let has_content = !self.message.content.is_empty() || !self.message.tool_calls.is_empty() || self.message.refusal.is_some();
+        let is_only_envelope = !has_content && !(self.others.is_empty() && self.tool_results.is_empty());
+        if is_only_envelope && let [only] = self.tool_results.as_mut_slice() {
+            // A single result keeps the role and the id of its message. In Anthropic's API that is the role of the user.
+            if !matches!(self.message.role.as_str(), "user" | "" | "assistant") && !self.message.role.ends_with("_output") {
+                only.role.clone_from(&self.message.role);
+            }
+            only.tool_call_id = only.tool_call_id.take().or(self.message.tool_call_id.take());
+        }
+        messages.append(&mut self.others);
+        messages.append(&mut self.tool_results);
+        if !is_only_envelope {
+            messages.push(self.message);
+        }
+    }
+
+    /// The content, tool calls and parts of a message.
+    fn add_content(&mut self, value: &Value<'_>) {
+        for key in ["content", "_content", "parts", "blocks"] {
+            match value.get(key) {
+                Value::Text(text) => add_text(&mut self.message.content, text),
+                Value::List(parts) => parts.iter().take(SPAN_ITEMS_MAX).for_each(|part| self.add_part(part)),
+                part @ Value::Map(_) => self.add_part(part),
+                _ => {}
+            }
+        }
+        if self.message.content.is_empty()
+            && let Some(text) = value.get("text").as_str()
+        {
+            add_text(&mut self.message.content, text);
+        }
+        for key in ["tool_calls", "invalid_tool_calls", "toolCalls", "tool_invocations", "toolInvocations"] {
+            self.message.tool_calls.extend(value.get(key).items().iter().filter_map(tool_call));
+        }
+        if self.message.tool_calls.is_empty() {
+            let kwargs = value.get("additional_kwargs");
+            let single = [value, kwargs].into_iter().map(|holder| holder.get("function_call")).find(|call| matches!(call, Value::Map(_)));
+            self.message.tool_calls.extend(kwargs.get("tool_calls").items().iter().filter_map(tool_call));
+            self.message.tool_calls.extend(single.and_then(tool_call));
+        }
+        // The message is itself a part.
+        if ["toolUse", "toolResult", "functionCall", "functionResponse", "part_kind"].iter().any(|key| !value.get(key).is_null()) {
+            self.add_part(value);
+        }
+    }
+
+    /// A call that is an item of OpenAI's Responses API: of a function, or of a tool that the provider runs.
+    fn add_call_item(&mut self, kind: &str, item: &Value<'_>) {
+        self.message.role = "assistant".into();
+        self.message.tool_call_id = None;
+        let call = tool_call(item).unwrap_or_else(|| crate::model::ToolCall {
+            id: item.first(&["call_id", "id"]).as_str().map(str::to_owned),
+            name: kind.to_owned(),
+            arguments: item.first(&["arguments", "action", "queries", "code", "input"]).to_text(),
+        });
+        self.message.tool_calls.push(call);
+    }
+
+    fn add_part(&mut self, part: &Value<'_>) {
+        let kind = part.first(&["type", "part_kind", "block_type", "kind"]).as_str().unwrap_or_default();
+        let has = |key: &str| matches!(part.get(key), Value::Map(_));
+        match kind {
+            "tool_call_response"
+            | "tool_result"
+            | "tool-result"
+            | "tool-return"
+            | "function_call_output"
+            | "function_result"
+            | "tool_response" => {
+                self.add_tool_result(part);
+            }
+            "retry-prompt" if part.get("tool_name").as_str().is_some() => self.add_tool_result(part),
+            "tool_call" | "tool_use" | "function_call" | "tool-call" | "server_tool_use" | "builtin-tool-call" | "mcp_tool_use" => {
+                self.message.tool_calls.extend(tool_call(part));
+            }
+            "refusal" => self.message.refusal = part.first(&["refusal", "content", "text"]).as_str().map(str::to_owned),
+            // What the model thought is not its answer.
+            "thinking" | "reasoning" | "redacted_thinking" | "redacted-reasoning" | "thought" => {}
+            "system-prompt" => self.add_other("system", part),
+            "user-prompt" if self.message.role != "user" => self.add_other("user", part),
+            _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") => {
+                self.message.tool_calls.extend(tool_call(part));
+            }
+            _ if has("toolResult") || has("functionResponse") || has("function_response") || has("tool_call_result") => {
+                let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result"];
+                self.add_tool_result(part.first(&keys));
+            }
+            _ => self.add_text_part(part),
+        }
+    }
+
+    fn add_text_part(&mut self, part: &Value<'_>) {
+        if matches!(part.get("thought"), Value::Bool(true)) {
+            return;
+        }
+        let text = part.as_str().or_else(|| part.first(&["text", "content", "input_text", "output_text"]).as_str());
+        match (text, part.get("content")) {
+            (Some(text), _) => add_text(&mut self.message.content, text),
+            // A part that has parts of its own.
+            (None, Value::List(parts)) => parts.iter().filter_map(|part| part.first(&["text", "content"]).as_str()).for_each(|text| {
+                add_text(&mut self.message.content, text);
+            }),
+            _ => {}
+        }
+    }
+
+    fn add_other(&mut self, role: &str, part: &Value<'_>) {
+        self.others.push(Message { role: role.into(), content: part.first(&["content", "text"]).to_text(), ..Message::default() });
+    }
+
+    fn add_tool_result(&mut self, part: &Value<'_>) {
+        let origin = part.get("origin");
+        let id = [part, origin]
+            .iter()
+            .find_map(|holder| holder.first(&["tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "call_id", "id"]).as_str());
+        let result = part.first(&["response", "result", "output", "content", "tool_result"]);
+        self.tool_results.push(Message {
+            role: "tool".into(),
+            content: tool_result_text(result),
+            tool_call_id: id.map(str::to_owned),
+            ..Message::default()
+        });
+    }
+}
+
+/// The text of a tool's result: of text parts the texts, of a value in an envelope (`{type: json, value}`, `{json}`, `{result}`) the value.
+pub(in crate::parse) fn tool_result_text(result: &Value<'_>) -> String {
+    match result {
+        Value::List(parts) if !parts.is_empty() && parts.iter().all(is_result_part) => {
+            let mut joined = String::new();
+            parts.iter().for_each(|part| add_text(&mut joined, &result_part_text(part)));
+            joined
+        }
+        Value::Map(fields) if fields.len() == 2 && result.get("type").as_str().is_some() && !result.get("value").is_null() => {
+            result.get("value").to_text()
+        }
+        other => other.to_text(),
+    }
+}
+
+fn is_result_part(part: &Value<'_>) -> bool {
+    !part.first(&["text", "json"]).is_null() || part.get("type").as_str() == Some("text")
+}
+
+fn result_part_text(part: &Value<'_>) -> String {
+    part.first(&["text", "json", "content"]).to_text()
+}
+
+fn add_text(content: &mut String, text: &str) {
+    if !content.is_empty() && !text.is_empty() {
+        content.push('\n');
+    }
+    content.push_str(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Role, content, names of the called tools, and id of the answered call of each message.
+    fn read(text: &str) -> Vec<(String, String, String, Option<String>)> {
+        let tree = Value::parse(text).unwrap();
+        let mut messages = Vec::new();
+        let items = if tree.items().is_empty() { std::slice::from_ref(&tree) } else { tree.items() };
+        items.iter().for_each(|item| add_messages(item, &mut messages));
+        let calls = |message: &Message| message.tool_calls.iter().map(|call| format!("{}({})", call.name, call.arguments)).collect();
+        messages.into_iter().map(|message| (message.role.clone(), message.content.clone(), calls(&message), message.tool_call_id)).collect()
+    }
+
+    fn expected(messages: &[(&str, &str, &str, Option<&str>)]) -> Vec<(String, String, String, Option<String>)> {
+        let owned = |&(role, content, calls, id): &(&str, &str, &str, Option<&str>)| {
+            (role.to_owned(), content.to_owned(), calls.to_owned(), id.map(str::to_owned))
+        };
+        messages.iter().map(owned).collect()
+    }
+
+    #[test]
+    fn the_same_conversation_is_read_in_the_shape_of_every_source() {
+        let conversation =
+            expected(&[("user", "hi", "", None), ("assistant", "wait", r#"f({"x":1})"#, None), ("tool", "42", "", Some("c1"))]);
+        for (source, text) in [
+            (
+                "OpenAI Chat",
+                r#"[{"role":"user","content":"hi"},{"role":"assistant","content":"wait","tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{\"x\":1}"}}]},{"role":"tool","tool_call_id":"c1","content":"42"}]"#,
+            ),
+            (
+                "Anthropic",
+                r#"[{"role":"user","content":"hi"},{"role":"assistant","content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"wait"},{"type":"tool_use","id":"c1","name":"f","input":{"x":1}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","content":[{"type":"text","text":"42"}]}]}]"#,
+            ),
+            (
+                "Gemini",
+                r#"[{"role":"user","parts":[{"text":"hi"}]},{"role":"model","parts":[{"text":"wait"},{"functionCall":{"name":"f","args":{"x":1}}}]},{"role":"user","parts":[{"functionResponse":{"id":"c1","name":"f","response":42}}]}]"#,
+            ),
+            (
+                "Bedrock Converse",
+                r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"text":"wait"},{"toolUse":{"toolUseId":"c1","name":"f","input":{"x":1}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"c1","status":"success","content":[{"json":42}]}}]}]"#,
+            ),
+            (
+                "OTel GenAI",
+                r#"[{"role":"user","parts":[{"type":"text","content":"hi"}]},{"role":"assistant","parts":[{"type":"reasoning","content":"hm"},{"type":"text","content":"wait"},{"type":"tool_call","id":"c1","name":"f","arguments":{"x":1}}]},{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"42"}]}]"#,
+            ),
+            (
+                "Vercel AI SDK",
+                r#"[{"role":"user","content":[{"type":"text","text":"hi"}]},{"role":"assistant","content":[{"type":"text","text":"wait"},{"type":"tool-call","toolCallId":"c1","toolName":"f","input":{"x":1}}]},{"role":"tool","content":[{"type":"tool-result","toolCallId":"c1","toolName":"f","output":{"type":"json","value":42}}]}]"#,
+            ),
+            (
+                "Pydantic AI",
+                r#"[{"kind":"request","parts":[{"part_kind":"user-prompt","content":"hi"}]},{"kind":"response","parts":[{"part_kind":"text","content":"wait"},{"part_kind":"tool-call","tool_name":"f","args":"{\"x\":1}","tool_call_id":"c1"}]},{"kind":"request","parts":[{"part_kind":"tool-return","tool_name":"f","content":"42","tool_call_id":"c1"}]}]"#,
+            ),
+            (
+                "Haystack",
+                r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"text":"wait"},{"tool_call":{"tool_name":"f","arguments":{"x":1},"id":"c1"}}]},{"role":"tool","content":[{"tool_call_result":{"result":"42","error":false,"origin":{"tool_name":"f","arguments":{"x":1},"id":"c1"}}}]}]"#,
+            ),
+            (
+                "LangChain",
+                r#"[{"type":"human","content":"hi"},{"lc":1,"type":"constructor","id":["langchain","schema","messages","AIMessage"],"kwargs":{"type":"ai","content":"wait","tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}]}},{"type":"tool","data":{"content":"42","tool_call_id":"c1"}}]"#,
+            ),
+            (
+                "LlamaIndex",
+                r#"[{"role":"user","additional_kwargs":{},"blocks":[{"block_type":"text","text":"hi"}]},{"role":"assistant","additional_kwargs":{"tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{\"x\":1}"}}]},"blocks":[{"block_type":"text","text":"wait"}]},{"role":"tool","additional_kwargs":{"tool_call_id":"c1"},"tool_call_id":"c1","blocks":[{"block_type":"text","text":"42"}]}]"#,
+            ),
+        ] {
+            assert_eq!(read(text), conversation, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_message_with_several_results_becomes_several_messages() {
+        let text = r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"1"},{"type":"tool_result","tool_use_id":"b","content":"2"},{"type":"text","text":"go on"}]}"#;
+        assert_eq!(read(text), expected(&[("tool", "1", "", Some("a")), ("tool", "2", "", Some("b")), ("user", "go on", "", None)]));
+        let joined = message(&Value::parse(text).unwrap()).unwrap();
+        assert_eq!((joined.content.as_str(), joined.tool_call_id.as_deref()), ("1\n2\ngo on", Some("a")));
+    }
+
+    #[test]
+    fn items_of_the_responses_api_are_read() {
+        let text = r#"[{"type":"reasoning","summary":[]},{"type":"function_call","id":"fc_1","call_id":"c1","name":"f","arguments":"{}"},
+            {"type":"function_call_output","call_id":"c1","output":"42"},{"type":"web_search_call","id":"ws_1","status":"completed","action":{"query":"q"}},
+            {"type":"message","role":"assistant","content":[{"type":"output_text","text":"done"},{"type":"refusal","refusal":"no"}]}]"#;
+        let messages = read(text);
+        assert_eq!(
+            messages,
+            expected(&[
+                ("assistant", "", "f({})", None),
+                ("tool", "42", "", Some("c1")),
+                ("assistant", "", r#"web_search_call({"query":"q"})"#, None),
+                ("assistant", "done", "", None),
+            ])
+        );
+    }
+}
