@@ -65,7 +65,9 @@ fn infer_kind_from_name(span: &mut Span) {
         return;
     }
     let name = span.name.to_ascii_lowercase();
-    if name.contains("retriev") || name.contains("vector_search") {
+    // A query engine answers questions, and retrieves in a step of its own: LlamaIndex' `RetrieverQueryEngine`.
+    let answers = ["engine", "chain", "agent", "qa"].iter().any(|word| name.contains(word));
+    if (name.contains("retriev") && !answers) || name.contains("vector_search") {
         span.kind = SpanKind::Retriever;
     } else if name.contains("guardrail") {
         span.kind = SpanKind::Guardrail;

@@ -41,7 +41,7 @@ impl Convention for OpenInference {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["openinference", "llm", "input", "output", "retrieval", "tool", "tool_call"]
+        &["openinference", "llm", "input", "output", "retrieval", "tool", "tool_call", "embedding"]
     }
 
     fn start(&self) -> Box<dyn ConventionState> {
@@ -56,7 +56,7 @@ impl ConventionState for OpenInference {
             "openinference.span.kind" => span.set_kind(Rank::High, value.as_str().and_then(span_kind).unwrap_or(SpanKind::Other)),
             "input.value" => fields.input_text = value.into_text(),
             "output.value" => fields.output_text = value.into_text(),
-            "llm.model_name" => span.set_model(Rank::Normal, value),
+            "llm.model_name" | "embedding.model_name" => span.set_model(Rank::Normal, value),
             "llm.provider" => span.set_provider(Rank::High, value),
             "llm.system" => span.set_provider(Rank::Low, value),
             "llm.finish_reason" => span.add_finish_reasons(Rank::Normal, value),
