@@ -28,7 +28,7 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
 
 /// What a model call lacks and only its raw request or response contains: messages, finish reason, refusal, offered tools.
 fn infer_messages(span: &mut Span) {
-    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty();
+    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty() || span.model.is_none();
     if lacks_input && let Some(found) = span.input_text.as_deref().and_then(conversation_in) {
         complete_request(span, found);
     }

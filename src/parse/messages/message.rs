@@ -86,17 +86,28 @@ pub(super) fn has_message_keys(value: &Value<'_>) -> bool {
 
 /// The role of a message, in the words of OpenAI's API where a framework has its own.
 fn role<'v>(value: &'v Value<'_>) -> &'v str {
-    let explicit = value.first(&["role", "_role"]).as_str();
-    let word = explicit.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
-    match word.rsplit('.').next().unwrap_or(word) {
-        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "USER" | "HUMAN" => "user",
-        "ai" | "AIMessage" | "AIMessageChunk" | "model" | "bot" | "CHATBOT" | "chatbot" | "ASSISTANT" | "MODEL" | "text" => "assistant",
-        "SystemMessage" | "system-prompt" | "SYSTEM" => "system",
-        "ToolMessage" | "tool-return" | "retry-prompt" | "TOOL" => "tool",
+    if let Some(word) = value.first(&["role", "_role"]).as_str() {
+        return match word {
+            // Gemini.
+            "model" => "assistant",
+            // The repr of an enum in Python, and the words of Cohere.
+            "ChatRole.USER" | "MessageRole.USER" | "Role.USER" | "USER" => "user",
+            "ChatRole.ASSISTANT" | "MessageRole.ASSISTANT" | "Role.ASSISTANT" | "ASSISTANT" | "CHATBOT" => "assistant",
+            "ChatRole.SYSTEM" | "MessageRole.SYSTEM" | "Role.SYSTEM" | "SYSTEM" => "system",
+            "ChatRole.TOOL" | "MessageRole.TOOL" | "Role.TOOL" | "TOOL" => "tool",
+            word => word,
+        };
+    }
+    let word = value.first(&["type", "kind", "part_kind", "source"]).as_str().unwrap_or_default();
+    match word {
+        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" => "user",
+        "ai" | "AIMessage" | "AIMessageChunk" | "text" => "assistant",
+        "SystemMessage" | "system-prompt" => "system",
+        "ToolMessage" | "tool-return" | "retry-prompt" => "tool",
         // Kinds of Pydantic AI, whose parts have the roles.
         "request" => "user",
         "response" => "assistant",
-        "message" | "constructor" if explicit.is_none() => "",
+        "message" | "constructor" => "",
         _ => word,
     }
 }
