@@ -84,6 +84,25 @@ fn infer_tool(span: &mut Span) {
     if tool.result.is_none() {
         tool.result = span.output_text.take();
     }
+    infer_tool_from_messages(span);
+}
+
+/// Moves messages of a tool span to its arguments and its result: a call or a message of the role `tool` in its input, and a message in its output
+/// (Strands, azure-ai-projects).
+fn infer_tool_from_messages(span: &mut Span) {
+    let Some(tool) = span.tool.as_mut() else { return };
+    if let Some(message) = span.input.iter_mut().rev().find(|message| !message.tool_calls.is_empty() || message.role == "tool") {
+        let call = message.tool_calls.pop();
+        tool.call_id = tool.call_id.take().or_else(|| call.as_ref().and_then(|call| call.id.clone())).or(message.tool_call_id.take());
+        if tool.arguments.is_empty() {
+            tool.arguments = call.map_or_else(|| std::mem::take(&mut message.content), |call| call.arguments);
+        }
+        span.input.clear();
+    }
+    if let Some(message) = span.output.pop() {
+        tool.result.get_or_insert(message.content);
+        span.output.clear();
+    }
 }
 
 /// The documents of a retriever that are only in its output: `{"documents": […]}` (LangChain) or a list.

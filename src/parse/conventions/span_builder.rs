@@ -38,6 +38,7 @@ pub(super) struct SpanBuilder {
     output: Content,
     documents: IndexedItems<Document>,
     exception: Option<Exception>,
+    system_prompt: Option<Message>,
 }
 
 /// The input or the output of a span, as far as attributes describe it.
@@ -73,6 +74,7 @@ impl SpanBuilder {
             output: Content::default(),
             documents: IndexedItems::default(),
             exception: None,
+            system_prompt: None,
         }
     }
 
@@ -133,6 +135,17 @@ impl SpanBuilder {
         let reasons = found.finish_reasons.into_iter().map(|reason| Value::Text(Cow::Owned(reason))).collect();
         self.add_finish_reasons(Rank::Fallback, Value::List(reasons));
         self.push_output(rank, found.messages);
+        None
+    }
+
+    /// Sets the system prompt that stands beside the input messages: a text, or a list of text parts. Returns the value if it cannot be read.
+    pub(super) fn set_system_prompt<'v>(&mut self, value: Value<'v>) -> Option<Value<'v>> {
+        let tree = self.decode(&value);
+        let found = messages::system_message(tree.as_deref().unwrap_or(&value));
+        if found.is_none() {
+            return unless_empty(value);
+        }
+        self.system_prompt = found;
         None
     }
 
@@ -249,6 +262,11 @@ impl SpanBuilder {
         }
         for text in self.output.texts.into_values().rev() {
             span_fields::add_output(&mut span, text);
+        }
+        if let Some(system) = self.system_prompt
+            && span.input.iter().all(|message| message.role != "system")
+        {
+            span.input.insert(0, system);
         }
         span
     }

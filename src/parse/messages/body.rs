@@ -31,7 +31,8 @@ pub(in crate::parse) fn conversation(tree: &Value<'_>) -> Option<Conversation> {
 const ENVELOPES_MAX: usize = 7;
 
 /// The fields that contain the messages of a request, in this order. Only the first that contains any is read.
-const REQUEST_KEYS: [&str; 8] = ["messages", "input_messages", "contents", "chat_history", "input", "prompts", "prompt", "all_messages"];
+const REQUEST_KEYS: [&str; 9] =
+    ["messages", "input_messages", "contents", "chat_history", "input", "prompts", "prompt", "all_messages", "items"];
 /// The fields that contain the messages of a response, in this order.
 const RESPONSE_KEYS: [&str; 17] = [
     "choices",
@@ -79,10 +80,13 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
         || matches!(tree.get("type").as_str(), Some("human" | "ai" | "system" | "tool" | "AIMessageChunk"))
         || tree.get("type").as_str().is_some_and(|kind| kind.ends_with("_call") || kind.ends_with("_call_output"));
     if is_message {
-        return add_messages(tree, &mut found.messages);
+        add_messages(tree, &mut found.messages);
+        return add_raw_response(tree, found);
     }
     let known = found.messages.len();
-    let system = SYSTEM_KEYS.iter().map(|key| tree.get(key)).find(|value| !value.is_empty());
+    // Google's SDKs have it in the configuration of the request.
+    let holders = [tree, tree.get("config")];
+    let system = holders.iter().find_map(|holder| SYSTEM_KEYS.iter().map(|key| holder.get(key)).find(|value| !value.is_empty()));
     for key in REQUEST_KEYS {
         if found.messages.len() > known {
             break;
@@ -124,6 +128,21 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     }
 }
 
+/// Adds the facts of the provider's response that a message may carry as JSON or as Python's `repr`: smolagents' `raw`.
+fn add_raw_response(message: &Value<'_>, found: &mut Conversation) {
+    let raw = message.get("raw");
+    let Some(raw) = raw.any_tree() else { return };
+    let Some(response) = conversation(&raw) else { return };
+    if found.finish_reasons.is_empty() {
+        found.finish_reasons = response.finish_reasons;
+    }
+    found.usage = or_usage(found.usage, response.usage);
+    let refusal = response.messages.into_iter().find_map(|message| message.refusal);
+    if let (Some(last), Some(refusal)) = (found.messages.last_mut(), refusal) {
+        last.refusal.get_or_insert(refusal);
+    }
+}
+
 /// Whether a map without a role is a message: it has content or tool calls, or text beside what only a model's answer has.
 fn is_bare_message(tree: &Value<'_>) -> bool {
     const OF_ANSWERS: [&str; 10] = [
@@ -148,6 +167,12 @@ fn system_or_model(tree: &Value<'_>) -> bool {
 
 fn assistant(text: &str) -> Message {
     Message { role: "assistant".into(), content: text.to_owned(), ..Message::default() }
+}
+
+/// The message of a system prompt that stands beside the messages; `None` if it has no text.
+pub(in crate::parse) fn system_message(system: &Value<'_>) -> Option<Message> {
+    let content = system_text(system);
+    (!content.is_empty()).then(|| Message { role: "system".into(), content, ..Message::default() })
 }
 
 /// The text of a system prompt: a text, a list of text blocks, or Gemini's content with parts.
@@ -183,7 +208,7 @@ fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     if found.model.is_none() {
         found.model = tree.first(&["model", "modelId", "model_id", "modelVersion", "model_version"]).as_str().map(str::to_owned);
     }
-    let config = tree.first(&["toolConfig", "tool_config", "kwargs"]);
+    let config = tree.first(&["toolConfig", "tool_config", "kwargs", "config"]);
     let tools = [tree.get("tools"), config.get("tools"), tree.get("functions")].into_iter().find(|tools| !tools.is_empty());
     if let Some(tools) = tools {
         found.tools.extend(tool_names(tools));

@@ -132,6 +132,13 @@ impl MessageReader {
             match value.get(key) {
                 Value::Text(text) => add_text(&mut self.message.content, text),
                 Value::List(parts) => parts.iter().take(SPAN_ITEMS_MAX).for_each(|part| self.add_part(part)),
+                // Gemini's content of a candidate, and of a response of Google ADK.
+                content @ Value::Map(_) if matches!(content.get("parts"), Value::List(_)) => {
+                    if self.message.role.is_empty() {
+                        role(content).clone_into(&mut self.message.role);
+                    }
+                    self.add_content(content);
+                }
                 part @ Value::Map(_) => self.add_part(part),
                 _ => {}
             }
@@ -212,7 +219,9 @@ impl MessageReader {
             (None, Value::List(parts)) => parts.iter().filter_map(|part| part.first(&["text", "content"]).as_str()).for_each(|text| {
                 add_text(&mut self.message.content, text);
             }),
-            _ => {}
+            // Bedrock: a tool's result, or an answer with citations.
+            _ if !part.get("json").is_null() => add_text(&mut self.message.content, &part.get("json").to_text()),
+            _ => part.get("citationsContent").get("content").items().iter().for_each(|part| self.add_text_part(part)),
         }
     }
 
