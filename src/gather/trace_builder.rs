@@ -179,7 +179,9 @@ fn complete_tool_results(spans: &mut [SpanFragment]) {
             let Some(tool) = spans.get_mut(pending).and_then(|fragment| fragment.span.tool.as_mut()) else { continue };
             let of_id = answers.iter().position(|answer| tool.call_id.is_some() && tool.call_id == answer.id);
             let of_name = || answers.iter().position(|answer| answer.tool == tool.name);
-            if let Some(found) = of_id.or_else(of_name).or((answers.len() == 1 && answers.iter().all(|answer| answer.tool.is_empty())).then_some(0)) {
+            if let Some(found) =
+                of_id.or_else(of_name).or((answers.len() == 1 && answers.iter().all(|answer| answer.tool.is_empty())).then_some(0))
+            {
                 tool.result = Some(answers.swap_remove(found).result);
             }
         }
@@ -199,7 +201,11 @@ fn last_answers(span: &Span) -> Vec<Answer> {
     let trailing = span.input.iter().rev().take_while(|message| message.role == "tool");
     let answer = |message: &Message| {
         let call = calls.iter().rev().find(|call| call.id.is_some() && call.id == message.tool_call_id);
-        Answer { id: message.tool_call_id.clone(), tool: call.map(|call| call.name.clone()).unwrap_or_default(), result: message.content.clone() }
+        Answer {
+            id: message.tool_call_id.clone(),
+            tool: call.map(|call| call.name.clone()).unwrap_or_default(),
+            result: message.content.clone(),
+        }
     };
     let mut answers: Vec<_> = trailing.map(answer).collect();
     answers.reverse();

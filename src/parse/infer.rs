@@ -85,6 +85,13 @@ fn infer_tool(span: &mut Span) {
         tool.result = span.output_text.take();
     }
     infer_tool_from_messages(span);
+    // Google's SDKs wrap a result that is no object: `{"result": "late"}`.
+    if let Some(tool) = &mut span.tool
+        && let Some(result) = tool.result.as_deref().filter(|result| result.starts_with("{\"result\"")).and_then(Value::parse)
+        && result.fields().len() == 1
+    {
+        tool.result = Some(result.get("result").to_text());
+    }
 }
 
 /// Moves messages of a tool span to its arguments and its result: a call or a message of the role `tool` in its input, and a message in its output

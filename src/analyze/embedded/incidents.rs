@@ -47,7 +47,12 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
             SpanKind::Tool => found.extend(failed_tool_result(trace, index)),
             SpanKind::Agent if !has_model_calls && !span.output.is_empty() => {
                 found.extend(refusal(trace, index));
-                found.extend(failed_tool_message(trace, index, &mut answered_calls));
+                let failed = failed_tool_message(trace, index, &mut answered_calls);
+                // A tool that has spans reports its failures itself.
+                let has_span = |incident: &Incident<'_>| {
+                    trace.spans.iter().any(|span| span.tool.as_ref().is_some_and(|tool| Some(&tool.name) == incident.tool.as_ref()))
+                };
+                found.extend(failed.filter(|incident| !has_span(incident)));
             }
             SpanKind::Retriever => found.extend(empty_retrieval(trace, index).or_else(|| low_scores(trace, index))),
             _ => {}
@@ -257,7 +262,7 @@ fn is_error_text(result: &str) -> bool {
             // LangGraph's result for an unknown tool.
             r#"|is not a valid tool, try one of"#,
             // Anywhere: an HTTP status field.
-            r#"|"status_?code"\s*:\s*[45]\d\d"#,
+            r#"|"status(?:_?code)?"\s*:\s*[45]\d\d(?-u:\b)"#,
         ))
     });
     ERROR.as_ref().is_some_and(|error| error.is_match(clip(result)))

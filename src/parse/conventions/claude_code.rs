@@ -29,8 +29,22 @@ impl Convention for ClaudeCode {
 
     fn namespaces(&self) -> &'static [&'static str] {
         &[
-            "span", "model", "input_tokens", "output_tokens", "success", "error", "status_code", "stop_reason", "user_prompt", "tool_name", "tool_use_id",
-            "tool_input", "full_command", "file_path", "response", "body",
+            "span",
+            "model",
+            "input_tokens",
+            "output_tokens",
+            "success",
+            "error",
+            "status_code",
+            "stop_reason",
+            "user_prompt",
+            "tool_name",
+            "tool_use_id",
+            "tool_input",
+            "full_command",
+            "file_path",
+            "response",
+            "body",
         ]
     }
 
@@ -150,11 +164,20 @@ mod tests {
 
     #[test]
     fn a_failed_request_has_its_cause() {
-        let call = span("claude_code.llm_request", &[("model", "claude-sonnet-4-6"), ("success", "false"), ("error", "529 Overloaded"), ("status_code", "529"), ("input_tokens", "0")]);
+        let call = span(
+            "claude_code.llm_request",
+            &[
+                ("model", "claude-sonnet-4-6"),
+                ("success", "false"),
+                ("error", "529 Overloaded"),
+                ("status_code", "529"),
+                ("input_tokens", "0"),
+            ],
+        );
         assert_eq!((call.kind, call.status, call.status_message.as_deref()), (SpanKind::Llm, Status::Error, Some("529 Overloaded")));
         assert_eq!((call.model.as_deref(), call.attribute("http.response.status_code")), (Some("claude-sonnet-4-6"), Some("529")));
         let other = span("request", &[("error", "late"), ("success", "false"), ("model", "T")]);
-        assert_eq!((other.status, other.attribute("error"), other.model), (Status::Unset, Some("late"), None));
+        assert_eq!((other.status, other.attribute("error"), other.model.as_deref()), (Status::Unset, Some("late"), None));
     }
 
     #[test]
@@ -166,7 +189,10 @@ mod tests {
         }
         tool.add_event("tool.output", [text("output", "exit code: 101")]);
         let tool = tool.finish().tool.unwrap();
-        assert_eq!((tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()), ("Bash", r#"{"full_command":"cargo test"}"#, Some("exit code: 101")));
+        assert_eq!(
+            (tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()),
+            ("Bash", r#"{"full_command":"cargo test"}"#, Some("exit code: 101"))
+        );
         let execution = span("claude_code.tool.execution", &[("success", "false"), ("error", "Error:ENOENT")]);
         assert_eq!((execution.kind, execution.status_message.as_deref()), (SpanKind::Tool, Some("Error:ENOENT")));
     }

@@ -90,7 +90,10 @@ mod tests {
     fn the_last_attempt_decides() {
         let text = |key: &'static str, value: &'static str| (Cow::Borrowed(key), Value::Text(Cow::Borrowed(value)));
         let request = |error: Option<&'static str>| {
-            [Some(text("event.name", "codex.api_request")), error.map(|error| text("error.message", error))].into_iter().flatten().collect::<Vec<_>>()
+            [Some(text("event.name", "codex.api_request")), error.map(|error| text("error.message", error))]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
         };
         let name = "event otel/src/events/session_telemetry.rs:412";
         let mut span = SpanMapper::new(Span::default());

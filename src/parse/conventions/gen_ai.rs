@@ -19,8 +19,8 @@
 //!   body.
 //! - OpenLLMetry 0.40 names the token counts `prompt_tokens` and `completion_tokens`.
 
-use super::span_builder::{Rank, SpanBuilder};
 use super::gen_ai_events::EventContent;
+use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState, Scope};
 use crate::model::SpanKind;
 use crate::parse::value::Value;
@@ -104,17 +104,39 @@ impl ConventionState for GenAiState {
 fn span_kind(operation: &str) -> Option<SpanKind> {
     /// Also of Semantic Kernel, azure-ai-projects and Gemini CLI.
     const LLM: [&str; 10] = [
-        "chat", "text_completion", "generate_content", "completion", "fetch_response", "text_completions", "chat.completions", "text.completions", "responses",
+        "chat",
+        "text_completion",
+        "generate_content",
+        "completion",
+        "fetch_response",
+        "text_completions",
+        "chat.completions",
+        "text.completions",
+        "responses",
         "llm_call",
     ];
     /// Also the runs on a server of azure-ai-agents.
     const AGENT: [&str; 8] = [
-        "create_agent", "agent_call", "user_prompt", "plan", "start_thread_run", "get_thread_run", "process_thread_run", "submit_tool_outputs",
+        "create_agent",
+        "agent_call",
+        "user_prompt",
+        "plan",
+        "start_thread_run",
+        "get_thread_run",
+        "process_thread_run",
+        "submit_tool_outputs",
     ];
     /// Also records of a conversation on a server.
     const CHAIN: [&str; 9] = [
-        "invoke_workflow", "orchestrate_tools", "schedule_tool_calls", "create_thread", "create_message", "list_messages", "list_run_steps",
-        "create_conversation", "list_conversation_items",
+        "invoke_workflow",
+        "orchestrate_tools",
+        "schedule_tool_calls",
+        "create_thread",
+        "create_message",
+        "list_messages",
+        "list_run_steps",
+        "create_conversation",
+        "list_conversation_items",
     ];
     match operation {
         _ if LLM.contains(&operation) => Some(SpanKind::Llm),
@@ -182,8 +204,14 @@ mod tests {
             &[
                 ("gen_ai.system.message", &[("content", r#"[{"text": "Be brief."}]"#)]),
                 ("gen_ai.user.message", &[("content", r#"[{"text": "Where is A-17?"}]"#)]),
-                ("gen_ai.assistant.message", &[("content", r#"[{"toolUse": {"toolUseId": "c1", "name": "lookup", "input": {"id": 17}}}]"#)]),
-                ("gen_ai.tool.message", &[("content", r#"[{"toolResult": {"toolUseId": "c1", "status": "success", "content": [{"text": "late"}]}}]"#)]),
+                (
+                    "gen_ai.assistant.message",
+                    &[("content", r#"[{"toolUse": {"toolUseId": "c1", "name": "lookup", "input": {"id": 17}}}]"#)],
+                ),
+                (
+                    "gen_ai.tool.message",
+                    &[("content", r#"[{"toolResult": {"toolUseId": "c1", "status": "success", "content": [{"text": "late"}]}}]"#)],
+                ),
                 ("gen_ai.choice", &[("finish_reason", "max_tokens"), ("message", r#"[{"text": "It is"}]"#)]),
             ],
         );
@@ -200,7 +228,10 @@ mod tests {
         let expected = |tool: Span| {
             let status = tool.status;
             let tool = tool.tool.unwrap();
-            assert_eq!((tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()), ("lookup", r#"{"id": 17}"#, Some("no such order")));
+            assert_eq!(
+                (tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()),
+                ("lookup", r#"{"id": 17}"#, Some("no such order"))
+            );
             status
         };
         let attributes = [("gen_ai.operation.name", "execute_tool"), ("gen_ai.tool.name", "lookup"), ("gen_ai.tool.status", "error")];
@@ -216,8 +247,20 @@ mod tests {
         let latest = span(
             &attributes,
             &[
-                (details, &[("gen_ai.input.messages", r#"[{"role":"tool","parts":[{"type":"tool_call","name":"lookup","id":"c1","arguments":"{\"id\": 17}"}]}]"#)]),
-                (details, &[("gen_ai.output.messages", r#"[{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":[{"text":"no such order"}]}]}]"#)]),
+                (
+                    details,
+                    &[(
+                        "gen_ai.input.messages",
+                        r#"[{"role":"tool","parts":[{"type":"tool_call","name":"lookup","id":"c1","arguments":"{\"id\": 17}"}]}]"#,
+                    )],
+                ),
+                (
+                    details,
+                    &[(
+                        "gen_ai.output.messages",
+                        r#"[{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":[{"text":"no such order"}]}]}]"#,
+                    )],
+                ),
             ],
         );
         expected(latest);
@@ -225,7 +268,8 @@ mod tests {
 
     #[test]
     fn an_event_loop_cycle_is_no_model_call() {
-        let cycle = span(&[("gen_ai.operation.name", "execute_event_loop_cycle")], &[("gen_ai.choice", &[("message", r#"[{"text": "late"}]"#)])]);
+        let cycle =
+            span(&[("gen_ai.operation.name", "execute_event_loop_cycle")], &[("gen_ai.choice", &[("message", r#"[{"text": "late"}]"#)])]);
         assert_eq!(cycle.kind, SpanKind::Chain);
         assert_eq!(span(&[("gen_ai.operation.name", "invoke_swarm")], &[]).kind, SpanKind::Agent);
     }
@@ -244,9 +288,13 @@ mod tests {
         assert_eq!((choice.output[0].content.as_str(), choice.finish_reasons[0].as_str()), ("late", "stop"));
         assert_eq!(read("gen_ai.prompt", "Where is A-17?").input[0].content, "Where is A-17?");
         // Google ADK has Gemini's content below `content`, also of the model and of tools.
-        let user = read("gen_ai.user.message", r#"{"content":{"parts":[{"text":null,"function_call":{"name":"lookup","args":{"id":17}}}],"role":"model"}}"#);
+        let user = read(
+            "gen_ai.user.message",
+            r#"{"content":{"parts":[{"text":null,"function_call":{"name":"lookup","args":{"id":17}}}],"role":"model"}}"#,
+        );
         assert_eq!((user.input[0].role.as_str(), user.input[0].tool_calls[0].name.as_str()), ("assistant", "lookup"));
-        let choice = read("gen_ai.choice", r#"{"content":{"parts":[{"text":"It is"}],"role":"model"},"index":0,"finish_reason":"MAX_TOKENS"}"#);
+        let choice =
+            read("gen_ai.choice", r#"{"content":{"parts":[{"text":"It is"}],"role":"model"},"index":0,"finish_reason":"MAX_TOKENS"}"#);
         assert_eq!((choice.output[0].content.as_str(), choice.finish_reasons[0].as_str()), ("It is", "MAX_TOKENS"));
         let elided = read("gen_ai.choice", r#"{"content":"<elided>","index":0,"finish_reason":"STOP"}"#);
         assert_eq!((elided.output.len(), elided.finish_reasons.len()), (0, 1));

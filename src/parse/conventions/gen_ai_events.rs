@@ -155,7 +155,17 @@ fn with_content<'v>(body: &'v Value<'_>, content: Value<'v>) -> Value<'v> {
 /// The blocks of Bedrock's API in JSON text. Other lists in JSON are what a user or a tool wrote.
 fn blocks(text: &str) -> Option<Value<'_>> {
     const KEYS: [&str; 11] = [
-        "text", "toolUse", "toolResult", "json", "image", "document", "video", "reasoningContent", "citationsContent", "guardContent", "cachePoint",
+        "text",
+        "toolUse",
+        "toolResult",
+        "json",
+        "image",
+        "document",
+        "video",
+        "reasoningContent",
+        "citationsContent",
+        "guardContent",
+        "cachePoint",
     ];
     let is_block = |item: &Value<'_>| matches!(item.fields(), [(key, _)] if KEYS.contains(&key.as_ref()));
     Value::parse(text).filter(|tree| matches!(tree, Value::List(items) if items.iter().all(is_block)))

@@ -172,8 +172,12 @@ mod tests {
     fn an_answer_without_content_has_an_error_code() {
         let blocked = span("call_llm", &[("gcp.vertex.agent.llm_response", r#"{"error_code":"SAFETY","error_message":""}"#)]);
         assert_eq!((blocked.status, blocked.finish_reasons.as_slice()), (Status::Unset, &["SAFETY".to_owned()][..]));
-        let failed = span("call_llm", &[("gcp.vertex.agent.llm_response", r#"{"error_code":"UNKNOWN_ERROR","error_message":"Unknown error."}"#)]);
-        assert_eq!((failed.status, failed.status_message.as_deref(), failed.error_type.as_deref()), (Status::Error, Some("Unknown error."), Some("UNKNOWN_ERROR")));
+        let failed =
+            span("call_llm", &[("gcp.vertex.agent.llm_response", r#"{"error_code":"UNKNOWN_ERROR","error_message":"Unknown error."}"#)]);
+        assert_eq!(
+            (failed.status, failed.status_message.as_deref(), failed.error_type.as_deref()),
+            (Status::Error, Some("Unknown error."), Some("UNKNOWN_ERROR"))
+        );
     }
 
     #[test]
@@ -191,15 +195,31 @@ mod tests {
             ],
         );
         let tool = current.tool.unwrap();
-        assert_eq!((current.kind, tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()), (SpanKind::Tool, "lookup", r#"{"id":17}"#, Some("late")));
+        assert_eq!(
+            (current.kind, tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()),
+            (SpanKind::Tool, "lookup", r#"{"id":17}"#, Some("late"))
+        );
         assert_eq!(tool.call_id, None);
         let old = span(
             "tool_response [lookup]",
-            &[("gcp.vertex.agent.tool_response", r#"{"content":{"parts":[{"function_response":{"id":"c1","name":"lookup","response":{"error":"no such order"}}}],"role":"user"}}"#)],
+            &[(
+                "gcp.vertex.agent.tool_response",
+                r#"{"content":{"parts":[{"function_response":{"id":"c1","name":"lookup","response":{"error":"no such order"}}}],"role":"user"}}"#,
+            )],
         );
         let tool = old.tool.unwrap();
-        assert_eq!((tool.name.as_str(), tool.call_id.as_deref(), tool.result.as_deref()), ("lookup", Some("c1"), Some(r#"{"error":"no such order"}"#)));
-        let merged = span("execute_tool (merged)", &[("gen_ai.operation.name", "execute_tool"), ("gcp.vertex.agent.tool_call_args", "N/A"), ("gen_ai.tool.name", "(merged tools)")]);
+        assert_eq!(
+            (tool.name.as_str(), tool.call_id.as_deref(), tool.result.as_deref()),
+            ("lookup", Some("c1"), Some(r#"{"error":"no such order"}"#))
+        );
+        let merged = span(
+            "execute_tool (merged)",
+            &[
+                ("gen_ai.operation.name", "execute_tool"),
+                ("gcp.vertex.agent.tool_call_args", "N/A"),
+                ("gen_ai.tool.name", "(merged tools)"),
+            ],
+        );
         assert_eq!((merged.kind, merged.tool), (SpanKind::Chain, None));
     }
 }

@@ -61,7 +61,8 @@ impl ConventionState for LiveKitState {
             }
             "response.text" | "user_transcript" => span.set_output(Rank::Low, value),
             "response.function_calls" => {
-                let calls: Vec<_> = span.decode(&value).map(|tree| tree.items().iter().filter_map(messages::tool_call).collect()).unwrap_or_default();
+                let calls: Vec<_> =
+                    span.decode(&value).map(|tree| tree.items().iter().filter_map(messages::tool_call).collect()).unwrap_or_default();
                 if calls.is_empty() {
                     return (!matches!(value.as_str(), Some("" | "[]"))).then_some(value);
                 }

@@ -153,7 +153,11 @@ fn set_tool_output(output: ToolOutput, span: &mut SpanBuilder) {
 
 /// The messages and the final answer of an agent of `CrewAI`, which has no spans of model calls itself.
 fn add_task_output(span: &mut SpanBuilder) {
-    let Some(text) = span.fields.output_text.as_deref().filter(|text| text.contains("\"tool_failures\"") || text.contains("\"output_format\"")) else { return };
+    let Some(text) =
+        span.fields.output_text.as_deref().filter(|text| text.contains("\"tool_failures\"") || text.contains("\"output_format\""))
+    else {
+        return;
+    };
     let Some(task) = Value::parse(text).map(Value::into_owned) else { return };
     let (Some((mut messages, _)), Some(answer)) = (messages::from_tree(task.get("messages")), task.text_at("raw")) else { return };
     messages.pop_if(|message| message.role == "assistant" && message.content == answer);
@@ -164,8 +168,20 @@ fn add_task_output(span: &mut SpanBuilder) {
 /// Whether a span that is called a model call only prepares or contains one: methods of `LlamaIndex`' class for models.
 fn is_wrapper(name: &str) -> bool {
     const METHODS: [&str; 14] = [
-        "_prepare_chat_with_tools", "_validate_chat_with_tools_response", "_extend_messages", "get_tool_calls_from_response", "chat_with_tools", "achat_with_tools",
-        "predict", "apredict", "predict_and_call", "apredict_and_call", "structured_predict", "astructured_predict", "as_structured_llm", "class_name",
+        "_prepare_chat_with_tools",
+        "_validate_chat_with_tools_response",
+        "_extend_messages",
+        "get_tool_calls_from_response",
+        "chat_with_tools",
+        "achat_with_tools",
+        "predict",
+        "apredict",
+        "predict_and_call",
+        "apredict_and_call",
+        "structured_predict",
+        "astructured_predict",
+        "as_structured_llm",
+        "class_name",
     ];
     name.rsplit_once('.').is_some_and(|(_, method)| METHODS.contains(&method))
 }
@@ -278,7 +294,10 @@ mod tests {
             ("llm.output_messages.0.message.function_call_arguments_json", "{\"id\": 17}"),
         ]);
         assert_eq!((span.input[0].role.as_str(), span.input[0].content.as_str()), ("user", "Where is A-17?"));
-        assert_eq!((span.output[0].tool_calls[0].name.as_str(), span.output[0].tool_calls[0].arguments.as_str()), ("lookup", "{\"id\": 17}"));
+        assert_eq!(
+            (span.output[0].tool_calls[0].name.as_str(), span.output[0].tool_calls[0].arguments.as_str()),
+            ("lookup", "{\"id\": 17}")
+        );
         let completion = span_with(&[("openinference.span.kind", "LLM"), ("llm.choices.0.completion.text", "late")]);
         assert_eq!((completion.output[0].role.as_str(), completion.output[0].content.as_str()), ("assistant", "late"));
     }
@@ -293,7 +312,10 @@ mod tests {
                 r#"{"role": "assistant", "content": null, "tool_calls": null, "raw": "ChatCompletion(id='c1', choices=[Choice(finish_reason='length', index=0, logprobs=None, message=ChatCompletionMessage(content=None, refusal=\"I can't help with that.\", role='assistant', tool_calls=None))], created=1, model='m', usage=CompletionUsage(completion_tokens=12, prompt_tokens=804))"}"#,
             ),
         ]);
-        assert_eq!((span.finish_reasons.as_slice(), span.output[0].refusal.as_deref()), (&["length".to_owned()][..], Some("I can't help with that.")));
+        assert_eq!(
+            (span.finish_reasons.as_slice(), span.output[0].refusal.as_deref()),
+            (&["length".to_owned()][..], Some("I can't help with that."))
+        );
     }
 
     #[test]
@@ -301,10 +323,16 @@ mod tests {
         let failed = span_with(&[
             ("openinference.span.kind", "TOOL"),
             ("tool.name", "lookup"),
-            ("output.value", r#"{"blocks":[{"text":"no such order"}],"tool_name":"lookup","raw_input":{"kwargs":{"id":17}},"raw_output":"no such order","is_error":true}"#),
+            (
+                "output.value",
+                r#"{"blocks":[{"text":"no such order"}],"tool_name":"lookup","raw_input":{"kwargs":{"id":17}},"raw_output":"no such order","is_error":true}"#,
+            ),
         ]);
         assert_eq!((failed.failed(), failed.tool.unwrap().result.as_deref()), (true, Some("no such order")));
-        let google = span_with(&[("openinference.span.kind", "TOOL"), ("output.value", r#"{"id":"c1","name":"lookup","response":{"result":"late"}}"#)]);
+        let google = span_with(&[
+            ("openinference.span.kind", "TOOL"),
+            ("output.value", r#"{"id":"c1","name":"lookup","response":{"result":"late"}}"#),
+        ]);
         let tool = google.tool.unwrap();
         assert_eq!((tool.result.as_deref(), tool.call_id.as_deref()), (Some("late"), Some("c1")));
     }
@@ -316,7 +344,10 @@ mod tests {
             span.set_attribute("openinference.span.kind".into(), Value::Text("LLM".into()));
             span.finish().kind
         };
-        assert_eq!((kind("OpenAILike.predict"), kind("OpenAILike.achat"), kind("ChatCompletion")), (SpanKind::Chain, SpanKind::Llm, SpanKind::Llm));
+        assert_eq!(
+            (kind("OpenAILike.predict"), kind("OpenAILike.achat"), kind("ChatCompletion")),
+            (SpanKind::Chain, SpanKind::Llm, SpanKind::Llm)
+        );
     }
 
     #[test]
@@ -334,7 +365,10 @@ mod tests {
     #[test]
     fn an_error_that_the_agent_may_correct_fails_the_step() {
         let mut step = super::super::SpanMapper::new(crate::model::Span { name: "Step 2".into(), ..crate::model::Span::default() });
-        step.add_event("agent.step_recovery", [("type".into(), Value::Text("AgentToolCallError".into())), ("message".into(), Value::Text("bad argument".into()))]);
+        step.add_event(
+            "agent.step_recovery",
+            [("type".into(), Value::Text("AgentToolCallError".into())), ("message".into(), Value::Text("bad argument".into()))],
+        );
         let step = step.finish();
         assert_eq!((step.failed(), step.exceptions[0].kind.as_str()), (true, "AgentToolCallError"));
     }

@@ -62,7 +62,9 @@ impl ConventionState for Strands {
                 let blocks = span.decode(&value).map(|tree| messages::tool_result_text(&tree));
                 span.tool().result = blocks.or_else(|| value.into_text());
             }
-            "gen_ai.prompt" if kind_before_1_0(&span.fields.name) == Some(SpanKind::Llm) => return span.add_input_messages(Rank::High, value),
+            "gen_ai.prompt" if kind_before_1_0(&span.fields.name) == Some(SpanKind::Llm) => {
+                return span.add_input_messages(Rank::High, value);
+            }
             "gen_ai.completion" if kind_before_1_0(&span.fields.name) == Some(SpanKind::Llm) => {
                 let Some(blocks) = span.decode(&value).map(|tree| tree.into_owned().into_owned()) else { return Some(value) };
                 let message = Value::Map(vec![("role".into(), Value::Text("assistant".into())), ("content".into(), blocks)]);

@@ -252,6 +252,8 @@ pub(in crate::parse) fn tool_result_text(result: &Value<'_>) -> String {
             parts.iter().for_each(|part| add_text(&mut joined, &result_part_text(part)));
             joined
         }
+        // Google's SDKs wrap a result that is no object.
+        Value::Map(fields) if matches!(fields.as_slice(), [(key, _)] if key == "result") => result.get("result").to_text(),
         Value::Map(fields) if fields.len() == 2 && result.get("type").as_str().is_some() && !result.get("value").is_null() => {
             result.get("value").to_text()
         }
