@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::indexed::{IndexedItems, MessageParts};
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, Document, Exception, Message, Span, SpanKind, Status, ToolUse};
+use crate::parse::infer;
 use crate::parse::messages;
 use crate::parse::span_fields;
 use crate::parse::value::Value;
@@ -38,7 +39,7 @@ pub(super) struct SpanBuilder {
     output: Content,
     documents: IndexedItems<Document>,
     exception: Option<Exception>,
-    system_prompt: Option<Message>,
+    system_prompt: Option<String>,
 }
 
 /// The input or the output of a span, as far as attributes describe it.
@@ -138,15 +139,11 @@ impl SpanBuilder {
         None
     }
 
-    /// Sets the system prompt that stands beside the input messages: a text, or a list of text parts. Returns the value if it cannot be read.
-    pub(super) fn set_system_prompt<'v>(&mut self, value: Value<'v>) -> Option<Value<'v>> {
-        let tree = self.decode(&value);
-        let found = messages::system_message(tree.as_deref().unwrap_or(&value));
-        if found.is_none() {
-            return unless_empty(value);
-        }
-        self.system_prompt = found;
-        None
+    /// Sets the system prompt, for conventions that record it apart from the messages: text, or a list of text parts. It becomes the first
+    /// input message.
+    pub(super) fn set_system_prompt(&mut self, value: &Value<'_>) {
+        let text = value.tree().map_or_else(|| value.to_text(), |parts| messages::system_text(&parts));
+        self.system_prompt = Some(text).filter(|text| !text.is_empty());
     }
 
     /// Adds input messages.
@@ -256,17 +253,17 @@ impl SpanBuilder {
         if let Some((_, reasons)) = self.finish_reasons.pop_last() {
             span.finish_reasons = reasons;
         }
-        crate::parse::infer::infer_kind(&mut span);
+        infer::infer_kind_from_fields(&mut span);
         for text in self.input.texts.into_values().rev() {
             span_fields::add_input(&mut span, text);
         }
         for text in self.output.texts.into_values().rev() {
             span_fields::add_output(&mut span, text);
         }
-        if let Some(system) = self.system_prompt
-            && span.input.iter().all(|message| message.role != "system")
+        if let Some(content) = self.system_prompt
+            && span.input.first().is_none_or(|first| first.role != "system")
         {
-            span.input.insert(0, system);
+            span.input.insert(0, Message { role: "system".into(), content, ..Message::default() });
         }
         span
     }
