@@ -65,7 +65,9 @@ fn infer_kind_from_name(span: &mut Span) {
         return;
     }
     let name = span.name.to_ascii_lowercase();
-    if name.contains("retriev") || name.contains("vector_search") {
+    // A query engine answers questions, and retrieves in a step of its own: LlamaIndex' `RetrieverQueryEngine`.
+    let answers = ["engine", "chain", "agent", "qa"].iter().any(|word| name.contains(word));
+    if (name.contains("retriev") && !answers) || name.contains("vector_search") {
         span.kind = SpanKind::Retriever;
     } else if name.contains("guardrail") {
         span.kind = SpanKind::Guardrail;
@@ -81,7 +83,7 @@ fn infer_tool(span: &mut Span) {
     }
     // Explicit arguments are what the instrumentation parsed. The raw input is what the model wrote, also if it does not parse; an input of
     // at most two characters, `{}` or `""`, is less informative than explicit arguments.
-    if let Some(input) = span.input_text.take()
+    if let Some(input) = span.input_text.take().map(arguments_of)
         && (tool.arguments.is_empty() || tool.arguments == "{}" || input.len() > 2)
     {
         tool.arguments = input;
@@ -97,6 +99,12 @@ fn infer_tool(span: &mut Span) {
     {
         tool.result = Some(result.get("result").to_text());
     }
+}
+
+/// The arguments in an input that is the whole call: `{"toolUseId", "name", "input"}` (Strands 0.1).
+fn arguments_of(input: String) -> String {
+    let call = Value::parse(&input).filter(|call| !call.get("toolUseId").is_null()).and_then(|call| messages::tool_call(&call));
+    call.map_or(input, |call| call.arguments)
 }
 
 /// Moves messages of a tool span to its arguments and its result: a call or a message of the role `tool` in its input, and a message in its output

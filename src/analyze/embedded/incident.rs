@@ -115,7 +115,7 @@ impl<'t> Incident<'t> {
     pub(super) fn span_kind(&self) -> SpanKind {
         match (self.kind, self.span.kind) {
             (IncidentKind::ToolResult, _) => SpanKind::Tool,
-            (IncidentKind::Refusal, _) => SpanKind::Llm,
+            (IncidentKind::Refusal | IncidentKind::FinishReason | IncidentKind::EmptyOutput, _) => SpanKind::Llm,
             (IncidentKind::Error, SpanKind::Agent | SpanKind::Chain | SpanKind::Other)
                 if self.error_type.as_deref().is_some_and(is_of_provider) =>
             {

@@ -46,7 +46,8 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
             }
             SpanKind::Tool => found.extend(failed_tool_result(trace, index)),
             SpanKind::Agent if !has_model_calls && !span.output.is_empty() => {
-                found.extend(refusal(trace, index));
+                found.extend(abnormal_finish(trace, index, any_failed).or_else(|| refusal(trace, index)));
+                found.extend(empty_output(trace, index));
                 let failed = failed_tool_message(trace, index, &mut answered_calls);
                 // A tool that has spans reports its failures itself.
                 let has_span = |incident: &Incident<'_>| {
@@ -259,6 +260,8 @@ fn is_error_text(result: &str) -> bool {
             r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
             // Anywhere: the status fields of JSON results, and of MCP.
             r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
+            // Semantic Kernel's results for a call that it cannot make.
+            r#"|the tool call .{0,80}(?:are malformed|is not part of the provided tools)"#,
             // LangGraph's result for an unknown tool.
             r#"|is not a valid tool, try one of"#,
             // Anywhere: an HTTP status field.

@@ -17,6 +17,7 @@
 //! - Agent frameworks have operations of their own: `execute_event_loop_cycle` (Strands 1.62), `text_completions` (Semantic Kernel 1.45).
 //! - Messages may be uploaded, with only a reference in `gen_ai.input.messages_ref` (genai-openai 1.3b0); the gather stage fetches the
 //!   body.
+//! - `gen_ai.prompt` and `gen_ai.completion` with the whole input and output (LangSmith, Mastra, OpenRouter, LangWatch's examples).
 //! - OpenLLMetry 0.40 names the token counts `prompt_tokens` and `completion_tokens`.
 
 use super::gen_ai_events::EventContent;
@@ -80,6 +81,9 @@ impl ConventionState for GenAiState {
             "gen_ai.tool.call.result" => span.tool().result = value.into_text(),
             "gen_ai.input.messages" => return span.add_input_messages(Rank::Normal, value),
             "gen_ai.output.messages" => return span.add_output_messages(Rank::Normal, value),
+            // Whole values, of exporters that do not follow the specification.
+            "gen_ai.prompt" => span.set_input(Rank::Low, value),
+            "gen_ai.completion" => span.set_output(Rank::Low, value),
             "gen_ai.system_instructions" => span.set_system_prompt(&value),
             "gen_ai.tool.definitions" => return span.offer_tools(value),
             "gen_ai.retrieval.documents" => return span.set_documents(value),

@@ -60,7 +60,8 @@ impl EventContent {
     /// Adds an event on a span. Its messages are in `gen_ai.event.content` as JSON text, in its own attributes, or, for events about a
     /// whole call, in one attribute per direction.
     pub(super) fn add_span_event(&mut self, name: &str, attributes: &Value<'_>) {
-        let body = attributes.get("gen_ai.event.content");
+        // Logfire 3 and 4 name it `event_body`.
+        let body = attributes.first(&["gen_ai.event.content", "event_body"]);
         match name {
             "gen_ai.content.prompt" => self.add_input(attributes.get("gen_ai.prompt")),
             "gen_ai.content.completion" => self.add_output(attributes.get("gen_ai.completion")),
@@ -137,7 +138,8 @@ fn messages_of(body: &Value<'_>, role: &str) -> Vec<Message> {
     };
     let mut found = Vec::new();
     messages::add_messages(&inner, &mut found);
-    if found.is_empty() {
+    // A message without any content was recorded; content that cannot be read is none.
+    if found.is_empty() && content.is_empty() {
         found.push(Message::default());
     }
     for message in found.iter_mut().filter(|message| message.role.is_empty()) {

@@ -15,7 +15,7 @@
 //! Quirks of real exporters:
 //! - `LlamaIndex` 4.6 calls also the methods around a model call `LLM`, such as `predict`; they are chains here. The result of its tools is JSON with
 //!   `raw_output` and `is_error`.
-//! - `CrewAI` 1.1.21 has no spans of model calls; the span of an agent has all messages in `output.value`.
+//! - `CrewAI` 1.1.21 and the agent of Haystack (0.1.46) have no spans of model calls; the span of the agent has all messages in `output.value`.
 //! - smolagents 0.1.43 has the finish reason and the refusal only in `raw`, Python's `repr` of the response inside `output.value`. A step whose tool
 //!   call failed may have the status OK and an event `agent.step_recovery`.
 //! - The finish reason is in `llm.finish_reason` (openai instrumentation 0.1.66, google-genai 1.4). Other exports have it only inside
@@ -46,7 +46,7 @@ impl Convention for OpenInference {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["openinference", "llm", "input", "output", "retrieval", "reranker", "tool", "tool_call"]
+        &["openinference", "llm", "input", "output", "retrieval", "reranker", "tool", "tool_call", "embedding"]
     }
 
     fn reads_event(&self, name: &str) -> bool {
@@ -68,7 +68,7 @@ impl ConventionState for OpenInference {
                 Some(output) => set_tool_output(output, span),
                 None => span.fields.output_text = value.into_text(),
             },
-            "llm.model_name" => span.set_model(Rank::Normal, value),
+            "llm.model_name" | "embedding.model_name" => span.set_model(Rank::Normal, value),
             "llm.response.model_name" => span.set_model(Rank::Low, value),
             "llm.request.model_name" => span.set_model(Rank::Fallback, value),
             "reranker.query" => span.set_input(Rank::Low, value),
@@ -111,7 +111,12 @@ impl ConventionState for OpenInference {
     fn finish(self: Box<Self>, span: &mut SpanBuilder) {
         match span.fields.kind {
             SpanKind::Llm if is_wrapper(&span.fields.name) => span.fields.kind = SpanKind::Chain,
-            SpanKind::Agent => add_task_output(span),
+            SpanKind::Agent => add_agent_output(span),
+            // Haystack's agent is a component like others.
+            SpanKind::Chain if span.fields.name.ends_with("Agent.run") || span.fields.name.ends_with("Agent.run_async") => {
+                span.fields.kind = SpanKind::Agent;
+                add_agent_output(span);
+            }
             _ => {}
         }
     }
@@ -151,18 +156,25 @@ fn set_tool_output(output: ToolOutput, span: &mut SpanBuilder) {
     tool.result = Some(output.result);
 }
 
-/// The messages and the final answer of an agent of `CrewAI`, which has no spans of model calls itself.
-fn add_task_output(span: &mut SpanBuilder) {
-    let Some(text) =
-        span.fields.output_text.as_deref().filter(|text| text.contains("\"tool_failures\"") || text.contains("\"output_format\""))
-    else {
-        return;
-    };
+/// The messages of an agent, of a framework that has no spans of model calls itself: `CrewAI`, and the agent of Haystack.
+fn add_agent_output(span: &mut SpanBuilder) {
+    let Some(text) = span.fields.output_text.as_deref().filter(|text| text.contains("\"messages\"")) else { return };
     let Some(task) = Value::parse(text).map(Value::into_owned) else { return };
-    let (Some((mut messages, _)), Some(answer)) = (messages::from_tree(task.get("messages")), task.text_at("raw")) else { return };
-    messages.pop_if(|message| message.role == "assistant" && message.content == answer);
+    let Some(found) = messages::conversation(task.get("messages")) else { return };
+    let mut messages = found.messages;
+    let last = messages.pop_if(|message| message.role == "assistant");
+    // The final answer of `CrewAI`, which is not always among the messages.
+    let answer = task.text_at("raw").map(|content| Message { role: "assistant".into(), content, ..Message::default() });
+    let Some(answer) = answer.or_else(|| last.clone()) else { return };
+    if let Some(last) = last.filter(|last| last.content != answer.content) {
+        messages.push(last);
+    }
     span.push_input(Rank::Low, messages);
-    span.push_output(Rank::Low, vec![Message { role: "assistant".into(), content: answer, ..Message::default() }]);
+    span.push_output(Rank::Low, vec![answer]);
+    span.add_finish_reasons(
+        Rank::Fallback,
+        Value::List(found.finish_reasons.into_iter().map(|reason| Value::Text(reason.into())).collect()),
+    );
 }
 
 /// Whether a span that is called a model call only prepares or contains one: methods of `LlamaIndex`' class for models.

@@ -55,7 +55,12 @@ impl ConventionState for OpenLlmetry {
             "traceloop.entity.input" => fields.input_text = value.into_text().map(unquoted),
             "traceloop.entity.output" => fields.output_text = value.into_text().map(unquoted),
             "llm.request.type" => {
-                span.set_kind(Rank::High, SpanKind::Llm);
+                let kind = match value.as_str() {
+                    Some("embedding") => SpanKind::Embedding,
+                    Some("rerank") => SpanKind::Chain,
+                    _ => SpanKind::Llm,
+                };
+                span.set_kind(Rank::High, kind);
                 return Some(value);
             }
             "llm.usage.prompt_tokens" => fields.usage.input = value.as_u64(),

@@ -261,7 +261,7 @@ impl SpanBuilder {
             span_fields::add_output(&mut span, text);
         }
         if let Some(content) = self.system_prompt
-            && span.input.first().is_none_or(|first| first.role != "system")
+            && span.input.first().is_none_or(|first| first.content != content)
         {
             span.input.insert(0, Message { role: "system".into(), content, ..Message::default() });
         }

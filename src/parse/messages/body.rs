@@ -1,6 +1,8 @@
 //! Finds the messages, finish reasons, offered tools and token counts of a request or a response, in any of the shapes in the
 //! [module docs](super).
 
+use std::borrow::Cow;
+
 use super::message::{add_messages, has_message_keys};
 use super::tool_call::tool_names;
 use crate::limits::SPAN_ITEMS_MAX;
@@ -24,7 +26,26 @@ pub(in crate::parse) struct Conversation {
 pub(in crate::parse) fn conversation(tree: &Value<'_>) -> Option<Conversation> {
     let mut found = Conversation::default();
     collect(tree, &mut found, 0);
+    if found.messages.is_empty() && is_list_of_blocks(tree) {
+        let message = Value::Map(vec![("role".into(), Value::Text("assistant".into())), ("content".into(), tree.clone())]);
+        add_messages(&message, &mut found.messages);
+    }
     (!found.messages.is_empty() || !found.finish_reasons.is_empty()).then_some(found)
+}
+
+/// Whether a value is the content of an answer without its message: blocks of Bedrock or Anthropic.
+fn is_list_of_blocks(tree: &Value<'_>) -> bool {
+    let is_block = |block: &Value<'_>| match block.fields() {
+        [(key, value)] => {
+            (key == "text" && value.as_str().is_some())
+                || (matches!(key.as_ref(), "toolUse" | "reasoningContent") && !value.fields().is_empty())
+        }
+        _ => {
+            matches!(block.get("type").as_str(), Some("text" | "tool_use" | "thinking"))
+                && !block.first(&["text", "input", "thinking"]).is_null()
+        }
+    };
+    !tree.items().is_empty() && tree.items().iter().all(is_block)
 }
 
 /// How many lists and objects around a message are opened: `{"generations": [[{"message": {…}}]]}`.
@@ -63,9 +84,9 @@ fn collect(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     match tree {
         Value::List(items) => items.iter().for_each(|item| collect(item, found, depth + 1)),
         Value::Map(_) => collect_map(tree, found, depth),
-        // JSON in JSON.
+        // JSON in JSON, or Python's `repr` of a message (Haystack, smolagents).
         Value::Text(text) if depth > 0 => {
-            if let Some(inner) = Value::parse(text) {
+            if let Some(inner) = Value::Text(Cow::Borrowed(text.as_ref())).any_tree() {
                 collect(&inner, found, depth + 1);
             }
         }

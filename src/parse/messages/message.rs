@@ -38,6 +38,7 @@ pub(in crate::parse) fn add_messages(value: &Value<'_>, messages: &mut Vec<Messa
         },
         tool_results: Vec::new(),
         others: Vec::new(),
+        has_other_content: false,
     };
     match value.get("type").as_str() {
         // Items of OpenAI's Responses API.
@@ -106,6 +107,8 @@ struct MessageReader {
     tool_results: Vec<Message>,
     /// Parts with another role than the message.
     others: Vec<Message>,
+    /// Whether there is content that is not text: an image, or a part of an unknown shape.
+    has_other_content: bool,
 }
 
 impl MessageReader {
@@ -121,7 +124,8 @@ impl MessageReader {
         }
         messages.append(&mut self.others);
         messages.append(&mut self.tool_results);
-        if !is_only_envelope {
+        // A message whose content could not be read must not look like an empty one.
+        if !is_only_envelope && (has_content || !self.has_other_content) {
             messages.push(self.message);
         }
     }
@@ -221,7 +225,10 @@ impl MessageReader {
             }),
             // Bedrock: a tool's result, or an answer with citations.
             _ if !part.get("json").is_null() => add_text(&mut self.message.content, &part.get("json").to_text()),
-            _ => part.get("citationsContent").get("content").items().iter().for_each(|part| self.add_text_part(part)),
+            _ => match part.get("citationsContent").get("content") {
+                Value::List(parts) => parts.iter().for_each(|part| self.add_text_part(part)),
+                _ => self.has_other_content |= !part.is_empty(),
+            },
         }
     }
 
@@ -353,6 +360,15 @@ mod tests {
         assert_eq!(read(text), expected(&[("tool", "1", "", Some("a")), ("tool", "2", "", Some("b")), ("user", "go on", "", None)]));
         let joined = message(&Value::parse(text).unwrap()).unwrap();
         assert_eq!((joined.content.as_str(), joined.tool_call_id.as_deref()), ("1\n2\ngo on", Some("a")));
+    }
+
+    #[test]
+    fn a_message_that_could_not_be_read_is_not_an_empty_message() {
+        let unread =
+            r#"[{"role":"assistant","content":[{"image":{"bytes":"…"}}]},{"role":"assistant","content":[{"answer_v9":{"body":"hi"}}]}]"#;
+        assert_eq!(read(unread), expected(&[]));
+        let empty = r#"[{"role":"assistant","content":[]},{"role":"assistant","content":[{"type":"text","text":""}]},{"role":"assistant","content":[{"type":"thinking","thinking":"hm"}]}]"#;
+        assert_eq!(read(empty), expected(&[("assistant", "", "", None); 3]));
     }
 
     #[test]
