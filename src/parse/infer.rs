@@ -83,13 +83,45 @@ fn infer_tool(span: &mut Span) {
     }
     // Explicit arguments are what the instrumentation parsed. The raw input is what the model wrote, also if it does not parse; an input of
     // at most two characters, `{}` or `""`, is less informative than explicit arguments.
-    if let Some(input) = span.input_text.take()
+    if let Some(input) = span.input_text.take().map(arguments_of)
         && (tool.arguments.is_empty() || tool.arguments == "{}" || input.len() > 2)
     {
         tool.arguments = input;
     }
     if tool.result.is_none() {
         tool.result = span.output_text.take();
+    }
+    infer_tool_from_messages(span);
+    // Google's SDKs wrap a result that is no object: `{"result": "late"}`.
+    if let Some(tool) = &mut span.tool
+        && let Some(result) = tool.result.as_deref().filter(|result| result.starts_with("{\"result\"")).and_then(Value::parse)
+        && result.fields().len() == 1
+    {
+        tool.result = Some(result.get("result").to_text());
+    }
+}
+
+/// The arguments in an input that is the whole call: `{"toolUseId", "name", "input"}` (Strands 0.1).
+fn arguments_of(input: String) -> String {
+    let call = Value::parse(&input).filter(|call| !call.get("toolUseId").is_null()).and_then(|call| messages::tool_call(&call));
+    call.map_or(input, |call| call.arguments)
+}
+
+/// Moves messages of a tool span to its arguments and its result: a call or a message of the role `tool` in its input, and a message in its output
+/// (Strands, azure-ai-projects).
+fn infer_tool_from_messages(span: &mut Span) {
+    let Some(tool) = span.tool.as_mut() else { return };
+    if let Some(message) = span.input.iter_mut().rev().find(|message| !message.tool_calls.is_empty() || message.role == "tool") {
+        let call = message.tool_calls.pop();
+        tool.call_id = tool.call_id.take().or_else(|| call.as_ref().and_then(|call| call.id.clone())).or(message.tool_call_id.take());
+        if tool.arguments.is_empty() {
+            tool.arguments = call.map_or_else(|| std::mem::take(&mut message.content), |call| call.arguments);
+        }
+        span.input.clear();
+    }
+    if let Some(message) = span.output.pop() {
+        tool.result.get_or_insert(message.content);
+        span.output.clear();
     }
 }
 

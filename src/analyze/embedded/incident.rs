@@ -110,8 +110,36 @@ impl<'t> Incident<'t> {
         (!line.is_empty()).then_some(line)
     }
 
-    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model.
+    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model; a refusal, and an exception that
+    /// only the SDK of a provider raises, are about a model call, also if the call has no span of its own.
     pub(super) fn span_kind(&self) -> SpanKind {
-        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.span.kind }
+        match (self.kind, self.span.kind) {
+            (IncidentKind::ToolResult, _) => SpanKind::Tool,
+            (IncidentKind::Refusal | IncidentKind::FinishReason | IncidentKind::EmptyOutput, _) => SpanKind::Llm,
+            (IncidentKind::Error, SpanKind::Agent | SpanKind::Chain | SpanKind::Other)
+                if self.error_type.as_deref().is_some_and(is_of_provider) =>
+            {
+                SpanKind::Llm
+            }
+            (_, kind) => kind,
+        }
     }
+}
+
+/// Whether a qualified exception type is one of a provider's SDK: `openai.RateLimitError`.
+fn is_of_provider(error_type: &str) -> bool {
+    const MODULES: [&str; 11] = [
+        "openai.",
+        "anthropic.",
+        "google.genai.errors.",
+        "google.api_core.exceptions.",
+        "litellm.",
+        "mistralai.",
+        "cohere.",
+        "groq.",
+        "together.",
+        "ollama.",
+        "huggingface_hub.",
+    ];
+    MODULES.iter().any(|module| error_type.starts_with(module))
 }

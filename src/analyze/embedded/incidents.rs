@@ -27,6 +27,8 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     let records_content = trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
     let any_failed = trace.spans.iter().any(Span::failed);
     let mut answered_calls: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+    // Some frameworks have no spans of model calls, and record the conversation on the agent.
+    let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm);
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
         if span.failed() {
@@ -43,6 +45,16 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
                 found.extend(unknown_tool_call(trace, index));
             }
             SpanKind::Tool => found.extend(failed_tool_result(trace, index)),
+            SpanKind::Agent if !has_model_calls && !span.output.is_empty() => {
+                found.extend(abnormal_finish(trace, index, any_failed).or_else(|| refusal(trace, index)));
+                found.extend(empty_output(trace, index));
+                let failed = failed_tool_message(trace, index, &mut answered_calls);
+                // A tool that has spans reports its failures itself.
+                let has_span = |incident: &Incident<'_>| {
+                    trace.spans.iter().any(|span| span.tool.as_ref().is_some_and(|tool| Some(&tool.name) == incident.tool.as_ref()))
+                };
+                found.extend(failed.filter(|incident| !has_span(incident)));
+            }
             SpanKind::Retriever => found.extend(empty_retrieval(trace, index).or_else(|| low_scores(trace, index))),
             _ => {}
         }
@@ -92,6 +104,12 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
         if !exception.message.trim().is_empty() && incident.texts.iter().all(|(_, known)| !known.contains(exception.message.as_str())) {
             incident.texts.push((format!("exceptions[{number}].message"), &exception.message));
         }
+    }
+    // A tool that returned an error may have a status that only names its type, `TOOL_ERROR`.
+    let is_generic = incident.texts.iter().all(|(_, text)| Some(text.trim()) == span.error_type.as_deref());
+    let result = span.tool.as_ref().and_then(|tool| tool.result.as_deref()).filter(|result| is_generic && !result.trim().is_empty());
+    if let Some(result) = result.filter(|_| span.kind == SpanKind::Tool) {
+        incident.texts.insert(0, ("tool.result".into(), result));
     }
     if let Some((kind, field)) = signals::error_type(span) {
         incident.signals.push(Signal::new("error_type", crate::model::last_segment(&kind), field));
@@ -242,10 +260,12 @@ fn is_error_text(result: &str) -> bool {
             r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
             // Anywhere: the status fields of JSON results, and of MCP.
             r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
+            // Semantic Kernel's results for a call that it cannot make.
+            r#"|the tool call .{0,80}(?:are malformed|is not part of the provided tools)"#,
             // LangGraph's result for an unknown tool.
             r#"|is not a valid tool, try one of"#,
             // Anywhere: an HTTP status field.
-            r#"|"status_?code"\s*:\s*[45]\d\d"#,
+            r#"|"status(?:_?code)?"\s*:\s*[45]\d\d(?-u:\b)"#,
         ))
     });
     ERROR.as_ref().is_some_and(|error| error.is_match(clip(result)))

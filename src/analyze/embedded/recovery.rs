@@ -30,7 +30,8 @@ enum SiblingGroup<'t> {
     /// The children of one span.
     Children(usize),
     /// The children of those children of one span that have this name. Agent frameworks put each turn into its own node (`tools`, `model`), so
-    /// a retry is a cousin: `agent > tools > lookup` fails, and a second `agent > tools > lookup` succeeds.
+    /// a retry is a cousin: `agent > tools > lookup` fails, and a second `agent > tools > lookup` succeeds. The number of a turn does not count:
+    /// `Step 1`, `Step 2`.
     GrandchildrenBelow(usize, &'t str),
 }
 
@@ -144,10 +145,11 @@ impl<'t> Recovery<'t> {
         self.last_success.get(&(group, work)).is_some_and(|last| last.0 >= span.ended_at_ns.or(span.started_at_ns))
     }
 
-    /// Whether a failed tool was replaced by another one: a later tool call succeeded, and the final answer does not apologize. For example,
+    /// Whether a failed tool, or a numbered step of an agent's loop, was replaced by another one: a later tool call succeeded, and the final answer does not apologize. For example,
     /// `search_web` times out and `search_docs` finds the answer.
     fn other_tool_worked(&self, incident: &Incident<'_>) -> bool {
-        incident.span_kind() == SpanKind::Tool
+        let is_step = incident.span.kind == SpanKind::Chain && without_number(&incident.span.name) != incident.span.name;
+        (incident.span_kind() == SpanKind::Tool || is_step)
             && incident.kind != IncidentKind::RepeatedCalls
             && self.last_helpful_tool.is_some_and(|last| last.0 >= incident.span.ended_at_ns.or(incident.span.started_at_ns))
     }
@@ -165,8 +167,10 @@ impl<'t> Recovery<'t> {
             return None;
         }
         let answer = spans.iter().rev().filter(|span| span.kind == SpanKind::Llm).find_map(|span| span.output.last())?;
-        let apologizes = APOLOGY.as_ref().is_some_and(|apology| apology.is_match(clip(&answer.content)));
-        if answer.content.trim().is_empty() || apologizes {
+        // Some frameworks let the model give its answer as the argument of a tool.
+        let final_call = answer.tool_calls.iter().find(|call| matches!(call.name.as_str(), "final_answer" | "final_result"));
+        let answer = if answer.content.trim().is_empty() { &final_call?.arguments } else { &answer.content };
+        if APOLOGY.as_ref().is_some_and(|apology| apology.is_match(clip(answer))) {
             return None;
         }
         let successful = spans.iter().zip(&self.has_incident).filter(|(span, has_incident)| span.kind == SpanKind::Tool && !**has_incident);
@@ -178,9 +182,14 @@ impl<'t> Recovery<'t> {
 fn sibling_group<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<SiblingGroup<'t>> {
     let parent = tree.parent(index)?;
     Some(match (tree.parent(parent), trace.spans.get(parent)) {
-        (Some(grandparent), Some(span)) => SiblingGroup::GrandchildrenBelow(grandparent, &span.name),
+        (Some(grandparent), Some(span)) => SiblingGroup::GrandchildrenBelow(grandparent, without_number(&span.name)),
         _ => SiblingGroup::Children(parent),
     })
+}
+
+/// The name of a span without a number at its end.
+fn without_number(name: &str) -> &str {
+    name.trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 fn tool_name(span: &Span) -> Option<&str> {

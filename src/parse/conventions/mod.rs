@@ -7,19 +7,27 @@
 //! conventions that read the namespace of its key (`llm` in `llm.model_name`) until one of them maps it. An attribute that no convention
 //! takes is kept on the span unchanged.
 
+mod claude_code;
+mod codex;
+mod gemini_cli;
 mod gen_ai;
+mod gen_ai_events;
+mod google_adk;
 mod indexed;
 mod langfuse;
+mod livekit;
+mod microsoft;
 mod namespaces;
 mod openinference;
 mod openllmetry;
 mod opentelemetry;
 mod span_builder;
+mod strands;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-pub(super) use self::gen_ai::EventContent;
+pub(super) use self::gen_ai_events::EventContent;
 pub(super) use self::langfuse::observation_kind;
 use self::namespaces::{IndexedConvention, NamespaceTable};
 pub(super) use self::openinference::span_kind as openinference_kind;
@@ -29,8 +37,20 @@ use super::value::Value;
 use crate::model::Span;
 
 /// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
-const CONVENTIONS: [&dyn Convention; 5] =
-    [&opentelemetry::OpenTelemetry, &openinference::OpenInference, &gen_ai::GenAi, &openllmetry::OpenLlmetry, &langfuse::Langfuse];
+const CONVENTIONS: [&dyn Convention; 12] = [
+    &opentelemetry::OpenTelemetry,
+    &openinference::OpenInference,
+    &gen_ai::GenAi,
+    &openllmetry::OpenLlmetry,
+    &langfuse::Langfuse,
+    &strands::Strands,
+    &google_adk::GoogleAdk,
+    &microsoft::Microsoft,
+    &livekit::LiveKit,
+    &claude_code::ClaudeCode,
+    &codex::Codex,
+    &gemini_cli::GeminiCli,
+];
 
 /// A semantic convention: a vocabulary of attribute and event names.
 ///

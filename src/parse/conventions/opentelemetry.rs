@@ -30,7 +30,7 @@ impl Convention for OpenTelemetry {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["error"]
+        &["error", "exception"]
     }
 
     fn reads_event(&self, name: &str) -> bool {
@@ -46,6 +46,9 @@ impl ConventionState for OpenTelemetry {
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
         match key {
             "error.type" => span.fields.error_type = value.into_text(),
+            "exception.type" => span.exception().kind = value.into_text().unwrap_or_default(),
+            "exception.message" => span.exception().message = value.into_text().unwrap_or_default(),
+            "exception.stacktrace" => span.exception().stack = value.into_text(),
             _ => return Some(value),
         }
         None

@@ -1,6 +1,8 @@
 //! Finds the messages, finish reasons, offered tools and token counts of a request or a response, in any of the shapes in the
 //! [module docs](super).
 
+use std::borrow::Cow;
+
 use super::message::{add_messages, has_message_keys};
 use super::tool_call::tool_names;
 use crate::limits::SPAN_ITEMS_MAX;
@@ -24,14 +26,34 @@ pub(in crate::parse) struct Conversation {
 pub(in crate::parse) fn conversation(tree: &Value<'_>) -> Option<Conversation> {
     let mut found = Conversation::default();
     collect(tree, &mut found, 0);
+    if found.messages.is_empty() && is_list_of_blocks(tree) {
+        let message = Value::Map(vec![("role".into(), Value::Text("assistant".into())), ("content".into(), tree.clone())]);
+        add_messages(&message, &mut found.messages);
+    }
     (!found.messages.is_empty() || !found.finish_reasons.is_empty()).then_some(found)
+}
+
+/// Whether a value is the content of an answer without its message: blocks of Bedrock or Anthropic.
+fn is_list_of_blocks(tree: &Value<'_>) -> bool {
+    let is_block = |block: &Value<'_>| match block.fields() {
+        [(key, value)] => {
+            (key == "text" && value.as_str().is_some())
+                || (matches!(key.as_ref(), "toolUse" | "reasoningContent") && !value.fields().is_empty())
+        }
+        _ => {
+            matches!(block.get("type").as_str(), Some("text" | "tool_use" | "thinking"))
+                && !block.first(&["text", "input", "thinking"]).is_null()
+        }
+    };
+    !tree.items().is_empty() && tree.items().iter().all(is_block)
 }
 
 /// How many lists and objects around a message are opened: `{"generations": [[{"message": {…}}]]}`.
 const ENVELOPES_MAX: usize = 7;
 
 /// The fields that contain the messages of a request, in this order. Only the first that contains any is read.
-const REQUEST_KEYS: [&str; 8] = ["messages", "input_messages", "contents", "chat_history", "input", "prompts", "prompt", "all_messages"];
+const REQUEST_KEYS: [&str; 9] =
+    ["messages", "input_messages", "contents", "chat_history", "input", "prompts", "prompt", "all_messages", "items"];
 /// The fields that contain the messages of a response, in this order.
 const RESPONSE_KEYS: [&str; 17] = [
     "choices",
@@ -62,9 +84,9 @@ fn collect(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     match tree {
         Value::List(items) => items.iter().for_each(|item| collect(item, found, depth + 1)),
         Value::Map(_) => collect_map(tree, found, depth),
-        // JSON in JSON.
+        // JSON in JSON, or Python's `repr` of a message (Haystack, smolagents).
         Value::Text(text) if depth > 0 => {
-            if let Some(inner) = Value::parse(text) {
+            if let Some(inner) = Value::Text(Cow::Borrowed(text.as_ref())).any_tree() {
                 collect(&inner, found, depth + 1);
             }
         }
@@ -79,10 +101,13 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
         || matches!(tree.get("type").as_str(), Some("human" | "ai" | "system" | "tool" | "AIMessageChunk"))
         || tree.get("type").as_str().is_some_and(|kind| kind.ends_with("_call") || kind.ends_with("_call_output"));
     if is_message {
-        return add_messages(tree, &mut found.messages);
+        add_messages(tree, &mut found.messages);
+        return add_raw_response(tree, found);
     }
     let known = found.messages.len();
-    let system = SYSTEM_KEYS.iter().map(|key| tree.get(key)).find(|value| !value.is_empty());
+    // Google's SDKs have it in the configuration of the request.
+    let holders = [tree, tree.get("config")];
+    let system = holders.iter().find_map(|holder| SYSTEM_KEYS.iter().map(|key| holder.get(key)).find(|value| !value.is_empty()));
     for key in REQUEST_KEYS {
         if found.messages.len() > known {
             break;
@@ -124,6 +149,21 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     }
 }
 
+/// Adds the facts of the provider's response that a message may carry as JSON or as Python's `repr`: smolagents' `raw`.
+fn add_raw_response(message: &Value<'_>, found: &mut Conversation) {
+    let raw = message.get("raw");
+    let Some(raw) = raw.any_tree() else { return };
+    let Some(response) = conversation(&raw) else { return };
+    if found.finish_reasons.is_empty() {
+        found.finish_reasons = response.finish_reasons;
+    }
+    found.usage = or_usage(found.usage, response.usage);
+    let refusal = response.messages.into_iter().find_map(|message| message.refusal);
+    if let (Some(last), Some(refusal)) = (found.messages.last_mut(), refusal) {
+        last.refusal.get_or_insert(refusal);
+    }
+}
+
 /// Whether a map without a role is a message: it has content or tool calls, or text beside what only a model's answer has.
 fn is_bare_message(tree: &Value<'_>) -> bool {
     const OF_ANSWERS: [&str; 10] = [
@@ -148,6 +188,12 @@ fn system_or_model(tree: &Value<'_>) -> bool {
 
 fn assistant(text: &str) -> Message {
     Message { role: "assistant".into(), content: text.to_owned(), ..Message::default() }
+}
+
+/// The message of a system prompt that stands beside the messages; `None` if it has no text.
+pub(in crate::parse) fn system_message(system: &Value<'_>) -> Option<Message> {
+    let content = system_text(system);
+    (!content.is_empty()).then(|| Message { role: "system".into(), content, ..Message::default() })
 }
 
 /// The text of a system prompt: a text, a list of text blocks, or Gemini's content with parts.
@@ -183,7 +229,7 @@ fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     if found.model.is_none() {
         found.model = tree.first(&["model", "modelId", "model_id", "modelVersion", "model_version"]).as_str().map(str::to_owned);
     }
-    let config = tree.first(&["toolConfig", "tool_config", "kwargs"]);
+    let config = tree.first(&["toolConfig", "tool_config", "kwargs", "config"]);
     let tools = [tree.get("tools"), config.get("tools"), tree.get("functions")].into_iter().find(|tools| !tools.is_empty());
     if let Some(tools) = tools {
         found.tools.extend(tool_names(tools));

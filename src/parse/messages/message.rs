@@ -147,6 +147,13 @@ impl MessageReader {
             match value.get(key) {
                 Value::Text(text) => add_text(&mut self.message.content, text),
                 Value::List(parts) => parts.iter().take(SPAN_ITEMS_MAX).for_each(|part| self.add_part(part)),
+                // Gemini's content of a candidate, and of a response of Google ADK.
+                content @ Value::Map(_) if matches!(content.get("parts"), Value::List(_)) => {
+                    if self.message.role.is_empty() {
+                        role(content).clone_into(&mut self.message.role);
+                    }
+                    self.add_content(content);
+                }
                 part @ Value::Map(_) => self.add_part(part),
                 _ => {}
             }
@@ -227,7 +234,12 @@ impl MessageReader {
             (None, Value::List(parts)) => parts.iter().filter_map(|part| part.first(&["text", "content"]).as_str()).for_each(|text| {
                 add_text(&mut self.message.content, text);
             }),
-            _ => self.has_other_content |= !part.is_empty(),
+            // Bedrock: a tool's result, or an answer with citations.
+            _ if !part.get("json").is_null() => add_text(&mut self.message.content, &part.get("json").to_text()),
+            _ => match part.get("citationsContent").get("content") {
+                Value::List(parts) => parts.iter().for_each(|part| self.add_text_part(part)),
+                _ => self.has_other_content |= !part.is_empty(),
+            },
         }
     }
 
@@ -258,6 +270,8 @@ pub(in crate::parse) fn tool_result_text(result: &Value<'_>) -> String {
             parts.iter().for_each(|part| add_text(&mut joined, &result_part_text(part)));
             joined
         }
+        // Google's SDKs wrap a result that is no object.
+        Value::Map(fields) if matches!(fields.as_slice(), [(key, _)] if key == "result") => result.get("result").to_text(),
         Value::Map(fields) if fields.len() == 2 && result.get("type").as_str().is_some() && !result.get("value").is_null() => {
             result.get("value").to_text()
         }

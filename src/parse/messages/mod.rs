@@ -24,8 +24,8 @@ mod body;
 mod message;
 mod tool_call;
 
-pub(super) use self::body::{Conversation, conversation, system_text};
-pub(super) use self::message::{add_messages, message};
+pub(super) use self::body::{Conversation, conversation, system_message, system_text};
+pub(super) use self::message::{add_messages, message, tool_result_text};
 pub(super) use self::tool_call::{tool_call, tool_name, tool_names};
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;

@@ -10,6 +10,9 @@ const ARGUMENT_KEYS: [&str; 7] = ["arguments", "args", "input", "parameters", "t
 
 /// A tool call, whose name and arguments are beside the id, or under a key such as `function`. `None` if it has no name.
 pub(in crate::parse) fn tool_call(value: &Value<'_>) -> Option<ToolCall> {
+    // Events have lists of texts: each call is JSON text (LiveKit 1.2).
+    let parsed = value.as_str().and_then(Value::parse);
+    let value = parsed.as_ref().unwrap_or(value);
     let nested = ["function", "functionCall", "function_call", "toolUse", "tool_call", "toolCall", "payload"];
     let call = nested.iter().map(|key| value.get(key)).find(|inner| matches!(inner, Value::Map(_))).unwrap_or(value);
     let name = call.first(&NAME_KEYS).as_str()?.to_owned();

@@ -53,7 +53,11 @@ impl<'t> Dialogue<'t> {
         let mut dialogue = Self::default();
         let mut seen = HashSet::new();
         let mut started = false;
-        for (index, span) in trace.spans.iter().enumerate() {
+        // An agent and its steps repeat the messages of the model calls below them.
+        let has_model_calls =
+            trace.spans.iter().any(|span| span.kind == SpanKind::Llm && !(span.input.is_empty() && span.output.is_empty()));
+        let repeats_model_calls = |span: &Span| has_model_calls && matches!(span.kind, SpanKind::Agent | SpanKind::Chain);
+        for (index, span) in trace.spans.iter().enumerate().filter(|(_, span)| !repeats_model_calls(span)) {
             deadline.check()?;
             if dialogue.turns.len() >= DIALOGUE_TURNS_MAX {
                 break;
