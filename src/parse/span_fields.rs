@@ -120,13 +120,19 @@ pub(super) fn documents(list: &Value<'_>) -> Vec<Document> {
             id: first(&["id", "id_", "document.id", "document_id", "doc_id"]).as_id(),
             content: match item {
                 Value::Text(text) => text.to_string(),
-                _ => first(&["content", "page_content", "pageContent", "text", "document.content", "chunk", "body"]).to_text(),
+                _ => document_text(first(&["content", "page_content", "pageContent", "text", "document.content", "chunk", "body"])),
             },
             score: first(&["score", "document.score", "similarity", "relevance_score"]).as_f64(),
         }
     };
     // One more than the limit is kept, so that the span counts as cut.
     list.items().iter().map(document).take(SPAN_ITEMS_MAX + 1).collect()
+}
+
+/// The text of a document, also if it consists of parts: `[{"text": "…"}]`.
+fn document_text(content: &Value<'_>) -> String {
+    let parts: Option<Vec<&str>> = content.items().iter().map(|part| part.get("text").as_str()).collect();
+    parts.filter(|parts| !parts.is_empty()).map_or_else(|| content.to_text(), |parts| parts.join("\n"))
 }
 
 /// The exception in the attributes of an `exception` event; its other attributes are dropped.

@@ -100,7 +100,7 @@ fn span_kind(operation: &str) -> Option<SpanKind> {
         "chat" | "text_completion" | "generate_content" | "completion" => Some(SpanKind::Llm),
         "execute_tool" => Some(SpanKind::Tool),
         "invoke_agent" | "create_agent" => Some(SpanKind::Agent),
-        "invoke_workflow" => Some(SpanKind::Chain),
+        "invoke_workflow" | "agent_step" | "rerank" => Some(SpanKind::Chain),
         "retrieval" => Some(SpanKind::Retriever),
         "embeddings" => Some(SpanKind::Embedding),
         _ => None,

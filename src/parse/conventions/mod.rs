@@ -8,13 +8,17 @@
 //! takes is kept on the span unchanged.
 
 mod gen_ai;
+mod genkit;
 mod indexed;
 mod langfuse;
+mod mastra;
 mod namespaces;
 mod openinference;
 mod openllmetry;
 mod opentelemetry;
 mod span_builder;
+mod vercel_ai;
+mod voltagent;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -29,8 +33,17 @@ use super::value::Value;
 use crate::model::Span;
 
 /// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
-const CONVENTIONS: [&dyn Convention; 5] =
-    [&opentelemetry::OpenTelemetry, &openinference::OpenInference, &gen_ai::GenAi, &openllmetry::OpenLlmetry, &langfuse::Langfuse];
+const CONVENTIONS: [&dyn Convention; 9] = [
+    &opentelemetry::OpenTelemetry,
+    &openinference::OpenInference,
+    &gen_ai::GenAi,
+    &openllmetry::OpenLlmetry,
+    &langfuse::Langfuse,
+    &vercel_ai::VercelAi,
+    &mastra::Mastra,
+    &genkit::Genkit,
+    &voltagent::VoltAgent,
+];
 
 /// A semantic convention: a vocabulary of attribute and event names.
 ///
@@ -201,7 +214,7 @@ pub(super) mod tests {
         let span = span_with(&[("llm.model_name", "m"), ("llm.request.type", "chat"), ("llm.unknown", "kept"), ("plain", "kept too")]);
         assert_eq!((span.model.as_deref(), span.kind), (Some("m"), SpanKind::Llm));
         assert_eq!((span.attribute("llm.unknown"), span.attribute("plain")), (Some("kept"), Some("kept too")));
-        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 3, 8]);
         assert!(conventions_of("user").is_empty() && conventions_of("").is_empty());
     }
 

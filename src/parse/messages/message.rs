@@ -190,11 +190,11 @@ impl MessageReader {
             "thinking" | "reasoning" | "redacted_thinking" | "redacted-reasoning" | "thought" => {}
             "system-prompt" => self.add_other("system", part),
             "user-prompt" if self.message.role != "user" => self.add_other("user", part),
-            _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") => {
+            _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") || has("toolRequest") => {
                 self.message.tool_calls.extend(tool_call(part));
             }
-            _ if has("toolResult") || has("functionResponse") || has("function_response") || has("tool_call_result") => {
-                let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result"];
+            _ if has("toolResult") || has("functionResponse") || has("function_response") || has("tool_call_result") || has("toolResponse") => {
+                let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result", "toolResponse"];
                 self.add_tool_result(part.first(&keys));
             }
             _ => self.add_text_part(part),
@@ -224,7 +224,7 @@ impl MessageReader {
         let origin = part.get("origin");
         let id = [part, origin]
             .iter()
-            .find_map(|holder| holder.first(&["tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "call_id", "id"]).as_str());
+            .find_map(|holder| holder.first(&["tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "call_id", "id", "ref"]).as_str());
         let result = part.first(&["response", "result", "output", "content", "tool_result"]);
         self.tool_results.push(Message {
             role: "tool".into(),
@@ -306,6 +306,10 @@ mod tests {
             (
                 "Bedrock Converse",
                 r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"text":"wait"},{"toolUse":{"toolUseId":"c1","name":"f","input":{"x":1}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"c1","status":"success","content":[{"json":42}]}}]}]"#,
+            ),
+            (
+                "Genkit",
+                r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"model","content":[{"text":"wait"},{"toolRequest":{"ref":"c1","name":"f","input":{"x":1}}}]},{"role":"tool","content":[{"toolResponse":{"ref":"c1","name":"f","output":42}}]}]"#,
             ),
             (
                 "OTel GenAI",

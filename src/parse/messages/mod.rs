@@ -16,6 +16,7 @@
 //! | Haystack | `{role, content: [{text} \| {tool_call} \| {tool_call_result}], meta: {finish_reason, usage}}` |
 //! | LangChain | `{type: ai, content, tool_calls}`, or serialized: `{lc: 1, type: constructor, id: […, AIMessage], kwargs: {…}}` in `generations` |
 //! | LlamaIndex | `{role, blocks: [{block_type: text, text}], additional_kwargs: {tool_calls}}` |
+//! | Genkit | `{role, content: [{text} \| {toolRequest: {name, ref, input}} \| {toolResponse: {name, ref, output}}]}` |
 //! | Datadog | tool calls as `{name, tool_id, arguments}` |
 //!
 //! `body` finds the messages of a body, `message` reads one message, `tool_call` one call and one definition of a tool.
@@ -30,6 +31,23 @@ pub(super) use self::tool_call::{tool_call, tool_name, tool_names};
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::Message;
+
+/// The message in the text of a tool's result, and whether it reports a failure: LangChain's tools return a `ToolMessage`, perhaps inside `output`.
+pub(super) fn tool_message(text: &str) -> Option<(Message, bool)> {
+    if !text.contains("tool_call_id") {
+        return None;
+    }
+    let tree = Value::parse(text)?;
+    let tree = match tree.fields() {
+        [(key, inner)] if key == "output" => inner,
+        _ => &tree,
+    };
+    let fields = if tree.get("kwargs").is_null() { tree } else { tree.get("kwargs") };
+    if fields.get("tool_call_id").is_null() || fields.get("content").is_null() {
+        return None;
+    }
+    Some((message(tree)?, fields.get("status").as_str() == Some("error")))
+}
 
 /// Messages and finish reasons of a list of messages, or of a single one.
 pub(super) fn from_tree(tree: &Value<'_>) -> Option<(Vec<Message>, Vec<String>)> {
