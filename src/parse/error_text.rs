@@ -1,7 +1,6 @@
 //! Splits the text of an error into its type, message and stack trace.
 //!
-//! LangSmith and LangChain store `Type('message')` followed by a traceback in Python, and the message followed by the stack trace in JavaScript; other
-//! exporters write `Type: message`.
+//! LangSmith stores `Type('message')` followed by a traceback, other exporters `Type: message`.
 
 use std::sync::LazyLock;
 
@@ -11,17 +10,12 @@ use super::python_repr;
 use crate::model::Exception;
 
 const TRACEBACK: &str = "Traceback (most recent call last)";
-/// The start of a line of a stack trace in JavaScript.
-const JAVASCRIPT_FRAME: &str = "\n    at ";
 
 /// Splits an error text. A part that is missing is empty.
 ///
 /// LangSmith writes `repr(error)`, perhaps a blank line, and the traceback. Exceptions whose `repr` lacks their type (pydantic's) get the
 /// type from the last line of the traceback.
 pub(super) fn exception(text: &str) -> Exception {
-    if let Some(found) = with_javascript_stack(text) {
-        return found;
-    }
     let stack_start = text.find(TRACEBACK).unwrap_or(text.len());
     let (head, stack) = text.split_at_checked(stack_start).unwrap_or((text, ""));
     let stack = (!stack.is_empty()).then(|| stack.to_owned());
@@ -34,31 +28,6 @@ pub(super) fn exception(text: &str) -> Exception {
     }
     let kind = stack.as_deref().and_then(type_of_traceback).unwrap_or_default();
     Exception { kind, message: head.to_owned(), stack }
-}
-
-/// Splits the text of an error with a stack trace of JavaScript: the trace alone, which starts with `Type: message`, or the message before it. `None` if
-/// there is no such trace.
-pub(super) fn with_javascript_stack(text: &str) -> Option<Exception> {
-    let (head, _) = text.split_once(JAVASCRIPT_FRAME)?;
-    let first_line = head.lines().next().unwrap_or_default();
-    let repeated = head.match_indices("\n\n").find_map(|(at, gap)| {
-        let (message, rest) = head.split_at_checked(at)?;
-        let (kind, again) = rest.trim_start().split_once(':').unwrap_or((rest.trim(), ""));
-        let is_start = is_type_name(kind) && again.trim_start().starts_with(first_line);
-        is_start.then(|| (kind, message, text.get(at + gap.len()..).unwrap_or_default()))
-    });
-    let (kind, message, stack) = match repeated {
-        Some(found) => found,
-        None => split_prefix(head).map(|(kind, message)| (kind, message, text))?,
-    };
-    Some(Exception { kind: kind.to_owned(), message: message.trim().to_owned(), stack: Some(stack.trim_start().to_owned()) })
-}
-
-/// The type at the start of a stack trace of JavaScript: `TypeError: x is undefined`.
-pub(super) fn type_of_javascript_stack(stack: &str) -> Option<String> {
-    let head = stack.split_once(JAVASCRIPT_FRAME)?.0;
-    let kind = head.split_once(':').map_or(head, |(kind, _)| kind).trim();
-    (!kind.is_empty() && is_type_name(kind)).then(|| kind.to_owned())
 }
 
 /// `RateLimitError('Error code: 429')` -> type and message. The message is empty if there are no arguments.
@@ -127,17 +96,5 @@ mod tests {
         assert!(found.message.starts_with("1 validation error"));
         assert_eq!(exception("it broke"), Exception { kind: String::new(), message: "it broke".into(), stack: None });
         assert_eq!(exception("ValueError: bad").kind, "ValueError");
-    }
-
-    #[test]
-    fn a_message_is_split_from_its_javascript_stack() {
-        let stack = "TypeError: x is undefined\n\nSee: https://example.org\n\n    at f (a.mjs:1:2)\n    at async g (b.js:3:4)";
-        for text in [stack.to_owned(), format!("x is undefined\n\nSee: https://example.org\n\n\n{stack}")] {
-            let found = exception(&text);
-            assert_eq!((found.kind.as_str(), found.message.as_str()), ("TypeError", "x is undefined\n\nSee: https://example.org"));
-            assert_eq!(found.stack.as_deref(), Some(stack));
-        }
-        assert_eq!(with_javascript_stack("look\n    at this"), None);
-        assert_eq!(type_of_javascript_stack("ToolInterruptError\n    at f (a.mjs:1:2)").as_deref(), Some("ToolInterruptError"));
     }
 }

@@ -5,10 +5,11 @@
 use std::borrow::Cow;
 
 use super::by_shape;
+use super::javascript_error;
 use super::messages::{self, Conversation};
 use super::span_fields::{complete_request, complete_response, documents_in};
 use super::value::Value;
-use crate::model::{Message, Span, SpanKind, Status};
+use crate::model::{Message, Span, SpanKind};
 
 /// Fills the fields that depend on several other fields of the span.
 pub(super) fn infer_fields(mut span: Span) -> Span {
@@ -22,6 +23,7 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
         SpanKind::Agent | SpanKind::Chain | SpanKind::Embedding | SpanKind::Guardrail | SpanKind::Other => {}
     }
     by_shape::infer_content(&mut span);
+    javascript_error::complete_failure(&mut span);
     span
 }
 
@@ -83,13 +85,6 @@ fn infer_tool(span: &mut Span) {
     }
     if tool.result.is_none() {
         tool.result = span.output_text.take();
-    }
-    if let Some((message, failed)) = tool.result.as_deref().and_then(messages::tool_message) {
-        tool.call_id = tool.call_id.take().or(message.tool_call_id);
-        if failed && span.status != Status::Error {
-            (span.status, span.status_message) = (Status::Error, Some(message.content.clone()));
-        }
-        tool.result = Some(message.content);
     }
 }
 
@@ -166,19 +161,6 @@ mod tests {
         ]);
         assert_eq!(span.output[0].refusal.as_deref(), Some("I \"can't\""));
         assert_eq!(find_refusal(r#"{"refusal":null,"x":{"refusal": ""}}"#), None);
-    }
-
-    #[test]
-    fn a_tool_that_returns_a_message_returned_its_content() {
-        let output = r#"{"output":{"lc":1,"type":"constructor","id":["langchain_core","messages","ToolMessage"],"kwargs":{"status":"success","content":"42","tool_call_id":"c1"}}}"#;
-        let span = span_with(&[("openinference.span.kind", "TOOL"), ("output.value", output)]);
-        let tool = span.tool.as_ref().unwrap();
-        assert_eq!((tool.result.as_deref(), tool.call_id.as_deref(), span.failed()), (Some("42"), Some("c1"), false));
-        let handled = r#"{"content":"it broke","type":"tool","name":"f","tool_call_id":"c1","status":"error"}"#;
-        let span = span_with(&[("openinference.span.kind", "TOOL"), ("output.value", handled)]);
-        assert_eq!((span.failed(), span.status_message.as_deref()), (true, Some("it broke")));
-        let own = r#"{"type":"tool","content":"hammer"}"#;
-        assert_eq!(span_with(&[("openinference.span.kind", "TOOL"), ("output.value", own)]).tool.unwrap().result.as_deref(), Some(own));
     }
 
     #[test]

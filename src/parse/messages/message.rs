@@ -226,13 +226,25 @@ impl MessageReader {
             .iter()
             .find_map(|holder| holder.first(&["tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "call_id", "id", "ref"]).as_str());
         let result = part.first(&["response", "result", "output", "content", "tool_result"]);
+        let mut content = tool_result_text(result);
+        if says_failed(part) && !content.trim_start().to_ascii_lowercase().starts_with("error") {
+            content.insert_str(0, "Error: ");
+        }
         self.tool_results.push(Message {
             role: "tool".into(),
-            content: tool_result_text(result),
+            content,
             tool_call_id: id.map(str::to_owned),
             ..Message::default()
         });
     }
+}
+
+/// Whether a tool result says that the tool failed, beside its text: Anthropic's `is_error`, Bedrock's `status`, and the type of the Vercel AI SDK's
+/// `output`.
+fn says_failed(part: &Value<'_>) -> bool {
+    let is_true = |key: &str| matches!(part.get(key), Value::Bool(true));
+    let kind = part.get("output").get("type").as_str().unwrap_or_default();
+    is_true("is_error") || is_true("isError") || part.get("status").as_str() == Some("error") || matches!(kind, "error-text" | "error-json" | "execution-denied")
 }
 
 /// The text of a tool's result: of text parts the texts, of a value in an envelope (`{type: json, value}`, `{json}`, `{result}`) the value.
@@ -346,6 +358,18 @@ mod tests {
         assert_eq!(read(text), expected(&[("tool", "1", "", Some("a")), ("tool", "2", "", Some("b")), ("user", "go on", "", None)]));
         let joined = message(&Value::parse(text).unwrap()).unwrap();
         assert_eq!((joined.content.as_str(), joined.tool_call_id.as_deref()), ("1\n2\ngo on", Some("a")));
+    }
+
+    #[test]
+    fn a_result_that_only_its_flag_calls_an_error_becomes_one() {
+        for text in [
+            r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","is_error":true,"content":"no such order"}]}"#,
+            r#"{"role":"user","content":[{"toolResult":{"toolUseId":"c1","status":"error","content":[{"text":"no such order"}]}}]}"#,
+            r#"{"role":"tool","content":[{"type":"tool-result","toolCallId":"c1","toolName":"f","output":{"type":"error-text","value":"no such order"}}]}"#,
+            r#"{"role":"tool","content":[{"type":"tool-result","toolCallId":"c1","toolName":"f","isError":true,"result":"Error: no such order"}]}"#,
+        ] {
+            assert_eq!(read(text), expected(&[("tool", "Error: no such order", "", Some("c1"))]), "{text}");
+        }
     }
 
     #[test]

@@ -32,23 +32,6 @@ use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::Message;
 
-/// The message in the text of a tool's result, and whether it reports a failure: LangChain's tools return a `ToolMessage`, perhaps inside `output`.
-pub(super) fn tool_message(text: &str) -> Option<(Message, bool)> {
-    if !text.contains("tool_call_id") {
-        return None;
-    }
-    let tree = Value::parse(text)?;
-    let tree = match tree.fields() {
-        [(key, inner)] if key == "output" => inner,
-        _ => &tree,
-    };
-    let fields = if tree.get("kwargs").is_null() { tree } else { tree.get("kwargs") };
-    if fields.get("tool_call_id").is_null() || fields.get("content").is_null() {
-        return None;
-    }
-    Some((message(tree)?, fields.get("status").as_str() == Some("error")))
-}
-
 /// Messages and finish reasons of a list of messages, or of a single one.
 pub(super) fn from_tree(tree: &Value<'_>) -> Option<(Vec<Message>, Vec<String>)> {
     let items = match tree {
