@@ -15,7 +15,8 @@ use crate::model::{Message, Span, SpanKind};
 pub(super) fn infer_fields(mut span: Span) -> Span {
     let explicit_kind = span.kind;
     span.finish_reasons.retain(|reason| !reason.is_empty());
-    infer_kind(&mut span);
+    infer_kind_from_fields(&mut span);
+    infer_kind_from_name(&mut span);
     match span.kind {
         SpanKind::Tool => infer_tool(&mut span),
         SpanKind::Retriever => infer_documents(&mut span, explicit_kind == SpanKind::Retriever),
@@ -45,27 +46,31 @@ fn conversation_in(text: &str) -> Option<Conversation> {
     value.any_tree().and_then(|tree| messages::conversation(&tree))
 }
 
-/// Infers the kind from the fields that are set, then from the name.
-pub(super) fn infer_kind(span: &mut Span) {
-    if span.kind == SpanKind::Other {
-        span.kind = if span.documents.is_some() {
-            SpanKind::Retriever
-        } else if span.tool.is_some() {
-            SpanKind::Tool
-        } else if !span.output.is_empty() || (span.model.is_some() && (span.usage.input.is_some() || !span.input.is_empty())) {
-            SpanKind::Llm
-        } else {
-            SpanKind::Other
-        };
+/// Infers the kind from the fields that are set, if no attribute defines it.
+pub(super) fn infer_kind_from_fields(span: &mut Span) {
+    if span.kind != SpanKind::Other {
+        return;
+    }
+    if span.documents.is_some() {
+        span.kind = SpanKind::Retriever;
+    } else if span.tool.is_some() {
+        span.kind = SpanKind::Tool;
+    } else if !span.output.is_empty() || (span.model.is_some() && (span.usage.input.is_some() || !span.input.is_empty())) {
+        span.kind = SpanKind::Llm;
+    }
+}
+
+/// Infers the kind from the name. Frameworks without a kind for these report them as chains: a `LangGraph` node `retrieve_docs`, an OpenLLMetry
+/// task `input_guardrail`.
+fn infer_kind_from_name(span: &mut Span) {
+    if !matches!(span.kind, SpanKind::Other | SpanKind::Chain) {
+        return;
     }
     let name = span.name.to_ascii_lowercase();
-    // Frameworks without a kind for these report them as chains: a LangGraph node `retrieve_docs`, an OpenLLMetry task `input_guardrail`.
-    if matches!(span.kind, SpanKind::Other | SpanKind::Chain) {
-        if name.contains("retriev") || name.contains("vector_search") {
-            span.kind = SpanKind::Retriever;
-        } else if name.contains("guardrail") {
-            span.kind = SpanKind::Guardrail;
-        }
+    if name.contains("retriev") || name.contains("vector_search") {
+        span.kind = SpanKind::Retriever;
+    } else if name.contains("guardrail") {
+        span.kind = SpanKind::Guardrail;
     }
 }
 
@@ -103,10 +108,15 @@ fn infer_documents(span: &mut Span, kind_is_explicit: bool) {
     });
     span.documents = match (found, span.failed()) {
         (Some(found), _) => Some(found),
-        // OpenInference writes no attribute if nothing was found.
-        (None, false) if span.output_text.as_deref().is_none_or(str::is_empty) => Some(Vec::new()),
+        // OpenInference writes no attribute if nothing was found. Other conventions write none if the content was not recorded.
+        (None, false) if writes_no_empty_list(span) && span.output_text.as_deref().is_none_or(str::is_empty) => Some(Vec::new()),
         (None, _) => None,
     };
+}
+
+/// Whether the source of the span leaves out the attribute of an empty list of documents.
+fn writes_no_empty_list(span: &Span) -> bool {
+    matches!(span.convention, None | Some("openinference" | "opentelemetry"))
 }
 
 /// The `refusal` of OpenAI's API, which several instrumentations record only in the raw response.

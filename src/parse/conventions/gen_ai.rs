@@ -76,6 +76,7 @@ impl ConventionState for GenAiState {
             "gen_ai.tool.call.result" => span.tool().result = value.into_text(),
             "gen_ai.input.messages" => return span.add_input_messages(Rank::Normal, value),
             "gen_ai.output.messages" => return span.add_output_messages(Rank::Normal, value),
+            "gen_ai.system_instructions" => span.set_system_prompt(&value),
             "gen_ai.tool.definitions" => return span.offer_tools(value),
             "gen_ai.retrieval.documents" => return span.set_documents(value),
             "gen_ai.retrieval.query.text" => fields.input_text = value.into_text(),

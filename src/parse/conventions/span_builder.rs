@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::indexed::{IndexedItems, MessageParts};
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{Attribute, Document, Exception, Message, Span, SpanKind, Status, ToolUse};
+use crate::parse::infer;
 use crate::parse::messages;
 use crate::parse::span_fields;
 use crate::parse::value::Value;
@@ -38,6 +39,7 @@ pub(super) struct SpanBuilder {
     output: Content,
     documents: IndexedItems<Document>,
     exception: Option<Exception>,
+    system_prompt: Option<String>,
 }
 
 /// The input or the output of a span, as far as attributes describe it.
@@ -73,6 +75,7 @@ impl SpanBuilder {
             output: Content::default(),
             documents: IndexedItems::default(),
             exception: None,
+            system_prompt: None,
         }
     }
 
@@ -134,6 +137,13 @@ impl SpanBuilder {
         self.add_finish_reasons(Rank::Fallback, Value::List(reasons));
         self.push_output(rank, found.messages);
         None
+    }
+
+    /// Sets the system prompt, for conventions that record it apart from the messages: text, or a list of text parts. It becomes the first
+    /// input message.
+    pub(super) fn set_system_prompt(&mut self, value: &Value<'_>) {
+        let text = value.tree().map_or_else(|| value.to_text(), |parts| messages::system_text(&parts));
+        self.system_prompt = Some(text).filter(|text| !text.is_empty());
     }
 
     /// Adds input messages.
@@ -250,12 +260,17 @@ impl SpanBuilder {
         if let Some((_, reasons)) = self.finish_reasons.pop_last() {
             span.finish_reasons = reasons;
         }
-        crate::parse::infer::infer_kind(&mut span);
+        infer::infer_kind_from_fields(&mut span);
         for text in self.input.texts.into_values().rev() {
             span_fields::add_input(&mut span, text);
         }
         for text in self.output.texts.into_values().rev() {
             span_fields::add_output(&mut span, text);
+        }
+        if let Some(content) = self.system_prompt
+            && span.input.first().is_none_or(|first| first.role != "system")
+        {
+            span.input.insert(0, Message { role: "system".into(), content, ..Message::default() });
         }
         span
     }

@@ -154,7 +154,7 @@ fn assistant(text: &str) -> Message {
 }
 
 /// The text of a system prompt: a text, a list of text blocks, or Gemini's content with parts.
-fn system_text(system: &Value<'_>) -> String {
+pub(in crate::parse) fn system_text(system: &Value<'_>) -> String {
     if let Some(text) = system.as_str() {
         return text.to_owned();
     }

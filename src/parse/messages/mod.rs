@@ -25,7 +25,7 @@ mod body;
 mod message;
 mod tool_call;
 
-pub(super) use self::body::{Conversation, conversation};
+pub(super) use self::body::{Conversation, conversation, system_text};
 pub(super) use self::message::{add_messages, message};
 pub(super) use self::tool_call::{tool_call, tool_name, tool_names};
 use super::value::Value;
