@@ -86,7 +86,9 @@ pub(super) fn has_message_keys(value: &Value<'_>) -> bool {
 /// The role of a message, in the words of OpenAI's API where a framework has its own.
 fn role<'v>(value: &'v Value<'_>) -> &'v str {
     let explicit = value.first(&["role", "_role"]).as_str();
-    let word = explicit.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
+    // LangChain's serialization: `["langchain_core", "messages", "AIMessage"]`.
+    let class = value.get("id").items().last().and_then(Value::as_str);
+    let word = explicit.or(class).or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
     match word.rsplit('.').next().unwrap_or(word) {
         "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "USER" | "HUMAN" => "user",
         "ai" | "AIMessage" | "AIMessageChunk" | "model" | "bot" | "CHATBOT" | "chatbot" | "ASSISTANT" | "MODEL" | "text" => "assistant",
@@ -338,6 +340,10 @@ mod tests {
             (
                 "Haystack",
                 r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"text":"wait"},{"tool_call":{"tool_name":"f","arguments":{"x":1},"id":"c1"}}]},{"role":"tool","content":[{"tool_call_result":{"result":"42","error":false,"origin":{"tool_name":"f","arguments":{"x":1},"id":"c1"}}}]}]"#,
+            ),
+            (
+                "LangChain.js",
+                r#"[{"lc":1,"type":"constructor","id":["langchain_core","messages","HumanMessage"],"kwargs":{"content":"hi"}},{"lc":1,"type":"constructor","id":["langchain_core","messages","AIMessage"],"kwargs":{"content":"wait","tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}]}},{"lc":1,"type":"constructor","id":["langchain_core","messages","ToolMessage"],"kwargs":{"content":"42","tool_call_id":"c1"}}]"#,
             ),
             (
                 "LangChain",
