@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use super::by_shape;
+use super::javascript_error;
 use super::messages::{self, Conversation};
 use super::span_fields::{complete_request, complete_response, documents_in};
 use super::value::Value;
@@ -23,6 +24,7 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
         SpanKind::Agent | SpanKind::Chain | SpanKind::Embedding | SpanKind::Guardrail | SpanKind::Other => {}
     }
     by_shape::infer_content(&mut span);
+    javascript_error::complete_failure(&mut span);
     span
 }
 

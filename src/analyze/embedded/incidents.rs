@@ -63,7 +63,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     mark_recovered(trace, tree, &mut found, deadline)?;
     // Repetition is often the consequence of another failure, so it counts only if there is no other.
     if found.iter().all(|incident| incident.recovered) {
-        found.extend(repeated_calls(trace));
+        found.extend(repeated_calls(trace).or_else(|| ended_in_a_loop(trace)));
     }
     Ok(found)
 }
@@ -403,12 +403,53 @@ fn repeated_calls(trace: &Trace) -> Option<Incident<'_>> {
     Some(incident)
 }
 
+/// A run that ends with the same tool call for the third time, without an answer: frameworks such as the Vercel AI SDK and Mastra stop an agent at its
+/// limit of steps without an error.
+fn ended_in_a_loop(trace: &Trace) -> Option<Incident<'_>> {
+    const REPETITIONS_MIN: usize = 3;
+    let is_call = |span: &Span| span.kind == SpanKind::Llm && !span.output.is_empty();
+    let (index, last) = trace.spans.iter().enumerate().rev().find(|(_, span)| is_call(span))?;
+    let call = last.output.last().filter(|message| message.content.trim().is_empty())?.tool_calls.first()?;
+    // Nested spans of one model call repeat the call with its id.
+    let mut ids = HashSet::new();
+    let calls = trace.spans.iter().filter(|span| is_call(span)).flat_map(|span| &span.output).flat_map(|message| &message.tool_calls);
+    let alike = calls.filter(|other| other.name == call.name && is_same_json(&other.arguments, &call.arguments));
+    let repetitions = alike.filter(|other| other.id.as_ref().is_none_or(|id| ids.insert(id))).count();
+    let answers = trace.spans.iter().filter(|span| span.kind == SpanKind::Agent).filter_map(|span| span.output.last());
+    if repetitions < REPETITIONS_MIN || answers.into_iter().any(|answer| !answer.content.trim().is_empty()) {
+        return None;
+    }
+    let mut incident = Incident::new(trace, index, IncidentKind::RepeatedCalls)?;
+    incident.signals.push(Signal::new("run_ends", "after_tool_call", "output[0].tool_calls.name"));
+    incident.texts.push(("output[0].tool_calls.name".into(), &call.name));
+    Some(incident)
+}
+
+/// Whether two JSON texts have the same value; texts that do not parse must be equal.
+fn is_same_json(first: &str, second: &str) -> bool {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    first == second || value(first).is_some_and(|first| Some(first) == value(second))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{Status, ToolUse};
+    use crate::model::{Status, ToolCall, ToolUse};
+
+    #[test]
+    fn a_run_that_ends_in_a_loop_has_no_answer() {
+        let turn = |id: &str| {
+            let call = ToolCall { id: Some(id.into()), name: "poll".into(), arguments: r#"{"id": 7}"#.into() };
+            Span { output: vec![Message { tool_calls: vec![call], ..Message::default() }], ..answer("") }
+        };
+        let turns = |ids: &[&str]| ids.iter().map(|id| turn(id)).collect::<Vec<_>>();
+        assert_eq!(kinds(turns(&["a", "b", "c"])), [(IncidentKind::RepeatedCalls, vec!["run_ends=after_tool_call".to_owned()])]);
+        // The same call in nested spans, and a run that ends with an answer.
+        assert_eq!(kinds(turns(&["a", "b", "b"])), []);
+        assert_eq!(kinds([turns(&["a", "b", "c"]), vec![answer("It is late.")]].concat()), []);
+    }
 
     fn kinds(spans: Vec<Span>) -> Vec<(IncidentKind, Vec<String>)> {
         let trace = Trace { spans, ..Trace::default() };

@@ -142,7 +142,12 @@ impl<'t> Recovery<'t> {
             (SpanKind::Tool, _) => Work::OfTool(tool_name(span)),
             _ => Work::Named(&span.name),
         };
-        self.last_success.get(&(group, work)).is_some_and(|last| last.0 >= span.ended_at_ns.or(span.started_at_ns))
+        let failed_at = match (span.kind, subject) {
+            // The failed tool ran before the model call that reads its result.
+            (SpanKind::Llm, Subject::Tool(_)) => span.started_at_ns,
+            _ => span.ended_at_ns.or(span.started_at_ns),
+        };
+        self.last_success.get(&(group, work)).is_some_and(|last| last.0 >= failed_at)
     }
 
     /// Whether a failed tool, or a numbered step of an agent's loop, was replaced by another one: a later tool call succeeded, and the final answer does not apologize. For example,

@@ -131,8 +131,10 @@ fn span_kind(operation: &str) -> Option<SpanKind> {
         "submit_tool_outputs",
     ];
     /// Also records of a conversation on a server.
-    const CHAIN: [&str; 9] = [
+    const CHAIN: [&str; 11] = [
         "invoke_workflow",
+        "agent_step",
+        "rerank",
         "orchestrate_tools",
         "schedule_tool_calls",
         "create_thread",

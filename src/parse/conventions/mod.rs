@@ -17,12 +17,18 @@ mod indexed;
 mod langfuse;
 mod livekit;
 mod microsoft;
+mod genkit;
+mod indexed;
+mod langfuse;
+mod mastra;
 mod namespaces;
 mod openinference;
 mod openllmetry;
 mod opentelemetry;
 mod span_builder;
 mod strands;
+mod vercel_ai;
+mod voltagent;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -37,7 +43,7 @@ use super::value::Value;
 use crate::model::Span;
 
 /// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
-const CONVENTIONS: [&dyn Convention; 12] = [
+const CONVENTIONS: [&dyn Convention; 16] = [
     &opentelemetry::OpenTelemetry,
     &openinference::OpenInference,
     &gen_ai::GenAi,
@@ -50,6 +56,10 @@ const CONVENTIONS: [&dyn Convention; 12] = [
     &claude_code::ClaudeCode,
     &codex::Codex,
     &gemini_cli::GeminiCli,
+    &vercel_ai::VercelAi,
+    &mastra::Mastra,
+    &genkit::Genkit,
+    &voltagent::VoltAgent,
 ];
 
 /// A semantic convention: a vocabulary of attribute and event names.
@@ -221,7 +231,7 @@ pub(super) mod tests {
         let span = span_with(&[("llm.model_name", "m"), ("llm.request.type", "chat"), ("llm.unknown", "kept"), ("plain", "kept too")]);
         assert_eq!((span.model.as_deref(), span.kind), (Some("m"), SpanKind::Llm));
         assert_eq!((span.attribute("llm.unknown"), span.attribute("plain")), (Some("kept"), Some("kept too")));
-        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 3, 8]);
         assert!(conventions_of("user").is_empty() && conventions_of("").is_empty());
     }
 

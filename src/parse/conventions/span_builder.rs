@@ -234,6 +234,13 @@ impl SpanBuilder {
         }
     }
 
+    /// Takes an attribute that no convention mapped, for conventions whose keys are too general to be theirs on every span (`input`). Called when the
+    /// state of a convention finishes.
+    pub(super) fn take_attribute(&mut self, key: &str) -> Option<String> {
+        let index = self.fields.attributes.iter().position(|attribute| attribute.key == key)?;
+        Some(self.fields.attributes.remove(index).value)
+    }
+
     /// The span, with what several attributes describe resolved.
     pub(super) fn finish(mut self) -> Span {
         let mut span = self.fields;

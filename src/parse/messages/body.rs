@@ -143,6 +143,9 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     }
     if found.messages.len() == known && is_bare_message(tree) {
         add_messages(tree, &mut found.messages);
+        if found.messages.len() == known {
+            found.messages.extend(tree.get("text").as_str().map(assistant));
+        }
         if let Some(message) = found.messages.get_mut(known).filter(|message| message.role.is_empty() && tree.get("content").is_null()) {
             message.role = "assistant".into();
         }

@@ -98,7 +98,9 @@ fn role<'v>(value: &'v Value<'_>) -> &'v str {
             word => word,
         };
     }
-    let word = value.first(&["type", "kind", "part_kind", "source"]).as_str().unwrap_or_default();
+    // LangChain's serialization: `["langchain_core", "messages", "AIMessage"]`.
+    let class = value.get("id").items().last().and_then(Value::as_str);
+    let word = class.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
     match word {
         "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" => "user",
         "ai" | "AIMessage" | "AIMessageChunk" | "text" => "assistant",
@@ -212,11 +214,11 @@ impl MessageReader {
             "thinking" | "reasoning" | "redacted_thinking" | "redacted-reasoning" | "thought" => {}
             "system-prompt" => self.add_other("system", part),
             "user-prompt" if self.message.role != "user" => self.add_other("user", part),
-            _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") => {
+            _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") || has("toolRequest") => {
                 self.message.tool_calls.extend(tool_call(part));
             }
-            _ if has("toolResult") || has("functionResponse") || has("function_response") || has("tool_call_result") => {
-                let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result"];
+            _ if has("toolResult") || has("functionResponse") || has("function_response") || has("tool_call_result") || has("toolResponse") => {
+                let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result", "toolResponse"];
                 self.add_tool_result(part.first(&keys));
             }
             _ => self.add_text_part(part),
@@ -251,15 +253,27 @@ impl MessageReader {
         let origin = part.get("origin");
         let id = [part, origin]
             .iter()
-            .find_map(|holder| holder.first(&["tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "call_id", "id"]).as_str());
+            .find_map(|holder| holder.first(&["tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "call_id", "id", "ref"]).as_str());
         let result = part.first(&["response", "result", "output", "content", "tool_result"]);
+        let mut content = tool_result_text(result);
+        if says_failed(part) && !content.trim_start().to_ascii_lowercase().starts_with("error") {
+            content.insert_str(0, "Error: ");
+        }
         self.tool_results.push(Message {
             role: "tool".into(),
-            content: tool_result_text(result),
+            content,
             tool_call_id: id.map(str::to_owned),
             ..Message::default()
         });
     }
+}
+
+/// Whether a tool result says that the tool failed, beside its text: Anthropic's `is_error`, Bedrock's `status`, and the type of the Vercel AI SDK's
+/// `output`.
+fn says_failed(part: &Value<'_>) -> bool {
+    let is_true = |key: &str| matches!(part.get(key), Value::Bool(true));
+    let kind = part.get("output").get("type").as_str().unwrap_or_default();
+    is_true("is_error") || is_true("isError") || part.get("status").as_str() == Some("error") || matches!(kind, "error-text" | "error-json" | "execution-denied")
 }
 
 /// The text of a tool's result: of text parts the texts, of a value in an envelope (`{type: json, value}`, `{json}`, `{result}`) the value.
@@ -337,6 +351,10 @@ mod tests {
                 r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"text":"wait"},{"toolUse":{"toolUseId":"c1","name":"f","input":{"x":1}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"c1","status":"success","content":[{"json":42}]}}]}]"#,
             ),
             (
+                "Genkit",
+                r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"model","content":[{"text":"wait"},{"toolRequest":{"ref":"c1","name":"f","input":{"x":1}}}]},{"role":"tool","content":[{"toolResponse":{"ref":"c1","name":"f","output":42}}]}]"#,
+            ),
+            (
                 "OTel GenAI",
                 r#"[{"role":"user","parts":[{"type":"text","content":"hi"}]},{"role":"assistant","parts":[{"type":"reasoning","content":"hm"},{"type":"text","content":"wait"},{"type":"tool_call","id":"c1","name":"f","arguments":{"x":1}}]},{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"42"}]}]"#,
             ),
@@ -351,6 +369,10 @@ mod tests {
             (
                 "Haystack",
                 r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"text":"wait"},{"tool_call":{"tool_name":"f","arguments":{"x":1},"id":"c1"}}]},{"role":"tool","content":[{"tool_call_result":{"result":"42","error":false,"origin":{"tool_name":"f","arguments":{"x":1},"id":"c1"}}}]}]"#,
+            ),
+            (
+                "LangChain.js",
+                r#"[{"lc":1,"type":"constructor","id":["langchain_core","messages","HumanMessage"],"kwargs":{"content":"hi"}},{"lc":1,"type":"constructor","id":["langchain_core","messages","AIMessage"],"kwargs":{"content":"wait","tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}]}},{"lc":1,"type":"constructor","id":["langchain_core","messages","ToolMessage"],"kwargs":{"content":"42","tool_call_id":"c1"}}]"#,
             ),
             (
                 "LangChain",
@@ -380,6 +402,18 @@ mod tests {
         assert_eq!(read(unread), expected(&[]));
         let empty = r#"[{"role":"assistant","content":[]},{"role":"assistant","content":[{"type":"text","text":""}]},{"role":"assistant","content":[{"type":"thinking","thinking":"hm"}]}]"#;
         assert_eq!(read(empty), expected(&[("assistant", "", "", None); 3]));
+    }
+
+    #[test]
+    fn a_result_that_only_its_flag_calls_an_error_becomes_one() {
+        for text in [
+            r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","is_error":true,"content":"no such order"}]}"#,
+            r#"{"role":"user","content":[{"toolResult":{"toolUseId":"c1","status":"error","content":[{"text":"no such order"}]}}]}"#,
+            r#"{"role":"tool","content":[{"type":"tool-result","toolCallId":"c1","toolName":"f","output":{"type":"error-text","value":"no such order"}}]}"#,
+            r#"{"role":"tool","content":[{"type":"tool-result","toolCallId":"c1","toolName":"f","isError":true,"result":"Error: no such order"}]}"#,
+        ] {
+            assert_eq!(read(text), expected(&[("tool", "Error: no such order", "", Some("c1"))]), "{text}");
+        }
     }
 
     #[test]

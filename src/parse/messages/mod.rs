@@ -16,6 +16,7 @@
 //! | Haystack | `{role, content: [{text} \| {tool_call} \| {tool_call_result}], meta: {finish_reason, usage}}` |
 //! | LangChain | `{type: ai, content, tool_calls}`, or serialized: `{lc: 1, type: constructor, id: […, AIMessage], kwargs: {…}}` in `generations` |
 //! | LlamaIndex | `{role, blocks: [{block_type: text, text}], additional_kwargs: {tool_calls}}` |
+//! | Genkit | `{role, content: [{text} \| {toolRequest: {name, ref, input}} \| {toolResponse: {name, ref, output}}]}` |
 //! | Datadog | tool calls as `{name, tool_id, arguments}` |
 //!
 //! `body` finds the messages of a body, `message` reads one message, `tool_call` one call and one definition of a tool.
