@@ -138,14 +138,14 @@ impl EventContent {
         }
     }
 
-    /// Adds an event on a span. Its messages are in `gen_ai.event.content` as JSON text, in its own attributes, or, for events about a
+    /// Adds an event on a span. Its messages are in `gen_ai.event.content` (Logfire 3 and 4: `event_body`) as JSON text, in its own attributes, or, for events about a
     /// whole call, in one attribute per direction.
     fn add_span_event(&mut self, name: &str, attributes: &Value<'_>) {
         let (input_key, output_key) = match name {
             "gen_ai.content.prompt" | "gen_ai.content.completion" => ("gen_ai.prompt", "gen_ai.completion"),
             "gen_ai.client.inference.operation.details" => ("gen_ai.input.messages", "gen_ai.output.messages"),
             _ => {
-                return match attributes.get("gen_ai.event.content").tree() {
+                return match attributes.first(&["gen_ai.event.content", "event_body"]).tree() {
                     Some(body) => self.add(name, &body),
                     None => self.add(name, attributes),
                 };

@@ -7,13 +7,18 @@
 //! conventions that read the namespace of its key (`llm` in `llm.model_name`) until one of them maps it. An attribute that no convention
 //! takes is kept on the span unchanged.
 
+mod event_list;
 mod gen_ai;
 mod indexed;
+mod instructor;
 mod langfuse;
+mod logfire;
+mod mcp;
 mod namespaces;
 mod openinference;
 mod openllmetry;
 mod opentelemetry;
+mod pydantic_ai;
 mod span_builder;
 
 use std::borrow::Cow;
@@ -29,8 +34,18 @@ use super::value::Value;
 use crate::model::Span;
 
 /// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
-const CONVENTIONS: [&dyn Convention; 5] =
-    [&opentelemetry::OpenTelemetry, &openinference::OpenInference, &gen_ai::GenAi, &openllmetry::OpenLlmetry, &langfuse::Langfuse];
+const CONVENTIONS: [&dyn Convention; 9] = [
+    &opentelemetry::OpenTelemetry,
+    // Before the convention that maps the kind of its spans.
+    &instructor::Instructor,
+    &openinference::OpenInference,
+    &gen_ai::GenAi,
+    &openllmetry::OpenLlmetry,
+    &langfuse::Langfuse,
+    &mcp::Mcp,
+    &logfire::Logfire,
+    &pydantic_ai::PydanticAi,
+];
 
 /// A semantic convention: a vocabulary of attribute and event names.
 ///
@@ -201,7 +216,7 @@ pub(super) mod tests {
         let span = span_with(&[("llm.model_name", "m"), ("llm.request.type", "chat"), ("llm.unknown", "kept"), ("plain", "kept too")]);
         assert_eq!((span.model.as_deref(), span.kind), (Some("m"), SpanKind::Llm));
         assert_eq!((span.attribute("llm.unknown"), span.attribute("plain")), (Some("kept"), Some("kept too")));
-        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [2, 4]);
         assert!(conventions_of("user").is_empty() && conventions_of("").is_empty());
     }
 

@@ -224,6 +224,25 @@ impl SpanBuilder {
         }
     }
 
+    /// Removes an attribute that no convention mapped and returns its text, for names without a namespace, which mean something only on spans of a
+    /// known framework.
+    pub(super) fn take_attribute(&mut self, key: &str) -> Option<String> {
+        let at = self.fields.attributes.iter().position(|attribute| attribute.key == key)?;
+        Some(self.fields.attributes.remove(at).value)
+    }
+
+    /// Removes all input and output so far, of a span that repeats another one.
+    pub(super) fn discard_content(&mut self) {
+        (self.input, self.output) = (Content::default(), Content::default());
+    }
+
+    /// Whether anything shows that the call was answered: an output, a finish reason, or tokens.
+    pub(super) fn has_answer(&self) -> bool {
+        let output = &self.output;
+        let has_output = !(output.indexed.is_empty() && output.messages.is_empty() && output.texts.is_empty());
+        has_output || !self.finish_reasons.is_empty() || self.fields.usage.output.is_some()
+    }
+
     /// The span, with what several attributes describe resolved.
     pub(super) fn finish(mut self) -> Span {
         let mut span = self.fields;

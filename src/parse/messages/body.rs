@@ -118,6 +118,9 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     }
     if found.messages.len() == known && is_bare_message(tree) {
         add_messages(tree, &mut found.messages);
+        if found.messages.len() == known {
+            found.messages.extend(tree.get("text").as_str().map(assistant));
+        }
         if let Some(message) = found.messages.get_mut(known).filter(|message| message.role.is_empty() && tree.get("content").is_null()) {
             message.role = "assistant".into();
         }
@@ -355,6 +358,13 @@ mod tests {
     fn a_blocked_prompt_has_a_finish_reason_and_no_message() {
         let found = read(r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":5}}"#);
         assert_eq!((found.messages.len(), found.finish_reasons.as_slice()), (0, &["PROHIBITED_CONTENT".to_owned()][..]));
+    }
+
+    #[test]
+    fn an_answer_may_be_only_text() {
+        let found = read(r#"{"text":"cut","finish_reason":"length","usage":{"completion_tokens":6}}"#);
+        assert_eq!((found.messages[0].role.as_str(), found.messages[0].content.as_str()), ("assistant", "cut"));
+        assert_eq!(found.finish_reasons, ["length"]);
     }
 
     #[test]

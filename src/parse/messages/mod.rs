@@ -25,7 +25,7 @@ mod message;
 mod tool_call;
 
 pub(super) use self::body::{Conversation, conversation};
-pub(super) use self::message::{add_messages, message};
+pub(super) use self::message::{add_messages, message, tool_result_text};
 pub(super) use self::tool_call::{tool_call, tool_name, tool_names};
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
