@@ -60,8 +60,10 @@ pub(super) fn split_prefix(text: &str) -> Option<(&str, &str)> {
 
 /// The exceptions that led to the one of a Python stack trace, in the order in which they were raised.
 pub(super) fn causes(stack: &str) -> Vec<Exception> {
-    const LINKS: [&str; 2] =
-        ["The above exception was the direct cause of the following exception:", "During handling of the above exception, another exception occurred:"];
+    const LINKS: [&str; 2] = [
+        "The above exception was the direct cause of the following exception:",
+        "During handling of the above exception, another exception occurred:",
+    ];
     let mut found = Vec::new();
     let mut rest = stack;
     while let Some((block, after)) = LINKS.iter().filter_map(|link| rest.split_once(link)).min_by_key(|(block, _)| block.len()) {

@@ -146,6 +146,7 @@ impl Step {
                 read_request(span);
                 read_answer(span, template.starts_with("Message with"));
             }
+
             Self::Response => read_response(span),
             Self::Generation => {
                 // The messages of the input and the output together.
@@ -189,9 +190,11 @@ fn read_request(span: &mut SpanBuilder) {
     let Some(request) = span.decode(&value) else { return span.keep_attribute("request_data".into(), value.clone()) };
     if let Some(found) = messages::conversation(&request) {
         span.fields.tools_offered.extend(found.tools);
-        span.push_input(Rank::Low, found.messages);
+        span.push_input(Rank::Fallback, found.messages);
     }
-    span.set_model(Rank::Fallback, Value::Text(request.text_at("model").unwrap_or_default().into()));
+    if let Some(model) = request.text_at("model") {
+        span.set_model(Rank::Fallback, Value::Text(model.into()));
+    }
 }
 
 /// The answer of a call: `{"message", "usage"}`, `{"finish_reason", "text", "usage"}`, or `{"combined_chunk_content", "chunk_count"}` of a stream.
@@ -236,7 +239,7 @@ fn unwrap_arguments(message: &mut Message) {
 
 /// A call of the Responses API: its input in `raw_input`, its body in `response`. The client's own spans have only `events`.
 fn read_response(span: &mut SpanBuilder) {
-    span.take_attribute("request_data");
+    read_request(span);
     set_input(span, "raw_input");
     read_usage(span);
     let Some(text) = take(span, "response") else { return };
@@ -350,7 +353,10 @@ mod tests {
             Status::Unset,
             &[
                 ("request_data", request),
-                ("response_data", r#"{"message":{"role":"assistant","content":null,"refusal":"No."},"usage":{"prompt_tokens":5,"completion_tokens":6}}"#),
+                (
+                    "response_data",
+                    r#"{"message":{"role":"assistant","content":null,"refusal":"No."},"usage":{"prompt_tokens":5,"completion_tokens":6}}"#,
+                ),
                 ("gen_ai.response.finish_reasons", r#"["stop"]"#),
             ],
         );
@@ -362,14 +368,20 @@ mod tests {
             Status::Unset,
             &[
                 ("request_data", r#"{"model":"m","system":"s","messages":[{"role":"user","content":"hi"}]}"#),
-                ("response_data", r#"{"message":{"role":"assistant","tool_calls":[{"id":"c1","function":{"arguments":"{\"input\":{\"x\":1}}","name":"f"}}]},"usage":{"input_tokens":5,"output_tokens":6}}"#),
+                (
+                    "response_data",
+                    r#"{"message":{"role":"assistant","tool_calls":[{"id":"c1","function":{"arguments":"{\"input\":{\"x\":1}}","name":"f"}}]},"usage":{"input_tokens":5,"output_tokens":6}}"#,
+                ),
             ],
         );
         assert_eq!((anthropic.input.len(), anthropic.output[0].tool_calls[0].arguments.as_str()), (2, r#"{"x":1}"#));
         let completion = span_of(
             "Completion with {request_data[model]!r}",
             Status::Unset,
-            &[("request_data", r#"{"model":"m","prompt":"hi"}"#), ("response_data", r#"{"finish_reason":"length","text":"cut","usage":null}"#)],
+            &[
+                ("request_data", r#"{"model":"m","prompt":"hi"}"#),
+                ("response_data", r#"{"finish_reason":"length","text":"cut","usage":null}"#),
+            ],
         );
         assert_eq!((completion.output[0].content.as_str(), completion.finish_reasons[0].as_str()), ("cut", "length"));
     }
@@ -394,21 +406,32 @@ mod tests {
             &[
                 ("gen_ai.request.model", "m"),
                 ("raw_input", r#"[{"role":"user","content":"hi"}]"#),
-                ("events", r#"[{"event.name":"gen_ai.system.message","role":"system","content":"s"},{"event.name":"gen_ai.user.message","role":"user","content":"hi"},{"event.name":"gen_ai.unknown","role":"assistant","content":"refusal\n\nSee JSON for details","data":{"type":"refusal","refusal":"No."}}]"#),
-                ("response", r#"{"object":"response","status":"completed","output":[{"type":"message","role":"assistant","content":[{"type":"refusal","refusal":"No."}]}],"tools":[{"type":"function","name":"f"}],"usage":{"input_tokens":5,"output_tokens":6}}"#),
+                (
+                    "events",
+                    r#"[{"event.name":"gen_ai.system.message","role":"system","content":"s"},{"event.name":"gen_ai.user.message","role":"user","content":"hi"},{"event.name":"gen_ai.unknown","role":"assistant","content":"refusal\n\nSee JSON for details","data":{"type":"refusal","refusal":"No."}}]"#,
+                ),
+                (
+                    "response",
+                    r#"{"object":"response","status":"completed","output":[{"type":"message","role":"assistant","content":[{"type":"refusal","refusal":"No."}]}],"tools":[{"type":"function","name":"f"}],"usage":{"input_tokens":5,"output_tokens":6}}"#,
+                ),
                 ("usage", r#"{"input_tokens":5,"output_tokens":6}"#),
                 ("gen_ai.response.finish_reasons", r#"["stop"]"#),
             ],
         );
         assert_eq!((span.kind, span.input.len(), span.output.len()), (SpanKind::Llm, 2, 1));
         assert_eq!((span.output[0].refusal.as_deref(), span.tools_offered[0].as_str(), span.usage.input), (Some("No."), "f", Some(5)));
-        let tool = span_of("Function: {name}", Status::Unset, &[("name", "f"), ("input", r#"{"x":1}"#), ("output", "null"), ("mcp_data", "null")]);
+        let tool =
+            span_of("Function: {name}", Status::Unset, &[("name", "f"), ("input", r#"{"x":1}"#), ("output", "null"), ("mcp_data", "null")]);
         let read = tool.tool.clone().unwrap();
         assert_eq!((tool.kind, read.name.as_str(), read.arguments.as_str(), read.result), (SpanKind::Tool, "f", r#"{"x":1}"#, None));
         let chat = span_of(
             "Chat completion with {gen_ai.request.model!r}",
             Status::Unset,
-            &[("input", r#"[{"role":"user","content":"hi"}]"#), ("output", r#"[{"role":"assistant","content":"hello"}]"#), ("request_data", r#"{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"hello"}]}"#)],
+            &[
+                ("input", r#"[{"role":"user","content":"hi"}]"#),
+                ("output", r#"[{"role":"assistant","content":"hello"}]"#),
+                ("request_data", r#"{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"hello"}]}"#),
+            ],
         );
         assert_eq!((chat.input.len(), chat.output[0].content.as_str()), (1, "hello"));
     }
@@ -422,7 +445,11 @@ mod tests {
         assert_eq!(failed("Turn {turn} for agent A", &[error]).as_deref(), Some(r#"Tool not found: {"tool_name":"g"}"#));
         let error = ("error", r#"{"message":"Invalid JSON provided","data":{}}"#);
         assert_eq!(failed("Turn {turn} for agent A", &[error]).as_deref(), Some("Invalid JSON provided"));
-        let logged = span_of("Payment failed: {reason}", Status::Unset, &[("logfire.level_num", "17"), ("logfire.msg", "Payment failed: card declined")]);
+        let logged = span_of(
+            "Payment failed: {reason}",
+            Status::Unset,
+            &[("logfire.level_num", "17"), ("logfire.msg", "Payment failed: card declined")],
+        );
         assert_eq!((logged.status, logged.status_message.as_deref()), (Status::Error, Some("Payment failed: card declined")));
         let claude = failed("execute_tool Read", &[("error.type", "File does not exist: a.txt"), ("logfire.msg", "execute_tool Read")]);
         assert_eq!(claude.as_deref(), Some("File does not exist: a.txt"));
@@ -434,9 +461,16 @@ mod tests {
         let response = ("response", r#"{"content":[{"type":"text","text":"no such order"}],"isError":true}"#);
         let span = span_of("MCP request: tools/call f", Status::Unset, &[request, response]);
         let tool = span.tool.clone().unwrap();
-        assert_eq!((span.kind, span.status, tool.name.as_str(), tool.arguments.as_str()), (SpanKind::Tool, Status::Error, "f", r#"{"x":1}"#));
+        assert_eq!(
+            (span.kind, span.status, tool.name.as_str(), tool.arguments.as_str()),
+            (SpanKind::Tool, Status::Error, "f", r#"{"x":1}"#)
+        );
         assert_eq!((tool.result.as_deref(), span.status_message.as_deref()), (Some("no such order"), Some("no such order")));
-        let listing = span_of("MCP request: tools/list", Status::Unset, &[("request", r#"{"method":"tools/list"}"#), ("response", r#"{"tools":[]}"#)]);
+        let listing = span_of(
+            "MCP request: tools/list",
+            Status::Unset,
+            &[("request", r#"{"method":"tools/list"}"#), ("response", r#"{"tools":[]}"#)],
+        );
         assert_eq!((listing.kind, listing.output_text.as_deref()), (SpanKind::Chain, Some(r#"{"tools":[]}"#)));
     }
 
@@ -445,7 +479,11 @@ mod tests {
         let span = span_of(
             "Chat Completion with {request_data[model]!r}",
             Status::Unset,
-            &[("logfire.span_type", "pending_span"), ("gen_ai.operation.name", "chat"), ("gen_ai.input.messages", r#"[{"role":"user","parts":[{"type":"text","content":"hi"}]}]"#)],
+            &[
+                ("logfire.span_type", "pending_span"),
+                ("gen_ai.operation.name", "chat"),
+                ("gen_ai.input.messages", r#"[{"role":"user","parts":[{"type":"text","content":"hi"}]}]"#),
+            ],
         );
         assert_eq!((span.kind, span.input.len()), (SpanKind::Chain, 0));
     }

@@ -20,15 +20,13 @@
 //! - An error that is returned to the model (`ToolRetryError`) has no message before 2.0; the text is in `tool_response`, and its cause in the stack
 //!   trace (0.4.11, 1.30).
 //! - `UnexpectedModelBehavior: Exceeded maximum retries` does not say what was wrong; the stack trace begins with the cause (0.4.11).
-//! - A tool call that is deferred or needs an approval ends with an exception and an error status before format version 5, although nothing
-//!   failed (1.30).
 //! - Without `include_content` messages have no content and exceptions no message (2.68).
 //! - Until 0.0.29 there are only spans of the Logfire API: `model request` with the answer in `response`, and no span for a tool.
 
 use super::event_list::EventList;
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState};
-use crate::model::{Exception, Message, Span, SpanKind, Status, last_segment};
+use crate::model::{Exception, Message, Span, SpanKind, last_segment};
 use crate::parse::value::Value;
 use crate::parse::{error_text, messages};
 
@@ -148,11 +146,6 @@ fn add_old_answer(span: &mut SpanBuilder) {
 fn explain_errors(span: &mut Span) {
     let Some(last) = span.exceptions.last_mut() else { return };
     let kind = last_segment(&last.kind).to_owned();
-    if matches!(kind.as_str(), "CallDeferred" | "ApprovalRequired") {
-        span.exceptions.pop();
-        (span.status, span.status_message) = (Status::Unset, None);
-        return;
-    }
     let has_message = |exception: &Exception| !exception.message.trim().is_empty();
     let cause = last.stack.as_deref().map(error_text::causes).unwrap_or_default().into_iter().rfind(has_message);
     if !has_message(last) {
@@ -175,10 +168,15 @@ mod tests {
     use super::super::SpanMapper;
     use super::super::tests::span_with;
     use super::*;
-    use crate::model::Span;
+    use crate::model::Status;
 
     /// A span with this name, status message, attributes and exception.
-    fn failed(name: &str, status: &str, attributes: &[(&'static str, &'static str)], exception: (&'static str, &'static str, &'static str)) -> Span {
+    fn failed(
+        name: &str,
+        status: &str,
+        attributes: &[(&'static str, &'static str)],
+        exception: (&'static str, &'static str, &'static str),
+    ) -> Span {
         let mut span =
             SpanMapper::new(Span { name: name.into(), status: Status::Error, status_message: Some(status.into()), ..Span::default() });
         for (key, value) in attributes {
@@ -197,7 +195,10 @@ mod tests {
     fn events_of_a_model_call_are_split_at_the_choice() {
         let span = span_with(&[
             ("gen_ai.operation.name", "chat"),
-            ("model_request_parameters", r#"{"function_tools":[{"name":"f"}],"output_tools":[{"name":"final_result"}],"builtin_tools":[]}"#),
+            (
+                "model_request_parameters",
+                r#"{"function_tools":[{"name":"f"}],"output_tools":[{"name":"final_result"}],"builtin_tools":[]}"#,
+            ),
             (
                 "events",
                 r#"[{"content":"Be brief.","role":"system","event.name":"gen_ai.system.message"},{"content":["hi",{"kind":"image-url","url":"u"}],"role":"user","event.name":"gen_ai.user.message"},
@@ -216,12 +217,25 @@ mod tests {
     #[test]
     fn a_run_has_its_task_and_result_in_every_version() {
         for (key, history) in [
-            ("all_messages_events", r#"[{"role":"system","content":"s","event.name":"gen_ai.system.message"},{"role":"user","content":"hi","event.name":"gen_ai.user.message"}]"#),
-            ("pydantic_ai.all_messages", r#"[{"role":"system","parts":[{"type":"text","content":"s"}]},{"role":"user","parts":[{"type":"text","content":"hi"}]}]"#),
-            ("all_messages", r#"[{"kind":"request","parts":[{"part_kind":"system-prompt","content":"s"},{"part_kind":"user-prompt","content":"hi"}]}]"#),
+            (
+                "all_messages_events",
+                r#"[{"role":"system","content":"s","event.name":"gen_ai.system.message"},{"role":"user","content":"hi","event.name":"gen_ai.user.message"}]"#,
+            ),
+            (
+                "pydantic_ai.all_messages",
+                r#"[{"role":"system","parts":[{"type":"text","content":"s"}]},{"role":"user","parts":[{"type":"text","content":"hi"}]}]"#,
+            ),
+            (
+                "all_messages",
+                r#"[{"kind":"request","parts":[{"part_kind":"system-prompt","content":"s"},{"part_kind":"user-prompt","content":"hi"}]}]"#,
+            ),
         ] {
             let span = span_with(&[(key, history), ("final_result", r#"{"answer":42}"#), ("agent_name", "support")]);
-            assert_eq!((span.kind, span.input_text.as_deref(), span.output_text.as_deref()), (SpanKind::Agent, Some("hi"), Some(r#"{"answer":42}"#)), "{key}");
+            assert_eq!(
+                (span.kind, span.input_text.as_deref(), span.output_text.as_deref()),
+                (SpanKind::Agent, Some("hi"), Some(r#"{"answer":42}"#)),
+                "{key}"
+            );
             assert!(span.input.is_empty());
         }
     }
@@ -230,19 +244,21 @@ mod tests {
     fn a_retry_without_a_message_is_explained() {
         let tool = [("gen_ai.tool.name", "f"), ("tool_arguments", "{}"), ("tool_response", "Unknown tool name: 'f'.")];
         let span = failed("running tool", "ToolRetryError: ", &tool, ("pydantic_ai.exceptions.ToolRetryError", "", ""));
-        assert_eq!((span.status_message.as_deref(), span.exceptions[0].message.as_str()), (Some("ToolRetryError: Unknown tool name: 'f'."), "Unknown tool name: 'f'."));
+        assert_eq!(
+            (span.status_message.as_deref(), span.exceptions[0].message.as_str()),
+            (Some("ToolRetryError: Unknown tool name: 'f'."), "Unknown tool name: 'f'.")
+        );
         let stack = "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    g()\npydantic_core._pydantic_core.ValidationError: 1 validation error for Answer\nx\n  Field required\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"b.py\", line 2, in h\n    raise ToolRetryError(m) from e\npydantic_ai.exceptions.ToolRetryError\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"c.py\", line 3, in i\n    raise\npydantic_ai.exceptions.UnexpectedModelBehavior: Exceeded maximum retries (1) for output validation\n";
         let kind = "pydantic_ai.exceptions.UnexpectedModelBehavior";
-        let span = failed("agent run", "UnexpectedModelBehavior: Exceeded …", &[("agent_name", "a")], (kind, "Exceeded maximum retries (1)", stack));
+        let span = failed(
+            "agent run",
+            "UnexpectedModelBehavior: Exceeded …",
+            &[("agent_name", "a")],
+            (kind, "Exceeded maximum retries (1)", stack),
+        );
         assert_eq!(span.exceptions.len(), 2);
         assert_eq!(span.exceptions[0].kind, "pydantic_core._pydantic_core.ValidationError");
         assert_eq!(span.exceptions[0].message, "1 validation error for Answer\nx\n  Field required");
-    }
-
-    #[test]
-    fn a_deferred_call_did_not_fail() {
-        let span = failed("running tool", "CallDeferred: ", &[("tool_arguments", "{}")], ("pydantic_ai.exceptions.CallDeferred", "", ""));
-        assert!(!span.failed() && span.status_message.is_none());
     }
 
     #[test]
@@ -250,7 +266,10 @@ mod tests {
         let mut span = SpanMapper::new(Span { name: "model request".into(), ..Span::default() });
         for (key, value) in [
             ("run_step", "1"),
-            ("response", r#"{"parts":[{"content":"hello","part_kind":"text"}],"model_name":"gpt-4o","timestamp":"2025-01-21T00:00:00Z","kind":"response"}"#),
+            (
+                "response",
+                r#"{"parts":[{"content":"hello","part_kind":"text"}],"model_name":"gpt-4o","timestamp":"2025-01-21T00:00:00Z","kind":"response"}"#,
+            ),
             ("usage", r#"{"requests":0,"request_tokens":5,"response_tokens":6,"total_tokens":11,"details":{}}"#),
         ] {
             span.set_attribute(key.into(), Value::Text(value.into()));

@@ -1,7 +1,7 @@
 //! The span that conventions fill together. Its operations are generic: none of them knows the name of an attribute.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::indexed::{IndexedItems, MessageParts};
 use crate::limits::SPAN_ITEMS_MAX;
@@ -262,6 +262,9 @@ impl SpanBuilder {
         if let Some((_, reasons)) = self.finish_reasons.pop_last() {
             span.finish_reasons = reasons;
         }
+        // Several attributes may list them.
+        let mut offered = HashSet::new();
+        span.tools_offered.retain(|name| offered.insert(name.clone()));
         crate::parse::infer::infer_kind(&mut span);
         for text in self.input.texts.into_values().rev() {
             span_fields::add_input(&mut span, text);

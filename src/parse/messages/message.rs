@@ -142,7 +142,11 @@ impl MessageReader {
             add_text(&mut self.message.content, text);
         }
         // The result of a tool may be any value.
-        if self.message.role == "tool" && self.message.content.is_empty() && self.tool_results.is_empty() && !value.get("content").is_empty() {
+        if self.message.role == "tool"
+            && self.message.content.is_empty()
+            && self.tool_results.is_empty()
+            && !value.get("content").is_empty()
+        {
             self.message.content = tool_result_text(value.get("content"));
         }
         for key in ["tool_calls", "invalid_tool_calls", "toolCalls", "tool_invocations", "toolInvocations"] {
