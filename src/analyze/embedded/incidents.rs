@@ -26,7 +26,9 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     // Many instrumentations do not record message content. Then an empty output means nothing.
     let records_content = trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
     let any_failed = trace.spans.iter().any(Span::failed);
-    let mut answered_calls: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+    // A span without a result does not say whether the tool failed.
+    let reported = trace.spans.iter().filter(|span| span.failed() || span.tool.as_ref().is_some_and(|tool| tool.result.is_some()));
+    let mut answered_calls: HashSet<&str> = reported.filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
         if span.failed() {
@@ -253,6 +255,8 @@ fn is_error_text(result: &str) -> bool {
             r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
             // Anywhere: the status fields of JSON results, and of MCP.
             r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
+            // Pydantic AI's request to repeat a call.
+            r#"|fix the errors and try again\.\s*$"#,
             // LangGraph's result for an unknown tool.
             r#"|is not a valid tool, try one of"#,
             // Anywhere: an HTTP status field.

@@ -1,6 +1,7 @@
 //! Instructor, whose steps `OpenInference` records: model calls with a validated result, and the retries around them.
 //!
-//! Specification: the sources of openinference-instrumentation-instructor; checked against 0.1.6 and 0.1.29.
+//! Specification: <https://github.com/Arize-ai/openinference/tree/main/python/instrumentation/openinference-instrumentation-instructor>; checked against
+//! 0.1.6 and 0.1.29.
 //!
 //! ```json
 //! {"name": "instructor.patch", "attributes": {"openinference.span.kind": "TOOL", "llm.input_messages.0.message.content": "…", "output.value": "{…}"}}

@@ -273,28 +273,28 @@ fn read_usage(span: &mut SpanBuilder) {
     }
 }
 
-/// A request of MCP with its response. A tool call is the client's; the span of the server that answers it repeats the call.
+/// A request of MCP with its response. A tool call is the client's; the span of the server that answers it repeats the call, so it is a tool only if it
+/// stands alone or shows an error.
 fn read_mcp(span: &mut SpanBuilder, is_client: bool) {
     let (request_text, response_text) = (take(span, "request"), take(span, "response"));
     let request = request_text.as_deref().and_then(Value::parse).unwrap_or_default();
     let response = response_text.as_deref().and_then(Value::parse).unwrap_or_default();
     let result = response.get("content");
     let result = (!result.is_null()).then(|| messages::tool_result_text(result));
-    if matches!(response.get("isError"), Value::Bool(true)) {
-        span.fail(result.clone());
-    } else if !response.get("code").is_null() {
-        span.fail(response.text_at("message"));
-    }
+    let has_failed = matches!(response.get("isError"), Value::Bool(true)) || !response.get("code").is_null();
     let is_tool_call = request.get("method").as_str() == Some("tools/call");
-    if is_tool_call && (is_client || span.fields.parent_span_id.is_none()) {
+    if is_tool_call && (is_client || has_failed || span.fields.parent_span_id.is_none()) {
         span.fields.kind = SpanKind::Tool;
         let call = request.get("params");
         span.tool().name = call.text_at("name").unwrap_or_default();
         span.tool().arguments = call.get("arguments").to_text();
-        span.tool().result = result;
+        span.tool().result.clone_from(&result);
     } else {
         span.set_input(Rank::Normal, Value::Text(request_text.unwrap_or_default().into()));
         span.set_output(Rank::Normal, Value::Text(response_text.unwrap_or_default().into()));
+    }
+    if has_failed {
+        span.fail(result.or(response.text_at("message")));
     }
 }
 

@@ -102,16 +102,22 @@ impl ConventionState for PydanticAiState {
             name if name.starts_with("model request") => add_old_answer(span),
             _ => {}
         }
+        let mut retry = None;
         if let Some(history) = self.history {
             span.set_kind(Rank::Fallback, SpanKind::Agent);
             let is_task = |message: &&Message| message.role == "user" && message.tool_call_id.is_none();
-            if let Some(task) = history.into_iter().skip(self.earlier_messages).find(|message| is_task(&message)) {
-                span.set_input(Rank::Fallback, Value::Text(task.content.into()));
+            if let Some(task) = history.iter().skip(self.earlier_messages).find(is_task) {
+                span.set_input(Rank::Fallback, Value::Text(task.content.clone().into()));
             }
+            // What was wrong with the answer is in the last request to repeat it.
+            retry = history.into_iter().rev().map(|message| message.content).find(|text| text.trim_end().ends_with(RETRY));
         }
-        explain_errors(&mut span.fields);
+        explain_errors(&mut span.fields, retry);
     }
 }
+
+/// How Pydantic AI ends a request to repeat a call or an answer.
+const RETRY: &str = "Fix the errors and try again.";
 
 /// The messages in the history of a run: events (format version 1), messages (2 and later), or Pydantic AI's own (until 0.0.29).
 fn messages_of_run(tree: &Value<'_>) -> Option<Vec<Message>> {
@@ -142,8 +148,9 @@ fn add_old_answer(span: &mut SpanBuilder) {
     }
 }
 
-/// Adds what an exception does not say itself: the text that was returned to the model, and the cause in its stack trace.
-fn explain_errors(span: &mut Span) {
+/// Adds what an exception does not say itself: the text that was returned to the model, and the cause in its stack trace or in the last request to
+/// repeat the answer.
+fn explain_errors(span: &mut Span, retry: Option<String>) {
     let Some(last) = span.exceptions.last_mut() else { return };
     let kind = last_segment(&last.kind).to_owned();
     let has_message = |exception: &Exception| !exception.message.trim().is_empty();
@@ -157,7 +164,7 @@ fn explain_errors(span: &mut Span) {
             span.status_message = Some(format!("{kind}: {message}"));
         }
     } else if kind == "UnexpectedModelBehavior"
-        && let Some(cause) = cause
+        && let Some(cause) = cause.or(retry.map(|message| Exception { message, ..Exception::default() }))
     {
         span.exceptions.insert(0, cause);
     }
