@@ -407,6 +407,13 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_may_be_only_text() {
+        let found = read(r#"{"text":"cut","finish_reason":"length","usage":{"completion_tokens":6}}"#);
+        assert_eq!((found.messages[0].role.as_str(), found.messages[0].content.as_str()), ("assistant", "cut"));
+        assert_eq!(found.finish_reasons, ["length"]);
+    }
+
+    #[test]
     fn other_objects_are_no_conversation() {
         for text in [
             r#"{"order_id": "A-1", "status": "late"}"#,

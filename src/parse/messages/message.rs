@@ -165,6 +165,14 @@ impl MessageReader {
         {
             add_text(&mut self.message.content, text);
         }
+        // The result of a tool may be any value.
+        if self.message.role == "tool"
+            && self.message.content.is_empty()
+            && self.tool_results.is_empty()
+            && !value.get("content").is_empty()
+        {
+            self.message.content = tool_result_text(value.get("content"));
+        }
         for key in ["tool_calls", "invalid_tool_calls", "toolCalls", "tool_invocations", "toolInvocations"] {
             self.message.tool_calls.extend(value.get(key).items().iter().filter_map(tool_call));
         }
@@ -212,6 +220,8 @@ impl MessageReader {
             "refusal" => self.message.refusal = part.first(&["refusal", "content", "text"]).as_str().map(str::to_owned),
             // What the model thought is not its answer.
             "thinking" | "reasoning" | "redacted_thinking" | "redacted-reasoning" | "thought" => {}
+            // Their content is encoded.
+            "binary" | "blob" | "image" | "audio" | "video" | "document" | "file" | "uri" => {}
             "system-prompt" => self.add_other("system", part),
             "user-prompt" if self.message.role != "user" => self.add_other("user", part),
             _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") || has("toolRequest") => {
@@ -414,6 +424,13 @@ mod tests {
         ] {
             assert_eq!(read(text), expected(&[("tool", "Error: no such order", "", Some("c1"))]), "{text}");
         }
+    }
+
+    #[test]
+    fn the_result_of_a_tool_may_be_any_value() {
+        let text = r#"[{"role":"tool","id":"c1","content":{"n":3}},{"role":"tool","id":"c2","content":[{"id":1}]},{"role":"tool","id":"c3","content":7}]"#;
+        let contents: Vec<_> = read(text).into_iter().map(|(_, content, ..)| content).collect();
+        assert_eq!(contents, [r#"{"n":3}"#, r#"[{"id":1}]"#, "7"]);
     }
 
     #[test]
