@@ -97,11 +97,11 @@ impl ConventionState for GenAiState {
 
 fn span_kind(operation: &str) -> Option<SpanKind> {
     match operation {
-        "chat" | "text_completion" | "generate_content" | "completion" => Some(SpanKind::Llm),
+        "chat" | "text_completion" | "generate_content" | "completion" | "llm_request" => Some(SpanKind::Llm),
         "execute_tool" => Some(SpanKind::Tool),
         "invoke_agent" | "create_agent" => Some(SpanKind::Agent),
-        "invoke_workflow" => Some(SpanKind::Chain),
-        "retrieval" => Some(SpanKind::Retriever),
+        "invoke_workflow" | "execute_task" => Some(SpanKind::Chain),
+        "retrieval" | "vector_db_retrieve" => Some(SpanKind::Retriever),
         "embeddings" => Some(SpanKind::Embedding),
         _ => None,
     }

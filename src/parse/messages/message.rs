@@ -33,7 +33,7 @@ pub(in crate::parse) fn add_messages(value: &Value<'_>, messages: &mut Vec<Messa
         message: Message {
             role: role.to_owned(),
             refusal: [value, value.get("additional_kwargs")].iter().find_map(|holder| holder.text_at("refusal")),
-            tool_call_id: value.first(&["tool_call_id", "toolCallId", "call_id", "id"]).as_str().map(str::to_owned),
+            tool_call_id: answered_call(value),
             ..Message::default()
         },
         tool_results: Vec::new(),
@@ -88,16 +88,23 @@ fn role<'v>(value: &'v Value<'_>) -> &'v str {
     let explicit = value.first(&["role", "_role"]).as_str();
     let word = explicit.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
     match word.rsplit('.').next().unwrap_or(word) {
-        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "USER" | "HUMAN" => "user",
-        "ai" | "AIMessage" | "AIMessageChunk" | "model" | "bot" | "CHATBOT" | "chatbot" | "ASSISTANT" | "MODEL" | "text" => "assistant",
+        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "USER" | "HUMAN" | "UserMessage" => "user",
+        "ai" | "AIMessage" | "AIMessageChunk" | "model" | "bot" | "CHATBOT" | "chatbot" | "ASSISTANT" | "MODEL" | "text"
+        | "AssistantMessage" => "assistant",
         "SystemMessage" | "system-prompt" | "SYSTEM" => "system",
-        "ToolMessage" | "tool-return" | "retry-prompt" | "TOOL" => "tool",
+        "ToolMessage" | "tool-return" | "retry-prompt" | "TOOL" | "FunctionExecutionResultMessage" => "tool",
         // Kinds of Pydantic AI, whose parts have the roles.
         "request" => "user",
         "response" => "assistant",
         "message" | "constructor" if explicit.is_none() => "",
         _ => word,
     }
+}
+
+/// The id of the call that a tool's message answers. The `id` of other messages is their own.
+fn answered_call(value: &Value<'_>) -> Option<String> {
+    let explicit = value.first(&["tool_call_id", "toolCallId", "call_id"]).as_str();
+    explicit.or_else(|| value.get("id").as_str().filter(|_| matches!(role(value), "tool" | "function" | ""))).map(str::to_owned)
 }
 
 /// A message and the tool results that its parts contain.
@@ -197,6 +204,11 @@ impl MessageReader {
                 let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result"];
                 self.add_tool_result(part.first(&keys));
             }
+            // AutoGen.
+            "" if part.get("name").as_str().is_some() && !part.get("arguments").is_null() => {
+                self.message.tool_calls.extend(tool_call(part))
+            }
+            "" if part.get("call_id").as_str().is_some() && !part.get("content").is_null() => self.add_tool_result(part),
             _ => self.add_text_part(part),
         }
     }
@@ -326,6 +338,10 @@ mod tests {
             (
                 "LangChain",
                 r#"[{"type":"human","content":"hi"},{"lc":1,"type":"constructor","id":["langchain","schema","messages","AIMessage"],"kwargs":{"type":"ai","content":"wait","tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}]}},{"type":"tool","data":{"content":"42","tool_call_id":"c1"}}]"#,
+            ),
+            (
+                "AutoGen",
+                r#"[{"content":"hi","source":"user","type":"UserMessage"},{"content":"wait","thought":null,"source":"a","type":"AssistantMessage","tool_calls":[{"id":"c1","name":"f","arguments":"{\"x\":1}"}]},{"content":[{"content":"42","name":"f","call_id":"c1","is_error":false}],"type":"FunctionExecutionResultMessage"}]"#,
             ),
             (
                 "LlamaIndex",
