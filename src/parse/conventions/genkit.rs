@@ -158,7 +158,13 @@ mod tests {
 
     #[test]
     fn other_actions_are_read() {
-        let tool = span_with(&[("genkit:type", "action"), ("genkit:metadata:subtype", "tool"), ("genkit:name", "f"), ("genkit:input", "{\"x\":1}"), ("genkit:output", "\"a\"")]);
+        let tool = span_with(&[
+            ("genkit:type", "action"),
+            ("genkit:metadata:subtype", "tool"),
+            ("genkit:name", "f"),
+            ("genkit:input", "{\"x\":1}"),
+            ("genkit:output", "\"a\""),
+        ]);
         let used = tool.tool.unwrap();
         assert_eq!((used.name.as_str(), used.arguments.as_str(), used.result.as_deref()), ("f", "{\"x\":1}", Some("a")));
         let found = |documents| {
@@ -167,7 +173,12 @@ mod tests {
         };
         assert_eq!(found(r#"{"documents":[{"content":[{"text":"a"},{"text":"b"}],"metadata":{"id":"d1"}}]}"#)[0].content, "a\nb");
         assert!(found(r#"{"documents":[]}"#).is_empty());
-        let flow = span_with(&[("genkit/type", "action"), ("genkit/metadata/subtype", "flow"), ("genkit/input", "\"hi\""), ("genkit/state", "error")]);
+        let flow = span_with(&[
+            ("genkit/type", "action"),
+            ("genkit/metadata/subtype", "flow"),
+            ("genkit/input", "\"hi\""),
+            ("genkit/state", "error"),
+        ]);
         assert_eq!((flow.kind, flow.input_text.as_deref(), flow.failed()), (SpanKind::Chain, Some("hi"), true));
     }
 

@@ -15,14 +15,20 @@ mod gen_ai;
 mod gen_ai_events;
 mod genkit;
 mod google_adk;
+mod haystack;
 mod indexed;
 mod instructor;
+mod laminar;
 mod langfuse;
+mod langsmith_otel;
+mod langwatch;
+mod litellm;
 mod livekit;
 mod logfire;
 mod mastra;
 mod mcp;
 mod microsoft;
+mod mlflow;
 mod namespaces;
 mod openinference;
 mod openllmetry;
@@ -46,7 +52,7 @@ use super::value::Value;
 use crate::model::Span;
 
 /// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
-const CONVENTIONS: [&dyn Convention; 20] = [
+const CONVENTIONS: [&dyn Convention; 26] = [
     &opentelemetry::OpenTelemetry,
     // Before the convention that maps the kind of its spans.
     &instructor::Instructor,
@@ -68,6 +74,12 @@ const CONVENTIONS: [&dyn Convention; 20] = [
     &mcp::Mcp,
     &logfire::Logfire,
     &pydantic_ai::PydanticAi,
+    &mlflow::Mlflow,
+    &haystack::Haystack,
+    &litellm::LiteLlm,
+    &langsmith_otel::LangSmithOtel,
+    &langwatch::LangWatch,
+    &laminar::Laminar,
 ];
 
 /// A semantic convention: a vocabulary of attribute and event names.

@@ -197,7 +197,8 @@ mod tests {
     #[test]
     fn a_model_call_of_each_version_is_read() {
         let v3 = [("operation.name", "ai.generateText.doGenerate chat"), ("ai.finishReason", "tool-calls"), ("ai.result.text", "wait")];
-        let v4 = [("ai.operationId", "ai.generateText.doGenerate"), ("ai.response.finishReason", "tool-calls"), ("ai.response.text", "wait")];
+        let v4 =
+            [("ai.operationId", "ai.generateText.doGenerate"), ("ai.response.finishReason", "tool-calls"), ("ai.response.text", "wait")];
         let calls_v3 = r#"[{"toolCallType":"function","toolCallId":"c1","toolName":"f","args":"{\"x\":"}]"#;
         let calls_v5 = r#"[{"toolCallId":"c1","toolName":"f","input":"{\"x\":"}]"#;
         for (attributes, calls) in [(v3, ("ai.result.toolCalls", calls_v3)), (v4, ("ai.response.toolCalls", calls_v5))] {

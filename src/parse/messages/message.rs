@@ -33,7 +33,7 @@ pub(in crate::parse) fn add_messages(value: &Value<'_>, messages: &mut Vec<Messa
         message: Message {
             role: role.to_owned(),
             refusal: [value, value.get("additional_kwargs")].iter().find_map(|holder| holder.text_at("refusal")),
-            tool_call_id: value.first(&["tool_call_id", "toolCallId", "call_id", "id"]).as_str().map(str::to_owned),
+            tool_call_id: answered_call(value),
             ..Message::default()
         },
         tool_results: Vec::new(),
@@ -102,16 +102,22 @@ fn role<'v>(value: &'v Value<'_>) -> &'v str {
     let class = value.get("id").items().last().and_then(Value::as_str);
     let word = class.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
     match word {
-        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" => "user",
-        "ai" | "AIMessage" | "AIMessageChunk" | "text" => "assistant",
+        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "UserMessage" => "user",
+        "ai" | "AIMessage" | "AIMessageChunk" | "AssistantMessage" | "text" => "assistant",
         "SystemMessage" | "system-prompt" => "system",
-        "ToolMessage" | "tool-return" | "retry-prompt" => "tool",
+        "ToolMessage" | "tool-return" | "retry-prompt" | "FunctionExecutionResultMessage" => "tool",
         // Kinds of Pydantic AI, whose parts have the roles.
         "request" => "user",
         "response" => "assistant",
         "message" | "constructor" => "",
         _ => word,
     }
+}
+
+/// The id of the call that a tool's message answers. The `id` of other messages is their own.
+fn answered_call(value: &Value<'_>) -> Option<String> {
+    let explicit = value.first(&["tool_call_id", "toolCallId", "call_id"]).as_str();
+    explicit.or_else(|| value.get("id").as_str().filter(|_| matches!(role(value), "tool" | "function" | ""))).map(str::to_owned)
 }
 
 /// A message and the tool results that its parts contain.
@@ -227,10 +233,20 @@ impl MessageReader {
             _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") || has("toolRequest") => {
                 self.message.tool_calls.extend(tool_call(part));
             }
-            _ if has("toolResult") || has("functionResponse") || has("function_response") || has("tool_call_result") || has("toolResponse") => {
+            _ if has("toolResult")
+                || has("functionResponse")
+                || has("function_response")
+                || has("tool_call_result")
+                || has("toolResponse") =>
+            {
                 let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result", "toolResponse"];
                 self.add_tool_result(part.first(&keys));
             }
+            // AutoGen.
+            "" if part.get("name").as_str().is_some() && !part.get("arguments").is_null() => {
+                self.message.tool_calls.extend(tool_call(part))
+            }
+            "" if part.get("call_id").as_str().is_some() && !part.get("content").is_null() => self.add_tool_result(part),
             _ => self.add_text_part(part),
         }
     }
@@ -269,12 +285,7 @@ impl MessageReader {
         if says_failed(part) && !content.trim_start().to_ascii_lowercase().starts_with("error") {
             content.insert_str(0, "Error: ");
         }
-        self.tool_results.push(Message {
-            role: "tool".into(),
-            content,
-            tool_call_id: id.map(str::to_owned),
-            ..Message::default()
-        });
+        self.tool_results.push(Message { role: "tool".into(), content, tool_call_id: id.map(str::to_owned), ..Message::default() });
     }
 }
 
@@ -283,7 +294,10 @@ impl MessageReader {
 fn says_failed(part: &Value<'_>) -> bool {
     let is_true = |key: &str| matches!(part.get(key), Value::Bool(true));
     let kind = part.get("output").get("type").as_str().unwrap_or_default();
-    is_true("is_error") || is_true("isError") || part.get("status").as_str() == Some("error") || matches!(kind, "error-text" | "error-json" | "execution-denied")
+    is_true("is_error")
+        || is_true("isError")
+        || part.get("status").as_str() == Some("error")
+        || matches!(kind, "error-text" | "error-json" | "execution-denied")
 }
 
 /// The text of a tool's result: of text parts the texts, of a value in an envelope (`{type: json, value}`, `{json}`, `{result}`) the value.
@@ -387,6 +401,10 @@ mod tests {
             (
                 "LangChain",
                 r#"[{"type":"human","content":"hi"},{"lc":1,"type":"constructor","id":["langchain","schema","messages","AIMessage"],"kwargs":{"type":"ai","content":"wait","tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}]}},{"type":"tool","data":{"content":"42","tool_call_id":"c1"}}]"#,
+            ),
+            (
+                "AutoGen",
+                r#"[{"content":"hi","source":"user","type":"UserMessage"},{"content":"wait","thought":null,"source":"a","type":"AssistantMessage","tool_calls":[{"id":"c1","name":"f","arguments":"{\"x\":1}"}]},{"content":[{"content":"42","name":"f","call_id":"c1","is_error":false}],"type":"FunctionExecutionResultMessage"}]"#,
             ),
             (
                 "LlamaIndex",
