@@ -79,9 +79,14 @@ pub(super) struct Incident<'t> {
     pub(super) status: Option<u16>,
     /// The tool that the incident is about, if it is not the span's own.
     pub(super) tool: Option<String>,
+    /// For the call of another service: the step that made it.
+    pub(super) step: Option<&'t Span>,
+    /// For the call of another service: the kind of step that fails with it.
+    pub(super) step_kind: Option<SpanKind>,
     /// Whether a later retry, fallback or repair succeeded.
     pub(super) recovered: bool,
-    /// Whether this is an error without a type and a message.
+    /// Whether the trace does not say what happened: an error without a type, a message and a status, or an answer that stopped for a reason that
+    /// the provider does not name.
     pub(super) unexplained: bool,
 }
 
@@ -98,6 +103,8 @@ impl<'t> Incident<'t> {
             error_type: None,
             status: None,
             tool: None,
+            step: None,
+            step_kind: None,
             recovered: false,
             unexplained: false,
         })
@@ -110,8 +117,9 @@ impl<'t> Incident<'t> {
         (!line.is_empty()).then_some(line)
     }
 
-    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model.
+    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model, and a failed HTTP request
+    /// is about the step that made it.
     pub(super) fn span_kind(&self) -> SpanKind {
-        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.span.kind }
+        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.step_kind.unwrap_or(self.span.kind) }
     }
 }

@@ -1,5 +1,7 @@
 //! Root cause before consequence: which incident came first, among those from which the run did not recover.
 
+use std::collections::HashSet;
+
 use super::incident::{Incident, IncidentKind};
 use super::rules::{Catalogue, RuleMatch};
 use super::tree::SpanTree;
@@ -30,8 +32,11 @@ pub(super) fn root_cause<'i, 't, 'c>(
     catalogue: &'c Catalogue,
     deadline: Deadline,
 ) -> Result<Option<RootCause<'i, 't, 'c>>, TimedOut> {
+    let explained = explained_steps(incidents, catalogue, deadline)?;
+    let is_open =
+        |incident: &&Incident<'_>| !incident.recovered && !incident.step.is_some_and(|step| explained.contains(step.span_id.as_str()));
     let mut has_open_error = vec![false; trace.spans.len()];
-    for incident in incidents.iter().filter(|incident| !incident.recovered && incident.kind == IncidentKind::Error) {
+    for incident in incidents.iter().filter(is_open).filter(|incident| incident.kind == IncidentKind::Error) {
         if let Some(flag) = has_open_error.get_mut(incident.index) {
             *flag = true;
         }
@@ -40,7 +45,7 @@ pub(super) fn root_cause<'i, 't, 'c>(
     let any_error = has_open_error.contains(&true);
 
     let mut candidates = Vec::new();
-    for incident in incidents.iter().filter(|incident| !incident.recovered) {
+    for incident in incidents.iter().filter(is_open) {
         deadline.check()?;
         // These are weak evidence. If a step reports an error, the error explains the failure better.
         if any_error && matches!(incident.kind, IncidentKind::LowScores | IncidentKind::RepeatedCalls) {
@@ -58,6 +63,21 @@ pub(super) fn root_cause<'i, 't, 'c>(
         let contested = candidates.iter().any(|(_, other)| other.rule.label != matched.rule.label);
         RootCause { incident, matched, contested }
     }))
+}
+
+/// The ids of failed steps that made calls of other services and say themselves why they failed, such as a model call with "maximum context
+/// length exceeded". The call inside (`POST`, HTTP 400) says less.
+fn explained_steps<'t>(incidents: &[Incident<'t>], catalogue: &Catalogue, deadline: Deadline) -> Result<HashSet<&'t str>, TimedOut> {
+    let with_calls: HashSet<&str> = incidents.iter().filter_map(|incident| Some(incident.step?.span_id.as_str())).collect();
+    let mut explained = HashSet::new();
+    let is_step = |incident: &&Incident<'_>| incident.kind == IncidentKind::Error && with_calls.contains(incident.span.span_id.as_str());
+    for incident in incidents.iter().filter(|incident| incident.step.is_none()).filter(is_step) {
+        deadline.check()?;
+        if !incident.recovered && catalogue.best_match(incident).is_some_and(|matched| !matched.rule.is_catch_all()) {
+            explained.insert(incident.span.span_id.as_str());
+        }
+    }
+    Ok(explained)
 }
 
 #[cfg(test)]
