@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::super::tree::SpanTree;
-use super::written_calls::{executed_calls, has_code, is_result, written_calls};
+use super::written_calls::{executed_calls, has_code, is_complaint, is_result, written_calls};
 use crate::limits::DIALOGUE_TURNS_MAX;
 use crate::model::{FieldName, Message, Span, SpanKind, ToolCall, Trace, last_segment};
 use crate::runtime::{Deadline, TimedOut};
@@ -39,6 +39,12 @@ pub(in crate::analyze::embedded) struct Turn<'t> {
     /// Index of the span in the trace.
     pub(in crate::analyze::embedded) span: usize,
     pub(in crate::analyze::embedded) field: FieldName<'static>,
+}
+
+impl Turn<'_> {
+    fn is_agent_without_calls(&self) -> bool {
+        self.kind == TurnKind::Agent && self.calls.is_empty()
+    }
 }
 
 /// The turns of a run.
@@ -93,37 +99,40 @@ impl<'t> Dialogue<'t> {
         /// With as many results in a known form, any reply to a message with code is one: `Wrong flag!`, a diff.
         const RESULTS_MIN: usize = 2;
         let mut results = 0;
-        for executed_only in [true, false] {
-            for index in 0..self.turns.len() {
-                deadline.check()?;
-                let next = self.turns.get(index + 1);
-                let is_executed = match next {
-                    Some(next) if executed_only => matches!(next.kind, TurnKind::User | TurnKind::Tool) && is_result(next.text),
-                    Some(next) => results >= RESULTS_MIN && next.kind == TurnKind::User,
-                    None => !executed_only && results >= RESULTS_MIN,
-                };
-                let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.kind == TurnKind::Agent && turn.calls.is_empty()) else {
-                    continue;
-                };
-                let calls = match (is_executed, executed_only) {
-                    (true, true) => executed_calls(turn.text),
-                    (true, false) if has_code(turn.text) => executed_calls(turn.text),
-                    (_, false) => written_calls(turn.text),
-                    (false, true) => continue,
-                };
-                let has_calls = !calls.is_empty();
-                turn.calls = Cow::Owned(calls);
-                results += usize::from(has_calls && executed_only);
-                // A complaint about a message without a call is the program's, too.
-                if is_executed
-                    && (has_calls || executed_only)
-                    && let Some(next) = self.turns.get_mut(index + 1).filter(|next| next.kind == TurnKind::User)
-                {
-                    next.kind = TurnKind::Tool;
-                }
+        for index in 0..self.turns.len() {
+            deadline.check()?;
+            let Some(next) = self.turns.get(index + 1).filter(|next| matches!(next.kind, TurnKind::User | TurnKind::Tool)) else {
+                continue;
+            };
+            let (is_result, is_complaint) = (is_result(next.text), is_complaint(next.text));
+            if !is_result && !is_complaint {
+                continue;
+            }
+            let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.is_agent_without_calls()) else { continue };
+            turn.calls = if is_complaint { Cow::Borrowed(&[]) } else { Cow::Owned(executed_calls(turn.text)) };
+            let reply = if turn.calls.is_empty() { TurnKind::FrameworkNotice } else { TurnKind::Tool };
+            results += usize::from(reply == TurnKind::Tool);
+            self.set_reply(index + 1, reply);
+        }
+        let runs_code = results >= RESULTS_MIN;
+        for index in 0..self.turns.len() {
+            deadline.check()?;
+            let replies_to_code = self.turns.get(index + 1).is_none_or(|next| next.kind == TurnKind::User);
+            let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.is_agent_without_calls()) else { continue };
+            let is_executed = runs_code && replies_to_code && has_code(turn.text);
+            turn.calls = Cow::Owned(if is_executed { executed_calls(turn.text) } else { written_calls(turn.text) });
+            if is_executed {
+                self.set_reply(index + 1, TurnKind::Tool);
             }
         }
         Ok(())
+    }
+
+    /// Corrects the kind of a turn that looks like a message of a user.
+    fn set_reply(&mut self, index: usize, kind: TurnKind) {
+        if let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.kind == TurnKind::User) {
+            turn.kind = kind;
+        }
     }
 
     fn push(&mut self, turn: Turn<'t>) {
@@ -142,11 +151,8 @@ impl<'t> Dialogue<'t> {
     ///
     /// Only such a dialogue can fail without a failed step. A single answer to a single question cannot be judged by its words.
     pub(in crate::analyze::embedded) fn is_conversation(&self) -> bool {
-        let runs_code = || {
-            self.turns
-                .iter()
-                .any(|turn| turn.kind == TurnKind::FrameworkNotice || (turn.kind == TurnKind::Tool && is_code_result(turn.text)))
-        };
+        let runs_code =
+            || self.turns.iter().any(|turn| is_framework_notice(turn.text) || (turn.kind == TurnKind::Tool && is_code_result(turn.text)));
         self.is_long() && (self.speakers().len() >= 2 || self.user_turns() >= 2 || runs_code())
     }
 
@@ -303,7 +309,7 @@ mod tests {
             (agent, 1),
             (tool, 0),
             (agent, 0),
-            (tool, 0),
+            (TurnKind::FrameworkNotice, 0),
             (agent, 1),
             (tool, 0),
         ];

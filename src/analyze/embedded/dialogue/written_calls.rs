@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::super::text::expression;
+use super::super::text::{clip, expression};
 use crate::model::ToolCall;
 
 /// Of longer texts only the end is read, where agents write their calls.
@@ -55,17 +55,15 @@ pub(super) fn executed_calls(text: &str) -> Vec<ToolCall> {
     calls
 }
 
-/// Whether a message is what a program returned to the agent: the result of a call, or its complaint about a call that does not parse.
+/// Whether a message is the result of a call.
 pub(super) fn is_result(text: &str) -> bool {
     static START: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(concat!(
             r"^\s*(?:<(?:returncode|exception|output|stdout|stderr|tool_response|tool_result|tool_output|function_results?|function_response|observation|execution_result|execute_result|command_output|system-out|information)[\s>]",
             r"|(?i:observation|tool (?:result|output|response)|execution (?:result|output|logs?)|code output|command output|execution result of \[[^\]\n]{1,80}\])\s*:",
-            r"|Last output from code snippet:|Call id: |Out: ?\n|Error:\n|Error in code parsing:",
+            r"|Last output from code snippet:|Call id: |Out: ?\n|Error:\n|Error in code parsing:|The last command <command>",
             // Cline and Roo Code.
-            r"|\[[a-z_]{3,40}(?: for '[^\n]{0,300}')?\] Result:",
-            // The complaints of mini-swe-agent, SWE-agent and LangChain about a message without a call.
-            r"|Format error:|Your previous response reached the output token limit|The last command <command>|Please always provide EXACTLY ONE action|(?:Your output|Your last output) (?:was|did) not |No tool calls? found in the response|Invalid Format:|Invalid or incomplete response)",
+            r"|\[[a-z_]{3,40}(?: for '[^\n]{0,300}')?\] Result:)",
         ))
     });
     static END: LazyLock<Option<Regex>> = LazyLock::new(|| {
@@ -75,7 +73,20 @@ pub(super) fn is_result(text: &str) -> bool {
         )
     });
     let matches = |expression: &Option<Regex>, part: &str| expression.as_ref().is_some_and(|expression| expression.is_match(part));
-    matches(&START, super::super::text::clip(text)) || matches(&END, last_bytes(text, 1_000))
+    matches(&START, clip(text)) || matches(&END, last_bytes(text, 1_000))
+}
+
+/// Whether a message is the complaint of a framework about a message of the agent without a call that it can parse: of mini-swe-agent, SWE-agent,
+/// smolagents and LangChain.
+pub(super) fn is_complaint(text: &str) -> bool {
+    static START: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(concat!(
+            r"^\s*(?:Format error:|Your previous response reached the output token limit|Please always provide EXACTLY ONE action",
+            r"|(?:Your output|Your last output) (?:was|did) not |No tool calls? found in the response|Invalid Format:|Invalid or incomplete response",
+            r"|Error:\nError (?:while|in) )",
+        ))
+    });
+    START.as_ref().is_some_and(|expression| expression.is_match(clip(text)))
 }
 
 /// Whether a message contains a fenced block with code that can be run.
@@ -376,9 +387,15 @@ mod tests {
             "7\n[Jupyter Python interpreter: /usr/bin/python]",
             "README.md\n[The command completed with exit code 0.]",
             "[execute_command for 'npm test'] Result:\nok",
-            "Please always provide EXACTLY ONE action in triple backticks, found 0 actions.",
         ] {
-            assert!(is_result(text), "{text}");
+            assert!(is_result(text) && !is_complaint(text), "{text}");
+        }
+        for text in [
+            "Please always provide EXACTLY ONE action in triple backticks, found 0 actions.",
+            "Format error:\n\n<error>\nfound 0 actions\n</error>",
+            "Error:\nError while parsing tool call from model output: no tool call\nNow let's retry: take care not to repeat previous errors!",
+        ] {
+            assert!(is_complaint(text), "{text}");
         }
         for text in [
             "Where is my order?",
@@ -387,7 +404,7 @@ mod tests {
             "<p>Hello</p>",
             "Please continue.",
         ] {
-            assert!(!is_result(text), "{text}");
+            assert!(!is_result(text) && !is_complaint(text), "{text}");
         }
     }
 }
