@@ -109,10 +109,16 @@ impl<'t> Dialogue<'t> {
                 continue;
             }
             let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.is_agent_without_calls()) else { continue };
-            turn.calls = if is_complaint { Cow::Borrowed(&[]) } else { Cow::Owned(executed_calls(turn.text)) };
-            let reply = if turn.calls.is_empty() { TurnKind::FrameworkNotice } else { TurnKind::Tool };
-            results += usize::from(reply == TurnKind::Tool);
-            self.set_reply(index + 1, reply);
+            if is_complaint {
+                self.set_reply(index + 1, TurnKind::FrameworkNotice);
+                continue;
+            }
+            turn.calls = Cow::Owned(executed_calls(turn.text));
+            // A user may paste an error, too.
+            if !turn.calls.is_empty() {
+                results += 1;
+                self.set_reply(index + 1, TurnKind::Tool);
+            }
         }
         let runs_code = results >= RESULTS_MIN;
         for index in 0..self.turns.len() {
@@ -128,9 +134,9 @@ impl<'t> Dialogue<'t> {
         Ok(())
     }
 
-    /// Corrects the kind of a turn that looks like a message of a user.
+    /// Corrects the kind of a turn that looks like a message of a user or the result of a tool.
     fn set_reply(&mut self, index: usize, kind: TurnKind) {
-        if let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.kind == TurnKind::User) {
+        if let Some(turn) = self.turns.get_mut(index) {
             turn.kind = kind;
         }
     }
