@@ -51,14 +51,10 @@ use super::infer;
 use super::value::Value;
 use crate::model::Span;
 
-/// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
+/// Every convention, specific ones before general ones. Conventions that read the same namespace are asked in this order, so that a framework may give
+/// a general name its own meaning. They finish a span in the opposite order, so that it sees what the general ones found.
 const CONVENTIONS: [&dyn Convention; 26] = [
-    &opentelemetry::OpenTelemetry,
-    // Before the convention that maps the kind of its spans.
     &instructor::Instructor,
-    &openinference::OpenInference,
-    &gen_ai::GenAi,
-    &openllmetry::OpenLlmetry,
     &langfuse::Langfuse,
     &strands::Strands,
     &google_adk::GoogleAdk,
@@ -80,6 +76,10 @@ const CONVENTIONS: [&dyn Convention; 26] = [
     &langsmith_otel::LangSmithOtel,
     &langwatch::LangWatch,
     &laminar::Laminar,
+    &openinference::OpenInference,
+    &gen_ai::GenAi,
+    &openllmetry::OpenLlmetry,
+    &opentelemetry::OpenTelemetry,
 ];
 
 /// A semantic convention: a vocabulary of attribute and event names.
@@ -143,7 +143,7 @@ trait ConventionState {
         let _ = (name, attributes, span);
     }
 
-    /// Resolves what depends on several attributes. Called after all attributes and events, and after the conventions before this one have
+    /// Resolves what depends on several attributes. Called after all attributes and events, and after the more general conventions have
     /// finished. A kind that no attribute defines is inferred only afterwards.
     fn finish(self: Box<Self>, span: &mut SpanBuilder) {
         let _ = span;
@@ -204,7 +204,7 @@ impl SpanMapper {
     /// The span, with the fields that depend on several attributes and events.
     pub(super) fn finish(mut self) -> Span {
         self.builder.fields.convention = self.main_convention();
-        for state in self.states.into_iter().flatten() {
+        for state in self.states.into_iter().rev().flatten() {
             state.finish(&mut self.builder);
         }
         infer::infer_fields(self.builder.finish())
