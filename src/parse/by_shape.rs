@@ -117,10 +117,29 @@ fn is_content(key: &str, value: &str, part: Part) -> bool {
         "generation",
         "choices",
     ];
-    /// The last words of names of other things: `llm.output_type`, `prompt_version`.
-    const METADATA: [&str; 16] = [
-        "id", "ids", "type", "tokens", "count", "model", "name", "version", "format", "schema", "size", "length", "time", "duration",
-        "cost", "mime",
+    /// The last words of names of other things: `llm.output_type`, `prompt_version`, `component.input_spec`.
+    const METADATA: [&str; 21] = [
+        "types",
+        "spec",
+        "specs",
+        "template",
+        "templates",
+        "id",
+        "ids",
+        "type",
+        "tokens",
+        "count",
+        "model",
+        "name",
+        "version",
+        "format",
+        "schema",
+        "size",
+        "length",
+        "time",
+        "duration",
+        "cost",
+        "mime",
     ];
     if value.len() < CONTENT_BYTES_MIN {
         return false;

@@ -27,7 +27,8 @@ use std::borrow::Cow;
 
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState};
-use crate::model::SpanKind;
+use crate::model::{Exception, SpanKind};
+use crate::parse::error_text;
 use crate::parse::messages;
 use crate::parse::value::Value;
 
@@ -94,7 +95,7 @@ impl ConventionState for HaystackState {
             "tool.name" => self.tool_name = value.into_text(),
             "tool.error" => {
                 self.tool_failed =
-                    matches!(value, Value::Bool(true)) || value.as_str().is_some_and(|word| word.eq_ignore_ascii_case("true"))
+                    matches!(value, Value::Bool(true)) || value.as_str().is_some_and(|word| word.eq_ignore_ascii_case("true"));
             }
             "agent.tools" => return span.offer_tools(value),
             "agent.max_steps" => {
@@ -111,12 +112,17 @@ impl ConventionState for HaystackState {
     }
 
     fn finish(self: Box<Self>, span: &mut SpanBuilder) {
+        span.fields.exceptions.iter_mut().for_each(set_cause);
         let by_name = match span.fields.name.as_str() {
             "haystack.agent.step.tool" => Some(SpanKind::Tool),
             "haystack.agent.step.llm" => Some(SpanKind::Llm),
             _ => None,
         };
         let kind = by_name.or(self.step).or_else(|| self.component_type.as_deref().map(component_kind)).unwrap_or(SpanKind::Chain);
+        // A `ToolInvoker` that was given an answer without tool calls.
+        let ran_no_tool =
+            || self.output.any_tree().is_some_and(|output| matches!(output.get("tool_messages"), Value::List(calls) if calls.is_empty()));
+        let kind = if kind == SpanKind::Tool && self.component_type.is_some() && ran_no_tool() { SpanKind::Chain } else { kind };
         span.set_kind(Rank::High, kind);
         match kind {
             SpanKind::Tool if self.component_type.is_some() => self.finish_tool_invoker(span),
@@ -141,7 +147,7 @@ impl ConventionState for HaystackState {
 }
 
 impl HaystackState {
-    fn finish_tool(self: Box<Self>, span: &mut SpanBuilder) {
+    fn finish_tool(self, span: &mut SpanBuilder) {
         if let Some(name) = self.tool_name {
             span.tool().name = name;
         }
@@ -154,7 +160,7 @@ impl HaystackState {
     }
 
     /// The component runs all tool calls of one answer. A span has one tool, so it shows the first failed call, or the first.
-    fn finish_tool_invoker(self: Box<Self>, span: &mut SpanBuilder) {
+    fn finish_tool_invoker(self, span: &mut SpanBuilder) {
         let outcomes: Vec<_> = self
             .output
             .any_tree()
@@ -178,7 +184,7 @@ impl HaystackState {
     }
 
     /// The output of an agent is its state; its answer is the last message.
-    fn finish_agent(self: Box<Self>, span: &mut SpanBuilder) {
+    fn finish_agent(self, span: &mut SpanBuilder) {
         span.set_input(Rank::High, self.input);
         let state = self.output.any_tree();
         let last = state.as_deref().and_then(|state| match state.get("last_message") {
@@ -193,7 +199,7 @@ impl HaystackState {
         match exit_reason.as_deref() {
             Some("max_agent_steps") => span.fail(Some("exit_reason: max_agent_steps".to_owned())),
             None if took_all_steps && state.is_some() && !has_answer => {
-                span.fail(Some("steps_taken = max_steps, without an answer".to_owned()))
+                span.fail(Some("steps_taken = max_steps, without an answer".to_owned()));
             }
             _ => {}
         }
@@ -220,6 +226,18 @@ fn component_kind(type_name: &str) -> SpanKind {
         SpanKind::Agent
     } else {
         SpanKind::Chain
+    }
+}
+
+/// Sets the type of the exception that Haystack wrapped to that of its cause, which is in the stack trace. The message contains that of the cause.
+fn set_cause(exception: &mut Exception) {
+    const LINK: &str = "The above exception was the direct cause of the following exception:";
+    if crate::model::last_segment(&exception.kind) != "PipelineRuntimeError" {
+        return;
+    }
+    let cause = exception.stack.as_deref().and_then(|stack| stack.rsplit_once(LINK)).map(|(cause, _)| error_text::exception(cause).kind);
+    if let Some(kind) = cause.filter(|kind| !kind.is_empty()) {
+        exception.kind = kind;
     }
 }
 
@@ -271,6 +289,8 @@ mod tests {
         ] {
             assert_eq!(span_with(&[("haystack.component.type", type_name)]).kind, kind, "{type_name}");
         }
+        let idle = [("haystack.component.type", "ToolInvoker"), ("haystack.component.output", r#"{"tool_messages": []}"#)];
+        assert_eq!(span_with(&idle).kind, SpanKind::Chain);
         assert_eq!(span_with(&[("haystack.agent.max_steps", "8")]).kind, SpanKind::Agent);
         assert_eq!(span_with(&[("haystack.agent.step", "0")]).kind, SpanKind::Chain);
     }
@@ -367,6 +387,22 @@ mod tests {
         assert_eq!(older.status, Status::Error);
         let answered = agent(r#"{"messages":[{"role":"assistant","content":[{"text":"It is late."}]}],"exit_reason":"text"}"#);
         assert_eq!((answered.status, answered.output_text.as_deref()), (Status::Unset, Some("It is late.")));
+    }
+
+    #[test]
+    fn the_type_of_a_wrapped_exception_is_that_of_its_cause() {
+        let stack = "Traceback (most recent call last):\n  File \"a.py\", line 1, in run\n    f()\nopenai.RateLimitError: Error code: 429\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"b.py\", line 1, in run\n    raise\nhaystack.core.errors.PipelineRuntimeError: The following component failed to run:\n";
+        let mut span = super::super::SpanMapper::new(crate::model::Span::default());
+        span.set_attribute("haystack.component.type".into(), Value::Text("OpenAIChatGenerator".into()));
+        let attributes = [
+            ("exception.type", "haystack.core.errors.PipelineRuntimeError"),
+            ("exception.message", "The following component failed to run:\nError: Error code: 429"),
+            ("exception.stacktrace", stack),
+        ];
+        span.add_event("exception", attributes.map(|(key, value)| (Cow::Borrowed(key), Value::Text(Cow::Borrowed(value)))));
+        let span = span.finish();
+        assert_eq!(span.exceptions[0].kind, "openai.RateLimitError");
+        assert!(span.exceptions[0].message.ends_with("Error code: 429"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! LangWatch's SDKs.
+//! `LangWatch`'s SDKs.
 //!
 //! Specification: <https://docs.langwatch.ai/integration/opentelemetry/guide>; checked against the SDKs for Python 1.4 and for JavaScript 0.16.
 //!
@@ -23,7 +23,7 @@ use super::{Convention, ConventionState};
 use crate::model::SpanKind;
 use crate::parse::value::Value;
 
-/// The LangWatch convention; see the [module docs](self).
+/// The `LangWatch` convention; see the [module docs](self).
 pub(super) struct LangWatch;
 
 impl Convention for LangWatch {

@@ -19,7 +19,7 @@
 //!   key-value lists.
 //! - A failed span has `mlflow.spanOutputs = null` or none, and its status no text; the cause is in the exception event. For the OpenAI Agents SDK, the
 //!   event has an empty type and a generic message; the cause is JSON in its stack trace (3.17).
-//! - Wrappers have the type of a model call and contain the actual call: DSPy's `Predict.forward` is `LLM`, `LlamaIndex`' `OpenAI.predict`, and
+//! - Wrappers have the type of a model call and contain the actual call: `DSPy`'s `Predict.forward` is `LLM`, `LlamaIndex`' `OpenAI.predict`, and
 //!   `Chat.send_message` and `Models.generate_content` of Google's SDK.
 //! - A streamed answer is joined from its text only; tool calls are only in the events `mlflow.chunk.item.N` (OpenAI, 2.14 to 3.17).
 //! - `mlflow.chat.messages` has the input and the answer of one call in one list (2.20 to 3.0).
@@ -65,7 +65,7 @@ struct MlflowState {
     outputs: Value<'static>,
     /// `mlflow.chat.messages`.
     messages: Value<'static>,
-    /// `name`: of the tool, in spans of DSPy's tools.
+    /// `name`: of the tool, in spans of `DSPy`'s tools.
     name: Option<String>,
     /// `incomplete_details`, `status`.
     response: Vec<(Cow<'static, str>, Value<'static>)>,
@@ -135,7 +135,7 @@ impl ConventionState for MlflowState {
 }
 
 impl MlflowState {
-    fn finish_llm(self: Box<Self>, span: &mut SpanBuilder) {
+    fn finish_llm(self, span: &mut SpanBuilder) {
         span.set_input(Rank::High, self.inputs);
         span.set_output(Rank::High, with_role(self.outputs));
         if let Some(answer) = self.chunks.answer() {
@@ -164,8 +164,8 @@ impl MlflowState {
         }
     }
 
-    fn finish_tool(self: Box<Self>, span: &mut SpanBuilder) {
-        let Self { function_name, name, inputs, outputs, .. } = *self;
+    fn finish_tool(self, span: &mut SpanBuilder) {
+        let Self { function_name, name, inputs, outputs, .. } = self;
         let from_span = span.fields.name.strip_prefix("Tool.").map(str::to_owned);
         let name = function_name.or_else(|| name.filter(|_| from_span.is_some())).or(from_span);
         // smolagents.

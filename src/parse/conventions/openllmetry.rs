@@ -123,11 +123,13 @@ impl OpenLlmetryState {
             }
             None => {}
         }
-        if let Some((_, "name")) = key.strip_prefix("llm.request.functions.").and_then(split_index) {
-            span.fields.tools_offered.extend(value.into_text());
-            return None;
+        match key.strip_prefix("llm.request.functions.").and_then(split_index) {
+            Some((_, "name")) => span.fields.tools_offered.extend(value.into_text()),
+            // Its schema is part of the tool's definition, of which only the name is kept.
+            Some((_, "parameters")) => {}
+            _ => return Some(value),
         }
-        Some(value)
+        None
     }
 }
 

@@ -244,7 +244,7 @@ impl MessageReader {
             }
             // AutoGen.
             "" if part.get("name").as_str().is_some() && !part.get("arguments").is_null() => {
-                self.message.tool_calls.extend(tool_call(part))
+                self.message.tool_calls.extend(tool_call(part));
             }
             "" if part.get("call_id").as_str().is_some() && !part.get("content").is_null() => self.add_tool_result(part),
             _ => self.add_text_part(part),

@@ -32,9 +32,12 @@ const ANSWER_KEYS: [&str; 13] = [
     "results",
 ];
 
-/// The prompt of a request as messages of the user; none if there is no prompt in text.
+/// The prompt of a request as messages of the user; none if there is no prompt in text. The only argument of a function is a prompt under any name.
 pub(in crate::parse) fn prompt(tree: &Value<'_>) -> Vec<Message> {
-    messages("user", tree, &PROMPT_KEYS)
+    match tree.fields() {
+        [(_, only @ Value::Text(_))] => messages("user", only, &PROMPT_KEYS),
+        _ => messages("user", tree, &PROMPT_KEYS),
+    }
 }
 
 /// The text of a response as messages of the assistant; none if it is no text.
@@ -77,6 +80,7 @@ mod tests {
             r#"{"model":"m","contents":"hi"}"#,
             r#"{"contents":["hi"]}"#,
             r#"{"messages":"hi"}"#,
+            r#"{"q":"hi"}"#,
         ] {
             assert_eq!(contents(&prompt(&Value::parse(text).unwrap())), [("user", "hi")], "{text}");
         }
