@@ -58,6 +58,30 @@ pub(super) fn split_prefix(text: &str) -> Option<(&str, &str)> {
     TYPE.as_ref().is_some_and(|expression| expression.is_match(kind)).then_some((kind, message.trim_start()))
 }
 
+/// The exceptions that led to the one of a Python stack trace, in the order in which they were raised.
+pub(super) fn causes(stack: &str) -> Vec<Exception> {
+    const LINKS: [&str; 2] = [
+        "The above exception was the direct cause of the following exception:",
+        "During handling of the above exception, another exception occurred:",
+    ];
+    let mut found = Vec::new();
+    let mut rest = stack;
+    while let Some((block, after)) = LINKS.iter().filter_map(|link| rest.split_once(link)).min_by_key(|(block, _)| block.len()) {
+        found.extend(raised_in(block));
+        rest = after;
+    }
+    found
+}
+
+/// The exception of one traceback: `Type: message` after the last frame. The message may have several lines.
+fn raised_in(traceback: &str) -> Option<Exception> {
+    let last_frame = traceback.rfind("\n  File \"").and_then(|at| traceback.get(at + 1..))?;
+    let frame_lines = last_frame.split_inclusive('\n').take_while(|line| line.starts_with([' ', '\t']));
+    let text = last_frame.get(frame_lines.map(str::len).sum::<usize>()..)?.trim_end();
+    let (kind, message) = text.split_once(':').unwrap_or((text, ""));
+    is_type_name(kind).then(|| Exception { kind: kind.to_owned(), message: message.trim_start().to_owned(), stack: None })
+}
+
 fn is_type_name(text: &str) -> bool {
     text.len() <= 120
         && text.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -85,6 +109,14 @@ mod tests {
         }
         let found = exception("TimeoutError()\n\nTraceback (most recent call last):\n");
         assert_eq!((found.kind.as_str(), found.message.as_str()), ("TimeoutError", ""));
+    }
+
+    #[test]
+    fn causes_are_found_in_the_order_of_the_stack_trace() {
+        let stack = "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    g()\n    ^^^\na.FirstError: one\n  detail\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"b.py\", line 2\nSecondError\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"c.py\", line 3\nThirdError: three\n";
+        let found: Vec<_> = causes(stack).into_iter().map(|cause| (cause.kind, cause.message)).collect();
+        assert_eq!(found, [("a.FirstError".to_owned(), "one\n  detail".to_owned()), ("SecondError".to_owned(), String::new())]);
+        assert!(causes("").is_empty());
     }
 
     #[test]

@@ -5,10 +5,11 @@
 use std::borrow::Cow;
 
 use super::by_shape;
+use super::javascript_error;
 use super::messages::{self, Conversation};
 use super::span_fields::{complete_request, complete_response, documents_in};
 use super::value::Value;
-use crate::model::{Message, Span, SpanKind};
+use crate::model::{Message, Span, SpanKind, Status};
 
 /// Fills the fields that depend on several other fields of the span.
 pub(super) fn infer_fields(mut span: Span) -> Span {
@@ -23,12 +24,13 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
         SpanKind::Agent | SpanKind::Chain | SpanKind::Embedding | SpanKind::Guardrail | SpanKind::Other => {}
     }
     by_shape::infer_content(&mut span);
+    javascript_error::complete_failure(&mut span);
     span
 }
 
 /// What a model call lacks and only its raw request or response contains: messages, finish reason, refusal, offered tools.
 fn infer_messages(span: &mut Span) {
-    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty();
+    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty() || span.model.is_none();
     if lacks_input && let Some(found) = span.input_text.as_deref().and_then(conversation_in) {
         complete_request(span, found);
     }
@@ -78,7 +80,8 @@ fn infer_kind_from_name(span: &mut Span) {
 fn infer_tool(span: &mut Span) {
     let name = span.name.strip_prefix("execute_tool ").unwrap_or(&span.name).trim_end_matches(".tool").to_owned();
     let tool = span.tool.get_or_insert_default();
-    if tool.name.is_empty() {
+    let has_name = !tool.name.is_empty();
+    if !has_name {
         tool.name = name;
     }
     // Explicit arguments are what the instrumentation parsed. The raw input is what the model wrote, also if it does not parse; an input of
@@ -92,13 +95,7 @@ fn infer_tool(span: &mut Span) {
         tool.result = span.output_text.take();
     }
     infer_tool_from_messages(span);
-    // Google's SDKs wrap a result that is no object: `{"result": "late"}`.
-    if let Some(tool) = &mut span.tool
-        && let Some(result) = tool.result.as_deref().filter(|result| result.starts_with("{\"result\"")).and_then(Value::parse)
-        && result.fields().len() == 1
-    {
-        tool.result = Some(result.get("result").to_text());
-    }
+    open_envelopes(span, has_name);
 }
 
 /// The arguments in an input that is the whole call: `{"toolUseId", "name", "input"}` (Strands 0.1).
@@ -125,6 +122,36 @@ fn infer_tool_from_messages(span: &mut Span) {
     }
 }
 
+/// Replaces arguments and a result in the envelope of a framework by themselves. A result that says that it is an error fails the span.
+fn open_envelopes(span: &mut Span, has_name: bool) {
+    let Some(tool) = &mut span.tool else { return };
+    let arguments = Value::parse(&tool.arguments);
+    let arguments =
+        arguments.as_ref().and_then(messages::tool_arguments).map(|(arguments, name)| (arguments.to_text(), name.map(str::to_owned)));
+    if let Some((arguments, name)) = arguments {
+        tool.arguments = arguments;
+        tool.name = name.filter(|_| !has_name).unwrap_or_else(|| std::mem::take(&mut tool.name));
+    }
+    // A result that is a text may be in the quotes of JSON.
+    let result = tool.result.take().and_then(|result| Value::Text(Cow::Owned(result)).unquoted().into_text());
+    let Some(outcome) = result.as_deref().and_then(messages::tool_outcome_of_text) else {
+        tool.result = result.map(without_google_envelope);
+        return;
+    };
+    tool.call_id = tool.call_id.take().or(outcome.call_id);
+    if outcome.failed && span.status != Status::Error {
+        span.status = Status::Error;
+        span.status_message = Some(outcome.result.clone()).filter(|message| !message.is_empty());
+    }
+    tool.result = Some(outcome.result);
+}
+
+/// Google's SDKs wrap a result that is no object: `{"result": "late"}`.
+fn without_google_envelope(result: String) -> String {
+    let envelope = Value::parse(&result).filter(|_| result.starts_with("{\"result\"")).filter(|envelope| envelope.fields().len() == 1);
+    envelope.map(|envelope| envelope.get("result").to_text()).unwrap_or(result)
+}
+
 /// The documents of a retriever that are only in its output: `{"documents": […]}` (LangChain) or a list.
 fn infer_documents(span: &mut Span, kind_is_explicit: bool) {
     if span.documents.is_some() {
@@ -141,7 +168,9 @@ fn infer_documents(span: &mut Span, kind_is_explicit: bool) {
     span.documents = match (found, span.failed()) {
         (Some(found), _) => Some(found),
         // OpenInference writes no attribute if nothing was found. Other conventions write none if the content was not recorded.
-        (None, false) if writes_no_empty_list(span) && span.output_text.as_deref().is_none_or(str::is_empty) => Some(Vec::new()),
+        (None, false) if writes_no_empty_list(span) && span.unread_fields == 0 && span.output_text.as_deref().is_none_or(str::is_empty) => {
+            Some(Vec::new())
+        }
         (None, _) => None,
     };
 }

@@ -18,6 +18,7 @@ mod error_text;
 mod failsift;
 mod infer;
 mod inspect;
+mod javascript_error;
 mod json;
 mod json_repair;
 mod langfuse;

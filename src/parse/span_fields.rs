@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::messages::{self, Conversation};
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
-use crate::model::{Document, Exception, Span, SpanKind, Status};
+use crate::model::{Document, Exception, Message, Span, SpanKind, Status};
 
 /// Sets the input of a span: messages and offered tools if the span is a model call and the value contains messages, otherwise one text.
 pub(super) fn set_input(span: &mut Span, value: Value<'_>) {
@@ -32,9 +32,8 @@ pub(super) fn set_output(span: &mut Span, value: Value<'_>) {
 /// Adds an input to a span: to a model call the messages and offered tools that it lacks, otherwise one text unless it has one.
 pub(super) fn add_input(span: &mut Span, text: String) {
     let value = Value::Text(Cow::Owned(text));
-    if let Some(found) = conversation(span, &value)
-        && !found.messages.is_empty()
-    {
+    let found = conversation(span, &value).filter(|found| !found.messages.is_empty()).or_else(|| plain(span, &value, messages::prompt));
+    if let Some(found) = found {
         complete_request(span, found);
     } else if span.input_text.is_none() {
         span.input_text = value.into_text();
@@ -45,22 +44,51 @@ pub(super) fn add_input(span: &mut Span, text: String) {
 /// one.
 pub(super) fn add_output(span: &mut Span, text: String) {
     let value = Value::Text(Cow::Owned(text));
-    match conversation(span, &value) {
+    match conversation(span, &value).or_else(|| plain(span, &value, messages::answer)) {
         Some(found) => complete_response(span, found),
         None if span.output_text.is_none() => span.output_text = value.into_text(),
         None => {}
     }
 }
 
+/// The prompt or the answer of a model call that has no messages, but text.
+fn plain(span: &Span, value: &Value<'_>, read: fn(&Value<'_>) -> Vec<Message>) -> Option<Conversation> {
+    if span.kind != SpanKind::Llm {
+        return None;
+    }
+    let messages = value.any_tree().map_or_else(|| read(value), |tree| read(&tree));
+    (!messages.is_empty()).then(|| Conversation { messages, ..Conversation::default() })
+}
+
 /// Fills what a model call lacks from its request.
 pub(super) fn complete_request(span: &mut Span, found: Conversation) {
     if span.input.is_empty() {
         span.input = found.messages;
+    } else {
+        complete_messages(&mut span.input, found.messages);
     }
     if span.tools_offered.is_empty() {
         span.tools_offered = found.tools;
     }
     span.model = span.model.take().or(found.model);
+}
+
+/// Fills what messages lack from another record of the same messages: the OpenInference instrumentation of LangChain.js omits the ids of tool calls, and
+/// content that is a list.
+fn complete_messages(known: &mut [Message], read: Vec<Message>) {
+    let is_same = |(known, read): (&Message, &Message)| known.role == read.role || known.role.is_empty() || read.role.is_empty();
+    if known.len() != read.len() || !known.iter().zip(&read).all(is_same) {
+        return;
+    }
+    for (known, read) in known.iter_mut().zip(read) {
+        if known.content.is_empty() {
+            known.content = read.content;
+        }
+        if known.tool_calls.iter().all(|call| call.id.is_none()) && known.tool_calls.len() <= read.tool_calls.len() {
+            known.tool_calls = read.tool_calls;
+        }
+        known.tool_call_id = known.tool_call_id.take().or(read.tool_call_id);
+    }
 }
 
 /// Fills what a model call lacks from its response.
@@ -96,7 +124,7 @@ fn conversation(span: &mut Span, value: &Value<'_>) -> Option<Conversation> {
 
 /// The documents in a value: a list of documents, or a list in an envelope such as `{"documents": […]}`. `None` if there is no such list.
 pub(super) fn documents_in(tree: &Value<'_>) -> Option<Vec<Document>> {
-    const KEYS: [&str; 9] = ["documents", "nodes", "source_nodes", "matches", "results", "hits", "chunks", "docs", "data"];
+    const KEYS: [&str; 10] = ["documents", "nodes", "source_nodes", "matches", "results", "hits", "chunks", "docs", "data", "passages"];
     let list = match tree {
         Value::List(_) => tree,
         _ => KEYS.iter().map(|key| tree.get(key)).find(|list| matches!(list, Value::List(_)))?,
@@ -120,13 +148,19 @@ pub(super) fn documents(list: &Value<'_>) -> Vec<Document> {
             id: first(&["id", "id_", "document.id", "document_id", "doc_id"]).as_id(),
             content: match item {
                 Value::Text(text) => text.to_string(),
-                _ => first(&["content", "page_content", "pageContent", "text", "document.content", "chunk", "body"]).to_text(),
+                _ => document_text(first(&["content", "page_content", "pageContent", "text", "document.content", "chunk", "body"])),
             },
             score: first(&["score", "document.score", "similarity", "relevance_score"]).as_f64(),
         }
     };
     // One more than the limit is kept, so that the span counts as cut.
     list.items().iter().map(document).take(SPAN_ITEMS_MAX + 1).collect()
+}
+
+/// The text of a document, also if it consists of parts: `[{"text": "…"}]`.
+fn document_text(content: &Value<'_>) -> String {
+    let parts: Option<Vec<&str>> = content.items().iter().map(|part| part.get("text").as_str()).collect();
+    parts.filter(|parts| !parts.is_empty()).map_or_else(|| content.to_text(), |parts| parts.join("\n"))
 }
 
 /// The exception in the attributes of an `exception` event; its other attributes are dropped.

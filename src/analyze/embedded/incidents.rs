@@ -26,7 +26,9 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     // Many instrumentations do not record message content. Then an empty output means nothing.
     let records_content = trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
     let any_failed = trace.spans.iter().any(Span::failed);
-    let mut answered_calls: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+    // A span without a result does not say whether the tool failed.
+    let reported = trace.spans.iter().filter(|span| span.failed() || span.tool.as_ref().is_some_and(|tool| tool.result.is_some()));
+    let mut answered_calls: HashSet<&str> = reported.filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
     // Some frameworks have no spans of model calls, and record the conversation on the agent.
     let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm);
     for (index, span) in trace.spans.iter().enumerate() {
@@ -63,7 +65,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     mark_recovered(trace, tree, &mut found, deadline)?;
     // Repetition is often the consequence of another failure, so it counts only if there is no other.
     if found.iter().all(|incident| incident.recovered) {
-        found.extend(repeated_calls(trace));
+        found.extend(repeated_calls(trace).or_else(|| ended_in_a_loop(trace)));
     }
     Ok(found)
 }
@@ -121,6 +123,9 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
         incident.signals.push(Signal::new("http_status", status, field));
         incident.status = Some(status);
     }
+    if span.tool.as_ref().is_some_and(|tool| is_incomplete_json(&tool.arguments)) {
+        incident.signals.push(Signal::new("arguments", "incomplete_json", "tool.arguments"));
+    }
     incident.unexplained = incident.texts.is_empty() && incident.error_type.is_none();
     // Every pattern needs evidence, so the status itself is the signal if there is no better one.
     if incident.signals.is_empty() {
@@ -163,6 +168,14 @@ fn abnormal_finish(trace: &Trace, index: usize, any_failed: bool) -> Option<Inci
     incident.signals.push(Signal::new("finish_reason", reason, format!("finish_reasons[{number}]")));
     push_last_output(&mut incident);
     Some(incident)
+}
+
+/// Whether the arguments of a call are JSON that ends too early. Longer arguments may have been cut off by the exporter.
+fn is_incomplete_json(arguments: &str) -> bool {
+    const ARGUMENTS_BYTES_MAX: usize = 1_000;
+    arguments.len() < ARGUMENTS_BYTES_MAX
+        && arguments.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_err_and(|error| error.is_eof())
 }
 
 /// Whether a text is JSON that ends inside a string: `{"sku": "R2-AR`. A missing bracket (`{"sku": "R2"`) may be the model's own mistake, so it
@@ -262,6 +275,8 @@ fn is_error_text(result: &str) -> bool {
             r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
             // Semantic Kernel's results for a call that it cannot make.
             r#"|the tool call .{0,80}(?:are malformed|is not part of the provided tools)"#,
+            // Pydantic AI's request to repeat a call.
+            r#"|fix the errors and try again\.\s*$"#,
             // LangGraph's result for an unknown tool.
             r#"|is not a valid tool, try one of"#,
             // Anywhere: an HTTP status field.
@@ -316,7 +331,8 @@ fn unknown_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     }
     let offered: HashSet<&str> = span.tools_offered.iter().map(String::as_str).collect();
     let (number, call) = span.output.iter().enumerate().find_map(|(number, message)| {
-        let call = message.tool_calls.iter().find(|call| !call.name.is_empty() && !offered.contains(call.name.as_str()))?;
+        let is_unknown = |name: &str| !name.is_empty() && !offered.contains(name) && !is_hosted_tool(name);
+        let call = message.tool_calls.iter().find(|call| is_unknown(&call.name))?;
         Some((number, call))
     })?;
     let field = format!("output[{number}].tool_calls.name");
@@ -324,6 +340,22 @@ fn unknown_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     incident.signals.push(Signal::new("tool_offered", "no", field.clone()));
     incident.texts.push((field, &call.name));
     Some(incident)
+}
+
+/// Whether a call is of a tool that the provider runs, such as `web_search_call`. It is offered by its type and not by a name.
+fn is_hosted_tool(name: &str) -> bool {
+    const CALLS: [&str; 9] = [
+        "web_search_call",
+        "file_search_call",
+        "computer_call",
+        "code_interpreter_call",
+        "image_generation_call",
+        "local_shell_call",
+        "shell_call",
+        "apply_patch_call",
+        "tool_search_call",
+    ];
+    CALLS.contains(&name)
 }
 
 /// A retriever that returned an empty list. A span without recorded documents does not count.
@@ -403,12 +435,53 @@ fn repeated_calls(trace: &Trace) -> Option<Incident<'_>> {
     Some(incident)
 }
 
+/// A run that ends with the same tool call for the third time, without an answer: frameworks such as the Vercel AI SDK and Mastra stop an agent at its
+/// limit of steps without an error.
+fn ended_in_a_loop(trace: &Trace) -> Option<Incident<'_>> {
+    const REPETITIONS_MIN: usize = 3;
+    let is_call = |span: &Span| span.kind == SpanKind::Llm && !span.output.is_empty();
+    let (index, last) = trace.spans.iter().enumerate().rev().find(|(_, span)| is_call(span))?;
+    let call = last.output.last().filter(|message| message.content.trim().is_empty())?.tool_calls.first()?;
+    // Nested spans of one model call repeat the call with its id.
+    let mut ids = HashSet::new();
+    let calls = trace.spans.iter().filter(|span| is_call(span)).flat_map(|span| &span.output).flat_map(|message| &message.tool_calls);
+    let alike = calls.filter(|other| other.name == call.name && is_same_json(&other.arguments, &call.arguments));
+    let repetitions = alike.filter(|other| other.id.as_ref().is_none_or(|id| ids.insert(id))).count();
+    let answers = trace.spans.iter().filter(|span| span.kind == SpanKind::Agent).filter_map(|span| span.output.last());
+    if repetitions < REPETITIONS_MIN || answers.into_iter().any(|answer| !answer.content.trim().is_empty()) {
+        return None;
+    }
+    let mut incident = Incident::new(trace, index, IncidentKind::RepeatedCalls)?;
+    incident.signals.push(Signal::new("run_ends", "after_tool_call", "output[0].tool_calls.name"));
+    incident.texts.push(("output[0].tool_calls.name".into(), &call.name));
+    Some(incident)
+}
+
+/// Whether two JSON texts have the same value; texts that do not parse must be equal.
+fn is_same_json(first: &str, second: &str) -> bool {
+    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+    first == second || value(first).is_some_and(|first| Some(first) == value(second))
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{Status, ToolUse};
+    use crate::model::{Status, ToolCall, ToolUse};
+
+    #[test]
+    fn a_run_that_ends_in_a_loop_has_no_answer() {
+        let turn = |id: &str| {
+            let call = ToolCall { id: Some(id.into()), name: "poll".into(), arguments: r#"{"id": 7}"#.into() };
+            Span { output: vec![Message { tool_calls: vec![call], ..Message::default() }], ..answer("") }
+        };
+        let turns = |ids: &[&str]| ids.iter().map(|id| turn(id)).collect::<Vec<_>>();
+        assert_eq!(kinds(turns(&["a", "b", "c"])), [(IncidentKind::RepeatedCalls, vec!["run_ends=after_tool_call".to_owned()])]);
+        // The same call in nested spans, and a run that ends with an answer.
+        assert_eq!(kinds(turns(&["a", "b", "b"])), []);
+        assert_eq!(kinds([turns(&["a", "b", "c"]), vec![answer("It is late.")]].concat()), []);
+    }
 
     fn kinds(spans: Vec<Span>) -> Vec<(IncidentKind, Vec<String>)> {
         let trace = Trace { spans, ..Trace::default() };
@@ -448,6 +521,16 @@ mod tests {
         assert_eq!(of_first(vec![cut]), None);
         let bracket = answer(r#"{"parts": [{"sku": "R2-ARM-07"}"#);
         assert_eq!(of_first(vec![bracket, parse]).map(|(kind, _)| kind), Some(IncidentKind::Error));
+    }
+
+    #[test]
+    fn a_failed_tool_with_incomplete_arguments_was_called_with_them() {
+        for (arguments, incomplete) in [(r#"{"id": "A-1"#, true), (r#"{"id": 17}"#, false), ("{'id': 17}", false), ("A-17", false)] {
+            let tool = ToolUse { name: "lookup".into(), arguments: arguments.into(), ..ToolUse::default() };
+            let span = Span { span_id: "1".into(), kind: SpanKind::Tool, status: Status::Error, tool: Some(tool), ..Span::default() };
+            let signals = kinds(vec![span]).remove(0).1;
+            assert_eq!(signals.contains(&"arguments=incomplete_json".to_owned()), incomplete, "{arguments}");
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ enum Work<'t> {
 enum Subject<'t> {
     /// The work of its span.
     Span,
+    /// The work of its span, which failed with an error.
+    FailedSpan,
     /// A tool whose result is among the messages of the span.
     Tool(Option<&'t str>),
 }
@@ -102,7 +104,8 @@ impl<'t> Recovery<'t> {
     }
 
     /// Whether the work of the incident's span, or of an ancestor, succeeded later. The search goes up as long as the ancestors have incidents
-    /// too, because then the failure propagated: if `plan > call` fails in both spans, a second `plan` repeats the call as well.
+    /// too, because then the failure propagated: if `plan > call` fails in both spans, a second `plan` repeats the call as well. An ancestor that
+    /// did nothing after the error ended with it, also if its own status does not say so.
     ///
     /// `known` caches the results of spans on the path, by the subject of the incident.
     fn was_repeated(
@@ -111,7 +114,12 @@ impl<'t> Recovery<'t> {
         known: &mut HashMap<(usize, Subject<'t>), bool>,
         deadline: Deadline,
     ) -> Result<bool, TimedOut> {
-        let subject = if incident.kind == IncidentKind::ToolResult { Subject::Tool(incident.tool.as_deref()) } else { Subject::Span };
+        let subject = match incident.kind {
+            IncidentKind::ToolResult => Subject::Tool(incident.tool.as_deref()),
+            // The error of a tool ends a turn of an agent and not its run: the next turn answers it.
+            IncidentKind::Error if incident.span.kind != SpanKind::Tool => Subject::FailedSpan,
+            _ => Subject::Span,
+        };
         let mut path = Vec::new();
         let mut next = Some(incident.index);
         let mut repeated = false;
@@ -126,7 +134,8 @@ impl<'t> Recovery<'t> {
                 repeated = true;
                 break;
             }
-            next = self.tree.parent(index).filter(|parent| self.has_incident.get(*parent) == Some(&true));
+            let ended_with = |parent: usize| subject == Subject::FailedSpan && self.tree.children(parent).last() == Some(&index);
+            next = self.tree.parent(index).filter(|parent| self.has_incident.get(*parent) == Some(&true) || ended_with(*parent));
         }
         known.extend(path.into_iter().map(|index| ((index, subject), repeated)));
         Ok(repeated)
@@ -142,7 +151,12 @@ impl<'t> Recovery<'t> {
             (SpanKind::Tool, _) => Work::OfTool(tool_name(span)),
             _ => Work::Named(&span.name),
         };
-        self.last_success.get(&(group, work)).is_some_and(|last| last.0 >= span.ended_at_ns.or(span.started_at_ns))
+        let failed_at = match (span.kind, subject) {
+            // The failed tool ran before the model call that reads its result.
+            (SpanKind::Llm, Subject::Tool(_)) => span.started_at_ns,
+            _ => span.ended_at_ns.or(span.started_at_ns),
+        };
+        self.last_success.get(&(group, work)).is_some_and(|last| last.0 >= failed_at)
     }
 
     /// Whether a failed tool, or a numbered step of an agent's loop, was replaced by another one: a later tool call succeeded, and the final answer does not apologize. For example,
@@ -234,6 +248,22 @@ mod tests {
         };
         assert_eq!(recovered(&spans(5, status, parent)), [true, true, true]);
         assert_eq!(recovered(&spans(4, status, parent)), [false, false, false]);
+    }
+
+    #[test]
+    fn a_failure_ends_the_spans_around_it_that_do_nothing_afterwards() {
+        // 0 contains 1 > 2 > 3, which fails, and 4 > 5 > 6, which succeeds.
+        let parent = |index: usize| match index {
+            0 => None,
+            1 | 4 => Some(0),
+            other => Some(other - 1),
+        };
+        let status = |index: usize| if index == 3 { Status::Error } else { Status::Ok };
+        assert_eq!(recovered(&spans(7, status, parent)), [true]);
+        // Another step of 2 went on after the error.
+        let mut trace = spans(8, status, |index| if index == 7 { Some(2) } else { parent(index) });
+        trace.spans[7].name = "other".into();
+        assert_eq!(recovered(&trace), [false]);
     }
 
     #[test]

@@ -53,11 +53,19 @@ pub(super) fn root_cause<'i, 't, 'c>(
         }
     }
     // Spans that end at the same moment are nested. The inner one starts later, so it has the higher index.
-    let first = candidates.iter().min_by_key(|(incident, _)| (incident.at_ns, std::cmp::Reverse(incident.index))).copied();
+    let first =
+        candidates.iter().min_by_key(|(incident, _)| (end_in_parent(trace, tree, incident), std::cmp::Reverse(incident.index))).copied();
     Ok(first.map(|(incident, matched)| {
         let contested = candidates.iter().any(|(_, other)| other.rule.label != matched.rule.label);
         RootCause { incident, matched, contested }
     }))
+}
+
+/// When an incident happened. Programs in JavaScript record the start of a span in milliseconds and derive its end from it, so that a span may appear to
+/// end after the one that contains it.
+fn end_in_parent(trace: &Trace, tree: &SpanTree, incident: &Incident<'_>) -> i64 {
+    let parent = tree.parent(incident.index).and_then(|parent| trace.spans.get(parent));
+    parent.and_then(|parent| parent.ended_at_ns).map_or(incident.at_ns, |end| incident.at_ns.min(end))
 }
 
 #[cfg(test)]

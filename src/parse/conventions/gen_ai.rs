@@ -107,7 +107,8 @@ impl ConventionState for GenAiState {
 /// The kind of an operation, of the specification or of an agent framework.
 fn span_kind(operation: &str) -> Option<SpanKind> {
     /// Also of Semantic Kernel, azure-ai-projects and Gemini CLI.
-    const LLM: [&str; 10] = [
+    const LLM: [&str; 11] = [
+        "llm_request",
         "chat",
         "text_completion",
         "generate_content",
@@ -131,8 +132,11 @@ fn span_kind(operation: &str) -> Option<SpanKind> {
         "submit_tool_outputs",
     ];
     /// Also records of a conversation on a server.
-    const CHAIN: [&str; 9] = [
+    const CHAIN: [&str; 12] = [
+        "execute_task",
         "invoke_workflow",
+        "agent_step",
+        "rerank",
         "orchestrate_tools",
         "schedule_tool_calls",
         "create_thread",
@@ -147,7 +151,7 @@ fn span_kind(operation: &str) -> Option<SpanKind> {
         _ if AGENT.contains(&operation) => Some(SpanKind::Agent),
         _ if CHAIN.contains(&operation) => Some(SpanKind::Chain),
         "execute_tool" | "tool_call" => Some(SpanKind::Tool),
-        "retrieval" | "search_memory" | "memory.search" => Some(SpanKind::Retriever),
+        "retrieval" | "vector_db_retrieve" | "search_memory" | "memory.search" => Some(SpanKind::Retriever),
         "embeddings" => Some(SpanKind::Embedding),
         // Strands: `invoke_swarm`, `execute_event_loop_cycle`. Copilot: `execute_hook`.
         _ if operation.starts_with("invoke_") => Some(SpanKind::Agent),

@@ -65,10 +65,7 @@ impl ConventionState for OpenInference {
         match key {
             "openinference.span.kind" => span.set_kind(Rank::High, value.as_str().and_then(span_kind).unwrap_or(SpanKind::Other)),
             "input.value" => fields.input_text = value.into_text(),
-            "output.value" => match span.decode(&value).and_then(|tree| tool_output(&tree)) {
-                Some(output) => set_tool_output(output, span),
-                None => span.fields.output_text = value.into_text(),
-            },
+            "output.value" => fields.output_text = value.into_text(),
             "llm.model_name" | "embedding.model_name" => span.set_model(Rank::Normal, value),
             "llm.response.model_name" => span.set_model(Rank::Low, value),
             "llm.request.model_name" => span.set_model(Rank::Fallback, value),
@@ -126,40 +123,6 @@ impl ConventionState for OpenInference {
             _ => {}
         }
     }
-}
-
-/// What a framework says about the call of a tool, beside its result.
-struct ToolOutput {
-    result: String,
-    call_id: Option<String>,
-    is_error: bool,
-}
-
-/// The result of a tool in the envelope of its framework: `ToolOutput` of `LlamaIndex`, or the function response of Google's SDKs.
-fn tool_output(tree: &Value<'_>) -> Option<ToolOutput> {
-    if let (Value::Bool(is_error), Some(_)) = (tree.get("is_error"), tree.get("tool_name").as_str()) {
-        let raw = tree.get("raw_output");
-        let result = if raw.is_null() { messages::tool_result_text(tree.get("blocks")) } else { raw.to_text() };
-        return Some(ToolOutput { result, call_id: None, is_error: *is_error });
-    }
-    let response = tree.get("response");
-    let is_function_response = tree.get("name").as_str().is_some() && matches!(response, Value::Map(_)) && tree.fields().len() <= 3;
-    is_function_response.then(|| {
-        let only = match response.fields() {
-            [(key, only)] if key == "result" => only,
-            _ => response,
-        };
-        ToolOutput { result: only.to_text(), call_id: tree.text_at("id"), is_error: false }
-    })
-}
-
-fn set_tool_output(output: ToolOutput, span: &mut SpanBuilder) {
-    if output.is_error {
-        span.fail(Some(output.result.clone()));
-    }
-    let tool = span.tool();
-    tool.call_id = tool.call_id.take().or(output.call_id);
-    tool.result = Some(output.result);
 }
 
 /// Takes the error of a failed span from its output: `ChatModelError(beeai_framework.backend.errors): …` with all causes, where the exception has only

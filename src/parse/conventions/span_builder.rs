@@ -1,7 +1,7 @@
 //! The span that conventions fill together. Its operations are generic: none of them knows the name of an attribute.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::indexed::{IndexedItems, MessageParts};
 use crate::limits::SPAN_ITEMS_MAX;
@@ -234,6 +234,25 @@ impl SpanBuilder {
         }
     }
 
+    /// Removes an attribute that no convention mapped and returns its text, for names without a namespace, which mean something only on spans of a
+    /// known framework.
+    pub(super) fn take_attribute(&mut self, key: &str) -> Option<String> {
+        let at = self.fields.attributes.iter().position(|attribute| attribute.key == key)?;
+        Some(self.fields.attributes.remove(at).value)
+    }
+
+    /// Removes all input and output so far, of a span that repeats another one.
+    pub(super) fn discard_content(&mut self) {
+        (self.input, self.output) = (Content::default(), Content::default());
+    }
+
+    /// Whether anything shows that the call was answered: an output, a finish reason, or tokens.
+    pub(super) fn has_answer(&self) -> bool {
+        let output = &self.output;
+        let has_output = !(output.indexed.is_empty() && output.messages.is_empty() && output.texts.is_empty());
+        has_output || !self.finish_reasons.is_empty() || self.fields.usage.output.is_some()
+    }
+
     /// The span, with what several attributes describe resolved.
     pub(super) fn finish(mut self) -> Span {
         let mut span = self.fields;
@@ -253,6 +272,9 @@ impl SpanBuilder {
         if let Some((_, reasons)) = self.finish_reasons.pop_last() {
             span.finish_reasons = reasons;
         }
+        // Several attributes may list them.
+        let mut offered = HashSet::new();
+        span.tools_offered.retain(|name| offered.insert(name.clone()));
         infer::infer_kind_from_fields(&mut span);
         for text in self.input.texts.into_values().rev() {
             span_fields::add_input(&mut span, text);

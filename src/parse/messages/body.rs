@@ -143,7 +143,10 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     }
     if found.messages.len() == known && is_bare_message(tree) {
         add_messages(tree, &mut found.messages);
-        if let Some(message) = found.messages.get_mut(known).filter(|message| message.role.is_empty() && tree.get("content").is_null()) {
+        if found.messages.len() == known {
+            found.messages.extend(tree.get("text").as_str().map(assistant));
+        }
+        if let Some(message) = found.messages.get_mut(known).filter(|message| message.role.is_empty() && is_answer(tree)) {
             message.role = "assistant".into();
         }
     }
@@ -182,6 +185,11 @@ fn is_bare_message(tree: &Value<'_>) -> bool {
     has_message_keys(tree) || is_answer()
 }
 
+/// Whether a message without a role is an answer: it has no content, or a finish reason (AutoGen's `CreateResult`).
+fn is_answer(tree: &Value<'_>) -> bool {
+    tree.get("content").is_null() || tree.get("finish_reason").as_str().is_some()
+}
+
 fn system_or_model(tree: &Value<'_>) -> bool {
     ["model", "system", "instructions", "model_id", "modelId", "max_tokens"].iter().any(|key| !tree.get(key).is_null())
 }
@@ -212,10 +220,13 @@ pub(in crate::parse) fn system_text(system: &Value<'_>) -> String {
 fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     const REASON_KEYS: [&str; 7] =
         ["finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason", "finish_reasons", "completionReason"];
+    const MODEL_KEYS: [&str; 6] = ["model", "modelId", "model_id", "modelVersion", "model_version", "model_name"];
     let holders = [tree, tree.get("generation_info"), tree.get("response_metadata"), tree.get("meta"), tree.get("_meta")];
     let reason = holders.iter().map(|holder| holder.first(&REASON_KEYS)).find(|reason| !reason.is_empty());
     // Responses API: `{"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}`. Gemini: a prompt that was blocked.
     let reason = reason.or_else(|| Some(tree.get("incomplete_details").get("reason")).filter(|reason| !reason.is_empty()));
+    // A response of the Responses API that is complete.
+    let reason = reason.or_else(|| Some(tree.get("status")).filter(|_| tree.get("object").as_str() == Some("response")));
     let reason = reason.or_else(|| {
         let feedback = tree.first(&["promptFeedback", "prompt_feedback"]);
         Some(feedback.first(&["blockReason", "block_reason"])).filter(|reason| !reason.is_empty())
@@ -227,10 +238,11 @@ fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     }
     found.usage = or_usage(found.usage, usage(tree));
     if found.model.is_none() {
-        found.model = tree.first(&["model", "modelId", "model_id", "modelVersion", "model_version"]).as_str().map(str::to_owned);
+        found.model = holders.iter().find_map(|holder| holder.first(&MODEL_KEYS).as_str()).map(str::to_owned);
     }
     let config = tree.first(&["toolConfig", "tool_config", "kwargs", "config"]);
-    let tools = [tree.get("tools"), config.get("tools"), tree.get("functions")].into_iter().find(|tools| !tools.is_empty());
+    let of_pydantic_ai = tree.get("model_request_parameters").get("function_tools");
+    let tools = [tree.get("tools"), config.get("tools"), tree.get("functions"), of_pydantic_ai].into_iter().find(|tools| !tools.is_empty());
     if let Some(tools) = tools {
         found.tools.extend(tool_names(tools));
     }
@@ -247,7 +259,7 @@ fn finish_reason_words(reason: &Value<'_>) -> Vec<String> {
 
 /// The token counts in a body, or in its `usage`.
 fn usage(tree: &Value<'_>) -> TokenUsage {
-    const HOLDERS: [&str; 7] = ["usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage", "llm_output", "meta"];
+    const HOLDERS: [&str; 8] = ["usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage", "llm_output", "meta", "_meta"];
     let nested = HOLDERS.iter().map(|key| tree.get(key)).find(|holder| matches!(holder, Value::Map(_)));
     let Some(holder) = nested else {
         // Ollama.
@@ -401,6 +413,13 @@ mod tests {
     fn a_blocked_prompt_has_a_finish_reason_and_no_message() {
         let found = read(r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":5}}"#);
         assert_eq!((found.messages.len(), found.finish_reasons.as_slice()), (0, &["PROHIBITED_CONTENT".to_owned()][..]));
+    }
+
+    #[test]
+    fn an_answer_may_be_only_text() {
+        let found = read(r#"{"text":"cut","finish_reason":"length","usage":{"completion_tokens":6}}"#);
+        assert_eq!((found.messages[0].role.as_str(), found.messages[0].content.as_str()), ("assistant", "cut"));
+        assert_eq!(found.finish_reasons, ["length"]);
     }
 
     #[test]

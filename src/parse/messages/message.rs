@@ -33,7 +33,7 @@ pub(in crate::parse) fn add_messages(value: &Value<'_>, messages: &mut Vec<Messa
         message: Message {
             role: role.to_owned(),
             refusal: [value, value.get("additional_kwargs")].iter().find_map(|holder| holder.text_at("refusal")),
-            tool_call_id: value.first(&["tool_call_id", "toolCallId", "call_id", "id"]).as_str().map(str::to_owned),
+            tool_call_id: answered_call(value),
             ..Message::default()
         },
         tool_results: Vec::new(),
@@ -86,19 +86,38 @@ pub(super) fn has_message_keys(value: &Value<'_>) -> bool {
 
 /// The role of a message, in the words of OpenAI's API where a framework has its own.
 fn role<'v>(value: &'v Value<'_>) -> &'v str {
-    let explicit = value.first(&["role", "_role"]).as_str();
-    let word = explicit.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
-    match word.rsplit('.').next().unwrap_or(word) {
-        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "USER" | "HUMAN" => "user",
-        "ai" | "AIMessage" | "AIMessageChunk" | "model" | "bot" | "CHATBOT" | "chatbot" | "ASSISTANT" | "MODEL" | "text" => "assistant",
-        "SystemMessage" | "system-prompt" | "SYSTEM" => "system",
-        "ToolMessage" | "tool-return" | "retry-prompt" | "TOOL" => "tool",
+    if let Some(word) = value.first(&["role", "_role"]).as_str() {
+        return match word {
+            // Gemini.
+            "model" => "assistant",
+            // The repr of an enum in Python, and the words of Cohere.
+            "ChatRole.USER" | "MessageRole.USER" | "Role.USER" | "USER" => "user",
+            "ChatRole.ASSISTANT" | "MessageRole.ASSISTANT" | "Role.ASSISTANT" | "ASSISTANT" | "CHATBOT" => "assistant",
+            "ChatRole.SYSTEM" | "MessageRole.SYSTEM" | "Role.SYSTEM" | "SYSTEM" => "system",
+            "ChatRole.TOOL" | "MessageRole.TOOL" | "Role.TOOL" | "TOOL" => "tool",
+            word => word,
+        };
+    }
+    // LangChain's serialization: `["langchain_core", "messages", "AIMessage"]`.
+    let class = value.get("id").items().last().and_then(Value::as_str);
+    let word = class.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
+    match word {
+        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "UserMessage" => "user",
+        "ai" | "AIMessage" | "AIMessageChunk" | "AssistantMessage" | "text" => "assistant",
+        "SystemMessage" | "system-prompt" => "system",
+        "ToolMessage" | "tool-return" | "retry-prompt" | "FunctionExecutionResultMessage" => "tool",
         // Kinds of Pydantic AI, whose parts have the roles.
         "request" => "user",
         "response" => "assistant",
-        "message" | "constructor" if explicit.is_none() => "",
+        "message" | "constructor" => "",
         _ => word,
     }
+}
+
+/// The id of the call that a tool's message answers. The `id` of other messages is their own.
+fn answered_call(value: &Value<'_>) -> Option<String> {
+    let explicit = value.first(&["tool_call_id", "toolCallId", "call_id"]).as_str();
+    explicit.or_else(|| value.get("id").as_str().filter(|_| matches!(role(value), "tool" | "function" | ""))).map(str::to_owned)
 }
 
 /// A message and the tool results that its parts contain.
@@ -152,6 +171,14 @@ impl MessageReader {
         {
             add_text(&mut self.message.content, text);
         }
+        // The result of a tool may be any value.
+        if self.message.role == "tool"
+            && self.message.content.is_empty()
+            && self.tool_results.is_empty()
+            && !value.get("content").is_empty()
+        {
+            self.message.content = tool_result_text(value.get("content"));
+        }
         for key in ["tool_calls", "invalid_tool_calls", "toolCalls", "tool_invocations", "toolInvocations"] {
             self.message.tool_calls.extend(value.get(key).items().iter().filter_map(tool_call));
         }
@@ -199,21 +226,28 @@ impl MessageReader {
             "refusal" => self.message.refusal = part.first(&["refusal", "content", "text"]).as_str().map(str::to_owned),
             // What the model thought is not its answer.
             "thinking" | "reasoning" | "redacted_thinking" | "redacted-reasoning" | "thought" => {}
+            // Their content is encoded.
+            "binary" | "blob" | "image" | "audio" | "video" | "document" | "file" | "uri" => {}
             "system-prompt" => self.add_other("system", part),
             "user-prompt" if self.message.role != "user" => self.add_other("user", part),
-            _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") => {
+            _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") || has("toolRequest") => {
                 self.message.tool_calls.extend(tool_call(part));
             }
-            _ if has("toolResult") || has("functionResponse") || has("function_response") || has("tool_call_result") => {
-                let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result"];
+            _ if has("toolResult")
+                || has("functionResponse")
+                || has("function_response")
+                || has("tool_call_result")
+                || has("toolResponse") =>
+            {
+                let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result", "toolResponse"];
                 self.add_tool_result(part.first(&keys));
             }
             // Without a type, as in Python's `repr`: `ToolCallResult(result='…', origin=ToolCall(…))` of Haystack, and results and calls of AutoGen.
-            _ if has("origin") && !part.get("result").is_null() => self.add_tool_result(part),
-            _ if part.get("call_id").as_str().is_some() && !part.get("content").is_null() => self.add_tool_result(part),
-            _ if !part.get("arguments").is_null() && part.first(&["tool_name", "name"]).as_str().is_some() => {
+            "" if has("origin") && !part.get("result").is_null() => self.add_tool_result(part),
+            "" if part.first(&["tool_name", "name"]).as_str().is_some() && !part.get("arguments").is_null() => {
                 self.message.tool_calls.extend(tool_call(part));
             }
+            "" if part.get("call_id").as_str().is_some() && !part.get("content").is_null() => self.add_tool_result(part),
             _ => self.add_text_part(part),
         }
     }
@@ -246,15 +280,25 @@ impl MessageReader {
         let origin = part.get("origin");
         let id = [part, origin]
             .iter()
-            .find_map(|holder| holder.first(&["tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "call_id", "id"]).as_str());
+            .find_map(|holder| holder.first(&["tool_use_id", "toolUseId", "tool_call_id", "toolCallId", "call_id", "id", "ref"]).as_str());
         let result = part.first(&["response", "result", "output", "content", "tool_result"]);
-        self.tool_results.push(Message {
-            role: "tool".into(),
-            content: tool_result_text(result),
-            tool_call_id: id.map(str::to_owned),
-            ..Message::default()
-        });
+        let mut content = tool_result_text(result);
+        if says_failed(part) && !content.trim_start().to_ascii_lowercase().starts_with("error") {
+            content.insert_str(0, "Error: ");
+        }
+        self.tool_results.push(Message { role: "tool".into(), content, tool_call_id: id.map(str::to_owned), ..Message::default() });
     }
+}
+
+/// Whether a tool result says that the tool failed, beside its text: Anthropic's `is_error`, Bedrock's `status`, and the type of the Vercel AI SDK's
+/// `output`.
+fn says_failed(part: &Value<'_>) -> bool {
+    let is_true = |key: &str| matches!(part.get(key), Value::Bool(true));
+    let kind = part.get("output").get("type").as_str().unwrap_or_default();
+    is_true("is_error")
+        || is_true("isError")
+        || part.get("status").as_str() == Some("error")
+        || matches!(kind, "error-text" | "error-json" | "execution-denied")
 }
 
 /// The text of a tool's result: of text parts the texts, of a value in an envelope (`{type: json, value}`, `{json}`, `{result}`) the value.
@@ -348,6 +392,10 @@ mod tests {
                 r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"text":"wait"},{"toolUse":{"toolUseId":"c1","name":"f","input":{"x":1}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"c1","status":"success","content":[{"json":42}]}}]}]"#,
             ),
             (
+                "Genkit",
+                r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"model","content":[{"text":"wait"},{"toolRequest":{"ref":"c1","name":"f","input":{"x":1}}}]},{"role":"tool","content":[{"toolResponse":{"ref":"c1","name":"f","output":42}}]}]"#,
+            ),
+            (
                 "OTel GenAI",
                 r#"[{"role":"user","parts":[{"type":"text","content":"hi"}]},{"role":"assistant","parts":[{"type":"reasoning","content":"hm"},{"type":"text","content":"wait"},{"type":"tool_call","id":"c1","name":"f","arguments":{"x":1}}]},{"role":"tool","parts":[{"type":"tool_call_response","id":"c1","response":"42"}]}]"#,
             ),
@@ -364,8 +412,16 @@ mod tests {
                 r#"[{"role":"user","content":[{"text":"hi"}]},{"role":"assistant","content":[{"text":"wait"},{"tool_call":{"tool_name":"f","arguments":{"x":1},"id":"c1"}}]},{"role":"tool","content":[{"tool_call_result":{"result":"42","error":false,"origin":{"tool_name":"f","arguments":{"x":1},"id":"c1"}}}]}]"#,
             ),
             (
+                "LangChain.js",
+                r#"[{"lc":1,"type":"constructor","id":["langchain_core","messages","HumanMessage"],"kwargs":{"content":"hi"}},{"lc":1,"type":"constructor","id":["langchain_core","messages","AIMessage"],"kwargs":{"content":"wait","tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}]}},{"lc":1,"type":"constructor","id":["langchain_core","messages","ToolMessage"],"kwargs":{"content":"42","tool_call_id":"c1"}}]"#,
+            ),
+            (
                 "LangChain",
                 r#"[{"type":"human","content":"hi"},{"lc":1,"type":"constructor","id":["langchain","schema","messages","AIMessage"],"kwargs":{"type":"ai","content":"wait","tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}]}},{"type":"tool","data":{"content":"42","tool_call_id":"c1"}}]"#,
+            ),
+            (
+                "AutoGen",
+                r#"[{"content":"hi","source":"user","type":"UserMessage"},{"content":"wait","thought":null,"source":"a","type":"AssistantMessage","tool_calls":[{"id":"c1","name":"f","arguments":"{\"x\":1}"}]},{"content":[{"content":"42","name":"f","call_id":"c1","is_error":false}],"type":"FunctionExecutionResultMessage"}]"#,
             ),
             (
                 "LlamaIndex",
@@ -391,6 +447,25 @@ mod tests {
         assert_eq!(read(unread), expected(&[]));
         let empty = r#"[{"role":"assistant","content":[]},{"role":"assistant","content":[{"type":"text","text":""}]},{"role":"assistant","content":[{"type":"thinking","thinking":"hm"}]}]"#;
         assert_eq!(read(empty), expected(&[("assistant", "", "", None); 3]));
+    }
+
+    #[test]
+    fn a_result_that_only_its_flag_calls_an_error_becomes_one() {
+        for text in [
+            r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","is_error":true,"content":"no such order"}]}"#,
+            r#"{"role":"user","content":[{"toolResult":{"toolUseId":"c1","status":"error","content":[{"text":"no such order"}]}}]}"#,
+            r#"{"role":"tool","content":[{"type":"tool-result","toolCallId":"c1","toolName":"f","output":{"type":"error-text","value":"no such order"}}]}"#,
+            r#"{"role":"tool","content":[{"type":"tool-result","toolCallId":"c1","toolName":"f","isError":true,"result":"Error: no such order"}]}"#,
+        ] {
+            assert_eq!(read(text), expected(&[("tool", "Error: no such order", "", Some("c1"))]), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_result_of_a_tool_may_be_any_value() {
+        let text = r#"[{"role":"tool","id":"c1","content":{"n":3}},{"role":"tool","id":"c2","content":[{"id":1}]},{"role":"tool","id":"c3","content":7}]"#;
+        let contents: Vec<_> = read(text).into_iter().map(|(_, content, ..)| content).collect();
+        assert_eq!(contents, [r#"{"n":3}"#, r#"[{"id":1}]"#, "7"]);
     }
 
     #[test]

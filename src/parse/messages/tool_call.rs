@@ -4,7 +4,7 @@ use crate::model::ToolCall;
 use crate::parse::value::Value;
 
 /// The keys of a call's id, of its name, and of its arguments.
-const ID_KEYS: [&str; 7] = ["id", "tool_id", "call_id", "tool_call_id", "toolCallId", "toolUseId", "tool_use_id"];
+const ID_KEYS: [&str; 8] = ["id", "tool_id", "call_id", "tool_call_id", "toolCallId", "toolUseId", "tool_use_id", "ref"];
 const NAME_KEYS: [&str; 5] = ["name", "tool_name", "toolName", "function_name", "tool"];
 const ARGUMENT_KEYS: [&str; 7] = ["arguments", "args", "input", "parameters", "toolInput", "tool_args", "tool_input"];
 
@@ -13,7 +13,7 @@ pub(in crate::parse) fn tool_call(value: &Value<'_>) -> Option<ToolCall> {
     // Events have lists of texts: each call is JSON text (LiveKit 1.2).
     let parsed = value.as_str().and_then(Value::parse);
     let value = parsed.as_ref().unwrap_or(value);
-    let nested = ["function", "functionCall", "function_call", "toolUse", "tool_call", "toolCall", "payload"];
+    let nested = ["function", "functionCall", "function_call", "toolUse", "tool_call", "toolCall", "toolRequest", "payload"];
     let call = nested.iter().map(|key| value.get(key)).find(|inner| matches!(inner, Value::Map(_))).unwrap_or(value);
     let name = call.first(&NAME_KEYS).as_str()?.to_owned();
     let arguments = call.first(&ARGUMENT_KEYS);
@@ -26,15 +26,14 @@ pub(in crate::parse) fn tool_call(value: &Value<'_>) -> Option<ToolCall> {
     Some(ToolCall { id: id.filter(|id| !id.is_empty()).map(str::to_owned), name, arguments })
 }
 
-/// An item of OpenAI's Responses API has an id of its own, `fc_…`, beside that of the call.
-fn call_id_keys(holder: &Value<'_>) -> [&'static str; 7] {
-    if holder.get("call_id").as_str().is_some() {
-        let mut keys = ID_KEYS;
-        keys.swap(0, 2);
-        keys
-    } else {
-        ID_KEYS
+/// Parts and items of Pydantic AI and of OpenAI's Responses API have an id of their own, `fc_…`, beside that of the call.
+fn call_id_keys(holder: &Value<'_>) -> [&'static str; 8] {
+    let mut keys = ID_KEYS;
+    let explicit = keys.iter().position(|key| matches!(*key, "call_id" | "tool_call_id") && holder.get(key).as_str().is_some());
+    if let Some(position) = explicit {
+        keys.swap(0, position);
     }
+    keys
 }
 
 /// The name in a tool definition: `{"function": {"name"}}`, `{"toolSpec": {"name"}}`, `{"name"}`, or only the name.
@@ -101,8 +100,9 @@ mod tests {
             r#"{"type":"tool_use","id":"c1","name":"f","input":{"x":1}}"#,
             r#"{"toolUse":{"toolUseId":"c1","name":"f","input":{"x":1}}}"#,
             r#"{"functionCall":{"id":"c1","name":"f","args":{"x":1}}}"#,
+            r#"{"toolRequest":{"ref":"c1","name":"f","input":{"x":1}}}"#,
             r#"{"type":"tool-call","toolCallId":"c1","toolName":"f","input":{"x":1}}"#,
-            r#"{"part_kind":"tool-call","tool_call_id":"c1","tool_name":"f","args":{"x":1}}"#,
+            r#"{"part_kind":"tool-call","tool_call_id":"c1","tool_name":"f","args":{"x":1},"id":"fc_1"}"#,
             r#"{"tool_call":{"id":"c1","tool_name":"f","arguments":{"x":1},"extra":null}}"#,
         ] {
             assert_eq!(tool_call(&parse(call)), expected, "{call}");

@@ -79,8 +79,9 @@ impl<'t> Dialogue<'t> {
             }
             for (number, message) in span.output.iter().enumerate() {
                 seen.insert(message_hash(message));
-                // Instrumentations name a model span after the operation or the role. Then the agent around it is the speaker.
-                let speaker = if is_role_name(&span.name) { agent_name(trace, tree, index) } else { &span.name };
+                // The agent around a model call is the speaker: instrumentations name the call after the operation, the step or the role.
+                let agent = agent_name(trace, tree, index).filter(|_| span.kind == SpanKind::Llm);
+                let speaker = agent.unwrap_or(if is_role_name(&span.name) { "assistant" } else { &span.name });
                 dialogue.push(turn(index, speaker, message, FieldName::Item("output", number, "content"), &mut started));
             }
         }
@@ -158,10 +159,10 @@ fn is_role_name(name: &str) -> bool {
     matches!(name.to_ascii_lowercase().as_str(), "user" | "human" | "assistant" | "system" | "developer" | "tool" | "function" | "")
 }
 
-/// The name of the agent span around a model call.
-fn agent_name<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> &'t str {
+/// The name of the agent span around a model call; `None` if there is none.
+fn agent_name<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<&'t str> {
     let mut ancestors = tree.self_and_ancestors(index).skip(1).filter_map(|ancestor| trace.spans.get(ancestor));
-    ancestors.find(|span| span.kind == SpanKind::Agent).map_or("assistant", |span| last_segment(&span.name))
+    ancestors.find(|span| span.kind == SpanKind::Agent).map(|span| last_segment(&span.name))
 }
 
 /// Whether a text is the output of `AutoGen`'s code executor: `exitcode: 1 (execution failed)`.
