@@ -5,11 +5,12 @@
 use std::borrow::Cow;
 
 use super::by_shape;
+use super::failure;
 use super::javascript_error;
 use super::messages::{self, Conversation};
 use super::span_fields::{complete_request, complete_response, documents_in};
 use super::value::Value;
-use crate::model::{Message, Span, SpanKind, Status};
+use crate::model::{FinishReason, Message, Part, Span, SpanKind, Status};
 
 /// Fills the fields that depend on several other fields of the span.
 pub(super) fn infer_fields(mut span: Span) -> Span {
@@ -25,6 +26,10 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
     }
     by_shape::infer_content(&mut span);
     javascript_error::complete_failure(&mut span);
+    failure::infer_failure(&mut span);
+    if span.finish_reasons.iter().any(|word| FinishReason::from_word(word).is_none()) {
+        span.not_understood.insert(Part::FinishReason);
+    }
     span
 }
 
@@ -214,6 +219,7 @@ fn find_refusal(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Coverage;
     use crate::parse::conventions::tests::span_with;
 
     #[test]
@@ -232,6 +238,13 @@ mod tests {
         ]);
         assert_eq!(span.output[0].refusal.as_deref(), Some("I \"can't\""));
         assert_eq!(find_refusal(r#"{"refusal":null,"x":{"refusal": ""}}"#), None);
+    }
+
+    #[test]
+    fn a_finish_reason_that_is_not_known_is_not_understood() {
+        let coverage =
+            |word| span_with(&[("gen_ai.operation.name", "chat"), ("gen_ai.response.finish_reasons", word)]).coverage(Part::FinishReason);
+        assert_eq!((coverage("MAX_TOKENS"), coverage("because")), (Coverage::Understood, Coverage::NotUnderstood));
     }
 
     #[test]

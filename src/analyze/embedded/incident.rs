@@ -79,9 +79,14 @@ pub(super) struct Incident<'t> {
     pub(super) status: Option<u16>,
     /// The tool that the incident is about, if it is not the span's own.
     pub(super) tool: Option<String>,
+    /// For the call of another service: the step that made it.
+    pub(super) step: Option<&'t Span>,
+    /// For the call of another service: the kind of step that fails with it.
+    pub(super) step_kind: Option<SpanKind>,
     /// Whether a later retry, fallback or repair succeeded.
     pub(super) recovered: bool,
-    /// Whether this is an error without a type and a message.
+    /// Whether the trace does not say what happened: an error without a type, a message and a status, or an answer that stopped for a reason that
+    /// the provider does not name.
     pub(super) unexplained: bool,
 }
 
@@ -98,6 +103,8 @@ impl<'t> Incident<'t> {
             error_type: None,
             status: None,
             tool: None,
+            step: None,
+            step_kind: None,
             recovered: false,
             unexplained: false,
         })
@@ -110,12 +117,14 @@ impl<'t> Incident<'t> {
         (!line.is_empty()).then_some(line)
     }
 
-    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model; a refusal, and an exception that
-    /// only the SDK of a provider raises, are about a model call, also if the call has no span of its own.
+    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model; a failed HTTP request is about
+    /// the step that made it; a refusal, and an exception that only the SDK of a provider raises, are about a model call, also if the call has no span
+    /// of its own.
     pub(super) fn span_kind(&self) -> SpanKind {
         match (self.kind, self.span.kind) {
             (IncidentKind::ToolResult, _) => SpanKind::Tool,
             (IncidentKind::Refusal | IncidentKind::FinishReason | IncidentKind::EmptyOutput, _) => SpanKind::Llm,
+            (_, kind) if self.step_kind.is_some() => self.step_kind.unwrap_or(kind),
             (IncidentKind::Error, SpanKind::Agent | SpanKind::Chain | SpanKind::Other)
                 if self.error_type.as_deref().is_some_and(is_of_provider) =>
             {

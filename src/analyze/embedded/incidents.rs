@@ -8,13 +8,14 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::client_calls;
 use super::incident::{Incident, IncidentKind};
 use super::recovery::mark_recovered;
 use super::signals::{self, Signal};
 use super::text::{clip, expression, message_of};
 use super::tree::SpanTree;
 use crate::limits::EXCEPTIONS_READ_MAX;
-use crate::model::{Message, Span, SpanKind, Trace};
+use crate::model::{FinishReason, Message, Part, Span, SpanKind, Trace, last_segment};
 use crate::runtime::{Deadline, TimedOut};
 
 /// Every incident, in the order of the spans, with `recovered` set.
@@ -33,8 +34,8 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm);
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
-        if span.failed() {
-            found.extend(error(trace, index));
+        if span.failed() && !is_control_flow(span) {
+            found.extend(error(trace, tree, index));
             continue;
         }
         match span.kind {
@@ -91,8 +92,32 @@ fn drop_nested_duplicates(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
     });
 }
 
+/// Whether a span "failed" only with exceptions by which a framework hands control to someone else: `LangGraph` pauses a run for a person or jumps
+/// to another graph, Pydantic AI and ADK wait for an approval.
+fn is_control_flow(span: &Span) -> bool {
+    const KINDS: [&str; 10] = [
+        "GraphInterrupt",
+        "NodeInterrupt",
+        "GraphBubbleUp",
+        "GraphDelegate",
+        "ParentCommand",
+        "ApprovalRequired",
+        "CallDeferred",
+        "InterruptException",
+        "WorkflowSuspended",
+        "ToolInterruptError",
+    ];
+    let is_known = |kind: &str| KINDS.contains(&last_segment(kind));
+    match signals::error_type(span) {
+        Some((kind, _)) => {
+            is_known(&kind) && span.exceptions.iter().all(|exception| exception.kind.is_empty() || is_known(&exception.kind))
+        }
+        None => false,
+    }
+}
+
 /// A span with an error status or a recorded exception.
-fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+fn error<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Incident<'t>> {
     let mut incident = Incident::new(trace, index, IncidentKind::Error)?;
     let span = incident.span;
     if let Some(message) = span.status_message.as_deref().filter(|message| !message.trim().is_empty()) {
@@ -107,11 +132,15 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
             incident.texts.push((format!("exceptions[{number}].message"), &exception.message));
         }
     }
-    // A tool that returned an error may have a status that only names its type, `TOOL_ERROR`.
+    // A tool that returned an error to the model may have a status without a text, or one that only names its type, `TOOL_ERROR`.
     let is_generic = incident.texts.iter().all(|(_, text)| Some(text.trim()) == span.error_type.as_deref());
     let result = span.tool.as_ref().and_then(|tool| tool.result.as_deref()).filter(|result| is_generic && !result.trim().is_empty());
     if let Some(result) = result.filter(|_| span.kind == SpanKind::Tool) {
         incident.texts.insert(0, ("tool.result".into(), result));
+    }
+    if client_calls::is_client_call(span) {
+        incident.step = client_calls::step_of(trace, tree, index).and_then(|step| trace.spans.get(step));
+        incident.step_kind = Some(client_calls::kind_of_call(span, incident.step));
     }
     if let Some((kind, field)) = signals::error_type(span) {
         incident.signals.push(Signal::new("error_type", crate::model::last_segment(&kind), field));
@@ -126,7 +155,11 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     if span.tool.as_ref().is_some_and(|tool| is_incomplete_json(&tool.arguments)) {
         incident.signals.push(Signal::new("arguments", "incomplete_json", "tool.arguments"));
     }
-    incident.unexplained = incident.texts.is_empty() && incident.error_type.is_none();
+    if let Some((signal, status)) = signals::protocol_status(span) {
+        incident.signals.push(signal);
+        incident.status = incident.status.or(status);
+    }
+    incident.unexplained = incident.texts.is_empty() && incident.error_type.is_none() && incident.signals.is_empty();
     // Every pattern needs evidence, so the status itself is the signal if there is no better one.
     if incident.signals.is_empty() {
         incident.signals.push(Signal::new("span_status", "error", "status"));
@@ -136,25 +169,13 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
 
 /// An answer that the provider stopped, by its last finish reason.
 ///
-/// If no finish reason was recorded, an answer that ends inside a JSON string counts as truncated, but only if another span failed: the cut
+/// If no finish reason is known, an answer that ends inside a JSON string counts as truncated, but only if another span failed: the cut
 /// may have been made by the exporter, and then nothing else fails.
 fn abnormal_finish(trace: &Trace, index: usize, any_failed: bool) -> Option<Incident<'_>> {
-    // The words of providers for a normal end, and those of exporters for an unknown one.
-    const NORMAL: [&str; 11] = [
-        "stop",
-        "end_turn",
-        "tool_calls",
-        "tool_call",
-        "tool_use",
-        "function_call",
-        "stop_sequence",
-        "eos",
-        "unknown",
-        "finish_reason_unspecified",
-        "",
-    ];
     let mut incident = Incident::new(trace, index, IncidentKind::FinishReason)?;
-    let Some((number, reason)) = incident.span.finish_reasons.iter().enumerate().next_back() else {
+    let last = incident.span.finish_reasons.iter().enumerate().next_back();
+    let known = last.and_then(|(number, word)| Some((number, word, FinishReason::from_word(word)?)));
+    let Some((number, word, reason)) = known.filter(|(.., reason)| *reason != FinishReason::Unknown) else {
         let last = incident.span.output.iter().enumerate().next_back();
         let (number, message) = last.filter(|(_, message)| any_failed && ends_inside_json_string(&message.content))?;
         let field = format!("output[{number}].content");
@@ -162,10 +183,11 @@ fn abnormal_finish(trace: &Trace, index: usize, any_failed: bool) -> Option<Inci
         incident.texts.push((field, &message.content));
         return Some(incident);
     };
-    if NORMAL.contains(&reason.to_ascii_lowercase().as_str()) {
+    if !reason.is_abnormal() || (reason == FinishReason::Other && !is_other_of_provider(word, incident.span)) {
         return None;
     }
-    incident.signals.push(Signal::new("finish_reason", reason, format!("finish_reasons[{number}]")));
+    incident.unexplained = reason == FinishReason::Other;
+    incident.signals.push(Signal::new("finish_reason", word, format!("finish_reasons[{number}]")));
     push_last_output(&mut incident);
     Some(incident)
 }
@@ -176,6 +198,13 @@ fn is_incomplete_json(arguments: &str) -> bool {
     arguments.len() < ARGUMENTS_BYTES_MAX
         && arguments.trim_start().starts_with('{')
         && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_err_and(|error| error.is_eof())
+}
+
+/// Whether "other" means that the provider stopped the answer. The Vercel AI SDK also writes it, in lower case, for every word of a provider that it
+/// does not know; then an answer with content is complete.
+fn is_other_of_provider(word: &str, span: &Span) -> bool {
+    let has_content = |message: &Message| !message.content.trim().is_empty() || !message.tool_calls.is_empty();
+    word.contains("OTHER") || !span.output.iter().any(has_content)
 }
 
 /// Whether a text is JSON that ends inside a string: `{"sku": "R2-AR`. A missing bracket (`{"sku": "R2"`) may be the model's own mistake, so it
@@ -225,7 +254,7 @@ fn refusal(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// An answer without text, tool call or refusal. A span without any recorded output message does not count.
+/// An answer without text, tool call or refusal. A span without any recorded output message, or with one that could not be read, does not count.
 fn empty_output(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     /// An answer with more tokens than this had content that was not recorded, such as reasoning or an image.
     const OUTPUT_TOKENS_MAX: u64 = 20;
@@ -233,8 +262,9 @@ fn empty_output(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let span = incident.span;
     let is_empty = |message: &Message| message.content.trim().is_empty() && message.tool_calls.is_empty() && message.refusal.is_none();
     // Another finish reason, such as a content filter, explains the empty answer.
-    let ended_normally = span.finish_reasons.iter().all(|reason| matches!(reason.to_ascii_lowercase().as_str(), "stop" | "end_turn" | ""));
+    let ended_normally = span.finish_reasons.iter().all(|word| FinishReason::from_word(word) == Some(FinishReason::Stop));
     if span.output.is_empty()
+        || span.not_understood.contains(Part::Output)
         || !span.output.iter().all(is_empty)
         || !ended_normally
         || span.usage.output.is_some_and(|tokens| tokens > OUTPUT_TOKENS_MAX)
@@ -530,6 +560,38 @@ mod tests {
             let span = Span { span_id: "1".into(), kind: SpanKind::Tool, status: Status::Error, tool: Some(tool), ..Span::default() };
             let signals = kinds(vec![span]).remove(0).1;
             assert_eq!(signals.contains(&"arguments=incomplete_json".to_owned()), incomplete, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn an_exception_that_hands_over_control_is_no_failure() {
+        let raised = |kind: &str| {
+            let exceptions = vec![crate::model::Exception { kind: kind.into(), ..crate::model::Exception::default() }];
+            kinds(vec![Span { kind: SpanKind::Tool, status: Status::Error, exceptions, ..Span::default() }])
+        };
+        assert_eq!(raised("langgraph.errors.GraphInterrupt"), []);
+        assert_eq!(raised("langgraph.errors.GraphRecursionError").len(), 1);
+    }
+
+    #[test]
+    fn finish_reasons_are_read_in_every_spelling() {
+        let finished = |words: &[&str], content: &str| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            kinds(vec![Span { finish_reasons: words, ..answer(content) }])
+        };
+        for word in ["length", "MAX_TOKENS", "maxTokens", "FinishReason.MAX_TOKENS", "content-filter", "malformed_tool_use"] {
+            assert_eq!(finished(&[word], "It is"), [(IncidentKind::FinishReason, vec![format!("finish_reason={word}")])], "{word}");
+        }
+        // A normal end, an answer that continues, and words that say nothing.
+        for word in ["COMPLETE", "eos_token", "tool-calls", "pause_turn", "unknown", "other", "because"] {
+            assert_eq!(finished(&[word], "It is late."), [], "{word}");
+        }
+        assert_eq!(finished(&["OTHER"], "It is late.").len(), 1);
+        assert_eq!(finished(&["stop", "length"], "It is").len(), 1);
+        for (word, is_empty_answer) in [("COMPLETE", true), ("end_turn", true), ("because", false), ("length", false)] {
+            let empty = Span { finish_reasons: vec![word.to_owned()], ..answer("") };
+            let found = kinds(vec![answer("This trace records contents."), empty]);
+            assert_eq!(found.iter().any(|(kind, _)| *kind == IncidentKind::EmptyOutput), is_empty_answer, "{word}");
         }
     }
 

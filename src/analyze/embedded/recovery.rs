@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::client_calls;
 use super::incident::{Incident, IncidentKind};
 use super::text::{clip, expression};
 use super::tree::SpanTree;
@@ -68,6 +69,8 @@ struct Recovery<'t> {
     has_incident: Vec<bool>,
     /// The latest start of successful work.
     last_success: HashMap<(SiblingGroup<'t>, Work<'t>), StartTime>,
+    /// The latest end of a successful model call, or of a successful request to a model provider.
+    last_model_answer: Option<StartTime>,
     /// The latest start of a successful tool call, if the run then gave an answer without an apology.
     last_helpful_tool: Option<StartTime>,
 }
@@ -81,8 +84,12 @@ impl<'t> Recovery<'t> {
             }
         }
         // Successful work is indexed by every key by which a failed span may search for it.
-        let mut this = Self { trace, tree, has_incident, last_success: HashMap::new(), last_helpful_tool: None };
+        let mut this = Self { trace, tree, has_incident, last_success: HashMap::new(), last_model_answer: None, last_helpful_tool: None };
         for (index, span) in trace.spans.iter().enumerate().filter(|(index, _)| this.has_incident.get(*index) == Some(&false)) {
+            let is_model_call = span.kind == SpanKind::Llm || (client_calls::is_client_call(span) && client_calls::calls_provider(span));
+            if is_model_call {
+                this.last_model_answer = this.last_model_answer.max(Some(StartTime(span.ended_at_ns.or(span.started_at_ns))));
+            }
             let Some(group) = sibling_group(trace, tree, index) else { continue };
             let tool = (span.kind == SpanKind::Tool).then_some(Work::OfTool(tool_name(span)));
             for work in [Work::OfKind(span.kind), Work::Named(&span.name)].into_iter().chain(tool) {
@@ -98,7 +105,7 @@ impl<'t> Recovery<'t> {
         let mut known = HashMap::new();
         let mut all = Vec::with_capacity(incidents.len());
         for incident in incidents {
-            all.push(self.was_repeated(incident, &mut known, deadline)? || self.other_tool_worked(incident));
+            all.push(self.was_handled(incident) || self.was_repeated(incident, &mut known, deadline)? || self.other_tool_worked(incident));
         }
         Ok(all)
     }
@@ -139,6 +146,28 @@ impl<'t> Recovery<'t> {
         }
         known.extend(path.into_iter().map(|index| ((index, subject), repeated)));
         Ok(repeated)
+    }
+
+    /// Whether the call of another service failed, and what made the call did not: it retried the call, or did without it. That a cache has no
+    /// entry (404) is no failure of the run.
+    ///
+    /// Without a span of the model call, only the failed request shows that it failed, so one to a model provider needs a later success.
+    fn was_handled(&self, incident: &Incident<'_>) -> bool {
+        /// A connection below a request below a proxy.
+        const NESTED_CALLS_MAX: usize = 16;
+        let is_call = |index: usize| self.trace.spans.get(index).is_some_and(client_calls::is_client_call);
+        let nested = self.tree.self_and_ancestors(incident.index).take(NESTED_CALLS_MAX).take_while(|index| is_call(*index));
+        let Some(call) = nested.last() else { return false };
+        let (Some(span), Some(parent)) = (self.trace.spans.get(call), self.tree.parent(call)) else { return false };
+        let ended = StartTime(span.ended_at_ns.or(span.started_at_ns));
+        if self.has_incident.get(parent) == Some(&true) {
+            // Children are in the order of their start.
+            let last = self.tree.children(parent).iter().rev().find(|sibling| **sibling != call);
+            return last
+                .and_then(|last| self.trace.spans.get(*last))
+                .is_some_and(|last| last.started_at_ns.is_some() && StartTime(last.started_at_ns) >= ended);
+        }
+        !client_calls::calls_provider(span) || self.last_model_answer.is_some_and(|last| last >= ended)
     }
 
     fn succeeded_later(&self, index: usize, subject: Subject<'t>) -> bool {

@@ -278,7 +278,7 @@ fn read_usage(span: &mut SpanBuilder) {
 fn read_mcp(span: &mut SpanBuilder, is_client: bool) {
     let (request_text, response_text) = (take(span, "request"), take(span, "response"));
     let request = request_text.as_deref().and_then(Value::parse).unwrap_or_default();
-    let response = response_text.as_deref().and_then(Value::parse).unwrap_or_default();
+    let response = response_text.as_deref().and_then(Value::parse).map(Value::into_owned).unwrap_or_default();
     let result = response.get("content");
     let result = (!result.is_null()).then(|| messages::tool_result_text(result));
     let has_failed = matches!(response.get("isError"), Value::Bool(true)) || !response.get("code").is_null();
