@@ -243,11 +243,14 @@ impl MessageReader {
                 self.add_tool_result(part.first(&keys));
             }
             // Without a type, as in Python's `repr`: `ToolCallResult(result='…', origin=ToolCall(…))` of Haystack, and results and calls of AutoGen.
-            "" if has("origin") && !part.get("result").is_null() => self.add_tool_result(part),
+            "" if (has("origin") && !part.get("result").is_null())
+                || (part.get("call_id").as_str().is_some() && !part.get("content").is_null()) =>
+            {
+                self.add_tool_result(part);
+            }
             "" if part.first(&["tool_name", "name"]).as_str().is_some() && !part.get("arguments").is_null() => {
                 self.message.tool_calls.extend(tool_call(part));
             }
-            "" if part.get("call_id").as_str().is_some() && !part.get("content").is_null() => self.add_tool_result(part),
             _ => self.add_text_part(part),
         }
     }
@@ -345,7 +348,9 @@ mod tests {
         );
         let tree = crate::parse::python_repr::parse(&text).unwrap();
         let mut messages = Vec::new();
-        tree.items().iter().for_each(|item| add_messages(item, &mut messages));
+        for item in tree.items() {
+            add_messages(item, &mut messages);
+        }
         assert_eq!((messages[0].tool_calls[0].name.as_str(), messages[0].tool_calls[0].id.as_deref()), ("f", Some("c1")));
         assert_eq!(
             (messages[1].role.as_str(), messages[1].content.as_str(), messages[1].tool_call_id.as_deref()),
