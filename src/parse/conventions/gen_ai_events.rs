@@ -68,7 +68,8 @@ impl EventContent {
             "gen_ai.input.messages" => self.add_input(body),
             "gen_ai.output.messages" => self.add_output(body),
             "gen_ai.client.inference.operation.details" => {
-                self.input.extend(messages::system_message(attributes.get("gen_ai.system_instructions")));
+                let system = attributes.get("gen_ai.system_instructions");
+                self.input.extend(messages::system_message(system.tree().as_deref().unwrap_or(system)));
                 self.add_input(attributes.get("gen_ai.input.messages"));
                 self.add_output(attributes.get("gen_ai.output.messages"));
             }

@@ -90,3 +90,53 @@ impl ConventionState for LiveKitState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::super::SpanMapper;
+    use super::*;
+    use crate::model::Span;
+
+    fn span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
+        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
+        for (key, value) in attributes {
+            span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
+        }
+        span.finish()
+    }
+
+    #[test]
+    fn a_tool_that_returned_an_error_failed() {
+        for (arguments, output) in
+            [("lk.pii.function_tool.arguments", "lk.pii.function_tool.output"), ("lk.function_tool.arguments", "lk.function_tool.output")]
+        {
+            let tool = span(
+                "function_tool",
+                &[
+                    ("lk.function_tool.name", "lookup"),
+                    (arguments, r#"{"id": 17}"#),
+                    (output, "no such order"),
+                    ("lk.function_tool.is_error", "true"),
+                ],
+            );
+            assert_eq!((tool.kind, tool.failed(), tool.status_message.as_deref()), (SpanKind::Tool, true, Some("no such order")));
+            assert_eq!(tool.tool.unwrap().arguments, r#"{"id": 17}"#);
+        }
+    }
+
+    #[test]
+    fn a_node_is_no_model_call() {
+        let node = span(
+            "llm_node",
+            &[
+                ("lk.pii.chat_ctx", r#"{"items": [{"id": "1", "type": "message", "role": "user", "content": ["Where is A-17?"]}]}"#),
+                ("lk.pii.response.text", "It is late."),
+                ("lk.pii.response.function_calls", r#"[{"id": "1", "call_id": "c1", "arguments": "{}", "name": "lookup"}]"#),
+            ],
+        );
+        assert_eq!((node.kind, node.input[0].content.as_str()), (SpanKind::Chain, "Where is A-17?"));
+        assert_eq!(node.output[0].tool_calls[0].id.as_deref(), Some("c1"));
+    }
+}

@@ -83,3 +83,34 @@ fn is_workflow_span(name: &str) -> bool {
         .iter()
         .any(|step| name.strip_prefix(step).is_some_and(|rest| rest.is_empty() || rest.starts_with(' ')))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::super::SpanMapper;
+    use super::*;
+    use crate::model::Span;
+
+    fn span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
+        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
+        for (key, value) in attributes {
+            span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
+        }
+        span.finish()
+    }
+
+    #[test]
+    fn spans_around_model_calls_are_chains() {
+        let process = span(
+            "autogen process writer.(default)-A",
+            &[("recipient_agent_type", "writer"), ("message", r#"{"messages":[{"source":"user","content":"hi","type":"TextMessage"}]}"#)],
+        );
+        assert_eq!((process.kind, process.input_text.is_some()), (SpanKind::Chain, true));
+        let ack = span("autogen ack", &[("sender_agent_type", "writer"), ("message", "No Message")]);
+        assert_eq!((ack.kind, ack.input_text), (SpanKind::Chain, None));
+        assert_eq!(span("executor.process writer", &[("executor.id", "writer")]).kind, SpanKind::Chain);
+        let other = span("publish", &[("message", "kept")]);
+        assert_eq!((other.kind, other.attribute("message")), (SpanKind::Other, Some("kept")));
+    }
+}

@@ -16,6 +16,7 @@
 //! - `LlamaIndex` 4.6 calls also the methods around a model call `LLM`, such as `predict`; they are chains here. The result of its tools is JSON with
 //!   `raw_output` and `is_error`.
 //! - `CrewAI` 1.1.21 and the agent of Haystack (0.1.46) have no spans of model calls; the span of the agent has all messages in `output.value`.
+//! - `BeeAI` 0.1.30 has the causes of an error only in `output.value`, and spans for its events, with the kind of the span around them.
 //! - smolagents 0.1.43 has the finish reason and the refusal only in `raw`, Python's `repr` of the response inside `output.value`. A step whose tool
 //!   call failed may have the status OK and an event `agent.step_recovery`.
 //! - The finish reason is in `llm.finish_reason` (openai instrumentation 0.1.66, google-genai 1.4). Other exports have it only inside
@@ -29,7 +30,7 @@ use std::borrow::Cow;
 use super::indexed::split_index;
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState, Scope};
-use crate::model::{Exception, Message, SpanKind};
+use crate::model::{Exception, Message, SpanKind, last_segment};
 use crate::parse::messages;
 use crate::parse::value::Value;
 
@@ -64,10 +65,7 @@ impl ConventionState for OpenInference {
         match key {
             "openinference.span.kind" => span.set_kind(Rank::High, value.as_str().and_then(span_kind).unwrap_or(SpanKind::Other)),
             "input.value" => fields.input_text = value.into_text(),
-            "output.value" => match span.decode(&value).and_then(|tree| tool_output(&tree)) {
-                Some(output) => set_tool_output(output, span),
-                None => span.fields.output_text = value.into_text(),
-            },
+            "output.value" => fields.output_text = value.into_text(),
             "llm.model_name" | "embedding.model_name" => span.set_model(Rank::Normal, value),
             "llm.response.model_name" => span.set_model(Rank::Low, value),
             "llm.request.model_name" => span.set_model(Rank::Fallback, value),
@@ -109,7 +107,12 @@ impl ConventionState for OpenInference {
     }
 
     fn finish(self: Box<Self>, span: &mut SpanBuilder) {
+        take_error_from_output(span);
         match span.fields.kind {
+            // An event of BeeAI that became a span.
+            SpanKind::Llm if span.fields.model.is_none() && span.fields.attribute("metadata.path").is_some() => {
+                span.fields.kind = SpanKind::Chain;
+            }
             SpanKind::Llm if is_wrapper(&span.fields.name) => span.fields.kind = SpanKind::Chain,
             SpanKind::Agent => add_agent_output(span),
             // Haystack's agent is a component like others.
@@ -122,38 +125,14 @@ impl ConventionState for OpenInference {
     }
 }
 
-/// What a framework says about the call of a tool, beside its result.
-struct ToolOutput {
-    result: String,
-    call_id: Option<String>,
-    is_error: bool,
-}
-
-/// The result of a tool in the envelope of its framework: `ToolOutput` of `LlamaIndex`, or the function response of Google's SDKs.
-fn tool_output(tree: &Value<'_>) -> Option<ToolOutput> {
-    if let (Value::Bool(is_error), Some(_)) = (tree.get("is_error"), tree.get("tool_name").as_str()) {
-        let raw = tree.get("raw_output");
-        let result = if raw.is_null() { messages::tool_result_text(tree.get("blocks")) } else { raw.to_text() };
-        return Some(ToolOutput { result, call_id: None, is_error: *is_error });
+/// Takes the error of a failed span from its output: `ChatModelError(beeai_framework.backend.errors): …` with all causes, where the exception has only
+/// the outermost one.
+fn take_error_from_output(span: &mut SpanBuilder) {
+    let fields = &mut span.fields;
+    let Some(kind) = fields.exceptions.last().map(|exception| format!("{}(", last_segment(&exception.kind))) else { return };
+    if fields.failed() && fields.status_message.is_none() && fields.output_text.as_deref().is_some_and(|output| output.starts_with(&kind)) {
+        fields.status_message = fields.output_text.take();
     }
-    let response = tree.get("response");
-    let is_function_response = tree.get("name").as_str().is_some() && matches!(response, Value::Map(_)) && tree.fields().len() <= 3;
-    is_function_response.then(|| {
-        let only = match response.fields() {
-            [(key, only)] if key == "result" => only,
-            _ => response,
-        };
-        ToolOutput { result: only.to_text(), call_id: tree.text_at("id"), is_error: false }
-    })
-}
-
-fn set_tool_output(output: ToolOutput, span: &mut SpanBuilder) {
-    if output.is_error {
-        span.fail(Some(output.result.clone()));
-    }
-    let tool = span.tool();
-    tool.call_id = tool.call_id.take().or(output.call_id);
-    tool.result = Some(output.result);
 }
 
 /// The messages of an agent, of a framework that has no spans of model calls itself: `CrewAI`, and the agent of Haystack.
@@ -383,5 +362,25 @@ mod tests {
         );
         let step = step.finish();
         assert_eq!((step.failed(), step.exceptions[0].kind.as_str()), (true, "AgentToolCallError"));
+    }
+
+    #[test]
+    fn the_causes_of_an_error_are_taken_from_the_output() {
+        let mut span =
+            super::super::SpanMapper::new(crate::model::Span { status: crate::model::Status::Error, ..crate::model::Span::default() });
+        span.set_attribute(
+            "output.value".into(),
+            Value::Text(
+                "ChatModelError(beeai.errors): Chat Model error\n  AuthenticationError(litellm.exceptions): Incorrect API key".into(),
+            ),
+        );
+        span.add_event(
+            "exception",
+            [
+                ("exception.type".into(), Value::Text("beeai.errors.ChatModelError".into())),
+                ("exception.message".into(), Value::Text("Chat Model error".into())),
+            ],
+        );
+        assert!(span.finish().status_message.unwrap().contains("Incorrect API key"));
     }
 }

@@ -90,3 +90,61 @@ fn kind_before_1_0(name: &str) -> Option<SpanKind> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::super::SpanMapper;
+    use super::*;
+    use crate::model::Span;
+
+    fn span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
+        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
+        for (key, value) in attributes {
+            span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
+        }
+        span.finish()
+    }
+
+    #[test]
+    fn spans_before_1_0_are_read() {
+        let call = span(
+            "Model invoke",
+            &[
+                ("gen_ai.event.start_time", "2025-06-01T00:00:00Z"),
+                ("gen_ai.system", "strands-agents"),
+                ("gen_ai.prompt", r#"[{"role": "user", "content": [{"text": "Where is A-17?"}]}]"#),
+                ("gen_ai.completion", r#"[{"text": "It is late."}]"#),
+            ],
+        );
+        assert_eq!((call.kind, call.input[0].content.as_str()), (SpanKind::Llm, "Where is A-17?"));
+        assert_eq!((call.output[0].role.as_str(), call.output[0].content.as_str()), ("assistant", "It is late."));
+        let tool = span(
+            "Tool: lookup",
+            &[
+                ("gen_ai.event.start_time", "2025-06-01T00:00:00Z"),
+                ("gen_ai.prompt", r#"{"toolUseId": "c1", "name": "lookup", "input": {"id": 17}}"#),
+                ("tool.name", "lookup"),
+                ("tool.id", "c1"),
+                ("tool.parameters", r#"{"id": 17}"#),
+                ("tool.result", r#"[{"text": "no such order"}]"#),
+                ("tool.status", "error"),
+            ],
+        );
+        let call = tool.tool.as_ref().unwrap();
+        assert_eq!((tool.kind, tool.failed(), call.result.as_deref()), (SpanKind::Tool, true, Some("no such order")));
+        assert_eq!((call.name.as_str(), call.arguments.as_str(), call.call_id.as_deref()), ("lookup", r#"{"id":17}"#, Some("c1")));
+    }
+
+    #[test]
+    fn the_results_of_a_memory_search_are_documents() {
+        let mut search = SpanMapper::new(Span { name: "memory.search".into(), ..Span::default() });
+        let content = |text: &'static str| [(Cow::Borrowed("content"), Value::Text(Cow::Borrowed(text)))];
+        search.set_attribute("gen_ai.operation.name".into(), Value::Text("memory.search".into()));
+        search.add_event("memory.query", content("opening hours"));
+        search.add_event("memory.results", content(r#"[{"content": "9 to 5", "store_name": "s", "metadata": {}}]"#));
+        let search = search.finish();
+        assert_eq!((search.kind, search.documents.unwrap()[0].content.as_str()), (SpanKind::Retriever, "9 to 5"));
+    }
+}

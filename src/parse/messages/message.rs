@@ -242,11 +242,15 @@ impl MessageReader {
                 let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result", "toolResponse"];
                 self.add_tool_result(part.first(&keys));
             }
-            // AutoGen.
-            "" if part.get("name").as_str().is_some() && !part.get("arguments").is_null() => {
+            // Without a type, as in Python's `repr`: `ToolCallResult(result='…', origin=ToolCall(…))` of Haystack, and results and calls of AutoGen.
+            "" if (has("origin") && !part.get("result").is_null())
+                || (part.get("call_id").as_str().is_some() && !part.get("content").is_null()) =>
+            {
+                self.add_tool_result(part);
+            }
+            "" if part.first(&["tool_name", "name"]).as_str().is_some() && !part.get("arguments").is_null() => {
                 self.message.tool_calls.extend(tool_call(part));
             }
-            "" if part.get("call_id").as_str().is_some() && !part.get("content").is_null() => self.add_tool_result(part),
             _ => self.add_text_part(part),
         }
     }
@@ -335,6 +339,24 @@ fn add_text(content: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_in_python_repr_are_read() {
+        let call = "ToolCall(tool_name='f', arguments={'x': 1}, id='c1', extra=None)";
+        let text = format!(
+            "[ChatMessage(_role=<ChatRole.ASSISTANT: 'assistant'>, _content=[{call}], _name=None, _meta={{}}), ChatMessage(_role=<ChatRole.TOOL: 'tool'>, _content=[ToolCallResult(result='late', origin={call}, error=False)], _name=None, _meta={{}})]"
+        );
+        let tree = crate::parse::python_repr::parse(&text).unwrap();
+        let mut messages = Vec::new();
+        for item in tree.items() {
+            add_messages(item, &mut messages);
+        }
+        assert_eq!((messages[0].tool_calls[0].name.as_str(), messages[0].tool_calls[0].id.as_deref()), ("f", Some("c1")));
+        assert_eq!(
+            (messages[1].role.as_str(), messages[1].content.as_str(), messages[1].tool_call_id.as_deref()),
+            ("tool", "late", Some("c1"))
+        );
+    }
 
     /// Role, content, names of the called tools, and id of the answered call of each message.
     fn read(text: &str) -> Vec<(String, String, String, Option<String>)> {

@@ -14,6 +14,8 @@
 //! | Haystack | `{tool_call_result: {result, error, origin: {tool_name, arguments, id}}}` |
 //! | MCP | `CallToolResult`: `{content: [{type: text, text}], isError}` |
 //! | Anthropic, Bedrock, Strands | `{tool_use_id, content, is_error}`, `{toolUseId, status: error, content}` |
+//! | Bedrock, Strands | blocks alone: `[{text}]`, `[{json}]` |
+//! | Gemini, Google ADK | `{id, name, response: {…}}`; a response that is no object is `{result}` |
 //! | Agno | `{status: failure, result, error}` |
 
 use std::borrow::Cow;
@@ -57,6 +59,12 @@ pub(in crate::parse) struct ToolOutcome {
 
 /// The outcome in an envelope; `None` if the value is none of the envelopes above, so that it is the result itself.
 pub(in crate::parse) fn tool_outcome(value: &Value<'_>) -> Option<ToolOutcome> {
+    if is_list_of_blocks(value) {
+        return Some(ToolOutcome { result: tool_result_text(value), ..ToolOutcome::default() });
+    }
+    if let Some(outcome) = function_response(value) {
+        return Some(outcome);
+    }
     let value = inner(value);
     let failed = ["is_error", "isError", "error"].iter().any(|key| matches!(value.get(key), Value::Bool(true)))
         || matches!(value.get("status").as_str(), Some("error" | "failure"));
@@ -103,6 +111,25 @@ fn inner<'v>(value: &'v Value<'v>) -> &'v Value<'v> {
             _ => value,
         },
     }
+}
+
+fn is_list_of_blocks(value: &Value<'_>) -> bool {
+    let is_block = |block: &Value<'_>| matches!(block.fields(), [(key, _)] if matches!(key.as_ref(), "text" | "json"));
+    !value.items().is_empty() && value.items().iter().all(is_block)
+}
+
+/// A function response of Google's SDKs, or its response alone if that is no object of the application: `{"result": "late"}`.
+fn function_response(value: &Value<'_>) -> Option<ToolOutcome> {
+    const FIELDS_MAX: usize = 3;
+    let response = value.get("response");
+    let name = value.text_at("name").filter(|_| matches!(response, Value::Map(_)) && value.fields().len() <= FIELDS_MAX);
+    let response = if name.is_some() { response } else { value };
+    let result = match response.fields() {
+        [(key, only)] if key == "result" => only,
+        _ if name.is_some() => response,
+        _ => return None,
+    };
+    Some(ToolOutcome { result: result.to_text(), failed: false, call_id: value.text_at("id").filter(|_| name.is_some()), name })
 }
 
 fn is_envelope(value: &Value<'_>) -> bool {
@@ -162,6 +189,9 @@ mod tests {
             ),
             ("MCP", r#"{"content":[{"type":"text","text":"late"}],"isError":true}"#, true, None, None),
             ("Strands", r#"[{"toolResult":{"toolUseId":"c1","status":"error","content":[{"text":"late"}]}}]"#, true, None, Some("c1")),
+            ("Strands, blocks alone", r#"[{"text":"late"}]"#, false, None, None),
+            ("Gemini", r#"{"id":"c1","name":"f","response":{"result":"late"}}"#, false, Some("f"), Some("c1")),
+            ("Google ADK", r#"{"result":"late"}"#, false, None, None),
             ("Agno", r#"{"status":"failure","result":null,"error":"late"}"#, true, None, None),
         ] {
             let found = tool_outcome(&Value::parse(text).unwrap()).unwrap_or_else(|| panic!("{source}"));
