@@ -62,7 +62,8 @@ fn split_stack(text: &str) -> Option<(&str, &str, &str)> {
 
 fn is_type_name(text: &str) -> bool {
     const NAME_BYTES_MAX: usize = 120;
-    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.'))
+    (1..=NAME_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.'))
 }
 
 /// The provider whose SDK contains a frame, as the name of its module in Python.
@@ -114,7 +115,9 @@ mod tests {
 
     #[test]
     fn an_error_of_a_provider_names_its_package() {
-        let kind = |kind: &str, frame: &str| completed(kind, "m", Some(&format!("Error: m\n    at {frame}\n    at g (/app/a.mjs:1:2)"))).exceptions[0].kind.clone();
+        let kind = |kind: &str, frame: &str| {
+            completed(kind, "m", Some(&format!("Error: m\n    at {frame}\n    at g (/app/a.mjs:1:2)"))).exceptions[0].kind.clone()
+        };
         let openai = "APIError.generate (file:///app/node_modules/openai/core/error.mjs:59:20)";
         assert_eq!(kind("Error", openai), "openai.Error");
         assert_eq!(kind("insufficient_quota", openai), "openai.insufficient_quota");

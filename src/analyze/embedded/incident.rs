@@ -79,6 +79,8 @@ pub(super) struct Incident<'t> {
     pub(super) status: Option<u16>,
     /// The tool that the incident is about, if it is not the span's own.
     pub(super) tool: Option<String>,
+    /// The kind of step that failed, if it is not that of the span.
+    pub(super) step_kind: Option<SpanKind>,
     /// Whether a later retry, fallback or repair succeeded.
     pub(super) recovered: bool,
     /// Whether this is an error without a type and a message.
@@ -98,6 +100,7 @@ impl<'t> Incident<'t> {
             error_type: None,
             status: None,
             tool: None,
+            step_kind: None,
             recovered: false,
             unexplained: false,
         })
@@ -112,6 +115,6 @@ impl<'t> Incident<'t> {
 
     /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model.
     pub(super) fn span_kind(&self) -> SpanKind {
-        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.span.kind }
+        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.step_kind.unwrap_or(self.span.kind) }
     }
 }

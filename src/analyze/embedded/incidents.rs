@@ -48,6 +48,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
         }
     }
     drop_nested_duplicates(&mut found, tree);
+    join_errors_above(&mut found, tree);
     mark_recovered(trace, tree, &mut found, deadline)?;
     // Repetition is often the consequence of another failure, so it counts only if there is no other.
     if found.iter().all(|incident| incident.recovered) {
@@ -75,6 +76,29 @@ fn drop_nested_duplicates(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
         let child_is_better = tree.children(incident.index).iter().any(|child| is_better(*child, true));
         !child_is_better && !tree.parent(incident.index).is_some_and(|parent| is_better(parent, false))
     });
+}
+
+/// Joins the finish reason `error` of a model call with the error of a span around it: Mastra records only there what happened, with the model call
+/// itself having succeeded.
+fn join_errors_above(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
+    let is_interrupted = |incident: &Incident<'_>| {
+        incident.kind == IncidentKind::FinishReason
+            && incident.span.kind == SpanKind::Llm
+            && incident.span.finish_reasons.last().is_some_and(|reason| reason.eq_ignore_ascii_case("error"))
+    };
+    let errors: HashSet<usize> = found
+        .iter()
+        .filter(|incident| incident.kind == IncidentKind::Error && !incident.texts.is_empty())
+        .map(|incident| incident.index)
+        .collect();
+    let above = |incident: &Incident<'_>| tree.self_and_ancestors(incident.index).skip(1).find(|ancestor| errors.contains(ancestor));
+    let joined: HashMap<usize, usize> =
+        found.iter().filter(|incident| is_interrupted(incident)).filter_map(|incident| Some((incident.index, above(incident)?))).collect();
+    let outer: HashSet<usize> = joined.values().copied().collect();
+    found.retain(|incident| !(is_interrupted(incident) && joined.contains_key(&incident.index)));
+    for incident in found.iter_mut().filter(|incident| incident.kind == IncidentKind::Error && outer.contains(&incident.index)) {
+        incident.step_kind = Some(SpanKind::Llm);
+    }
 }
 
 /// A span with an error status or a recorded exception.
@@ -387,7 +411,8 @@ fn repeated_calls(trace: &Trace) -> Option<Incident<'_>> {
 /// limit of steps without an error.
 fn ended_in_a_loop(trace: &Trace) -> Option<Incident<'_>> {
     const REPETITIONS_MIN: usize = 3;
-    let is_call = |span: &Span| span.kind == SpanKind::Llm && !span.output.is_empty();
+    let has_content = |message: &Message| !message.content.trim().is_empty() || !message.tool_calls.is_empty();
+    let is_call = |span: &Span| span.kind == SpanKind::Llm && span.output.iter().any(has_content);
     let (index, last) = trace.spans.iter().enumerate().rev().find(|(_, span)| is_call(span))?;
     let call = last.output.last().filter(|message| message.content.trim().is_empty())?.tool_calls.first()?;
     // Nested spans of one model call repeat the call with its id.
@@ -417,6 +442,23 @@ mod tests {
 
     use super::*;
     use crate::model::{Status, ToolCall, ToolUse};
+
+    #[test]
+    fn an_interrupted_answer_is_explained_by_the_error_above() {
+        let span = |id: &str, parent: Option<&str>, kind| Span {
+            span_id: id.into(),
+            parent_span_id: parent.map(str::to_owned),
+            kind,
+            ..Span::default()
+        };
+        let run = Span { status: Status::Error, status_message: Some("429 Slow down".into()), ..span("1", None, SpanKind::Agent) };
+        let call = Span { finish_reasons: vec!["error".into()], ..span("3", Some("2"), SpanKind::Llm) };
+        let trace = Trace { spans: vec![run, span("2", Some("1"), SpanKind::Chain), call.clone()], ..Trace::default() };
+        let found = find(&trace, &SpanTree::new(&trace), Deadline::after(Duration::from_mins(1))).unwrap();
+        let [incident] = found.as_slice() else { panic!("{} incidents", found.len()) };
+        assert_eq!((incident.kind, incident.index, incident.span_kind()), (IncidentKind::Error, 0, SpanKind::Llm));
+        assert_eq!(kinds(vec![call]), [(IncidentKind::FinishReason, vec!["finish_reason=error".to_owned()])]);
+    }
 
     #[test]
     fn a_run_that_ends_in_a_loop_has_no_answer() {

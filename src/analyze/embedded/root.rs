@@ -53,7 +53,8 @@ pub(super) fn root_cause<'i, 't, 'c>(
         }
     }
     // Spans that end at the same moment are nested. The inner one starts later, so it has the higher index.
-    let first = candidates.iter().min_by_key(|(incident, _)| (end_in_parent(trace, tree, incident), std::cmp::Reverse(incident.index))).copied();
+    let first =
+        candidates.iter().min_by_key(|(incident, _)| (end_in_parent(trace, tree, incident), std::cmp::Reverse(incident.index))).copied();
     Ok(first.map(|(incident, matched)| {
         let contested = candidates.iter().any(|(_, other)| other.rule.label != matched.rule.label);
         RootCause { incident, matched, contested }

@@ -16,7 +16,8 @@
 //! - A text is JSON too, and therefore in quotes.
 //! - A model that asks for tools has the finish reason `stop`. A blocked answer (`blocked`) fails the span `generate` around the model, not that
 //!   of the model.
-//! - An unknown tool and arguments that do not fit the schema fail only the span `generate`, because the tool never starts.
+//! - An unknown tool and arguments that do not fit the schema fail only the span `generate`, because the tool never starts. Only the stack trace
+//!   tells rejected arguments (`resolveToolRequest`) from a rejected answer of the model, so that they get a type of their own here.
 //! - `exception.type` is the HTTP status of Genkit's own error (`400` for `INVALID_ARGUMENT`), not that of a provider.
 //! - A tool that asks the user ("interrupt") fails with a `ToolInterruptError` without a message, which is no failure.
 //! - The plugin for Google Cloud replaces `:` in keys by `/`, and all content by `<redacted>` unless it is told otherwise.
@@ -95,6 +96,12 @@ impl ConventionState for GenkitState {
             SpanKind::Tool => span.tool().name = self.name,
             _ => {}
         }
+        for exception in &mut span.fields.exceptions {
+            let is_rejected_call = |stack: &str| stack.contains("at parseSchema ") && stack.contains("at resolveToolRequest ");
+            if exception.stack.as_deref().is_some_and(is_rejected_call) {
+                exception.kind = "ToolInputValidationError".into();
+            }
+        }
         if span.fields.exceptions.last().is_some_and(|exception| exception.kind == "ToolInterruptError") {
             span.fields.exceptions.clear();
             (span.fields.status, span.fields.status_message) = (Status::Unset, None);
@@ -129,6 +136,7 @@ fn unquoted(value: Value<'_>) -> Value<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SpanMapper;
     use super::super::tests::span_with;
     use super::*;
 
@@ -158,7 +166,13 @@ mod tests {
 
     #[test]
     fn other_actions_are_read() {
-        let tool = span_with(&[("genkit:type", "action"), ("genkit:metadata:subtype", "tool"), ("genkit:name", "f"), ("genkit:input", "{\"x\":1}"), ("genkit:output", "\"a\"")]);
+        let tool = span_with(&[
+            ("genkit:type", "action"),
+            ("genkit:metadata:subtype", "tool"),
+            ("genkit:name", "f"),
+            ("genkit:input", "{\"x\":1}"),
+            ("genkit:output", "\"a\""),
+        ]);
         let used = tool.tool.unwrap();
         assert_eq!((used.name.as_str(), used.arguments.as_str(), used.result.as_deref()), ("f", "{\"x\":1}", Some("a")));
         let found = |documents| {
@@ -167,8 +181,28 @@ mod tests {
         };
         assert_eq!(found(r#"{"documents":[{"content":[{"text":"a"},{"text":"b"}],"metadata":{"id":"d1"}}]}"#)[0].content, "a\nb");
         assert!(found(r#"{"documents":[]}"#).is_empty());
-        let flow = span_with(&[("genkit/type", "action"), ("genkit/metadata/subtype", "flow"), ("genkit/input", "\"hi\""), ("genkit/state", "error")]);
+        let flow = span_with(&[
+            ("genkit/type", "action"),
+            ("genkit/metadata/subtype", "flow"),
+            ("genkit/input", "\"hi\""),
+            ("genkit/state", "error"),
+        ]);
         assert_eq!((flow.kind, flow.input_text.as_deref(), flow.failed()), (SpanKind::Chain, Some("hi"), true));
+    }
+
+    #[test]
+    fn exceptions_of_tools_are_told_apart() {
+        let failed = |kind: &'static str, stack: &'static str| {
+            let mut span = SpanMapper::new(crate::model::Span { status: Status::Error, ..Default::default() });
+            span.set_attribute(Cow::Borrowed("genkit:type"), Value::Text(Cow::Borrowed("action")));
+            let attributes = [("exception.type", kind), ("exception.message", "INVALID_ARGUMENT: x"), ("exception.stacktrace", stack)];
+            span.add_event("exception", attributes.map(|(key, value)| (Cow::Borrowed(key), Value::Text(Cow::Borrowed(value)))));
+            span.finish()
+        };
+        let rejected = failed("400", "GenkitError: x\n    at parseSchema (a.mjs:1:2)\n    at resolveToolRequest (b.mjs:3:4)");
+        assert_eq!(rejected.exceptions[0].kind, "ToolInputValidationError");
+        assert_eq!(failed("400", "GenkitError: x\n    at parseSchema (a.mjs:1:2)").exceptions[0].kind, "GenkitError");
+        assert!(!failed("ToolInterruptError", "ToolInterruptError\n    at f (a.mjs:1:2)").failed());
     }
 
     #[test]

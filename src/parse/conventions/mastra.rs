@@ -189,7 +189,10 @@ mod tests {
         let body = r#"{"choices":[{"finish_reason":"tool_calls","message":{"role":"assistant","content":null,"refusal":"no","tool_calls":["[MaxDepth]"]}}]}"#;
         let old = span_with(&[
             ("mastra.span.type", "model_step"),
-            ("input", r#"{"body":{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f"}}]}}"#),
+            (
+                "input",
+                r#"{"body":{"model":"m","messages":[{"role":"user","content":"hi"}],"tools":[{"type":"function","function":{"name":"f"}}]}}"#,
+            ),
             ("output", output),
             ("body", body),
         ]);
@@ -247,15 +250,25 @@ mod tests {
             ("error.type", "unknown"),
         ]);
         let used = tool.tool.unwrap();
-        assert_eq!((tool.kind, used.name.as_str(), used.arguments.as_str(), used.result.as_deref()), (SpanKind::Tool, "f", r#"{"x":1}"#, Some("42")));
+        assert_eq!(
+            (tool.kind, used.name.as_str(), used.arguments.as_str(), used.result.as_deref()),
+            (SpanKind::Tool, "f", r#"{"x":1}"#, Some("42"))
+        );
         assert_eq!(tool.error_type, None);
-        let agent = span_with(&[("mastra.span.type", "agent_run"), ("mastra.agent_run.input", "hi"), ("mastra.agent_run.output", r#"{"text":"hello","files":[]}"#)]);
+        let agent = span_with(&[
+            ("mastra.span.type", "agent_run"),
+            ("mastra.agent_run.input", "hi"),
+            ("mastra.agent_run.output", r#"{"text":"hello","files":[]}"#),
+        ]);
         assert_eq!((agent.kind, agent.input_text.as_deref(), agent.output[0].content.as_str()), (SpanKind::Agent, Some("hi"), "hello"));
     }
 
     #[test]
     fn a_query_of_a_vector_store_is_a_retriever() {
-        let query = [("mastra.span.type", "rag_vector_operation"), ("mastra.rag_vector_operation.output", r#"[{"id":"d1","score":0.5,"metadata":{"text":"a"}}]"#)];
+        let query = [
+            ("mastra.span.type", "rag_vector_operation"),
+            ("mastra.rag_vector_operation.output", r#"[{"id":"d1","score":0.5,"metadata":{"text":"a"}}]"#),
+        ];
         let span = span_with(&query);
         assert_eq!((span.kind, span.documents.unwrap()[0].content.as_str()), (SpanKind::Retriever, "a"));
         let write = span_with(&[("mastra.span.type", "rag_vector_operation"), ("mastra.rag_vector_operation.output", r#"["d1","d2"]"#)]);

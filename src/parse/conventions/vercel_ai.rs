@@ -52,6 +52,7 @@ impl Convention for VercelAi {
 #[derive(Default)]
 struct VercelAiState {
     is_model_call: bool,
+    is_text_stream: bool,
     has_prompt: bool,
     has_finish_reason: bool,
     answer: Option<Message>,
@@ -96,6 +97,9 @@ impl ConventionState for VercelAiState {
         if self.is_model_call && self.has_prompt && self.has_finish_reason {
             self.answer();
         }
+        if self.is_text_stream && !self.has_finish_reason && !span.fields.failed() && span.fields.exceptions.is_empty() {
+            span.fail(Some("The stream was cancelled before it finished".into()));
+        }
         if let Some(answer) = self.answer {
             span.push_output(Rank::High, vec![answer]);
         }
@@ -108,6 +112,7 @@ impl VercelAiState {
         let operation = value.as_str().and_then(|text| text.split(' ').next()).unwrap_or_default();
         if let Some(kind) = span_kind(operation) {
             self.is_model_call = kind == SpanKind::Llm;
+            self.is_text_stream = operation.starts_with("ai.streamText");
             span.set_kind(Rank::High, kind);
         }
     }
@@ -197,7 +202,8 @@ mod tests {
     #[test]
     fn a_model_call_of_each_version_is_read() {
         let v3 = [("operation.name", "ai.generateText.doGenerate chat"), ("ai.finishReason", "tool-calls"), ("ai.result.text", "wait")];
-        let v4 = [("ai.operationId", "ai.generateText.doGenerate"), ("ai.response.finishReason", "tool-calls"), ("ai.response.text", "wait")];
+        let v4 =
+            [("ai.operationId", "ai.generateText.doGenerate"), ("ai.response.finishReason", "tool-calls"), ("ai.response.text", "wait")];
         let calls_v3 = r#"[{"toolCallType":"function","toolCallId":"c1","toolName":"f","args":"{\"x\":"}]"#;
         let calls_v5 = r#"[{"toolCallId":"c1","toolName":"f","input":"{\"x\":"}]"#;
         for (attributes, calls) in [(v3, ("ai.result.toolCalls", calls_v3)), (v4, ("ai.response.toolCalls", calls_v5))] {
@@ -216,7 +222,8 @@ mod tests {
         let call = [("ai.operationId", "ai.streamText.doStream"), ("ai.prompt.messages", PROMPT)];
         let empty = span_with(&[&call[..], &[("ai.response.finishReason", "stop")]].concat());
         assert_eq!(empty.output, [message("assistant", String::new())]);
-        assert!(span_with(&call).output.is_empty());
+        let cancelled = span_with(&call);
+        assert!(cancelled.output.is_empty() && cancelled.failed());
         let not_recorded = span_with(&[("ai.operationId", "ai.streamText.doStream"), ("ai.response.finishReason", "stop")]);
         assert!(not_recorded.output.is_empty());
     }

@@ -200,13 +200,22 @@ mod tests {
             ("llm.usage.prompt_tokens", "5"),
         ]);
         assert_eq!((span.kind, span.model.as_deref(), span.input[0].content.as_str()), (SpanKind::Llm, Some("m"), "hi"));
-        assert_eq!((span.tools_offered, span.finish_reasons, span.usage.input), (vec!["f".to_owned(), "g".to_owned()], vec!["stop".to_owned()], Some(5)));
+        assert_eq!(
+            (span.tools_offered, span.finish_reasons, span.usage.input),
+            (vec!["f".to_owned(), "g".to_owned()], vec!["stop".to_owned()], Some(5))
+        );
         assert!(span.output.is_empty() && span.not_understood.is_empty());
     }
 
     #[test]
     fn the_schema_of_a_tool_is_not_its_arguments() {
-        let tool = [("entity.type", "agent"), ("span.type", "tool"), ("tool.name", "f"), ("tool.call.id", "c1"), ("tool.parameters", "{\"type\":\"object\"}")];
+        let tool = [
+            ("entity.type", "agent"),
+            ("span.type", "tool"),
+            ("tool.name", "f"),
+            ("tool.call.id", "c1"),
+            ("tool.parameters", "{\"type\":\"object\"}"),
+        ];
         let used = span_with(&[&tool[..], &[("input", "{}"), ("output", "42")]].concat()).tool.unwrap();
         assert_eq!((used.arguments.as_str(), used.result.as_deref(), used.call_id.as_deref()), ("{}", Some("42"), Some("c1")));
         assert_eq!(span_with(&tool).tool.unwrap().arguments, "");
@@ -216,7 +225,9 @@ mod tests {
 
     #[test]
     fn a_retriever_without_a_text_found_nothing() {
-        let found = |output| span_with(&[("entity.type", "agent"), ("span.type", "retriever"), ("input", "q"), ("output", output)]).documents.unwrap();
+        let found = |output| {
+            span_with(&[("entity.type", "agent"), ("span.type", "retriever"), ("input", "q"), ("output", output)]).documents.unwrap()
+        };
         assert_eq!((found("a text")[0].content.as_str(), found("null").len()), ("a text", 0));
     }
 

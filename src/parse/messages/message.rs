@@ -195,7 +195,12 @@ impl MessageReader {
             _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") || has("toolRequest") => {
                 self.message.tool_calls.extend(tool_call(part));
             }
-            _ if has("toolResult") || has("functionResponse") || has("function_response") || has("tool_call_result") || has("toolResponse") => {
+            _ if has("toolResult")
+                || has("functionResponse")
+                || has("function_response")
+                || has("tool_call_result")
+                || has("toolResponse") =>
+            {
                 let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result", "toolResponse"];
                 self.add_tool_result(part.first(&keys));
             }
@@ -232,12 +237,7 @@ impl MessageReader {
         if says_failed(part) && !content.trim_start().to_ascii_lowercase().starts_with("error") {
             content.insert_str(0, "Error: ");
         }
-        self.tool_results.push(Message {
-            role: "tool".into(),
-            content,
-            tool_call_id: id.map(str::to_owned),
-            ..Message::default()
-        });
+        self.tool_results.push(Message { role: "tool".into(), content, tool_call_id: id.map(str::to_owned), ..Message::default() });
     }
 }
 
@@ -246,7 +246,10 @@ impl MessageReader {
 fn says_failed(part: &Value<'_>) -> bool {
     let is_true = |key: &str| matches!(part.get(key), Value::Bool(true));
     let kind = part.get("output").get("type").as_str().unwrap_or_default();
-    is_true("is_error") || is_true("isError") || part.get("status").as_str() == Some("error") || matches!(kind, "error-text" | "error-json" | "execution-denied")
+    is_true("is_error")
+        || is_true("isError")
+        || part.get("status").as_str() == Some("error")
+        || matches!(kind, "error-text" | "error-json" | "execution-denied")
 }
 
 /// The text of a tool's result: of text parts the texts, of a value in an envelope (`{type: json, value}`, `{json}`, `{result}`) the value.
