@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
-use crate::model::{Outcome, Rejection, RejectionKind, Span, Stage, Status, Trace, truncate_with_digest};
+use crate::model::{Message, Outcome, Rejection, RejectionKind, Span, SpanKind, Stage, Status, Trace, truncate_with_digest};
 use crate::parse::SpanFragment;
 
 /// Builds a trace. The result does not depend on the order of the fragments.
@@ -28,6 +28,7 @@ pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
         notes.push(plural(orphaned, "log record belongs to a span", "log records belong to spans") + " that did not arrive");
     }
     complete_tool_calls(&mut spans);
+    complete_tool_results(&mut spans);
     if spans.iter().any(|fragment| fragment.has_synthetic_id) {
         notes.push("the chat log has no id or timestamp; the file location and modification time are used".to_owned());
     }
@@ -160,6 +161,57 @@ fn complete_tool_calls(spans: &mut [SpanFragment]) {
     }
 }
 
+/// Adds the result to tool spans that have none, from the messages of the model call that follows: `AutoGen` and Google ADK record it only there. Their
+/// spans have other ids for the calls than the messages, so what counts then is the name of the tool, or that it is the only call.
+fn complete_tool_results(spans: &mut [SpanFragment]) {
+    let lacks_result = |span: &Span| span.kind == SpanKind::Tool && span.tool.as_ref().is_some_and(|tool| tool.result.is_none());
+    let mut pending: Vec<usize> = Vec::new();
+    for index in 0..spans.len() {
+        let Some(span) = spans.get(index).map(|fragment| &fragment.span) else { continue };
+        if lacks_result(span) {
+            pending.push(index);
+        }
+        if span.kind != SpanKind::Llm || span.input.is_empty() || pending.is_empty() {
+            continue;
+        }
+        let mut answers = last_answers(span);
+        for pending in std::mem::take(&mut pending) {
+            let Some(tool) = spans.get_mut(pending).and_then(|fragment| fragment.span.tool.as_mut()) else { continue };
+            let of_id = answers.iter().position(|answer| tool.call_id.is_some() && tool.call_id == answer.id);
+            let of_name = || answers.iter().position(|answer| answer.tool == tool.name);
+            if let Some(found) =
+                of_id.or_else(of_name).or((answers.len() == 1 && answers.iter().all(|answer| answer.tool.is_empty())).then_some(0))
+            {
+                tool.result = Some(answers.swap_remove(found).result);
+            }
+        }
+    }
+}
+
+/// A tool result among the messages of a model call.
+struct Answer {
+    id: Option<String>,
+    tool: String,
+    result: String,
+}
+
+/// The tool results at the end of the input of a model call, after which the model continues.
+fn last_answers(span: &Span) -> Vec<Answer> {
+    let calls: Vec<_> = span.input.iter().flat_map(|message| &message.tool_calls).collect();
+    let trailing = span.input.iter().rev().take_while(|message| message.role == "tool");
+    let answer = |message: &Message| {
+        let call = calls.iter().rev().find(|call| call.id.is_some() && call.id == message.tool_call_id);
+        Answer {
+            id: message.tool_call_id.clone(),
+            tool: call.map(|call| call.name.clone()).unwrap_or_default(),
+            result: message.content.clone(),
+        }
+    };
+    let mut answers: Vec<_> = trailing.map(answer).collect();
+    answers.reverse();
+    answers
+}
+
 fn text_bytes(span: &Span) -> usize {
     let mut bytes = 0;
     span.fields(&mut |_, text| {
@@ -185,6 +237,24 @@ mod tests {
             rotated.rotate_left(rotation);
             assert_eq!(build_trace(rotated).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn a_result_is_taken_from_the_model_call_that_follows() {
+        use crate::model::{ToolCall, ToolUse};
+        let mut tool = fragment(0, 1, "");
+        tool.span.kind = SpanKind::Tool;
+        tool.span.output_text = None;
+        tool.span.tool = Some(ToolUse { name: "lookup".into(), call_id: Some("adk-1".into()), ..ToolUse::default() });
+        let mut call = fragment(0, 2, "");
+        call.span.kind = SpanKind::Llm;
+        let request = ToolCall { id: Some("lookup_0".into()), name: "lookup".into(), arguments: "{}".into() };
+        call.span.input = vec![
+            Message { role: "assistant".into(), tool_calls: vec![request], ..Message::default() },
+            Message { role: "tool".into(), content: "late".into(), tool_call_id: Some("lookup_0".into()), ..Message::default() },
+        ];
+        let trace = build_trace(vec![call, tool]).unwrap();
+        assert_eq!(trace.spans[0].tool.as_ref().unwrap().result.as_deref(), Some("late"));
     }
 
     #[test]

@@ -1,4 +1,10 @@
 //! Why a model stopped, in one set of words for all providers and frameworks.
+//!
+//! The words are from the published enums of the APIs and SDKs: OpenAI 3.57 (Chat, Responses, Realtime), Anthropic 2.14, google-genai 3.6
+//! (`FinishReason`, `BlockedReason`, `TurnCompleteReason`), Bedrock (botocore 1.44: Converse, Titan), Cohere 7.3, Mistral 3.7, Ollama 0.6,
+//! Groq 1.7, xAI 1.21, Together 3.1, AI21 4.3, watsonx.ai 1.8, Reka 3.2, Azure AI Inference 1.0b9, Zhipu, `DeepSeek`, Hugging Face TGI, vLLM,
+//! llama.cpp; Vercel AI SDK 4 to 6, Genkit, Mastra 0.24, Strands 1.62, Pydantic AI 2.68, `LangChain4j`, Semantic Kernel 1.45, Letta,
+//! `LiteLLM` 1.110.
 
 /// The meaning of a finish reason. Spans keep the original word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,25 +15,43 @@ pub enum FinishReason {
     Length,
     /// The model called tools.
     ToolCalls,
-    /// A safety or content filter stopped the answer, or blocked the prompt.
+    /// A safety or content filter of the provider stopped the answer, or blocked the prompt.
     ContentFilter,
+    /// A guardrail that the application configured stopped the answer, or blocked the prompt.
+    Guardrail,
     /// The model refused.
     Refusal,
     /// The model wrote a tool call that does not parse.
     MalformedToolCall,
+    /// The model called a tool that it was not offered.
+    UnknownTool,
+    /// The model wrote an answer that does not parse.
+    MalformedOutput,
+    /// The run reached its limit of steps, turns or tool calls.
+    StepLimit,
+    /// The run reached its budget of tokens or money.
+    Budget,
+    /// The provider rejected the request.
+    InvalidRequest,
+    /// The provider had no capacity.
+    Overloaded,
+    /// The provider's time limit was reached.
+    Timeout,
     /// The provider or the connection failed.
     Error,
     /// The caller stopped the call.
     Cancelled,
     /// The answer continues in another turn.
     Pause,
+    /// The provider stopped the answer for a reason that it does not name.
+    Other,
     /// The source says that it does not know.
     Unknown,
 }
 
 impl FinishReason {
-    /// The meaning of a word of a provider or a framework, in any spelling (`MAX_TOKENS`, `maxTokens`, `FinishReason.MAX_TOKENS`, `"max_tokens"`); `None` if
-    /// the word is not known.
+    /// The meaning of a word of a provider or a framework, in any spelling (`MAX_TOKENS`, `maxTokens`, `FinishReason.MAX_TOKENS`, `"max_tokens"`);
+    /// `None` if the word is not known.
     pub fn from_word(word: &str) -> Option<Self> {
         let word = normalized(word);
         WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(meaning, _)| *meaning)
@@ -40,134 +64,103 @@ impl FinishReason {
             Self::Length => "length",
             Self::ToolCalls => "tool_calls",
             Self::ContentFilter => "content_filter",
+            Self::Guardrail => "guardrail",
             Self::Refusal => "refusal",
             Self::MalformedToolCall => "malformed_tool_call",
+            Self::UnknownTool => "unknown_tool",
+            Self::MalformedOutput => "malformed_output",
+            Self::StepLimit => "step_limit",
+            Self::Budget => "budget_exhausted",
+            Self::InvalidRequest => "invalid_request",
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "timeout",
             Self::Error => "error",
             Self::Cancelled => "cancelled",
             Self::Pause => "pause",
+            Self::Other => "other",
             Self::Unknown => "unknown",
         }
     }
+
+    /// Whether the word says that the answer is not what the model would have given: it was cut off, blocked, refused, malformed or interrupted.
+    pub fn is_abnormal(self) -> bool {
+        !matches!(self, Self::Stop | Self::ToolCalls | Self::Pause | Self::Unknown)
+    }
 }
 
-/// The words of providers and frameworks, normalized; from the published enums of their APIs and SDKs.
-const WORDS: [(FinishReason, &[&str]); 10] = [
-    (
-        FinishReason::Stop,
-        &[
-            "stop",
-            "stopped",
-            "stop_sequence",
-            "stop_word",
-            "end_turn",
-            "end_of_turn",
-            "eos",
-            "eos_token",
-            "endoftext",
-            "end",
-            "complete",
-            "completed",
-            "finish",
-            "finished",
-            "done",
-            "success",
-            "normal",
-        ],
-    ),
-    (
-        FinishReason::Length,
-        &[
-            "length",
-            "max_tokens",
-            "max_output_tokens",
-            "max_token",
-            "max_length",
-            "max_len",
-            "max_completion_tokens",
-            "model_length",
-            "token_limit",
-            "max_context",
-            "model_context_window_exceeded",
-            "error_limit",
-            "incomplete",
-        ],
-    ),
-    (FinishReason::ToolCalls, &["tool_calls", "tool_call", "tool_use", "function_call", "function_calls"]),
-    (
-        FinishReason::ContentFilter,
-        &[
-            "content_filter",
-            "content_filtered",
-            "content_filtering",
-            "safety",
-            "recitation",
-            "blocklist",
-            "prohibited_content",
-            "spii",
-            "language",
-            "blocked",
-            "guardrail_intervened",
-            "model_armor",
-            "jailbreak",
-            "image_safety",
-            "image_prohibited_content",
-            "image_recitation",
-            "error_toxic",
-            "sensitive",
-        ],
-    ),
+/// The words of providers and frameworks, normalized.
+#[rustfmt::skip]
+const WORDS: [(FinishReason, &[&str]); 19] = [
+    (FinishReason::Stop, &[
+        "stop", "stopped", "stop_sequence", "stop_sequences", "stop_word", "stop_token", "stop_criteria_met", "end_turn", "end_of_turn", "end_of_text",
+        "end_of_sequence", "end_of_sequence_token", "eos", "eos_token", "endoftext", "end", "complete", "completed", "finish", "finished", "done",
+        "success", "succeeded", "normal", "word",
+    ]),
+    (FinishReason::Length, &[
+        "length", "max_tokens", "max_output_tokens", "max_token", "max_length", "max_len", "max_completion_tokens", "max_new_tokens",
+        "max_tokens_exceeded", "max_context", "context", "context_length", "context_length_exceeded", "context_window_exceeded", "model_length",
+        "model_context_window_exceeded", "token_limit", "token_limit_reached", "limit_output_tokens", "limit", "error_limit", "incomplete",
+        "continuation",
+    ]),
+    (FinishReason::ToolCalls, &[
+        "tool_calls", "tool_call", "tool_use", "function_call", "function_calls", "tool_execution", "requires_action",
+    ]),
+    (FinishReason::ContentFilter, &[
+        "content_filter", "content_filtered", "content_filtering", "content_policy", "content_policy_violation", "safety", "recitation", "blocklist",
+        "prohibited_content", "spii", "language", "blocked", "filtered", "flagged", "moderation", "model_armor", "jailbreak", "escalation",
+        "pup_limited_disabled", "image_safety", "image_prohibited_content", "image_recitation", "error_toxic", "sensitive", "response_rejected",
+        "prohibited_input_content", "image_prohibited_input_content", "input_text_contain_prominent_person_prohibited", "input_image_celebrity",
+        "input_image_photo_realistic_child_prohibited", "input_text_ncii_prohibited", "input_ip_prohibited", "unsafe_prompt_for_image_generation",
+        "generated_image_safety", "generated_content_safety", "generated_audio_safety", "generated_video_safety", "generated_content_prohibited",
+        "generated_content_blocklist", "generated_image_prohibited", "generated_image_celebrity",
+        "generated_image_prominent_people_detected_by_rewriter", "generated_image_identifiable_people", "generated_image_minors",
+        "output_image_ip_prohibited",
+    ]),
+    (FinishReason::Guardrail, &["guardrail", "guardrails", "guardrail_intervened", "guardrail_triggered", "tripwire"]),
     (FinishReason::Refusal, &["refusal", "refused"]),
-    (
-        FinishReason::MalformedToolCall,
-        &[
-            "malformed_function_call",
-            "malformed_tool_call",
-            "malformed_tool_use",
-            "unexpected_tool_call",
-            "too_many_tool_calls",
-            "tool_use_failed",
-        ],
-    ),
-    (
-        FinishReason::Error,
-        &[
-            "error",
-            "failed",
-            "failure",
-            "malformed_response",
-            "malformed_model_output",
-            "network_error",
-            "insufficient_system_resource",
-            "time_limit",
-            "timeout",
-            "missing_thought_signature",
-            "invalid",
-        ],
-    ),
-    (FinishReason::Cancelled, &["cancelled", "canceled", "user_cancel", "abort", "aborted", "interrupted"]),
-    (FinishReason::Pause, &["pause", "pause_turn", "interrupt", "in_progress", "queued", "not_finished"]),
-    (
-        FinishReason::Unknown,
-        &["unknown", "other", "unspecified", "blocked_reason_unspecified", "null", "none", "image_other", "no_image", "load", "unload"],
-    ),
+    (FinishReason::MalformedToolCall, &[
+        "malformed_function_call", "malformed_tool_call", "malformed_tool_use", "invalid_tool_call", "tool_use_failed",
+    ]),
+    (FinishReason::UnknownTool, &["unknown_tool", "unexpected_tool_call"]),
+    (FinishReason::MalformedOutput, &["malformed_output", "malformed_model_output", "malformed_response", "invalid_llm_response"]),
+    (FinishReason::StepLimit, &[
+        "step_limit", "limit_turns", "max_turns", "error_max_turns", "max_steps", "max_iterations", "too_many_tool_calls", "max_messages",
+    ]),
+    (FinishReason::Budget, &["budget_exhausted", "limit_total_tokens", "error_max_budget_usd"]),
+    (FinishReason::InvalidRequest, &["invalid_request", "missing_thought_signature"]),
+    (FinishReason::Overloaded, &["overloaded", "server_overloaded", "insufficient_system_resource"]),
+    (FinishReason::Timeout, &["timeout", "timed_out", "time_limit", "deadline_exceeded", "expired"]),
+    (FinishReason::Error, &["error", "failed", "failure", "network_error", "llm_api_error", "error_during_execution"]),
+    (FinishReason::Cancelled, &["cancelled", "canceled", "user_cancel", "abort", "aborted"]),
+    (FinishReason::Pause, &[
+        "pause", "paused", "pause_turn", "interrupt", "interrupted", "suspended", "detached", "checkpoint", "compaction", "steered", "in_progress",
+        "processing", "queued", "not_finished", "input_required", "need_more_input", "requires_approval",
+    ]),
+    (FinishReason::Other, &[
+        "other", "image_other", "input_other", "generated_other", "no_image", "max_regeneration_reached", "rag_query_when_rag_disabled",
+    ]),
+    (FinishReason::Unknown, &["unknown", "unspecified", "undefined", "invalid", "null", "none", "load", "unload"]),
 ];
 
-/// `FinishReason.MAX_TOKENS`, `"maxTokens"` and `FINISH_REASON_MAX_TOKENS` are `max_tokens`.
+/// `FinishReason.MAX_TOKENS`, `"maxTokens"`, `<FinishReason.MAX_TOKENS: 2>` and `FINISH_REASON_MAX_TOKENS` are `max_tokens`.
 fn normalized(word: &str) -> String {
-    const WORD_BYTES_MAX: usize = 100;
+    const WORD_CHARS_MAX: usize = 100;
+    const PREFIXES: [&str; 6] = ["turn_complete_reason_", "blocked_reason_", "finish_reason_", "stop_reason_", "block_reason_", "reason_"];
     let word = word.trim().trim_matches(['"', '\'']);
-    let word = word.rsplit(['.', ':']).next().unwrap_or(word);
+    // Python's `repr` of an enum has the value after the name.
+    let word = word.strip_prefix('<').map_or(word, |repr| repr.split(':').next().unwrap_or(repr));
+    let word = word.rsplit(['.', ':']).next().unwrap_or(word).trim();
     let mut normalized = String::new();
     let mut previous_is_lower = false;
-    for c in word.chars().take(WORD_BYTES_MAX) {
+    for c in word.chars().take(WORD_CHARS_MAX) {
         if c.is_ascii_uppercase() && previous_is_lower {
             normalized.push('_');
         }
         previous_is_lower = c.is_ascii_lowercase();
         normalized.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
     }
-    let without_prefix = ["finish_reason_", "stop_reason_", "reason_"].iter().find_map(|prefix| normalized.strip_prefix(prefix));
-    without_prefix.map(str::to_owned).unwrap_or(normalized)
+    let without_prefix = PREFIXES.iter().find_map(|prefix| normalized.strip_prefix(prefix)).map(str::to_owned);
+    without_prefix.unwrap_or(normalized)
 }
 
 #[cfg(test)]
@@ -186,22 +179,31 @@ mod tests {
                     "FinishReason.MAX_TOKENS",
                     "FINISH_REASON_MAX_TOKENS",
                     "\"max_tokens\"",
+                    "<FinishReason.MAX_TOKENS: 'MAX_TOKENS'>",
+                    "<FinishReason.MAX_TOKENS: 2>",
+                    "REASON_MAX_LEN",
+                    "TOKEN_LIMIT",
                 ][..],
                 FinishReason::Length,
             ),
-            (&["content-filter", "ContentFilter", "SAFETY", "guardrail_intervened"], FinishReason::ContentFilter),
-            (&["tool-calls", "ToolCalls", "TOOL_CALL", "tool_use"], FinishReason::ToolCalls),
-            (&["REASON_STOP", "end_turn", "COMPLETE", "stop_sequence"], FinishReason::Stop),
-            (&["MALFORMED_FUNCTION_CALL", "malformed_function_call"], FinishReason::MalformedToolCall),
-            (&["pause_turn"], FinishReason::Pause),
-            (&["USER_CANCEL"], FinishReason::Cancelled),
-            (&["FINISH_REASON_UNSPECIFIED", "OTHER"], FinishReason::Unknown),
+            (&["content-filter", "ContentFilter", "SAFETY", "ERROR_TOXIC", "BlockedReason.JAILBREAK"], FinishReason::ContentFilter),
+            (&["guardrail_intervened", "GUARDRAIL_INTERVENED"], FinishReason::Guardrail),
+            (&["tool-calls", "ToolCalls", "TOOL_CALL", "tool_use", "REASON_TOOL_CALLS", "TOOL_EXECUTION"], FinishReason::ToolCalls),
+            (&["REASON_STOP", "end_turn", "COMPLETE", "stop_sequence", "EndOfSequenceToken", "FINISH"], FinishReason::Stop),
+            (&["MALFORMED_FUNCTION_CALL", "malformed_function_call", "malformed_tool_use"], FinishReason::MalformedToolCall),
+            (&["UNEXPECTED_TOOL_CALL"], FinishReason::UnknownTool),
+            (&["pause_turn", "interrupted", "compaction"], FinishReason::Pause),
+            (&["USER_CANCEL", "abort"], FinishReason::Cancelled),
+            (&["TIMEOUT", "REASON_TIME_LIMIT"], FinishReason::Timeout),
+            (&["OTHER", "IMAGE_OTHER"], FinishReason::Other),
+            (&["FINISH_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED", "REASON_INVALID", "null"], FinishReason::Unknown),
         ] {
             for word in spellings {
                 assert_eq!(FinishReason::from_word(word), Some(meaning), "{word}");
             }
         }
         assert_eq!(FinishReason::from_word("because"), None);
+        assert_eq!(FinishReason::from_word(""), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::python_repr;
+use super::value::Value;
 use crate::model::Exception;
 
 const TRACEBACK: &str = "Traceback (most recent call last)";
@@ -28,6 +29,42 @@ pub(super) fn exception(text: &str) -> Exception {
     }
     let kind = stack.as_deref().and_then(type_of_traceback).unwrap_or_default();
     Exception { kind, message: head.to_owned(), stack }
+}
+
+/// Splits the stack trace off the end of a text: of Python, JavaScript, Java or .NET.
+pub(super) fn split_stack(text: &str) -> (&str, Option<&str>) {
+    static FRAME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\n[ \t]+at (?:async |new )?[^\n]{0,300}?(?:\(|:\d|\.\w)").ok());
+    let frame = || FRAME.as_ref()?.find(text).map(|found| found.start() + 1);
+    let start = text.find(TRACEBACK).or_else(frame);
+    let split = start.and_then(|start| text.split_at_checked(start));
+    split.map_or((text, None), |(head, stack)| (head, Some(stack)))
+}
+
+/// The type of an error that has none of its own: the first word of its message, `ToolException: …`, or what its stack trace names.
+pub(super) fn kind_of(message: &str, stack: Option<&str>) -> Option<String> {
+    let first_word = |line: &str| split_prefix(line.trim()).map(|(kind, _)| kind.to_owned());
+    // LangChain.js writes the message, and then the stack trace, which repeats it after the type.
+    let in_text = |text: &str| text.lines().next().and_then(first_word).or_else(|| text.lines().next_back().and_then(first_word));
+    let in_stack =
+        |stack: &str| if stack.contains(TRACEBACK) { type_of_traceback(stack) } else { stack.lines().next().and_then(first_word) };
+    in_text(message.trim()).or_else(|| in_stack(stack?))
+}
+
+/// The exception in an object such as `{"name": "TypeError", "message": "…", "stack": "…"}`. A cause inside is added to the message: Logfire
+/// writes `{"message": "Error running tool", "data": {"error": "…"}}`.
+pub(super) fn exception_in(tree: &Value<'_>) -> Exception {
+    let text = |keys: &[&str]| keys.iter().find_map(|key| tree.get(key).as_str()).unwrap_or_default().to_owned();
+    let mut message = text(&["message", "msg", "detail", "error_message", "errorMessage", "description", "error", "reason"]);
+    let holders = [tree.get("data"), tree.get("cause"), tree.get("error")];
+    let cause = holders.into_iter().find_map(|holder| holder.first(&["error", "message", "detail"]).as_str());
+    if let Some(cause) = cause.filter(|cause| !message.contains(cause)) {
+        if !message.is_empty() {
+            message.push_str(": ");
+        }
+        message.push_str(cause);
+    }
+    let stack = Some(text(&["stack", "stacktrace", "stack_trace", "traceback"])).filter(|stack| !stack.is_empty());
+    Exception { kind: text(&["name", "type", "error_type", "errorType", "kind", "class", "code"]), message, stack }
 }
 
 /// `RateLimitError('Error code: 429')` -> type and message. The message is empty if there are no arguments.
@@ -58,6 +95,30 @@ pub(super) fn split_prefix(text: &str) -> Option<(&str, &str)> {
     TYPE.as_ref().is_some_and(|expression| expression.is_match(kind)).then_some((kind, message.trim_start()))
 }
 
+/// The exceptions that led to the one of a Python stack trace, in the order in which they were raised.
+pub(super) fn causes(stack: &str) -> Vec<Exception> {
+    const LINKS: [&str; 2] = [
+        "The above exception was the direct cause of the following exception:",
+        "During handling of the above exception, another exception occurred:",
+    ];
+    let mut found = Vec::new();
+    let mut rest = stack;
+    while let Some((block, after)) = LINKS.iter().filter_map(|link| rest.split_once(link)).min_by_key(|(block, _)| block.len()) {
+        found.extend(raised_in(block));
+        rest = after;
+    }
+    found
+}
+
+/// The exception of one traceback: `Type: message` after the last frame. The message may have several lines.
+fn raised_in(traceback: &str) -> Option<Exception> {
+    let last_frame = traceback.rfind("\n  File \"").and_then(|at| traceback.get(at + 1..))?;
+    let frame_lines = last_frame.split_inclusive('\n').take_while(|line| line.starts_with([' ', '\t']));
+    let text = last_frame.get(frame_lines.map(str::len).sum::<usize>()..)?.trim_end();
+    let (kind, message) = text.split_once(':').unwrap_or((text, ""));
+    is_type_name(kind).then(|| Exception { kind: kind.to_owned(), message: message.trim_start().to_owned(), stack: None })
+}
+
 fn is_type_name(text: &str) -> bool {
     text.len() <= 120
         && text.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -77,6 +138,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_stack_trace_is_split_off_at_its_first_frame() {
+        for (text, head) in [
+            ("bad\n    at lookup (file:///app/tools.js:3:9)\n    at run (a.js:1:1)", "bad\n"),
+            ("bad\n\tat com.acme.Tools.lookup(Tools.java:17)", "bad\n"),
+            ("bad\n   at Acme.Tools.Lookup(String id) in /src/Tools.cs:line 12", "bad\n"),
+            ("bad\nTraceback (most recent call last):\n  File \"a.py\"", "bad\n"),
+            ("meet me\n at noon", "meet me\n at noon"),
+        ] {
+            assert_eq!(split_stack(text).0, head, "{text}");
+        }
+    }
+
+    #[test]
     fn a_repr_is_split_from_its_traceback() {
         for gap in ["\n\n", ""] {
             let found = exception(&format!("RateLimitError(\"it's 429\"){gap}Traceback (most recent call last):\n  File \"a.py\"\n"));
@@ -85,6 +159,14 @@ mod tests {
         }
         let found = exception("TimeoutError()\n\nTraceback (most recent call last):\n");
         assert_eq!((found.kind.as_str(), found.message.as_str()), ("TimeoutError", ""));
+    }
+
+    #[test]
+    fn causes_are_found_in_the_order_of_the_stack_trace() {
+        let stack = "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    g()\n    ^^^\na.FirstError: one\n  detail\n\nThe above exception was the direct cause of the following exception:\n\nTraceback (most recent call last):\n  File \"b.py\", line 2\nSecondError\n\nDuring handling of the above exception, another exception occurred:\n\nTraceback (most recent call last):\n  File \"c.py\", line 3\nThirdError: three\n";
+        let found: Vec<_> = causes(stack).into_iter().map(|cause| (cause.kind, cause.message)).collect();
+        assert_eq!(found, [("a.FirstError".to_owned(), "one\n  detail".to_owned()), ("SecondError".to_owned(), String::new())]);
+        assert!(causes("").is_empty());
     }
 
     #[test]

@@ -5,11 +5,12 @@
 use std::borrow::Cow;
 
 use super::by_shape;
+use super::failure;
 use super::javascript_error;
 use super::messages::{self, Conversation};
 use super::span_fields::{complete_request, complete_response, documents_in};
 use super::value::Value;
-use crate::model::{Message, Span, SpanKind};
+use crate::model::{FinishReason, Message, Part, Span, SpanKind, Status};
 
 /// Fills the fields that depend on several other fields of the span.
 pub(super) fn infer_fields(mut span: Span) -> Span {
@@ -25,12 +26,16 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
     }
     by_shape::infer_content(&mut span);
     javascript_error::complete_failure(&mut span);
+    failure::infer_failure(&mut span);
+    if span.finish_reasons.iter().any(|word| FinishReason::from_word(word).is_none()) {
+        span.not_understood.insert(Part::FinishReason);
+    }
     span
 }
 
 /// What a model call lacks and only its raw request or response contains: messages, finish reason, refusal, offered tools.
 fn infer_messages(span: &mut Span) {
-    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty();
+    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty() || span.model.is_none();
     if lacks_input && let Some(found) = span.input_text.as_deref().and_then(conversation_in) {
         complete_request(span, found);
     }
@@ -67,7 +72,9 @@ fn infer_kind_from_name(span: &mut Span) {
         return;
     }
     let name = span.name.to_ascii_lowercase();
-    if name.contains("retriev") || name.contains("vector_search") {
+    // A query engine answers questions, and retrieves in a step of its own: LlamaIndex' `RetrieverQueryEngine`.
+    let answers = ["engine", "chain", "agent", "qa"].iter().any(|word| name.contains(word));
+    if (name.contains("retriev") && !answers) || name.contains("vector_search") {
         span.kind = SpanKind::Retriever;
     } else if name.contains("guardrail") {
         span.kind = SpanKind::Guardrail;
@@ -78,12 +85,13 @@ fn infer_kind_from_name(span: &mut Span) {
 fn infer_tool(span: &mut Span) {
     let name = span.name.strip_prefix("execute_tool ").unwrap_or(&span.name).trim_end_matches(".tool").to_owned();
     let tool = span.tool.get_or_insert_default();
-    if tool.name.is_empty() {
+    let has_name = !tool.name.is_empty();
+    if !has_name {
         tool.name = name;
     }
     // Explicit arguments are what the instrumentation parsed. The raw input is what the model wrote, also if it does not parse; an input of
     // at most two characters, `{}` or `""`, is less informative than explicit arguments.
-    if let Some(input) = span.input_text.take()
+    if let Some(input) = span.input_text.take().map(arguments_of)
         && (tool.arguments.is_empty() || tool.arguments == "{}" || input.len() > 2)
     {
         tool.arguments = input;
@@ -91,6 +99,62 @@ fn infer_tool(span: &mut Span) {
     if tool.result.is_none() {
         tool.result = span.output_text.take();
     }
+    infer_tool_from_messages(span);
+    open_envelopes(span, has_name);
+}
+
+/// The arguments in an input that is the whole call: `{"toolUseId", "name", "input"}` (Strands 0.1).
+fn arguments_of(input: String) -> String {
+    let call = Value::parse(&input).filter(|call| !call.get("toolUseId").is_null()).and_then(|call| messages::tool_call(&call));
+    call.map_or(input, |call| call.arguments)
+}
+
+/// Moves messages of a tool span to its arguments and its result: a call or a message of the role `tool` in its input, and a message in its output
+/// (Strands, azure-ai-projects).
+fn infer_tool_from_messages(span: &mut Span) {
+    let Some(tool) = span.tool.as_mut() else { return };
+    if let Some(message) = span.input.iter_mut().rev().find(|message| !message.tool_calls.is_empty() || message.role == "tool") {
+        let call = message.tool_calls.pop();
+        tool.call_id = tool.call_id.take().or_else(|| call.as_ref().and_then(|call| call.id.clone())).or(message.tool_call_id.take());
+        if tool.arguments.is_empty() {
+            tool.arguments = call.map_or_else(|| std::mem::take(&mut message.content), |call| call.arguments);
+        }
+        span.input.clear();
+    }
+    if let Some(message) = span.output.pop() {
+        tool.result.get_or_insert(message.content);
+        span.output.clear();
+    }
+}
+
+/// Replaces arguments and a result in the envelope of a framework by themselves. A result that says that it is an error fails the span.
+fn open_envelopes(span: &mut Span, has_name: bool) {
+    let Some(tool) = &mut span.tool else { return };
+    let arguments = Value::parse(&tool.arguments);
+    let arguments =
+        arguments.as_ref().and_then(messages::tool_arguments).map(|(arguments, name)| (arguments.to_text(), name.map(str::to_owned)));
+    if let Some((arguments, name)) = arguments {
+        tool.arguments = arguments;
+        tool.name = name.filter(|_| !has_name).unwrap_or_else(|| std::mem::take(&mut tool.name));
+    }
+    // A result that is a text may be in the quotes of JSON.
+    let result = tool.result.take().and_then(|result| Value::Text(Cow::Owned(result)).unquoted().into_text());
+    let Some(outcome) = result.as_deref().and_then(messages::tool_outcome_of_text) else {
+        tool.result = result.map(without_google_envelope);
+        return;
+    };
+    tool.call_id = tool.call_id.take().or(outcome.call_id);
+    if outcome.failed && span.status != Status::Error {
+        span.status = Status::Error;
+        span.status_message = Some(outcome.result.clone()).filter(|message| !message.is_empty());
+    }
+    tool.result = Some(outcome.result);
+}
+
+/// Google's SDKs wrap a result that is no object: `{"result": "late"}`.
+fn without_google_envelope(result: String) -> String {
+    let envelope = Value::parse(&result).filter(|_| result.starts_with("{\"result\"")).filter(|envelope| envelope.fields().len() == 1);
+    envelope.map(|envelope| envelope.get("result").to_text()).unwrap_or(result)
 }
 
 /// The documents of a retriever that are only in its output: `{"documents": […]}` (LangChain) or a list.
@@ -109,7 +173,9 @@ fn infer_documents(span: &mut Span, kind_is_explicit: bool) {
     span.documents = match (found, span.failed()) {
         (Some(found), _) => Some(found),
         // OpenInference writes no attribute if nothing was found. Other conventions write none if the content was not recorded.
-        (None, false) if writes_no_empty_list(span) && span.output_text.as_deref().is_none_or(str::is_empty) => Some(Vec::new()),
+        (None, false) if writes_no_empty_list(span) && span.unread_fields == 0 && span.output_text.as_deref().is_none_or(str::is_empty) => {
+            Some(Vec::new())
+        }
         (None, _) => None,
     };
 }
@@ -153,6 +219,7 @@ fn find_refusal(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Coverage;
     use crate::parse::conventions::tests::span_with;
 
     #[test]
@@ -171,6 +238,13 @@ mod tests {
         ]);
         assert_eq!(span.output[0].refusal.as_deref(), Some("I \"can't\""));
         assert_eq!(find_refusal(r#"{"refusal":null,"x":{"refusal": ""}}"#), None);
+    }
+
+    #[test]
+    fn a_finish_reason_that_is_not_known_is_not_understood() {
+        let coverage =
+            |word| span_with(&[("gen_ai.operation.name", "chat"), ("gen_ai.response.finish_reasons", word)]).coverage(Part::FinishReason);
+        assert_eq!((coverage("MAX_TOKENS"), coverage("because")), (Coverage::Understood, Coverage::NotUnderstood));
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod datadog;
 mod detect;
 mod error_text;
 mod failsift;
+mod failure;
 mod infer;
 mod inspect;
 mod javascript_error;

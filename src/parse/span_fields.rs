@@ -32,9 +32,8 @@ pub(super) fn set_output(span: &mut Span, value: Value<'_>) {
 /// Adds an input to a span: to a model call the messages and offered tools that it lacks, otherwise one text unless it has one.
 pub(super) fn add_input(span: &mut Span, text: String) {
     let value = Value::Text(Cow::Owned(text));
-    if let Some(found) = conversation(span, &value)
-        && !found.messages.is_empty()
-    {
+    let found = conversation(span, &value).filter(|found| !found.messages.is_empty()).or_else(|| plain(span, &value, messages::prompt));
+    if let Some(found) = found {
         complete_request(span, found);
     } else if span.input_text.is_none() {
         span.input_text = value.into_text();
@@ -45,11 +44,20 @@ pub(super) fn add_input(span: &mut Span, text: String) {
 /// one.
 pub(super) fn add_output(span: &mut Span, text: String) {
     let value = Value::Text(Cow::Owned(text));
-    match conversation(span, &value) {
+    match conversation(span, &value).or_else(|| plain(span, &value, messages::answer)) {
         Some(found) => complete_response(span, found),
         None if span.output_text.is_none() => span.output_text = value.into_text(),
         None => {}
     }
+}
+
+/// The prompt or the answer of a model call that has no messages, but text.
+fn plain(span: &Span, value: &Value<'_>, read: fn(&Value<'_>) -> Vec<Message>) -> Option<Conversation> {
+    if span.kind != SpanKind::Llm {
+        return None;
+    }
+    let messages = value.any_tree().map_or_else(|| read(value), |tree| read(&tree));
+    (!messages.is_empty()).then(|| Conversation { messages, ..Conversation::default() })
 }
 
 /// Fills what a model call lacks from its request.
@@ -116,7 +124,7 @@ fn conversation(span: &mut Span, value: &Value<'_>) -> Option<Conversation> {
 
 /// The documents in a value: a list of documents, or a list in an envelope such as `{"documents": […]}`. `None` if there is no such list.
 pub(super) fn documents_in(tree: &Value<'_>) -> Option<Vec<Document>> {
-    const KEYS: [&str; 9] = ["documents", "nodes", "source_nodes", "matches", "results", "hits", "chunks", "docs", "data"];
+    const KEYS: [&str; 10] = ["documents", "nodes", "source_nodes", "matches", "results", "hits", "chunks", "docs", "data", "passages"];
     let list = match tree {
         Value::List(_) => tree,
         _ => KEYS.iter().map(|key| tree.get(key)).find(|list| matches!(list, Value::List(_)))?,

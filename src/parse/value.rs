@@ -71,6 +71,12 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// The text of a JSON string, `"text"` with its quotes, without them; any other value unchanged. Some SDKs write every attribute as JSON.
+    pub(super) fn unquoted(self) -> Self {
+        let inner = self.as_str().filter(|text| text.starts_with('"')).and_then(|text| serde_json::from_str::<String>(text).ok());
+        inner.map_or(self, |text| Self::Text(Cow::Owned(text)))
+    }
+
     /// The text of a string, or the JSON text of another value; `None` for null.
     pub(super) fn into_text(self) -> Option<String> {
         match self {

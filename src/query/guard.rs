@@ -29,6 +29,10 @@ pub(super) async fn guarded(
     limits: QueryLimits,
     query: impl Future<Output = Outcome<SendableRecordBatchStream>> + Send + 'static,
 ) -> Result<SendableRecordBatchStream, QueryError> {
+    // No query takes no time, but a short one would end before the monitor looks.
+    if let Some(time) = limits.time.filter(Duration::is_zero) {
+        return Err(ExceededError::Time { time }.into());
+    }
     let mut monitor = Monitor::start(limits)?;
     let (planned_in, planned_out) = oneshot::channel();
     let (batches_in, mut batches) = mpsc::channel::<Outcome<RecordBatch>>(1);

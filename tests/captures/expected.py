@@ -111,10 +111,22 @@ def genai_calls(messages):
     return [(p['name'], p.get('arguments')) for m in messages for p in m.get('parts') or [] if p.get('type') == 'tool_call']
 
 
+def body(text):
+    """The JSON object in a text; an empty one if there is none."""
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def of_attributes(a, kind=None):
     """The facts in the attributes of OpenInference, OTel GenAI, OpenLLMetry and Langfuse."""
     out = {}
     out['model'] = (a.get('llm.model_name') or a.get('gen_ai.response.model') or a.get('gen_ai.request.model') or a.get('langfuse.observation.model.name'))
+    if not out['model'] and 'LLM' in (a.get('openinference.span.kind'), kind):
+        # A failed call has no llm.model_name, but its request names the model.
+        out['model'] = body(a.get('input.value')).get('model') or body(a.get('output.value')).get('model')
     reasons = a.get('llm.finish_reason') or a.get('gen_ai.response.finish_reasons') or []
     reasons = [reasons] if isinstance(reasons, str) else list(reasons)
     reasons += [v for k, v in a.items() if re.fullmatch(r'gen_ai\.completion\.\d+\.finish_reason', k)]

@@ -9,6 +9,7 @@ mod docs;
 mod eval;
 mod faults;
 mod formats;
+mod frameworks;
 mod hostile;
 mod input;
 mod layering;

@@ -346,7 +346,9 @@ fn fill_placeholders(template: &str, trace: &Trace, incident: &Incident<'_>) -> 
         return template.to_owned();
     }
     let span = incident.span;
-    let tool = span.tool.as_ref().map(|tool| tool.name.as_str()).or(incident.tool.as_deref());
+    // Of a call of another service, the step that made it has the names.
+    let step = incident.step.unwrap_or(span);
+    let tool = step.tool.as_ref().map(|tool| tool.name.as_str()).or(incident.tool.as_deref());
     let value_or = |value: Option<&str>, fallback: &str| {
         value.filter(|value| !value.is_empty()).map_or_else(|| fallback.to_owned(), |value| value.chars().take(NAME_CHARS_MAX).collect())
     };
@@ -355,8 +357,8 @@ fn fill_placeholders(template: &str, trace: &Trace, incident: &Incident<'_>) -> 
     let template = if status.is_none() { template.replace("HTTP {status}", "{status}") } else { template.to_owned() };
     let filled = template
         .replace("{tool}", &value_or(tool, TOOL_FALLBACK))
-        .replace("{model}", &value_or(span.model.as_deref(), MODEL_FALLBACK))
-        .replace("{provider}", &value_or(span.provider.as_deref().map(provider_name), PROVIDER_FALLBACK))
+        .replace("{model}", &value_or(step.model.as_deref(), MODEL_FALLBACK))
+        .replace("{provider}", &value_or(step.provider.as_deref().map(provider_name), PROVIDER_FALLBACK))
         .replace("{span}", &value_or(Some(&span.name), SPAN_FALLBACK))
         .replace("{error_type}", &value_or(incident.error_type.as_deref().map(last_segment), ERROR_FALLBACK))
         .replace("{status}", &value_or(status.as_deref(), ERROR_FALLBACK))

@@ -79,11 +79,15 @@ pub(super) struct Incident<'t> {
     pub(super) status: Option<u16>,
     /// The tool that the incident is about, if it is not the span's own.
     pub(super) tool: Option<String>,
-    /// The kind of step that failed, if it is not that of the span.
+    /// For the call of another service: the step that made it.
+    pub(super) step: Option<&'t Span>,
+    /// The kind of step that failed, if it is not that of the span: that of the step that called another service, and a model call whose error only a
+    /// span around it records.
     pub(super) step_kind: Option<SpanKind>,
     /// Whether a later retry, fallback or repair succeeded.
     pub(super) recovered: bool,
-    /// Whether this is an error without a type and a message.
+    /// Whether the trace does not say what happened: an error without a type, a message and a status, or an answer that stopped for a reason that
+    /// the provider does not name.
     pub(super) unexplained: bool,
 }
 
@@ -100,6 +104,7 @@ impl<'t> Incident<'t> {
             error_type: None,
             status: None,
             tool: None,
+            step: None,
             step_kind: None,
             recovered: false,
             unexplained: false,
@@ -113,8 +118,38 @@ impl<'t> Incident<'t> {
         (!line.is_empty()).then_some(line)
     }
 
-    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model.
+    /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model; a failed HTTP request is about
+    /// the step that made it; a refusal, and an exception that only the SDK of a provider raises, are about a model call, also if the call has no span
+    /// of its own.
     pub(super) fn span_kind(&self) -> SpanKind {
-        if self.kind == IncidentKind::ToolResult { SpanKind::Tool } else { self.step_kind.unwrap_or(self.span.kind) }
+        match (self.kind, self.span.kind) {
+            (IncidentKind::ToolResult, _) => SpanKind::Tool,
+            (IncidentKind::Refusal | IncidentKind::FinishReason | IncidentKind::EmptyOutput, _) => SpanKind::Llm,
+            (_, kind) if self.step_kind.is_some() => self.step_kind.unwrap_or(kind),
+            (IncidentKind::Error, SpanKind::Agent | SpanKind::Chain | SpanKind::Other)
+                if self.error_type.as_deref().is_some_and(is_of_provider) =>
+            {
+                SpanKind::Llm
+            }
+            (_, kind) => kind,
+        }
     }
+}
+
+/// Whether a qualified exception type is one of a provider's SDK: `openai.RateLimitError`.
+fn is_of_provider(error_type: &str) -> bool {
+    const MODULES: [&str; 11] = [
+        "openai.",
+        "anthropic.",
+        "google.genai.errors.",
+        "google.api_core.exceptions.",
+        "litellm.",
+        "mistralai.",
+        "cohere.",
+        "groq.",
+        "together.",
+        "ollama.",
+        "huggingface_hub.",
+    ];
+    MODULES.iter().any(|module| error_type.starts_with(module))
 }

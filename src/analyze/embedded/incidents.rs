@@ -8,13 +8,14 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::client_calls;
 use super::incident::{Incident, IncidentKind};
 use super::recovery::mark_recovered;
 use super::signals::{self, Signal};
 use super::text::{clip, expression, message_of};
 use super::tree::SpanTree;
 use crate::limits::EXCEPTIONS_READ_MAX;
-use crate::model::{Message, Span, SpanKind, Trace};
+use crate::model::{FinishReason, Message, Part, Span, SpanKind, Trace, last_segment};
 use crate::runtime::{Deadline, TimedOut};
 
 /// Every incident, in the order of the spans, with `recovered` set.
@@ -26,11 +27,15 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     // Many instrumentations do not record message content. Then an empty output means nothing.
     let records_content = trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
     let any_failed = trace.spans.iter().any(Span::failed);
-    let mut answered_calls: HashSet<&str> = trace.spans.iter().filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+    // A span without a result does not say whether the tool failed.
+    let reported = trace.spans.iter().filter(|span| span.failed() || span.tool.as_ref().is_some_and(|tool| tool.result.is_some()));
+    let mut answered_calls: HashSet<&str> = reported.filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+    // Some frameworks have no spans of model calls, and record the conversation on the agent.
+    let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm);
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
-        if span.failed() {
-            found.extend(error(trace, index));
+        if span.failed() && !is_control_flow(span) {
+            found.extend(error(trace, tree, index));
             continue;
         }
         match span.kind {
@@ -43,6 +48,16 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
                 found.extend(unknown_tool_call(trace, index));
             }
             SpanKind::Tool => found.extend(failed_tool_result(trace, index)),
+            SpanKind::Agent if !has_model_calls && !span.output.is_empty() => {
+                found.extend(abnormal_finish(trace, index, any_failed).or_else(|| refusal(trace, index)));
+                found.extend(empty_output(trace, index));
+                let failed = failed_tool_message(trace, index, &mut answered_calls);
+                // A tool that has spans reports its failures itself.
+                let has_span = |incident: &Incident<'_>| {
+                    trace.spans.iter().any(|span| span.tool.as_ref().is_some_and(|tool| Some(&tool.name) == incident.tool.as_ref()))
+                };
+                found.extend(failed.filter(|incident| !has_span(incident)));
+            }
             SpanKind::Retriever => found.extend(empty_retrieval(trace, index).or_else(|| low_scores(trace, index))),
             _ => {}
         }
@@ -101,8 +116,32 @@ fn join_errors_above(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
     }
 }
 
+/// Whether a span "failed" only with exceptions by which a framework hands control to someone else: `LangGraph` pauses a run for a person or jumps
+/// to another graph, Pydantic AI and ADK wait for an approval.
+fn is_control_flow(span: &Span) -> bool {
+    const KINDS: [&str; 10] = [
+        "GraphInterrupt",
+        "NodeInterrupt",
+        "GraphBubbleUp",
+        "GraphDelegate",
+        "ParentCommand",
+        "ApprovalRequired",
+        "CallDeferred",
+        "InterruptException",
+        "WorkflowSuspended",
+        "ToolInterruptError",
+    ];
+    let is_known = |kind: &str| KINDS.contains(&last_segment(kind));
+    match signals::error_type(span) {
+        Some((kind, _)) => {
+            is_known(&kind) && span.exceptions.iter().all(|exception| exception.kind.is_empty() || is_known(&exception.kind))
+        }
+        None => false,
+    }
+}
+
 /// A span with an error status or a recorded exception.
-fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+fn error<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Incident<'t>> {
     let mut incident = Incident::new(trace, index, IncidentKind::Error)?;
     let span = incident.span;
     if let Some(message) = span.status_message.as_deref().filter(|message| !message.trim().is_empty()) {
@@ -117,6 +156,16 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
             incident.texts.push((format!("exceptions[{number}].message"), &exception.message));
         }
     }
+    // A tool that returned an error to the model may have a status without a text, or one that only names its type, `TOOL_ERROR`.
+    let is_generic = incident.texts.iter().all(|(_, text)| Some(text.trim()) == span.error_type.as_deref());
+    let result = span.tool.as_ref().and_then(|tool| tool.result.as_deref()).filter(|result| is_generic && !result.trim().is_empty());
+    if let Some(result) = result.filter(|_| span.kind == SpanKind::Tool) {
+        incident.texts.insert(0, ("tool.result".into(), result));
+    }
+    if client_calls::is_client_call(span) {
+        incident.step = client_calls::step_of(trace, tree, index).and_then(|step| trace.spans.get(step));
+        incident.step_kind = Some(client_calls::kind_of_call(span, incident.step));
+    }
     if let Some((kind, field)) = signals::error_type(span) {
         incident.signals.push(Signal::new("error_type", crate::model::last_segment(&kind), field));
         incident.error_type = Some(kind);
@@ -127,7 +176,14 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
         incident.signals.push(Signal::new("http_status", status, field));
         incident.status = Some(status);
     }
-    incident.unexplained = incident.texts.is_empty() && incident.error_type.is_none();
+    if span.tool.as_ref().is_some_and(|tool| is_incomplete_json(&tool.arguments)) {
+        incident.signals.push(Signal::new("arguments", "incomplete_json", "tool.arguments"));
+    }
+    if let Some((signal, status)) = signals::protocol_status(span) {
+        incident.signals.push(signal);
+        incident.status = incident.status.or(status);
+    }
+    incident.unexplained = incident.texts.is_empty() && incident.error_type.is_none() && incident.signals.is_empty();
     // Every pattern needs evidence, so the status itself is the signal if there is no better one.
     if incident.signals.is_empty() {
         incident.signals.push(Signal::new("span_status", "error", "status"));
@@ -137,25 +193,13 @@ fn error(trace: &Trace, index: usize) -> Option<Incident<'_>> {
 
 /// An answer that the provider stopped, by its last finish reason.
 ///
-/// If no finish reason was recorded, an answer that ends inside a JSON string counts as truncated, but only if another span failed: the cut
+/// If no finish reason is known, an answer that ends inside a JSON string counts as truncated, but only if another span failed: the cut
 /// may have been made by the exporter, and then nothing else fails.
 fn abnormal_finish(trace: &Trace, index: usize, any_failed: bool) -> Option<Incident<'_>> {
-    // The words of providers for a normal end, and those of exporters for an unknown one.
-    const NORMAL: [&str; 11] = [
-        "stop",
-        "end_turn",
-        "tool_calls",
-        "tool_call",
-        "tool_use",
-        "function_call",
-        "stop_sequence",
-        "eos",
-        "unknown",
-        "finish_reason_unspecified",
-        "",
-    ];
     let mut incident = Incident::new(trace, index, IncidentKind::FinishReason)?;
-    let Some((number, reason)) = incident.span.finish_reasons.iter().enumerate().next_back() else {
+    let last = incident.span.finish_reasons.iter().enumerate().next_back();
+    let known = last.and_then(|(number, word)| Some((number, word, FinishReason::from_word(word)?)));
+    let Some((number, word, reason)) = known.filter(|(.., reason)| *reason != FinishReason::Unknown) else {
         let last = incident.span.output.iter().enumerate().next_back();
         let (number, message) = last.filter(|(_, message)| any_failed && ends_inside_json_string(&message.content))?;
         let field = format!("output[{number}].content");
@@ -163,12 +207,28 @@ fn abnormal_finish(trace: &Trace, index: usize, any_failed: bool) -> Option<Inci
         incident.texts.push((field, &message.content));
         return Some(incident);
     };
-    if NORMAL.contains(&reason.to_ascii_lowercase().as_str()) {
+    if !reason.is_abnormal() || (reason == FinishReason::Other && !is_other_of_provider(word, incident.span)) {
         return None;
     }
-    incident.signals.push(Signal::new("finish_reason", reason, format!("finish_reasons[{number}]")));
+    incident.unexplained = reason == FinishReason::Other;
+    incident.signals.push(Signal::new("finish_reason", word, format!("finish_reasons[{number}]")));
     push_last_output(&mut incident);
     Some(incident)
+}
+
+/// Whether the arguments of a call are JSON that ends too early. Longer arguments may have been cut off by the exporter.
+fn is_incomplete_json(arguments: &str) -> bool {
+    const ARGUMENTS_BYTES_MAX: usize = 1_000;
+    arguments.len() < ARGUMENTS_BYTES_MAX
+        && arguments.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(arguments).is_err_and(|error| error.is_eof())
+}
+
+/// Whether "other" means that the provider stopped the answer. The Vercel AI SDK also writes it, in lower case, for every word of a provider that it
+/// does not know; then an answer with content is complete.
+fn is_other_of_provider(word: &str, span: &Span) -> bool {
+    let has_content = |message: &Message| !message.content.trim().is_empty() || !message.tool_calls.is_empty();
+    word.contains("OTHER") || !span.output.iter().any(has_content)
 }
 
 /// Whether a text is JSON that ends inside a string: `{"sku": "R2-AR`. A missing bracket (`{"sku": "R2"`) may be the model's own mistake, so it
@@ -218,7 +278,7 @@ fn refusal(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     Some(incident)
 }
 
-/// An answer without text, tool call or refusal. A span without any recorded output message does not count.
+/// An answer without text, tool call or refusal. A span without any recorded output message, or with one that could not be read, does not count.
 fn empty_output(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     /// An answer with more tokens than this had content that was not recorded, such as reasoning or an image.
     const OUTPUT_TOKENS_MAX: u64 = 20;
@@ -226,8 +286,9 @@ fn empty_output(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let span = incident.span;
     let is_empty = |message: &Message| message.content.trim().is_empty() && message.tool_calls.is_empty() && message.refusal.is_none();
     // Another finish reason, such as a content filter, explains the empty answer.
-    let ended_normally = span.finish_reasons.iter().all(|reason| matches!(reason.to_ascii_lowercase().as_str(), "stop" | "end_turn" | ""));
+    let ended_normally = span.finish_reasons.iter().all(|word| FinishReason::from_word(word) == Some(FinishReason::Stop));
     if span.output.is_empty()
+        || span.not_understood.contains(Part::Output)
         || !span.output.iter().all(is_empty)
         || !ended_normally
         || span.usage.output.is_some_and(|tokens| tokens > OUTPUT_TOKENS_MAX)
@@ -266,10 +327,14 @@ fn is_error_text(result: &str) -> bool {
             r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
             // Anywhere: the status fields of JSON results, and of MCP.
             r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
+            // Semantic Kernel's results for a call that it cannot make.
+            r#"|the tool call .{0,80}(?:are malformed|is not part of the provided tools)"#,
+            // Pydantic AI's request to repeat a call.
+            r#"|fix the errors and try again\.\s*$"#,
             // LangGraph's result for an unknown tool.
             r#"|is not a valid tool, try one of"#,
             // Anywhere: an HTTP status field.
-            r#"|"status_?code"\s*:\s*[45]\d\d"#,
+            r#"|"status(?:_?code)?"\s*:\s*[45]\d\d(?-u:\b)"#,
         ))
     });
     ERROR.as_ref().is_some_and(|error| error.is_match(clip(result)))
@@ -320,7 +385,8 @@ fn unknown_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     }
     let offered: HashSet<&str> = span.tools_offered.iter().map(String::as_str).collect();
     let (number, call) = span.output.iter().enumerate().find_map(|(number, message)| {
-        let call = message.tool_calls.iter().find(|call| !call.name.is_empty() && !offered.contains(call.name.as_str()))?;
+        let is_unknown = |name: &str| !name.is_empty() && !offered.contains(name) && !is_hosted_tool(name);
+        let call = message.tool_calls.iter().find(|call| is_unknown(&call.name))?;
         Some((number, call))
     })?;
     let field = format!("output[{number}].tool_calls.name");
@@ -328,6 +394,22 @@ fn unknown_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     incident.signals.push(Signal::new("tool_offered", "no", field.clone()));
     incident.texts.push((field, &call.name));
     Some(incident)
+}
+
+/// Whether a call is of a tool that the provider runs, such as `web_search_call`. It is offered by its type and not by a name.
+fn is_hosted_tool(name: &str) -> bool {
+    const CALLS: [&str; 9] = [
+        "web_search_call",
+        "file_search_call",
+        "computer_call",
+        "code_interpreter_call",
+        "image_generation_call",
+        "local_shell_call",
+        "shell_call",
+        "apply_patch_call",
+        "tool_search_call",
+    ];
+    CALLS.contains(&name)
 }
 
 /// A retriever that returned an empty list. A span without recorded documents does not count.
@@ -511,6 +593,48 @@ mod tests {
         assert_eq!(of_first(vec![cut]), None);
         let bracket = answer(r#"{"parts": [{"sku": "R2-ARM-07"}"#);
         assert_eq!(of_first(vec![bracket, parse]).map(|(kind, _)| kind), Some(IncidentKind::Error));
+    }
+
+    #[test]
+    fn a_failed_tool_with_incomplete_arguments_was_called_with_them() {
+        for (arguments, incomplete) in [(r#"{"id": "A-1"#, true), (r#"{"id": 17}"#, false), ("{'id': 17}", false), ("A-17", false)] {
+            let tool = ToolUse { name: "lookup".into(), arguments: arguments.into(), ..ToolUse::default() };
+            let span = Span { span_id: "1".into(), kind: SpanKind::Tool, status: Status::Error, tool: Some(tool), ..Span::default() };
+            let signals = kinds(vec![span]).remove(0).1;
+            assert_eq!(signals.contains(&"arguments=incomplete_json".to_owned()), incomplete, "{arguments}");
+        }
+    }
+
+    #[test]
+    fn an_exception_that_hands_over_control_is_no_failure() {
+        let raised = |kind: &str| {
+            let exceptions = vec![crate::model::Exception { kind: kind.into(), ..crate::model::Exception::default() }];
+            kinds(vec![Span { kind: SpanKind::Tool, status: Status::Error, exceptions, ..Span::default() }])
+        };
+        assert_eq!(raised("langgraph.errors.GraphInterrupt"), []);
+        assert_eq!(raised("langgraph.errors.GraphRecursionError").len(), 1);
+    }
+
+    #[test]
+    fn finish_reasons_are_read_in_every_spelling() {
+        let finished = |words: &[&str], content: &str| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            kinds(vec![Span { finish_reasons: words, ..answer(content) }])
+        };
+        for word in ["length", "MAX_TOKENS", "maxTokens", "FinishReason.MAX_TOKENS", "content-filter", "malformed_tool_use"] {
+            assert_eq!(finished(&[word], "It is"), [(IncidentKind::FinishReason, vec![format!("finish_reason={word}")])], "{word}");
+        }
+        // A normal end, an answer that continues, and words that say nothing.
+        for word in ["COMPLETE", "eos_token", "tool-calls", "pause_turn", "unknown", "other", "because"] {
+            assert_eq!(finished(&[word], "It is late."), [], "{word}");
+        }
+        assert_eq!(finished(&["OTHER"], "It is late.").len(), 1);
+        assert_eq!(finished(&["stop", "length"], "It is").len(), 1);
+        for (word, is_empty_answer) in [("COMPLETE", true), ("end_turn", true), ("because", false), ("length", false)] {
+            let empty = Span { finish_reasons: vec![word.to_owned()], ..answer("") };
+            let found = kinds(vec![answer("This trace records contents."), empty]);
+            assert_eq!(found.iter().any(|(kind, _)| *kind == IncidentKind::EmptyOutput), is_empty_answer, "{word}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod analyzer;
 mod cases;
+mod client_calls;
 mod confidence;
 mod dialogue;
 mod drafts;

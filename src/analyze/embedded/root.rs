@@ -1,5 +1,7 @@
 //! Root cause before consequence: which incident came first, among those from which the run did not recover.
 
+use std::collections::HashSet;
+
 use super::incident::{Incident, IncidentKind};
 use super::rules::{Catalogue, RuleMatch};
 use super::tree::SpanTree;
@@ -30,8 +32,11 @@ pub(super) fn root_cause<'i, 't, 'c>(
     catalogue: &'c Catalogue,
     deadline: Deadline,
 ) -> Result<Option<RootCause<'i, 't, 'c>>, TimedOut> {
+    let explained = explained_steps(incidents, catalogue, deadline)?;
+    let is_open =
+        |incident: &&Incident<'_>| !incident.recovered && !incident.step.is_some_and(|step| explained.contains(step.span_id.as_str()));
     let mut has_open_error = vec![false; trace.spans.len()];
-    for incident in incidents.iter().filter(|incident| !incident.recovered && incident.kind == IncidentKind::Error) {
+    for incident in incidents.iter().filter(is_open).filter(|incident| incident.kind == IncidentKind::Error) {
         if let Some(flag) = has_open_error.get_mut(incident.index) {
             *flag = true;
         }
@@ -40,7 +45,7 @@ pub(super) fn root_cause<'i, 't, 'c>(
     let any_error = has_open_error.contains(&true);
 
     let mut candidates = Vec::new();
-    for incident in incidents.iter().filter(|incident| !incident.recovered) {
+    for incident in incidents.iter().filter(is_open) {
         deadline.check()?;
         // These are weak evidence. If a step reports an error, the error explains the failure better.
         if any_error && matches!(incident.kind, IncidentKind::LowScores | IncidentKind::RepeatedCalls) {
@@ -66,6 +71,21 @@ pub(super) fn root_cause<'i, 't, 'c>(
 fn end_in_parent(trace: &Trace, tree: &SpanTree, incident: &Incident<'_>) -> i64 {
     let parent = tree.parent(incident.index).and_then(|parent| trace.spans.get(parent));
     parent.and_then(|parent| parent.ended_at_ns).map_or(incident.at_ns, |end| incident.at_ns.min(end))
+}
+
+/// The ids of failed steps that made calls of other services and say themselves why they failed, such as a model call with "maximum context
+/// length exceeded". The call inside (`POST`, HTTP 400) says less.
+fn explained_steps<'t>(incidents: &[Incident<'t>], catalogue: &Catalogue, deadline: Deadline) -> Result<HashSet<&'t str>, TimedOut> {
+    let with_calls: HashSet<&str> = incidents.iter().filter_map(|incident| Some(incident.step?.span_id.as_str())).collect();
+    let mut explained = HashSet::new();
+    let is_step = |incident: &&Incident<'_>| incident.kind == IncidentKind::Error && with_calls.contains(incident.span.span_id.as_str());
+    for incident in incidents.iter().filter(|incident| incident.step.is_none()).filter(is_step) {
+        deadline.check()?;
+        if !incident.recovered && catalogue.best_match(incident).is_some_and(|matched| !matched.rule.is_catch_all()) {
+            explained.insert(incident.span.span_id.as_str());
+        }
+    }
+    Ok(explained)
 }
 
 #[cfg(test)]
@@ -102,5 +122,118 @@ mod tests {
             (root.incident.span.span_id.as_str(), root.matched.rule.label.to_string().as_str()),
             ("33", "tool_failure/tool_unavailable")
         );
+    }
+
+    /// A span of a trace in which each span is named by its letter: its parent, kind, status message and attributes.
+    type Row = (&'static str, Option<&'static str>, SpanKind, Option<&'static str>, &'static [(&'static str, &'static str)]);
+
+    /// The label of the root cause in a trace of these spans, which run one after the other inside their parents.
+    fn label_of(rows: &[Row]) -> Option<String> {
+        let span = |(index, (id, parent, kind, message, attributes)): (usize, &Row)| {
+            let index = i64::try_from(index).unwrap();
+            let attribute = |(key, value): &(&str, &str)| crate::model::Attribute { key: (*key).into(), value: (*value).into() };
+            Span {
+                span_id: (*id).into(),
+                parent_span_id: parent.map(str::to_owned),
+                name: (*id).into(),
+                kind: *kind,
+                status: if message.is_some() { Status::Error } else { Status::Unset },
+                status_message: message.map(str::to_owned),
+                attributes: attributes.iter().map(attribute).collect(),
+                started_at_ns: Some(10 * index),
+                ended_at_ns: Some(if parent.is_none() { 1_000 } else { 10 * index + if *kind == SpanKind::Other { 5 } else { 9 } }),
+                ..Span::default()
+            }
+        };
+        let trace = Trace { spans: rows.iter().enumerate().map(span).collect(), ..Trace::default() };
+        let (tree, deadline) = (SpanTree::new(&trace), Deadline::after(Duration::from_mins(1)));
+        let found = incidents::find(&trace, &tree, deadline).unwrap();
+        let catalogue = Catalogue::shipped().unwrap();
+        let root = root_cause(&trace, &tree, &found, &catalogue, deadline).unwrap();
+        root.map(|root| root.matched.rule.label.to_string())
+    }
+
+    #[test]
+    fn a_failed_request_explains_the_step_that_made_it() {
+        use SpanKind::{Agent, Llm, Other, Tool};
+        const FAILED: Option<&str> = Some("");
+        for (rows, label) in [
+            (
+                &[
+                    ("a", None, Agent, FAILED, &[][..]),
+                    ("m", Some("a"), Llm, FAILED, &[]),
+                    ("r", Some("m"), Other, FAILED, &[("http.method", "POST"), ("http.status_code", "429")]),
+                ][..],
+                Some("provider_error/rate_limited"),
+            ),
+            (
+                &[
+                    ("a", None, Agent, FAILED, &[]),
+                    ("t", Some("a"), Tool, FAILED, &[]),
+                    ("r", Some("t"), Other, FAILED, &[("url.full", "http://orders/1"), ("http.response.status_code", "503")]),
+                ],
+                Some("tool_failure/tool_unavailable"),
+            ),
+            (
+                &[
+                    ("a", None, Agent, FAILED, &[]),
+                    ("t", Some("a"), Tool, FAILED, &[]),
+                    ("r", Some("t"), Other, FAILED, &[("rpc.system", "grpc"), ("rpc.grpc.status_code", "4")]),
+                ],
+                Some("tool_failure/tool_timeout"),
+            ),
+            (
+                &[
+                    ("a", None, Agent, FAILED, &[]),
+                    ("t", Some("a"), Tool, FAILED, &[]),
+                    ("q", Some("t"), Other, Some("connection refused"), &[("db.system", "postgresql")]),
+                ],
+                Some("tool_failure/tool_unavailable"),
+            ),
+            // The instrumentation has no span for the model call.
+            (
+                &[
+                    ("a", None, Agent, FAILED, &[]),
+                    ("r", Some("a"), Other, FAILED, &[("server.address", "api.anthropic.com"), ("http.response.status_code", "401")]),
+                ],
+                Some("provider_error/authentication_failed"),
+            ),
+            // The step itself says more.
+            (
+                &[
+                    ("a", None, Agent, FAILED, &[]),
+                    ("m", Some("a"), Llm, Some("This model's maximum context length is 128000 tokens."), &[]),
+                    ("r", Some("m"), Other, FAILED, &[("http.method", "POST"), ("http.status_code", "400")]),
+                ],
+                Some("context_overflow/context_window_exceeded"),
+            ),
+            // A cache without the entry is no failure, also of a run that fails later.
+            (
+                &[
+                    ("a", None, Agent, None, &[]),
+                    ("r", Some("a"), Other, FAILED, &[("url.full", "http://cache/1"), ("http.response.status_code", "404")]),
+                ],
+                None,
+            ),
+            (
+                &[
+                    ("a", None, Agent, FAILED, &[]),
+                    ("r", Some("a"), Other, FAILED, &[("url.full", "http://cache/1"), ("http.response.status_code", "404")]),
+                    ("m", Some("a"), Llm, Some("Error code: 401 - Incorrect API key provided"), &[]),
+                ],
+                Some("provider_error/authentication_failed"),
+            ),
+            // A request that was retried.
+            (
+                &[
+                    ("a", None, Agent, None, &[]),
+                    ("r", Some("a"), Other, FAILED, &[("server.address", "api.openai.com"), ("http.response.status_code", "429")]),
+                    ("s", Some("a"), Other, None, &[("server.address", "api.openai.com"), ("http.response.status_code", "200")]),
+                ],
+                None,
+            ),
+        ] {
+            assert_eq!(label_of(rows).as_deref(), label, "{rows:?}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::dialogue::{SignalEntry, SignalMatches, SignalSet, Weights};
 use super::incident::{Incident, IncidentKind};
 use super::rule_file::{RuleEntry, RuleError, RuleFile};
 use super::text::{clip, expression_problem, message_of};
-use crate::model::{Label, SpanKind, last_segment};
+use crate::model::{FinishReason, Label, SpanKind, last_segment};
 
 /// Version of the catalogue, in the `model` column.
 pub(crate) const RULES_VERSION: &str = "rules-2";
@@ -89,10 +89,16 @@ impl Rule {
         let by_type = error_type.is_some_and(|kind| self.error_types.iter().any(|known| known == kind));
         let by_status = incident.status.is_some_and(|status| self.statuses.contains(&status));
         let by_text = self.text.clone().any(|index| matched.contains(&index));
-        let by_signal = incident.signals.iter().any(|signal| self.signals.iter().any(|known| known.eq_ignore_ascii_case(&signal.text)));
+        let by_signal = incident.signals.iter().any(|signal| self.signals.iter().any(|known| is_same_signal(known, &signal.text)));
         let met = [by_type, by_status, by_text, by_signal].into_iter().filter(|met| *met).count();
         (met > 0 || self.is_catch_all()).then(|| u32::try_from(met).unwrap_or(0))
     }
+}
+
+/// Whether two signals are equal. Finish reasons are equal if they have the same meaning, in whichever words of providers: `length`, `MAX_TOKENS`.
+fn is_same_signal(known: &str, found: &str) -> bool {
+    let meaning = |signal: &str| signal.strip_prefix("finish_reason=").and_then(FinishReason::from_word);
+    known.eq_ignore_ascii_case(found) || meaning(known).is_some_and(|known| meaning(found) == Some(known))
 }
 
 /// Expressions that are compiled on first use: most runs quote few rules.

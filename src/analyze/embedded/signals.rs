@@ -33,15 +33,20 @@ pub(super) fn error_type(span: &Span) -> Option<(String, String)> {
         )
     });
     // The last exception is the one that ended the span; earlier ones may have been handled.
-    if let Some((index, exception)) = span.exceptions.iter().enumerate().rev().find(|(_, exception)| !exception.kind.is_empty()) {
+    if let Some((index, exception)) = span.exceptions.iter().enumerate().rev().find(|(_, exception)| is_type(&exception.kind)) {
         return Some((exception.kind.clone(), format!("exceptions[{index}].type")));
     }
-    // OpenTelemetry defines `_OTHER` as the value for an unknown type.
-    if let Some(kind) = span.error_type.as_deref().filter(|kind| !kind.is_empty() && *kind != "_OTHER") {
+    if let Some(kind) = span.error_type.as_deref().filter(|kind| is_type(kind)) {
         return Some((kind.to_owned(), "error_type".into()));
     }
     let found = PREFIX.as_ref()?.captures(span.status_message.as_deref()?)?.get(1)?;
     Some((found.as_str().to_owned(), "status_message".into()))
+}
+
+/// Whether a word is a type, and neither a status (`429`) nor a word for an unknown type. OpenTelemetry's is `_OTHER`.
+fn is_type(kind: &str) -> bool {
+    let digits = || kind.bytes().all(|byte| byte.is_ascii_digit());
+    !kind.is_empty() && !digits() && !matches!(kind, "_OTHER" | "unknown" | "Error" | "error" | "Exception" | "exception")
 }
 
 /// The HTTP status in the text of a failure: `Error code: 429`, `-> 500 Internal`, `429 RESOURCE_EXHAUSTED`, `HTTP 503`.
@@ -57,13 +62,71 @@ pub(super) fn http_status(text: &str) -> Option<u16> {
     captures.iter().skip(1).flatten().next()?.as_str().parse().ok()
 }
 
-/// The HTTP error status that an instrumentation recorded as an attribute, and the field that contains it.
+/// The HTTP error status that an instrumentation recorded beside the message, and the field that contains it: as an attribute, or as the error type
+/// of an HTTP client.
 pub(super) fn recorded_status(span: &Span) -> Option<(u16, String)> {
+    let is_error = |text: &str| text.parse().ok().filter(|status| (400..600).contains(status));
     // The second key is OpenTelemetry's earlier name for the first.
-    ["http.response.status_code", "http.status_code"].iter().find_map(|key| {
-        let status = span.attribute(key)?.parse().ok().filter(|status| *status >= 400)?;
-        Some((status, format!("attributes.{key}")))
-    })
+    let by_convention = ["http.response.status_code", "http.status_code"]
+        .iter()
+        .find_map(|key| Some((is_error(span.attribute(key)?)?, format!("attributes.{key}"))));
+    let of_type = || Some((is_error(span.error_type.as_deref()?)?, "error_type".to_owned()));
+    let of_exception = || {
+        let mut exceptions = span.exceptions.iter().enumerate().rev();
+        exceptions.find_map(|(index, exception)| Some((is_error(&exception.kind)?, format!("exceptions[{index}].type"))))
+    };
+    // `error.code`, `llm.response.status_code`, `acme.statusCode`.
+    let is_status_key = |key: &str| {
+        let key = key.to_ascii_lowercase();
+        ["status_code", "statuscode", "http.status", "http_status", "error.code", "error_code", "errorcode"]
+            .iter()
+            .any(|name| key.ends_with(name))
+    };
+    let by_name = || {
+        let mut attributes = span.attributes.iter().filter(|attribute| is_status_key(&attribute.key));
+        attributes.find_map(|attribute| Some((is_error(&attribute.value)?, format!("attributes.{}", attribute.key))))
+    };
+    by_convention.or_else(of_type).or_else(of_exception).or_else(by_name)
+}
+
+/// The status of a failed RPC or database call, its field, and the HTTP status with the same meaning.
+pub(super) fn protocol_status(span: &Span) -> Option<(Signal, Option<u16>)> {
+    let text = |key: &str| span.attribute(key).filter(|value| !value.is_empty());
+    for key in ["rpc.grpc.status_code", "rpc.response.status_code", "rpc.connect_rpc.error_code", "grpc.status_code"] {
+        if let Some((name, status)) = text(key).and_then(grpc_status) {
+            return Some((Signal::new("rpc_status", name, format!("attributes.{key}")), Some(status)));
+        }
+    }
+    let key = ["db.response.status_code", "db.cassandra.error_code"].into_iter().find(|key| text(key).is_some_and(|code| code != "0"))?;
+    Some((Signal::new("db_status", text(key)?, format!("attributes.{key}")), None))
+}
+
+/// The name of a gRPC status other than OK, given as its number or its name, and the HTTP status with the same meaning.
+///
+/// Source: <https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto>.
+fn grpc_status(code: &str) -> Option<(&'static str, u16)> {
+    const STATUSES: [(&str, u16); 16] = [
+        ("CANCELLED", 499),
+        ("UNKNOWN", 500),
+        ("INVALID_ARGUMENT", 400),
+        ("DEADLINE_EXCEEDED", 504),
+        ("NOT_FOUND", 404),
+        ("ALREADY_EXISTS", 409),
+        ("PERMISSION_DENIED", 403),
+        ("RESOURCE_EXHAUSTED", 429),
+        ("FAILED_PRECONDITION", 400),
+        ("ABORTED", 409),
+        ("OUT_OF_RANGE", 400),
+        ("UNIMPLEMENTED", 501),
+        ("INTERNAL", 500),
+        ("UNAVAILABLE", 503),
+        ("DATA_LOSS", 500),
+        ("UNAUTHENTICATED", 401),
+    ];
+    match code.parse::<usize>() {
+        Ok(number) => STATUSES.get(number.checked_sub(1)?).copied(),
+        Err(_) => STATUSES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(code)),
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +146,42 @@ mod tests {
         ] {
             assert_eq!(http_status(text), status, "{text}");
         }
+    }
+
+    fn span_with(attributes: &[(&str, &str)]) -> Span {
+        let attributes = attributes.iter().map(|(key, value)| crate::model::Attribute { key: (*key).into(), value: (*value).into() });
+        Span { attributes: attributes.collect(), ..Span::default() }
+    }
+
+    #[test]
+    fn statuses_beside_the_message_are_found() {
+        for (key, value, status) in [
+            ("http.response.status_code", "429", Some(429)),
+            ("http.status_code", "503", Some(503)),
+            ("error.code", "402", Some(402)),
+            ("acme.statusCode", "500", Some(500)),
+            ("http.response.status_code", "200", None),
+            ("error.code", "ECONNREFUSED", None),
+        ] {
+            assert_eq!(recorded_status(&span_with(&[(key, value)])).map(|(status, _)| status), status, "{key}");
+        }
+        let typed = Span { error_type: Some("429".into()), ..Span::default() };
+        assert_eq!((recorded_status(&typed), error_type(&typed)), (Some((429, "error_type".into())), None));
+    }
+
+    #[test]
+    fn statuses_of_protocols_have_the_meaning_of_http_statuses() {
+        for (key, value, signal, status) in [
+            ("rpc.grpc.status_code", "8", "rpc_status=RESOURCE_EXHAUSTED", Some(429)),
+            ("rpc.response.status_code", "DEADLINE_EXCEEDED", "rpc_status=DEADLINE_EXCEEDED", Some(504)),
+            ("rpc.connect_rpc.error_code", "unavailable", "rpc_status=UNAVAILABLE", Some(503)),
+            ("db.response.status_code", "42P01", "db_status=42P01", None),
+        ] {
+            let (found, mapped) = protocol_status(&span_with(&[(key, value)])).unwrap();
+            assert_eq!((found.text.as_str(), mapped), (signal, status), "{key}");
+        }
+        assert_eq!(protocol_status(&span_with(&[("rpc.grpc.status_code", "0")])), None);
+        assert_eq!(protocol_status(&span_with(&[("rpc.grpc.status_code", "99")])), None);
     }
 
     #[test]

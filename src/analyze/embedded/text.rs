@@ -18,11 +18,29 @@ pub(super) fn expression_problem(message: &str) -> &str {
     last.strip_prefix("error: ").unwrap_or(last)
 }
 
-/// The message in the text of a failure: the part before a Python stack trace, at most [`RULE_TEXT_END_BYTES_MAX`] long.
+/// The message in the text of a failure: the part before a stack trace of Python, JavaScript, Java or .NET, at most
+/// [`RULE_TEXT_END_BYTES_MAX`] long. Names of files and functions in a stack trace would look like words of the message.
 pub(super) fn message_of(text: &str) -> &str {
-    // A text that is only a stack trace has no other message, so it is kept.
-    let head = text.find("Traceback (most recent call last)").filter(|at| *at > 0).map_or(text, |at| text.get(..at).unwrap_or(text));
-    clip(head)
+    const STARTS: [&str; 4] = ["Traceback (most recent call last)", "\n    at ", "\n\tat ", "\n   at "];
+    let start = STARTS.iter().filter_map(|start| text.find(start)).min();
+    match start.and_then(|start| text.get(..start)) {
+        None => clip(text),
+        Some(head) if !head.trim().is_empty() => clip(head),
+        Some(_) => clip(end_of_traceback(text)),
+    }
+}
+
+/// The error at the end of a Python stack trace, which follows the last frame without indentation. Other texts are returned unchanged.
+fn end_of_traceback(text: &str) -> &str {
+    let last_frame = text.rfind("\n  File \"").and_then(|at| text.get(at + 1..)).unwrap_or_default();
+    let mut rest = last_frame;
+    while let Some((line, after)) = rest.split_once('\n') {
+        rest = after;
+        if line.starts_with(' ') && !after.starts_with(' ') && !after.trim().is_empty() {
+            return after;
+        }
+    }
+    text
 }
 
 /// The first [`RULE_TEXT_END_BYTES_MAX`] of a text, cut at a character boundary.

@@ -72,20 +72,21 @@ impl ConventionState for GenkitState {
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
         let is_content = !matches!(value.as_str(), Some("<redacted>" | "null"));
         match key.get("genkit:".len()..).unwrap_or_default() {
-            "input" if is_content => span.set_input(Rank::Normal, unquoted(value)),
-            "output" if is_content => span.set_output(Rank::Normal, unquoted(value)),
-            "type" => return keep(&mut self.span_type, value),
-            "metadata:subtype" | "metadata/subtype" => return keep(&mut self.subtype, value),
-            "name" => return keep(&mut self.name, value),
-            "state" => {
-                if value.as_str() == Some("error") {
-                    span.fail(None);
-                }
-                return Some(value);
+            "input" if is_content => {
+                span.set_input(Rank::Normal, unquoted(value));
+                return None;
             }
-            _ => return Some(value),
+            "output" if is_content => {
+                span.set_output(Rank::Normal, unquoted(value));
+                return None;
+            }
+            "type" => self.span_type = value.to_text(),
+            "metadata:subtype" | "metadata/subtype" => self.subtype = value.to_text(),
+            "name" => self.name = value.to_text(),
+            "state" if value.as_str() == Some("error") => span.fail(None),
+            _ => {}
         }
-        None
+        Some(value)
     }
 
     fn finish(self: Box<Self>, span: &mut SpanBuilder) {
@@ -107,12 +108,6 @@ impl ConventionState for GenkitState {
             (span.fields.status, span.fields.status_message) = (Status::Unset, None);
         }
     }
-}
-
-/// Remembers a value that also stays an attribute.
-fn keep<'v>(field: &mut String, value: Value<'v>) -> Option<Value<'v>> {
-    *field = value.to_text();
-    Some(value)
 }
 
 fn span_kind(span_type: &str, subtype: &str) -> SpanKind {

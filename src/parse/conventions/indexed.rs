@@ -52,6 +52,9 @@ impl MessageParts {
             "content" => message.content = value.into_text().unwrap_or_default(),
             "refusal" => message.refusal = value.into_text(),
             "tool_call_id" => message.tool_call_id = value.into_text(),
+            // A single call in OpenAI's old API.
+            "function_call_name" => self.tool_calls.item_mut(0).name = value.into_text().unwrap_or_default(),
+            "function_call_arguments_json" => self.tool_calls.item_mut(0).arguments = value.into_text().unwrap_or_default(),
             _ => {
                 if let Some((_, rest)) = part.strip_prefix("contents.").and_then(split_index) {
                     return add_content(message, rest, value);

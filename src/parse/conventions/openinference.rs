@@ -13,6 +13,11 @@
 //! Lists are flattened to one attribute per leaf; a Phoenix data frame keeps them as one nested value whose keys contain dots.
 //!
 //! Quirks of real exporters:
+//! - `LlamaIndex` 4.6 calls also the methods around a model call `LLM`, such as `predict`; they are chains here. The result of its tools is JSON with
+//!   `raw_output` and `is_error`.
+//! - `CrewAI` 1.1.21 and the agent of Haystack (0.1.46) have no spans of model calls; the span of the agent has all messages in `output.value`.
+//! - smolagents 0.1.43 has the finish reason and the refusal only in `raw`, Python's `repr` of the response inside `output.value`. A step whose tool
+//!   call failed may have the status OK and an event `agent.step_recovery`.
 //! - The finish reason is in `llm.finish_reason` (openai instrumentation 0.1.66, google-genai 1.4). Other exports have it only inside
 //!   `output.value`, which is not searched for it.
 //! - A `refusal` of OpenAI's API is only inside `output.value`; [`infer`](crate::parse::infer) finds it there.
@@ -24,7 +29,7 @@ use std::borrow::Cow;
 use super::indexed::split_index;
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState, Scope};
-use crate::model::SpanKind;
+use crate::model::{Exception, Message, SpanKind};
 use crate::parse::messages;
 use crate::parse::value::Value;
 
@@ -41,7 +46,11 @@ impl Convention for OpenInference {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["openinference", "llm", "input", "output", "retrieval", "tool", "tool_call"]
+        &["openinference", "llm", "input", "output", "retrieval", "reranker", "tool", "tool_call", "embedding"]
+    }
+
+    fn reads_event(&self, name: &str) -> bool {
+        name == "agent.step_recovery"
     }
 
     fn start(&self) -> Box<dyn ConventionState> {
@@ -55,8 +64,19 @@ impl ConventionState for OpenInference {
         match key {
             "openinference.span.kind" => span.set_kind(Rank::High, value.as_str().and_then(span_kind).unwrap_or(SpanKind::Other)),
             "input.value" => fields.input_text = value.into_text(),
-            "output.value" => fields.output_text = value.into_text(),
-            "llm.model_name" => span.set_model(Rank::Normal, value),
+            "output.value" => match span.decode(&value).and_then(|tree| tool_output(&tree)) {
+                Some(output) => set_tool_output(output, span),
+                None => span.fields.output_text = value.into_text(),
+            },
+            "llm.model_name" | "embedding.model_name" => span.set_model(Rank::Normal, value),
+            "llm.response.model_name" => span.set_model(Rank::Low, value),
+            "llm.request.model_name" => span.set_model(Rank::Fallback, value),
+            "reranker.query" => span.set_input(Rank::Low, value),
+            "llm.function_call" => {
+                let call = span.decode(&value).and_then(|tree| messages::tool_call(&tree));
+                let Some(call) = call else { return Some(value) };
+                span.push_output(Rank::Low, vec![Message { role: "assistant".into(), tool_calls: vec![call], ..Message::default() }]);
+            }
             "llm.provider" => span.set_provider(Rank::High, value),
             "llm.system" => span.set_provider(Rank::Low, value),
             "llm.finish_reason" => span.add_finish_reasons(Rank::Normal, value),
@@ -69,7 +89,7 @@ impl ConventionState for OpenInference {
                     tool.arguments = value.into_text().unwrap_or_default();
                 }
             }
-            "tool_call.id" => span.tool().call_id = value.into_text(),
+            "tool_call.id" | "tool.id" => span.tool().call_id = value.into_text(),
             "llm.input_messages" | "llm.output_messages" => return set_messages(key, value, span),
             "retrieval.documents" => return span.set_documents(value),
             "llm.tools" => {
@@ -80,6 +100,102 @@ impl ConventionState for OpenInference {
         }
         None
     }
+
+    /// The error of a step that the agent may correct, which smolagents does not record as the status.
+    fn add_event(&mut self, _name: &str, attributes: Value<'_>, span: &mut SpanBuilder) {
+        let message = attributes.text_at("message").unwrap_or_default();
+        span.fail(Some(message.clone()));
+        span.fields.exceptions.push(Exception { kind: attributes.text_at("type").unwrap_or_default(), message, ..Exception::default() });
+    }
+
+    fn finish(self: Box<Self>, span: &mut SpanBuilder) {
+        match span.fields.kind {
+            SpanKind::Llm if is_wrapper(&span.fields.name) => span.fields.kind = SpanKind::Chain,
+            SpanKind::Agent => add_agent_output(span),
+            // Haystack's agent is a component like others.
+            SpanKind::Chain if span.fields.name.ends_with("Agent.run") || span.fields.name.ends_with("Agent.run_async") => {
+                span.fields.kind = SpanKind::Agent;
+                add_agent_output(span);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a framework says about the call of a tool, beside its result.
+struct ToolOutput {
+    result: String,
+    call_id: Option<String>,
+    is_error: bool,
+}
+
+/// The result of a tool in the envelope of its framework: `ToolOutput` of `LlamaIndex`, or the function response of Google's SDKs.
+fn tool_output(tree: &Value<'_>) -> Option<ToolOutput> {
+    if let (Value::Bool(is_error), Some(_)) = (tree.get("is_error"), tree.get("tool_name").as_str()) {
+        let raw = tree.get("raw_output");
+        let result = if raw.is_null() { messages::tool_result_text(tree.get("blocks")) } else { raw.to_text() };
+        return Some(ToolOutput { result, call_id: None, is_error: *is_error });
+    }
+    let response = tree.get("response");
+    let is_function_response = tree.get("name").as_str().is_some() && matches!(response, Value::Map(_)) && tree.fields().len() <= 3;
+    is_function_response.then(|| {
+        let only = match response.fields() {
+            [(key, only)] if key == "result" => only,
+            _ => response,
+        };
+        ToolOutput { result: only.to_text(), call_id: tree.text_at("id"), is_error: false }
+    })
+}
+
+fn set_tool_output(output: ToolOutput, span: &mut SpanBuilder) {
+    if output.is_error {
+        span.fail(Some(output.result.clone()));
+    }
+    let tool = span.tool();
+    tool.call_id = tool.call_id.take().or(output.call_id);
+    tool.result = Some(output.result);
+}
+
+/// The messages of an agent, of a framework that has no spans of model calls itself: `CrewAI`, and the agent of Haystack.
+fn add_agent_output(span: &mut SpanBuilder) {
+    let Some(text) = span.fields.output_text.as_deref().filter(|text| text.contains("\"messages\"")) else { return };
+    let Some(task) = Value::parse(text).map(Value::into_owned) else { return };
+    let Some(found) = messages::conversation(task.get("messages")) else { return };
+    let mut messages = found.messages;
+    let last = messages.pop_if(|message| message.role == "assistant");
+    // The final answer of `CrewAI`, which is not always among the messages.
+    let answer = task.text_at("raw").map(|content| Message { role: "assistant".into(), content, ..Message::default() });
+    let Some(answer) = answer.or_else(|| last.clone()) else { return };
+    if let Some(last) = last.filter(|last| last.content != answer.content) {
+        messages.push(last);
+    }
+    span.push_input(Rank::Low, messages);
+    span.push_output(Rank::Low, vec![answer]);
+    span.add_finish_reasons(
+        Rank::Fallback,
+        Value::List(found.finish_reasons.into_iter().map(|reason| Value::Text(reason.into())).collect()),
+    );
+}
+
+/// Whether a span that is called a model call only prepares or contains one: methods of `LlamaIndex`' class for models.
+fn is_wrapper(name: &str) -> bool {
+    const METHODS: [&str; 14] = [
+        "_prepare_chat_with_tools",
+        "_validate_chat_with_tools_response",
+        "_extend_messages",
+        "get_tool_calls_from_response",
+        "chat_with_tools",
+        "achat_with_tools",
+        "predict",
+        "apredict",
+        "predict_and_call",
+        "apredict_and_call",
+        "structured_predict",
+        "astructured_predict",
+        "as_structured_llm",
+        "class_name",
+    ];
+    name.rsplit_once('.').is_some_and(|(_, method)| METHODS.contains(&method))
 }
 
 /// `llm.output_messages.0.message.role`, `retrieval.documents.0.document.content`, `llm.tools.0.tool.json_schema`.
@@ -89,6 +205,14 @@ fn set_indexed<'v>(key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Optio
     }
     if let Some((index, part)) = key.strip_prefix("llm.output_messages.").and_then(split_index) {
         return span.output_message(Rank::Normal, index).set(part.strip_prefix("message.").unwrap_or(part), value);
+    }
+    if let Some((index, "prompt.text")) = key.strip_prefix("llm.prompts.").and_then(split_index) {
+        let _ = span.input_message(Rank::Low, index).set("role", Value::Text("user".into()));
+        return span.input_message(Rank::Low, index).set("content", value);
+    }
+    if let Some((index, "completion.text")) = key.strip_prefix("llm.choices.").and_then(split_index) {
+        let _ = span.output_message(Rank::Low, index).set("role", Value::Text("assistant".into()));
+        return span.output_message(Rank::Low, index).set("content", value);
     }
     if let Some((index, part)) = key.strip_prefix("retrieval.documents.").and_then(split_index) {
         let document = span.document(index);
@@ -170,5 +294,94 @@ mod tests {
         assert_eq!(span.output.iter().map(|message| message.role.as_str()).collect::<Vec<_>>(), ["assistant", "hostile"]);
         assert_eq!(span.output[0].tool_calls[0].arguments, "{\"x\"");
         assert_eq!(span.attribute("user.id"), Some("u"));
+    }
+
+    #[test]
+    fn old_function_calls_prompts_and_choices_are_read() {
+        let span = span_with(&[
+            ("openinference.span.kind", "LLM"),
+            ("llm.prompts.0.prompt.text", "Where is A-17?"),
+            ("llm.output_messages.0.message.role", "assistant"),
+            ("llm.output_messages.0.message.function_call_name", "lookup"),
+            ("llm.output_messages.0.message.function_call_arguments_json", "{\"id\": 17}"),
+        ]);
+        assert_eq!((span.input[0].role.as_str(), span.input[0].content.as_str()), ("user", "Where is A-17?"));
+        assert_eq!(
+            (span.output[0].tool_calls[0].name.as_str(), span.output[0].tool_calls[0].arguments.as_str()),
+            ("lookup", "{\"id\": 17}")
+        );
+        let completion = span_with(&[("openinference.span.kind", "LLM"), ("llm.choices.0.completion.text", "late")]);
+        assert_eq!((completion.output[0].role.as_str(), completion.output[0].content.as_str()), ("assistant", "late"));
+    }
+
+    #[test]
+    fn the_response_in_python_repr_of_smolagents_is_read() {
+        let span = span_with(&[
+            ("openinference.span.kind", "LLM"),
+            ("llm.output_messages.0.message.role", "assistant"),
+            (
+                "output.value",
+                r#"{"role": "assistant", "content": null, "tool_calls": null, "raw": "ChatCompletion(id='c1', choices=[Choice(finish_reason='length', index=0, logprobs=None, message=ChatCompletionMessage(content=None, refusal=\"I can't help with that.\", role='assistant', tool_calls=None))], created=1, model='m', usage=CompletionUsage(completion_tokens=12, prompt_tokens=804))"}"#,
+            ),
+        ]);
+        assert_eq!(
+            (span.finish_reasons.as_slice(), span.output[0].refusal.as_deref()),
+            (&["length".to_owned()][..], Some("I can't help with that."))
+        );
+    }
+
+    #[test]
+    fn the_outcome_of_a_tool_is_taken_from_its_envelope() {
+        let failed = span_with(&[
+            ("openinference.span.kind", "TOOL"),
+            ("tool.name", "lookup"),
+            (
+                "output.value",
+                r#"{"blocks":[{"text":"no such order"}],"tool_name":"lookup","raw_input":{"kwargs":{"id":17}},"raw_output":"no such order","is_error":true}"#,
+            ),
+        ]);
+        assert_eq!((failed.failed(), failed.tool.unwrap().result.as_deref()), (true, Some("no such order")));
+        let google = span_with(&[
+            ("openinference.span.kind", "TOOL"),
+            ("output.value", r#"{"id":"c1","name":"lookup","response":{"result":"late"}}"#),
+        ]);
+        let tool = google.tool.unwrap();
+        assert_eq!((tool.result.as_deref(), tool.call_id.as_deref()), (Some("late"), Some("c1")));
+    }
+
+    #[test]
+    fn a_method_around_a_model_call_is_a_chain() {
+        let kind = |name: &str| {
+            let mut span = super::super::SpanMapper::new(crate::model::Span { name: name.into(), ..crate::model::Span::default() });
+            span.set_attribute("openinference.span.kind".into(), Value::Text("LLM".into()));
+            span.finish().kind
+        };
+        assert_eq!(
+            (kind("OpenAILike.predict"), kind("OpenAILike.achat"), kind("ChatCompletion")),
+            (SpanKind::Chain, SpanKind::Llm, SpanKind::Llm)
+        );
+    }
+
+    #[test]
+    fn an_agent_of_crewai_has_the_messages_of_its_task() {
+        let agent = span_with(&[
+            ("openinference.span.kind", "AGENT"),
+            (
+                "output.value",
+                r#"{"description": "Where is A-17?", "raw": "It is late.", "output_format": "raw", "messages": [{"role": "user", "content": "Where is A-17?"}, {"role": "tool", "content": "Error: no such order", "tool_call_id": "c1"}, {"role": "assistant", "content": "It is late."}]}"#,
+            ),
+        ]);
+        assert_eq!((agent.input.len(), agent.output[0].content.as_str()), (2, "It is late."));
+    }
+
+    #[test]
+    fn an_error_that_the_agent_may_correct_fails_the_step() {
+        let mut step = super::super::SpanMapper::new(crate::model::Span { name: "Step 2".into(), ..crate::model::Span::default() });
+        step.add_event(
+            "agent.step_recovery",
+            [("type".into(), Value::Text("AgentToolCallError".into())), ("message".into(), Value::Text("bad argument".into()))],
+        );
+        let step = step.finish();
+        assert_eq!((step.failed(), step.exceptions[0].kind.as_str()), (true, "AgentToolCallError"));
     }
 }

@@ -14,12 +14,18 @@
 //! Quirks of real exporters:
 //! - `traceloop.entity.output` is JSON even for a text, which therefore is in quotes (0.40 and 0.62).
 //! - The same span may carry `gen_ai.operation.name`, which is more precise than `traceloop.span.kind` (0.62).
-//! - A tool's `traceloop.entity.input` wraps the arguments in `args` and `kwargs`.
+//! - A tool's `traceloop.entity.input` wraps the arguments in `args` and `kwargs`, in `input_str` and `inputs` (LangChain), or in `tool_name` and
+//!   `arguments` (MCP); LangChain's result is `{"output": {"lc": 1, …}, "kwargs": {…}}` (0.62).
+//! - `LiteLLM` writes its own function names as `llm.request.type` (`aembedding`, `aresponses`, `arerank`), and one
+//!   `gen_ai.completion.N.function_call` for the N-th tool call of its only answer (1.60 to 1.110).
+//! - LangSmith's documentation has `gen_ai.prompt.N.message.role` instead of `gen_ai.prompt.N.role`.
 
-use super::indexed::split_index;
+use std::borrow::Cow;
+
+use super::indexed::{IndexedItems, split_index};
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState, Scope};
-use crate::model::SpanKind;
+use crate::model::{SpanKind, ToolCall};
 use crate::parse::value::Value;
 
 /// The `OpenLLMetry` convention; see the [module docs](self).
@@ -39,11 +45,18 @@ impl Convention for OpenLlmetry {
     }
 
     fn start(&self) -> Box<dyn ConventionState> {
-        Box::new(Self)
+        Box::new(OpenLlmetryState::default())
     }
 }
 
-impl ConventionState for OpenLlmetry {
+#[derive(Default)]
+struct OpenLlmetryState {
+    entity_name: Option<String>,
+    /// `gen_ai.completion.N.function_call`.
+    function_calls: IndexedItems<ToolCall>,
+}
+
+impl ConventionState for OpenLlmetryState {
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
         let fields = &mut span.fields;
         match key {
@@ -54,41 +67,91 @@ impl ConventionState for OpenLlmetry {
             }
             "traceloop.entity.input" => fields.input_text = value.into_text().map(unquoted),
             "traceloop.entity.output" => fields.output_text = value.into_text().map(unquoted),
+            "traceloop.entity.name" => {
+                self.entity_name = value.as_str().map(str::to_owned);
+                return Some(value);
+            }
             "llm.request.type" => {
-                span.set_kind(Rank::High, SpanKind::Llm);
+                span.set_kind(Rank::High, request_kind(value.as_str().unwrap_or_default()));
                 return Some(value);
             }
             "llm.usage.prompt_tokens" => fields.usage.input = value.as_u64(),
             "llm.usage.completion_tokens" => fields.usage.output = value.as_u64(),
-            _ => return set_indexed(key, value, span),
+            _ => return self.set_indexed(key, value, span),
         }
         None
     }
+
+    fn finish(self: Box<Self>, span: &mut SpanBuilder) {
+        if span.fields.kind == SpanKind::Tool
+            && let Some(name) = self.entity_name.filter(|name| !name.is_empty())
+            && span.tool().name.is_empty()
+        {
+            span.tool().name = name;
+        }
+        let calls: Vec<_> = self.function_calls.into_items().map(call_value).collect();
+        if !calls.is_empty() {
+            let role = (Cow::Borrowed("role"), Value::Text(Cow::Borrowed("assistant")));
+            span.set_output(Rank::Low, Value::Map(vec![role, (Cow::Borrowed("tool_calls"), Value::List(calls))]));
+        }
+    }
 }
 
-/// `gen_ai.prompt.0.content`, `gen_ai.completion.0.tool_calls.0.name`, `llm.request.functions.0.name`.
-fn set_indexed<'v>(key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
-    if let Some((index, part)) = key.strip_prefix("gen_ai.prompt.").and_then(split_index) {
-        return span.input_message(Rank::High, index).set(part, value);
-    }
-    match key.strip_prefix("gen_ai.completion.").and_then(split_index) {
-        Some((_, "finish_reason")) => {
-            span.add_finish_reasons(Rank::Low, value);
+impl OpenLlmetryState {
+    /// `gen_ai.prompt.0.content`, `gen_ai.completion.0.tool_calls.0.name`, `llm.request.functions.0.name`.
+    fn set_indexed<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
+        if let Some((index, part)) = key.strip_prefix("gen_ai.prompt.").and_then(split_index) {
+            return span.input_message(Rank::High, index).set(part.strip_prefix("message.").unwrap_or(part), value);
+        }
+        match key.strip_prefix("gen_ai.completion.").and_then(split_index) {
+            Some((_, "finish_reason")) => {
+                span.add_finish_reasons(Rank::Low, value);
+                return None;
+            }
+            Some((index, part)) => {
+                let Some(field) = part.strip_prefix("function_call.") else {
+                    return span.output_message(Rank::High, index).set(part.strip_prefix("message.").unwrap_or(part), value);
+                };
+                let call = self.function_calls.item_mut(index);
+                match field {
+                    "name" => call.name = value.into_text().unwrap_or_default(),
+                    "arguments" => call.arguments = value.into_text().unwrap_or_default(),
+                    "id" => call.id = value.into_text(),
+                    _ => return Some(value),
+                }
+                return None;
+            }
+            None => {}
+        }
+        if let Some((_, "name")) = key.strip_prefix("llm.request.functions.").and_then(split_index) {
+            span.fields.tools_offered.extend(value.into_text());
             return None;
         }
-        Some((index, part)) => return span.output_message(Rank::High, index).set(part, value),
-        None => {}
+        Some(value)
     }
-    if let Some((_, "name")) = key.strip_prefix("llm.request.functions.").and_then(split_index) {
-        span.fields.tools_offered.extend(value.into_text());
-        return None;
+}
+
+fn call_value(call: ToolCall) -> Value<'static> {
+    let id = call.id.map_or(Value::Null, |id| Value::Text(Cow::Owned(id)));
+    let fields = [("id", id), ("name", Value::Text(Cow::Owned(call.name))), ("arguments", Value::Text(Cow::Owned(call.arguments)))];
+    Value::Map(fields.into_iter().map(|(key, value)| (Cow::Borrowed(key), value)).collect())
+}
+
+/// The kind of a request: `chat`, `completion`, `embedding`, `rerank`, or one of `LiteLLM`'s functions.
+fn request_kind(word: &str) -> SpanKind {
+    const OTHERS: [&str; 8] = ["rerank", "moderation", "image", "speech", "transcription", "search", "ocr", "video"];
+    if word.contains("embedding") {
+        SpanKind::Embedding
+    } else if OTHERS.iter().any(|other| word.contains(other)) {
+        SpanKind::Other
+    } else {
+        SpanKind::Llm
     }
-    Some(value)
 }
 
 fn span_kind(word: &str) -> Option<SpanKind> {
     match word {
-        "workflow" | "task" => Some(SpanKind::Chain),
+        "workflow" | "task" | "handoff" | "session" | "server" => Some(SpanKind::Chain),
         "agent" => Some(SpanKind::Agent),
         "tool" => Some(SpanKind::Tool),
         _ => None,
@@ -116,6 +179,47 @@ mod tests {
         assert_eq!((span.kind, span.output[0].content.as_str()), (SpanKind::Llm, "hi"));
         assert_eq!(span.finish_reasons, ["length"]);
         assert_eq!(span.output[0].tool_calls[0].name, "f");
+    }
+
+    #[test]
+    fn function_calls_complete_an_answer_without_tool_calls() {
+        let calls = [
+            ("gen_ai.completion.0.function_call.name", "f"),
+            ("gen_ai.completion.0.function_call.arguments", "{\"x\":1}"),
+            ("gen_ai.completion.1.function_call.name", "g"),
+        ];
+        let names = |span: &crate::model::Span| span.output[0].tool_calls.iter().map(|call| call.name.clone()).collect::<Vec<_>>();
+        let answer =
+            ("gen_ai.output.messages", r#"[{"role":"assistant","parts":[{"type":"text","content":"wait"}],"finish_reason":"tool_calls"}]"#);
+        let newer = span_with(&[&[("llm.request.type", "acompletion"), answer], &calls[..]].concat());
+        assert_eq!((newer.output.len(), newer.output[0].content.as_str()), (1, "wait"));
+        assert_eq!(names(&newer), ["f", "g"]);
+        let older = span_with(&[&[("llm.request.type", "completion"), ("gen_ai.completion.0.role", "assistant")], &calls[..]].concat());
+        assert_eq!((older.output.len(), names(&older)), (1, vec!["f".to_owned(), "g".to_owned()]));
+        let alone = span_with(&[&[("llm.request.type", "chat")], &calls[..1]].concat());
+        assert_eq!(names(&alone), ["f"]);
+    }
+
+    #[test]
+    fn the_type_of_a_request_is_its_kind() {
+        for (word, kind) in
+            [("chat", SpanKind::Llm), ("aresponses", SpanKind::Llm), ("aembedding", SpanKind::Embedding), ("rerank", SpanKind::Other)]
+        {
+            assert_eq!(span_with(&[("llm.request.type", word)]).kind, kind, "{word}");
+        }
+    }
+
+    #[test]
+    fn the_tool_of_a_span_is_its_entity() {
+        let input = ("traceloop.entity.input", r#"{"input_str":"{'id': 17}","tags":[],"metadata":{},"inputs":{"id":17},"kwargs":{}}"#);
+        let output = (
+            "traceloop.entity.output",
+            r#"{"output":{"lc":1,"type":"constructor","id":["langchain","schema","messages","ToolMessage"],"kwargs":{"content":"late","name":"lookup","tool_call_id":"c1","status":"success"}},"kwargs":{}}"#,
+        );
+        let span = span_with(&[("traceloop.span.kind", "tool"), ("traceloop.entity.name", "lookup"), input, output]);
+        let tool = span.tool.unwrap();
+        assert_eq!((tool.name.as_str(), tool.arguments.as_str(), tool.result.as_deref()), ("lookup", r#"{"id":17}"#, Some("late")));
+        assert_eq!(tool.call_id.as_deref(), Some("c1"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The span that conventions fill together. Its operations are generic: none of them knows the name of an attribute.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::indexed::{IndexedItems, MessageParts};
 use crate::limits::SPAN_ITEMS_MAX;
@@ -234,11 +234,23 @@ impl SpanBuilder {
         }
     }
 
-    /// Takes an attribute that no convention mapped, for conventions whose keys are too general to be theirs on every span (`input`). Called when the
-    /// state of a convention finishes.
+    /// Removes an attribute that no convention mapped and returns its text, for names without a namespace, which mean something only on spans of a
+    /// known framework.
     pub(super) fn take_attribute(&mut self, key: &str) -> Option<String> {
-        let index = self.fields.attributes.iter().position(|attribute| attribute.key == key)?;
-        Some(self.fields.attributes.remove(index).value)
+        let at = self.fields.attributes.iter().position(|attribute| attribute.key == key)?;
+        Some(self.fields.attributes.remove(at).value)
+    }
+
+    /// Removes all input and output so far, of a span that repeats another one.
+    pub(super) fn discard_content(&mut self) {
+        (self.input, self.output) = (Content::default(), Content::default());
+    }
+
+    /// Whether anything shows that the call was answered: an output, a finish reason, or tokens.
+    pub(super) fn has_answer(&self) -> bool {
+        let output = &self.output;
+        let has_output = !(output.indexed.is_empty() && output.messages.is_empty() && output.texts.is_empty());
+        has_output || !self.finish_reasons.is_empty() || self.fields.usage.output.is_some()
     }
 
     /// The span, with what several attributes describe resolved.
@@ -260,6 +272,9 @@ impl SpanBuilder {
         if let Some((_, reasons)) = self.finish_reasons.pop_last() {
             span.finish_reasons = reasons;
         }
+        // Several attributes may list them.
+        let mut offered = HashSet::new();
+        span.tools_offered.retain(|name| offered.insert(name.clone()));
         infer::infer_kind_from_fields(&mut span);
         for text in self.input.texts.into_values().rev() {
             span_fields::add_input(&mut span, text);
@@ -268,7 +283,7 @@ impl SpanBuilder {
             span_fields::add_output(&mut span, text);
         }
         if let Some(content) = self.system_prompt
-            && span.input.first().is_none_or(|first| first.role != "system")
+            && span.input.first().is_none_or(|first| first.content != content)
         {
             span.input.insert(0, Message { role: "system".into(), content, ..Message::default() });
         }

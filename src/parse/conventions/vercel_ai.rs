@@ -51,8 +51,8 @@ impl Convention for VercelAi {
 /// What the answer of one span consists of, and what tells an empty answer from one that was not recorded.
 #[derive(Default)]
 struct VercelAiState {
-    is_model_call: bool,
-    is_text_stream: bool,
+    /// `ai.generateText.doGenerate`
+    operation: String,
     has_prompt: bool,
     has_finish_reason: bool,
     answer: Option<Message>,
@@ -94,10 +94,11 @@ impl ConventionState for VercelAiState {
     }
 
     fn finish(mut self: Box<Self>, span: &mut SpanBuilder) {
-        if self.is_model_call && self.has_prompt && self.has_finish_reason {
+        if span_kind(&self.operation) == Some(SpanKind::Llm) && self.has_prompt && self.has_finish_reason {
             self.answer();
         }
-        if self.is_text_stream && !self.has_finish_reason && !span.fields.failed() && span.fields.exceptions.is_empty() {
+        let is_stream = self.operation.starts_with("ai.streamText");
+        if is_stream && !self.has_finish_reason && !span.fields.failed() && span.fields.exceptions.is_empty() {
             span.fail(Some("The stream was cancelled before it finished".into()));
         }
         if let Some(answer) = self.answer {
@@ -111,8 +112,7 @@ impl VercelAiState {
     fn set_operation(&mut self, value: &Value<'_>, span: &mut SpanBuilder) {
         let operation = value.as_str().and_then(|text| text.split(' ').next()).unwrap_or_default();
         if let Some(kind) = span_kind(operation) {
-            self.is_model_call = kind == SpanKind::Llm;
-            self.is_text_stream = operation.starts_with("ai.streamText");
+            operation.clone_into(&mut self.operation);
             span.set_kind(Rank::High, kind);
         }
     }
@@ -141,8 +141,7 @@ fn span_kind(operation: &str) -> Option<SpanKind> {
     let kind = match operation {
         "ai.toolCall" => SpanKind::Tool,
         "ai.generateText" | "ai.streamText" => SpanKind::Agent,
-        "ai.embed" | "ai.embedMany" => SpanKind::Chain,
-        "ai.generateObject" | "ai.streamObject" | "ai.rerank" | "ai.rerank.doRerank" => SpanKind::Chain,
+        "ai.generateObject" | "ai.streamObject" | "ai.embed" | "ai.embedMany" | "ai.rerank" | "ai.rerank.doRerank" => SpanKind::Chain,
         _ if operation.starts_with("ai.embed") => SpanKind::Embedding,
         _ if operation.starts_with("ai.") && (operation.ends_with(".doGenerate") || operation.ends_with(".doStream")) => SpanKind::Llm,
         _ => return None,

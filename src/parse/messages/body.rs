@@ -1,6 +1,8 @@
 //! Finds the messages, finish reasons, offered tools and token counts of a request or a response, in any of the shapes in the
 //! [module docs](super).
 
+use std::borrow::Cow;
+
 use super::message::{add_messages, has_message_keys};
 use super::tool_call::tool_names;
 use crate::limits::SPAN_ITEMS_MAX;
@@ -24,14 +26,34 @@ pub(in crate::parse) struct Conversation {
 pub(in crate::parse) fn conversation(tree: &Value<'_>) -> Option<Conversation> {
     let mut found = Conversation::default();
     collect(tree, &mut found, 0);
+    if found.messages.is_empty() && is_list_of_blocks(tree) {
+        let message = Value::Map(vec![("role".into(), Value::Text("assistant".into())), ("content".into(), tree.clone())]);
+        add_messages(&message, &mut found.messages);
+    }
     (!found.messages.is_empty() || !found.finish_reasons.is_empty()).then_some(found)
+}
+
+/// Whether a value is the content of an answer without its message: blocks of Bedrock or Anthropic.
+fn is_list_of_blocks(tree: &Value<'_>) -> bool {
+    let is_block = |block: &Value<'_>| match block.fields() {
+        [(key, value)] => {
+            (key == "text" && value.as_str().is_some())
+                || (matches!(key.as_ref(), "toolUse" | "reasoningContent") && !value.fields().is_empty())
+        }
+        _ => {
+            matches!(block.get("type").as_str(), Some("text" | "tool_use" | "thinking"))
+                && !block.first(&["text", "input", "thinking"]).is_null()
+        }
+    };
+    !tree.items().is_empty() && tree.items().iter().all(is_block)
 }
 
 /// How many lists and objects around a message are opened: `{"generations": [[{"message": {…}}]]}`.
 const ENVELOPES_MAX: usize = 7;
 
 /// The fields that contain the messages of a request, in this order. Only the first that contains any is read.
-const REQUEST_KEYS: [&str; 8] = ["messages", "input_messages", "contents", "chat_history", "input", "prompts", "prompt", "all_messages"];
+const REQUEST_KEYS: [&str; 9] =
+    ["messages", "input_messages", "contents", "chat_history", "input", "prompts", "prompt", "all_messages", "items"];
 /// The fields that contain the messages of a response, in this order.
 const RESPONSE_KEYS: [&str; 17] = [
     "choices",
@@ -62,9 +84,9 @@ fn collect(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
     match tree {
         Value::List(items) => items.iter().for_each(|item| collect(item, found, depth + 1)),
         Value::Map(_) => collect_map(tree, found, depth),
-        // JSON in JSON.
+        // JSON in JSON, or Python's `repr` of a message (Haystack, smolagents).
         Value::Text(text) if depth > 0 => {
-            if let Some(inner) = Value::parse(text) {
+            if let Some(inner) = Value::Text(Cow::Borrowed(text.as_ref())).any_tree() {
                 collect(&inner, found, depth + 1);
             }
         }
@@ -79,10 +101,13 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
         || matches!(tree.get("type").as_str(), Some("human" | "ai" | "system" | "tool" | "AIMessageChunk"))
         || tree.get("type").as_str().is_some_and(|kind| kind.ends_with("_call") || kind.ends_with("_call_output"));
     if is_message {
-        return add_messages(tree, &mut found.messages);
+        add_messages(tree, &mut found.messages);
+        return add_raw_response(tree, found);
     }
     let known = found.messages.len();
-    let system = SYSTEM_KEYS.iter().map(|key| tree.get(key)).find(|value| !value.is_empty());
+    // Google's SDKs have it in the configuration of the request.
+    let holders = [tree, tree.get("config")];
+    let system = holders.iter().find_map(|holder| SYSTEM_KEYS.iter().map(|key| holder.get(key)).find(|value| !value.is_empty()));
     for key in REQUEST_KEYS {
         if found.messages.len() > known {
             break;
@@ -121,9 +146,24 @@ fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
         if found.messages.len() == known {
             found.messages.extend(tree.get("text").as_str().map(assistant));
         }
-        if let Some(message) = found.messages.get_mut(known).filter(|message| message.role.is_empty() && tree.get("content").is_null()) {
+        if let Some(message) = found.messages.get_mut(known).filter(|message| message.role.is_empty() && is_answer(tree)) {
             message.role = "assistant".into();
         }
+    }
+}
+
+/// Adds the facts of the provider's response that a message may carry as JSON or as Python's `repr`: smolagents' `raw`.
+fn add_raw_response(message: &Value<'_>, found: &mut Conversation) {
+    let raw = message.get("raw");
+    let Some(raw) = raw.any_tree() else { return };
+    let Some(response) = conversation(&raw) else { return };
+    if found.finish_reasons.is_empty() {
+        found.finish_reasons = response.finish_reasons;
+    }
+    found.usage = or_usage(found.usage, response.usage);
+    let refusal = response.messages.into_iter().find_map(|message| message.refusal);
+    if let (Some(last), Some(refusal)) = (found.messages.last_mut(), refusal) {
+        last.refusal.get_or_insert(refusal);
     }
 }
 
@@ -145,12 +185,23 @@ fn is_bare_message(tree: &Value<'_>) -> bool {
     has_message_keys(tree) || is_answer()
 }
 
+/// Whether a message without a role is an answer: it has no content, or a finish reason (AutoGen's `CreateResult`).
+fn is_answer(tree: &Value<'_>) -> bool {
+    tree.get("content").is_null() || tree.get("finish_reason").as_str().is_some()
+}
+
 fn system_or_model(tree: &Value<'_>) -> bool {
     ["model", "system", "instructions", "model_id", "modelId", "max_tokens"].iter().any(|key| !tree.get(key).is_null())
 }
 
 fn assistant(text: &str) -> Message {
     Message { role: "assistant".into(), content: text.to_owned(), ..Message::default() }
+}
+
+/// The message of a system prompt that stands beside the messages; `None` if it has no text.
+pub(in crate::parse) fn system_message(system: &Value<'_>) -> Option<Message> {
+    let content = system_text(system);
+    (!content.is_empty()).then(|| Message { role: "system".into(), content, ..Message::default() })
 }
 
 /// The text of a system prompt: a text, a list of text blocks, or Gemini's content with parts.
@@ -169,10 +220,13 @@ pub(in crate::parse) fn system_text(system: &Value<'_>) -> String {
 fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     const REASON_KEYS: [&str; 7] =
         ["finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason", "finish_reasons", "completionReason"];
+    const MODEL_KEYS: [&str; 6] = ["model", "modelId", "model_id", "modelVersion", "model_version", "model_name"];
     let holders = [tree, tree.get("generation_info"), tree.get("response_metadata"), tree.get("meta"), tree.get("_meta")];
     let reason = holders.iter().map(|holder| holder.first(&REASON_KEYS)).find(|reason| !reason.is_empty());
     // Responses API: `{"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}`. Gemini: a prompt that was blocked.
     let reason = reason.or_else(|| Some(tree.get("incomplete_details").get("reason")).filter(|reason| !reason.is_empty()));
+    // A response of the Responses API that is complete.
+    let reason = reason.or_else(|| Some(tree.get("status")).filter(|_| tree.get("object").as_str() == Some("response")));
     let reason = reason.or_else(|| {
         let feedback = tree.first(&["promptFeedback", "prompt_feedback"]);
         Some(feedback.first(&["blockReason", "block_reason"])).filter(|reason| !reason.is_empty())
@@ -184,10 +238,11 @@ fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     }
     found.usage = or_usage(found.usage, usage(tree));
     if found.model.is_none() {
-        found.model = tree.first(&["model", "modelId", "model_id", "modelVersion", "model_version"]).as_str().map(str::to_owned);
+        found.model = holders.iter().find_map(|holder| holder.first(&MODEL_KEYS).as_str()).map(str::to_owned);
     }
-    let config = tree.first(&["toolConfig", "tool_config", "kwargs"]);
-    let tools = [tree.get("tools"), config.get("tools"), tree.get("functions")].into_iter().find(|tools| !tools.is_empty());
+    let config = tree.first(&["toolConfig", "tool_config", "kwargs", "config"]);
+    let of_pydantic_ai = tree.get("model_request_parameters").get("function_tools");
+    let tools = [tree.get("tools"), config.get("tools"), tree.get("functions"), of_pydantic_ai].into_iter().find(|tools| !tools.is_empty());
     if let Some(tools) = tools {
         found.tools.extend(tool_names(tools));
     }
@@ -204,7 +259,7 @@ fn finish_reason_words(reason: &Value<'_>) -> Vec<String> {
 
 /// The token counts in a body, or in its `usage`.
 fn usage(tree: &Value<'_>) -> TokenUsage {
-    const HOLDERS: [&str; 7] = ["usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage", "llm_output", "meta"];
+    const HOLDERS: [&str; 8] = ["usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage", "llm_output", "meta", "_meta"];
     let nested = HOLDERS.iter().map(|key| tree.get(key)).find(|holder| matches!(holder, Value::Map(_)));
     let Some(holder) = nested else {
         // Ollama.
@@ -358,6 +413,13 @@ mod tests {
     fn a_blocked_prompt_has_a_finish_reason_and_no_message() {
         let found = read(r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":5}}"#);
         assert_eq!((found.messages.len(), found.finish_reasons.as_slice()), (0, &["PROHIBITED_CONTENT".to_owned()][..]));
+    }
+
+    #[test]
+    fn an_answer_may_be_only_text() {
+        let found = read(r#"{"text":"cut","finish_reason":"length","usage":{"completion_tokens":6}}"#);
+        assert_eq!((found.messages[0].role.as_str(), found.messages[0].content.as_str()), ("assistant", "cut"));
+        assert_eq!(found.finish_reasons, ["length"]);
     }
 
     #[test]

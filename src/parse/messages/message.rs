@@ -33,11 +33,12 @@ pub(in crate::parse) fn add_messages(value: &Value<'_>, messages: &mut Vec<Messa
         message: Message {
             role: role.to_owned(),
             refusal: [value, value.get("additional_kwargs")].iter().find_map(|holder| holder.text_at("refusal")),
-            tool_call_id: value.first(&["tool_call_id", "toolCallId", "call_id", "id"]).as_str().map(str::to_owned),
+            tool_call_id: answered_call(value),
             ..Message::default()
         },
         tool_results: Vec::new(),
         others: Vec::new(),
+        has_other_content: false,
     };
     match value.get("type").as_str() {
         // Items of OpenAI's Responses API.
@@ -85,21 +86,38 @@ pub(super) fn has_message_keys(value: &Value<'_>) -> bool {
 
 /// The role of a message, in the words of OpenAI's API where a framework has its own.
 fn role<'v>(value: &'v Value<'_>) -> &'v str {
-    let explicit = value.first(&["role", "_role"]).as_str();
+    if let Some(word) = value.first(&["role", "_role"]).as_str() {
+        return match word {
+            // Gemini.
+            "model" => "assistant",
+            // The repr of an enum in Python, and the words of Cohere.
+            "ChatRole.USER" | "MessageRole.USER" | "Role.USER" | "USER" => "user",
+            "ChatRole.ASSISTANT" | "MessageRole.ASSISTANT" | "Role.ASSISTANT" | "ASSISTANT" | "CHATBOT" => "assistant",
+            "ChatRole.SYSTEM" | "MessageRole.SYSTEM" | "Role.SYSTEM" | "SYSTEM" => "system",
+            "ChatRole.TOOL" | "MessageRole.TOOL" | "Role.TOOL" | "TOOL" => "tool",
+            word => word,
+        };
+    }
     // LangChain's serialization: `["langchain_core", "messages", "AIMessage"]`.
     let class = value.get("id").items().last().and_then(Value::as_str);
-    let word = explicit.or(class).or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
-    match word.rsplit('.').next().unwrap_or(word) {
-        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "USER" | "HUMAN" => "user",
-        "ai" | "AIMessage" | "AIMessageChunk" | "model" | "bot" | "CHATBOT" | "chatbot" | "ASSISTANT" | "MODEL" | "text" => "assistant",
-        "SystemMessage" | "system-prompt" | "SYSTEM" => "system",
-        "ToolMessage" | "tool-return" | "retry-prompt" | "TOOL" => "tool",
+    let word = class.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
+    match word {
+        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "UserMessage" => "user",
+        "ai" | "AIMessage" | "AIMessageChunk" | "AssistantMessage" | "text" => "assistant",
+        "SystemMessage" | "system-prompt" => "system",
+        "ToolMessage" | "tool-return" | "retry-prompt" | "FunctionExecutionResultMessage" => "tool",
         // Kinds of Pydantic AI, whose parts have the roles.
         "request" => "user",
         "response" => "assistant",
-        "message" | "constructor" if explicit.is_none() => "",
+        "message" | "constructor" => "",
         _ => word,
     }
+}
+
+/// The id of the call that a tool's message answers. The `id` of other messages is their own.
+fn answered_call(value: &Value<'_>) -> Option<String> {
+    let explicit = value.first(&["tool_call_id", "toolCallId", "call_id"]).as_str();
+    explicit.or_else(|| value.get("id").as_str().filter(|_| matches!(role(value), "tool" | "function" | ""))).map(str::to_owned)
 }
 
 /// A message and the tool results that its parts contain.
@@ -108,6 +126,8 @@ struct MessageReader {
     tool_results: Vec<Message>,
     /// Parts with another role than the message.
     others: Vec<Message>,
+    /// Whether there is content that is not text: an image, or a part of an unknown shape.
+    has_other_content: bool,
 }
 
 impl MessageReader {
@@ -123,7 +143,8 @@ impl MessageReader {
         }
         messages.append(&mut self.others);
         messages.append(&mut self.tool_results);
-        if !is_only_envelope {
+        // A message whose content could not be read must not look like an empty one.
+        if !is_only_envelope && (has_content || !self.has_other_content) {
             messages.push(self.message);
         }
     }
@@ -134,6 +155,13 @@ impl MessageReader {
             match value.get(key) {
                 Value::Text(text) => add_text(&mut self.message.content, text),
                 Value::List(parts) => parts.iter().take(SPAN_ITEMS_MAX).for_each(|part| self.add_part(part)),
+                // Gemini's content of a candidate, and of a response of Google ADK.
+                content @ Value::Map(_) if matches!(content.get("parts"), Value::List(_)) => {
+                    if self.message.role.is_empty() {
+                        role(content).clone_into(&mut self.message.role);
+                    }
+                    self.add_content(content);
+                }
                 part @ Value::Map(_) => self.add_part(part),
                 _ => {}
             }
@@ -142,6 +170,14 @@ impl MessageReader {
             && let Some(text) = value.get("text").as_str()
         {
             add_text(&mut self.message.content, text);
+        }
+        // The result of a tool may be any value.
+        if self.message.role == "tool"
+            && self.message.content.is_empty()
+            && self.tool_results.is_empty()
+            && !value.get("content").is_empty()
+        {
+            self.message.content = tool_result_text(value.get("content"));
         }
         for key in ["tool_calls", "invalid_tool_calls", "toolCalls", "tool_invocations", "toolInvocations"] {
             self.message.tool_calls.extend(value.get(key).items().iter().filter_map(tool_call));
@@ -190,6 +226,8 @@ impl MessageReader {
             "refusal" => self.message.refusal = part.first(&["refusal", "content", "text"]).as_str().map(str::to_owned),
             // What the model thought is not its answer.
             "thinking" | "reasoning" | "redacted_thinking" | "redacted-reasoning" | "thought" => {}
+            // Their content is encoded.
+            "binary" | "blob" | "image" | "audio" | "video" | "document" | "file" | "uri" => {}
             "system-prompt" => self.add_other("system", part),
             "user-prompt" if self.message.role != "user" => self.add_other("user", part),
             _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") || has("toolRequest") => {
@@ -204,6 +242,11 @@ impl MessageReader {
                 let keys = ["toolResult", "functionResponse", "function_response", "tool_call_result", "toolResponse"];
                 self.add_tool_result(part.first(&keys));
             }
+            // AutoGen.
+            "" if part.get("name").as_str().is_some() && !part.get("arguments").is_null() => {
+                self.message.tool_calls.extend(tool_call(part))
+            }
+            "" if part.get("call_id").as_str().is_some() && !part.get("content").is_null() => self.add_tool_result(part),
             _ => self.add_text_part(part),
         }
     }
@@ -219,7 +262,12 @@ impl MessageReader {
             (None, Value::List(parts)) => parts.iter().filter_map(|part| part.first(&["text", "content"]).as_str()).for_each(|text| {
                 add_text(&mut self.message.content, text);
             }),
-            _ => {}
+            // Bedrock: a tool's result, or an answer with citations.
+            _ if !part.get("json").is_null() => add_text(&mut self.message.content, &part.get("json").to_text()),
+            _ => match part.get("citationsContent").get("content") {
+                Value::List(parts) => parts.iter().for_each(|part| self.add_text_part(part)),
+                _ => self.has_other_content |= !part.is_empty(),
+            },
         }
     }
 
@@ -260,6 +308,8 @@ pub(in crate::parse) fn tool_result_text(result: &Value<'_>) -> String {
             parts.iter().for_each(|part| add_text(&mut joined, &result_part_text(part)));
             joined
         }
+        // Google's SDKs wrap a result that is no object.
+        Value::Map(fields) if matches!(fields.as_slice(), [(key, _)] if key == "result") => result.get("result").to_text(),
         Value::Map(fields) if fields.len() == 2 && result.get("type").as_str().is_some() && !result.get("value").is_null() => {
             result.get("value").to_text()
         }
@@ -353,6 +403,10 @@ mod tests {
                 r#"[{"type":"human","content":"hi"},{"lc":1,"type":"constructor","id":["langchain","schema","messages","AIMessage"],"kwargs":{"type":"ai","content":"wait","tool_calls":[{"name":"f","args":{"x":1},"id":"c1"}]}},{"type":"tool","data":{"content":"42","tool_call_id":"c1"}}]"#,
             ),
             (
+                "AutoGen",
+                r#"[{"content":"hi","source":"user","type":"UserMessage"},{"content":"wait","thought":null,"source":"a","type":"AssistantMessage","tool_calls":[{"id":"c1","name":"f","arguments":"{\"x\":1}"}]},{"content":[{"content":"42","name":"f","call_id":"c1","is_error":false}],"type":"FunctionExecutionResultMessage"}]"#,
+            ),
+            (
                 "LlamaIndex",
                 r#"[{"role":"user","additional_kwargs":{},"blocks":[{"block_type":"text","text":"hi"}]},{"role":"assistant","additional_kwargs":{"tool_calls":[{"id":"c1","function":{"name":"f","arguments":"{\"x\":1}"}}]},"blocks":[{"block_type":"text","text":"wait"}]},{"role":"tool","additional_kwargs":{"tool_call_id":"c1"},"tool_call_id":"c1","blocks":[{"block_type":"text","text":"42"}]}]"#,
             ),
@@ -370,6 +424,15 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_could_not_be_read_is_not_an_empty_message() {
+        let unread =
+            r#"[{"role":"assistant","content":[{"image":{"bytes":"…"}}]},{"role":"assistant","content":[{"answer_v9":{"body":"hi"}}]}]"#;
+        assert_eq!(read(unread), expected(&[]));
+        let empty = r#"[{"role":"assistant","content":[]},{"role":"assistant","content":[{"type":"text","text":""}]},{"role":"assistant","content":[{"type":"thinking","thinking":"hm"}]}]"#;
+        assert_eq!(read(empty), expected(&[("assistant", "", "", None); 3]));
+    }
+
+    #[test]
     fn a_result_that_only_its_flag_calls_an_error_becomes_one() {
         for text in [
             r#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"c1","is_error":true,"content":"no such order"}]}"#,
@@ -379,6 +442,13 @@ mod tests {
         ] {
             assert_eq!(read(text), expected(&[("tool", "Error: no such order", "", Some("c1"))]), "{text}");
         }
+    }
+
+    #[test]
+    fn the_result_of_a_tool_may_be_any_value() {
+        let text = r#"[{"role":"tool","id":"c1","content":{"n":3}},{"role":"tool","id":"c2","content":[{"id":1}]},{"role":"tool","id":"c3","content":7}]"#;
+        let contents: Vec<_> = read(text).into_iter().map(|(_, content, ..)| content).collect();
+        assert_eq!(contents, [r#"{"n":3}"#, r#"[{"id":1}]"#, "7"]);
     }
 
     #[test]

@@ -19,15 +19,20 @@
 //! | Genkit | `{role, content: [{text} \| {toolRequest: {name, ref, input}} \| {toolResponse: {name, ref, output}}]}` |
 //! | Datadog | tool calls as `{name, tool_id, arguments}` |
 //!
-//! `body` finds the messages of a body, `message` reads one message, `tool_call` one call and one definition of a tool.
+//! `body` finds the messages of a body, `plain` those of a model that completes text, `message` reads one message, `tool_call` one call and one
+//! definition of a tool, `tool_envelope` the arguments and the result of a tool.
 
 mod body;
 mod message;
+mod plain;
 mod tool_call;
+mod tool_envelope;
 
-pub(super) use self::body::{Conversation, conversation, system_text};
-pub(super) use self::message::{add_messages, message};
+pub(super) use self::body::{Conversation, conversation, system_message, system_text};
+pub(super) use self::message::{add_messages, message, tool_result_text};
+pub(super) use self::plain::{answer, prompt};
 pub(super) use self::tool_call::{tool_call, tool_name, tool_names};
+pub(super) use self::tool_envelope::{tool_arguments, tool_outcome, tool_outcome_of_text};
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::Message;

@@ -10,6 +10,9 @@ const ARGUMENT_KEYS: [&str; 7] = ["arguments", "args", "input", "parameters", "t
 
 /// A tool call, whose name and arguments are beside the id, or under a key such as `function`. `None` if it has no name.
 pub(in crate::parse) fn tool_call(value: &Value<'_>) -> Option<ToolCall> {
+    // Events have lists of texts: each call is JSON text (LiveKit 1.2).
+    let parsed = value.as_str().and_then(Value::parse);
+    let value = parsed.as_ref().unwrap_or(value);
     let nested = ["function", "functionCall", "function_call", "toolUse", "tool_call", "toolCall", "toolRequest", "payload"];
     let call = nested.iter().map(|key| value.get(key)).find(|inner| matches!(inner, Value::Map(_))).unwrap_or(value);
     let name = call.first(&NAME_KEYS).as_str()?.to_owned();
@@ -23,15 +26,14 @@ pub(in crate::parse) fn tool_call(value: &Value<'_>) -> Option<ToolCall> {
     Some(ToolCall { id: id.filter(|id| !id.is_empty()).map(str::to_owned), name, arguments })
 }
 
-/// An item of OpenAI's Responses API has an id of its own, `fc_…`, beside that of the call.
+/// Parts and items of Pydantic AI and of OpenAI's Responses API have an id of their own, `fc_…`, beside that of the call.
 fn call_id_keys(holder: &Value<'_>) -> [&'static str; 8] {
-    if holder.get("call_id").as_str().is_some() {
-        let mut keys = ID_KEYS;
-        keys.swap(0, 2);
-        keys
-    } else {
-        ID_KEYS
+    let mut keys = ID_KEYS;
+    let explicit = keys.iter().position(|key| matches!(*key, "call_id" | "tool_call_id") && holder.get(key).as_str().is_some());
+    if let Some(position) = explicit {
+        keys.swap(0, position);
     }
+    keys
 }
 
 /// The name in a tool definition: `{"function": {"name"}}`, `{"toolSpec": {"name"}}`, `{"name"}`, or only the name.
@@ -100,7 +102,7 @@ mod tests {
             r#"{"functionCall":{"id":"c1","name":"f","args":{"x":1}}}"#,
             r#"{"toolRequest":{"ref":"c1","name":"f","input":{"x":1}}}"#,
             r#"{"type":"tool-call","toolCallId":"c1","toolName":"f","input":{"x":1}}"#,
-            r#"{"part_kind":"tool-call","tool_call_id":"c1","tool_name":"f","args":{"x":1}}"#,
+            r#"{"part_kind":"tool-call","tool_call_id":"c1","tool_name":"f","args":{"x":1},"id":"fc_1"}"#,
             r#"{"tool_call":{"id":"c1","tool_name":"f","arguments":{"x":1},"extra":null}}"#,
         ] {
             assert_eq!(tool_call(&parse(call)), expected, "{call}");

@@ -140,7 +140,7 @@ mod tests {
     use crate::model::{FieldName, ToolCall};
 
     fn turn<'t>(kind: TurnKind, text: &'t str, calls: &'t [ToolCall]) -> Turn<'t> {
-        Turn { kind, speaker: "", text, calls, span: 0, field: FieldName::Plain("output_text") }
+        Turn { kind, speaker: "", text, calls: calls.into(), span: 0, field: FieldName::Plain("output_text") }
     }
 
     #[test]

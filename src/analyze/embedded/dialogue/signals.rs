@@ -257,7 +257,7 @@ impl SignalSet {
             if !matches!(turn.kind, TurnKind::System | TurnKind::User) && !turn.speaker.is_empty() {
                 self.find_in_text(&mut found, index, &normalized_speaker(turn.speaker), |scope| scope == Scope::Speaker);
             }
-            for call in turn.calls {
+            for call in turn.calls.iter() {
                 self.find_in_text(&mut found, index, &call.name, |scope| scope == Scope::Calls);
             }
         }
@@ -389,7 +389,7 @@ mod tests {
             kind: *kind,
             speaker: "",
             text,
-            calls: &[],
+            calls: std::borrow::Cow::Borrowed(&[]),
             span: 0,
             field: FieldName::Plain("output_text"),
         });

@@ -1,9 +1,11 @@
 //! The turns of a run, in order, for every trace format: chat logs with a span for each message, and model calls that repeat the history.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::super::tree::SpanTree;
+use super::written_calls::{executed_calls, has_code, is_complaint, is_result, written_calls};
 use crate::limits::DIALOGUE_TURNS_MAX;
 use crate::model::{FieldName, Message, Span, SpanKind, ToolCall, Trace, last_segment};
 use crate::runtime::{Deadline, TimedOut};
@@ -32,10 +34,17 @@ pub(in crate::analyze::embedded) struct Turn<'t> {
     /// The speaker's name; empty if the trace has none.
     pub(in crate::analyze::embedded) speaker: &'t str,
     pub(in crate::analyze::embedded) text: &'t str,
-    pub(in crate::analyze::embedded) calls: &'t [ToolCall],
+    /// The tool calls of the message, or those that its text writes.
+    pub(in crate::analyze::embedded) calls: Cow<'t, [ToolCall]>,
     /// Index of the span in the trace.
     pub(in crate::analyze::embedded) span: usize,
     pub(in crate::analyze::embedded) field: FieldName<'static>,
+}
+
+impl Turn<'_> {
+    fn is_agent_without_calls(&self) -> bool {
+        self.kind == TurnKind::Agent && self.calls.is_empty()
+    }
 }
 
 /// The turns of a run.
@@ -53,7 +62,11 @@ impl<'t> Dialogue<'t> {
         let mut dialogue = Self::default();
         let mut seen = HashSet::new();
         let mut started = false;
-        for (index, span) in trace.spans.iter().enumerate() {
+        // An agent and its steps repeat the messages of the model calls below them.
+        let has_model_calls =
+            trace.spans.iter().any(|span| span.kind == SpanKind::Llm && !(span.input.is_empty() && span.output.is_empty()));
+        let repeats_model_calls = |span: &Span| has_model_calls && matches!(span.kind, SpanKind::Agent | SpanKind::Chain);
+        for (index, span) in trace.spans.iter().enumerate().filter(|(_, span)| !repeats_model_calls(span)) {
             deadline.check()?;
             if dialogue.turns.len() >= DIALOGUE_TURNS_MAX {
                 break;
@@ -71,7 +84,7 @@ impl<'t> Dialogue<'t> {
                 let text = tool.result.as_deref().unwrap_or_default();
                 seen.insert(content_hash(text, &[]));
                 let field = FieldName::Plain("tool.result");
-                dialogue.push(Turn { kind: TurnKind::Tool, speaker: &tool.name, text, calls: &[], span: index, field });
+                dialogue.push(Turn { kind: TurnKind::Tool, speaker: &tool.name, text, calls: Cow::Borrowed(&[]), span: index, field });
             }
             for (number, message) in span.output.iter().enumerate() {
                 seen.insert(message_hash(message));
@@ -81,7 +94,56 @@ impl<'t> Dialogue<'t> {
                 dialogue.push(turn(index, speaker, message, FieldName::Item("output", number, "content"), &mut started));
             }
         }
+        dialogue.read_written_calls(deadline)?;
         Ok(dialogue)
+    }
+
+    /// Finds the tool calls that agents without function calling write in their messages, and the messages that return their results, which have the
+    /// role `user`.
+    fn read_written_calls(&mut self, deadline: Deadline) -> Result<(), TimedOut> {
+        /// With as many results in a known form, any reply to a message with code is one: `Wrong flag!`, a diff.
+        const RESULTS_MIN: usize = 2;
+        let mut results = 0;
+        for index in 0..self.turns.len() {
+            deadline.check()?;
+            let Some(next) = self.turns.get(index + 1).filter(|next| matches!(next.kind, TurnKind::User | TurnKind::Tool)) else {
+                continue;
+            };
+            let (is_result, is_complaint) = (is_result(next.text), is_complaint(next.text));
+            if !is_result && !is_complaint {
+                continue;
+            }
+            let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.is_agent_without_calls()) else { continue };
+            if is_complaint {
+                self.set_reply(index + 1, TurnKind::FrameworkNotice);
+                continue;
+            }
+            turn.calls = Cow::Owned(executed_calls(turn.text));
+            // A user may paste an error, too.
+            if !turn.calls.is_empty() {
+                results += 1;
+                self.set_reply(index + 1, TurnKind::Tool);
+            }
+        }
+        let runs_code = results >= RESULTS_MIN;
+        for index in 0..self.turns.len() {
+            deadline.check()?;
+            let replies_to_code = self.turns.get(index + 1).is_none_or(|next| next.kind == TurnKind::User);
+            let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.is_agent_without_calls()) else { continue };
+            let is_executed = runs_code && replies_to_code && has_code(turn.text);
+            turn.calls = Cow::Owned(if is_executed { executed_calls(turn.text) } else { written_calls(turn.text) });
+            if is_executed {
+                self.set_reply(index + 1, TurnKind::Tool);
+            }
+        }
+        Ok(())
+    }
+
+    /// Corrects the kind of a turn that looks like a message of a user or the result of a tool.
+    fn set_reply(&mut self, index: usize, kind: TurnKind) {
+        if let Some(turn) = self.turns.get_mut(index) {
+            turn.kind = kind;
+        }
     }
 
     fn push(&mut self, turn: Turn<'t>) {
@@ -100,11 +162,8 @@ impl<'t> Dialogue<'t> {
     ///
     /// Only such a dialogue can fail without a failed step. A single answer to a single question cannot be judged by its words.
     pub(in crate::analyze::embedded) fn is_conversation(&self) -> bool {
-        let runs_code = || {
-            self.turns
-                .iter()
-                .any(|turn| turn.kind == TurnKind::FrameworkNotice || (turn.kind == TurnKind::Tool && is_code_result(turn.text)))
-        };
+        let runs_code =
+            || self.turns.iter().any(|turn| is_framework_notice(turn.text) || (turn.kind == TurnKind::Tool && is_code_result(turn.text)));
         self.is_long() && (self.speakers().len() >= 2 || self.user_turns() >= 2 || runs_code())
     }
 
@@ -129,7 +188,7 @@ fn turn<'t>(span: usize, speaker: &'t str, message: &'t Message, field: FieldNam
         // AutoGen sends results and notices with the role `user`, so their texts are checked before the role.
         _ if is_code_result(text) => TurnKind::Tool,
         _ if is_framework_notice(text) => TurnKind::FrameworkNotice,
-        "tool" | "function" => TurnKind::Tool,
+        "tool" | "function" | "tool-response" | "tool_result" | "observation" | "environment" => TurnKind::Tool,
         "system" | "developer" => TurnKind::System,
         _ if !*started => TurnKind::Task,
         // With a name such as `Math_Expert`, the role `user` only means that the message is input of another agent.
@@ -137,7 +196,7 @@ fn turn<'t>(span: usize, speaker: &'t str, message: &'t Message, field: FieldNam
         _ => TurnKind::Agent,
     };
     *started |= kind == TurnKind::Task;
-    Turn { kind, speaker, text, calls: &message.tool_calls, span, field }
+    Turn { kind, speaker, text, calls: Cow::Borrowed(&message.tool_calls), span, field }
 }
 
 /// A speaker's name in lower case, without a part in parentheses: `Orchestrator (thought)` becomes `orchestrator`.
@@ -226,6 +285,70 @@ mod tests {
             (TurnKind::Agent, "yes"),
         ];
         assert_eq!(found, expected.map(|(kind, text)| (kind, text.to_owned())));
+    }
+
+    fn log_of(messages: &[(&str, &str)]) -> Trace {
+        let span = |(role, text): &(&str, &str)| Span { name: (*role).into(), input: vec![message(role, text)], ..Span::default() };
+        Trace { spans: messages.iter().map(span).collect(), ..Trace::default() }
+    }
+
+    fn kinds_and_calls(trace: &Trace) -> Vec<(TurnKind, usize)> {
+        let dialogue = Dialogue::collect(trace, &SpanTree::new(trace), Deadline::after(Duration::from_mins(1))).unwrap();
+        dialogue.turns.iter().map(|turn| (turn.kind, turn.calls.len())).collect()
+    }
+
+    #[test]
+    fn code_whose_output_follows_is_a_tool_call() {
+        let trace = log_of(&[
+            ("system", "Answer with one bash block."),
+            ("user", "Fix the bug."),
+            ("assistant", "I look.\n```bash\nls\n```"),
+            ("user", "<returncode>0</returncode>\n<output>\na.py\n</output>"),
+            ("assistant", "I read.\n```bash\ncat a.py\n```"),
+            ("user", "<returncode>1</returncode>\n<output>\n</output>"),
+            ("assistant", "I am done."),
+            ("user", "Please always provide EXACTLY ONE action in triple backticks, found 0 actions."),
+            ("assistant", "```bash\ngit diff\n```"),
+            ("user", "diff --git a/a.py b/a.py"),
+        ]);
+        let (agent, tool) = (TurnKind::Agent, TurnKind::Tool);
+        let expected = [
+            (TurnKind::System, 0),
+            (TurnKind::Task, 0),
+            (agent, 1),
+            (tool, 0),
+            (agent, 1),
+            (tool, 0),
+            (agent, 0),
+            (TurnKind::FrameworkNotice, 0),
+            (agent, 1),
+            (tool, 0),
+        ];
+        assert_eq!(kinds_and_calls(&trace), expected);
+    }
+
+    #[test]
+    fn code_that_is_shown_to_a_user_is_no_tool_call() {
+        let trace = log_of(&[
+            ("user", "How do I list files?"),
+            ("assistant", "Like this:\n```bash\nls\n```"),
+            ("user", "And hidden ones?"),
+            ("assistant", "```bash\nls -a\n```"),
+            ("user", "Thanks."),
+        ]);
+        let (agent, user) = (TurnKind::Agent, TurnKind::User);
+        assert_eq!(kinds_and_calls(&trace), [(TurnKind::Task, 0), (agent, 0), (user, 0), (agent, 0), (user, 0)]);
+    }
+
+    #[test]
+    fn a_call_in_tags_needs_no_result() {
+        let trace = log_of(&[
+            ("user", "Where is A-17?"),
+            ("assistant", "<tool_call>\n{\"name\": \"track\", \"arguments\": {\"id\": \"A-17\"}}\n</tool_call>"),
+            ("user", "<tool_response>\nlate\n</tool_response>"),
+            ("assistant", "Thought: I look again.\nAction: track\nAction Input: A-17"),
+        ]);
+        assert_eq!(kinds_and_calls(&trace), [(TurnKind::Task, 0), (TurnKind::Agent, 1), (TurnKind::Tool, 0), (TurnKind::Agent, 1)]);
     }
 
     #[test]
