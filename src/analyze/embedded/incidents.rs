@@ -30,8 +30,8 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     // A span without a result does not say whether the tool failed.
     let reported = trace.spans.iter().filter(|span| span.failed() || span.tool.as_ref().is_some_and(|tool| tool.result.is_some()));
     let mut answered_calls: HashSet<&str> = reported.filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
-    // Some frameworks have no spans of model calls, and record the conversation on the agent.
-    let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm);
+    // Some frameworks have no spans of model calls, or ones without the answer, and record the conversation on the agent.
+    let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm && !span.output.is_empty());
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
         if span.failed() && !is_control_flow(span) {
