@@ -45,7 +45,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
                     found.extend(empty_output(trace, index));
                 }
                 found.extend(failed_tool_message(trace, index, &mut answered_calls));
-                found.extend(unknown_tool_call(trace, index));
+                found.extend(unknown_tool_call(trace, index).or_else(|| incomplete_tool_call(trace, index)));
             }
             SpanKind::Tool => found.extend(failed_tool_result(trace, index)),
             SpanKind::Agent if !has_model_calls && !span.output.is_empty() => {
@@ -412,6 +412,22 @@ fn is_hosted_tool(name: &str) -> bool {
     CALLS.contains(&name)
 }
 
+/// A tool call whose arguments end too early, as the last thing that the model wrote: LangChain.js then ends the run without an answer.
+fn incomplete_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let is_later_step = |span: &Span| matches!(span.kind, SpanKind::Llm | SpanKind::Tool);
+    if trace.spans.iter().skip(index + 1).any(is_later_step) {
+        return None;
+    }
+    let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
+    let (number, message) = incident.span.output.iter().enumerate().next_back()?;
+    let call = message.tool_calls.iter().find(|call| is_incomplete_json(&call.arguments))?;
+    let field = format!("output[{number}].tool_calls.arguments");
+    incident.tool = Some(call.name.clone());
+    incident.signals.push(Signal::new("arguments", "incomplete_json", field.clone()));
+    incident.texts.push((field, &call.arguments));
+    Some(incident)
+}
+
 /// A retriever that returned an empty list. A span without recorded documents does not count.
 fn empty_retrieval(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::EmptyRetrieval)?;
@@ -593,6 +609,14 @@ mod tests {
         assert_eq!(of_first(vec![cut]), None);
         let bracket = answer(r#"{"parts": [{"sku": "R2-ARM-07"}"#);
         assert_eq!(of_first(vec![bracket, parse]).map(|(kind, _)| kind), Some(IncidentKind::Error));
+    }
+
+    #[test]
+    fn a_call_with_incomplete_arguments_fails_if_nothing_follows() {
+        let call = ToolCall { id: None, name: "lookup".into(), arguments: r#"{"id": "A-1"#.into() };
+        let asks = Span { output: vec![Message { tool_calls: vec![call], ..Message::default() }], ..answer("") };
+        assert_eq!(kinds(vec![asks.clone()]), [(IncidentKind::ToolResult, vec!["arguments=incomplete_json".to_owned()])]);
+        assert_eq!(kinds(vec![asks, Span { started_at_ns: Some(3), ..answer("It is late.") }]), []);
     }
 
     #[test]
