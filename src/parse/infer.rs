@@ -35,7 +35,8 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
 
 /// What a model call lacks and only its raw request or response contains: messages, finish reason, refusal, offered tools.
 fn infer_messages(span: &mut Span) {
-    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty() || span.model.is_none();
+    let lacks_id = |message: &Message| message.role == "tool" && message.tool_call_id.is_none();
+    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty() || span.model.is_none() || span.input.iter().any(lacks_id);
     if lacks_input && let Some(found) = span.input_text.as_deref().and_then(conversation_in) {
         complete_request(span, found);
     }

@@ -87,7 +87,9 @@ fn complete_messages(known: &mut [Message], read: Vec<Message>) {
         if known.tool_calls.iter().all(|call| call.id.is_none()) && known.tool_calls.len() <= read.tool_calls.len() {
             known.tool_calls = read.tool_calls;
         }
-        known.tool_call_id = known.tool_call_id.take().or(read.tool_call_id);
+        if known.role == "tool" {
+            known.tool_call_id = known.tool_call_id.take().or(read.tool_call_id);
+        }
     }
 }
 

@@ -81,7 +81,8 @@ pub(super) struct Incident<'t> {
     pub(super) tool: Option<String>,
     /// For the call of another service: the step that made it.
     pub(super) step: Option<&'t Span>,
-    /// For the call of another service: the kind of step that fails with it.
+    /// The kind of step that failed, if it is not that of the span: that of the step that called another service, and a model call whose error only a
+    /// span around it records.
     pub(super) step_kind: Option<SpanKind>,
     /// Whether a later retry, fallback or repair succeeded.
     pub(super) recovered: bool,

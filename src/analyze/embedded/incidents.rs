@@ -30,8 +30,8 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     // A span without a result does not say whether the tool failed.
     let reported = trace.spans.iter().filter(|span| span.failed() || span.tool.as_ref().is_some_and(|tool| tool.result.is_some()));
     let mut answered_calls: HashSet<&str> = reported.filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
-    // Some frameworks have no spans of model calls, and record the conversation on the agent.
-    let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm);
+    // Some frameworks have no spans of model calls, or ones without the answer, and record the conversation on the agent.
+    let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm && !span.output.is_empty());
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
         if span.failed() && !is_control_flow(span) {
@@ -45,7 +45,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
                     found.extend(empty_output(trace, index));
                 }
                 found.extend(failed_tool_message(trace, index, &mut answered_calls));
-                found.extend(unknown_tool_call(trace, index));
+                found.extend(unknown_tool_call(trace, index).or_else(|| incomplete_tool_call(trace, index)));
             }
             SpanKind::Tool => found.extend(failed_tool_result(trace, index)),
             SpanKind::Agent if !has_model_calls && !span.output.is_empty() => {
@@ -63,6 +63,7 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
         }
     }
     drop_nested_duplicates(&mut found, tree);
+    join_errors_above(&mut found, tree);
     mark_recovered(trace, tree, &mut found, deadline)?;
     // Repetition is often the consequence of another failure, so it counts only if there is no other.
     if found.iter().all(|incident| incident.recovered) {
@@ -90,6 +91,29 @@ fn drop_nested_duplicates(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
         let child_is_better = tree.children(incident.index).iter().any(|child| is_better(*child, true));
         !child_is_better && !tree.parent(incident.index).is_some_and(|parent| is_better(parent, false))
     });
+}
+
+/// Joins the finish reason `error` of a model call with the error of a span around it: Mastra records only there what happened, with the model call
+/// itself having succeeded.
+fn join_errors_above(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
+    let is_interrupted = |incident: &Incident<'_>| {
+        incident.kind == IncidentKind::FinishReason
+            && incident.span.kind == SpanKind::Llm
+            && incident.span.finish_reasons.last().is_some_and(|reason| reason.eq_ignore_ascii_case("error"))
+    };
+    let errors: HashSet<usize> = found
+        .iter()
+        .filter(|incident| incident.kind == IncidentKind::Error && !incident.texts.is_empty())
+        .map(|incident| incident.index)
+        .collect();
+    let above = |incident: &Incident<'_>| tree.self_and_ancestors(incident.index).skip(1).find(|ancestor| errors.contains(ancestor));
+    let joined: HashMap<usize, usize> =
+        found.iter().filter(|incident| is_interrupted(incident)).filter_map(|incident| Some((incident.index, above(incident)?))).collect();
+    let outer: HashSet<usize> = joined.values().copied().collect();
+    found.retain(|incident| !(is_interrupted(incident) && joined.contains_key(&incident.index)));
+    for incident in found.iter_mut().filter(|incident| incident.kind == IncidentKind::Error && outer.contains(&incident.index)) {
+        incident.step_kind = Some(SpanKind::Llm);
+    }
 }
 
 /// Whether a span "failed" only with exceptions by which a framework hands control to someone else: `LangGraph` pauses a run for a person or jumps
@@ -388,6 +412,22 @@ fn is_hosted_tool(name: &str) -> bool {
     CALLS.contains(&name)
 }
 
+/// A tool call whose arguments end too early, as the last thing that the model wrote: LangChain.js then ends the run without an answer.
+fn incomplete_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let is_later_step = |span: &Span| matches!(span.kind, SpanKind::Llm | SpanKind::Tool);
+    if trace.spans.iter().skip(index + 1).any(is_later_step) {
+        return None;
+    }
+    let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
+    let (number, message) = incident.span.output.iter().enumerate().next_back()?;
+    let call = message.tool_calls.iter().find(|call| is_incomplete_json(&call.arguments))?;
+    let field = format!("output[{number}].tool_calls.arguments");
+    incident.tool = Some(call.name.clone());
+    incident.signals.push(Signal::new("arguments", "incomplete_json", field.clone()));
+    incident.texts.push((field, &call.arguments));
+    Some(incident)
+}
+
 /// A retriever that returned an empty list. A span without recorded documents does not count.
 fn empty_retrieval(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::EmptyRetrieval)?;
@@ -469,7 +509,8 @@ fn repeated_calls(trace: &Trace) -> Option<Incident<'_>> {
 /// limit of steps without an error.
 fn ended_in_a_loop(trace: &Trace) -> Option<Incident<'_>> {
     const REPETITIONS_MIN: usize = 3;
-    let is_call = |span: &Span| span.kind == SpanKind::Llm && !span.output.is_empty();
+    let has_content = |message: &Message| !message.content.trim().is_empty() || !message.tool_calls.is_empty();
+    let is_call = |span: &Span| span.kind == SpanKind::Llm && span.output.iter().any(has_content);
     let (index, last) = trace.spans.iter().enumerate().rev().find(|(_, span)| is_call(span))?;
     let call = last.output.last().filter(|message| message.content.trim().is_empty())?.tool_calls.first()?;
     // Nested spans of one model call repeat the call with its id.
@@ -499,6 +540,23 @@ mod tests {
 
     use super::*;
     use crate::model::{Status, ToolCall, ToolUse};
+
+    #[test]
+    fn an_interrupted_answer_is_explained_by_the_error_above() {
+        let span = |id: &str, parent: Option<&str>, kind| Span {
+            span_id: id.into(),
+            parent_span_id: parent.map(str::to_owned),
+            kind,
+            ..Span::default()
+        };
+        let run = Span { status: Status::Error, status_message: Some("429 Slow down".into()), ..span("1", None, SpanKind::Agent) };
+        let call = Span { finish_reasons: vec!["error".into()], ..span("3", Some("2"), SpanKind::Llm) };
+        let trace = Trace { spans: vec![run, span("2", Some("1"), SpanKind::Chain), call.clone()], ..Trace::default() };
+        let found = find(&trace, &SpanTree::new(&trace), Deadline::after(Duration::from_mins(1))).unwrap();
+        let [incident] = found.as_slice() else { panic!("{} incidents", found.len()) };
+        assert_eq!((incident.kind, incident.index, incident.span_kind()), (IncidentKind::Error, 0, SpanKind::Llm));
+        assert_eq!(kinds(vec![call]), [(IncidentKind::FinishReason, vec!["finish_reason=error".to_owned()])]);
+    }
 
     #[test]
     fn a_run_that_ends_in_a_loop_has_no_answer() {
@@ -551,6 +609,14 @@ mod tests {
         assert_eq!(of_first(vec![cut]), None);
         let bracket = answer(r#"{"parts": [{"sku": "R2-ARM-07"}"#);
         assert_eq!(of_first(vec![bracket, parse]).map(|(kind, _)| kind), Some(IncidentKind::Error));
+    }
+
+    #[test]
+    fn a_call_with_incomplete_arguments_fails_if_nothing_follows() {
+        let call = ToolCall { id: None, name: "lookup".into(), arguments: r#"{"id": "A-1"#.into() };
+        let asks = Span { output: vec![Message { tool_calls: vec![call], ..Message::default() }], ..answer("") };
+        assert_eq!(kinds(vec![asks.clone()]), [(IncidentKind::ToolResult, vec!["arguments=incomplete_json".to_owned()])]);
+        assert_eq!(kinds(vec![asks, Span { started_at_ns: Some(3), ..answer("It is late.") }]), []);
     }
 
     #[test]

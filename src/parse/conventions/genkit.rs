@@ -16,7 +16,8 @@
 //! - A text is JSON too, and therefore in quotes.
 //! - A model that asks for tools has the finish reason `stop`. A blocked answer (`blocked`) fails the span `generate` around the model, not that
 //!   of the model.
-//! - An unknown tool and arguments that do not fit the schema fail only the span `generate`, because the tool never starts.
+//! - An unknown tool and arguments that do not fit the schema fail only the span `generate`, because the tool never starts. Only the stack trace
+//!   tells rejected arguments (`resolveToolRequest`) from a rejected answer of the model, so that they get a type of their own here.
 //! - `exception.type` is the HTTP status of Genkit's own error (`400` for `INVALID_ARGUMENT`), not that of a provider.
 //! - A tool that asks the user ("interrupt") fails with a `ToolInterruptError` without a message, which is no failure.
 //! - The plugin for Google Cloud replaces `:` in keys by `/`, and all content by `<redacted>` unless it is told otherwise.
@@ -71,20 +72,21 @@ impl ConventionState for GenkitState {
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
         let is_content = !matches!(value.as_str(), Some("<redacted>" | "null"));
         match key.get("genkit:".len()..).unwrap_or_default() {
-            "input" if is_content => span.set_input(Rank::Normal, unquoted(value)),
-            "output" if is_content => span.set_output(Rank::Normal, unquoted(value)),
-            "type" => return keep(&mut self.span_type, value),
-            "metadata:subtype" | "metadata/subtype" => return keep(&mut self.subtype, value),
-            "name" => return keep(&mut self.name, value),
-            "state" => {
-                if value.as_str() == Some("error") {
-                    span.fail(None);
-                }
-                return Some(value);
+            "input" if is_content => {
+                span.set_input(Rank::Normal, unquoted(value));
+                return None;
             }
-            _ => return Some(value),
+            "output" if is_content => {
+                span.set_output(Rank::Normal, unquoted(value));
+                return None;
+            }
+            "type" => self.span_type = value.to_text(),
+            "metadata:subtype" | "metadata/subtype" => self.subtype = value.to_text(),
+            "name" => self.name = value.to_text(),
+            "state" if value.as_str() == Some("error") => span.fail(None),
+            _ => {}
         }
-        None
+        Some(value)
     }
 
     fn finish(self: Box<Self>, span: &mut SpanBuilder) {
@@ -95,17 +97,17 @@ impl ConventionState for GenkitState {
             SpanKind::Tool => span.tool().name = self.name,
             _ => {}
         }
+        for exception in &mut span.fields.exceptions {
+            let is_rejected_call = |stack: &str| stack.contains("at parseSchema ") && stack.contains("at resolveToolRequest ");
+            if exception.stack.as_deref().is_some_and(is_rejected_call) {
+                exception.kind = "ToolInputValidationError".into();
+            }
+        }
         if span.fields.exceptions.last().is_some_and(|exception| exception.kind == "ToolInterruptError") {
             span.fields.exceptions.clear();
             (span.fields.status, span.fields.status_message) = (Status::Unset, None);
         }
     }
-}
-
-/// Remembers a value that also stays an attribute.
-fn keep<'v>(field: &mut String, value: Value<'v>) -> Option<Value<'v>> {
-    *field = value.to_text();
-    Some(value)
 }
 
 fn span_kind(span_type: &str, subtype: &str) -> SpanKind {
@@ -129,6 +131,7 @@ fn unquoted(value: Value<'_>) -> Value<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SpanMapper;
     use super::super::tests::span_with;
     use super::*;
 
@@ -180,6 +183,21 @@ mod tests {
             ("genkit/state", "error"),
         ]);
         assert_eq!((flow.kind, flow.input_text.as_deref(), flow.failed()), (SpanKind::Chain, Some("hi"), true));
+    }
+
+    #[test]
+    fn exceptions_of_tools_are_told_apart() {
+        let failed = |kind: &'static str, stack: &'static str| {
+            let mut span = SpanMapper::new(crate::model::Span { status: Status::Error, ..Default::default() });
+            span.set_attribute(Cow::Borrowed("genkit:type"), Value::Text(Cow::Borrowed("action")));
+            let attributes = [("exception.type", kind), ("exception.message", "INVALID_ARGUMENT: x"), ("exception.stacktrace", stack)];
+            span.add_event("exception", attributes.map(|(key, value)| (Cow::Borrowed(key), Value::Text(Cow::Borrowed(value)))));
+            span.finish()
+        };
+        let rejected = failed("400", "GenkitError: x\n    at parseSchema (a.mjs:1:2)\n    at resolveToolRequest (b.mjs:3:4)");
+        assert_eq!(rejected.exceptions[0].kind, "ToolInputValidationError");
+        assert_eq!(failed("400", "GenkitError: x\n    at parseSchema (a.mjs:1:2)").exceptions[0].kind, "GenkitError");
+        assert!(!failed("ToolInterruptError", "ToolInterruptError\n    at f (a.mjs:1:2)").failed());
     }
 
     #[test]

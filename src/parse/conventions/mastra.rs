@@ -27,7 +27,7 @@ use std::borrow::Cow;
 
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState};
-use crate::model::{Message, SpanKind};
+use crate::model::{Exception, Message, SpanKind};
 use crate::parse::span_fields::documents_in;
 use crate::parse::value::Value;
 
@@ -137,10 +137,8 @@ impl MastraState {
             return self.set_content(span);
         }
         let message = error.as_str().map_or_else(|| error.get("message").to_text(), str::to_owned);
-        let exception = span.exception();
-        exception.kind = error.first(&["name", "type"]).as_str().unwrap_or("Error").to_owned();
-        exception.message.clone_from(&message);
-        exception.stack = error.text_at("stack");
+        let kind = error.first(&["name", "type"]).as_str().unwrap_or("Error").to_owned();
+        *span.exception() = Exception { kind, message: message.clone(), stack: error.text_at("stack") };
         span.set_kind(Rank::High, SpanKind::Llm);
         span.fail(Some(message));
     }

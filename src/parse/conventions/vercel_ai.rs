@@ -51,7 +51,8 @@ impl Convention for VercelAi {
 /// What the answer of one span consists of, and what tells an empty answer from one that was not recorded.
 #[derive(Default)]
 struct VercelAiState {
-    is_model_call: bool,
+    /// `ai.generateText.doGenerate`
+    operation: String,
     has_prompt: bool,
     has_finish_reason: bool,
     answer: Option<Message>,
@@ -93,8 +94,12 @@ impl ConventionState for VercelAiState {
     }
 
     fn finish(mut self: Box<Self>, span: &mut SpanBuilder) {
-        if self.is_model_call && self.has_prompt && self.has_finish_reason {
+        if span_kind(&self.operation) == Some(SpanKind::Llm) && self.has_prompt && self.has_finish_reason {
             self.answer();
+        }
+        let is_stream = self.operation.starts_with("ai.streamText");
+        if is_stream && !self.has_finish_reason && !span.fields.failed() && span.fields.exceptions.is_empty() {
+            span.fail(Some("The stream was cancelled before it finished".into()));
         }
         if let Some(answer) = self.answer {
             span.push_output(Rank::High, vec![answer]);
@@ -107,7 +112,7 @@ impl VercelAiState {
     fn set_operation(&mut self, value: &Value<'_>, span: &mut SpanBuilder) {
         let operation = value.as_str().and_then(|text| text.split(' ').next()).unwrap_or_default();
         if let Some(kind) = span_kind(operation) {
-            self.is_model_call = kind == SpanKind::Llm;
+            operation.clone_into(&mut self.operation);
             span.set_kind(Rank::High, kind);
         }
     }
@@ -136,8 +141,7 @@ fn span_kind(operation: &str) -> Option<SpanKind> {
     let kind = match operation {
         "ai.toolCall" => SpanKind::Tool,
         "ai.generateText" | "ai.streamText" => SpanKind::Agent,
-        "ai.embed" | "ai.embedMany" => SpanKind::Chain,
-        "ai.generateObject" | "ai.streamObject" | "ai.rerank" | "ai.rerank.doRerank" => SpanKind::Chain,
+        "ai.generateObject" | "ai.streamObject" | "ai.embed" | "ai.embedMany" | "ai.rerank" | "ai.rerank.doRerank" => SpanKind::Chain,
         _ if operation.starts_with("ai.embed") => SpanKind::Embedding,
         _ if operation.starts_with("ai.") && (operation.ends_with(".doGenerate") || operation.ends_with(".doStream")) => SpanKind::Llm,
         _ => return None,
@@ -217,7 +221,8 @@ mod tests {
         let call = [("ai.operationId", "ai.streamText.doStream"), ("ai.prompt.messages", PROMPT)];
         let empty = span_with(&[&call[..], &[("ai.response.finishReason", "stop")]].concat());
         assert_eq!(empty.output, [message("assistant", String::new())]);
-        assert!(span_with(&call).output.is_empty());
+        let cancelled = span_with(&call);
+        assert!(cancelled.output.is_empty() && cancelled.failed());
         let not_recorded = span_with(&[("ai.operationId", "ai.streamText.doStream"), ("ai.response.finishReason", "stop")]);
         assert!(not_recorded.output.is_empty());
     }

@@ -73,10 +73,15 @@ impl<'t> Dialogue<'t> {
             }
             // A model call repeats all earlier messages. A chat log does not: the same message twice is two turns there.
             let repeats_history = span.kind == SpanKind::Llm;
+            // The agent around a model call is the speaker: instrumentations name the call after the operation, the step or the role.
+            let agent = agent_name(trace, tree, index).filter(|_| span.kind == SpanKind::Llm);
+            let speaker = agent.unwrap_or(if is_role_name(&span.name) { "assistant" } else { &span.name });
             for (number, message) in span.input.iter().enumerate() {
                 if seen.insert(message_hash(message)) || !repeats_history {
                     let field = FieldName::Item("input", number, "content");
-                    dialogue.push(turn(index, input_speaker(span, message), message, field, &mut started));
+                    let is_own = repeats_history && message.role == "assistant";
+                    let author = if is_own { speaker } else { input_speaker(span, message) };
+                    dialogue.push(turn(index, author, message, field, &mut started));
                 }
             }
             // A tool result is a turn at its own span, not again when the next model call receives it as a message.
@@ -88,9 +93,6 @@ impl<'t> Dialogue<'t> {
             }
             for (number, message) in span.output.iter().enumerate() {
                 seen.insert(message_hash(message));
-                // The agent around a model call is the speaker: instrumentations name the call after the operation, the step or the role.
-                let agent = agent_name(trace, tree, index).filter(|_| span.kind == SpanKind::Llm);
-                let speaker = agent.unwrap_or(if is_role_name(&span.name) { "assistant" } else { &span.name });
                 dialogue.push(turn(index, speaker, message, FieldName::Item("output", number, "content"), &mut started));
             }
         }
