@@ -77,7 +77,9 @@ pub(super) fn decide<'i, 't, 'c>(
             return Ok((Verdict::FailedDialogue(failure), DialogueScan { dialogue: Some(dialogue), matches: Some(matches) }));
         }
     }
-    let is_unexplained = || incidents.iter().any(|incident| incident.unexplained) || tree.unfinished_root;
+    // A retry of an answer that the provider stopped is a recovery; one after an unknown error may be something else.
+    let counts = |incident: &Incident<'_>| incident.unexplained && (incident.kind == IncidentKind::Error || !incident.recovered);
+    let is_unexplained = || incidents.iter().any(counts) || tree.unfinished_root;
     let verdict = match root {
         Some(root) => Verdict::FailedStep(root),
         None if is_unexplained() => Verdict::Unexplained,

@@ -6,7 +6,7 @@
 //! | SWE-agent 0.7, 1.0 | a fenced block, `<function=bash>` | `OBSERVATION:`, `(Open file: …)` and a prompt `bash-$` |
 //! | `OpenHands` | `<execute_bash>`, `<function=execute_bash>` | `EXECUTION RESULT of [execute_bash]`, `[The command completed with exit code 0.]` |
 //! | smolagents | `<code>…</code>`, `py` fences with `<end_code>`, `Calling tools: [{…}]` | `Observation:`, `Execution logs:` |
-//! | `ReAct`, LangChain, LlamaIndex, `CrewAI` | `Action: search` and `Action Input: …`; `Action 1: Search[…]`; JSON `{"action", "action_input"}` | `Observation:` |
+//! | `ReAct`, `LangChain`, `LlamaIndex`, `CrewAI` | `Action: search` and `Action Input: …`; `Action 1: Search[…]`; JSON `{"action", "action_input"}` | `Observation:` |
 //! | Qwen, Hermes, GLM | `<tool_call>{"name", "arguments"}</tool_call>` | `<tool_response>` |
 //! | Anthropic before tool use | `<function_calls><invoke name="search">` | `<function_results>` |
 //! | Llama, Mistral, `DeepSeek`, Kimi, gpt-oss | `<function=search>{…}`, `[TOOL_CALLS]`, `<｜tool▁sep｜>search`, `to=functions.search` | |
