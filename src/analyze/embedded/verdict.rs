@@ -147,7 +147,8 @@ pub(super) fn confidence_facts(
         }
         Verdict::NoFailure => {
             add("dialogue", dialogue.is_some_and(Dialogue::is_long));
-            add("conversation", dialogue.is_some_and(Dialogue::is_conversation));
+            // An agent that runs code on its own can fail as silently.
+            add("conversation", dialogue.is_some_and(|dialogue| dialogue.is_conversation() || dialogue.runs_written_calls));
             VerdictBasis::Nothing
         }
     };
