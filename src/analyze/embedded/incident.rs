@@ -81,7 +81,8 @@ pub(super) struct Incident<'t> {
     pub(super) tool: Option<String>,
     /// For the call of another service: the step that made it.
     pub(super) step: Option<&'t Span>,
-    /// For the call of another service: the kind of step that fails with it.
+    /// The kind of step that fails, if it is not that of the span: the step that made the call of another service, or the model call whose span was
+    /// lost.
     pub(super) step_kind: Option<SpanKind>,
     /// Whether a later retry, fallback or repair succeeded.
     pub(super) recovered: bool,
