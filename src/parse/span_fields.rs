@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::error_text;
 use super::messages::{self, Conversation};
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
@@ -165,7 +166,8 @@ fn document_text(content: &Value<'_>) -> String {
     parts.filter(|parts| !parts.is_empty()).map_or_else(|| content.to_text(), |parts| parts.join("\n"))
 }
 
-/// The exception in the attributes of an `exception` event; its other attributes are dropped.
+/// The exception in the attributes of an `exception` event; its other attributes are dropped. A type that is missing is taken from the message or the
+/// stack trace.
 pub(super) fn exception(attributes: Value<'_>) -> Exception {
     let mut exception = Exception::default();
     let Value::Map(fields) = attributes else { return exception };
@@ -176,6 +178,9 @@ pub(super) fn exception(attributes: Value<'_>) -> Exception {
             "exception.stacktrace" => exception.stack = value.into_text(),
             _ => {}
         }
+    }
+    if exception.kind.is_empty() {
+        exception.kind = error_text::kind_of(&exception.message, exception.stack.as_deref()).unwrap_or_default();
     }
     exception
 }

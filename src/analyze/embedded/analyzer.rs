@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::confidence::{self, Calibration, VerdictBasis};
 use super::dialogue::Dialogue;
 use super::drafts;
-use super::incident::Incident;
+use super::incident::{Incident, IncidentKind};
 use super::incidents;
 use super::rule_file::RuleError;
 use super::rules::Catalogue;
@@ -210,7 +210,13 @@ impl Embedded {
                 drafts::failed_dialogue(trace, dialogue, &self.catalogue.signals, matches, failure)
             }
             (Verdict::NoFailure, ..) => drafts::no_failure(trace, incidents),
-            (Verdict::Unexplained | Verdict::FailedDialogue(_), ..) => drafts::unexplained(trace, tree),
+            (Verdict::Unexplained | Verdict::FailedDialogue(_), ..) => {
+                let stopped = incidents.iter().find(|incident| incident.kind == IncidentKind::FinishReason && incident.unexplained);
+                match stopped.filter(|_| !trace.spans.iter().any(Span::failed)) {
+                    Some(incident) => drafts::unnamed_stop(trace, incident),
+                    None => drafts::unexplained(trace, tree),
+                }
+            }
         };
         let confidence_rationale = confidence::rationale(draft.confidence_rationale, &lowering_facts, trace);
         Draft { confidence, confidence_rationale, ..draft }

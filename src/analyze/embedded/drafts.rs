@@ -239,6 +239,31 @@ pub(super) fn unexplained(trace: &Trace, tree: &SpanTree) -> Draft {
     }
 }
 
+/// The draft for an answer that the provider stopped for a reason that it does not name, such as Gemini's `OTHER`.
+pub(super) fn unnamed_stop(trace: &Trace, incident: &Incident<'_>) -> Draft {
+    let label = Label::INSUFFICIENT_EVIDENCE;
+    let title = fill_placeholders("{provider} stopped an answer without naming the reason", trace, incident);
+    let signals = incident.signals.iter().map(|signal| Evidence {
+        kind: EvidenceKind::Signal,
+        span_id: Some(incident.span.span_id.clone()),
+        field: signal.field.clone(),
+        signal: Some(signal.text.clone()),
+        excerpt: None,
+        verified: false,
+    });
+    Draft {
+        summary: format!("{title}, so the trace does not show the cause."),
+        title,
+        label,
+        root_cause_hypothesis:
+            "The provider ended the generation itself; a filter or an internal error is likely. The answer may be incomplete.".into(),
+        evidence: signals.collect(),
+        actions: vec!["Check whether the answer is complete, and retry the call if it is not.".into()],
+        confidence_rationale: "No rule matched.".into(),
+        ..base_draft(trace, label, Some(incident.span), None)
+    }
+}
+
 /// The ratings of people and evaluators, negative ones first.
 fn annotations(trace: &Trace) -> impl Iterator<Item = Evidence> {
     let mut found: Vec<(&Span, usize, &Annotation)> = Vec::new();

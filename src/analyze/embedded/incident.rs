@@ -81,8 +81,8 @@ pub(super) struct Incident<'t> {
     pub(super) tool: Option<String>,
     /// For the call of another service: the step that made it.
     pub(super) step: Option<&'t Span>,
-    /// The kind of step that failed, if it is not that of the span: that of the step that called another service, and a model call whose error only a
-    /// span around it records.
+    /// The kind of step that fails, if it is not that of the span: the step that made the call of another service, or the model call whose span was
+    /// lost.
     pub(super) step_kind: Option<SpanKind>,
     /// Whether a later retry, fallback or repair succeeded.
     pub(super) recovered: bool,

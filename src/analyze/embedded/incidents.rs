@@ -170,6 +170,12 @@ fn error<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Incident
         incident.signals.push(Signal::new("error_type", crate::model::last_segment(&kind), field));
         incident.error_type = Some(kind);
     }
+    if matches!(span.kind, SpanKind::Agent | SpanKind::Chain | SpanKind::Other)
+        && incident.step_kind.is_none()
+        && signals::is_provider_error(incident.error_type.as_deref(), &incident.texts)
+    {
+        incident.step_kind = Some(SpanKind::Llm);
+    }
     // The text is more reliable than the attribute, which may belong to a different request of the same span.
     let written_status = incident.texts.iter().find_map(|(field, text)| Some((signals::http_status(message_of(text))?, field.clone())));
     if let Some((status, field)) = written_status.or_else(|| signals::recorded_status(span)) {

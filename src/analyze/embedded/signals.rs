@@ -89,6 +89,50 @@ pub(super) fn recorded_status(span: &Span) -> Option<(u16, String)> {
     by_convention.or_else(of_type).or_else(of_exception).or_else(by_name)
 }
 
+/// Whether an error can only come from the SDK of a model provider, by its type or by the format of its message. If the instrumentation lost the span
+/// of the model call, only a span around it has the error.
+pub(super) fn is_provider_error(error_type: Option<&str>, texts: &[(String, &str)]) -> bool {
+    /// Packages of SDKs, in qualified types.
+    const PACKAGES: [&str; 12] = [
+        "openai.",
+        "anthropic.",
+        "litellm.",
+        "google.genai.",
+        "mistralai.",
+        "cohere.",
+        "groq.",
+        "together.",
+        "huggingface_hub.",
+        "ollama.",
+        "vertexai.",
+        "xai_sdk.",
+    ];
+    /// Types that other libraries do not have.
+    const TYPES: [&str; 9] = [
+        "APIStatusError",
+        "APIConnectionError",
+        "APITimeoutError",
+        "APIConnectionTimeoutError",
+        "AI_APICallError",
+        "AI_RetryError",
+        "OpenAIError",
+        "AnthropicError",
+        "ModelHTTPError",
+    ];
+    static MESSAGE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(concat!(
+            // SDKs of OpenAI and Anthropic for Python; LiteLLM.
+            r"(?-u:\b)Error code: [45]\d\d(?: - |$)|(?-u:\b)litellm\.\w+(?:Error|Exception)|(?:OpenAI|Anthropic|Azure|Gemini|Bedrock|VertexAI|Vertex_ai)\w{0,20}Exception - ",
+            // SDKs for JavaScript: a status and the message of the API.
+            r"|^(?:Error: )?[45]\d\d [^\n]{0,200}(?:(?-u:\b)model(?-u:\b)|tokens per min|requests per min|[Oo]verloaded|API key|quota|credits|content management policy)",
+            r"|^(?:Error: )?(?:Connection error|Request timed out)\.$|OpenAI API(?: returned|: | error| request)|(?i:failed to connect to (?:openai|anthropic|gemini)\b)",
+        ))
+    });
+    let by_type = error_type
+        .is_some_and(|kind| PACKAGES.iter().any(|package| kind.starts_with(package)) || TYPES.contains(&crate::model::last_segment(kind)));
+    by_type || texts.iter().any(|(_, text)| MESSAGE.as_ref().is_some_and(|message| message.is_match(super::text::message_of(text).trim())))
+}
+
 /// The status of a failed RPC or database call, its field, and the HTTP status with the same meaning.
 pub(super) fn protocol_status(span: &Span) -> Option<(Signal, Option<u16>)> {
     let text = |key: &str| span.attribute(key).filter(|value| !value.is_empty());
@@ -167,6 +211,29 @@ mod tests {
         }
         let typed = Span { error_type: Some("429".into()), ..Span::default() };
         assert_eq!((recorded_status(&typed), error_type(&typed)), (Some((429, "error_type".into())), None));
+    }
+
+    #[test]
+    fn errors_of_provider_sdks_are_recognized_without_the_span_of_the_call() {
+        let of_text = |text: &str| is_provider_error(None, &[("status_message".into(), text)]);
+        for text in [
+            "Error code: 402 - {'error': {'message': 'Insufficient credits'}}",
+            "litellm.RateLimitError: RateLimitError: OpenAIException - slow down",
+            "429 Rate limit reached for gpt-4o-mini in organization org-1 on tokens per min (TPM): Limit 200000",
+            "529 Overloaded",
+            "404 \"model 'qwen3:14b' not found\"",
+            "Failed to connect to OpenAI API: Connection error.",
+            "Request timed out.",
+        ] {
+            assert!(of_text(text), "{text}");
+        }
+        for text in
+            ["404 Not Found", "500 Internal Server Error", "Connection error: redis is down", "order 429 of model R2 is late", "bad value"]
+        {
+            assert!(!of_text(text), "{text}");
+        }
+        assert!(is_provider_error(Some("openai.BadRequestError"), &[]) && is_provider_error(Some("AI_APICallError"), &[]));
+        assert!(!is_provider_error(Some("ValueError"), &[]) && !is_provider_error(Some("acme.openai.Wrapper"), &[]));
     }
 
     #[test]

@@ -77,7 +77,9 @@ pub(super) fn decide<'i, 't, 'c>(
             return Ok((Verdict::FailedDialogue(failure), DialogueScan { dialogue: Some(dialogue), matches: Some(matches) }));
         }
     }
-    let is_unexplained = || incidents.iter().any(|incident| incident.unexplained) || tree.unfinished_root;
+    // A retry of an answer that the provider stopped is a recovery; one after an unknown error may be something else.
+    let counts = |incident: &Incident<'_>| incident.unexplained && (incident.kind == IncidentKind::Error || !incident.recovered);
+    let is_unexplained = || incidents.iter().any(counts) || tree.unfinished_root;
     let verdict = match root {
         Some(root) => Verdict::FailedStep(root),
         None if is_unexplained() => Verdict::Unexplained,
@@ -145,7 +147,8 @@ pub(super) fn confidence_facts(
         }
         Verdict::NoFailure => {
             add("dialogue", dialogue.is_some_and(Dialogue::is_long));
-            add("conversation", dialogue.is_some_and(Dialogue::is_conversation));
+            // An agent that runs code on its own can fail as silently.
+            add("conversation", dialogue.is_some_and(|dialogue| dialogue.is_conversation() || dialogue.runs_written_calls));
             VerdictBasis::Nothing
         }
     };

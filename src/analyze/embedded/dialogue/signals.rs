@@ -393,7 +393,7 @@ mod tests {
             span: 0,
             field: FieldName::Plain("output_text"),
         });
-        let dialogue = Dialogue { turns: turns.collect() };
+        let dialogue = Dialogue { turns: turns.collect(), ..Dialogue::default() };
         let matches = signals.find(&dialogue, Deadline::after(Duration::from_mins(1))).unwrap();
         signals.matched_ids(&matches).filter(|id| MEASURES.iter().all(|(measure, _)| measure != id)).map(str::to_owned).collect()
     }

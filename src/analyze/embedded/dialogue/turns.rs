@@ -51,6 +51,8 @@ impl Turn<'_> {
 #[derive(Debug, Default)]
 pub(in crate::analyze::embedded) struct Dialogue<'t> {
     pub(in crate::analyze::embedded) turns: Vec<Turn<'t>>,
+    /// Whether an agent writes calls as text and gets their results.
+    pub(in crate::analyze::embedded) runs_written_calls: bool,
 }
 
 impl<'t> Dialogue<'t> {
@@ -127,12 +129,12 @@ impl<'t> Dialogue<'t> {
                 self.set_reply(index + 1, TurnKind::Tool);
             }
         }
-        let runs_code = results >= RESULTS_MIN;
+        self.runs_written_calls = results >= RESULTS_MIN;
         for index in 0..self.turns.len() {
             deadline.check()?;
             let replies_to_code = self.turns.get(index + 1).is_none_or(|next| next.kind == TurnKind::User);
             let Some(turn) = self.turns.get_mut(index).filter(|turn| turn.is_agent_without_calls()) else { continue };
-            let is_executed = runs_code && replies_to_code && has_code(turn.text);
+            let is_executed = self.runs_written_calls && replies_to_code && has_code(turn.text);
             turn.calls = Cow::Owned(if is_executed { executed_calls(turn.text) } else { written_calls(turn.text) });
             if is_executed {
                 self.set_reply(index + 1, TurnKind::Tool);

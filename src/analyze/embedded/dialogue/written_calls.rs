@@ -3,10 +3,10 @@
 //! | source | call | result, in the next message |
 //! |---|---|---|
 //! | mini-swe-agent 1 and 2 | one fenced block, `bash` or `mswea_bash_command`; `<mswea_bash_command>` | `<returncode>`, `<output>`, `<exception>` |
-//! | SWE-agent 0.7, 1.0 | a fenced block, `<function=bash>` | `OBSERVATION:`, `(Open file: …)` and a prompt `bash-$` |
+//! | SWE-agent 0.7, 1.0 | a fenced block, `<command>`, `<function=bash>` | `OBSERVATION:`, `(Open file: …)` and a prompt `bash-$` |
 //! | `OpenHands` | `<execute_bash>`, `<function=execute_bash>` | `EXECUTION RESULT of [execute_bash]`, `[The command completed with exit code 0.]` |
 //! | smolagents | `<code>…</code>`, `py` fences with `<end_code>`, `Calling tools: [{…}]` | `Observation:`, `Execution logs:` |
-//! | `ReAct`, LangChain, LlamaIndex, `CrewAI` | `Action: search` and `Action Input: …`; `Action 1: Search[…]`; JSON `{"action", "action_input"}` | `Observation:` |
+//! | `ReAct`, `LangChain`, `LlamaIndex`, `CrewAI` | `Action: search` and `Action Input: …`; `Action 1: Search[…]`; JSON `{"action", "action_input"}` | `Observation:` |
 //! | Qwen, Hermes, GLM | `<tool_call>{"name", "arguments"}</tool_call>` | `<tool_response>` |
 //! | Anthropic before tool use | `<function_calls><invoke name="search">` | `<function_results>` |
 //! | Llama, Mistral, `DeepSeek`, Kimi, gpt-oss | `<function=search>{…}`, `[TOOL_CALLS]`, `<｜tool▁sep｜>search`, `to=functions.search` | |
@@ -199,9 +199,10 @@ fn json_object_call(text: &str) -> Option<ToolCall> {
     (!is_no_tool(name)).then(|| call_of(name, &arguments.map(ToString::to_string).unwrap_or_default()))
 }
 
-/// The code in fenced blocks, and in `<code>` tags on lines of their own.
+/// The code in fenced blocks, and in `<code>` and `<command>` tags on lines of their own.
 fn code_calls(text: &str) -> Vec<ToolCall> {
-    static CODE: LazyLock<Option<Regex>> = LazyLock::new(|| expression(r"(?m)^[ \t]*(?:```[ \t]*([\w+-]*)[^\n]*|<code>[ \t]*)$\n"));
+    static CODE: LazyLock<Option<Regex>> =
+        LazyLock::new(|| expression(r"(?m)^[ \t]*(?:```[ \t]*([\w+-]*)[^\n]*|<(code|command)>[ \t]*)$\n"));
     /// Languages that an agent may run; a fence without a language counts.
     const LANGUAGES: [&str; 21] = [
         "",
@@ -230,15 +231,21 @@ fn code_calls(text: &str) -> Vec<ToolCall> {
     let mut rest = text;
     while let Some(captures) = CODE.as_ref().and_then(|code| code.captures(rest)) {
         let Some(start) = captures.get(0) else { break };
-        let language = captures.get(1).map_or("python", |language| language.as_str()).to_ascii_lowercase();
+        let language = captures.get(1).map_or("", |language| language.as_str()).to_ascii_lowercase();
+        let (name, closing) = match captures.get(2).map(|tag| tag.as_str()) {
+            Some("command") => ("command", "</command>"),
+            Some(_) => ("python", "</code>"),
+            None if language.is_empty() => ("code", "```"),
+            None => (language.as_str(), "```"),
+        };
         let body = rest.get(start.end()..).unwrap_or_default();
-        let end = if captures.get(1).is_some() { body.find("```") } else { body.find("</code>") };
+        let end = body.find(closing);
         let code = body.get(..end.unwrap_or(body.len())).unwrap_or_default();
         if LANGUAGES.contains(&language.as_str()) && !code.trim().is_empty() && calls.len() < CALLS_MAX {
-            calls.push(call_of(if language.is_empty() { "code" } else { &language }, code));
+            calls.push(call_of(name, code));
         }
         // After the closing fence, which would look like an opening one.
-        rest = end.and_then(|end| body.get(end..)).map(|closing| closing.trim_start_matches(['`'])).unwrap_or_default();
+        rest = end.and_then(|end| body.get(end..)).map(|closing| closing.trim_start_matches('`')).unwrap_or_default();
     }
     calls
 }
@@ -364,6 +371,7 @@ mod tests {
             ("I look.\n```\nfind . -name x\n```\n", vec![("code", "find . -name x")]),
             ("```mswea_bash_command\nls\n```", vec![("mswea_bash_command", "ls")]),
             ("Thought: I add.\n<code>\nprint(1 + 1)\n</code>", vec![("python", "print(1 + 1)")]),
+            ("I create it.\n<command>\ncreate a.py\n</command>", vec![("command", "create a.py")]),
             ("Code:\n```py\nprint(1)\n```<end_code>", vec![("py", "print(1)")]),
             ("```python\na = 1\n```\nand\n```sh\nls\n```", vec![("python", "a = 1"), ("sh", "ls")]),
             ("```json\n{\"a\": 1}\n```\nThat is the result.", vec![]),
