@@ -15,6 +15,7 @@ mod langfuse;
 mod logfire;
 mod mcp;
 mod namespaces;
+mod openai_agents;
 mod openinference;
 mod openllmetry;
 mod opentelemetry;
@@ -34,10 +35,11 @@ use super::value::Value;
 use crate::model::Span;
 
 /// Every convention. Conventions that read the same namespace are asked in this order, and finish a span in this order.
-const CONVENTIONS: [&dyn Convention; 9] = [
+const CONVENTIONS: [&dyn Convention; 10] = [
     &opentelemetry::OpenTelemetry,
-    // Before the convention that maps the kind of its spans.
+    // Before the conventions that map the kinds of their spans.
     &instructor::Instructor,
+    &openai_agents::OpenAiAgents,
     &openinference::OpenInference,
     &gen_ai::GenAi,
     &openllmetry::OpenLlmetry,
@@ -216,7 +218,7 @@ pub(super) mod tests {
         let span = span_with(&[("llm.model_name", "m"), ("llm.request.type", "chat"), ("llm.unknown", "kept"), ("plain", "kept too")]);
         assert_eq!((span.model.as_deref(), span.kind), (Some("m"), SpanKind::Llm));
         assert_eq!((span.attribute("llm.unknown"), span.attribute("plain")), (Some("kept"), Some("kept too")));
-        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(conventions_of("llm").iter().map(|(_, index)| *index).collect::<Vec<_>>(), [3, 5]);
         assert!(conventions_of("user").is_empty() && conventions_of("").is_empty());
     }
 
