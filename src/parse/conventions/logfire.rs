@@ -23,6 +23,7 @@
 //! - A pending span repeats the attributes with which a span starts, as a child of it.
 //! - Responses of `MCP` have `isError` in the result and no error status.
 
+use super::openai_agents;
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState};
 use crate::model::{Message, SpanKind};
@@ -290,8 +291,8 @@ fn read_mcp(span: &mut SpanBuilder, is_client: bool) {
         span.tool().arguments = call.get("arguments").to_text();
         span.tool().result.clone_from(&result);
     } else {
-        span.set_input(Rank::Normal, Value::Text(request_text.unwrap_or_default().into()));
-        span.set_output(Rank::Normal, Value::Text(response_text.unwrap_or_default().into()));
+        span.set_input(Rank::Normal, Value::Text(request_text.as_deref().unwrap_or_default().to_owned().into()));
+        span.set_output(Rank::Normal, Value::Text(response_text.as_deref().unwrap_or_default().to_owned().into()));
     }
     if has_failed {
         span.fail(result.or(response.text_at("message")));
@@ -305,7 +306,7 @@ fn add_error(span: &mut SpanBuilder, level: u64, message: Option<String>) {
     if level < ERROR_LEVEL && !span.fields.failed() {
         return;
     }
-    let recorded = span.fields.attribute("error").and_then(error_text);
+    let recorded = span.fields.attribute("error").and_then(Value::parse).and_then(|error| openai_agents::error_text(&error));
     if recorded.is_some() {
         span.take_attribute("error");
     }
@@ -317,16 +318,6 @@ fn add_error(span: &mut SpanBuilder, level: u64, message: Option<String>) {
         span.fields.error_type = None;
     }
     span.fail(recorded.or(typed).or(message.filter(|_| !explained)));
-}
-
-/// `{"message": "Error running tool", "data": {"tool_name": "lookup", "error": "502"}}` -> `Error running tool: 502`.
-fn error_text(text: &str) -> Option<String> {
-    let error = Value::parse(text)?;
-    let message = error.text_at("message")?;
-    let data = error.get("data");
-    let detail = data.first(&["error", "details"]);
-    let detail = if detail.is_null() { data } else { detail };
-    Some(if detail.is_empty() { message } else { format!("{message}: {}", detail.to_text()) })
 }
 
 #[cfg(test)]
@@ -440,7 +431,7 @@ mod tests {
     fn an_error_is_explained_by_its_attribute_or_its_message() {
         let failed = |template, attributes: &[(&'static str, &'static str)]| span_of(template, Status::Error, attributes).status_message;
         let error = ("error", r#"{"message":"Error running tool","data":{"tool_name":"f","error":"502 Bad Gateway"}}"#);
-        assert_eq!(failed("Function: {name}", &[("name", "f"), error]).as_deref(), Some("Error running tool: 502 Bad Gateway"));
+        assert_eq!(failed("Function: {name}", &[("name", "f"), error]).as_deref(), Some("502 Bad Gateway"));
         let error = ("error", r#"{"message":"Tool not found","data":{"tool_name":"g"}}"#);
         assert_eq!(failed("Turn {turn} for agent A", &[error]).as_deref(), Some(r#"Tool not found: {"tool_name":"g"}"#));
         let error = ("error", r#"{"message":"Invalid JSON provided","data":{}}"#);

@@ -30,6 +30,7 @@ mod mcp;
 mod microsoft;
 mod mlflow;
 mod namespaces;
+mod openai_agents;
 mod openinference;
 mod openllmetry;
 mod opentelemetry;
@@ -53,8 +54,9 @@ use crate::model::Span;
 
 /// Every convention, specific ones before general ones. Conventions that read the same namespace are asked in this order, so that a framework may give
 /// a general name its own meaning. They finish a span in the opposite order, so that it sees what the general ones found.
-const CONVENTIONS: [&dyn Convention; 26] = [
+const CONVENTIONS: [&dyn Convention; 27] = [
     &instructor::Instructor,
+    &openai_agents::OpenAiAgents,
     &langfuse::Langfuse,
     &strands::Strands,
     &google_adk::GoogleAdk,

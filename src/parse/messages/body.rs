@@ -225,8 +225,8 @@ fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     let reason = holders.iter().map(|holder| holder.first(&REASON_KEYS)).find(|reason| !reason.is_empty());
     // Responses API: `{"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}`. Gemini: a prompt that was blocked.
     let reason = reason.or_else(|| Some(tree.get("incomplete_details").get("reason")).filter(|reason| !reason.is_empty()));
-    // A response of the Responses API that is complete.
-    let reason = reason.or_else(|| Some(tree.get("status")).filter(|_| tree.get("object").as_str() == Some("response")));
+    // A response of the Responses API that is complete, or failed.
+    let reason = reason.or_else(|| Some(tree.get("status")).filter(|_| is_response_of_openai(tree)));
     let reason = reason.or_else(|| {
         let feedback = tree.first(&["promptFeedback", "prompt_feedback"]);
         Some(feedback.first(&["blockReason", "block_reason"])).filter(|reason| !reason.is_empty())
@@ -246,6 +246,11 @@ fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     if let Some(tools) = tools {
         found.tools.extend(tool_names(tools));
     }
+}
+
+/// Whether a map is the response of OpenAI's Responses API.
+fn is_response_of_openai(tree: &Value<'_>) -> bool {
+    tree.get("object").as_str() == Some("response")
 }
 
 /// The words of a finish reason, which Mastra and the Vercel AI SDK 6 may wrap: `{"unified": "stop", "raw": "stop"}`.
@@ -376,6 +381,8 @@ mod tests {
         );
         assert_eq!((found.messages.len(), found.messages[0].content.as_str()), (1, "cut"));
         assert_eq!(found.finish_reasons, ["max_output_tokens"]);
+        let failed = read(r#"{"object":"response","status":"failed","error":{"code":"server_error","message":"boom"},"output":[]}"#);
+        assert_eq!(failed.finish_reasons, ["failed"]);
         let request = read(r#"{"model":"m","instructions":"Be brief.","input":"hi","tools":[{"type":"function","name":"f"}]}"#);
         let roles: Vec<_> = request.messages.iter().map(|message| (message.role.as_str(), message.content.as_str())).collect();
         assert_eq!((roles, request.tools), (vec![("system", "Be brief."), ("user", "hi")], vec!["f".to_owned()]));

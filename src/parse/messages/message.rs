@@ -224,10 +224,9 @@ impl MessageReader {
                 self.message.tool_calls.extend(tool_call(part));
             }
             "refusal" => self.message.refusal = part.first(&["refusal", "content", "text"]).as_str().map(str::to_owned),
-            // What the model thought is not its answer.
-            "thinking" | "reasoning" | "redacted_thinking" | "redacted-reasoning" | "thought" => {}
-            // Their content is encoded.
-            "binary" | "blob" | "image" | "audio" | "video" | "document" | "file" | "uri" => {}
+            // What the model thought is not its answer, and the content of a file is encoded.
+            "thinking" | "reasoning" | "redacted_thinking" | "redacted-reasoning" | "thought" | "binary" | "blob" | "image" | "audio"
+            | "video" | "document" | "file" | "uri" => {}
             "system-prompt" => self.add_other("system", part),
             "user-prompt" if self.message.role != "user" => self.add_other("user", part),
             _ if has("toolUse") || has("functionCall") || has("function_call") || has("tool_call") || has("toolRequest") => {
