@@ -1,10 +1,11 @@
 //! Why a model stopped, in one set of words for all providers and frameworks.
 //!
-//! The words are from the published enums of the APIs and SDKs: OpenAI 3.57 (Chat, Responses, Realtime), Anthropic 2.14, google-genai 3.6
-//! (`FinishReason`, `BlockedReason`, `TurnCompleteReason`), Bedrock (botocore 1.44: Converse, Titan), Cohere 7.3, Mistral 3.7, Ollama 0.6,
-//! Groq 1.7, xAI 1.21, Together 3.1, AI21 4.3, watsonx.ai 1.8, Reka 3.2, Azure AI Inference 1.0b9, Zhipu, `DeepSeek`, Hugging Face TGI, vLLM,
-//! llama.cpp; Vercel AI SDK 4 to 6, Genkit, Mastra 0.24, Strands 1.62, Pydantic AI 2.68, `LangChain4j`, Semantic Kernel 1.45, Letta,
-//! `LiteLLM` 1.110.
+//! Read in the sources of the SDKs: OpenAI 3.57 (Chat, Responses), Anthropic 2.14, google-genai 3.6 (`FinishReason`, `BlockedReason`,
+//! `TurnCompleteReason`), Bedrock Converse (botocore 1.44), Cohere 7.3, Mistral 3.7, Groq 1.7, xAI 1.21, Together 3.1, Reka 3.2, Azure AI
+//! Inference 1.0b9, Hugging Face TGI, Strands 1.62, Semantic Kernel 1.45, Pydantic AI 2.68, `LiteLLM` 1.110, Genkit, and the provider packages
+//! of the Vercel AI SDK.
+//!
+//! Not checked against a source: the words of Bedrock Titan, watsonx.ai, AI21, Ollama, `DeepSeek`, vLLM, llama.cpp, Mastra, `LangChain4j` and Letta.
 
 /// The meaning of a finish reason. Spans keep the original word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,8 @@
 //!
 //! Specification: <https://opentelemetry.io/docs/specs/semconv/general/recording-errors/>,
 //! <https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/> and
-//! <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>, semantic conventions 1.20 to 1.37;
+//! <https://opentelemetry.io/docs/specs/semconv/http/http-spans/>, semantic conventions 1.37 (errors and exceptions; the names for HTTP and
+//! the older ones were not checked against a version);
 //! <https://opentelemetry.io/docs/specs/otel/common/mapping-to-non-otlp/> for `otel.status_code`; `OpenTracing`'s
 //! [`error`](https://github.com/opentracing/specification/blob/master/semantic_conventions.md).
 //!

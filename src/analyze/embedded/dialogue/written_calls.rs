@@ -12,6 +12,9 @@
 //! | Llama, Mistral, `DeepSeek`, Kimi, gpt-oss | `<function=search>{…}`, `[TOOL_CALLS]`, `<｜tool▁sep｜>search`, `to=functions.search` | |
 //! | Cline, Roo Code | `<execute_command>`, `<read_file>` … | `[execute_command for '…'] Result:` |
 //!
+//! Checked against the sources of mini-swe-agent 2.4.6 and smolagents 1.26.0, and against runs of mini-swe-agent and SWE-agent. The other rows were
+//! not checked against a source or a run.
+//!
 //! This is a view of the dialogue; the messages of the trace stay as they are. A fenced block alone is no call: an answer may show code to a user.
 //! It is one if the next message returns its output.
 
