@@ -48,7 +48,7 @@ impl MessageParts {
     pub(super) fn set<'v>(&mut self, part: &str, value: Value<'v>) -> Option<Value<'v>> {
         let message = &mut self.message;
         match part {
-            "role" => message.role = value.into_text().unwrap_or_default(),
+            "role" => message.role = role(value.into_text().unwrap_or_default()),
             "content" => message.content = value.into_text().unwrap_or_default(),
             "refusal" => message.refusal = value.into_text(),
             "tool_call_id" => message.tool_call_id = value.into_text(),
@@ -70,6 +70,15 @@ impl MessageParts {
         let mut message = self.message;
         message.tool_calls.extend(self.tool_calls.into_items());
         message
+    }
+}
+
+/// A role in the words of OpenAI's API, where smolagents has its own.
+fn role(word: String) -> String {
+    match word.as_str() {
+        "tool-response" => "tool".to_owned(),
+        "tool-call" => "assistant".to_owned(),
+        _ => word,
     }
 }
 

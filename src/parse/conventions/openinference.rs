@@ -17,8 +17,8 @@
 //!   `raw_output` and `is_error`.
 //! - `CrewAI` 1.1.21 and the agent of Haystack (0.1.46) have no spans of model calls; the span of the agent has all messages in `output.value`.
 //! - `BeeAI` 0.1.30 has the causes of an error only in `output.value`, and spans for its events, with the kind of the span around them.
-//! - smolagents 0.1.43 has the finish reason and the refusal only in `raw`, Python's `repr` of the response inside `output.value`. A step whose tool
-//!   call failed may have the status OK and an event `agent.step_recovery`.
+//! - smolagents 0.1.43 has roles of its own, `tool-call` and `tool-response`. The finish reason and the refusal are only in `raw`, Python's `repr` of
+//!   the response inside `output.value`. A step whose tool call failed may have the status OK and an event `agent.step_recovery`.
 //! - The finish reason is in `llm.finish_reason` (openai instrumentation 0.1.66, google-genai 1.4). Other exports have it only inside
 //!   `output.value`, which is not searched for it.
 //! - A `refusal` of OpenAI's API is only inside `output.value`; [`infer`](crate::parse::infer) finds it there.

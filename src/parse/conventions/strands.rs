@@ -13,7 +13,7 @@
 //! Quirks of real exporters:
 //! - A tool that returns an error has the status OK before 1.40; only `gen_ai.tool.status` (0.1.9 and 1.0.0: `tool.status`) is `error`.
 //! - `gen_ai.prompt` and `gen_ai.completion` (0.1.9) contain the messages and the blocks of the answer, on a tool's span its call and the blocks of its
-//!   result; [`gen_ai`](super::gen_ai) reads them.
+//!   result.
 //! - The answer's refusal is not recorded, and arguments that do not parse become `{}`.
 //! - With `gen_ai_span_attributes_only` (1.62) a memory span has its results in an attribute named only `content`.
 
@@ -63,6 +63,8 @@ impl ConventionState for Strands {
                 let blocks = span.decode(&value).map(|tree| messages::tool_result_text(&tree));
                 span.tool().result = blocks.or_else(|| value.into_text());
             }
+            "gen_ai.prompt" if kind_before_1_0(&span.fields.name).is_some() => span.set_input(Rank::Normal, value),
+            "gen_ai.completion" if kind_before_1_0(&span.fields.name).is_some() => span.set_output(Rank::Normal, value),
             "content" if span.fields.name == "memory.search" => return span.set_documents(value),
             _ => return Some(value),
         }
