@@ -39,7 +39,7 @@ impl Convention for Logfire {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["logfire"]
+        &["logfire", "error"]
     }
 
     fn start(&self) -> Box<dyn ConventionState> {
@@ -51,6 +51,8 @@ impl Convention for Logfire {
 struct LogfireState {
     template: Option<String>,
     message: Option<String>,
+    /// What the OpenAI Agents SDK recorded.
+    error: Option<String>,
     is_pending: bool,
     level: u64,
 }
@@ -64,6 +66,10 @@ impl ConventionState for LogfireState {
             "logfire.level_num" => self.level = value.as_u64().unwrap_or_default(),
             // Only the types of the other attributes.
             "logfire.json_schema" => return None,
+            "error" => {
+                let recorded = value.tree().filter(|error| !error.get("data").is_null());
+                self.error = recorded.and_then(|error| openai_agents::error_text(&error));
+            }
             _ => {}
         }
         Some(value)
@@ -79,7 +85,9 @@ impl ConventionState for LogfireState {
             span.set_kind(Rank::High, step.kind());
             step.read(span, &template);
         }
-        add_error(span, self.level, self.message);
+        // Other frameworks have this attribute too.
+        let recorded = self.error.filter(|_| self.level > 0 || self.message.is_some());
+        add_error(span, self.level, recorded, self.message);
     }
 }
 
@@ -299,18 +307,19 @@ fn read_mcp(span: &mut SpanBuilder, is_client: bool) {
     }
 }
 
-/// The error of a step: what the OpenAI Agents SDK recorded, or the message that was logged with the level of an error.
-fn add_error(span: &mut SpanBuilder, level: u64, message: Option<String>) {
+/// The error of a step: what the OpenAI Agents SDK `recorded`, or the message that was logged with the level of an error.
+fn add_error(span: &mut SpanBuilder, level: u64, recorded: Option<String>, message: Option<String>) {
     /// Logfire's number of the level `error`; `fatal` is higher.
     const ERROR_LEVEL: u64 = 17;
-    if level < ERROR_LEVEL && !span.fields.failed() {
+    if level < ERROR_LEVEL && recorded.is_none() && !span.fields.failed() {
         return;
     }
-    let recorded = span.fields.attribute("error").and_then(Value::parse).and_then(|error| openai_agents::error_text(&error));
-    if recorded.is_some() {
-        span.take_attribute("error");
+    let exceptions = &mut span.fields.exceptions;
+    // The attribute was read as an exception without a type.
+    if let (Some(recorded), Some(exception)) = (&recorded, exceptions.last_mut().filter(|exception| exception.kind.is_empty())) {
+        exception.message.clone_from(recorded);
     }
-    let explained = !span.fields.exceptions.is_empty() || span.fields.error_type.is_some();
+    let explained = !exceptions.is_empty() || span.fields.error_type.is_some();
     // The Claude Agent SDK's errors are in the attribute for the type.
     let is_sentence = |text: &String| text.contains(' ');
     let typed = span.fields.error_type.clone().filter(is_sentence);
@@ -330,6 +339,7 @@ mod tests {
     fn span_of(template: &str, status: Status, attributes: &[(&'static str, &'static str)]) -> Span {
         let mut span = SpanMapper::new(Span { name: template.into(), status, ..Span::default() });
         span.set_attribute("logfire.msg_template".into(), Value::Text(template.into()));
+        span.set_attribute("logfire.msg".into(), Value::Text(template.into()));
         for (key, value) in attributes {
             span.set_attribute((*key).into(), Value::Text((*value).into()));
         }
