@@ -124,6 +124,7 @@ impl<'t> Incident<'t> {
     pub(super) fn span_kind(&self) -> SpanKind {
         match (self.kind, self.span.kind) {
             (IncidentKind::ToolResult, _) => SpanKind::Tool,
+            (IncidentKind::EmptyRetrieval, _) => SpanKind::Retriever,
             (IncidentKind::Refusal | IncidentKind::FinishReason | IncidentKind::EmptyOutput, _) => SpanKind::Llm,
             (_, kind) if self.step_kind.is_some() => self.step_kind.unwrap_or(kind),
             (IncidentKind::Error, SpanKind::Agent | SpanKind::Chain | SpanKind::Other)

@@ -11,6 +11,7 @@ use regex::Regex;
 use super::client_calls;
 use super::incident::{Incident, IncidentKind};
 use super::recovery::mark_recovered;
+use super::searches;
 use super::signals::{self, Signal};
 use super::text::{clip, expression, message_of};
 use super::tree::SpanTree;
@@ -65,9 +66,9 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     drop_nested_duplicates(&mut found, tree);
     join_errors_above(&mut found, tree);
     mark_recovered(trace, tree, &mut found, deadline)?;
-    // Repetition is often the consequence of another failure, so it counts only if there is no other.
+    // Searches without a result and repetition are often part of another failure, so they count only if there is no other.
     if found.iter().all(|incident| incident.recovered) {
-        found.extend(repeated_calls(trace).or_else(|| ended_in_a_loop(trace)));
+        found.extend(empty_search(trace).or_else(|| repeated_calls(trace)).or_else(|| ended_in_a_loop(trace)));
     }
     Ok(found)
 }
@@ -431,6 +432,18 @@ fn incomplete_tool_call(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     incident.tool = Some(call.name.clone());
     incident.signals.push(Signal::new("arguments", "incomplete_json", field.clone()));
     incident.texts.push((field, &call.arguments));
+    Some(incident)
+}
+
+/// The first tool that searches documents and found none, if no search of the run found any.
+fn empty_search(trace: &Trace) -> Option<Incident<'_>> {
+    let index = trace.spans.iter().position(searches::found_nothing).filter(|_| !searches::any_search_found(trace))?;
+    let mut incident = Incident::new(trace, index, IncidentKind::EmptyRetrieval)?;
+    let tool = incident.span.tool.as_ref()?;
+    incident.signals.push(Signal::new("retrieved_documents", 0, "tool.result"));
+    if !tool.arguments.is_empty() {
+        incident.texts.push(("tool.arguments".into(), &tool.arguments));
+    }
     Some(incident)
 }
 

@@ -16,6 +16,7 @@ mod recovery;
 mod root;
 mod rule_file;
 mod rules;
+mod searches;
 mod signals;
 mod text;
 mod tree;

@@ -55,7 +55,7 @@ fn is_type(kind: &str) -> bool {
 pub(super) fn http_status(text: &str) -> Option<u16> {
     static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(
-            r"(?i)(?:error code|status code|status_code|statuscode|http/1\.[01]|http/2|http status|http error|http|code|\bstatus)['\x22]?\s*[:= ]\s*([1-5]\d\d)\b|-> ([45]\d\d)\b|^\W{0,3}([45]\d\d) [A-Z]|\b([45]\d\d) (?:Client|Server) Error",
+            r"(?i)(?:error code|status code|status_code|statuscode|http/1\.[01]|http/2|http status|http error|http|code|\bstatus)['\x22]?\s*[:= ]\s*([1-5]\d\d)\b|-> ([45]\d\d)\b|^\W{0,3}([45]\d\d) [A-Z{]|\b([45]\d\d) (?:Client|Server) Error",
         )
     });
     let captures = STATUS.as_ref()?.captures(text)?;
@@ -185,6 +185,7 @@ mod tests {
             ("429 RESOURCE_EXHAUSTED. {'error': {'code': 429", Some(429)),
             ("HTTP status 503", Some(503)),
             ("404 Client Error: Not Found for url", Some(404)),
+            (r#"404 {"type":"error","error":{"type":"not_found_error"}}"#, Some(404)),
             ("line 1 column 500", None),
             ("took 429 ms", None),
         ] {
