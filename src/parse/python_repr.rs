@@ -146,14 +146,13 @@ impl Reader<'_> {
         self.rest = rest;
         match word {
             "" => None,
-            "None" | "nan" | "NaN" | "NaT" => Some(Value::Null),
+            "None" | "nan" | "NaN" | "NaT" | "..." => Some(Value::Null),
             "True" => Some(Value::Bool(true)),
             "False" => Some(Value::Bool(false)),
             // The prefix of a literal: bytes, raw, formatted.
             "b" | "r" | "u" | "f" | "rb" | "br" if self.rest.starts_with(['\'', '"']) => {
                 self.string().map(|text| Value::Text(Cow::Owned(text)))
             }
-            "..." => Some(Value::Null),
             word if word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') => {
                 if self.rest.starts_with('(') {
                     return self.call(depth);

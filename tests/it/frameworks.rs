@@ -57,7 +57,7 @@ fn every_capture_has_one_format_and_its_instrumentations_one_main_convention() {
 #[test]
 fn what_is_not_understood_is_listed_with_its_attribute_and_its_size() {
     let place = Place::new();
-    let body = format!(r#"<answer>{}</answer>"#, "late ".repeat(400));
+    let body = format!("<answer>{}</answer>", "late ".repeat(400));
     place.put("t.jsonl", span_of_an_unknown_framework(&body) + "\n");
     let report = inspect(&place.input());
     let instrumentation = &report["objects"][0]["instrumentations"][0];

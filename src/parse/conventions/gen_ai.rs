@@ -17,7 +17,7 @@
 //! - Agent frameworks have operations of their own: `execute_event_loop_cycle` (Strands 1.62), `text_completions` (Semantic Kernel 1.45).
 //! - Messages may be uploaded, with only a reference in `gen_ai.input.messages_ref` (genai-openai 1.3b0); the gather stage fetches the
 //!   body.
-//! - `gen_ai.prompt` and `gen_ai.completion` with the whole input and output (LangSmith, Mastra, OpenRouter, LangWatch's examples).
+//! - `gen_ai.prompt` and `gen_ai.completion` with the whole input and output (`LangSmith`, Mastra, `OpenRouter`, examples of `LangWatch`).
 //! - OpenLLMetry 0.40 names the token counts `prompt_tokens` and `completion_tokens`.
 
 use super::gen_ai_events::EventContent;

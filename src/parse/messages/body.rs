@@ -185,7 +185,7 @@ fn is_bare_message(tree: &Value<'_>) -> bool {
     has_message_keys(tree) || is_answer()
 }
 
-/// Whether a message without a role is an answer: it has no content, or a finish reason (AutoGen's `CreateResult`).
+/// Whether a message without a role is an answer: it has no content, or a finish reason (`CreateResult` of `AutoGen`).
 fn is_answer(tree: &Value<'_>) -> bool {
     tree.get("content").is_null() || tree.get("finish_reason").as_str().is_some()
 }

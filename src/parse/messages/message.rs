@@ -88,11 +88,9 @@ pub(super) fn has_message_keys(value: &Value<'_>) -> bool {
 fn role<'v>(value: &'v Value<'_>) -> &'v str {
     if let Some(word) = value.first(&["role", "_role"]).as_str() {
         return match word {
-            // Gemini.
-            "model" => "assistant",
-            // The repr of an enum in Python, and the words of Cohere.
+            // The repr of an enum in Python, the words of Cohere, and Gemini's `model`.
             "ChatRole.USER" | "MessageRole.USER" | "Role.USER" | "USER" => "user",
-            "ChatRole.ASSISTANT" | "MessageRole.ASSISTANT" | "Role.ASSISTANT" | "ASSISTANT" | "CHATBOT" => "assistant",
+            "model" | "ChatRole.ASSISTANT" | "MessageRole.ASSISTANT" | "Role.ASSISTANT" | "ASSISTANT" | "CHATBOT" => "assistant",
             "ChatRole.SYSTEM" | "MessageRole.SYSTEM" | "Role.SYSTEM" | "SYSTEM" => "system",
             "ChatRole.TOOL" | "MessageRole.TOOL" | "Role.TOOL" | "TOOL" => "tool",
             word => word,
@@ -102,13 +100,11 @@ fn role<'v>(value: &'v Value<'_>) -> &'v str {
     let class = value.get("id").items().last().and_then(Value::as_str);
     let word = class.or_else(|| value.first(&["type", "kind", "part_kind", "source"]).as_str()).unwrap_or_default();
     match word {
-        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "UserMessage" => "user",
-        "ai" | "AIMessage" | "AIMessageChunk" | "AssistantMessage" | "text" => "assistant",
+        // Pydantic AI: `request` and `response`, whose parts have the roles.
+        "human" | "HumanMessage" | "HumanMessageChunk" | "user-prompt" | "UserMessage" | "request" => "user",
+        "ai" | "AIMessage" | "AIMessageChunk" | "AssistantMessage" | "text" | "response" => "assistant",
         "SystemMessage" | "system-prompt" => "system",
         "ToolMessage" | "tool-return" | "retry-prompt" | "FunctionExecutionResultMessage" => "tool",
-        // Kinds of Pydantic AI, whose parts have the roles.
-        "request" => "user",
-        "response" => "assistant",
         "message" | "constructor" => "",
         _ => word,
     }
@@ -133,7 +129,8 @@ struct MessageReader {
 impl MessageReader {
     fn finish(mut self, messages: &mut Vec<Message>) {
         let has_content = !self.message.content.is_empty() || !self.message.tool_calls.is_empty() || self.message.refusal.is_some();
-        let is_only_envelope = !has_content && !(self.others.is_empty() && self.tool_results.is_empty());
+        let has_parts = !self.others.is_empty() || !self.tool_results.is_empty();
+        let is_only_envelope = has_parts && !has_content;
         if is_only_envelope && let [only] = self.tool_results.as_mut_slice() {
             // A single result keeps the role and the id of its message. In Anthropic's API that is the role of the user.
             if !matches!(self.message.role.as_str(), "user" | "" | "assistant") && !self.message.role.ends_with("_output") {
@@ -308,7 +305,9 @@ pub(in crate::parse) fn tool_result_text(result: &Value<'_>) -> String {
     match result {
         Value::List(parts) if !parts.is_empty() && parts.iter().all(is_result_part) => {
             let mut joined = String::new();
-            parts.iter().for_each(|part| add_text(&mut joined, &result_part_text(part)));
+            for part in parts {
+                add_text(&mut joined, &result_part_text(part));
+            }
             joined
         }
         // Google's SDKs wrap a result that is no object.
@@ -362,8 +361,13 @@ mod tests {
         let tree = Value::parse(text).unwrap();
         let mut messages = Vec::new();
         let items = if tree.items().is_empty() { std::slice::from_ref(&tree) } else { tree.items() };
-        items.iter().for_each(|item| add_messages(item, &mut messages));
-        let calls = |message: &Message| message.tool_calls.iter().map(|call| format!("{}({})", call.name, call.arguments)).collect();
+        for item in items {
+            add_messages(item, &mut messages);
+        }
+        let calls = |message: &Message| {
+            let calls: Vec<_> = message.tool_calls.iter().map(|call| format!("{}({})", call.name, call.arguments)).collect();
+            calls.concat()
+        };
         messages.into_iter().map(|message| (message.role.clone(), message.content.clone(), calls(&message), message.tool_call_id)).collect()
     }
 

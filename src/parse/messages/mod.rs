@@ -15,7 +15,7 @@
 //! | Pydantic AI | `{kind: request, parts: [{part_kind: user-prompt \| tool-return \| …}]}` |
 //! | Haystack | `{role, content: [{text} \| {tool_call} \| {tool_call_result}], meta: {finish_reason, usage}}` |
 //! | LangChain | `{type: ai, content, tool_calls}`, or serialized: `{lc: 1, type: constructor, id: […, AIMessage], kwargs: {…}}` in `generations` |
-//! | LlamaIndex | `{role, blocks: [{block_type: text, text}], additional_kwargs: {tool_calls}}` |
+//! | `LlamaIndex` | `{role, blocks: [{block_type: text, text}], additional_kwargs: {tool_calls}}` |
 //! | Genkit | `{role, content: [{text} \| {toolRequest: {name, ref, input}} \| {toolResponse: {name, ref, output}}]}` |
 //! | Datadog | tool calls as `{name, tool_id, arguments}` |
 //!
