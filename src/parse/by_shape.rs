@@ -25,7 +25,7 @@ const CONTENT_BYTES_MIN: usize = 24;
 /// Fills the missing parts of a span from its unmapped attributes, and marks the parts that could not be read.
 pub(super) fn infer_content(span: &mut Span) {
     let missing = |span: &Span, part| !span.has_part(part);
-    if matches!(span.kind, SpanKind::Llm | SpanKind::Tool | SpanKind::Retriever | SpanKind::Agent | SpanKind::Other) {
+    if matches!(span.kind, SpanKind::Llm | SpanKind::Tool | SpanKind::Retriever | SpanKind::Other) {
         for part in [Part::Input, Part::Output] {
             if missing(span, part) {
                 infer_part(span, part);
