@@ -143,9 +143,12 @@ def of_attributes(a, kind=None):
         out['tool_name'] = a.get('tool.name') or a.get('gen_ai.tool.name') or True
         out['tool_arguments'] = next((a[k] for k in ('input.value', 'gen_ai.tool.call.arguments', 'traceloop.entity.input', 'langfuse.observation.input') if a.get(k)), '')
         arguments = body(out['tool_arguments'])
-        if set(arguments) == {'args', 'kwargs'} and not arguments['args']:
+        if set(arguments) == {'args', 'kwargs'}:
             # OpenLLMetry wraps the arguments of a Python function.
-            out['tool_arguments'] = arguments['kwargs']
+            if not arguments['args']:
+                out['tool_arguments'] = arguments['kwargs']
+            elif len(arguments['args']) == 1 and not arguments['kwargs']:
+                out['tool_arguments'] = arguments['args'][0]
     asked = {}
     for k, v in a.items():
         m = (re.fullmatch(r'llm\.output_messages\.(\d+)\.message\.tool_calls\.(\d+)\.tool_call\.function\.(name|arguments)', k)
