@@ -19,6 +19,7 @@ mod rules;
 mod searches;
 mod signals;
 mod text;
+mod tool_incidents;
 mod tree;
 mod verdict;
 

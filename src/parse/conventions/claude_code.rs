@@ -151,16 +151,9 @@ mod tests {
     use std::borrow::Cow;
 
     use super::super::SpanMapper;
+    use super::super::tests::named_span as span;
     use super::*;
     use crate::model::{Span, Status};
-
-    fn span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
-        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
-        for (key, value) in attributes {
-            span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
-        }
-        span.finish()
-    }
 
     /// The cause, which the general convention reads from `error`.
     fn cause(span: &Span) -> Option<&str> {

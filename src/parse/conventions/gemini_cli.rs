@@ -72,19 +72,8 @@ fn set_completed_call(call: &Value<'_>, span: &mut SpanBuilder) {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use super::super::SpanMapper;
-    use super::*;
-    use crate::model::{Span, SpanKind, Status};
-
-    fn span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
-        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
-        for (key, value) in attributes {
-            span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
-        }
-        span.finish()
-    }
+    use super::super::tests::named_span as span;
+    use crate::model::{SpanKind, Status};
 
     #[test]
     fn a_tool_that_failed_without_an_exception_is_found() {

@@ -130,19 +130,9 @@ fn set_tool_response(value: &Value<'_>, span: &mut SpanBuilder) {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use super::super::SpanMapper;
+    use super::super::tests::named_span as span;
     use super::*;
-    use crate::model::{Span, Status};
-
-    fn span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
-        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
-        for (key, value) in attributes {
-            span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
-        }
-        span.finish()
-    }
+    use crate::model::Status;
 
     #[test]
     fn a_model_call_has_the_request_and_the_response() {

@@ -93,19 +93,8 @@ impl ConventionState for LiveKitState {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use super::super::SpanMapper;
+    use super::super::tests::named_span as span;
     use super::*;
-    use crate::model::Span;
-
-    fn span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
-        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
-        for (key, value) in attributes {
-            span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
-        }
-        span.finish()
-    }
 
     #[test]
     fn a_tool_that_returned_an_error_failed() {

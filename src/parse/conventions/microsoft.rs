@@ -86,19 +86,8 @@ fn is_workflow_span(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
-
-    use super::super::SpanMapper;
+    use super::super::tests::named_span as span;
     use super::*;
-    use crate::model::Span;
-
-    fn span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
-        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
-        for (key, value) in attributes {
-            span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
-        }
-        span.finish()
-    }
 
     #[test]
     fn spans_around_model_calls_are_chains() {

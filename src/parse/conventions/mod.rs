@@ -226,7 +226,12 @@ pub(super) mod tests {
 
     /// The span named `step` with these attributes.
     pub(in crate::parse) fn span_with(attributes: &[(&'static str, &'static str)]) -> Span {
-        let mut span = SpanMapper::new(Span { name: "step".into(), ..Span::default() });
+        named_span("step", attributes)
+    }
+
+    /// The span with this name and these attributes.
+    pub(in crate::parse) fn named_span(name: &str, attributes: &[(&'static str, &'static str)]) -> Span {
+        let mut span = SpanMapper::new(Span { name: name.into(), ..Span::default() });
         for (key, value) in attributes {
             span.set_attribute(Cow::Borrowed(*key), Value::Text(Cow::Borrowed(*value)));
         }
