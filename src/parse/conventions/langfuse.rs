@@ -11,6 +11,8 @@
 //!
 //! Quirks of real exporters (SDK 5.0.4):
 //! - Input and output are messages or plain text; only the type of the observation, which may follow later, determines which.
+//! - A failed observation has the level `ERROR` and a status message; the status of its span is not set (SDK 5.0 for Python, 5.11 for
+//!   JavaScript).
 //! - Token counts use Langfuse's names or the provider's (`prompt_tokens`).
 //! - A span of the provider's SDK (`com.anthropic.sdk.python`) may carry `gen_ai.*` beside these.
 
@@ -32,16 +34,28 @@ impl Convention for Langfuse {
     }
 
     fn start(&self) -> Box<dyn ConventionState> {
-        Box::new(Self)
+        Box::new(Observation::default())
     }
 }
 
-impl ConventionState for Langfuse {
+/// Level and message of the observation, which arrive in any order.
+#[derive(Default)]
+struct Observation {
+    has_failed: bool,
+    message: Option<String>,
+}
+
+impl ConventionState for Observation {
     fn set_attribute<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
         match key {
             "langfuse.observation.type" => span.set_kind(Rank::High, value.as_str().map(observation_kind).unwrap_or_default()),
             "langfuse.observation.input" => span.set_input(Rank::High, value),
             "langfuse.observation.output" => span.set_output(Rank::High, value),
+            "langfuse.observation.level" => {
+                self.has_failed = value.as_str() == Some("ERROR");
+                return Some(value);
+            }
+            "langfuse.observation.status_message" => self.message = value.into_text(),
             "langfuse.observation.model.name" => span.set_model(Rank::Normal, value),
             "langfuse.observation.usage_details" => {
                 let Some(details) = value.tree() else { return Some(value) };
@@ -52,6 +66,14 @@ impl ConventionState for Langfuse {
             _ => return Some(value),
         }
         None
+    }
+
+    fn finish(self: Box<Self>, span: &mut SpanBuilder) {
+        if self.has_failed {
+            span.fail(self.message);
+        } else if let Some(message) = self.message {
+            span.keep_attribute("langfuse.observation.status_message".into(), Value::Text(message.into()));
+        }
     }
 }
 
@@ -68,6 +90,18 @@ pub(in crate::parse) fn observation_kind(word: &str) -> SpanKind {
 mod tests {
     use super::super::tests::span_with;
     use super::*;
+
+    #[test]
+    fn the_level_of_an_observation_is_its_status() {
+        let [level, message] = [("langfuse.observation.level", "ERROR"), ("langfuse.observation.status_message", "Error: 429 slow down")];
+        for attributes in [[level, message], [message, level]] {
+            let span = span_with(&attributes);
+            assert_eq!((span.failed(), span.status_message.as_deref()), (true, Some("Error: 429 slow down")));
+        }
+        let warned = span_with(&[("langfuse.observation.level", "WARNING"), message]);
+        assert_eq!((warned.failed(), warned.status_message.as_deref()), (false, None));
+        assert_eq!(warned.attribute("langfuse.observation.status_message"), Some("Error: 429 slow down"));
+    }
 
     #[test]
     fn input_is_read_by_the_type_of_the_observation_in_either_order() {
