@@ -51,7 +51,10 @@ impl ConventionState for GoogleAdk {
                 span.set_kind(Rank::Normal, SpanKind::Llm);
                 span.set_input(Rank::Normal, value);
             }
-            "llm_response" => set_response(value, span),
+            "llm_response" => {
+                span.set_kind(Rank::Normal, SpanKind::Llm);
+                set_response(value, span);
+            }
             "tool_call_args" => {
                 span.set_kind(Rank::Normal, SpanKind::Tool);
                 span.tool().arguments = value.into_text().unwrap_or_default();

@@ -77,6 +77,13 @@ impl ConventionState for VercelAiState {
                 self.has_finish_reason = true;
                 span.add_finish_reasons(Rank::High, value);
             }
+            // Beside `gen_ai.usage.*` on calls of models; embeddings and whole loops have only these.
+            "ai.usage.promptTokens" | "ai.usage.inputTokens" | "ai.usage.tokens" => {
+                span.fields.usage.input = span.fields.usage.input.or(value.as_u64());
+            }
+            "ai.usage.completionTokens" | "ai.usage.outputTokens" => {
+                span.fields.usage.output = span.fields.usage.output.or(value.as_u64());
+            }
             "ai.model.id" => span.set_model(Rank::Fallback, value),
             "ai.response.model" => span.set_model(Rank::Normal, value),
             "ai.model.provider" => span.set_provider(Rank::Fallback, value),
@@ -195,6 +202,15 @@ fn unquoted(value: Value<'_>) -> String {
 mod tests {
     use super::super::tests::span_with;
     use super::*;
+
+    #[test]
+    fn token_counts_of_every_version_are_read() {
+        let usage = |input, output| span_with(&[("ai.operationId", "ai.generateText"), (input, "5"), (output, "6")]).usage;
+        for (input, output) in [("ai.usage.promptTokens", "ai.usage.completionTokens"), ("ai.usage.inputTokens", "ai.usage.outputTokens")] {
+            assert_eq!((usage(input, output).input, usage(input, output).output), (Some(5), Some(6)));
+        }
+        assert_eq!(span_with(&[("ai.operationId", "ai.embed"), ("ai.usage.tokens", "5")]).usage.input, Some(5));
+    }
 
     const PROMPT: &str = r#"[{"role":"system","content":"Be brief."},{"role":"user","content":[{"type":"text","text":"hi"}]}]"#;
 
