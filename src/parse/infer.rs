@@ -232,6 +232,12 @@ mod tests {
     }
 
     #[test]
+    fn documents_that_were_not_recorded_are_not_an_empty_list() {
+        let retrieval = span_with(&[("gen_ai.operation.name", "retrieval"), ("gen_ai.retrieval.query.text", "q")]);
+        assert_eq!((retrieval.kind, retrieval.documents), (SpanKind::Retriever, None));
+    }
+
+    #[test]
     fn a_refusal_is_found_in_the_raw_response() {
         let span = span_with(&[
             ("openinference.span.kind", "LLM"),

@@ -69,7 +69,6 @@ const CONVENTIONS: [&dyn Convention; 27] = [
     &mastra::Mastra,
     &genkit::Genkit,
     &voltagent::VoltAgent,
-    &mcp::Mcp,
     &logfire::Logfire,
     &pydantic_ai::PydanticAi,
     &mlflow::Mlflow,
@@ -78,6 +77,7 @@ const CONVENTIONS: [&dyn Convention; 27] = [
     &langsmith_otel::LangSmithOtel,
     &langwatch::LangWatch,
     &laminar::Laminar,
+    &mcp::Mcp,
     &openinference::OpenInference,
     &gen_ai::GenAi,
     &openllmetry::OpenLlmetry,
@@ -261,6 +261,23 @@ pub(super) mod tests {
         let names: Vec<_> = conventions_of("llm").iter().map(|(convention, _)| convention.name()).collect();
         assert!(names.ends_with(&["openinference", "openllmetry"]), "{names:?}");
         assert!(conventions_of("user").is_empty() && conventions_of("").is_empty());
+    }
+
+    #[test]
+    fn specific_conventions_come_before_general_ones() {
+        assert!(CONVENTIONS.is_sorted_by_key(|convention| std::cmp::Reverse(convention.scope())));
+        let mut names: Vec<_> = CONVENTIONS.iter().map(|convention| convention.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CONVENTIONS.len(), "two conventions have the same name");
+    }
+
+    #[test]
+    fn a_framework_sees_what_the_general_conventions_found() {
+        // The error of a step is in `error`, which is also a general name; Logfire adds the message that it logged.
+        let span =
+            span_with(&[("logfire.msg", "Function: lookup"), ("logfire.level_num", "17"), ("name", "lookup"), ("error", "no such order")]);
+        assert!(span.failed(), "{span:?}");
     }
 
     #[test]
