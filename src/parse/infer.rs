@@ -36,11 +36,17 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
 /// What a model call lacks and only its raw request or response contains: messages, finish reason, refusal, offered tools.
 fn infer_messages(span: &mut Span) {
     let lacks_id = |message: &Message| message.role == "tool" && message.tool_call_id.is_none();
-    let lacks_input = span.input.is_empty() || span.tools_offered.is_empty() || span.model.is_none() || span.input.iter().any(lacks_id);
+    // Bodies are large, so they are parsed only if they may contain what is missing.
+    let may_have = |text: &Option<String>, words: &[&str]| text.as_deref().is_some_and(|text| words.iter().any(|word| text.contains(word)));
+    let lacks_input = span.input.is_empty()
+        || (span.tools_offered.is_empty() && may_have(&span.input_text, &["tools", "functions"]))
+        || (span.model.is_none() && may_have(&span.input_text, &["model"]))
+        || span.input.iter().any(lacks_id);
     if lacks_input && let Some(found) = span.input_text.as_deref().and_then(conversation_in) {
         complete_request(span, found);
     }
-    let lacks_output = span.output.is_empty() || span.finish_reasons.is_empty();
+    let lacks_output = span.output.is_empty()
+        || (span.finish_reasons.is_empty() && may_have(&span.output_text, &["inish", "stop", "reason", "Reason", "status"]));
     if lacks_output && let Some(found) = span.output_text.as_deref().and_then(conversation_in) {
         complete_response(span, found);
     }
@@ -130,8 +136,27 @@ fn infer_tool_from_messages(span: &mut Span) {
 
 /// Replaces arguments and a result in the envelope of a framework by themselves. A result that says that it is an error fails the span.
 fn open_envelopes(span: &mut Span, has_name: bool) {
+    // Words without which there is no envelope, so that most arguments and results need not be parsed.
+    const OF_ARGUMENTS: [&str; 4] = ["kwargs", "input_str", "arguments", "tool_args"];
+    const OF_RESULTS: [&str; 14] = [
+        "content=",
+        "tool_call_id",
+        "tool_use_id",
+        "toolUseId",
+        "raw_output",
+        "is_error",
+        "isError",
+        "origin",
+        "failure",
+        "success",
+        "response",
+        "result",
+        "text",
+        "json",
+    ];
     let Some(tool) = &mut span.tool else { return };
-    let arguments = Value::parse(&tool.arguments);
+    let has_any = |text: &str, words: &[&str]| words.iter().any(|word| text.contains(word));
+    let arguments = has_any(&tool.arguments, &OF_ARGUMENTS).then(|| Value::parse(&tool.arguments)).flatten();
     let arguments =
         arguments.as_ref().and_then(messages::tool_arguments).map(|(arguments, name)| (arguments.to_text(), name.map(str::to_owned)));
     if let Some((arguments, name)) = arguments {
@@ -140,7 +165,8 @@ fn open_envelopes(span: &mut Span, has_name: bool) {
     }
     // A result that is a text may be in the quotes of JSON.
     let result = tool.result.take().and_then(|result| Value::Text(Cow::Owned(result)).unquoted().into_text());
-    let Some(outcome) = result.as_deref().and_then(messages::tool_outcome_of_text) else {
+    let outcome = result.as_deref().filter(|result| has_any(result, &OF_RESULTS)).and_then(messages::tool_outcome_of_text);
+    let Some(outcome) = outcome else {
         tool.result = result.map(without_google_envelope);
         return;
     };
@@ -154,7 +180,10 @@ fn open_envelopes(span: &mut Span, has_name: bool) {
 
 /// Google's SDKs wrap a result that is no object: `{"result": "late"}`.
 fn without_google_envelope(result: String) -> String {
-    let envelope = Value::parse(&result).filter(|_| result.starts_with("{\"result\"")).filter(|envelope| envelope.fields().len() == 1);
+    if !result.starts_with("{\"result\"") {
+        return result;
+    }
+    let envelope = Value::parse(&result).filter(|envelope| envelope.fields().len() == 1);
     envelope.map(|envelope| envelope.get("result").to_text()).unwrap_or(result)
 }
 

@@ -31,7 +31,11 @@ impl Convention for GeminiCli {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["gen_ai"]
+        &[]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["gen_ai.tool.call_id", "gen_ai.input.messages", "gen_ai.output.messages"]
     }
 
     fn start(&self) -> Box<dyn ConventionState> {

@@ -33,7 +33,11 @@ impl Convention for LangSmithOtel {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["langsmith", "gen_ai"]
+        &["langsmith"]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["gen_ai.prompt", "gen_ai.completion"]
     }
 
     fn start(&self) -> Box<dyn ConventionState> {

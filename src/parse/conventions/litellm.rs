@@ -26,7 +26,6 @@
 
 use std::borrow::Cow;
 
-use super::indexed::split_index;
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState};
 use crate::model::{SpanKind, Status};
@@ -41,7 +40,7 @@ impl Convention for LiteLlm {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["litellm", "llm", "gen_ai", "exception", "error", "service", "guardrail_name", "guardrail_status", "guardrail_response"]
+        &["litellm", "llm", "exception", "error", "service", "guardrail_name", "guardrail_status", "guardrail_response"]
     }
 
     fn start(&self) -> Box<dyn ConventionState> {
@@ -119,12 +118,8 @@ impl ConventionState for LiteLlmState {
 }
 
 impl LiteLlmState {
-    /// `gen_ai.tool.0.name`, and `llm.openai.choices` of the raw span.
+    /// `llm.openai.choices` of the raw span.
     fn set_other<'v>(&mut self, key: &str, value: Value<'v>, span: &mut SpanBuilder) -> Option<Value<'v>> {
-        if let Some((_, "name")) = key.strip_prefix("gen_ai.tool.").and_then(split_index) {
-            span.fields.tools_offered.extend(value.into_text());
-            return None;
-        }
         let field = key.strip_prefix("llm.").filter(|_| span.fields.name == RAW_SPAN).and_then(|rest| rest.split_once('.'));
         let Some((_provider, field)) = field else { return Some(value) };
         self.is_embedding |= matches!(field, "data" | "embedding" | "embeddings" | "predictions");

@@ -40,7 +40,11 @@ impl Convention for Mastra {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["mastra", "gen_ai"]
+        &["mastra"]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["gen_ai.tool.input", "gen_ai.tool.output"]
     }
 
     fn start(&self) -> Box<dyn ConventionState> {

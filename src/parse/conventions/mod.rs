@@ -104,6 +104,11 @@ trait Convention: Sync {
     /// dot is its own first segment.
     fn namespaces(&self) -> &'static [&'static str];
 
+    /// Single keys that it reads of a namespace of other conventions, such as `gen_ai.prompt`.
+    fn keys(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether it reads span events with this name. The first convention in the order of [`CONVENTIONS`] gets the event.
     fn reads_event(&self, name: &str) -> bool {
         let _ = name;
@@ -169,8 +174,7 @@ impl SpanMapper {
 
     /// Maps one attribute, or keeps it as an attribute of the span.
     pub(super) fn set_attribute(&mut self, key: Cow<'_, str>, mut value: Value<'_>) {
-        let namespace = key.split_once('.').map_or(key.as_ref(), |(first, _)| first);
-        for (convention, index) in conventions_of(namespace) {
+        for (convention, index) in conventions_of(&key) {
             let Some(slot) = self.states.get_mut(*index) else { continue };
             let state = slot.get_or_insert_with(|| convention.start());
             match state.set_attribute(&key, value, &mut self.builder) {
@@ -213,10 +217,10 @@ impl SpanMapper {
     }
 }
 
-/// The conventions that read attributes of a namespace, in the order of [`CONVENTIONS`].
-fn conventions_of(namespace: &str) -> &'static [IndexedConvention] {
+/// The conventions that read an attribute, in the order of [`CONVENTIONS`].
+fn conventions_of(key: &str) -> &'static [IndexedConvention] {
     static TABLE: LazyLock<NamespaceTable> = LazyLock::new(|| NamespaceTable::new(&CONVENTIONS));
-    TABLE.of(namespace)
+    TABLE.of(key)
 }
 
 #[cfg(test)]
@@ -261,6 +265,13 @@ pub(super) mod tests {
         let names: Vec<_> = conventions_of("llm").iter().map(|(convention, _)| convention.name()).collect();
         assert!(names.ends_with(&["openinference", "openllmetry"]), "{names:?}");
         assert!(conventions_of("user").is_empty() && conventions_of("").is_empty());
+    }
+
+    #[test]
+    fn a_single_key_is_offered_to_its_readers_and_to_those_of_its_namespace() {
+        let names = |key: &str| conventions_of(key).iter().map(|(convention, _)| convention.name()).collect::<Vec<_>>();
+        assert_eq!(names("gen_ai.request.model"), ["gen_ai", "openllmetry"]);
+        assert_eq!(names("gen_ai.prompt"), ["strands", "langsmith_otel", "gen_ai", "openllmetry"]);
     }
 
     #[test]

@@ -123,7 +123,8 @@ impl OpenLlmetryState {
             }
             None => {}
         }
-        match key.strip_prefix("llm.request.functions.").and_then(split_index) {
+        // LiteLLM writes `gen_ai.tool.0.name`.
+        match key.strip_prefix("llm.request.functions.").or_else(|| key.strip_prefix("gen_ai.tool.")).and_then(split_index) {
             Some((_, "name")) => span.fields.tools_offered.extend(value.into_text()),
             // Its schema is part of the tool's definition, of which only the name is kept.
             Some((_, "parameters")) => {}

@@ -273,7 +273,7 @@ impl SpanBuilder {
             span.finish_reasons = reasons;
         }
         // Several attributes may list them.
-        let mut offered = HashSet::new();
+        let mut offered = HashSet::with_capacity(span.tools_offered.len());
         span.tools_offered.retain(|name| offered.insert(name.clone()));
         infer::infer_kind_from_fields(&mut span);
         for text in self.input.texts.into_values().rev() {

@@ -32,7 +32,11 @@ impl Convention for Strands {
     }
 
     fn namespaces(&self) -> &'static [&'static str] {
-        &["gen_ai", "tool", "content"]
+        &["tool", "content"]
+    }
+
+    fn keys(&self) -> &'static [&'static str] {
+        &["gen_ai.event.start_time", "gen_ai.tool.status", "gen_ai.prompt", "gen_ai.completion"]
     }
 
     fn reads_event(&self, name: &str) -> bool {

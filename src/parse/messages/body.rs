@@ -51,6 +51,11 @@ fn is_list_of_blocks(tree: &Value<'_>) -> bool {
 /// How many lists and objects around a message are opened: `{"generations": [[{"message": {…}}]]}`.
 const ENVELOPES_MAX: usize = 7;
 
+/// Whether a field is one that most messages have, so that an object with only such fields says nothing else about the call.
+fn is_part_of_message(key: &str) -> bool {
+    matches!(key, "role" | "content" | "parts" | "tool_calls" | "tool_call_id" | "name" | "type" | "id" | "text")
+}
+
 /// The fields that contain the messages of a request, in this order. Only the first that contains any is read.
 const REQUEST_KEYS: [&str; 9] =
     ["messages", "input_messages", "contents", "chat_history", "input", "prompts", "prompt", "all_messages", "items"];
@@ -95,7 +100,9 @@ fn collect(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
 }
 
 fn collect_map(tree: &Value<'_>, found: &mut Conversation, depth: usize) {
-    add_facts(tree, found);
+    if tree.fields().iter().any(|(key, _)| !is_part_of_message(key)) {
+        add_facts(tree, found);
+    }
     let is_message = ["role", "_role", "lc", "part_kind"].iter().any(|key| !tree.get(key).is_null())
         || matches!(tree.get("kind").as_str(), Some("request" | "response"))
         || matches!(tree.get("type").as_str(), Some("human" | "ai" | "system" | "tool" | "AIMessageChunk"))

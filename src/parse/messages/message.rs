@@ -163,6 +163,9 @@ impl MessageReader {
                 _ => {}
             }
         }
+        if has_only_content(value) {
+            return;
+        }
         if self.message.content.is_empty()
             && let Some(text) = value.get("text").as_str()
         {
@@ -205,6 +208,9 @@ impl MessageReader {
 
     fn add_part(&mut self, part: &Value<'_>) {
         let kind = part.first(&["type", "part_kind", "block_type", "kind"]).as_str().unwrap_or_default();
+        if matches!(kind, "text" | "input_text" | "output_text") {
+            return self.add_text_part(part);
+        }
         let has = |key: &str| matches!(part.get(key), Value::Map(_));
         match kind {
             "tool_call_response"
@@ -298,6 +304,17 @@ fn says_failed(part: &Value<'_>) -> bool {
         || is_true("isError")
         || part.get("status").as_str() == Some("error")
         || matches!(kind, "error-text" | "error-json" | "execution-denied")
+}
+
+/// Whether a message has nothing but a role and content, as most have; the content of a tool's result may be any value.
+fn has_only_content(value: &Value<'_>) -> bool {
+    let is_text = |value: &Value<'_>| matches!(value, Value::Null | Value::Text(_));
+    value.fields().iter().all(|(key, field)| match key.as_ref() {
+        "role" => field.as_str() != Some("tool"),
+        "content" => is_text(field) || matches!(field, Value::List(_)),
+        "parts" | "finish_reason" => true,
+        _ => false,
+    })
 }
 
 /// The text of a tool's result: of text parts the texts, of a value in an envelope (`{type: json, value}`, `{json}`, `{result}`) the value.
