@@ -23,13 +23,13 @@ fn is_error_text(result: &str) -> bool {
             // The start of the text: errors of a shell, "exit code: 1".
             r#"|(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]"#,
             // The start of the text: errors of agent frameworks, and of HTTP.
-            r#"|error invoking tool|tool execution failed|tool ['"]?[\w.:-]{1,80}['"]? (?:is |was )?(?:not found|not available|does not exist)|http (?:error )?[45]\d\d)"#,
+            r#"|error invoking tool|tool execution failed|tool ['"]?[A-Za-z0-9_.:-]{1,80}['"]? (?:is |was )?(?:not found|not available|does not exist)|http (?:error )?[45]\d\d)"#,
             // A JSON object whose first key is an error that is not empty.
             r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
             // Anywhere: the status fields of JSON results, and of MCP.
             r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
             // Semantic Kernel's results for a call that it cannot make.
-            r#"|the tool call .{0,80}(?:are malformed|is not part of the provided tools)"#,
+            r#"|tool call arguments are malformed|is not part of the provided tools"#,
             // Pydantic AI's request to repeat a call.
             r#"|fix the errors and try again\.\s*$"#,
             // LangGraph's result for an unknown tool.
