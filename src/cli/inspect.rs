@@ -96,21 +96,11 @@ fn instrumentation_lines(name: &str, facts: &InstrumentationFacts) -> Vec<String
     }
     for ((kind, part), counts) in &facts.parts {
         let total = counts.understood + counts.absent + counts.not_understood;
-        if counts.not_understood > 0 {
-            lines.push(format!(
-                "               {} not understood in {} of {}",
-                part.as_str(),
-                counts.not_understood,
-                counted(total, &format!("{kind} span"))
-            ));
-        }
-        if counts.inferred > 0 {
-            lines.push(format!(
-                "               {} recognized by shape in {} of {}",
-                part.as_str(),
-                counts.inferred,
-                counted(total, &format!("{kind} span"))
-            ));
+        for (count, outcome) in [(counts.not_understood, "not understood"), (counts.inferred, "recognized by shape")] {
+            if count > 0 {
+                let spans = counted(total, &format!("{kind} span"));
+                lines.push(format!("               {} {outcome} in {count} of {spans}", part.as_str()));
+            }
         }
     }
     let mut by_size: Vec<_> = facts.unread_content.iter().collect();

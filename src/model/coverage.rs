@@ -84,6 +84,11 @@ impl Span {
         }
     }
 
+    /// Whether a part that a complete record of this kind of span has is recorded in a form that is not understood.
+    pub fn is_not_understood(&self) -> bool {
+        !self.not_understood.is_empty() && self.expected_parts().any(|part| self.coverage(part) == Coverage::NotUnderstood)
+    }
+
     /// Whether the span has content for the part.
     pub(crate) fn has_part(&self, part: Part) -> bool {
         let tool = self.tool.as_ref();
@@ -123,6 +128,14 @@ mod tests {
         let coverage = Part::ALL.map(|part| span.coverage(part));
         assert_eq!(coverage, [Coverage::Understood, Coverage::NotUnderstood, Coverage::Absent, Coverage::Absent]);
         assert!(!span.not_understood.contains(Part::Input) && !span.not_understood.is_empty());
+    }
+
+    #[test]
+    fn a_failed_call_needs_no_output() {
+        let mut span = Span { kind: SpanKind::Llm, ..Span::default() };
+        span.not_understood.insert(Part::Output);
+        assert!(span.is_not_understood());
+        assert!(!Span { status: Status::Error, ..span }.is_not_understood());
     }
 
     #[test]

@@ -54,8 +54,9 @@ impl FinishReason {
     /// The meaning of a word of a provider or a framework, in any spelling (`MAX_TOKENS`, `maxTokens`, `FinishReason.MAX_TOKENS`, `"max_tokens"`);
     /// `None` if the word is not known.
     pub fn from_word(word: &str) -> Option<Self> {
-        let word = normalized(word);
-        WORDS.iter().find(|(_, words)| words.contains(&word.as_str())).map(|(meaning, _)| *meaning)
+        let meaning = |word: &str| WORDS.iter().find(|(_, words)| words.contains(&word)).map(|(meaning, _)| *meaning);
+        // Most words are written as in the table.
+        meaning(word).or_else(|| meaning(&normalized(word)))
     }
 
     /// The word for all spellings: `tool_calls`.

@@ -3,6 +3,7 @@
 //! `parse` produces a [`Trace`], `analyze` a [`Draft`], `validate` a `Pattern` with its [`PatternRow`]. Every
 //! stage can produce a [`Rejection`], and [`RunSummary`] counts all outcomes. Knows nothing of stages, storage or execution.
 
+mod annotation;
 mod coverage;
 mod draft;
 mod finish_reason;
@@ -16,6 +17,7 @@ mod text;
 mod trace;
 mod vocabulary;
 
+pub use annotation::Annotation;
 pub use coverage::{Coverage, Part, PartSet};
 pub use draft::{Draft, Evidence, EvidenceKind};
 pub use finish_reason::FinishReason;
@@ -27,7 +29,7 @@ pub use run_summary::{AnalyzerCount, ExitReason, Failure, RunStatus, RunSummary}
 pub use spreadsheet::without_formula;
 pub use text::{escape_control_chars, escape_to_one_line, excerpt_around, is_unsafe_to_print, truncate_with_digest};
 pub use trace::{
-    Annotation, Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TextKind, TokenUsage, ToolCall,
-    ToolUse, Trace, last_segment,
+    Attribute, Document, Exception, FieldName, Message, Source, Span, SpanKind, Status, TextKind, TokenUsage, ToolCall, ToolUse, Trace,
+    last_segment,
 };
 pub use vocabulary::{Label, UnknownLabel, vocabulary};
