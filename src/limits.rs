@@ -50,6 +50,12 @@ pub const ENCODING_LAYERS_MAX: usize = 3;
 /// have a few hundred megabytes.
 pub const SPOOLED_BYTES_MAX: u64 = 16 * 1024 * 1024 * 1024;
 
+/// Entries of a zip archive. A large evaluation log has tens of thousands.
+pub const ARCHIVE_ENTRIES_MAX: usize = 200_000;
+
+/// Archives in each other that are opened: an archive of evaluation logs, each of which is an archive.
+pub const ARCHIVES_NESTED_MAX: usize = 2;
+
 /// Bytes read from the end of a Parquet file in the first request; most footers are shorter.
 pub const PARQUET_FOOTER_BYTES: usize = 64 * 1024;
 

@@ -59,7 +59,7 @@ impl ParseCounts {
             inspection.add(parsed);
         }
         self.spans.fetch_add(parsed.fragments.len() as u64, Ordering::Relaxed);
-        let not_understood = parsed.fragments.iter().filter(|fragment| !fragment.not_understood.is_empty()).count();
+        let not_understood = parsed.fragments.iter().filter(|fragment| fragment.span.is_not_understood()).count();
         self.spans_not_understood.fetch_add(not_understood as u64, Ordering::Relaxed);
         self.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
         for (list, objects) in [(&self.skipped, &parsed.skipped), (&self.expected, &parsed.expected)] {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 
-use super::{FORMATS, Format, ParsedChunk, format_names, otlp, text_record};
+use super::formats::{FORMATS, Format, Otlp, format_names};
+use super::{ParsedChunk, text_record};
 use crate::model::{Rejection, RejectionKind, Stage};
 use crate::read::Chunk;
 
@@ -59,23 +60,41 @@ pub(super) fn best_score(signatures: &[Signature], keys: &[String]) -> Option<De
     signatures.iter().filter_map(|signature| signature.score(keys)).max()
 }
 
-/// The format with the highest score for these keys.
-fn format_of_keys(keys: &[String]) -> Option<&'static dyn Format> {
-    let scored = FORMATS.into_iter().filter_map(|format| Some((format.detect_keys(keys)?, format)));
-    scored.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, format)| format)
+/// The format with the highest score for these keys; only `forced` counts if the user named it.
+pub(super) fn format_of_keys(keys: &[String], forced: Option<&'static dyn Format>) -> Option<(DetectionScore, &'static dyn Format)> {
+    let candidates = FORMATS.into_iter().filter(|format| forced.is_none_or(|forced| forced.name() == format.name()));
+    let scored = candidates.filter_map(|format| Some((format.detect_keys(keys)?, format)));
+    scored.reduce(|best, next| if next.0 > best.0 { next } else { best })
 }
 
 fn column_names(columns: &Schema) -> Vec<String> {
     columns.fields().iter().map(|field| field.name().clone()).collect()
 }
 
+/// What an object contains.
+#[derive(Clone, Copy)]
+pub(super) struct Detected {
+    pub(super) format: &'static dyn Format,
+    /// Records are in lines of a log, which contains other lines too.
+    pub(super) is_log: bool,
+}
+
+impl Detected {
+    pub(super) fn direct(format: &'static dyn Format) -> Self {
+        Self { format, is_log: false }
+    }
+}
+
 /// The format of the first record that any format recognizes.
-fn format_of_chunk(chunk: &Chunk) -> Option<&'static dyn Format> {
+fn format_of_chunk(chunk: &Chunk) -> Option<Detected> {
     match chunk {
         // Protobuf has no keys, and OTLP is the only format that uses it.
-        Chunk::Records(records) if records.binary && records.iter().all(|(_, record)| is_protobuf(record)) => Some(&otlp::Otlp),
-        Chunk::Records(records) => records.iter().find_map(|(_, record)| format_of_keys(&text_record::keys(record)?)),
-        Chunk::Rows(rows) => format_of_keys(&column_names(rows.batch.schema_ref())),
+        Chunk::Records(records) if records.binary && records.iter().all(|(_, record)| is_protobuf(record)) => Some(Detected::direct(&Otlp)),
+        Chunk::Records(records) => {
+            let detected = records.iter().find_map(|(_, record)| text_record::detect(record))?;
+            Some(Detected { is_log: detected.is_log || records.is_log, ..detected })
+        }
+        Chunk::Rows(rows) => format_of_keys(&column_names(rows.batch.schema_ref()), None).map(|(_, format)| Detected::direct(format)),
         Chunk::Skipped(_) => None,
     }
 }
@@ -88,25 +107,25 @@ pub(super) fn is_protobuf(message: &[u8]) -> bool {
 /// The formats of the objects that were read most recently, so that an object's first chunk decides for the following ones. An object that
 /// is evicted while it is still read is detected again from its next chunk.
 #[derive(Default)]
-pub(super) struct ObjectFormats(VecDeque<(String, Option<&'static dyn Format>)>);
+pub(super) struct ObjectFormats(VecDeque<(String, Option<Detected>)>);
 
 impl ObjectFormats {
     const LEN_MAX: usize = 64;
 
     /// The format of the chunk's object; `None` if no record of it was recognized yet.
-    pub(super) fn format_of(&mut self, chunk: &Chunk) -> Option<&'static dyn Format> {
+    pub(super) fn format_of(&mut self, chunk: &Chunk) -> Option<Detected> {
         let uri = match chunk {
             Chunk::Records(records) => &records.object.uri,
             Chunk::Rows(rows) => &rows.object.uri,
             Chunk::Skipped(_) => return None,
         };
         let known = self.0.iter().position(|(known, _)| known == uri).and_then(|index| self.0.remove(index));
-        let format = known.and_then(|(_, format)| format).or_else(|| format_of_chunk(chunk));
-        self.0.push_back((uri.clone(), format));
+        let detected = known.and_then(|(_, detected)| detected).or_else(|| format_of_chunk(chunk));
+        self.0.push_back((uri.clone(), detected));
         if self.0.len() > Self::LEN_MAX {
             self.0.pop_front();
         }
-        format
+        detected
     }
 }
 
@@ -235,7 +254,7 @@ mod tests {
                     assert_eq!(scores.first().map(|(_, name)| *name), Some(expected), "{path}: {keys:?}");
                     assert!(scores.get(1).is_none_or(|second| second.0 < scores[0].0), "{path}: {scores:?} for {keys:?}");
                 }
-                assert_eq!(format_of_chunk(&chunk).map(Format::name), Some(expected), "{path}");
+                assert_eq!(format_of_chunk(&chunk).map(|detected| detected.format.name()), Some(expected), "{path}");
                 recognized += 1;
             }
             assert!(recognized > 0, "{path}");
@@ -255,7 +274,7 @@ mod tests {
     fn the_order_of_formats_decides_between_equal_scores() {
         let ambiguous = keys(&["role", "content", "trace_id", "spans"]);
         assert_eq!(scores(&ambiguous).iter().map(|(score, _)| *score).collect::<Vec<_>>(), [DetectionScore::Weak(2); 2]);
-        assert_eq!(format_of_keys(&ambiguous).map(Format::name), Some("failsift"));
+        assert_eq!(format_of_keys(&ambiguous, None).map(|(_, format)| format.name()), Some("failsift"));
     }
 
     #[test]

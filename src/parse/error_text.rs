@@ -2,9 +2,7 @@
 //!
 //! LangSmith stores `Type('message')` followed by a traceback, other exporters `Type: message`.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use memchr::memmem;
 
 use super::python_repr;
 use super::value::Value;
@@ -17,7 +15,7 @@ const TRACEBACK: &str = "Traceback (most recent call last)";
 /// LangSmith writes `repr(error)`, perhaps a blank line, and the traceback. Exceptions whose `repr` lacks their type (pydantic's) get the
 /// type from the last line of the traceback.
 pub(super) fn exception(text: &str) -> Exception {
-    let stack_start = text.find(TRACEBACK).unwrap_or(text.len());
+    let stack_start = memmem::find(text.as_bytes(), TRACEBACK.as_bytes()).unwrap_or(text.len());
     let (head, stack) = text.split_at_checked(stack_start).unwrap_or((text, ""));
     let stack = (!stack.is_empty()).then(|| stack.to_owned());
     let head = head.trim();
@@ -33,11 +31,27 @@ pub(super) fn exception(text: &str) -> Exception {
 
 /// Splits the stack trace off the end of a text: of Python, JavaScript, Java or .NET.
 pub(super) fn split_stack(text: &str) -> (&str, Option<&str>) {
-    static FRAME: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\n[ \t]+at (?:async |new )?[^\n]{0,300}?(?:\(|:\d|\.\w)").ok());
-    let frame = || FRAME.as_ref()?.find(text).map(|found| found.start() + 1);
-    let start = text.find(TRACEBACK).or_else(frame);
+    let first_frame = || {
+        let mut starts = memmem::find_iter(text.as_bytes(), b"\n").map(|at| at + 1);
+        starts.find(|start| text.get(*start..).is_some_and(is_frame))
+    };
+    let start = memmem::find(text.as_bytes(), TRACEBACK.as_bytes()).or_else(first_frame);
     let split = start.and_then(|start| text.split_at_checked(start));
     split.map_or((text, None), |(head, stack)| (head, Some(stack)))
+}
+
+/// Whether a text starts with a frame of JavaScript, Java or .NET: `    at lookup (tools.js:3:9)`, `\tat com.acme.Tools.lookup(Tools.java:17)`. "At
+/// noon" names no place.
+fn is_frame(text: &str) -> bool {
+    const FRAME_BYTES_MAX: usize = 300;
+    let indented = text.trim_start_matches([' ', '\t']);
+    let Some(place) = indented.strip_prefix("at ").filter(|_| indented.len() < text.len()) else { return false };
+    let place = place.as_bytes().get(..FRAME_BYTES_MAX).unwrap_or(place.as_bytes());
+    let line = place.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let is_place = |pair: &[u8]| {
+        matches!(pair, [b':', digit] if digit.is_ascii_digit()) || matches!(pair, [b'.', word] if word.is_ascii_alphanumeric())
+    };
+    line.contains(&b'(') || line.windows(2).any(is_place)
 }
 
 /// The type of an error that has none of its own: the first word of its message, `ToolException: …`, or what its stack trace names.
@@ -85,14 +99,26 @@ fn split_repr(head: &str) -> Option<(String, String)> {
 
 /// `TimeoutError: too long` -> type and message.
 pub(super) fn split_prefix(text: &str) -> Option<(&str, &str)> {
-    static TYPE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(
-            r"^[A-Za-z_][\w.]{2,80}(?:Error|Exception|Exit|Interrupt|Violation|Timeout|Failure|Cancelled|NotFound|Exceeded|Group|Warning)$",
-        )
-        .ok()
-    });
+    /// How names of exceptions end; other words before a colon are sentences (`Note: …`).
+    const ENDINGS: [&str; 12] = [
+        "Error",
+        "Exception",
+        "Exit",
+        "Interrupt",
+        "Violation",
+        "Timeout",
+        "Failure",
+        "Cancelled",
+        "NotFound",
+        "Exceeded",
+        "Group",
+        "Warning",
+    ];
+    /// The length of what is before the ending.
+    const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 3..=81;
     let (kind, message) = text.split_once(':').unwrap_or((text, ""));
-    TYPE.as_ref().is_some_and(|expression| expression.is_match(kind)).then_some((kind, message.trim_start()))
+    let has_ending = |ending: &&str| kind.strip_suffix(*ending).is_some_and(|prefix| PREFIX_BYTES.contains(&prefix.len()));
+    (is_type_name(kind) && ENDINGS.iter().any(has_ending)).then_some((kind, message.trim_start()))
 }
 
 /// The exceptions that led to the one of a Python stack trace, in the order in which they were raised.
@@ -101,9 +127,13 @@ pub(super) fn causes(stack: &str) -> Vec<Exception> {
         "The above exception was the direct cause of the following exception:",
         "During handling of the above exception, another exception occurred:",
     ];
+    /// Each search for a link reads the rest of the text.
+    const CAUSES_MAX: usize = 50;
     let mut found = Vec::new();
     let mut rest = stack;
-    while let Some((block, after)) = LINKS.iter().filter_map(|link| rest.split_once(link)).min_by_key(|(block, _)| block.len()) {
+    while found.len() < CAUSES_MAX
+        && let Some((block, after)) = LINKS.iter().filter_map(|link| rest.split_once(link)).min_by_key(|(block, _)| block.len())
+    {
         found.extend(raised_in(block));
         rest = after;
     }
@@ -119,10 +149,12 @@ fn raised_in(traceback: &str) -> Option<Exception> {
     is_type_name(kind).then(|| Exception { kind: kind.to_owned(), message: message.trim_start().to_owned(), stack: None })
 }
 
-fn is_type_name(text: &str) -> bool {
-    text.len() <= 120
+/// Whether a text can be the name of a type, with its modules. JavaScript allows `$`.
+pub(super) fn is_type_name(text: &str) -> bool {
+    const NAME_BYTES_MAX: usize = 120;
+    text.len() <= NAME_BYTES_MAX
         && text.starts_with(|c: char| c.is_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
+        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | '.'))
 }
 
 /// The type in the last line of a traceback, `openai.RateLimitError: Error code …`: the first unindented line after the last frame.

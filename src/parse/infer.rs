@@ -3,6 +3,10 @@
 //! Called when the explicit fields of the span are complete, and fills only empty ones. Knows no attribute names and no formats.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+use memchr::memmem;
 
 use super::by_shape;
 use super::failure;
@@ -35,22 +39,35 @@ pub(super) fn infer_fields(mut span: Span) -> Span {
 
 /// What a model call lacks and only its raw request or response contains: messages, finish reason, refusal, offered tools.
 fn infer_messages(span: &mut Span) {
-    let lacks_id = |message: &Message| message.role == "tool" && message.tool_call_id.is_none();
     // Bodies are large, so they are parsed only if they may contain what is missing.
-    let may_have = |text: &Option<String>, words: &[&str]| text.as_deref().is_some_and(|text| words.iter().any(|word| text.contains(word)));
+    static TOOLS: Words = LazyLock::new(|| words(&["tools", "functions"]));
+    static MODEL: Words = LazyLock::new(|| words(&["model"]));
+    static END: Words = LazyLock::new(|| words(&["inish", "stop", "reason", "Reason", "status"]));
+    let lacks_id = |message: &Message| message.role == "tool" && message.tool_call_id.is_none();
+    let may_have = |text: &Option<String>, words: &Words| text.as_deref().is_some_and(|text| contains_any(text, words));
     let lacks_input = span.input.is_empty()
-        || (span.tools_offered.is_empty() && may_have(&span.input_text, &["tools", "functions"]))
-        || (span.model.is_none() && may_have(&span.input_text, &["model"]))
+        || (span.tools_offered.is_empty() && may_have(&span.input_text, &TOOLS))
+        || (span.model.is_none() && may_have(&span.input_text, &MODEL))
         || span.input.iter().any(lacks_id);
     if lacks_input && let Some(found) = span.input_text.as_deref().and_then(conversation_in) {
         complete_request(span, found);
     }
-    let lacks_output = span.output.is_empty()
-        || (span.finish_reasons.is_empty() && may_have(&span.output_text, &["inish", "stop", "reason", "Reason", "status"]));
+    let lacks_output = span.output.is_empty() || (span.finish_reasons.is_empty() && may_have(&span.output_text, &END));
     if lacks_output && let Some(found) = span.output_text.as_deref().and_then(conversation_in) {
         complete_response(span, found);
     }
     infer_refusal(span);
+}
+
+/// Words of which a text contains at least one, or need not be read.
+type Words = LazyLock<Option<AhoCorasick>>;
+
+fn words(words: &[&str]) -> Option<AhoCorasick> {
+    AhoCorasick::new(words).ok()
+}
+
+fn contains_any(text: &str, words: &Words) -> bool {
+    words.as_ref().is_none_or(|automaton| automaton.is_match(text))
 }
 
 fn conversation_in(text: &str) -> Option<Conversation> {
@@ -137,26 +154,27 @@ fn infer_tool_from_messages(span: &mut Span) {
 /// Replaces arguments and a result in the envelope of a framework by themselves. A result that says that it is an error fails the span.
 fn open_envelopes(span: &mut Span, has_name: bool) {
     // Words without which there is no envelope, so that most arguments and results need not be parsed.
-    const OF_ARGUMENTS: [&str; 4] = ["kwargs", "input_str", "arguments", "tool_args"];
-    const OF_RESULTS: [&str; 14] = [
-        "content=",
-        "tool_call_id",
-        "tool_use_id",
-        "toolUseId",
-        "raw_output",
-        "is_error",
-        "isError",
-        "origin",
-        "failure",
-        "success",
-        "response",
-        "result",
-        "text",
-        "json",
-    ];
+    static OF_ARGUMENTS: Words = LazyLock::new(|| words(&["kwargs", "input_str", "arguments", "tool_args"]));
+    static OF_RESULTS: Words = LazyLock::new(|| {
+        words(&[
+            "content=",
+            "tool_call_id",
+            "tool_use_id",
+            "toolUseId",
+            "raw_output",
+            "is_error",
+            "isError",
+            "origin",
+            "failure",
+            "success",
+            "response",
+            "result",
+            "text",
+            "json",
+        ])
+    });
     let Some(tool) = &mut span.tool else { return };
-    let has_any = |text: &str, words: &[&str]| words.iter().any(|word| text.contains(word));
-    let arguments = has_any(&tool.arguments, &OF_ARGUMENTS).then(|| Value::parse(&tool.arguments)).flatten();
+    let arguments = contains_any(&tool.arguments, &OF_ARGUMENTS).then(|| Value::parse(&tool.arguments)).flatten();
     let arguments =
         arguments.as_ref().and_then(messages::tool_arguments).map(|(arguments, name)| (arguments.to_text(), name.map(str::to_owned)));
     if let Some((arguments, name)) = arguments {
@@ -165,7 +183,7 @@ fn open_envelopes(span: &mut Span, has_name: bool) {
     }
     // A result that is a text may be in the quotes of JSON.
     let result = tool.result.take().and_then(|result| Value::Text(Cow::Owned(result)).unquoted().into_text());
-    let outcome = result.as_deref().filter(|result| has_any(result, &OF_RESULTS)).and_then(messages::tool_outcome_of_text);
+    let outcome = result.as_deref().filter(|result| contains_any(result, &OF_RESULTS)).and_then(messages::tool_outcome_of_text);
     let Some(outcome) = outcome else {
         tool.result = result.map(without_google_envelope);
         return;
@@ -233,7 +251,7 @@ fn infer_refusal(span: &mut Span) {
 fn find_refusal(text: &str) -> Option<String> {
     const KEY: &str = "\"refusal\"";
     let mut rest = text;
-    while let Some((_, after)) = rest.split_once(KEY) {
+    while let Some(after) = memmem::find(rest.as_bytes(), KEY.as_bytes()).and_then(|at| rest.get(at + KEY.len()..)) {
         let after_colon = after.trim_start().strip_prefix(':')?.trim_start();
         if after_colon.starts_with('"') {
             let value: Option<String> = serde_json::Deserializer::from_str(after_colon).into_iter().next().and_then(Result::ok);

@@ -8,7 +8,9 @@
 //!
 //! The OpenTelemetry SDK for JavaScript takes an error's `code` as the type of the exception, and otherwise its `name`.
 
-use super::error_text::split_prefix;
+use memchr::memmem;
+
+use super::error_text::{is_type_name, split_prefix};
 use crate::model::{Exception, Span};
 
 /// The start of a line of a stack trace.
@@ -32,7 +34,7 @@ fn complete(exception: &mut Exception) {
         let kind = if exception.kind.is_empty() { kind.to_owned() } else { std::mem::take(&mut exception.kind) };
         *exception = Exception { kind, message: message.to_owned(), stack: Some(stack.to_owned()) };
     }
-    let Some((head, frames)) = exception.stack.as_deref().and_then(|stack| stack.split_once(FRAME)) else { return };
+    let Some((head, frames)) = exception.stack.as_deref().and_then(split_frames) else { return };
     if exception.kind.bytes().all(|byte| byte.is_ascii_digit()) {
         let kind = head.split_once(':').map_or(head, |(kind, _)| kind).trim();
         if is_type_name(kind) {
@@ -48,9 +50,11 @@ fn complete(exception: &mut Exception) {
 /// Splits a text with a stack trace into type, message and trace. The text is the trace, which starts with `Type: message`, or the message and then
 /// the trace.
 fn split_stack(text: &str) -> Option<(&str, &str, &str)> {
-    let (head, _) = text.split_once(FRAME)?;
+    /// A message may have paragraphs; each is compared with its first line.
+    const PARAGRAPHS_MAX: usize = 20;
+    let (head, _) = split_frames(text)?;
     let first_line = head.lines().next().unwrap_or_default();
-    let repeated = head.match_indices("\n\n").find_map(|(at, gap)| {
+    let repeated = head.match_indices("\n\n").take(PARAGRAPHS_MAX).find_map(|(at, gap)| {
         let message = head.get(..at)?;
         let stack = text.get(at + gap.len()..)?;
         let rest = head.get(at..)?.trim();
@@ -60,10 +64,14 @@ fn split_stack(text: &str) -> Option<(&str, &str, &str)> {
     repeated.or_else(|| split_prefix(head).map(|(kind, message)| (kind, message.trim(), text)))
 }
 
-fn is_type_name(text: &str) -> bool {
-    const NAME_BYTES_MAX: usize = 120;
-    (1..=NAME_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'.'))
+/// Splits a text at its first frame: what is before, and the frames.
+fn split_frames(text: &str) -> Option<(&str, &str)> {
+    // The traces of Python are long, and have many lines that start alike.
+    if text.starts_with("Traceback") {
+        return None;
+    }
+    let at = memmem::find(text.as_bytes(), FRAME.as_bytes())?;
+    text.get(..at).zip(text.get(at + FRAME.len()..))
 }
 
 /// The provider whose SDK contains a frame, as the name of its module in Python.

@@ -4,31 +4,26 @@
 //! for each record that yields none. This stage must not know where objects are stored or how they are compressed, or what a failure
 //! is.
 //!
-//! A trace format is one file that implements [`Format`], its `mod` line, and one entry in [`FORMATS`]. `detect` finds the format of an
-//! object, `tasks` parses its chunks on the thread pool, and the gather stage joins the fragments of one trace.
+//! A trace format is one file of `formats`. `detect` finds the format of an object, `tasks` parses its chunks on the thread pool, and the
+//! gather stage joins the fragments of one trace.
 
 mod by_shape;
 mod cell;
-mod chat;
 mod conventions;
 mod counts;
-mod datadog;
 mod detect;
+mod envelope;
 mod error_text;
-mod failsift;
 mod failure;
+mod formats;
 mod infer;
 mod inspect;
 mod javascript_error;
 mod json;
 mod json_repair;
-mod langfuse;
-mod langsmith;
 pub(crate) mod message_body;
 mod messages;
-mod otlp;
 mod parsed;
-mod phoenix;
 mod python_repr;
 mod record;
 mod span_fields;
@@ -38,111 +33,20 @@ pub(crate) mod tests;
 mod text_record;
 mod value;
 
-use arrow::array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
 pub use self::counts::ParseCounts;
 pub use self::detect::{DetectionScore, Signature};
+pub use self::formats::{FORMATS, Format, format_help, format_named};
 pub use self::parsed::{Accounted, AnnotationTarget, ParsedChunk, RecordCounts, Skip};
 pub use self::tasks::fragments;
-use crate::model::{PartSet, RejectionKind, Source, Span};
+use crate::model::{PartSet, Source, Span};
 use crate::read::ReadCounts;
 use crate::store::Object;
 
 pub use self::inspect::{Inspection, InstrumentationFacts, ObjectFacts, PartCounts};
 pub use self::record::Record;
 pub use crate::read::Position;
-
-/// A trace format: one way in which programs export traces.
-///
-/// A format overrides [`Self::parse_record`] if its records are objects whose fields are all optional, and [`Self::parse_json`] or
-/// [`Self::parse_message`] if it has a decoder of its own. It never fails: an error in a record becomes a rejection in the
-/// output, and the returned [`Accounted`] proves that every record has an outcome.
-pub trait Format: Send + Sync {
-    /// The name for `--input-format`.
-    fn name(&self) -> &'static str;
-
-    /// The keys that identify its records, companion records included. A table is recognized by its
-    /// columns, as if each row were an object with these keys.
-    fn signatures(&self) -> &'static [Signature];
-
-    /// How well the top-level keys of a JSON object, or the columns of a table, fit this format; `None` if they do not.
-    fn detect_keys(&self, keys: &[String]) -> Option<DetectionScore> {
-        detect::best_score(self.signatures(), keys)
-    }
-
-    /// Fields that are skipped without being decoded; sorted.
-    fn skipped_fields(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    /// Parses one record, a JSON object or a table row, whose fields were decoded generically.
-    fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
-        drop(record);
-        let reason =
-            format!("cannot read {location}: format {} has no table rows\n  hint: --input-format auto detects the format", self.name());
-        out.reject(location, RejectionKind::UnrecognisedFormat, reason)
-    }
-
-    /// Parses one JSON text.
-    ///
-    /// # Errors
-    /// The parser's error if the text is not a JSON object. Nothing was added to `out` then, so the caller may repair the text and try again.
-    fn parse_json(&self, json: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
-        let record = Record::from_json(json, self.skipped_fields())?;
-        Ok(self.parse_record(record, location, out))
-    }
-
-    /// Parses a batch of rows; returns one outcome per row.
-    fn parse_rows(&self, batch: &RecordBatch, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Vec<Accounted> {
-        let rows = Record::rows(batch, self.skipped_fields(), location).map(|(record, location)| {
-            out.begin_record();
-            let _budget = json::Budget::for_record(record.text_bytes());
-            let accounted = self.parse_record(record, &location, out);
-            out.end_record(&location);
-            accounted
-        });
-        rows.collect()
-    }
-
-    /// Parses one binary message.
-    fn parse_message(&self, message: &[u8], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
-        let _ = message;
-        let reason = format!(
-            "cannot read {location}: format {} has no binary messages\n  hint: --input-format auto detects the format",
-            self.name()
-        );
-        out.reject(location, RejectionKind::UnrecognisedFormat, reason)
-    }
-}
-
-/// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 7] =
-    [&otlp::Otlp, &phoenix::Phoenix, &langsmith::LangSmith, &datadog::Datadog, &langfuse::Langfuse, &failsift::Failsift, &chat::Chat];
-
-/// The format with this name; `None` for `auto`, which detects the format of each object.
-///
-/// # Errors
-/// A message with the known names, if `name` is not one of them.
-pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
-    if name == "auto" {
-        return Ok(None);
-    }
-    let unknown = || crate::messages::unknown_name("input format", name, &[&["auto"], FORMATS.map(Format::name).as_slice()].concat());
-    FORMATS.into_iter().find(|format| format.name() == name).map(Some).ok_or_else(unknown)
-}
-
-/// The names of all formats, for messages: `otlp, phoenix, …`.
-fn format_names() -> String {
-    FORMATS.map(Format::name).join(", ")
-}
-
-/// The help of an option that names a format: `WHAT: auto, otlp, … or chat`.
-pub fn format_help(what: &str) -> String {
-    let names = format_names();
-    let (first, last) = names.rsplit_once(", ").unwrap_or_default();
-    format!("{what}: auto, {first} or {last}")
-}
 
 /// A span of a trace, or a record that adds to a span or a trace, as read from one record.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

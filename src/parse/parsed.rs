@@ -37,6 +37,8 @@ pub enum Skip {
     OwnTable,
     /// An event that is not a span, such as an evaluation.
     OtherEvent,
+    /// A line of a log without a trace, in an object whose other lines have some.
+    OtherLogLine,
 }
 
 impl Skip {
@@ -50,6 +52,7 @@ impl Skip {
             Self::TraceWithoutSpans => "trace_without_spans",
             Self::OwnTable => "own_table",
             Self::OtherEvent => "other_event",
+            Self::OtherLogLine => "other_log_line",
         }
     }
 }
@@ -69,6 +72,11 @@ impl Accounted {
     const SPANS: Self = Self { spans: true, ..Self::NOTHING };
     const COMPANION: Self = Self { companion: true, ..Self::NOTHING };
     const REJECTED: Self = Self { rejected: true, ..Self::NOTHING };
+
+    /// Whether all of the record was rejected.
+    pub(super) fn is_rejected(self) -> bool {
+        self == Self::REJECTED
+    }
 
     /// The outcomes of two parts of one record.
     pub(super) fn and(self, other: Self) -> Self {
@@ -294,6 +302,14 @@ impl ParsedChunk {
             RejectionKind::MalformedJson
         };
         self.reject(location, kind, format!("cannot read {location}: {}", json::describe(error)))
+    }
+
+    /// Takes back the rejections of the current record after the first `count`, because the record is read in another way.
+    pub(super) fn take_back_rejections(&mut self, count: usize) {
+        let taken_back = self.rejections.len().saturating_sub(count);
+        self.rejections.truncate(count);
+        self.current_record.rejections = self.current_record.rejections.saturating_sub(taken_back);
+        self.current_record.rejections_omitted = None;
     }
 
     /// Adds a rejection that was made elsewhere, such as one of a whole trace or object.

@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::Semaphore;
 
-use super::detect::{self, ObjectFormats};
+use super::detect::{self, Detected, ObjectFormats};
 use super::{Format, ParseCounts, ParsedChunk, Position, RecordLocation, Skip, json, text_record};
 use crate::limits::{CHUNK_BYTES, TASKS_IN_FLIGHT_MAX};
 use crate::model::{OutcomeStream, Rejection, RejectionKind, Stage};
@@ -48,9 +48,9 @@ pub fn fragments<T: Send + 'static>(
                 let _permits = permits.acquire_many(task.permits()).await;
                 match task {
                     Task::Done(parsed) => then(parsed),
-                    Task::Records(format, records) => {
+                    Task::Records(detected, records) => {
                         let count = records.iter().count() as u64;
-                        pool::run(move || then(catch_panic(&records.object, count, || parse_records(format, &records)))).await
+                        pool::run(move || then(catch_panic(&records.object, count, || parse_records(detected, forced, &records)))).await
                     }
                     Task::Rows(format, rows) => {
                         let count = rows.batch.num_rows() as u64;
@@ -96,7 +96,7 @@ fn rejected(rejection: Rejection) -> ParsedChunk {
 enum Task {
     /// Nothing to parse.
     Done(ParsedChunk),
-    Records(&'static dyn Format, Records),
+    Records(Detected, Records),
     Rows(&'static dyn Format, Rows),
 }
 
@@ -107,9 +107,9 @@ impl Task {
             Chunk::Rows(rows) if detect::is_failsift_table(rows.batch.schema_ref()) => return Self::Done(skip_failsift_table(rows)),
             Chunk::Records(_) | Chunk::Rows(_) => {}
         }
-        match (forced.or_else(|| formats.format_of(&chunk)), chunk) {
-            (Some(format), Chunk::Records(records)) => Self::Records(format, records),
-            (Some(format), Chunk::Rows(rows)) => Self::Rows(format, rows),
+        match (forced.map(Detected::direct).or_else(|| formats.format_of(&chunk)), chunk) {
+            (Some(detected), Chunk::Records(records)) => Self::Records(detected, records),
+            (Some(Detected { format, .. }), Chunk::Rows(rows)) => Self::Rows(format, rows),
             (_, chunk) => Self::Done(detect::reject_unrecognized(&chunk)),
         }
     }
@@ -132,8 +132,10 @@ fn skip_failsift_table(rows: &Rows) -> ParsedChunk {
     out
 }
 
-fn parse_records(format: &dyn Format, records: &Records) -> ParsedChunk {
+fn parse_records(detected: Detected, forced: Option<&'static dyn Format>, records: &Records) -> ParsedChunk {
+    let format = detected.format;
     let mut out = ParsedChunk { object: Some((Arc::clone(&records.object), Some(format.name()))), ..ParsedChunk::default() };
+    let parser = text_record::Parser { format, forced, is_log: detected.is_log || records.is_log };
     for (position, record) in records.iter() {
         let location = RecordLocation::new(&records.object, position);
         out.begin_record();
@@ -141,7 +143,7 @@ fn parse_records(format: &dyn Format, records: &Records) -> ParsedChunk {
         let accounted = if records.binary && detect::is_protobuf(record) {
             format.parse_message(record, &location, &mut out)
         } else {
-            text_record::parse(format, record, &location, &mut out)
+            parser.parse(record, &location, &mut out)
         };
         out.end_record(&location);
         out.records.add(accounted);

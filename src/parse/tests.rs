@@ -9,18 +9,19 @@ pub(crate) fn location() -> RecordLocation<'static> {
 }
 
 /// Parses one line.
-pub(crate) fn parse_line(format: &dyn Format, line: &str) -> ParsedChunk {
+pub(crate) fn parse_line(format: &'static dyn Format, line: &str) -> ParsedChunk {
     parse_at(format, line, Position::Line(4))
 }
 
 /// Parses one record at `position`.
-pub(crate) fn parse_at(format: &dyn Format, record: &str, position: Position) -> ParsedChunk {
+pub(crate) fn parse_at(format: &'static dyn Format, record: &str, position: Position) -> ParsedChunk {
     parse_bytes(format, record.as_bytes(), position)
 }
 
-fn parse_bytes(format: &dyn Format, record: &[u8], position: Position) -> ParsedChunk {
+fn parse_bytes(format: &'static dyn Format, record: &[u8], position: Position) -> ParsedChunk {
     let mut out = ParsedChunk::default();
-    let accounted = text_record::parse(format, record, &RecordLocation { position, ..location() }, &mut out);
+    let parser = text_record::Parser { format, forced: Some(format), is_log: false };
+    let accounted = parser.parse(record, &RecordLocation { position, ..location() }, &mut out);
     out.records.add(accounted);
     out
 }

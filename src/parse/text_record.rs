@@ -1,12 +1,16 @@
 //! Finds the JSON objects in a text record, and parses each by its format.
 //!
 //! A record that is a JSON object of its format is parsed directly. Only if that fails are other shapes tried: JSON inside a JSON string, a
-//! list or several values on one line, bytes that are not UTF-8, and the errors that [`json_repair`](super::json_repair) corrects.
+//! list or several values on one line, bytes that are not UTF-8, the errors that [`json_repair`](super::json_repair) corrects, a record in an
+//! [`envelope`], and a record of another format than the rest of its object.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use super::detect::{self, Detected, DetectionScore};
+use super::envelope::{self, Enclosed};
 use super::json_repair::{self, Truncation};
 use super::parsed::{Accounted, ParsedChunk, Skip};
 use super::{Format, Position, RecordLocation, json};
@@ -16,58 +20,132 @@ use crate::read::values_in;
 /// How many lists and strings around a record are unwrapped. A list of strings that contain JSON needs three.
 const WRAPPERS_MAX: usize = 3;
 
-/// Parses one record with `format`.
-pub(super) fn parse(format: &dyn Format, record: &[u8], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
-    match std::str::from_utf8(record) {
-        Ok(text) => parse_text(format, text, location, out, 0).unwrap_or_else(|error| out.reject_json(location, &error)),
-        Err(error) => {
-            let text = String::from_utf8_lossy(record);
-            parse_text(format, &text, location, out, 0).unwrap_or_else(|_| {
-                let reason = format!(
-                    "cannot read {location}: invalid UTF-8 at byte {}, and the rest is not valid JSON\n  hint: write the file as UTF-8",
-                    error.valid_up_to() + 1
-                );
-                out.reject(location, RejectionKind::InvalidUtf8, reason)
-            })
+/// Parses the text records of one object.
+pub(super) struct Parser {
+    /// The format of the object.
+    pub(super) format: &'static dyn Format,
+    /// The format that the user named; records of no other are read then.
+    pub(super) forced: Option<&'static dyn Format>,
+    /// Whether the records are lines of a log, which contains other lines too.
+    pub(super) is_log: bool,
+}
+
+impl Parser {
+    /// Parses one record.
+    pub(super) fn parse(&self, record: &[u8], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+        match std::str::from_utf8(record) {
+            Ok(text) => self.parse_text(text, location, out, 0).unwrap_or_else(|error| self.reject(text, &error, location, out)),
+            Err(error) => {
+                let text = String::from_utf8_lossy(record);
+                self.parse_text(&text, location, out, 0).unwrap_or_else(|_| {
+                    let reason = format!(
+                        "cannot read {location}: invalid UTF-8 at byte {}, and the rest is not valid JSON\n  hint: write the file as UTF-8",
+                        error.valid_up_to() + 1
+                    );
+                    out.reject(location, RejectionKind::InvalidUtf8, reason)
+                })
+            }
         }
+    }
+
+    /// Parses a text that is JSON in some shape. `depth` counts the wrappers around it that were opened.
+    ///
+    /// # Errors
+    /// The parser's error if the text is not JSON in any known shape. Nothing was added to `out` then.
+    fn parse_text(
+        &self,
+        text: &str,
+        location: &RecordLocation<'_>,
+        out: &mut ParsedChunk,
+        depth: usize,
+    ) -> Result<Accounted, serde_json::Error> {
+        let rejections = out.rejections.len();
+        let error = match self.format.parse_json(text, location, out) {
+            Ok(accounted) if accounted.is_rejected() => return Ok(self.reopen(text, accounted, rejections, location, out)),
+            Ok(accounted) => return Ok(accounted),
+            Err(error) => error,
+        };
+        if depth >= WRAPPERS_MAX {
+            return Err(error);
+        }
+        if let Some(inner) = json_in_string(text) {
+            return self.parse_text(&inner, location, out, depth + 1);
+        }
+        if let Some(json) = after_prefix(text) {
+            return self.parse_text(json, location, out, depth + 1);
+        }
+        if let Some(values) = Values::split(text) {
+            let each = values.iter().zip(1..).map(|(value, index)| {
+                let location = item_location(location, index);
+                self.parse_text(value, &location, out, depth + 1).unwrap_or_else(|error| self.reject(value, &error, &location, out))
+            });
+            return Ok(Accounted::of_parts(each).unwrap_or_else(|| out.skip(Skip::Empty, location)));
+        }
+        if error.is_data() {
+            return Err(error);
+        }
+        match json_repair::repair(text, Truncation::Refuse) {
+            Some(repaired) => self.parse_text(&repaired.json, location, out, WRAPPERS_MAX).map_err(|_| error),
+            None => Err(error),
+        }
+    }
+
+    /// Parses a record that the format of its object rejected: one of another format, or one in an envelope. `rejections` is the number of
+    /// rejections before the record.
+    fn reopen(
+        &self,
+        text: &str,
+        rejected: Accounted,
+        rejections: usize,
+        location: &RecordLocation<'_>,
+        out: &mut ParsedChunk,
+    ) -> Accounted {
+        let content = match Contents::of(text, self.forced) {
+            Contents::Record(format) if format.name() == self.format.name() => return rejected,
+            Contents::Record(format) => {
+                out.take_back_rejections(rejections);
+                return format.parse_json(text, location, out).unwrap_or_else(|error| out.reject_json(location, &error));
+            }
+            Contents::Enclosed(content) => {
+                out.take_back_rejections(rejections);
+                return parse_enclosed(&content.records, location, out);
+            }
+            Contents::Other(content) => content,
+        };
+        if let Some(error) = content.broken_line {
+            out.take_back_rejections(rejections);
+            let reason = format!("cannot read {location}: the text in its envelope: {}", json::describe(&error));
+            out.reject(location, RejectionKind::MalformedJson, reason)
+        } else if content.is_empty_page {
+            out.take_back_rejections(rejections);
+            out.skip(Skip::Empty, location)
+        } else if content.is_line && self.is_log {
+            out.take_back_rejections(rejections);
+            out.skip(Skip::OtherLogLine, location)
+        } else {
+            rejected
+        }
+    }
+
+    /// Rejects a text that is not JSON, or skips it as a line of a log.
+    fn reject(&self, text: &str, error: &serde_json::Error, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+        if self.is_log && !text.trim_start().starts_with(['{', '[']) {
+            return out.skip(Skip::OtherLogLine, location);
+        }
+        out.reject_json(location, error)
     }
 }
 
-/// Parses a text that is JSON in some shape. `depth` counts the wrappers around it that were opened.
-///
-/// # Errors
-/// The parser's error if the text is not JSON in any known shape. Nothing was added to `out` then.
-fn parse_text(
-    format: &dyn Format,
-    text: &str,
-    location: &RecordLocation<'_>,
-    out: &mut ParsedChunk,
-    depth: usize,
-) -> Result<Accounted, serde_json::Error> {
-    let error = match format.parse_json(text, location, out) {
-        Ok(accounted) => return Ok(accounted),
-        Err(error) => error,
-    };
-    if depth >= WRAPPERS_MAX {
-        return Err(error);
+/// Parses the records in one envelope.
+fn parse_enclosed(records: &[Enclosed<'_>], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+    let mut all = None;
+    for (record, index) in records.iter().zip(1..) {
+        let location = if records.len() == 1 { *location } else { item_location(location, index) };
+        let location = RecordLocation { modified_at_ns: record.at_ns.unwrap_or(location.modified_at_ns), ..location };
+        let parsed = record.format.parse_json(&record.text, &location, out);
+        parsed.unwrap_or_else(|error| out.reject_json(&location, &error)).add_to(&mut all);
     }
-    if let Some(inner) = json_in_string(text) {
-        return parse_text(format, &inner, location, out, depth + 1);
-    }
-    if let Some(values) = Values::split(text) {
-        let each = values.iter().zip(1..).map(|(value, index)| {
-            let location = item_location(location, index);
-            parse_text(format, value, &location, out, depth + 1).unwrap_or_else(|error| out.reject_json(&location, &error))
-        });
-        return Ok(Accounted::of_parts(each).unwrap_or_else(|| out.skip(Skip::Empty, location)));
-    }
-    if error.is_data() {
-        return Err(error);
-    }
-    match json_repair::repair(text, Truncation::Refuse) {
-        Some(repaired) => parse_text(format, &repaired.json, location, out, WRAPPERS_MAX).map_err(|_| error),
-        None => Err(error),
-    }
+    all.unwrap_or_else(|| out.skip(Skip::Empty, location))
 }
 
 /// The location of the `index`-th (from 1) of several values at `location`.
@@ -116,37 +194,95 @@ impl<'t> Values<'t> {
     }
 }
 
-/// The keys of the first JSON object in a record, by which its format is detected; `None` if there is no object.
-pub(super) fn keys(record: &[u8]) -> Option<Vec<String>> {
-    let text = String::from_utf8_lossy(record);
-    keys_of(&text, 0)
+/// The object in a line after the prefix of a logger: `2026-11-25T08:00:00Z INFO {…}`.
+fn after_prefix(text: &str) -> Option<&str> {
+    (!text.starts_with(['{', '[', '"'])).then(|| envelope::json_in_line(text)).flatten()
 }
 
-fn keys_of(text: &str, depth: usize) -> Option<Vec<String>> {
+/// What a JSON object is.
+enum Contents<'t> {
+    /// A record of this format.
+    Record(&'static dyn Format),
+    /// An envelope with records.
+    Enclosed(envelope::Content<'t>),
+    /// Neither.
+    Other(envelope::Content<'t>),
+}
+
+impl<'t> Contents<'t> {
+    /// Decides by the keys of the object. Where they are not those of one format alone, records inside decide if theirs are: a page of an API
+    /// has keys that many programs use.
+    fn of(text: &'t str, forced: Option<&'static dyn Format>) -> Self {
+        let direct = json::top_level_keys(text).and_then(|keys| detect::format_of_keys(&keys, forced));
+        if let Some((DetectionScore::Certain, format)) = direct {
+            return Self::Record(format);
+        }
+        let content = envelope::open(text, forced);
+        match direct {
+            None if content.records.is_empty() => Self::Other(content),
+            None => Self::Enclosed(content),
+            // The same format reads its own pages.
+            Some((_, format)) if content.records.iter().all(|record| !record.is_certain || record.format.name() == format.name()) => {
+                Self::Record(format)
+            }
+            Some(_) => Self::Enclosed(content),
+        }
+    }
+}
+
+/// The format of a record, directly or in an envelope; `None` if no format recognizes it.
+pub(super) fn detect(record: &[u8]) -> Option<Detected> {
+    let text = String::from_utf8_lossy(record);
+    let (_, object) = first_object(&text, 0)?;
+    match Contents::of(&object.json, None) {
+        Contents::Record(format) => Some(Detected { format, is_log: object.is_after_prefix }),
+        Contents::Enclosed(content) => content.records.first().map(|record| Detected { format: record.format, is_log: true }),
+        Contents::Other(_) => None,
+    }
+}
+
+/// The keys of the first JSON object in a record; `None` if there is no object.
+pub(super) fn keys(record: &[u8]) -> Option<Vec<String>> {
+    first_object(&String::from_utf8_lossy(record), 0).map(|(keys, _)| keys)
+}
+
+/// The first JSON object in a record.
+struct FirstObject<'t> {
+    json: Cow<'t, str>,
+    is_after_prefix: bool,
+}
+
+fn first_object(text: &str, depth: usize) -> Option<(Vec<String>, FirstObject<'_>)> {
     if let Some(keys) = json::top_level_keys(text) {
-        return Some(keys);
+        return Some((keys, FirstObject { json: Cow::Borrowed(text), is_after_prefix: false }));
     }
     if depth >= WRAPPERS_MAX {
         return None;
     }
+    let owned = |(keys, object): (Vec<String>, FirstObject<'_>)| {
+        (keys, FirstObject { json: Cow::Owned(object.json.into_owned()), is_after_prefix: object.is_after_prefix })
+    };
     if let Some(inner) = json_in_string(text) {
-        return keys_of(&inner, depth + 1);
+        return first_object(&inner, depth + 1).map(owned);
+    }
+    if let Some(json) = after_prefix(text) {
+        return first_object(json, depth + 1).map(|(keys, object)| (keys, FirstObject { is_after_prefix: true, ..object }));
     }
     if let Some(values) = Values::split(text) {
-        return values.iter().find_map(|value| keys_of(value, depth + 1));
+        return values.iter().find_map(|value| first_object(value, depth + 1).map(owned));
     }
-    json_repair::repair(text, Truncation::Refuse).and_then(|repaired| keys_of(&repaired.json, WRAPPERS_MAX))
+    json_repair::repair(text, Truncation::Refuse).and_then(|repaired| first_object(&repaired.json, WRAPPERS_MAX).map(owned))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::chat::Chat;
+    use crate::parse::formats::Chat;
     use crate::parse::tests::location;
 
     fn parsed(record: &[u8]) -> (ParsedChunk, Accounted) {
         let mut out = ParsedChunk::default();
-        let accounted = parse(&Chat, record, &location(), &mut out);
+        let accounted = Parser { format: &Chat, forced: None, is_log: false }.parse(record, &location(), &mut out);
         (out, accounted)
     }
 

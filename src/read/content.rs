@@ -1,4 +1,4 @@
-//! Detects the content of an object by its first bytes: compressed data, a Parquet file, an unsupported format, or records.
+//! Detects the content of an object by its first bytes: compressed data, a Parquet file, a zip archive, an unsupported format, or records.
 
 use super::decompress::Compression;
 
@@ -7,6 +7,7 @@ use super::decompress::Compression;
 pub(super) enum Content {
     Compressed(Compression),
     Parquet,
+    Zip,
     Utf16(Endian),
     /// An unsupported format: its name and a hint.
     Unsupported(&'static str, &'static str),
@@ -26,9 +27,8 @@ const CONVERT: &str = "convert it to JSON Lines or Parquet";
 const EXCLUDE: &str = "exclude it from the input";
 
 /// Magic numbers of unsupported formats, with their names and hints.
-const UNSUPPORTED: [(&[u8], &str, &str); 30] = [
-    (b"PK\x03\x04", "a zip archive", UNPACK),
-    (b"PK\x05\x06", "an empty zip archive", UNPACK),
+const UNSUPPORTED: [(&[u8], &str, &str); 29] = [
+    (b"PK\x05\x06", "an empty zip archive", EXCLUDE),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (b"Rar!\x1a\x07", "a rar archive", UNPACK),
     (b"!<arch>\n", "an ar archive", UNPACK),
@@ -76,6 +76,9 @@ impl Content {
         if head.starts_with(b"PAR1") {
             return Self::Parquet;
         }
+        if head.starts_with(b"PK\x03\x04") {
+            return Self::Zip;
+        }
         let is_match = |magic: &[u8]| head.starts_with(magic) && !(TEXT_LIKE.contains(&magic) && is_text(head));
         if let Some((_, name, hint)) = UNSUPPORTED.iter().find(|(magic, _, _)| is_match(magic)) {
             return Self::Unsupported(name, hint);
@@ -110,8 +113,7 @@ mod tests {
         let mut tar = vec![b'a'; 600];
         tar[257..262].copy_from_slice(b"ustar");
         for (head, expected) in [
-            (&b"PK\x03\x04rest"[..], "a zip archive"),
-            (&tar, "a tar archive"),
+            (&tar[..], "a tar archive"),
             (b"Obj\x01\x04", "an Avro file"),
             (b"SQLite format 3\0...", "an SQLite database"),
             (b"\x78\x9c\xab", "zlib data without a gzip header"),
@@ -130,6 +132,7 @@ mod tests {
         ] {
             assert_eq!(Content::of(head, "a.jsonl"), Content::Records, "{head:?}");
         }
+        assert_eq!(Content::of(b"PK\x03\x04rest", "a.eval"), Content::Zip);
         assert_eq!(Content::of(b"{\0\"\0a\0", "a"), Content::Utf16(Endian::Little));
         assert_eq!(Content::of(b"\0{\0\"\0a", "a"), Content::Utf16(Endian::Big));
         assert!(matches!(Content::of(b"\x8b\x02\x80{\xff}", "a.jsonl.br"), Content::Unsupported("Brotli data", _)));

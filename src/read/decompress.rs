@@ -46,7 +46,7 @@ pub(super) type TrailingBytes = Arc<OnceLock<()>>;
 pub(super) fn reader(source: Box<dyn Read + Send>, compressed_bytes: &Arc<AtomicU64>, trailing: &TrailingBytes) -> Box<dyn Read + Send> {
     let source = Peekable { source, buffer: Vec::new(), start: 0, is_at_end: false };
     let members = Members { state: State::Between(source), trailing: Arc::clone(trailing), is_first: true };
-    Box::new(GrowthLimit { source: members, compressed_bytes: Arc::clone(compressed_bytes), decompressed_bytes: 0 })
+    Box::new(GrowthLimit::new(members, compressed_bytes, &Arc::default()))
 }
 
 /// Decompresses consecutive members.
@@ -252,18 +252,25 @@ impl Read for Peekable {
 pub(super) struct RatioExceeded;
 
 /// Stops a decompression bomb.
-struct GrowthLimit {
-    source: Members,
+pub(super) struct GrowthLimit<R> {
+    source: R,
     compressed_bytes: Arc<AtomicU64>,
-    decompressed_bytes: u64,
+    decompressed_bytes: Arc<AtomicU64>,
 }
 
-impl Read for GrowthLimit {
+impl<R> GrowthLimit<R> {
+    /// Limits `decompressed_bytes`, which counts what is read of this source and others, by `compressed_bytes`.
+    pub(super) fn new(source: R, compressed_bytes: &Arc<AtomicU64>, decompressed_bytes: &Arc<AtomicU64>) -> Self {
+        Self { source, compressed_bytes: Arc::clone(compressed_bytes), decompressed_bytes: Arc::clone(decompressed_bytes) }
+    }
+}
+
+impl<R: Read> Read for GrowthLimit<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.decompressed_bytes = self.decompressed_bytes.saturating_add(read as u64);
+        let decompressed = self.decompressed_bytes.fetch_add(read as u64, Ordering::Relaxed).saturating_add(read as u64);
         let packed = self.compressed_bytes.load(Ordering::Relaxed);
-        if self.decompressed_bytes > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSION_CHECK_BYTES_MIN) {
+        if decompressed > packed.saturating_mul(DECOMPRESSION_RATIO_MAX).max(DECOMPRESSION_CHECK_BYTES_MIN) {
             return Err(io::Error::new(ErrorKind::InvalidData, RatioExceeded));
         }
         Ok(read)

@@ -1,6 +1,6 @@
 //! Detects how records are delimited in an object, by its first bytes after decompression and not by its name.
 
-use super::csv;
+use super::{container_log, csv};
 
 /// How records are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,8 @@ pub(super) enum Framing {
     SingleLine,
     /// JSON values that may span lines, and lists of them.
     Values,
+    /// Lines of a container's log, each with a prefix or in an object.
+    ContainerLog,
     /// Comma-separated values with a header.
     Csv,
     /// Messages, each with its length before it in four bytes (big-endian), as written by the Collector's file exporter.
@@ -48,6 +50,7 @@ impl Framing {
         }
         let text = without_separators(head);
         match text {
+            text if container_log::starts_with_line(text) => Self::ContainerLog,
             [b'[', rest @ ..] if matches!(rest.trim_ascii_start(), [b'{' | b'[' | b']', ..]) => Self::Values,
             [b'{', ..] if spans_lines(text) => Self::Values,
             [b'{' | b'[', ..] if memchr::memchr(b'\n', text).is_none() => Self::SingleLine,
@@ -109,6 +112,8 @@ mod tests {
             (b"\x00\x00\x0f\x6a\x28\xb5\x2f\xfd\x60", Framing::Messages),
             (b"\x0a\xb9\x97\x01\x0a\xc6\x02", Framing::SingleMessage),
             (b"\n\n\n{\"a\": 1}", Framing::SingleLine),
+            (b"2026-11-25T10:02:38.614367Z stdout F {\"a\": 1}\n", Framing::ContainerLog),
+            (b"{\"log\":\"x\\n\",\"stream\":\"stdout\",\"time\":\"2026-11-25T10:02:38Z\"}\n", Framing::ContainerLog),
         ] {
             assert_eq!(Framing::of(head), framing, "{:?}", String::from_utf8_lossy(head));
         }

@@ -15,6 +15,8 @@ pub(super) enum Decoded {
     Records { head: Vec<u8>, source: Box<dyn Read + Send> },
     /// A Parquet file.
     Parquet(Box<dyn Read + Send>),
+    /// A zip archive.
+    Zip(Box<dyn Read + Send>),
     /// An unsupported format, and a hint.
     Unsupported { content: &'static str, hint: &'static str },
 }
@@ -33,6 +35,7 @@ pub(super) fn decode_layers(
             Content::Compressed(_) => decompress::reader(whole, compressed_bytes, trailing),
             Content::Utf16(endian) => Box::new(encoding::Utf16::new(whole, endian)),
             Content::Parquet => return Decoded::Parquet(whole),
+            Content::Zip => return Decoded::Zip(whole),
             Content::Unsupported(content, hint) => return Decoded::Unsupported { content, hint },
             Content::Records if encoding::has_cr_line_ends(&head) && !framing::Framing::of(&head).is_binary() => {
                 let head = head.into_iter().map(|byte| if byte == b'\r' { b'\n' } else { byte }).collect();

@@ -13,6 +13,28 @@ use crate::store::Object;
 
 /// See [`super::Split`].
 pub(super) fn split(
+    source: Box<dyn Read + Send>,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) -> Completion {
+    split_with(trim, source, object, options, shutdown, emit)
+}
+
+/// Splits into lines without removing anything but the line feed.
+pub(super) fn split_untrimmed(
+    source: Box<dyn Read + Send>,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) -> Completion {
+    split_with(|_, line| line, source, object, options, shutdown, emit)
+}
+
+fn split_with(
+    trim: fn(&[u8], Range<usize>) -> Range<usize>,
     mut source: Box<dyn Read + Send>,
     object: &Arc<Object>,
     options: &ReadOptions,
@@ -20,6 +42,7 @@ pub(super) fn split(
     emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
 ) -> Completion {
     let mut splitter = Splitter {
+        trim,
         object,
         record_bytes_max: options.record_bytes_max,
         buffer: Vec::with_capacity(CHUNK_BYTES),
@@ -49,6 +72,8 @@ pub(super) fn split(
 }
 
 struct Splitter<'a> {
+    /// Shortens the range of a line.
+    trim: fn(&[u8], Range<usize>) -> Range<usize>,
     object: &'a Arc<Object>,
     record_bytes_max: usize,
     /// Lines that are not emitted yet. The last one may be incomplete.
@@ -109,7 +134,7 @@ impl Splitter<'_> {
         let mut start = 0;
         let ends = memchr::memchr_iter(b'\n', &bytes).chain((bytes.last() != Some(&b'\n')).then_some(bytes.len()));
         for end in ends {
-            let range = trim(&bytes, start..end);
+            let range = (self.trim)(&bytes, start..end);
             if range.len() > self.record_bytes_max {
                 oversize.push(self.line);
             } else if !range.is_empty() {
@@ -127,6 +152,7 @@ impl Splitter<'_> {
                     ranges: lines,
                     first,
                     binary: false,
+                    is_log: false,
                 }))))
     }
 

@@ -155,7 +155,14 @@ impl Batch<'_> {
         }
         let (bytes, ranges) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.ranges));
         let first = std::mem::replace(&mut self.first, false);
-        emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes: bytes.into(), ranges, first, binary: true })))
+        emit(Ok(Chunk::Records(Records {
+            object: Arc::clone(self.object),
+            bytes: bytes.into(),
+            ranges,
+            first,
+            binary: true,
+            is_log: false,
+        })))
     }
 }
 

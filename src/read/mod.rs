@@ -5,6 +5,8 @@
 //! rejected. At most [`OBJECTS_IN_FLIGHT_MAX`] objects are open at once, each with [`CHUNKS_QUEUED_MAX`] chunks in its queue. An object without
 //! records is reported as skipped.
 
+mod archive;
+mod container_log;
 mod content;
 mod csv;
 mod decompress;
@@ -18,7 +20,7 @@ mod scan;
 mod values;
 
 use std::collections::HashSet;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use self::framing::Framing;
 use self::layers::{Decoded, decode_layers};
 pub use self::scan::values_in;
-use crate::limits::{CHUNK_RECORDS_MAX, CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX, TABLE_COLUMNS_MAX};
+use crate::limits::{CHUNK_RECORDS_MAX, CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX, SPOOLED_BYTES_MAX, TABLE_COLUMNS_MAX};
 use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Stage, key_hash};
 use crate::runtime::FatalError;
 use crate::store::{self, Listed, Object, StoreError};
@@ -59,6 +61,8 @@ pub struct Records {
     pub first: bool,
     /// Whether they may be binary messages instead of JSON.
     pub binary: bool,
+    /// Whether they are lines of a container's log, which contains other lines than traces.
+    pub is_log: bool,
 }
 
 impl Records {
@@ -74,13 +78,20 @@ impl Records {
 
     /// Splits the records into groups of at most [`CHUNK_RECORDS_MAX`].
     fn split(self) -> impl Iterator<Item = Self> {
-        let Self { object, bytes, ranges, first, binary } = self;
+        let Self { object, bytes, ranges, first, binary, is_log } = self;
         let mut remaining = ranges.into_iter();
         let mut first = first;
         std::iter::from_fn(move || {
             let ranges: Vec<_> = remaining.by_ref().take(CHUNK_RECORDS_MAX).collect();
             let is_first = std::mem::replace(&mut first, false);
-            (!ranges.is_empty()).then(|| Self { object: Arc::clone(&object), bytes: bytes.clone(), ranges, first: is_first, binary })
+            (!ranges.is_empty()).then(|| Self {
+                object: Arc::clone(&object),
+                bytes: bytes.clone(),
+                ranges,
+                first: is_first,
+                binary,
+                is_log,
+            })
         })
     }
 }
@@ -308,6 +319,7 @@ fn split_object(task: &ReadTask, source: Box<dyn Read + Send>, compressed_bytes:
     let (head, source) = match decode_layers(source, object.name(), compressed_bytes, &trailing) {
         Decoded::Records { head, source } => (head, source),
         Decoded::Parquet(source) => return parquet::rows_of_stream(source, object, options, shutdown, emit),
+        Decoded::Zip(source) => return archive::split(task, source, emit),
         Decoded::Unsupported { content, hint } => return Completion::complete_if(emit(Err(unsupported(object, content, hint)))),
     };
     if !head.is_empty() && object.name().to_ascii_lowercase().ends_with(".parquet") {
@@ -325,6 +337,7 @@ fn split_object(task: &ReadTask, source: Box<dyn Read + Send>, compressed_bytes:
         Framing::Lines => lines::split,
         Framing::SingleLine => values::split_within_lines,
         Framing::Values => values::split,
+        Framing::ContainerLog => container_log::split,
         Framing::Csv => csv::split,
         Framing::Messages => messages::split,
         Framing::SingleMessage => messages::split_single,
@@ -370,6 +383,18 @@ fn read_head(source: &mut dyn Read, bytes_max: usize) -> (Vec<u8>, Option<io::Er
     let mut head = Vec::new();
     let failure = source.take(bytes_max as u64).read_to_end(&mut head).err();
     (head, failure)
+}
+
+/// Copies a source to an unnamed temporary file.
+fn spool(source: Box<dyn Read + Send>) -> io::Result<std::fs::File> {
+    let mut file = tempfile::tempfile()?;
+    let copied = io::copy(&mut source.take(SPOOLED_BYTES_MAX + 1), &mut file)?;
+    if copied > SPOOLED_BYTES_MAX {
+        let reason = format!("a Parquet file or a zip archive of more than {SPOOLED_BYTES_MAX} bytes must be in a folder or a bucket");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Appends more bytes of the source to `buffer`; returns 0 at its end.

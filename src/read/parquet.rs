@@ -1,7 +1,7 @@
 //! Reads the rows of a Parquet file, one row group at a time.
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,11 +20,10 @@ use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaD
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Chunk, Completion, Emit, Position, ReadCounts, ReadOptions, ReadTask, Rows, read_failed, rejected, too_long, too_many_columns,
+    Chunk, Completion, Emit, Position, ReadCounts, ReadOptions, ReadTask, Rows, read_failed, rejected, spool, too_long, too_many_columns,
 };
 use crate::limits::{
-    CHUNK_BYTES, DECOMPRESSION_CHECK_BYTES_MIN, DECOMPRESSION_RATIO_MAX, PARQUET_BATCH_ROWS, PARQUET_FOOTER_BYTES, SPOOLED_BYTES_MAX,
-    TABLE_COLUMNS_MAX,
+    CHUNK_BYTES, DECOMPRESSION_CHECK_BYTES_MIN, DECOMPRESSION_RATIO_MAX, PARQUET_BATCH_ROWS, PARQUET_FOOTER_BYTES, TABLE_COLUMNS_MAX,
 };
 use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Stage};
 use crate::store::{Object, ObjectReader};
@@ -307,18 +306,6 @@ fn dictionary_cell(column: &ArrayRef, row: usize) -> Option<(&ArrayRef, usize)> 
     let key = column.slice(row, 1).as_any_dictionary_opt()?.normalized_keys().first().copied()?;
     let values = column.as_any_dictionary_opt()?.values();
     (key < values.len()).then_some((values, key))
-}
-
-/// Copies a source to an unnamed temporary file.
-fn spool(source: Box<dyn Read + Send>) -> io::Result<File> {
-    let mut file = tempfile::tempfile()?;
-    let copied = io::copy(&mut source.take(SPOOLED_BYTES_MAX + 1), &mut file)?;
-    if copied > SPOOLED_BYTES_MAX {
-        let reason = format!("a Parquet file of more than {SPOOLED_BYTES_MAX} bytes must be in a folder or a bucket");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
-    }
-    file.rewind()?;
-    Ok(file)
 }
 
 /// Counts the bytes that are read from the object.

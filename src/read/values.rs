@@ -352,7 +352,14 @@ impl<'a> Splitter<'a> {
             return true;
         }
         let first = std::mem::replace(&mut self.first, false);
-        emit(Ok(Chunk::Records(Records { object: Arc::clone(self.object), bytes: bytes.into(), ranges, first, binary: false })))
+        emit(Ok(Chunk::Records(Records {
+            object: Arc::clone(self.object),
+            bytes: bytes.into(),
+            ranges,
+            first,
+            binary: false,
+            is_log: false,
+        })))
     }
 }
 

@@ -24,6 +24,9 @@ use super::pipe::Pipe;
 use super::web::WebObject;
 use crate::limits::PARQUET_FOOTER_BYTES;
 
+/// The separator between the URI of an archive and the name of an entry.
+const ENTRY_SEPARATOR: &str = "!/";
+
 /// An object of an input.
 #[derive(Debug, Clone)]
 pub struct Object {
@@ -43,7 +46,7 @@ enum Source {
     File(PathBuf),
     Pipe(Pipe),
     Web(WebObject),
-    /// A folder or special file that is listed as skipped.
+    /// A folder or special file that is listed as skipped, or an entry of an archive.
     Unopenable,
 }
 
@@ -70,6 +73,17 @@ impl Object {
     /// A folder or file that is listed as skipped and never opened.
     pub(super) fn unopenable(uri: String) -> Self {
         Self { source: Source::Unopenable, uri, modified_at_ns: 0, size: 0 }
+    }
+
+    /// An entry of this archive. It is read while the archive is, and cannot be opened.
+    pub fn entry(&self, name: &str) -> Self {
+        let uri = format!("{}{ENTRY_SEPARATOR}{name}", self.uri);
+        Self { source: Source::Unopenable, uri, modified_at_ns: self.modified_at_ns, size: 0 }
+    }
+
+    /// The number of archives around the object.
+    pub fn archive_depth(&self) -> usize {
+        if matches!(self.source, Source::Unopenable) { self.uri.matches(ENTRY_SEPARATOR).count() } else { 0 }
     }
 
     /// The last path segment of the URI.

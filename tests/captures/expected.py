@@ -1,15 +1,17 @@
 """Reads the captures in this folder independently of failsift.
 
 Writes one JSON object per span of each capture, with the facts that every format has. The test module `captures` compares them with the
-output of `failsift query --input` for the same files. Run it by hand after adding a capture:
+output of `failsift query --input` for the same files. Run it by hand after adding a capture, with the folders to read (all by default):
 
-    pip install pyarrow && python3 tests/captures/expected.py
+    pip install pyarrow && python3 tests/captures/expected.py [FOLDER]...
+
+Readers of further formats are in `readers/`, one module per folder of captures.
 
 It uses only Python's json, csv and ast modules and pyarrow, no code of failsift. The protobuf files contain the same spans as the JSON files
 beside them, so they are compared with those.
 """
 
-import ast, csv, gzip, json, os, re
+import ast, csv, gzip, importlib, json, os, re, sys
 from datetime import datetime, timezone
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -42,6 +44,8 @@ def span(**k):
     out['tool_arguments'] = canonical(out['tool_arguments'] or None) if out['tool_name'] else None
     for x in ('parent_span_id', 'error_type', 'message', 'model'):
         out[x] = out[x] or None
+    # Facts that only the newer readers have: kind, service, tool_result, and messages as [role, content].
+    out.update({x: k[x] for x in ('kind', 'service', 'tool_result', 'input', 'output') if x in k})
     return out
 
 
@@ -421,17 +425,27 @@ READERS = [
 ]
 
 
+def readers():
+    """The readers of this file and of the modules in `readers/`."""
+    sys.modules['expected'] = sys.modules[__name__]
+    modules = (importlib.import_module('readers.' + name[:-3]) for name in sorted(os.listdir(os.path.join(HERE, 'readers'))) if name.endswith('.py'))
+    return READERS + [entry for module in modules for entry in module.READERS]
+
+
 def main():
     files = sorted(os.path.relpath(os.path.join(root, f), HERE) for root, _, fs in os.walk(HERE) for f in fs)
-    found = []
+    known = readers()
+    found = {}
     for name in files:
-        reader = next((r for pattern, r in READERS if re.fullmatch(pattern, name)), None)
-        if reader:
+        folder = name.split('/')[0]
+        reader = next((r for pattern, r in known if re.fullmatch(pattern, name)), None)
+        if reader and (not sys.argv[1:] or folder in sys.argv[1:]):
             spans = list(reader(os.path.join(HERE, name)))
-            found += [dict(file=name, **s) for s in spans]
+            found.setdefault(folder, []).extend(dict(file=name, **s) for s in spans)
             print(f'{len(spans):5} {name}')
-    with open(os.path.join(HERE, 'expected.jsonl.gz'), 'wb') as raw, gzip.GzipFile('', 'wb', 9, raw, mtime=0) as f:
-        f.write(''.join(json.dumps(s, sort_keys=True) + '\n' for s in found).encode())
+    for folder, spans in found.items():
+        with open(os.path.join(HERE, 'expected', folder + '.jsonl.gz'), 'wb') as raw, gzip.GzipFile('', 'wb', 9, raw, mtime=0) as f:
+            f.write(''.join(json.dumps(s, sort_keys=True) + '\n' for s in spans).encode())
 
 
 if __name__ == '__main__':

@@ -181,9 +181,13 @@ fn content_is_detected_independently_of_names_and_unsupported_formats_are_named(
     assert_eq!(ids(&place), ["dat", "md", "none", "txt"]);
     assert_eq!(skipped(&place, &summary), ["readme.txt"]);
     let reasons = place.rows("select reason from errors order by trace_ref");
-    for (row, expected) in
-        reasons.iter().zip(["a zip archive\n  hint: unpack it", "an Avro file", "an SQLite database", "zlib", "a PDF document"])
-    {
+    for (row, expected) in reasons.iter().zip([
+        "the archive is truncated or corrupt\n  hint: copy the file again",
+        "an Avro file",
+        "an SQLite database",
+        "zlib",
+        "a PDF document",
+    ]) {
         assert!(row["reason"].as_str().unwrap().contains(expected), "{row}");
     }
     assert_eq!(reasons.len(), 5);

@@ -11,8 +11,16 @@ use super::Convention;
 /// A convention and its index in the list of conventions.
 pub(super) type IndexedConvention = (&'static dyn Convention, usize);
 
-/// The conventions of each namespace and of single keys, by a hash of the name.
-pub(super) struct NamespaceTable([Vec<(&'static str, Vec<IndexedConvention>)>; TABLE_BUCKETS]);
+/// The conventions of each namespace, by a hash of the namespace.
+pub(super) struct NamespaceTable([Vec<(&'static str, Readers)>; TABLE_BUCKETS]);
+
+/// The conventions that read a namespace, each list in the order of all conventions.
+#[derive(Default)]
+struct Readers {
+    of_all_keys: Vec<IndexedConvention>,
+    /// Keys that further conventions read, with all their readers.
+    of_single_keys: Vec<(&'static str, Vec<IndexedConvention>)>,
+}
 
 const TABLE_BUCKETS: usize = 64;
 
@@ -22,39 +30,44 @@ impl NamespaceTable {
         let indexed = || conventions.iter().enumerate().map(|(index, convention)| (*convention, index));
         for (convention, index) in indexed() {
             for namespace in convention.namespaces() {
-                table.insert(namespace, (convention, index));
+                if let Some(readers) = table.entry(namespace) {
+                    readers.of_all_keys.push((convention, index));
+                }
             }
         }
-        // A single key is offered to the conventions of its namespace too.
         for key in conventions.iter().flat_map(|convention| convention.keys()).collect::<BTreeSet<_>>() {
-            let of_namespace: Vec<usize> = table.of(key).iter().map(|(_, index)| *index).collect();
-            for (convention, index) in indexed() {
-                if of_namespace.contains(&index) || convention.keys().contains(key) {
-                    table.insert(key, (convention, index));
-                }
+            let namespace = namespace_of(key);
+            let is_reader = |convention: &&dyn Convention| convention.keys().contains(key) || convention.namespaces().contains(&namespace);
+            let of_key = indexed().filter(|(convention, _)| is_reader(convention)).collect();
+            if let Some(readers) = table.entry(namespace) {
+                readers.of_single_keys.push((key, of_key));
             }
         }
         table
     }
 
-    fn insert(&mut self, name: &'static str, convention: IndexedConvention) {
-        let Some(bucket) = self.0.get_mut(bucket_of(name)) else { return };
-        match bucket.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, conventions)) => conventions.push(convention),
-            None => bucket.push((name, vec![convention])),
-        }
+    fn entry(&mut self, namespace: &'static str) -> Option<&mut Readers> {
+        let bucket = self.0.get_mut(bucket_of(namespace))?;
+        let position = bucket.iter().position(|(known, _)| *known == namespace).unwrap_or_else(|| {
+            bucket.push((namespace, Readers::default()));
+            bucket.len() - 1
+        });
+        bucket.get_mut(position).map(|(_, readers)| readers)
     }
 
     /// The conventions that read an attribute, in the order of the list.
     pub(super) fn of(&self, key: &str) -> &[IndexedConvention] {
-        let Some((namespace, _)) = key.split_once('.') else { return self.find(key).unwrap_or_default() };
-        self.find(key).or_else(|| self.find(namespace)).unwrap_or_default()
+        let namespace = namespace_of(key);
+        let bucket = self.0.get(bucket_of(namespace)).map_or(&[][..], Vec::as_slice);
+        let Some((_, readers)) = bucket.iter().find(|(known, _)| *known == namespace) else { return &[] };
+        let of_key = readers.of_single_keys.iter().find(|(known, _)| *known == key);
+        of_key.map_or(&readers.of_all_keys, |(_, conventions)| conventions)
     }
+}
 
-    fn find(&self, name: &str) -> Option<&[IndexedConvention]> {
-        let bucket = self.0.get(bucket_of(name))?;
-        bucket.iter().find(|(known, _)| *known == name).map(|(_, conventions)| conventions.as_slice())
-    }
+/// The first segment of a key; a key without a dot is its own.
+fn namespace_of(key: &str) -> &str {
+    key.split_once('.').map_or(key, |(namespace, _)| namespace)
 }
 
 /// Mixes the length with the first and the last byte, by which the namespaces of conventions differ.

@@ -24,11 +24,12 @@
 
 use std::borrow::Cow;
 
-use super::conventions::{self, SpanMapper};
-use super::record::{self, IdentityKeys, Record, SpanIdentity};
-use super::value::Value;
-use super::{Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, otlp, python_repr, span_fields};
+use super::otlp;
 use crate::model::{Annotation, Exception, RejectionKind, Span};
+use crate::parse::conventions::{self, SpanMapper};
+use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
+use crate::parse::value::Value;
+use crate::parse::{Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, python_repr, span_fields};
 
 /// The format of Arize Phoenix; see the [module docs](self).
 pub(super) struct Phoenix;

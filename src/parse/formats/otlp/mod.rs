@@ -25,15 +25,15 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub(super) use self::json::parse_span;
-use super::conventions::{EventContent, SpanMapper};
-use super::detect::display_key;
-use super::span_fields;
-use super::value::Value;
-use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, record};
 use crate::model::{RejectionKind, Span, SpanKind, Status};
+use crate::parse::conventions::{EventContent, SpanMapper};
+use crate::parse::detect::display_key;
+use crate::parse::span_fields;
+use crate::parse::value::Value;
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, record};
 
 /// The OTLP format; see the [module docs](self).
-pub(super) struct Otlp;
+pub(in crate::parse) struct Otlp;
 
 impl Format for Otlp {
     fn name(&self) -> &'static str {

@@ -18,13 +18,13 @@
 //! - A list without a run has neither id nor time: its location serves as the id, the time of its object as the time, and the trace gets a
 //!   note.
 
-use super::record::{self, Record};
-use super::value::Value;
-use super::{Accounted, Format, ParsedChunk, Position, RecordLocation, Signature, Skip, messages};
 use crate::model::{Rejection, RejectionKind, Span, SpanKind, Stage, ToolUse};
+use crate::parse::record::{self, Record};
+use crate::parse::value::Value;
+use crate::parse::{Accounted, Format, ParsedChunk, Position, RecordLocation, Signature, Skip, messages};
 
 /// The format of chat trajectories; see the [module docs](self).
-pub(super) struct Chat;
+pub(in crate::parse) struct Chat;
 
 /// Fields that may contain the messages of a run.
 const MESSAGE_FIELDS: [&str; 5] = ["messages", "traj", "history", "trajectory", "conversation"];

@@ -29,10 +29,10 @@
 
 use std::borrow::Cow;
 
-use super::record::{self, IdentityKeys, Record, SpanIdentity};
-use super::value::Value;
-use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, infer, messages, span_fields};
 use crate::model::{Annotation, Exception, RejectionKind, Span, SpanKind, TokenUsage, ToolUse};
+use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
+use crate::parse::value::Value;
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, infer, messages, span_fields};
 
 /// The format of Datadog LLM Observability; see the [module docs](self).
 pub(super) struct Datadog;

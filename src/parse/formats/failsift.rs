@@ -16,13 +16,13 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::json::{self, Text, json_object};
-use super::value::Value;
-use super::{Accounted, Format, ParsedChunk, Record, RecordLocation, Signature, Skip, SpanFragment, messages, record, span_fields};
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{
     Annotation, Attribute, Document, Exception, Message, Rejection, RejectionKind, Span, SpanKind, Stage, TokenUsage, ToolUse,
 };
+use crate::parse::json::{self, Text, json_object};
+use crate::parse::value::Value;
+use crate::parse::{Accounted, Format, ParsedChunk, Record, RecordLocation, Signature, Skip, SpanFragment, messages, record, span_fields};
 
 /// failsift's own format; see the [module docs](self).
 pub(super) struct Failsift;
@@ -236,7 +236,7 @@ impl RecordSpan<'_> {
 fn nanoseconds(value: &Value<'_>) -> Option<i64> {
     match value {
         Value::Int(number) => Some(*number).filter(|number| *number > 0),
-        Value::Text(text) => super::value::time_from_text(text),
+        Value::Text(text) => crate::parse::value::time_from_text(text),
         _ => None,
     }
 }

@@ -28,10 +28,10 @@
 
 use std::borrow::Cow;
 
-use super::record::{self, IdentityKeys, Record, SpanIdentity};
-use super::value::Value;
-use super::{Accounted, Format, ParsedChunk, RecordLocation, Signature, error_text, infer, span_fields};
 use crate::model::{Annotation, Span, SpanKind, Status, TokenUsage, ToolUse};
+use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
+use crate::parse::value::Value;
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, error_text, infer, span_fields};
 
 /// The format of `LangSmith` runs; see the [module docs](self).
 pub(super) struct LangSmith;
@@ -188,7 +188,7 @@ fn set_metadata(span: &mut Span, extra: &mut Value<'_>) -> Option<String> {
     if let (SpanKind::Tool, Some(call_id)) = (span.kind, metadata.text_at("tool_call_id")) {
         span.tool.get_or_insert_default().call_id = Some(call_id);
     }
-    span.tools_offered = parameters.get("tools").items().iter().filter_map(super::messages::tool_name).collect();
+    span.tools_offered = parameters.get("tools").items().iter().filter_map(crate::parse::messages::tool_name).collect();
     let service = metadata.first(&["service", "service.name", "LANGSMITH_PROJECT", "LANGCHAIN_PROJECT"]).as_str().map(str::to_owned);
     let mapped = ["ls_model_name", "ls_provider", "tool_call_id", "ls_invocation_params", "usage_metadata", "ls_method", "ls_model_type"];
     for (key, value) in metadata.fields() {

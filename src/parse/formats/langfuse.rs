@@ -29,12 +29,12 @@
 
 use std::borrow::Cow;
 
-use super::record::{self, IdentityKeys, Record, SpanIdentity};
-use super::value::Value;
-use super::{
+use crate::model::{Annotation, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
+use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
+use crate::parse::value::Value;
+use crate::parse::{
     Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, conventions, error_text, infer, span_fields,
 };
-use crate::model::{Annotation, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
 
 /// The format of Langfuse's export; see the [module docs](self).
 pub(super) struct Langfuse;

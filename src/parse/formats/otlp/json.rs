@@ -412,9 +412,9 @@ impl<'de> Deserialize<'de> for Double {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Otlp;
     use super::*;
     use crate::model::RejectionKind;
-    use crate::parse::otlp::Otlp;
 
     fn parse(line: &str) -> ParsedChunk {
         crate::parse::tests::parse_line(&Otlp, line)

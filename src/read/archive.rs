@@ -1,0 +1,222 @@
+//! Reads the entries of a zip archive like objects of their own, with the URI `ARCHIVE!/NAME`.
+//!
+//! The index is at the end of an archive, so the archive is copied to an unnamed temporary file. Only entries whose names may be those of trace files are
+//! read; the others are skipped. Entries are stored, or compressed with deflate or zstd.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use zip::{CompressionMethod, ZipArchive};
+
+use super::decompress::GrowthLimit;
+use super::{Chunk, Completion, Emit, ReadTask, read_failed, split_object, spool, unsupported};
+use crate::limits::{ARCHIVE_ENTRIES_MAX, ARCHIVES_NESTED_MAX, ZSTD_WINDOW_LOG_MAX};
+use crate::model::{Rejection, RejectionKind, Stage};
+use crate::store::Object;
+
+/// Extensions of trace files, of compressed files, and of archives with trace files.
+const TRACE_EXTENSIONS: [&str; 19] = [
+    "bin", "bz2", "csv", "eval", "gz", "json", "jsonl", "log", "lz4", "ndjson", "parquet", "pb", "snappy", "traj", "txt", "xz", "zip",
+    "zst", "zstd",
+];
+
+/// Splits the entries of an archive into records.
+pub(super) fn split(task: &ReadTask, source: Box<dyn Read + Send>, emit: Emit<'_>) -> Completion {
+    let ReadTask { object, shutdown, .. } = task;
+    if object.archive_depth() >= ARCHIVES_NESTED_MAX {
+        return Completion::complete_if(emit(Err(unsupported(object, "an archive in an archive in an archive", "unpack it"))));
+    }
+    let archive = match spool(source) {
+        Ok(archive) => Arc::new(archive),
+        Err(error) => {
+            if !shutdown.is_cancelled() {
+                emit(Err(read_failed(object, 1, &error)));
+            }
+            return Completion::Incomplete;
+        }
+    };
+    let (entries, bytes) = match index(&archive) {
+        Ok(index) => index,
+        Err(reason) => {
+            emit(Err(corrupt(object, &reason)));
+            return Completion::Incomplete;
+        }
+    };
+    if !entries.iter().any(Entry::may_have_traces) {
+        return Completion::complete_if(emit(Err(unsupported(object, "a zip archive without trace files", "exclude it from the input"))));
+    }
+    let totals = Totals { archive_bytes: Arc::new(AtomicU64::new(bytes)), decompressed_bytes: Arc::default() };
+    let mut completion = Completion::Complete;
+    for entry in entries {
+        if shutdown.is_cancelled() {
+            return Completion::Incomplete;
+        }
+        let entry_object = Arc::new(object.entry(&entry.name));
+        if !entry.may_have_traces() {
+            if !emit(Ok(Chunk::Skipped(entry_object))) {
+                return Completion::Incomplete;
+            }
+        } else if split_entry(task, &entry, entry_object, &archive, &totals, emit) == Completion::Incomplete {
+            completion = Completion::Incomplete;
+        }
+    }
+    completion
+}
+
+/// An entry of an archive.
+struct Entry {
+    name: String,
+    method: CompressionMethod,
+    is_encrypted: bool,
+    start: u64,
+    bytes: u64,
+    crc: u32,
+}
+
+impl Entry {
+    fn may_have_traces(&self) -> bool {
+        let name = self.name.rsplit('/').next().unwrap_or_default();
+        // What macOS adds to an archive.
+        let is_hidden = name.starts_with('.') || self.name.starts_with("__MACOSX/");
+        let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
+        !is_hidden && extension.is_some_and(|extension| TRACE_EXTENSIONS.contains(&extension.as_str()))
+    }
+}
+
+/// Sizes over all entries, which bound a decompression bomb.
+struct Totals {
+    archive_bytes: Arc<AtomicU64>,
+    decompressed_bytes: Arc<AtomicU64>,
+}
+
+/// The entries of an archive, and its size in bytes.
+fn index(archive: &Arc<File>) -> Result<(Vec<Entry>, u64), String> {
+    let bytes = archive.metadata().map_err(|error| crate::messages::io_cause(&error))?.len();
+    let mut index = ZipArchive::new(io::BufReader::new(Section { file: Arc::clone(archive), at: 0, start: 0, end: bytes }))
+        .map_err(|_| "the archive is truncated or corrupt\n  hint: copy the file again".to_owned())?;
+    if index.len() > ARCHIVE_ENTRIES_MAX {
+        return Err(format!("the archive has {} entries, more than the limit of {ARCHIVE_ENTRIES_MAX}\n  hint: unpack it", index.len()));
+    }
+    let mut entries = Vec::new();
+    for number in 0..index.len() {
+        let Ok(entry) = index.by_index_raw(number) else { return Err("its index is corrupt\n  hint: copy the file again".to_owned()) };
+        if entry.is_dir() {
+            continue;
+        }
+        entries.push(Entry {
+            name: entry.name().to_owned(),
+            method: entry.compression(),
+            is_encrypted: entry.encrypted(),
+            start: entry.data_start().unwrap_or_default(),
+            bytes: entry.compressed_size(),
+            crc: entry.crc32(),
+        });
+    }
+    Ok((entries, bytes))
+}
+
+/// Splits one entry into records.
+fn split_entry(task: &ReadTask, entry: &Entry, object: Arc<Object>, archive: &Arc<File>, totals: &Totals, emit: Emit<'_>) -> Completion {
+    let compressed =
+        Section { file: Arc::clone(archive), at: entry.start, start: entry.start, end: entry.start.saturating_add(entry.bytes) };
+    let content: Box<dyn Read + Send> = match entry.method {
+        _ if entry.is_encrypted => {
+            return Completion::complete_if(emit(Err(unsupported(&object, "an encrypted archive entry", "decrypt it"))));
+        }
+        CompressionMethod::STORE => Box::new(compressed),
+        CompressionMethod::DEFLATE => Box::new(flate2::read::DeflateDecoder::new(compressed)),
+        CompressionMethod::ZSTD => match zstd_decoder(compressed) {
+            Ok(decoder) => decoder,
+            Err(error) => {
+                emit(Err(read_failed(&object, 1, &error)));
+                return Completion::Incomplete;
+            }
+        },
+        _ => return Completion::complete_if(emit(Err(unsupported(&object, "an unusual compression in an archive", "unpack the archive")))),
+    };
+    let checked = Checked { source: content, sum: flate2::Crc::new(), expected: entry.crc };
+    let limited = GrowthLimit::new(checked, &totals.archive_bytes, &totals.decompressed_bytes);
+    let entry_task = ReadTask {
+        object,
+        options: task.options.clone(),
+        counts: Arc::clone(&task.counts),
+        shutdown: task.shutdown.clone(),
+        is_complete: Arc::new(AtomicBool::new(false)),
+    };
+    entry_task.counts.add_opened(&entry_task.object);
+    let mut is_empty = true;
+    let completion = split_object(&entry_task, Box::new(limited), &totals.archive_bytes, &mut |item| {
+        is_empty = false;
+        emit(item)
+    });
+    if completion == Completion::Complete {
+        entry_task.counts.add_completed(&entry_task.object);
+        if is_empty && !emit(Ok(Chunk::Skipped(entry_task.object))) {
+            return Completion::Incomplete;
+        }
+    }
+    completion
+}
+
+fn zstd_decoder(source: Section) -> io::Result<Box<dyn Read + Send>> {
+    let mut decoder = zstd::stream::read::Decoder::new(source)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(Box::new(decoder))
+}
+
+/// The rejection of an archive whose index cannot be read.
+fn corrupt(object: &Object, cause: &str) -> Rejection {
+    let reason = format!("cannot read {}: {cause}", object.uri);
+    Rejection::at_location(&object.uri, &object.uri, Stage::Read, RejectionKind::CorruptCompression, reason)
+}
+
+/// A range of a file, which shares no position with other readers of the file.
+struct Section {
+    file: Arc<File>,
+    start: u64,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let remaining = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let length = remaining.min(buffer.len());
+        let read = self.file.read_at(buffer.get_mut(..length).unwrap_or_default(), self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl io::Seek for Section {
+    fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            io::SeekFrom::Start(at) => self.start.checked_add(at),
+            io::SeekFrom::End(offset) => self.end.checked_add_signed(offset),
+            io::SeekFrom::Current(offset) => self.at.checked_add_signed(offset),
+        };
+        self.at = at.filter(|at| *at >= self.start).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.at - self.start)
+    }
+}
+
+/// Compares the checksum of an entry with that in the index.
+struct Checked {
+    source: Box<dyn Read + Send>,
+    sum: flate2::Crc,
+    expected: u32,
+}
+
+impl Read for Checked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.sum.update(buffer.get(..read).unwrap_or_default());
+        if read == 0 && !buffer.is_empty() && self.sum.sum() != self.expected {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the checksum of the entry is wrong"));
+        }
+        Ok(read)
+    }
+}
