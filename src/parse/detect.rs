@@ -17,23 +17,40 @@ use crate::read::Chunk;
 #[derive(Debug, Clone, Copy)]
 pub struct Signature {
     keys: &'static [&'static str],
-    is_unique: bool,
+    strength: Strength,
+}
+
+/// What the keys of a signature prove.
+#[derive(Debug, Clone, Copy)]
+enum Strength {
+    Unique,
+    Common,
+    Page,
 }
 
 impl Signature {
     /// Keys that only this format has, at least in this combination.
     pub(super) const fn unique(keys: &'static [&'static str]) -> Self {
-        Self { keys, is_unique: true }
+        Self { keys, strength: Strength::Unique }
     }
 
     /// Keys that records of other programs may have too.
     pub(super) const fn common(keys: &'static [&'static str]) -> Self {
-        Self { keys, is_unique: false }
+        Self { keys, strength: Strength::Common }
+    }
+
+    /// Keys of a page of its API, whose items decide if they are records of another format.
+    pub(super) const fn page(keys: &'static [&'static str]) -> Self {
+        Self { keys, strength: Strength::Page }
     }
 
     fn score(&self, keys: &[String]) -> Option<DetectionScore> {
         let matches = self.keys.iter().all(|required| keys.iter().any(|key| key == required));
-        matches.then_some(if self.is_unique { DetectionScore::Certain } else { DetectionScore::Weak(self.keys.len()) })
+        matches.then_some(match self.strength {
+            Strength::Unique => DetectionScore::Certain,
+            Strength::Common => DetectionScore::Weak(self.keys.len()),
+            Strength::Page => DetectionScore::Page,
+        })
     }
 }
 
@@ -42,6 +59,7 @@ impl Signature {
 /// | score | meaning | example |
 /// |---|---|---|
 /// | none | every signature lacks a key | |
+/// | `Page` | the keys of a page of its API are present | `data` and `next_cursor` for `phoenix` |
 /// | `Weak(n)` | the `n` keys of a common signature are present | `role` and `content`: `Weak(2)` for `chat` |
 /// | `Certain` | the keys of a unique signature are present | `resourceSpans` for `otlp` |
 ///
@@ -49,6 +67,8 @@ impl Signature {
 /// known export gives two formats the same score; if one did, the order of [`FORMATS`] would decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DetectionScore {
+    /// Keys of a page, which pages of other APIs have too.
+    Page,
     /// Keys that other programs may write too; their number.
     Weak(usize),
     /// Keys that only this format has.
@@ -263,8 +283,8 @@ mod tests {
 
     #[test]
     fn unique_keys_outweigh_common_ones_and_more_keys_outweigh_fewer() {
-        use DetectionScore::{Certain, Weak};
-        assert!(Certain > Weak(9) && Weak(3) > Weak(2) && Some(Weak(1)) > None);
+        use DetectionScore::{Certain, Page, Weak};
+        assert!(Certain > Weak(9) && Weak(3) > Weak(2) && Weak(1) > Page && Some(Page) > None);
         assert_eq!(scores(&keys(&["trace_id", "project_id", "spans"])), [(Weak(3), "phoenix"), (Weak(2), "failsift")]);
         assert_eq!(scores(&keys(&["trace_id", "parent_observation_id", "id", "type", "attributes"]))[0], (Certain, "langfuse"));
         assert_eq!(scores(&keys(&["name"])), []);

@@ -83,10 +83,20 @@ pub(super) struct Enclosed<'t> {
     pub(super) at_ns: Option<i64>,
 }
 
+/// An item in an envelope.
+pub(super) enum Item<'t> {
+    Record(Enclosed<'t>),
+    /// A line of a log without a record, beside others with one.
+    Line,
+    /// An object that no format recognizes, beside others in its list that one does.
+    Unknown,
+}
+
 /// What is in a record that is no record of a format itself.
 #[derive(Default)]
 pub(super) struct Content<'t> {
-    pub(super) records: Vec<Enclosed<'t>>,
+    /// Empty if there is no record.
+    pub(super) items: Vec<Item<'t>>,
     /// The record is a page of an API without items.
     pub(super) is_empty_page: bool,
     /// The record is a line of a log.
@@ -95,9 +105,16 @@ pub(super) struct Content<'t> {
     pub(super) broken_line: Option<serde_json::Error>,
 }
 
+impl<'t> Content<'t> {
+    /// The records in the order of the source.
+    pub(super) fn records(&self) -> impl Iterator<Item = &Enclosed<'t>> {
+        self.items.iter().filter_map(|item| if let Item::Record(record) = item { Some(record) } else { None })
+    }
+}
+
 /// Opens a text: a JSON object, or a line that contains one. `forced` is the format that the user named, the only one that is looked for then.
 pub(super) fn open<'t>(text: &'t str, forced: Option<&'static dyn Format>) -> Content<'t> {
-    let mut search = Search { forced, content: Content::default() };
+    let mut search = Search { forced, content: Content::default(), records: 0 };
     match text.as_bytes().first() {
         Some(b'{') => search.object(text, Around { depth: 0, at_ns: None, is_content: true }),
         _ => search.line(Cow::Borrowed(text), Around { depth: 0, at_ns: None, is_content: true }),
@@ -117,6 +134,8 @@ struct Around {
 struct Search<'t> {
     forced: Option<&'static dyn Format>,
     content: Content<'t>,
+    /// The number of records in `content`.
+    records: usize,
 }
 
 impl<'t> Search<'t> {
@@ -128,9 +147,7 @@ impl<'t> Search<'t> {
             Some(b'{') => self.object(text, around),
             Some(b'[') => {
                 let Ok(Items(items)) = serde_json::from_str(text) else { return };
-                for item in items {
-                    self.value(item.get(), Around { depth: around.depth + 1, ..around });
-                }
+                self.list(&items, Around { depth: around.depth + 1, ..around });
             }
             // Other texts may be what a user wrote.
             Some(b'"') if around.is_content => {
@@ -142,18 +159,33 @@ impl<'t> Search<'t> {
         }
     }
 
+    /// Searches a list. If some of its objects contain records, the others are listed as items too, so that none is lost.
+    fn list(&mut self, values: &[&'t RawValue], around: Around) {
+        let (start, records) = (self.content.items.len(), self.records);
+        for value in values {
+            let before = self.content.items.len();
+            self.value(value.get(), around);
+            if self.content.items.len() == before && value.get().starts_with('{') {
+                let is_line = serde_json::from_str(value.get()).is_ok_and(|Fields(fields)| line_in(&fields).is_some());
+                self.content.items.push(if is_line { Item::Line } else { Item::Unknown });
+            }
+        }
+        if self.records == records {
+            self.content.items.truncate(start);
+        }
+    }
+
     fn object(&mut self, text: &'t str, around: Around) {
         let Ok(Fields(fields)) = serde_json::from_str(text) else { return };
         if around.depth > 0 && self.take_record(&fields, Cow::Borrowed(text), around) {
             return;
         }
         let at_ns = fields.iter().find(|(key, _)| TIME_KEYS.contains(&key.as_str())).and_then(|(_, value)| time(value.get()));
-        let found = self.content.records.len();
         for (key, value) in &fields {
             let is_content = around.is_content && CONTENT_KEYS.contains(&key.as_str());
             self.value(value.get(), Around { depth: around.depth + 1, at_ns: at_ns.or(around.at_ns), is_content });
         }
-        if around.depth == 0 && self.content.records.len() == found {
+        if around.depth == 0 && self.content.items.is_empty() {
             self.content.is_empty_page =
                 fields.iter().any(|(key, value)| CONTENT_KEYS.contains(&key.as_str()) && is_empty_list(value.get()));
             self.describe_line(&fields);
@@ -162,13 +194,18 @@ impl<'t> Search<'t> {
 
     /// Takes an object as a record if a format recognizes it.
     fn take_record(&mut self, fields: &[(String, &RawValue)], text: Cow<'t, str>, around: Around) -> bool {
+        /// Records before this one with which it is compared.
+        const COMPARED_MAX: usize = 4;
         let keys: Vec<String> = fields.iter().map(|(key, _)| key.clone()).collect();
         let found = detect::format_of_keys(&keys, self.forced);
         let is_certain = |score: DetectionScore| score == DetectionScore::Certain;
-        let Some((score, format)) = found.filter(|(score, _)| around.is_content || is_certain(*score)) else { return false };
+        let is_record = |score: DetectionScore| is_certain(score) || (around.is_content && score != DetectionScore::Page);
+        let Some((score, format)) = found.filter(|(score, _)| is_record(*score)) else { return false };
         // A shipper may keep the original beside the parsed message.
-        if self.content.records.iter().all(|record| record.text != text) {
-            self.content.records.push(Enclosed { text, format, is_certain: is_certain(score), at_ns: around.at_ns });
+        let is_same = |item: &Item<'_>| matches!(item, Item::Record(record) if record.text == text);
+        if !self.content.items.iter().rev().take(COMPARED_MAX).any(is_same) {
+            self.records += 1;
+            self.content.items.push(Item::Record(Enclosed { text, format, is_certain: is_certain(score), at_ns: around.at_ns }));
         }
         true
     }
@@ -189,21 +226,31 @@ impl<'t> Search<'t> {
 
     /// Searches a text that was decoded, and keeps copies of the records in it.
     fn owned(&mut self, text: &str, around: Around) {
-        let mut search = Search { forced: self.forced, content: Content::default() };
+        let mut search = Search { forced: self.forced, content: Content::default(), records: 0 };
         search.value(text, around);
-        let records = search.content.records.into_iter();
-        self.content.records.extend(records.map(|record| Enclosed { text: Cow::Owned(record.text.into_owned()), ..record }));
+        let owned = |item| match item {
+            Item::Record(record) => Item::Record(Enclosed { text: Cow::Owned(record.text.into_owned()), ..record }),
+            Item::Line => Item::Line,
+            Item::Unknown => Item::Unknown,
+        };
+        self.records += search.records;
+        self.content.items.extend(search.content.items.into_iter().map(owned));
     }
 
     /// Describes an object without records: whether it is a line of a log, and whether that line is broken JSON.
     fn describe_line(&mut self, fields: &[(String, &RawValue)]) {
-        let Some((_, value)) = fields.iter().find(|(key, _)| LINE_KEYS.contains(&key.as_str())) else { return };
+        let Some(value) = line_in(fields) else { return };
         self.content.is_line = true;
         let line = serde_json::from_str::<String>(value.get()).unwrap_or_default();
         if line.trim_start().starts_with("{\"") {
             self.content.broken_line = serde_json::from_str::<serde::de::IgnoredAny>(line.trim()).err();
         }
     }
+}
+
+/// The line of a log in an object.
+fn line_in<'t>(fields: &[(String, &'t RawValue)]) -> Option<&'t RawValue> {
+    fields.iter().find(|(key, _)| LINE_KEYS.contains(&key.as_str())).map(|(_, value)| *value)
 }
 
 /// The JSON object or list in a line, which may have a prefix: `2026-11-25T08:00:00Z INFO {…}`.
@@ -318,8 +365,8 @@ mod tests {
 
     /// The records in a text, with their formats.
     fn opened(text: &str) -> Vec<(String, &'static str)> {
-        let records = open(text, None).records;
-        records.iter().map(|record| (record.text.clone().into_owned(), record.format.name())).collect()
+        let content = open(text, None);
+        content.records().map(|record| (record.text.clone().into_owned(), record.format.name())).collect()
     }
 
     #[test]
@@ -356,7 +403,10 @@ mod tests {
         let page = json!({"data": [record(), {"role": "user", "content": "?"}], "meta": {"page": 1}}).to_string();
         assert_eq!(opened(&page).len(), 2);
         let empty = open(r#"{"data": [ ], "meta": {}}"#, None);
-        assert!(empty.records.is_empty() && empty.is_empty_page);
+        assert!(empty.items.is_empty() && empty.is_empty_page);
+        let mixed = json!({"data": [{"error": "expired"}, record(), {"message": "started"}, 7]}).to_string();
+        let content = open(&mixed, None);
+        assert!(matches!(content.items.as_slice(), [Item::Unknown, Item::Record(_), Item::Line]));
     }
 
     #[test]
@@ -370,7 +420,7 @@ mod tests {
     #[test]
     fn the_time_is_that_of_the_innermost_envelope() {
         let inner = json!({"timestamp": "2026-11-25T10:00:00Z", "message": RECORD}).to_string();
-        let at = |text: &str| open(text, None).records[0].at_ns;
+        let at = |text: &str| open(text, None).records().next().unwrap().at_ns;
         assert_eq!(at(&json!({"time": 1, "log": inner}).to_string()), Some(1_795_600_800_000_000_000));
         assert_eq!(at(&json!({"date": 1_795_600_800.5, "log": RECORD}).to_string()), Some(1_795_600_800_500_000_000));
         assert_eq!(at(&json!({"log": RECORD}).to_string()), None);

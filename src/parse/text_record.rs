@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::detect::{self, Detected, DetectionScore};
-use super::envelope::{self, Enclosed};
+use super::envelope::{self, Item};
 use super::json_repair::{self, Truncation};
 use super::parsed::{Accounted, ParsedChunk, Skip};
 use super::{Format, Position, RecordLocation, json};
@@ -108,7 +108,7 @@ impl Parser {
             }
             Contents::Enclosed(content) => {
                 out.take_back_rejections(rejections);
-                return parse_enclosed(&content.records, location, out);
+                return parse_items(&content.items, location, out);
             }
             Contents::Other(content) => content,
         };
@@ -136,14 +136,24 @@ impl Parser {
     }
 }
 
-/// Parses the records in one envelope.
-fn parse_enclosed(records: &[Enclosed<'_>], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+/// Parses the items in one envelope.
+fn parse_items(items: &[Item<'_>], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let mut all = None;
-    for (record, index) in records.iter().zip(1..) {
-        let location = if records.len() == 1 { *location } else { item_location(location, index) };
-        let location = RecordLocation { modified_at_ns: record.at_ns.unwrap_or(location.modified_at_ns), ..location };
-        let parsed = record.format.parse_json(&record.text, &location, out);
-        parsed.unwrap_or_else(|error| out.reject_json(&location, &error)).add_to(&mut all);
+    for (item, index) in items.iter().zip(1..) {
+        let location = if items.len() == 1 { *location } else { item_location(location, index) };
+        let accounted = match item {
+            Item::Record(record) => {
+                let location = RecordLocation { modified_at_ns: record.at_ns.unwrap_or(location.modified_at_ns), ..location };
+                let parsed = record.format.parse_json(&record.text, &location, out);
+                parsed.unwrap_or_else(|error| out.reject_json(&location, &error))
+            }
+            Item::Line => out.skip(Skip::OtherLogLine, &location),
+            Item::Unknown => {
+                let reason = format!("cannot read {location}: this item is no record of a known format, unlike others in its list");
+                out.reject(&location, RejectionKind::UnrecognisedFormat, reason)
+            }
+        };
+        accounted.add_to(&mut all);
     }
     all.unwrap_or_else(|| out.skip(Skip::Empty, location))
 }
@@ -218,14 +228,13 @@ impl<'t> Contents<'t> {
             return Self::Record(format);
         }
         let content = envelope::open(text, forced);
+        let has_certain_other =
+            |format: &dyn Format| content.records().any(|record| record.is_certain && record.format.name() != format.name());
         match direct {
-            None if content.records.is_empty() => Self::Other(content),
-            None => Self::Enclosed(content),
-            // The same format reads its own pages.
-            Some((_, format)) if content.records.iter().all(|record| !record.is_certain || record.format.name() == format.name()) => {
-                Self::Record(format)
-            }
-            Some(_) => Self::Enclosed(content),
+            None if content.items.is_empty() => Self::Other(content),
+            Some((DetectionScore::Page, format)) if content.items.is_empty() => Self::Record(format),
+            Some((DetectionScore::Weak(_), format)) if !has_certain_other(format) => Self::Record(format),
+            _ => Self::Enclosed(content),
         }
     }
 }
@@ -236,7 +245,7 @@ pub(super) fn detect(record: &[u8]) -> Option<Detected> {
     let (_, object) = first_object(&text, 0)?;
     match Contents::of(&object.json, None) {
         Contents::Record(format) => Some(Detected { format, is_log: object.is_after_prefix }),
-        Contents::Enclosed(content) => content.records.first().map(|record| Detected { format: record.format, is_log: true }),
+        Contents::Enclosed(content) => content.records().next().map(|record| Detected { format: record.format, is_log: true }),
         Contents::Other(_) => None,
     }
 }

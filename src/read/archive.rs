@@ -220,3 +220,151 @@ impl Read for Checked {
         Ok(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::read::ReadOptions;
+    use crate::read::decompress::tests::gzip;
+    use crate::read::tests::object;
+
+    const STORED: u16 = 0;
+    const DEFLATED: u16 = 8;
+    const LZMA: u16 = 14;
+    const ZSTD: u16 = 93;
+
+    fn compress(method: u16, content: &[u8]) -> Vec<u8> {
+        match method {
+            DEFLATED => {
+                let mut compressed = Vec::new();
+                flate2::read::DeflateEncoder::new(content, flate2::Compression::fast()).read_to_end(&mut compressed).unwrap();
+                compressed
+            }
+            ZSTD => zstd::encode_all(content, 1).unwrap(),
+            _ => content.to_vec(),
+        }
+    }
+
+    /// A zip archive. The header of an entry in the index has the same fields as the one before its content.
+    fn archive(entries: &[(&str, u16, &[u8])]) -> Vec<u8> {
+        let (mut file, mut index) = (Vec::new(), Vec::new());
+        for (name, method, content) in entries {
+            let compressed = compress(*method, content);
+            let mut sum = flate2::Crc::new();
+            sum.update(content);
+            let length = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
+            let name_length = u16::try_from(name.len()).unwrap().to_le_bytes();
+            let fields = [
+                &20_u16.to_le_bytes()[..],
+                &[0, 0],
+                &method.to_le_bytes(),
+                &[0; 4],
+                &sum.sum().to_le_bytes(),
+                &length(compressed.len()),
+                &length(content.len()),
+                &name_length,
+                &[0, 0],
+            ]
+            .concat();
+            let start = length(file.len());
+            file.extend([b"PK\x03\x04", &fields[..], name.as_bytes(), &compressed].concat());
+            index.extend([b"PK\x01\x02", &20_u16.to_le_bytes()[..], &fields, &[0; 10], &start, name.as_bytes()].concat());
+        }
+        let count = u16::try_from(entries.len()).unwrap().to_le_bytes();
+        let (start, length) = (u32::try_from(file.len()).unwrap(), u32::try_from(index.len()).unwrap());
+        file.extend(index);
+        file.extend([b"PK\x05\x06", &[0; 4][..], &count, &count, &length.to_le_bytes(), &start.to_le_bytes(), &[0, 0]].concat());
+        file
+    }
+
+    /// Splits an archive; returns its records, skipped entries and rejections, each with its location.
+    fn split_all(bytes: Vec<u8>) -> (Vec<String>, Completion) {
+        let task = ReadTask {
+            object: object(),
+            options: ReadOptions { record_bytes_max: 10_000 },
+            counts: Arc::default(),
+            shutdown: CancellationToken::new(),
+            is_complete: Arc::default(),
+        };
+        let mut found = Vec::new();
+        let completion = split_object(&task, Box::new(io::Cursor::new(bytes)), &Arc::new(AtomicU64::new(1)), &mut |item| {
+            match item {
+                Ok(Chunk::Records(records)) => found
+                    .extend(records.iter().map(|(at, record)| format!("{}#{at} {}", records.object.uri, String::from_utf8_lossy(record)))),
+                Ok(Chunk::Skipped(object)) => found.push(format!("{} skipped", object.uri)),
+                Ok(Chunk::Rows(_)) => unreachable!(),
+                Err(rejection) => found.push(format!("{} {}", rejection.trace_ref, rejection.kind.as_str())),
+            }
+            true
+        });
+        (found, completion)
+    }
+
+    #[test]
+    fn each_entry_is_read_like_an_object() {
+        let line = b"{\"a\": 1}\n{\"b\": 2}\n";
+        let inner = archive(&[("deep.json", DEFLATED, b"{\"c\": 3}")]);
+        let bytes = archive(&[
+            ("one.jsonl", STORED, line),
+            ("folder/two.json", DEFLATED, b"{\"a\": 1}"),
+            ("three.json", ZSTD, b"{\"a\": 1}"),
+            ("four.json.gz", STORED, &gzip(b"{\"a\": 1}")),
+            ("weights.safetensors", STORED, b"binary"),
+            ("__MACOSX/._one.jsonl", STORED, b"binary"),
+            ("empty.json", STORED, b""),
+            ("rare.json", LZMA, b"{}"),
+            ("log.eval", DEFLATED, &inner),
+        ]);
+        let (found, completion) = split_all(bytes);
+        assert_eq!(
+            found,
+            [
+                "a!/one.jsonl#L1 {\"a\": 1}",
+                "a!/one.jsonl#L2 {\"b\": 2}",
+                "a!/folder/two.json#L1 {\"a\": 1}",
+                "a!/three.json#L1 {\"a\": 1}",
+                "a!/four.json.gz#L1 {\"a\": 1}",
+                "a!/weights.safetensors skipped",
+                "a!/__MACOSX/._one.jsonl skipped",
+                "a!/empty.json skipped",
+                "a!/rare.json unrecognised_format",
+                "a!/log.eval!/deep.json#L1 {\"c\": 3}",
+            ]
+        );
+        assert_eq!(completion, Completion::Complete);
+    }
+
+    #[test]
+    fn archives_nested_too_deep_and_those_without_trace_files_are_rejected() {
+        let mut bytes = archive(&[("a.json", STORED, b"{}")]);
+        for _ in 0..2 {
+            bytes = archive(&[("inner.zip", STORED, &bytes)]);
+        }
+        assert_eq!(split_all(bytes).0, ["a!/inner.zip!/inner.zip unrecognised_format"]);
+        assert_eq!(split_all(archive(&[("[Content_Types].xml", STORED, b"<x/>")])).0, ["a unrecognised_format"]);
+    }
+
+    #[test]
+    fn damaged_archives_are_rejected_and_their_other_entries_read() {
+        let mut bytes = archive(&[("a.json", DEFLATED, b"{\"a\": 1}"), ("b.json", STORED, b"{\"b\": 2}")]);
+        let at = bytes.windows(8).position(|window| window == b"{\"b\": 2}").unwrap();
+        bytes[at + 6] = b'9';
+        let (found, completion) = split_all(bytes.clone());
+        assert_eq!((found[0].as_str(), found.last().unwrap().as_str()), ("a!/a.json#L1 {\"a\": 1}", "a!/b.json#L1 corrupt_compression"));
+        assert_eq!(completion, Completion::Incomplete);
+        bytes.truncate(bytes.len() - 30);
+        assert_eq!(split_all(bytes).0, ["a corrupt_compression"]);
+    }
+
+    #[test]
+    fn a_bomb_of_many_entries_is_stopped() {
+        let zeros = vec![b' '; 40 * 1024 * 1024];
+        let names = ["a.json", "b.json", "c.json", "d.json", "e.json", "f.json", "g.json", "h.json"];
+        let entries: Vec<_> = names.iter().map(|name| (*name, ZSTD, zeros.as_slice())).collect();
+        let (found, completion) = split_all(archive(&entries));
+        assert!(found.iter().any(|item| item.ends_with("corrupt_compression")), "{found:?}");
+        assert_eq!(completion, Completion::Incomplete);
+    }
+}

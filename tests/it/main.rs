@@ -6,6 +6,7 @@ mod accuracy;
 mod captures;
 mod cases;
 mod docs;
+mod envelopes;
 mod eval;
 mod faults;
 mod formats;

@@ -49,8 +49,8 @@ impl Format for Datadog {
                 Signature::unique(&["trace_id", "span_id", "start_ns"]),
                 // A resource and a page of the export API, which follow JSON:API.
                 Signature::common(&["type", "attributes", "id"]),
-                Signature::common(&["data", "links"]),
-                Signature::common(&["data", "meta"]),
+                Signature::page(&["data", "links"]),
+                Signature::page(&["data", "meta"]),
                 // An intake request with its HTTP headers, and its body alone.
                 Signature::common(&["path", "headers", "body"]),
                 Signature::unique(&["_dd.stage", "spans"]),

@@ -48,7 +48,7 @@ impl Format for LangSmith {
                 Signature::unique(&["run_type", "trace_id", "id"]),
                 Signature::unique(&["dotted_order", "trace_id", "id"]),
                 // A response of the API.
-                Signature::common(&["runs", "cursors"]),
+                Signature::page(&["runs", "cursors"]),
             ]
         }
     }

@@ -52,7 +52,7 @@ impl Format for Phoenix {
                 Signature::common(&["trace_id", "project_id", "spans"]),
                 Signature::unique(&["span_id", "annotator_kind"]),
                 // A response of the API.
-                Signature::common(&["data", "next_cursor"]),
+                Signature::page(&["data", "next_cursor"]),
             ]
         }
     }
