@@ -95,7 +95,7 @@ fn column_names(columns: &Schema) -> Vec<String> {
 #[derive(Clone, Copy)]
 pub(super) struct Detected {
     pub(super) format: &'static dyn Format,
-    /// Records are in lines of a log, which contains other lines too.
+    /// Whether the records are in envelopes, or in lines of a log.
     pub(super) is_log: bool,
 }
 

@@ -73,9 +73,9 @@ impl Accounted {
     const COMPANION: Self = Self { companion: true, ..Self::NOTHING };
     const REJECTED: Self = Self { rejected: true, ..Self::NOTHING };
 
-    /// Whether all of the record was rejected.
-    pub(super) fn is_rejected(self) -> bool {
-        self == Self::REJECTED
+    /// Whether any of the record is used.
+    pub(super) fn is_used(self) -> bool {
+        self.spans || self.companion
     }
 
     /// The outcomes of two parts of one record.
@@ -191,6 +191,12 @@ pub(super) struct RecordUsage {
     rejections_omitted: Option<(u64, RejectionKind)>,
 }
 
+/// A position in the output; see [`ParsedChunk::mark`].
+pub(super) struct Mark {
+    rejections: usize,
+    skipped: usize,
+}
+
 impl ParsedChunk {
     /// Spans, and additions to spans and traces.
     pub fn fragments(&self) -> &[SpanFragment] {
@@ -304,11 +310,17 @@ impl ParsedChunk {
         self.reject(location, kind, format!("cannot read {location}: {}", json::describe(error)))
     }
 
-    /// Takes back the rejections of the current record after the first `count`, because the record is read in another way.
-    pub(super) fn take_back_rejections(&mut self, count: usize) {
-        let taken_back = self.rejections.len().saturating_sub(count);
-        self.rejections.truncate(count);
-        self.current_record.rejections = self.current_record.rejections.saturating_sub(taken_back);
+    /// Marks the output before a record that may have to be read in another way.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { rejections: self.rejections.len(), skipped: self.skipped.len() }
+    }
+
+    /// Takes back the rejections and skips of the current record since the mark.
+    pub(super) fn take_back(&mut self, mark: &Mark) {
+        let rejections = self.rejections.len().saturating_sub(mark.rejections);
+        self.rejections.truncate(mark.rejections);
+        self.skipped.truncate(mark.skipped);
+        self.current_record.rejections = self.current_record.rejections.saturating_sub(rejections);
         self.current_record.rejections_omitted = None;
     }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use serde_json::value::RawValue;
 
 use super::detect::{self, Detected, DetectionScore};
-use super::envelope::{self, Item};
+use super::envelope::{self, Content, Item};
 use super::json_repair::{self, Truncation};
 use super::parsed::{Accounted, ParsedChunk, Skip};
 use super::{Format, Position, RecordLocation, json};
@@ -26,7 +26,7 @@ pub(super) struct Parser {
     pub(super) format: &'static dyn Format,
     /// The format that the user named; records of no other are read then.
     pub(super) forced: Option<&'static dyn Format>,
-    /// Whether the records are lines of a log, which contains other lines too.
+    /// Whether the records are in envelopes, or in lines of a log. A log contains other lines too.
     pub(super) is_log: bool,
 }
 
@@ -59,9 +59,7 @@ impl Parser {
         out: &mut ParsedChunk,
         depth: usize,
     ) -> Result<Accounted, serde_json::Error> {
-        let rejections = out.rejections.len();
-        let error = match self.format.parse_json(text, location, out) {
-            Ok(accounted) if accounted.is_rejected() => return Ok(self.reopen(text, accounted, rejections, location, out)),
+        let error = match self.parse_object(text, location, out) {
             Ok(accounted) => return Ok(accounted),
             Err(error) => error,
         };
@@ -90,40 +88,34 @@ impl Parser {
         }
     }
 
-    /// Parses a record that the format of its object rejected: one of another format, or one in an envelope. `rejections` is the number of
-    /// rejections before the record.
-    fn reopen(
-        &self,
-        text: &str,
-        rejected: Accounted,
-        rejections: usize,
-        location: &RecordLocation<'_>,
-        out: &mut ParsedChunk,
-    ) -> Accounted {
-        let content = match Contents::of(text, self.forced) {
-            Contents::Record(format) if format.name() == self.format.name() => return rejected,
-            Contents::Record(format) => {
-                out.take_back_rejections(rejections);
-                return format.parse_json(text, location, out).unwrap_or_else(|error| out.reject_json(location, &error));
+    /// Parses a JSON object: a record of the format of its object, one of another format, or one in an envelope.
+    fn parse_object(&self, text: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
+        if self.is_log {
+            let contents = Contents::of(text, self.forced);
+            if self.explains(&contents) {
+                return Ok(parse_contents(contents, text, location, out));
             }
-            Contents::Enclosed(content) => {
-                out.take_back_rejections(rejections);
-                return parse_items(&content.items, location, out);
-            }
-            Contents::Other(content) => content,
-        };
-        if let Some(error) = content.broken_line {
-            out.take_back_rejections(rejections);
-            let reason = format!("cannot read {location}: the text in its envelope: {}", json::describe(&error));
-            out.reject(location, RejectionKind::MalformedJson, reason)
-        } else if content.is_empty_page {
-            out.take_back_rejections(rejections);
-            out.skip(Skip::Empty, location)
-        } else if content.is_line && self.is_log {
-            out.take_back_rejections(rejections);
-            out.skip(Skip::OtherLogLine, location)
-        } else {
-            rejected
+            return self.format.parse_json(text, location, out);
+        }
+        let mark = out.mark();
+        let accounted = self.format.parse_json(text, location, out)?;
+        if accounted.is_used() {
+            return Ok(accounted);
+        }
+        let contents = Contents::of(text, self.forced);
+        if !self.explains(&contents) {
+            return Ok(accounted);
+        }
+        out.take_back(&mark);
+        Ok(parse_contents(contents, text, location, out))
+    }
+
+    /// Whether the contents say more about a record than that its format may parse it.
+    fn explains(&self, contents: &Contents<'_>) -> bool {
+        match contents {
+            Contents::Record(format) => format.name() != self.format.name(),
+            Contents::Enclosed(_) => true,
+            Contents::Other(content) => content.broken_line.is_some() || content.is_empty_page || (content.is_line && self.is_log),
         }
     }
 
@@ -133,6 +125,18 @@ impl Parser {
             return out.skip(Skip::OtherLogLine, location);
         }
         out.reject_json(location, error)
+    }
+}
+
+fn parse_contents(contents: Contents<'_>, text: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+    match contents {
+        Contents::Record(format) => format.parse_json(text, location, out).unwrap_or_else(|error| out.reject_json(location, &error)),
+        Contents::Enclosed(content) => parse_items(&content.items, location, out),
+        Contents::Other(Content { broken_line: Some(error), .. }) => {
+            let reason = format!("cannot read {location}: the text in its envelope: {}", json::describe(&error));
+            out.reject(location, RejectionKind::MalformedJson, reason)
+        }
+        Contents::Other(content) => out.skip(if content.is_empty_page { Skip::Empty } else { Skip::OtherLogLine }, location),
     }
 }
 
@@ -214,9 +218,9 @@ enum Contents<'t> {
     /// A record of this format.
     Record(&'static dyn Format),
     /// An envelope with records.
-    Enclosed(envelope::Content<'t>),
+    Enclosed(Content<'t>),
     /// Neither.
-    Other(envelope::Content<'t>),
+    Other(Content<'t>),
 }
 
 impl<'t> Contents<'t> {
