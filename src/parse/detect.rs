@@ -213,9 +213,10 @@ mod tests {
     use crate::store::{self, Location};
 
     /// Every export in the repository, with its format.
-    const EXPORTS: [(&str, &str); 20] = [
+    const EXPORTS: [(&str, &str); 21] = [
         ("tests/captures/chat", "chat"),
         ("tests/captures/datadog", "datadog"),
+        ("tests/captures/jaeger/*.jsonl.gz", "jaeger"),
         ("tests/captures/langfuse", "langfuse"),
         ("tests/captures/langsmith", "langsmith"),
         ("tests/captures/otlp/*.*", "otlp"),

@@ -144,6 +144,11 @@ fn chat_spans_match() {
 }
 
 #[test]
+fn jaeger_spans_match() {
+    compare("jaeger");
+}
+
+#[test]
 fn every_encoding_of_the_collector_yields_the_same_spans() {
     let all = "* exclude (source_uri)";
     let json = spans("otlp/openinference.protobuf-json.jsonl.gz", all);

@@ -7,6 +7,7 @@
 mod chat;
 mod datadog;
 mod failsift;
+mod jaeger;
 mod langfuse;
 mod langsmith;
 mod otlp;
@@ -86,8 +87,16 @@ pub trait Format: Send + Sync {
 }
 
 /// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 7] =
-    [&otlp::Otlp, &phoenix::Phoenix, &langsmith::LangSmith, &datadog::Datadog, &langfuse::Langfuse, &failsift::Failsift, &chat::Chat];
+pub const FORMATS: [&dyn Format; 8] = [
+    &otlp::Otlp,
+    &phoenix::Phoenix,
+    &langsmith::LangSmith,
+    &datadog::Datadog,
+    &langfuse::Langfuse,
+    &jaeger::Jaeger,
+    &failsift::Failsift,
+    &chat::Chat,
+];
 
 /// The format with this name; `None` for `auto`, which detects the format of each object.
 ///
