@@ -213,8 +213,9 @@ mod tests {
     use crate::store::{self, Location};
 
     /// Every export in the repository, with its format.
-    const EXPORTS: [(&str, &str); 21] = [
+    const EXPORTS: [(&str, &str); 22] = [
         ("tests/captures/chat", "chat"),
+        ("tests/captures/clickhouse", "clickhouse"),
         ("tests/captures/datadog", "datadog"),
         ("tests/captures/jaeger/*.jsonl.gz", "jaeger"),
         ("tests/captures/langfuse", "langfuse"),

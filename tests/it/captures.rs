@@ -149,6 +149,11 @@ fn jaeger_spans_match() {
 }
 
 #[test]
+fn clickhouse_spans_match() {
+    compare("clickhouse");
+}
+
+#[test]
 fn every_encoding_of_the_collector_yields_the_same_spans() {
     let all = "* exclude (source_uri)";
     let json = spans("otlp/openinference.protobuf-json.jsonl.gz", all);

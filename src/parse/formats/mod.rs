@@ -5,6 +5,7 @@
 //! `messages`. Pages of an API and envelopes of log shippers are opened before a format sees their records, see `envelope`.
 
 mod chat;
+mod clickhouse;
 mod datadog;
 mod failsift;
 mod jaeger;
@@ -87,13 +88,14 @@ pub trait Format: Send + Sync {
 }
 
 /// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 8] = [
+pub const FORMATS: [&dyn Format; 9] = [
     &otlp::Otlp,
     &phoenix::Phoenix,
     &langsmith::LangSmith,
     &datadog::Datadog,
     &langfuse::Langfuse,
     &jaeger::Jaeger,
+    &clickhouse::ClickHouse,
     &failsift::Failsift,
     &chat::Chat,
 ];
