@@ -213,13 +213,14 @@ mod tests {
     use crate::store::{self, Location};
 
     /// Every export in the repository, with its format.
-    const EXPORTS: [(&str, &str); 22] = [
+    const EXPORTS: [(&str, &str); 23] = [
         ("tests/captures/chat", "chat"),
         ("tests/captures/clickhouse", "clickhouse"),
         ("tests/captures/datadog", "datadog"),
         ("tests/captures/jaeger/*.jsonl.gz", "jaeger"),
         ("tests/captures/langfuse", "langfuse"),
         ("tests/captures/langsmith", "langsmith"),
+        ("tests/captures/logfire/rows*", "logfire"),
         ("tests/captures/otlp/*.*", "otlp"),
         ("tests/captures/phoenix", "phoenix"),
         ("data/samples/broken", "otlp"),

@@ -154,6 +154,11 @@ fn clickhouse_spans_match() {
 }
 
 #[test]
+fn logfire_spans_match() {
+    compare("logfire");
+}
+
+#[test]
 fn every_encoding_of_the_collector_yields_the_same_spans() {
     let all = "* exclude (source_uri)";
     let json = spans("otlp/openinference.protobuf-json.jsonl.gz", all);

@@ -11,6 +11,7 @@ mod failsift;
 mod jaeger;
 mod langfuse;
 mod langsmith;
+mod logfire;
 mod otlp;
 mod phoenix;
 
@@ -88,7 +89,7 @@ pub trait Format: Send + Sync {
 }
 
 /// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 9] = [
+pub const FORMATS: [&dyn Format; 10] = [
     &otlp::Otlp,
     &phoenix::Phoenix,
     &langsmith::LangSmith,
@@ -96,6 +97,7 @@ pub const FORMATS: [&dyn Format; 9] = [
     &langfuse::Langfuse,
     &jaeger::Jaeger,
     &clickhouse::ClickHouse,
+    &logfire::Logfire,
     &failsift::Failsift,
     &chat::Chat,
 ];
