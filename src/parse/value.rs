@@ -71,6 +71,12 @@ impl<'a> Value<'a> {
         })
     }
 
+    /// [`Self::any_tree`] by value; a value without one is returned unchanged.
+    pub(super) fn into_tree(self) -> Self {
+        let parsed = if matches!(self, Self::Text(_)) { self.any_tree().map(|tree| tree.into_owned().into_owned()) } else { None };
+        parsed.unwrap_or(self)
+    }
+
     /// The text of a JSON string, `"text"` with its quotes, without them; any other value unchanged. Some SDKs write every attribute as JSON.
     pub(super) fn unquoted(self) -> Self {
         let inner = self.as_str().filter(|text| text.starts_with('"')).and_then(|text| serde_json::from_str::<String>(text).ok());

@@ -26,7 +26,8 @@
 //! of `otel_events` and is skipped.
 //!
 //! Quirks:
-//! - `attributes` are JSON, decoded from the JSON text that the SDK sends; CSV and Arrow have the whole column as JSON text.
+//! - `attributes` are JSON, decoded from the JSON text that the SDK sends; CSV and Arrow have the whole column as JSON text. Rows that pandas wrote to
+//!   CSV have Python's `repr`.
 //! - `level` is a number, or a word if the query says `level_name(level)`.
 //! - Version 1 of the API may have one list of values per column; its other responses, and those of version 2, have rows.
 //! - A query chooses its columns, so any of them may be missing.
@@ -151,7 +152,7 @@ fn parse_row(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Pa
     let resource = resource(&mut record);
     let parent_span_id = id(&record.take("parent_span_id"));
     let exception = exception(&mut record);
-    let mut attributes = attributes(record.take_tree("attributes"));
+    let mut attributes = attributes(record.take("attributes").into_tree());
     let name = record.take_text("span_name").unwrap_or_default();
     let body = record.take_tree("log_body");
     // A body that is text is the message.
@@ -176,8 +177,8 @@ fn parse_row(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Pa
     };
     logged("logfire.msg", record.take("message"));
     logged("logfire.level_num", level.map_or(Value::Null, Value::Int));
-    logged("logfire.tags", record.take_tree("tags"));
-    let mut events = events(record.take_tree("otel_events"));
+    logged("logfire.tags", record.take("tags").into_tree());
+    let mut events = events(record.take("otel_events").into_tree());
     if !exception.is_empty() && !events.iter().any(|event| event.name == "exception") {
         events.push(RawEvent { name: Cow::Borrowed("exception"), attributes: exception });
     }
@@ -210,7 +211,7 @@ fn resource(record: &mut Record<'_>) -> Resource {
         of_column("service.name", record.take("service_name")),
         of_column("deployment.environment.name", record.take("deployment_environment")),
     ];
-    let attributes = match record.take_tree("otel_resource_attributes") {
+    let attributes = match record.take("otel_resource_attributes").into_tree() {
         Value::Map(fields) => fields,
         _ => Vec::new(),
     };
@@ -262,7 +263,7 @@ fn events(list: Value<'_>) -> Vec<RawEvent<'_>> {
     let event = |item| {
         let mut item = Record::from_value(item)?;
         let name = item.take_text("event_name").or_else(|| item.take_text("name"))?;
-        Some(RawEvent { name: Cow::Owned(name), attributes: attributes(item.take_tree("attributes")) })
+        Some(RawEvent { name: Cow::Owned(name), attributes: attributes(item.take("attributes").into_tree()) })
     };
     items.into_iter().filter_map(event).collect()
 }
@@ -339,6 +340,7 @@ mod tests {
         );
         assert_eq!((log.status, log.status_message.as_deref(), log.attribute("id")), (Status::Error, Some("no order 17"), Some("17")));
         assert_eq!(log.ended_at_ns, log.started_at_ns);
+        assert_eq!(span(r#""attributes":"{'id': 17, 'ok': None}""#).attribute("id"), Some("17"));
         let record = span(r#""kind":"log","span_name":"full","message":"the queue is full","log_body":"the queue is full","level":17"#);
         assert_eq!((record.status, record.status_message.as_deref()), (Status::Error, Some("the queue is full")));
     }

@@ -29,7 +29,7 @@
 
 use std::borrow::Cow;
 
-use super::{Attribute, fields, id, status, tree};
+use super::{Attribute, fields, id, status};
 use crate::parse::formats::otlp::{LogTraceId, RawEvent, RawLog, RawSpan, Resource};
 use crate::parse::record::{IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
@@ -83,7 +83,7 @@ fn parse_log(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Pa
         span_id: id(&record.take("SpanId")),
         event_name: record.take_text("EventName").unwrap_or_default(),
         at_ns: record.take("Timestamp").as_time().unwrap_or_default(),
-        body: tree(record.take("Body")),
+        body: record.take("Body").into_tree(),
         attributes: attributes(record.take("LogAttributes")),
     };
     raw.add_fragment(&resource, location, out)
@@ -137,23 +137,31 @@ fn flatten<'a>(key: Cow<'a, str>, value: Value<'a>, found: &mut Vec<Attribute<'a
 
 /// The events: one list for each of their fields, or a list of objects.
 fn events<'a>(record: &mut Record<'a>) -> Vec<RawEvent<'a>> {
-    if let Value::List(events) = tree(record.take("Events")) {
-        let event = |event: Value<'a>| {
-            let mut event = Record::from_value(event)?;
-            Some(RawEvent {
-                name: Cow::Owned(event.take_text("Name").unwrap_or_default()),
-                attributes: attributes(event.take("Attributes")),
-            })
-        };
+    if let Value::List(events) = record.take("Events").into_tree() {
         return events.into_iter().filter_map(event).collect();
     }
-    let names = tree(record.take("Events.Name")).into_texts();
-    let maps = match tree(record.take("Events.Attributes")) {
+    let names = record.take("Events.Name").into_tree().into_texts();
+    let maps = match record.take("Events.Attributes").into_tree() {
         Value::List(maps) => maps,
         _ => Vec::new(),
     };
     let maps = maps.into_iter().map(attributes).chain(std::iter::repeat_with(Vec::new));
     names.into_iter().zip(maps).map(|(name, attributes)| RawEvent { name: Cow::Owned(name), attributes }).collect()
+}
+
+/// `{"Timestamp", "Name", "Attributes"}`, which is a tuple in CSV.
+fn event(value: Value<'_>) -> Option<RawEvent<'_>> {
+    let (name, map) = match value {
+        Value::List(items) => {
+            let mut items = items.into_iter().skip(1);
+            (items.next()?, items.next()?)
+        }
+        other => {
+            let mut event = Record::from_value(other)?;
+            (event.take("Name"), event.take("Attributes"))
+        }
+    };
+    Some(RawEvent { name: Cow::Owned(name.into_text().unwrap_or_default()), attributes: attributes(map) })
 }
 
 #[cfg(test)]
@@ -210,6 +218,8 @@ mod tests {
         );
         assert_eq!((span.model.as_deref(), span.attribute("note"), span.status), (Some("m"), Some("it's\n"), Status::Error));
         assert_eq!(span.exceptions[0].message, "line\nnext");
+        let nested = self::span(r#""Events":"[('2026-11-23 08:53:43.443900000','exception',{'exception.type':'E'})]""#);
+        assert_eq!(nested.exceptions[0].kind, "E");
     }
 
     #[test]

@@ -20,10 +20,10 @@ mod signoz;
 use std::borrow::Cow;
 
 use super::otlp::nonzero_id;
-use crate::model::Status;
+use crate::model::{RejectionKind, Status};
 use crate::parse::record::{self, Record};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, python_repr, span_fields};
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, span_fields};
 
 /// The format of tables in `ClickHouse`; see the [module docs](self).
 pub(super) struct ClickHouse;
@@ -62,7 +62,13 @@ impl Format for ClickHouse {
 /// Parses the result of a query: `{"meta": [{"name", "type"}], "data": […]}`. The rows of `JSONCompact` are lists.
 fn parse_result(record: &mut Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let columns: Vec<String> = record.take("meta").items().iter().map(|column| column.get("name").to_text()).collect();
-    let Value::List(rows) = record.take("data") else { return out.skip(Skip::Empty, location) };
+    let Value::List(rows) = record.take("data") else {
+        let reason = format!("cannot read {location}: data is not a list of rows\n  hint: export with FORMAT JSONEachRow");
+        return out.reject(location, RejectionKind::MalformedRecord, reason);
+    };
+    if rows.is_empty() {
+        return out.skip(Skip::Empty, location);
+    }
     let row = |row| match row {
         Value::List(cells) => Value::Map(columns.iter().map(|name| Cow::Borrowed(name.as_str())).zip(cells).collect()),
         other => other,
@@ -80,18 +86,9 @@ fn id(value: &Value<'_>) -> Option<String> {
     value.as_id().and_then(|id| nonzero_id(id.to_ascii_lowercase()))
 }
 
-/// A list or a map in a cell: itself, JSON text, or the notation of `ClickHouse`'s CSV, which Python's `repr` resembles.
-fn tree(value: Value<'_>) -> Value<'_> {
-    let parsed = match &value {
-        Value::Text(text) => Value::parse(text).map(Value::into_owned).or_else(|| python_repr::parse(text)),
-        _ => None,
-    };
-    parsed.unwrap_or(value)
-}
-
-/// The fields of a map in a cell.
+/// The fields of a map in a cell: itself, JSON text, or the notation of `ClickHouse`'s CSV, which Python's `repr` resembles.
 fn fields(value: Value<'_>) -> Vec<Attribute<'_>> {
-    match tree(value) {
+    match value.into_tree() {
         Value::Map(fields) => fields,
         _ => Vec::new(),
     }
@@ -115,13 +112,16 @@ mod tests {
             "data":[["5b8efff798038103d269b633813fc60c","eee19b7ec3c1b174","chat","2026-11-23 08:53:43.443017575"],["a"]],"rows":2,"statistics":{}}"#,
         );
         assert_eq!((out.fragments[0].span.name.as_str(), out.rejections[0].trace_ref.as_str()), ("chat", "t.jsonl#L4.s2"));
+        let by_column = r#"{"meta":[{"name":"TraceId"}],"data":{"TraceId":["5b8efff798038103d269b633813fc60c"]},"rows":1,"statistics":{}}"#;
+        assert_eq!(parse_line(&ClickHouse, by_column).rejections.len(), 1);
+        assert_eq!(parse_line(&ClickHouse, r#"{"meta":[],"data":[],"rows":0,"statistics":{}}"#).skipped.len(), 1);
     }
 
     #[test]
     fn a_cell_of_csv_is_in_the_notation_of_clickhouse() {
-        let found = tree(Value::Text(r#"{'a':'it\'s \\ \n','b':'{"c": [1]}'}"#.into()));
+        let found = Value::Text(r#"{'a':'it\'s \\ \n','b':'{"c": [1]}'}"#.into()).into_tree();
         assert_eq!((found.get("a").as_str(), found.get("b").as_str()), (Some("it's \\ \n"), Some(r#"{"c": [1]}"#)));
-        assert_eq!(tree(Value::Text("['x','']".into())).into_texts(), ["x", ""]);
-        assert_eq!(tree(Value::Text(r#"{"a": 1}"#.into())).get("a").as_u64(), Some(1));
+        assert_eq!(Value::Text("['x','']".into()).into_tree().into_texts(), ["x", ""]);
+        assert_eq!(Value::Text(r#"{"a": 1}"#.into()).into_tree().get("a").as_u64(), Some(1));
     }
 }

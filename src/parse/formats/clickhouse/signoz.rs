@@ -18,7 +18,7 @@
 
 use std::borrow::Cow;
 
-use super::{fields, id, status, tree};
+use super::{fields, id, status};
 use crate::parse::formats::otlp::{RawEvent, RawSpan, Resource};
 use crate::parse::record::{IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
@@ -35,7 +35,7 @@ pub(super) fn parse_span(mut record: Record<'_>, location: &RecordLocation<'_>, 
     };
     let duration = record.take("duration_nano").as_u64().and_then(|duration| i64::try_from(duration).ok());
     let attributes = ["attributes_string", "attributes_number", "attributes_bool"].map(|column| fields(record.take(column)));
-    let events = match tree(record.take("events")) {
+    let events = match record.take("events").into_tree() {
         Value::List(events) => events.into_iter().filter_map(event).collect(),
         _ => Vec::new(),
     };
@@ -57,7 +57,7 @@ pub(super) fn parse_span(mut record: Record<'_>, location: &RecordLocation<'_>, 
 
 /// `{"name", "attributeMap"}`.
 fn event(cell: Value<'_>) -> Option<RawEvent<'_>> {
-    let mut event = Record::from_value(tree(cell))?;
+    let mut event = Record::from_value(cell.into_tree())?;
     Some(RawEvent { name: Cow::Owned(event.take_text("name").unwrap_or_default()), attributes: fields(event.take("attributeMap")) })
 }
 
