@@ -16,6 +16,7 @@ mod external_sort;
 mod message_bodies;
 mod rows;
 mod sorted_trace;
+mod span_parts;
 mod spill;
 mod trace_builder;
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::span_parts;
 use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
 use crate::model::{Message, Outcome, Rejection, RejectionKind, Span, SpanKind, Stage, Status, Trace, truncate_with_digest};
 use crate::parse::SpanFragment;
@@ -13,6 +14,7 @@ pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
     if fragments.is_empty() {
         return Err(without_spans(&additions));
     }
+    span_parts::join_parts(&mut fragments);
     let delivered = fragments.len();
     let mut spans = unique_spans(fragments);
     let mut notes = Vec::new();

@@ -65,6 +65,8 @@ pub struct SpanFragment {
     /// Whether this is not a span, but a log record or a row about the whole trace: its fields are added to the span with the same id, or
     /// to the trace.
     pub addition: bool,
+    /// Whether the record describes only a part of its span, such as the call of a tool, or its result. The parts of a span are joined.
+    pub is_part: bool,
     /// [`Span::unread_fields`], which is not encoded with the span.
     pub unread_fields: u32,
     /// [`Span::truncated_fields`], which is not encoded with the span.

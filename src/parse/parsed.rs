@@ -254,6 +254,11 @@ impl ParsedChunk {
         Accounted::SPANS
     }
 
+    /// Adds a part of a span, which the gather stage joins with the other parts.
+    pub fn part(&mut self, fragment: SpanFragment) -> Accounted {
+        self.span(SpanFragment { is_part: true, ..fragment })
+    }
+
     /// Counts one more span or log record of the record; returns whether the limit allows it.
     fn has_room(&mut self) -> bool {
         self.current_record.spans += 1;
@@ -290,6 +295,11 @@ impl ParsedChunk {
     /// Skips a record, or a part of one, that does not belong to a trace.
     pub fn skip(&mut self, skip: Skip, location: &RecordLocation<'_>) -> Accounted {
         self.list_object(location);
+        Accounted { skipped: Some(skip), ..Accounted::NOTHING }
+    }
+
+    /// Skips a record of an object that has others with spans, so that the object is not listed as one without traces.
+    pub fn skip_event(&mut self, skip: Skip) -> Accounted {
         Accounted { skipped: Some(skip), ..Accounted::NOTHING }
     }
 

@@ -199,3 +199,70 @@ fn an_object_may_contain_records_of_several_formats() {
     }
     assert_eq!(mixed, stored(&place));
 }
+
+/// A JSON object with keys and values that no format knows.
+fn foreign_object(random: &mut fastrand::Rng) -> Value {
+    let word = |random: &mut fastrand::Rng| -> String { (0..random.usize(3..9)).map(|_| random.lowercase()).collect() };
+    let mut object = serde_json::Map::new();
+    for _ in 0..random.usize(1..5) {
+        let value = match random.u8(0..5) {
+            0 => json!(random.i32(..)),
+            1 => json!([word(random), {"nested": word(random)}]),
+            2 => json!({word(random): {word(random): null}}),
+            _ => json!(word(random)),
+        };
+        object.insert(format!("x{}", word(random)), value);
+    }
+    Value::Object(object)
+}
+
+#[test]
+fn cut_and_foreign_objects_end_in_rejections_that_say_what_was_seen() {
+    const CUTS: usize = 6;
+    let mut random = fastrand::Rng::with_seed(7);
+    let place = Place::new();
+    let mut foreign = Vec::new();
+    let mut cut = Vec::new();
+    for (format, files) in captures() {
+        for (number, (_, records)) in files.iter().enumerate() {
+            // One record, so that nothing else of the object can be read.
+            let text: Vec<char> = records[0].to_string().chars().collect();
+            for _ in 0..CUTS {
+                let end = random.usize(2..text.len() - 1);
+                let name = format!("cut/{format}-{number}-{end}.json");
+                place.put(&name, text[..end].iter().collect::<String>());
+                cut.push(name);
+            }
+        }
+    }
+    for number in 0..60 {
+        let objects: Vec<Value> = (0..random.usize(1..4)).map(|_| foreign_object(&mut random)).collect();
+        let name = format!("foreign/{number}.json");
+        match number % 3 {
+            0 => place.put(&name, lines(&objects, Value::to_string)),
+            1 => place.put(&name, serde_json::to_string_pretty(&objects).unwrap()),
+            _ => place.put(&name, lines(&objects, |object| json!({"log": object.to_string(), "stream": "stdout"}).to_string())),
+        };
+        foreign.push(name);
+    }
+    let summary = place.run(&["--max-error-rate", "1"]);
+    let errors = place.rows("select source_uri, kind, reason from errors");
+    let stored = place.rows("select source_uri from patterns");
+    let of_object = |rows: &'_ [Value], name: &str| -> Vec<Value> {
+        rows.iter().filter(|row| row["source_uri"].as_str().unwrap().ends_with(name)).cloned().collect()
+    };
+    for name in &cut {
+        let found = of_object(&errors, name);
+        assert!(!found.is_empty() || !of_object(&stored, name).is_empty(), "nothing is said of {name}: {summary}");
+        for error in found {
+            let reason = error["reason"].as_str().unwrap();
+            assert!(reason.starts_with("cannot read ") && reason.contains(name.as_str()), "{error}");
+            assert_ne!(error["kind"], "internal", "{error}");
+        }
+    }
+    for name in &foreign {
+        let found = of_object(&errors, name);
+        assert_eq!((found.len(), &found[0]["kind"]), (1, &json!("unrecognised_format")), "{name}: {found:?}");
+        assert!(found[0]["reason"].as_str().unwrap().contains("its JSON objects have the keys "), "{found:?}");
+    }
+}

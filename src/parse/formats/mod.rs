@@ -5,15 +5,19 @@
 //! `messages`. Pages of an API and envelopes of log shippers are opened before a format sees their records, see `envelope`.
 
 mod chat;
+mod claude_code;
 mod clickhouse;
+mod codex;
 mod datadog;
 mod failsift;
+mod gemini_cli;
 mod jaeger;
 mod langfuse;
 mod langsmith;
 mod logfire;
 mod otlp;
 mod phoenix;
+mod session;
 
 use arrow::array::RecordBatch;
 
@@ -89,15 +93,18 @@ pub trait Format: Send + Sync {
 }
 
 /// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 10] = [
+pub const FORMATS: [&dyn Format; 13] = [
     &otlp::Otlp,
+    &jaeger::Jaeger,
+    &clickhouse::ClickHouse,
+    &logfire::Logfire,
     &phoenix::Phoenix,
     &langsmith::LangSmith,
     &datadog::Datadog,
     &langfuse::Langfuse,
-    &jaeger::Jaeger,
-    &clickhouse::ClickHouse,
-    &logfire::Logfire,
+    &claude_code::ClaudeCode,
+    &codex::Codex,
+    &gemini_cli::GeminiCli,
     &failsift::Failsift,
     &chat::Chat,
 ];
