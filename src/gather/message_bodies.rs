@@ -1,10 +1,13 @@
-//! Fetches message bodies that an instrumentation uploaded separately from the span, as OpenTelemetry's `GenAI` utilities do
-//! (`gen_ai.input.messages_ref` = URI).
+//! Fetches message bodies that were stored separately from the span, as OpenTelemetry's `GenAI` utilities (`gen_ai.input.messages_ref` = URI) and
+//! Bedrock's invocation logs (`inputBodyS3Path` = URI) do.
 //!
 //! A reference is trace text and thus untrusted. Its host and absolute path are ignored: only an object below a location that the user gave
 //! as input is read, if its key ends like the reference.
 
+use std::io::Read;
 use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
 
 use crate::limits::{MESSAGE_BODIES_PER_TRACE_MAX, TRACE_BYTES_MAX};
 use crate::model::{Span, Trace};
@@ -18,8 +21,9 @@ pub struct MessageBodies {
     bytes_max: u64,
 }
 
-/// Trailing path segments of a reference that may form a key below an input: `uploads/2026/11/<name>`.
-const KEY_SEGMENTS_MAX: usize = 6;
+/// Trailing path segments of a reference that may form a key below an input: `uploads/2026/11/<name>`,
+/// `AWSLogs/<account>/BedrockModelInvocationLogs/<region>/2026/11/26/15/data/<name>`.
+const KEY_SEGMENTS_MAX: usize = 12;
 
 impl MessageBodies {
     /// Looks below `inputs`; a body larger than `bytes_max` is not read.
@@ -57,11 +61,12 @@ impl MessageBodies {
     async fn fetch(&self, reference: &str, bytes_left: u64) -> Option<String> {
         let path = reference.split_once("://").map_or(reference, |(_, path)| path);
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let bytes_max = self.bytes_max.min(bytes_left);
         for input in self.inputs.iter() {
             for count in 1..=segments.len().min(KEY_SEGMENTS_MAX) {
                 let name = segments.get(segments.len() - count..).unwrap_or_default().join("/");
-                match input.read_below(&name, self.bytes_max.min(bytes_left)).await {
-                    Ok(Some(bytes)) => return String::from_utf8(bytes.to_vec()).ok(),
+                match input.read_below(&name, bytes_max).await {
+                    Ok(Some(bytes)) => return text(&bytes, bytes_max),
                     Ok(None) => {}
                     Err(error) => {
                         tracing::warn!(%error, "cannot read an uploaded message body");
@@ -72,6 +77,16 @@ impl MessageBodies {
         }
         None
     }
+}
+
+/// The text of a body, which may be compressed; `None` if it is larger than `bytes_max`, or not text.
+fn text(bytes: &[u8], bytes_max: u64) -> Option<String> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return String::from_utf8(bytes.to_vec()).ok();
+    }
+    let mut text = String::new();
+    MultiGzDecoder::new(bytes).take(bytes_max.saturating_add(1)).read_to_string(&mut text).ok()?;
+    (text.len() as u64 <= bytes_max).then_some(text)
 }
 
 #[cfg(test)]
@@ -102,6 +117,36 @@ mod tests {
             assert_eq!(trace.spans[0].input.first().map(|message| message.content.as_str()), found, "{reference}");
             assert_eq!(trace.notes.is_empty(), found.is_some());
         }
+    }
+
+    #[tokio::test]
+    async fn compressed_bodies_of_bedrock_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let hour = folder.path().join("AWSLogs/1/BedrockModelInvocationLogs/eu-west-1/2026/11/26/15/data");
+        std::fs::create_dir_all(&hour).unwrap();
+        for (name, body) in [
+            ("u_input.json.gz", r#"{"messages":[{"role":"user","content":[{"text":"hi"}]}]}"#),
+            ("u_output.json.gz", r#"[{"contentBlockDelta":{"delta":{"text":"ok"}}},{"messageStop":{"stopReason":"end_turn"}}]"#),
+            ("large_input.json.gz", &format!(r#"{{"messages":[{{"role":"user","content":"{}"}}]}}"#, " ".repeat(2_000))),
+        ] {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, body.as_bytes()).unwrap();
+            std::fs::write(hour.join(name), encoder.finish().unwrap()).unwrap();
+        }
+        let bodies = MessageBodies::new(vec![Location::parse(folder.path().to_str().unwrap()).unwrap()], 1_000);
+        let path = "s3://acme/AWSLogs/1/BedrockModelInvocationLogs/eu-west-1/2026/11/26/15/data";
+        let reference = |key: &str, name: &str| Attribute { key: key.into(), value: format!("{path}/{name}.json.gz") };
+        let span = Span {
+            kind: crate::model::SpanKind::Llm,
+            attributes: vec![reference("inputBodyS3Path", "u_input"), reference("outputBodyS3Path", "u_output")],
+            ..Span::default()
+        };
+        let large = Span { attributes: vec![reference("inputBodyS3Path", "large_input")], ..span.clone() };
+        let trace = bodies.fetch_into(Trace { spans: vec![span, large], ..Trace::default() }).await;
+        let read = &trace.spans[0];
+        assert_eq!((read.input[0].content.as_str(), read.output[0].content.as_str()), ("hi", "ok"));
+        assert_eq!((read.finish_reasons.as_slice(), read.attributes.len()), (&["end_turn".to_owned()][..], 0));
+        assert!(trace.notes[0].starts_with("1 uploaded message body was not found"), "{:?}", trace.notes);
     }
 
     #[tokio::test]

@@ -48,6 +48,11 @@ impl PartSet {
         self.0 |= part.bit();
     }
 
+    /// Removes a part.
+    pub fn remove(&mut self, part: Part) {
+        self.0 &= !part.bit();
+    }
+
     /// Whether the set contains the part.
     pub fn contains(self, part: Part) -> bool {
         self.0 & part.bit() != 0

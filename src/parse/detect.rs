@@ -214,6 +214,7 @@ mod tests {
 
     /// Every export in the repository, with its format.
     const EXPORTS: &[(&str, &str)] = &[
+        ("tests/captures/bedrock", "bedrock"),
         ("tests/captures/chat", "chat"),
         ("tests/captures/clickhouse", "clickhouse"),
         ("tests/captures/datadog", "datadog"),
@@ -226,6 +227,8 @@ mod tests {
         ("tests/captures/langfuse", "langfuse"),
         ("tests/captures/langsmith", "langsmith"),
         ("tests/captures/logfire/rows*", "logfire"),
+        ("tests/captures/litellm", "litellm"),
+        ("tests/captures/openai_agents", "openai_agents"),
         ("tests/captures/otlp/*.*", "otlp"),
         ("tests/captures/phoenix", "phoenix"),
         ("data/samples/broken", "otlp"),

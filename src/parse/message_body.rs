@@ -1,24 +1,32 @@
-//! Decodes message bodies that an instrumentation uploaded separately from the span; the gather stage fetches them. The format is that of
-//! OpenTelemetry's `GenAI` utilities:
-//! <https://github.com/open-telemetry/opentelemetry-python-contrib/tree/main/util/opentelemetry-util-genai>.
+//! Decodes message bodies that were stored separately from the span; the gather stage fetches them. They are uploads of OpenTelemetry's `GenAI`
+//! utilities (<https://github.com/open-telemetry/opentelemetry-python-contrib/tree/main/util/opentelemetry-util-genai>), and large bodies of
+//! Bedrock's invocation logs.
 
+use super::formats::add_bedrock_body;
 use super::json;
 use super::messages;
 use super::value::Value;
-use crate::model::Span;
+use crate::model::{Part, Span};
 
 const INPUT: &str = "gen_ai.input.messages_ref";
 const OUTPUT: &str = "gen_ai.output.messages_ref";
 const SYSTEM: &str = "gen_ai.system_instructions_ref";
 const TOOLS: &str = "gen_ai.tool.definitions_ref";
+const BEDROCK_INPUT: &str = "inputBodyS3Path";
+const BEDROCK_OUTPUT: &str = "outputBodyS3Path";
 
 /// The attributes whose value is the URI of a body.
-pub(crate) const REFERENCE_ATTRIBUTES: [&str; 4] = [INPUT, OUTPUT, SYSTEM, TOOLS];
+pub(crate) const REFERENCE_ATTRIBUTES: [&str; 6] = [INPUT, OUTPUT, SYSTEM, TOOLS, BEDROCK_INPUT, BEDROCK_OUTPUT];
 
-/// Adds a body, a JSON list or JSON lines, to the fields of the span that correspond to the reference attribute. Returns whether it had
+/// Adds a body, a JSON list, JSON lines, or an object of Bedrock, to the fields of the span that correspond to the reference attribute. Returns whether it had
 /// any content.
 pub(crate) fn add_message_body(span: &mut Span, reference_attribute: &str, body: &str) -> bool {
     let _budget = json::Budget::for_record(body.len());
+    match reference_attribute {
+        BEDROCK_INPUT => return Value::parse(body).is_some_and(|body| add_bedrock_body(span, Part::Input, body)),
+        BEDROCK_OUTPUT => return Value::parse(body).is_some_and(|body| add_bedrock_body(span, Part::Output, body)),
+        _ => {}
+    }
     let list = Value::parse(body).filter(|value| matches!(value, Value::List(_)));
     let list = list.unwrap_or_else(|| Value::List(body.lines().filter_map(Value::parse).collect()));
     if list.items().is_empty() {

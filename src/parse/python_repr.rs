@@ -25,9 +25,16 @@ pub(super) fn parse(text: &str) -> Option<Value<'static>> {
     if !text.starts_with(['[', '{', '(']) && !is_call(text) {
         return None;
     }
-    let mut reader = Reader { rest: text };
+    let mut reader = Reader::new(text);
     let value = reader.value(0)?;
     reader.skip_space();
+    reader.rest.is_empty().then_some(value)
+}
+
+/// Parses the beginning of the `repr` of a list or dict whose end was cut off, as far as it goes; `None` for other text.
+pub(super) fn parse_truncated(text: &str) -> Option<Value<'static>> {
+    let mut reader = Reader { closes_at_end: true, ..Reader::new(text) };
+    let value = if text.starts_with(['[', '{']) { reader.value(0)? } else { return None };
     reader.rest.is_empty().then_some(value)
 }
 
@@ -43,16 +50,28 @@ fn is_call(text: &str) -> bool {
 
 /// Parses a string literal at the start of `text`; returns it with the remaining text: `'a' b` is `a` and ` b`.
 pub(super) fn leading_string(text: &str) -> Option<(String, &str)> {
-    let mut reader = Reader { rest: text };
+    let mut reader = Reader::new(text);
     let value = reader.string()?;
     Some((value, reader.rest))
 }
 
 struct Reader<'t> {
     rest: &'t str,
+    /// Whether the end of the text closes what is open.
+    closes_at_end: bool,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    fn new(text: &'t str) -> Self {
+        Self { rest: text, closes_at_end: false }
+    }
+
+    /// Whether the text ends here, and that closes what is open.
+    fn is_cut(&mut self) -> bool {
+        self.skip_space();
+        self.closes_at_end && self.rest.is_empty()
+    }
+
     fn skip_space(&mut self) {
         self.rest = self.rest.trim_start();
     }
@@ -88,8 +107,11 @@ impl Reader<'_> {
         self.eat(open);
         let mut items: Vec<Value<'static>> = Vec::new();
         let mut has_comma = false;
-        while !self.eat(close) {
-            let item = self.item(depth)?;
+        while !self.eat(close) && !self.is_cut() {
+            let Some(item) = self.item(depth) else {
+                self.is_cut().then_some(())?;
+                break;
+            };
             match (items.last_mut(), item) {
                 // A long text in parentheses is split over several lines.
                 (Some(Value::Text(text)), Value::Text(next)) if open == '(' && !has_comma => text.to_mut().push_str(&next),
@@ -109,16 +131,24 @@ impl Reader<'_> {
         self.eat('{');
         let mut fields = Vec::new();
         let mut items = Vec::new();
-        while !self.eat('}') {
-            let key = self.item(depth)?;
+        while !self.eat('}') && !self.is_cut() {
+            let key = self.item(depth);
+            if self.is_cut() {
+                break;
+            }
+            let key = key?;
             if self.eat(':') {
-                let value = self.item(depth)?;
+                let value = self.item(depth);
+                if value.is_none() && self.is_cut() {
+                    break;
+                }
+                let value = value?;
                 fields.push((Cow::Owned(key.into_text().unwrap_or_default()), value));
             } else {
                 items.push(key);
             }
             if !self.eat(',') {
-                self.eat('}').then_some(())?;
+                (self.eat('}') || self.is_cut()).then_some(())?;
                 break;
             }
         }
@@ -220,19 +250,30 @@ impl Reader<'_> {
                     self.rest = self.rest.get(at + 1..)?;
                     return Some(text);
                 }
-                '\\' => match chars.next()?.1 {
-                    'n' => text.push('\n'),
-                    't' => text.push('\t'),
-                    'r' => text.push('\r'),
-                    'x' => text.push(hex(&mut chars, 2)?),
-                    'u' => text.push(hex(&mut chars, 4)?),
-                    'U' => text.push(hex(&mut chars, 8)?),
-                    other => text.push(other),
+                '\\' => match escaped(&mut chars) {
+                    Some(c) => text.push(c),
+                    None => break,
                 },
                 c => text.push(c),
             }
         }
-        None
+        self.closes_at_end.then(|| {
+            self.rest = "";
+            text
+        })
+    }
+}
+
+/// The character after a backslash; `None` if the escape is not complete.
+fn escaped(chars: &mut impl Iterator<Item = (usize, char)>) -> Option<char> {
+    match chars.next()?.1 {
+        'n' => Some('\n'),
+        't' => Some('\t'),
+        'r' => Some('\r'),
+        'x' => hex(chars, 2),
+        'u' => hex(chars, 4),
+        'U' => hex(chars, 8),
+        other => Some(other),
     }
 }
 
@@ -275,6 +316,25 @@ mod tests {
         assert_eq!(json("Result(found=object, n=1)").unwrap(), r#"{"found":"object","n":1}"#);
         for text in ["Error (code=5) in the middle", "Total(a) = 3", "f(x=1)", "Choice(a=1) and more", "Choice(a="] {
             assert_eq!(json(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_repr_that_was_cut_off_is_read_up_to_the_cut() {
+        let json = |text: &str| parse_truncated(text).map(|value| value.to_text());
+        for (text, expected) in [
+            ("[{'a': 'x', 'b': 'it is la", r#"[{"a":"x","b":"it is la"}]"#),
+            ("[{'a': 'x', 'b':", r#"[{"a":"x"}]"#),
+            ("[{'a': 'x', 'b", r#"[{"a":"x"}]"#),
+            ("[{'a': [1, 2], 'b': No", r#"[{"a":[1,2]}]"#),
+            ("[{'a': 'x'}, ", r#"[{"a":"x"}]"#),
+            ("{'a': {'b': 'c'", r#"{"a":{"b":"c"}}"#),
+            ("{'a': 'x\\", r#"{"a":"x"}"#),
+        ] {
+            assert_eq!(json(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["plain", "{'a' 1", "[1] and more", &"[".repeat(100_000)] {
+            assert_eq!(json(text), None, "{:?}", text.get(..20.min(text.len())));
         }
     }
 

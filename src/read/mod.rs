@@ -367,11 +367,21 @@ fn is_notice(name: &str) -> bool {
     matches!(extension, "txt" | "md") || matches!(stem, "license" | "licence" | "notice" | "readme" | "copying")
 }
 
-/// Whether the name is that of an uploaded message body, which is read when a span refers to it: a UUID or a SHA-256, and the kind of
-/// content. The names are those of OpenTelemetry's `GenAI` utilities.
+/// Whether the name is that of a message body that is read when a span refers to it: a UUID or a SHA-256, and the kind of content. The names are
+/// those of OpenTelemetry's `GenAI` utilities and of Bedrock's invocation logs.
 fn is_message_body(name: &str) -> bool {
+    let name = name.strip_suffix(".gz").unwrap_or(name);
     let stem = name.strip_suffix(".jsonl").or_else(|| name.strip_suffix(".json")).unwrap_or_default();
-    let suffixes = ["_inputs", "_outputs", "_system_instruction", "_system.instructions", "_system_instructions", "_tool.definitions"];
+    let suffixes = [
+        "_inputs",
+        "_outputs",
+        "_system_instruction",
+        "_system.instructions",
+        "_system_instructions",
+        "_tool.definitions",
+        "_input",
+        "_output",
+    ];
     suffixes
         .iter()
         .filter_map(|suffix| stem.strip_suffix(suffix))
@@ -531,6 +541,7 @@ pub(crate) mod tests {
     fn message_bodies_are_recognized_by_name() {
         assert!(is_message_body("07f92534-fa48-4475-bf05-2dac65208f21_inputs.jsonl"));
         assert!(is_message_body("4039c6b8f97f7f8b0b66227c1ce9b8cb6f20351f0ec46df59bb9519ca4030905_tool.definitions.jsonl"));
+        assert!(is_message_body("a1b2c3d4-5678-90ab-cdef-000000000024_input.json.gz"));
         assert!(!is_message_body("night_run_inputs.jsonl") && !is_message_body("07f92534-fa48-4475-bf05-2dac65208f21.jsonl"));
     }
 }

@@ -148,6 +148,21 @@ fn langfuse_spans_match() {
 }
 
 #[test]
+fn litellm_spans_match() {
+    compare("litellm");
+}
+
+#[test]
+fn bedrock_spans_match() {
+    compare("bedrock");
+}
+
+#[test]
+fn openai_agents_spans_match() {
+    compare("openai_agents");
+}
+
+#[test]
 fn chat_spans_match() {
     compare("chat");
 }

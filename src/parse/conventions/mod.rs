@@ -46,6 +46,7 @@ use std::sync::LazyLock;
 pub(super) use self::gen_ai_events::EventContent;
 pub(super) use self::langfuse::observation_kind;
 use self::namespaces::{IndexedConvention, NamespaceTable};
+pub(super) use self::openai_agents::error_text as openai_agents_error;
 pub(super) use self::openinference::span_kind as openinference_kind;
 use self::span_builder::SpanBuilder;
 use super::infer;

@@ -63,7 +63,7 @@ fn readable_error(status: &str) -> Option<String> {
 }
 
 /// The text of an error of the SDK: `{"message": "Error running tool", "data": {"tool_name": "lookup", "error": "502"}}` -> `502`.
-pub(super) fn error_text(error: &Value<'_>) -> Option<String> {
+pub(in crate::parse) fn error_text(error: &Value<'_>) -> Option<String> {
     let message = error.get("message").as_str()?;
     Some(text_of(message, error.get("data")))
 }

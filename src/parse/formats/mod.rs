@@ -4,6 +4,7 @@
 //! a short sample, and lists the quirks of real exports. The meaning of attributes is that of `conventions`; bodies of providers are read by
 //! `messages`. Pages of an API and envelopes of log shippers are opened before a format sees their records, see `envelope`.
 
+mod bedrock;
 mod chat;
 mod claude_code;
 mod clickhouse;
@@ -14,13 +15,16 @@ mod gemini_cli;
 mod jaeger;
 mod langfuse;
 mod langsmith;
+mod litellm;
 mod logfire;
+mod openai_agents;
 mod otlp;
 mod phoenix;
 mod session;
 
 use arrow::array::RecordBatch;
 
+pub(super) use self::bedrock::add_body as add_bedrock_body;
 #[cfg(test)]
 pub(super) use self::chat::Chat;
 pub(super) use self::otlp::Otlp;
@@ -93,7 +97,7 @@ pub trait Format: Send + Sync {
 }
 
 /// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 13] = [
+pub const FORMATS: [&dyn Format; 16] = [
     &otlp::Otlp,
     &jaeger::Jaeger,
     &clickhouse::ClickHouse,
@@ -102,6 +106,9 @@ pub const FORMATS: [&dyn Format; 13] = [
     &langsmith::LangSmith,
     &datadog::Datadog,
     &langfuse::Langfuse,
+    &litellm::LiteLlm,
+    &bedrock::Bedrock,
+    &openai_agents::OpenAiAgents,
     &claude_code::ClaudeCode,
     &codex::Codex,
     &gemini_cli::GeminiCli,
