@@ -104,7 +104,7 @@ fn merge_additions(spans: &mut [SpanFragment], additions: Vec<SpanFragment>) -> 
     let has_messages: Vec<(bool, bool)> =
         spans.iter().map(|fragment| (!fragment.span.input.is_empty(), !fragment.span.output.is_empty())).collect();
     let by_id: HashMap<String, usize> = spans.iter().enumerate().map(|(index, fragment)| (fragment.span.span_id.clone(), index)).collect();
-    for SpanFragment { span: addition, .. } in additions {
+    for SpanFragment { span: mut addition, .. } in additions {
         let Some(index) = by_id.get(&addition.span_id).copied() else {
             // A record without a span id is about the whole trace.
             orphaned += usize::from(!addition.span_id.is_empty());
@@ -113,6 +113,9 @@ fn merge_additions(spans: &mut [SpanFragment], additions: Vec<SpanFragment>) -> 
         let (Some(SpanFragment { span, .. }), Some((has_input, has_output))) = (spans.get_mut(index), has_messages.get(index)) else {
             continue;
         };
+        if addition.ended_at_ns.is_some() {
+            complete_span(span, &mut addition);
+        }
         // Several log records may each carry a part of the messages, so what counts is what the span itself had.
         if !has_input {
             span.input.extend(addition.input);
@@ -132,6 +135,30 @@ fn merge_additions(spans: &mut [SpanFragment], additions: Vec<SpanFragment>) -> 
         }
     }
     orphaned
+}
+
+/// Completes a span that was exported in two parts, when it started and when it ended. The second part is known by its end, which log records lack.
+fn complete_span(span: &mut Span, update: &mut Span) {
+    span.ended_at_ns = span.ended_at_ns.or(update.ended_at_ns);
+    if span.status == Status::Unset {
+        span.status = update.status;
+    }
+    for (text, later) in [
+        (&mut span.status_message, &mut update.status_message),
+        (&mut span.error_type, &mut update.error_type),
+        (&mut span.model, &mut update.model),
+        (&mut span.input_text, &mut update.input_text),
+        (&mut span.output_text, &mut update.output_text),
+    ] {
+        if text.is_none() {
+            *text = later.take();
+        }
+    }
+    span.usage.input = span.usage.input.or(update.usage.input);
+    span.usage.output = span.usage.output.or(update.usage.output);
+    if span.attributes.is_empty() {
+        span.attributes = std::mem::take(&mut update.attributes);
+    }
 }
 
 /// Adds the tool's name and arguments to tool spans that have only a call id. Both are in the message that requested the call.
@@ -257,6 +284,19 @@ mod tests {
         ];
         let trace = build_trace(vec![call, tool]).unwrap();
         assert_eq!(trace.spans[0].tool.as_ref().unwrap().result.as_deref(), Some("late"));
+    }
+
+    #[test]
+    fn a_span_that_was_exported_in_two_parts_is_joined() {
+        let mut start = fragment(0, 1, "");
+        (start.span.output_text, start.span.ended_at_ns) = (None, None);
+        let mut end = fragment(0, 1, "late");
+        (end.addition, end.span.ended_at_ns) = (true, Some(9));
+        (end.span.status, end.span.status_message) = (Status::Error, Some("it broke".into()));
+        let trace = build_trace(vec![end, start]).unwrap();
+        let [span] = trace.spans.as_slice() else { panic!("one span") };
+        assert_eq!((span.ended_at_ns, span.status, span.status_message.as_deref()), (Some(9), Status::Error, Some("it broke")));
+        assert_eq!(span.output_text.as_deref(), Some("late"));
     }
 
     #[test]

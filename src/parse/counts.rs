@@ -62,7 +62,9 @@ impl ParseCounts {
         let not_understood = parsed.fragments.iter().filter(|fragment| fragment.span.is_not_understood()).count();
         self.spans_not_understood.fetch_add(not_understood as u64, Ordering::Relaxed);
         self.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
-        for (list, objects) in [(&self.skipped, &parsed.skipped), (&self.expected, &parsed.expected)] {
+        // An object may have annotations beside its spans.
+        let skipped = if parsed.records.spans == 0 { parsed.skipped.as_slice() } else { &[] };
+        for (list, objects) in [(&self.skipped, skipped), (&self.expected, parsed.expected.as_slice())] {
             let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
             let room = SUMMARY_SKIPPED_OBJECTS_MAX.saturating_sub(list.len());
             list.extend(objects.iter().take(room).cloned());
@@ -74,5 +76,22 @@ impl ParsedChunk {
     /// What the gather stage needs: span fragments, annotations that are exported apart from their span, and rejections.
     pub fn into_parts(self) -> (Vec<SpanFragment>, Vec<(AnnotationTarget, Annotation)>, Vec<Rejection>) {
         (self.fragments, self.annotations, self.rejections)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_with_spans_is_not_skipped() {
+        let counts = ParseCounts::default();
+        let mut chunk = ParsedChunk { skipped: vec!["t.jsonl".into()], ..ParsedChunk::default() };
+        chunk.records.spans = 1;
+        counts.add(&chunk);
+        assert!(counts.skipped_objects().is_empty());
+        chunk.records.spans = 0;
+        counts.add(&chunk);
+        assert_eq!(counts.skipped_objects(), ["t.jsonl"]);
     }
 }

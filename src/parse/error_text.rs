@@ -19,6 +19,12 @@ pub(super) fn exception(text: &str) -> Exception {
     let (head, stack) = text.split_at_checked(stack_start).unwrap_or((text, ""));
     let stack = (!stack.is_empty()).then(|| stack.to_owned());
     let head = head.trim();
+    // Nothing but a traceback: its last line has the type and the message.
+    if head.is_empty()
+        && let Some(raised) = stack.as_deref().and_then(raised_in)
+    {
+        return Exception { stack, ..raised };
+    }
     if let Some((kind, message)) = split_repr(head) {
         return Exception { kind, message, stack };
     }
@@ -210,5 +216,7 @@ mod tests {
         assert!(found.message.starts_with("1 validation error"));
         assert_eq!(exception("it broke"), Exception { kind: String::new(), message: "it broke".into(), stack: None });
         assert_eq!(exception("ValueError: bad").kind, "ValueError");
+        let found = exception("Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    g()\nacme.BadOrder: no such order\n");
+        assert_eq!((found.kind.as_str(), found.message.as_str(), found.stack.is_some()), ("acme.BadOrder", "no such order", true));
     }
 }

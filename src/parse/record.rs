@@ -124,6 +124,30 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// Removes a field and returns it, decoded if it is JSON text or Python's `repr` of a list or an object. A table may have it as columns of
+    /// their own, `metrics.start` and `metrics.end`: then the object with these fields.
+    pub(super) fn take_nested(&mut self, key: &str) -> Value<'a> {
+        let value = self.take(key);
+        if !value.is_null() {
+            return match &value {
+                Value::Text(_) => value.any_tree().map(|tree| tree.into_owned().into_owned()).unwrap_or(value),
+                _ => value,
+            };
+        }
+        let is_column = |name: &str| name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        let mut columns: Vec<_> = self.fields.extract_if(.., |(name, _)| is_column(name)).collect();
+        columns.retain(|(_, value)| !value.is_empty());
+        if columns.is_empty() {
+            return Value::Null;
+        }
+        columns.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let mut nested = Value::Map(Vec::new());
+        for (name, value) in columns {
+            insert_at(&mut nested, name.get(key.len() + 1..).unwrap_or_default(), value, 0);
+        }
+        nested
+    }
+
     /// Removes a field and returns it as text; `None` if it is empty.
     pub(super) fn take_text(&mut self, key: &str) -> Option<String> {
         self.take(key).into_text().filter(|text| !text.is_empty())
@@ -200,6 +224,23 @@ impl<'de> Visitor<'de> for FieldsExcept<'_> {
             }
         }
         Ok(fields)
+    }
+}
+
+/// Sets the value at a path of dots in nested objects. Columns come sorted, so the object of the one before is the last field.
+fn insert_at<'a>(tree: &mut Value<'a>, path: &str, value: Value<'a>, depth: usize) {
+    const LEVELS_MAX: usize = 12;
+    let Value::Map(fields) = tree else { return };
+    let Some((first, rest)) = path.split_once('.').filter(|_| depth < LEVELS_MAX) else {
+        fields.push((Cow::Owned(path.to_owned()), value));
+        return;
+    };
+    let is_known = fields.last().is_some_and(|(name, inner)| name == first && matches!(inner, Value::Map(_)));
+    if !is_known {
+        fields.push((Cow::Owned(first.to_owned()), Value::Map(Vec::new())));
+    }
+    if let Some((_, inner)) = fields.last_mut() {
+        insert_at(inner, rest, value, depth + 1);
     }
 }
 

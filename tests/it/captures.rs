@@ -163,6 +163,26 @@ fn openai_agents_spans_match() {
 }
 
 #[test]
+fn langfuse_api_spans_match() {
+    compare("langfuse_api");
+}
+
+#[test]
+fn mlflow_spans_match() {
+    compare("mlflow");
+}
+
+#[test]
+fn braintrust_spans_match() {
+    compare("braintrust");
+}
+
+#[test]
+fn weave_spans_match() {
+    compare("weave");
+}
+
+#[test]
 fn chat_spans_match() {
     compare("chat");
 }

@@ -31,6 +31,13 @@ fn valid_records(text: &str) -> Vec<(&'static str, Value)> {
             json!({"trace_id": "d", "span_id": "1", "start_ns": 1_795_424_400_000_000_000_i64, "meta": {"input": {"value": text}}}),
         ),
         ("langfuse", json!({"id": "1", "trace_id": "f", "type": "SPAN", "parent_observation_id": "", "start_time": TIME, "input": text})),
+        (
+            "mlflow",
+            json!({"info": {"trace_id": "m"}, "data": {"spans": [
+                {"span_id": "1", "name": "f", "start_time_unix_nano": 1_795_424_400_000_000_000_i64, "attributes": {"note": text}}]}}),
+        ),
+        ("braintrust", json!({"id": "1", "span_id": "1", "root_span_id": "b", "span_parents": [], "created": TIME, "input": text})),
+        ("weave", json!({"id": "1", "trace_id": "w", "op_name": "f", "started_at": TIME, "inputs": {"question": text}})),
         ("failsift", json!({"trace_id": "s", "started_at": TIME, "spans": [{"span_id": "1", "input_text": text}]})),
         ("chat", json!({"id": "c", "started_at": TIME, "messages": [{"role": "user", "content": text}]})),
     ]

@@ -21,7 +21,8 @@
 //!   event has an empty type and a generic message; the cause is JSON in its stack trace (3.17).
 //! - Wrappers have the type of a model call and contain the actual call: `DSPy`'s `Predict.forward` is `LLM`, `LlamaIndex`' `OpenAI.predict`, and
 //!   `Chat.send_message` and `Models.generate_content` of Google's SDK.
-//! - A streamed answer is joined from its text only; tool calls are only in the events `mlflow.chunk.item.N` (OpenAI, 2.14 to 3.17).
+//! - A streamed answer is joined from its text only, with the finish reason `stop`; tool calls and the actual reason are only in the events
+//!   `mlflow.chunk.item.N` (OpenAI, 2.14 to 3.17).
 //! - `mlflow.chat.messages` has the input and the answer of one call in one list (2.20 to 3.0).
 //! - The Responses API's `status` and `incomplete_details` are attributes without a prefix (OpenAI Agents SDK, 3.17).
 
@@ -136,6 +137,13 @@ impl ConventionState for MlflowState {
 
 impl MlflowState {
     fn finish_llm(self, span: &mut SpanBuilder) {
+        // The model that answered; the request may name an alias of it.
+        if let Some(model) = self.outputs.tree().and_then(|outputs| outputs.text_at("model")) {
+            span.set_model(Rank::Fallback, Value::Text(Cow::Owned(model)));
+        }
+        if let Some(reason) = &self.chunks.finish_reason {
+            span.add_finish_reasons(Rank::Normal, Value::Text(Cow::Borrowed(reason)));
+        }
         span.set_input(Rank::High, self.inputs);
         span.set_output(Rank::High, with_role(self.outputs));
         if let Some(answer) = self.chunks.answer() {
@@ -453,13 +461,14 @@ mod tests {
     }
 
     #[test]
-    fn the_tool_calls_of_a_stream_are_in_its_chunks() {
+    fn the_tool_calls_and_the_finish_reason_of_a_stream_are_in_its_chunks() {
         let mut span = SpanMapper::new(Span::default());
         span.set_attribute("mlflow.spanType".into(), Value::Text("\"CHAT_MODEL\"".into()));
         span.set_attribute(
             "mlflow.spanOutputs".into(),
             Value::Text(
-                r#"{"choices":[{"finish_reason":"tool_calls","message":{"role":"assistant","content":"","tool_calls":null}}]}"#.into(),
+                r#"{"model":"m-2024","choices":[{"finish_reason":"stop","message":{"role":"assistant","content":"","tool_calls":null}}]}"#
+                    .into(),
             ),
         );
         for chunk in [
@@ -473,6 +482,7 @@ mod tests {
         let span = span.finish();
         let call = &span.output[0].tool_calls[0];
         assert_eq!((call.id.as_deref(), call.name.as_str(), call.arguments.as_str()), (Some("c1"), "f", r#"{"x":1}"#));
+        assert_eq!((span.finish_reasons.as_slice(), span.model.as_deref()), (&["tool_calls".to_owned()][..], Some("m-2024")));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Langfuse's blob storage export: observations (`observations_v2`, or the older `observations` with `traces`), scores and manifests, in
-//! each file type that it writes (Parquet, JSONL, JSON, CSV).
+//! each file type that it writes (Parquet, JSONL, JSON, CSV). Objects of its API, whose names are in camel case, are prepared in
+//! [`langfuse_api`](super::langfuse_api).
 //!
 //! Specification: <https://langfuse.com/docs/api-and-data-platform/features/export-to-blob-storage>, data model
 //! <https://langfuse.com/docs/observability/data-model>; checked against the export of Langfuse 3. An observation is a span.
@@ -29,11 +30,13 @@
 
 use std::borrow::Cow;
 
+use super::langfuse_api;
 use crate::model::{Annotation, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
 use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
 use crate::parse::{
-    Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, conventions, error_text, infer, span_fields,
+    Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, conventions, error_text, infer,
+    span_fields,
 };
 
 /// The format of Langfuse's export; see the [module docs](self).
@@ -54,6 +57,16 @@ impl Format for Langfuse {
                 Signature::common(&["id", "timestamp", "project_id"]),
                 // A manifest.
                 Signature::unique(&["projectId", "tables", "files"]),
+                // The same in the API and in exports of tables.
+                Signature::unique(&["traceId", "parentObservationId"]),
+                Signature::common(&["id", "traceId", "startTime", "type", "level"]),
+                Signature::unique(&["id", "timestamp", "observations", "scores"]),
+                Signature::unique(&["id", "timestamp", "userId", "sessionId", "release", "tags"]),
+                Signature::unique(&["traceId", "value", "dataType", "source"]),
+                Signature::unique(&["subject", "value", "dataType", "source"]),
+                // What SDKs send.
+                Signature::common(&["batch", "metadata"]),
+                Signature::common(&["id", "type", "timestamp", "body"]),
             ]
         }
     }
@@ -63,11 +76,12 @@ impl Format for Langfuse {
     }
 
     fn parse_record(&self, record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
-        parse_row(record, location, out)
+        if langfuse_api::is_from_api(&record) { langfuse_api::parse(record, location, out) } else { parse_row(record, location, out) }
     }
 }
 
-fn parse_row(record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+/// Parses an object of any kind whose names are in snake case.
+pub(super) fn parse_row(record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     if record.has("files") && record.has("projectId") {
         parse_manifest(record, location, out)
     } else if record.has("start_time") || record.has("parent_observation_id") {
@@ -75,20 +89,24 @@ fn parse_row(record: Record<'_>, location: &RecordLocation<'_>, out: &mut Parsed
     } else if record.has("value") || record.has("data_type") {
         parse_score(record, location, out)
     } else if record.has("timestamp") {
-        parse_trace(record, location, out)
+        parse_trace_row(record, location, out)
     } else {
         parse_observation(record, location, out)
     }
 }
 
 /// Keys of Langfuse's own database, prices, and values that are derived from other fields; sorted.
-const SKIPPED_FIELDS: [&str; 22] = [
+pub(super) const SKIPPED_FIELDS: [&str; 26] = [
     "bookmarked",
+    "calculated_input_cost",
+    "calculated_output_cost",
+    "calculated_total_cost",
     "completion_start_time",
     "cost_details",
     "created_at",
     "event_ts",
     "input_price",
+    "internal_model_id",
     "is_deleted",
     "is_root_observation",
     "latency",
@@ -107,12 +125,29 @@ const SKIPPED_FIELDS: [&str; 22] = [
     "usage_pricing_tier_name",
 ];
 
-fn parse_observation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+/// Parses an observation, which is a span.
+pub(super) fn parse_observation(record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+    match observation(record, location, out) {
+        Ok(fragment) => out.span(fragment),
+        Err(rejected) => rejected,
+    }
+}
+
+/// Parses what was sent about an observation when it ended. The gather stage adds it to the span.
+pub(super) fn parse_update(record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+    match observation(record, location, out) {
+        Ok(fragment) => out.addition(fragment),
+        Err(rejected) => rejected,
+    }
+}
+
+/// The span of an observation.
+///
+/// # Errors
+/// The rejection of the record, if it lacks an id or the start time.
+fn observation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<SpanFragment, Accounted> {
     let keys = IdentityKeys { trace_id: "trace_id", span_id: "id", start_time: "start_time" };
-    let SpanIdentity { trace_id, span_id, started_at_ns } = match record.take_identity(&keys, location, out) {
-        Ok(identity) => identity,
-        Err(rejected) => return rejected,
-    };
+    let SpanIdentity { trace_id, span_id, started_at_ns } = record.take_identity(&keys, location, out)?;
     let mut span = Span {
         span_id,
         parent_span_id: record.take("parent_observation_id").as_id(),
@@ -121,15 +156,14 @@ fn parse_observation(mut record: Record<'_>, location: &RecordLocation<'_>, out:
         started_at_ns: Some(started_at_ns),
         ended_at_ns: record.take("end_time").as_time(),
         status_message: record.take_text("status_message"),
-        model: record.take_text("provided_model_name"),
+        model: record.take_text("provided_model_name").or_else(|| record.take_text("model")),
         ..Span::default()
     };
     if record.take_text("level").is_some_and(|level| level == "ERROR") {
         span.status = Status::Error;
         span.error_type = span.status_message.as_deref().and_then(error_text::split_prefix).map(|(kind, _)| kind.to_owned());
     }
-    let usage = record.take_tree("usage_details");
-    span.usage = TokenUsage { input: usage.get("input").as_u64(), output: usage.get("output").as_u64() };
+    span.usage = take_usage(&mut record);
     span.tools_offered = record.take_tree("tool_definitions").fields().iter().map(|(name, _)| name.clone().into_owned()).collect();
     let calls = tool_calls(&record.take_tree("tool_calls"), &record.take_tree("tool_call_names"));
     let (input, output) = (record.take("input"), record.take("output"));
@@ -150,7 +184,27 @@ fn parse_observation(mut record: Record<'_>, location: &RecordLocation<'_>, out:
     record.keep_rest(&mut span);
     let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
     (fragment.service, fragment.environment) = (service, environment);
-    out.span(fragment)
+    Ok(fragment)
+}
+
+/// The token counts of an observation. The API writes 0 if nothing was counted.
+fn take_usage(record: &mut Record<'_>) -> TokenUsage {
+    let details = record.take_tree("usage_details");
+    let usage = TokenUsage {
+        input: details.first(&["input", "prompt_tokens", "input_tokens"]).as_u64(),
+        output: details.first(&["output", "completion_tokens", "output_tokens"]).as_u64(),
+    };
+    let older = record.take_tree("usage");
+    let mut column = |keys: [&str; 3]| keys.map(|key| record.take(key).as_u64()).into_iter().flatten().next();
+    let of_columns = TokenUsage {
+        input: column(["input_usage", "input_tokens", "prompt_tokens"]),
+        output: column(["output_usage", "output_tokens", "completion_tokens"]),
+    };
+    let older = TokenUsage {
+        input: older.first(&["input", "promptTokens"]).as_u64().or(of_columns.input),
+        output: older.first(&["output", "completionTokens"]).as_u64().or(of_columns.output),
+    };
+    if usage == TokenUsage::default() && older.input.unwrap_or(0) + older.output.unwrap_or(0) > 0 { older } else { usage }
 }
 
 /// The tool calls of an answer, from the columns that Langfuse extracts: `["{\"id\", \"arguments\"}"]` and `["name"]`.
@@ -180,7 +234,7 @@ fn set_metadata(span: &mut Span, metadata: &Value<'_>) -> Option<String> {
 }
 
 /// Parses a row of the older `traces`, which is not a span: it adds service and environment to its trace.
-fn parse_trace(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+pub(super) fn parse_trace_row(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let Some(trace_id) = record.take("id").as_id() else {
         return out.reject(location, RejectionKind::MissingId, format!("cannot read {location}: id is missing or empty"));
     };
@@ -191,17 +245,22 @@ fn parse_trace(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
     out.addition(fragment)
 }
 
-fn parse_score(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
-    let of_span = record.take("observation_id").as_id().map(AnnotationTarget::Span);
-    let for_trace = record.take("trace_id").as_id().map(AnnotationTarget::Trace);
+/// Parses a score of an observation or of a trace. The API names both in a subject since version 3.
+pub(super) fn parse_score(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+    let subject = record.take_tree("subject");
+    let of_kind = |kind: &str| subject.get("id").as_id().filter(|_| subject.get("kind").as_str() == Some(kind));
+    let of_span = record.take("observation_id").as_id().or_else(|| of_kind("observation")).map(AnnotationTarget::Span);
+    let for_trace = record.take("trace_id").as_id().or_else(|| of_kind("trace")).map(AnnotationTarget::Trace);
     // A session has several traces, so its score belongs to none of them.
     let Some(target) = of_span.or(for_trace) else { return out.skip(Skip::SessionScore, location) };
-    let label = record.take_text("string_value");
+    let value = record.take("value");
     let categorical = record.take("data_type").as_str() == Some("CATEGORICAL");
+    let score = value.as_f64();
+    let label = record.take_text("string_value").or_else(|| value.into_text().filter(|_| score.is_none()));
     let annotation = Annotation {
         name: record.take_text("name").unwrap_or_default(),
         // The number of a category is only its index in a list.
-        score: record.take("value").as_f64().filter(|_| !categorical || label.is_none()),
+        score: score.filter(|_| !categorical || label.is_none()),
         label,
         comment: record.take_text("comment"),
     };

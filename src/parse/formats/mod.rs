@@ -5,6 +5,7 @@
 //! `messages`. Pages of an API and envelopes of log shippers are opened before a format sees their records, see `envelope`.
 
 mod bedrock;
+mod braintrust;
 mod chat;
 mod claude_code;
 mod clickhouse;
@@ -14,13 +15,16 @@ mod failsift;
 mod gemini_cli;
 mod jaeger;
 mod langfuse;
+mod langfuse_api;
 mod langsmith;
 mod litellm;
 mod logfire;
+mod mlflow;
 mod openai_agents;
 mod otlp;
 mod phoenix;
 mod session;
+mod weave;
 
 use arrow::array::RecordBatch;
 
@@ -97,15 +101,18 @@ pub trait Format: Send + Sync {
 }
 
 /// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 16] = [
+pub const FORMATS: [&dyn Format; 19] = [
     &otlp::Otlp,
     &jaeger::Jaeger,
     &clickhouse::ClickHouse,
     &logfire::Logfire,
+    &mlflow::Mlflow,
     &phoenix::Phoenix,
     &langsmith::LangSmith,
     &datadog::Datadog,
     &langfuse::Langfuse,
+    &braintrust::Braintrust,
+    &weave::Weave,
     &litellm::LiteLlm,
     &bedrock::Bedrock,
     &openai_agents::OpenAiAgents,
