@@ -88,8 +88,8 @@ pub(super) enum Item<'t> {
     Record(Enclosed<'t>),
     /// A line of a log without a record, beside others with one.
     Line,
-    /// An object that no format recognizes, beside others in its list that one does.
-    Unknown,
+    /// The JSON text of an object that no format recognizes by itself, beside others in its list that one does.
+    Unknown(Cow<'t, str>),
 }
 
 /// What is in a record that is no record of a format itself.
@@ -101,6 +101,8 @@ pub(super) struct Content<'t> {
     pub(super) is_empty_page: bool,
     /// The record is a line of a log.
     pub(super) is_line: bool,
+    /// The JSON text of an object in that line, which no format recognizes by itself.
+    pub(super) object_in_line: Option<Cow<'t, str>>,
     /// The parser's error for a line that starts like JSON and is not.
     pub(super) broken_line: Option<serde_json::Error>,
 }
@@ -167,7 +169,7 @@ impl<'t> Search<'t> {
             self.value(value.get(), around);
             if self.content.items.len() == before && value.get().starts_with('{') {
                 let is_line = serde_json::from_str(value.get()).is_ok_and(|Fields(fields)| line_in(&fields).is_some());
-                self.content.items.push(if is_line { Item::Line } else { Item::Unknown });
+                self.content.items.push(if is_line { Item::Line } else { Item::Unknown(Cow::Borrowed(value.get())) });
             }
         }
         if self.records == records {
@@ -231,18 +233,24 @@ impl<'t> Search<'t> {
         let owned = |item| match item {
             Item::Record(record) => Item::Record(Enclosed { text: Cow::Owned(record.text.into_owned()), ..record }),
             Item::Line => Item::Line,
-            Item::Unknown => Item::Unknown,
+            Item::Unknown(text) => Item::Unknown(Cow::Owned(text.into_owned())),
         };
         self.records += search.records;
         self.content.items.extend(search.content.items.into_iter().map(owned));
     }
 
     /// Describes an object without records: whether it is a line of a log, and whether that line is broken JSON.
-    fn describe_line(&mut self, fields: &[(String, &RawValue)]) {
+    fn describe_line(&mut self, fields: &[(String, &'t RawValue)]) {
         let Some(value) = line_in(fields) else { return };
         self.content.is_line = true;
+        if value.get().starts_with('{') {
+            self.content.object_in_line = Some(Cow::Borrowed(value.get()));
+            return;
+        }
         let line = serde_json::from_str::<String>(value.get()).unwrap_or_default();
-        if line.trim_start().starts_with("{\"") {
+        if let Some(json) = json_in_line(line.trim()) {
+            self.content.object_in_line = json.starts_with('{').then(|| Cow::Owned(json.to_owned()));
+        } else if line.trim_start().starts_with("{\"") {
             self.content.broken_line = serde_json::from_str::<serde::de::IgnoredAny>(line.trim()).err();
         }
     }
@@ -406,7 +414,7 @@ mod tests {
         assert!(empty.items.is_empty() && empty.is_empty_page);
         let mixed = json!({"data": [{"error": "expired"}, record(), {"message": "started"}, 7]}).to_string();
         let content = open(&mixed, None);
-        assert!(matches!(content.items.as_slice(), [Item::Unknown, Item::Record(_), Item::Line]));
+        assert!(matches!(content.items.as_slice(), [Item::Unknown(_), Item::Record(_), Item::Line]));
     }
 
     #[test]

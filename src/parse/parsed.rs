@@ -73,9 +73,9 @@ impl Accounted {
     const COMPANION: Self = Self { companion: true, ..Self::NOTHING };
     const REJECTED: Self = Self { rejected: true, ..Self::NOTHING };
 
-    /// Whether any of the record is used.
-    pub(super) fn is_used(self) -> bool {
-        self.spans || self.companion
+    /// Whether all of the record was rejected.
+    pub(super) fn is_rejected(self) -> bool {
+        self == Self::REJECTED
     }
 
     /// The outcomes of two parts of one record.

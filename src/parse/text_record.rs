@@ -93,13 +93,13 @@ impl Parser {
         if self.is_log {
             let contents = Contents::of(text, self.forced);
             if self.explains(&contents) {
-                return Ok(parse_contents(contents, text, location, out));
+                return Ok(self.parse_contents(contents, text, location, out));
             }
             return self.format.parse_json(text, location, out);
         }
         let mark = out.mark();
         let accounted = self.format.parse_json(text, location, out)?;
-        if accounted.is_used() {
+        if !accounted.is_rejected() {
             return Ok(accounted);
         }
         let contents = Contents::of(text, self.forced);
@@ -107,7 +107,7 @@ impl Parser {
             return Ok(accounted);
         }
         out.take_back(&mark);
-        Ok(parse_contents(contents, text, location, out))
+        Ok(self.parse_contents(contents, text, location, out))
     }
 
     /// Whether the contents say more about a record than that its format may parse it.
@@ -116,6 +116,23 @@ impl Parser {
             Contents::Record(format) => format.name() != self.format.name(),
             Contents::Enclosed(_) => true,
             Contents::Other(content) => content.broken_line.is_some() || content.is_empty_page || (content.is_line && self.is_log),
+        }
+    }
+
+    fn parse_contents(&self, contents: Contents<'_>, text: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+        match contents {
+            Contents::Record(format) => format.parse_json(text, location, out).unwrap_or_else(|error| out.reject_json(location, &error)),
+            Contents::Enclosed(content) => parse_items(&content.items, location, out),
+            Contents::Other(Content { broken_line: Some(error), .. }) => {
+                let reason = format!("cannot read {location}: the text in its envelope: {}", json::describe(&error));
+                out.reject(location, RejectionKind::MalformedJson, reason)
+            }
+            Contents::Other(content) if content.is_empty_page => out.skip(Skip::Empty, location),
+            Contents::Other(content) => {
+                let object = content.object_in_line.as_deref();
+                let parsed = object.and_then(|object| parse_if_accepted(self.format, object, location, out));
+                parsed.unwrap_or_else(|| out.skip(Skip::OtherLogLine, location))
+            }
         }
     }
 
@@ -128,21 +145,20 @@ impl Parser {
     }
 }
 
-fn parse_contents(contents: Contents<'_>, text: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
-    match contents {
-        Contents::Record(format) => format.parse_json(text, location, out).unwrap_or_else(|error| out.reject_json(location, &error)),
-        Contents::Enclosed(content) => parse_items(&content.items, location, out),
-        Contents::Other(Content { broken_line: Some(error), .. }) => {
-            let reason = format!("cannot read {location}: the text in its envelope: {}", json::describe(&error));
-            out.reject(location, RejectionKind::MalformedJson, reason)
-        }
-        Contents::Other(content) => out.skip(if content.is_empty_page { Skip::Empty } else { Skip::OtherLogLine }, location),
+/// Parses an object that is no record by its keys alone as one of a format that the records beside it have; `None` if the format rejects it.
+fn parse_if_accepted(format: &dyn Format, text: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Option<Accounted> {
+    let mark = out.mark();
+    let accounted = format.parse_json(text, location, out).ok().filter(|accounted| !accounted.is_rejected());
+    if accounted.is_none() {
+        out.take_back(&mark);
     }
+    accounted
 }
 
 /// Parses the items in one envelope.
 fn parse_items(items: &[Item<'_>], location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let mut all = None;
+    let format = items.iter().find_map(|item| if let Item::Record(record) = item { Some(record.format) } else { None });
     for (item, index) in items.iter().zip(1..) {
         let location = if items.len() == 1 { *location } else { item_location(location, index) };
         let accounted = match item {
@@ -152,9 +168,12 @@ fn parse_items(items: &[Item<'_>], location: &RecordLocation<'_>, out: &mut Pars
                 parsed.unwrap_or_else(|error| out.reject_json(&location, &error))
             }
             Item::Line => out.skip(Skip::OtherLogLine, &location),
-            Item::Unknown => {
-                let reason = format!("cannot read {location}: this item is no record of a known format, unlike others in its list");
-                out.reject(&location, RejectionKind::UnrecognisedFormat, reason)
+            Item::Unknown(text) => {
+                let parsed = format.and_then(|format| parse_if_accepted(format, text, &location, out));
+                parsed.unwrap_or_else(|| {
+                    let reason = format!("cannot read {location}: this item is no record of a known format, unlike others in its list");
+                    out.reject(&location, RejectionKind::UnrecognisedFormat, reason)
+                })
             }
         };
         accounted.add_to(&mut all);

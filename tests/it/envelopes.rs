@@ -128,13 +128,16 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     compressed
 }
 
-/// The trace ids that a run over a folder stores. Every record must be read, and no line be taken for one of a log.
+/// The trace ids that a run over a folder stores, the location in an id without its line. Every record must be read, and no line be taken for one of
+/// a log.
 fn stored(place: &Place) -> BTreeSet<String> {
+    let input = format!("{}/", place.input());
+    let without_place = |id: &str| id.replace(&input, "").split('#').next().unwrap().to_owned();
     let summary = place.run(&[]);
     let count = |key: &str| summary[key].as_u64().unwrap_or(0);
     assert_eq!((count("received"), count("processing_errors")), (count("stored"), 0), "{summary}");
     assert!(!summary["skipped_records"].to_string().contains("other_log_line"), "{summary}");
-    place.rows("select trace_id from patterns").iter().map(|row| row["trace_id"].as_str().unwrap().to_owned()).collect()
+    place.rows("select trace_id from patterns").iter().map(|row| without_place(row["trace_id"].as_str().unwrap())).collect()
 }
 
 #[test]
@@ -187,7 +190,9 @@ fn lines_of_a_log_beside_records_are_skipped_and_broken_records_are_rejected() {
 
 #[test]
 fn an_object_may_contain_records_of_several_formats() {
-    let captures = captures();
+    let mut captures = captures();
+    // The steps of these are recognized by other records of their object.
+    captures.retain(|format, _| !matches!(format.as_str(), "claude_code" | "codex" | "gemini_cli"));
     let place = Place::new();
     let records: Vec<Value> = captures.values().flatten().flat_map(|(_, records)| records.iter().cloned()).collect();
     place.put("mixed.jsonl", lines(&records, Value::to_string));
@@ -229,7 +234,7 @@ fn cut_and_foreign_objects_end_in_rejections_that_say_what_was_seen() {
             let text: Vec<char> = records[0].to_string().chars().collect();
             for _ in 0..CUTS {
                 let end = random.usize(2..text.len() - 1);
-                let name = format!("cut/{format}-{number}-{end}.json");
+                let name = format!("cut-{format}-{number}-{end}.json");
                 place.put(&name, text[..end].iter().collect::<String>());
                 cut.push(name);
             }
@@ -237,7 +242,7 @@ fn cut_and_foreign_objects_end_in_rejections_that_say_what_was_seen() {
     }
     for number in 0..60 {
         let objects: Vec<Value> = (0..random.usize(1..4)).map(|_| foreign_object(&mut random)).collect();
-        let name = format!("foreign/{number}.json");
+        let name = format!("foreign-{number}.json");
         match number % 3 {
             0 => place.put(&name, lines(&objects, Value::to_string)),
             1 => place.put(&name, serde_json::to_string_pretty(&objects).unwrap()),
