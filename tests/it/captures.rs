@@ -92,28 +92,24 @@ fn same_messages(expected: &Value, found: &Value) -> bool {
     expected.len() == found.len() && expected.iter().zip(&found).all(is_same)
 }
 
-/// A trace that is named after its object has an id without the folder of this repository.
-fn with_short_trace_id(mut span: Value) -> Value {
-    if let Some((_, name)) = span["trace_id"].as_str().and_then(|id| id.split_once("/tests/captures/")) {
-        span["trace_id"] = name.to_owned().into();
-    }
-    span
+/// The id of a trace. One that is a location is shortened to the part below the folder of captures.
+fn trace_id(span: &Value) -> &str {
+    let id = span["trace_id"].as_str().unwrap();
+    id.split_once("tests/captures/").map_or(id, |(_, location)| location)
 }
 
 /// Compares all captures in a folder.
 fn compare(folder: &str) {
     let mut compared = 0;
     for (file, expected) in &expected(folder) {
-        let found: HashMap<(String, String), Value> = spans(file, FACTS)
-            .into_iter()
-            .map(with_short_trace_id)
-            .map(|span| ((span["trace_id"].as_str().unwrap().to_owned(), span["span_id"].as_str().unwrap().to_owned()), span))
-            .collect();
+        let found = spans(file, FACTS);
+        let found: HashMap<(&str, &str), &Value> =
+            found.iter().map(|span| ((trace_id(span), span["span_id"].as_str().unwrap()), span)).collect();
         assert_eq!(found.len(), expected.len(), "{file}");
         for span in expected {
-            let id = (span["trace_id"].as_str().unwrap().to_owned(), span["span_id"].as_str().unwrap().to_owned());
+            let id = (trace_id(span), span["span_id"].as_str().unwrap());
             let found = found.get(&id).unwrap_or_else(|| panic!("{file} lacks {id:?}"));
-            for fact in span.as_object().unwrap().keys().filter(|fact| *fact != "file") {
+            for fact in span.as_object().unwrap().keys().filter(|fact| !matches!(fact.as_str(), "file" | "trace_id")) {
                 assert!(same(fact, span, found), "{file}, span {}, {fact}: expected {}, found {}", id.1, span[fact], found[fact]);
             }
             compared += 1;
@@ -215,6 +211,31 @@ fn codex_spans_match() {
 #[test]
 fn gemini_cli_spans_match() {
     compare("gemini_cli");
+}
+
+#[test]
+fn inspect_ai_spans_match() {
+    compare("inspect_ai");
+}
+
+#[test]
+fn swe_agent_spans_match() {
+    compare("swe_agent");
+}
+
+#[test]
+fn mini_swe_agent_spans_match() {
+    compare("mini_swe_agent");
+}
+
+#[test]
+fn openhands_spans_match() {
+    compare("openhands");
+}
+
+#[test]
+fn tau2_spans_match() {
+    compare("tau2");
 }
 
 #[test]

@@ -13,17 +13,22 @@ mod codex;
 mod datadog;
 mod failsift;
 mod gemini_cli;
+mod inspect_ai;
 mod jaeger;
 mod langfuse;
 mod langfuse_api;
 mod langsmith;
 mod litellm;
 mod logfire;
+mod mini_swe_agent;
 mod mlflow;
 mod openai_agents;
+mod openhands;
 mod otlp;
 mod phoenix;
 mod session;
+mod swe_agent;
+mod tau2;
 mod weave;
 
 use arrow::array::RecordBatch;
@@ -101,7 +106,7 @@ pub trait Format: Send + Sync {
 }
 
 /// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 19] = [
+pub const FORMATS: [&dyn Format; 24] = [
     &otlp::Otlp,
     &jaeger::Jaeger,
     &clickhouse::ClickHouse,
@@ -116,9 +121,14 @@ pub const FORMATS: [&dyn Format; 19] = [
     &litellm::LiteLlm,
     &bedrock::Bedrock,
     &openai_agents::OpenAiAgents,
+    &inspect_ai::InspectAi,
+    &swe_agent::SweAgent,
+    &mini_swe_agent::MiniSweAgent,
+    &openhands::OpenHands,
     &claude_code::ClaudeCode,
     &codex::Codex,
     &gemini_cli::GeminiCli,
+    &tau2::Tau2,
     &failsift::Failsift,
     &chat::Chat,
 ];

@@ -5,7 +5,7 @@ use crate::parse::value::Value;
 
 /// The keys of a call's id, of its name, and of its arguments.
 const ID_KEYS: [&str; 8] = ["id", "tool_id", "call_id", "tool_call_id", "toolCallId", "toolUseId", "tool_use_id", "ref"];
-const NAME_KEYS: [&str; 5] = ["name", "tool_name", "toolName", "function_name", "tool"];
+const NAME_KEYS: [&str; 6] = ["name", "tool_name", "toolName", "function_name", "tool", "function"];
 const ARGUMENT_KEYS: [&str; 7] = ["arguments", "args", "input", "parameters", "toolInput", "tool_args", "tool_input"];
 
 /// A tool call, whose name and arguments are beside the id, or under a key such as `function`. `None` if it has no name.
@@ -98,6 +98,7 @@ mod tests {
             r#"{"id":"c1","type":"function","function":{"name":"f","arguments":"{\"x\":1}"}}"#,
             r#"{"type":"function_call","id":"fc_1","call_id":"c1","name":"f","arguments":"{\"x\":1}"}"#,
             r#"{"type":"tool_use","id":"c1","name":"f","input":{"x":1}}"#,
+            r#"{"type":"function","id":"c1","function":"f","arguments":{"x":1}}"#,
             r#"{"toolUse":{"toolUseId":"c1","name":"f","input":{"x":1}}}"#,
             r#"{"functionCall":{"id":"c1","name":"f","args":{"x":1}}}"#,
             r#"{"toolRequest":{"ref":"c1","name":"f","input":{"x":1}}}"#,
