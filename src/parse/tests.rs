@@ -27,7 +27,7 @@ fn parse_bytes(format: &'static dyn Format, record: &[u8], position: Position) -
 }
 
 /// Keys of real formats, so that generated records pass the first checks.
-const NAMES: [&str; 40] = [
+const NAMES: [&str; 53] = [
     "resourceSpans",
     "resourceLogs",
     "resourceMetrics",
@@ -68,6 +68,19 @@ const NAMES: [&str; 40] = [
     "files",
     "projectId",
     "timestamp",
+    "batches",
+    "trace",
+    "metrics",
+    "_spanContext",
+    "hrTime",
+    "SpanContext",
+    "Body",
+    "severity_number",
+    "scopeSpans",
+    "parent_id",
+    "kind",
+    "localEndpoint",
+    "annotations",
 ];
 
 fn json() -> impl Strategy<Value = String> {

@@ -1,5 +1,6 @@
 //! Reads the logs of containers: lines of the container runtime interface (CRI), and Docker's `json-file`. Both split a long line into parts, which are
-//! joined; a record has the line number of its first part.
+//! joined; a record has the line number of its first part. An object over several lines, as the console exporters of OpenTelemetry print it, is one
+//! record.
 //!
 //! ```text
 //! 2026-11-25T10:02:38.614367Z stdout P {"resourceSpans": [{"resource":
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use super::javascript::{as_json, continues_object};
 use super::{Chunk, Completion, Position, ReadOptions, Records, lines, rejected, too_long};
 use crate::model::{Outcome, RejectionKind};
 use crate::store::Object;
@@ -102,6 +104,49 @@ struct OpenRecord {
     text: Vec<u8>,
     /// It is over the size limit and is discarded.
     is_oversize: bool,
+    /// An object of several lines, whose first line was `{`.
+    is_object: bool,
+    /// How far its last line was read.
+    last_line: LineState,
+}
+
+/// How far the last line of a record was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineState {
+    /// Not at all.
+    Unread,
+    /// Its last part is missing.
+    Open,
+    /// The same, for the line that ends an object.
+    OpenEnd,
+}
+
+impl OpenRecord {
+    fn new(stream: &str, position: Position) -> Self {
+        Self { stream: stream.to_owned(), position, text: Vec::new(), is_oversize: false, is_object: false, last_line: LineState::Unread }
+    }
+
+    /// Adds a part of a line; returns whether the record ends with it.
+    fn add(&mut self, part: &str, is_last: bool, record_bytes_max: usize) -> bool {
+        if self.last_line == LineState::Unread {
+            self.last_line = if part.starts_with('}') { LineState::OpenEnd } else { LineState::Open };
+        }
+        self.is_oversize |= self.text.len() + part.len() > record_bytes_max;
+        if self.is_oversize {
+            self.text = Vec::new();
+        } else {
+            self.text.extend_from_slice(part.as_bytes());
+        }
+        if !is_last {
+            return false;
+        }
+        let is_end = std::mem::replace(&mut self.last_line, LineState::Unread) == LineState::OpenEnd;
+        self.is_object |= self.text.trim_ascii_end() == b"{";
+        if self.is_object && !self.is_oversize && !self.text.ends_with(b"\n") {
+            self.text.push(b'\n');
+        }
+        !self.is_object || is_end
+    }
 }
 
 /// Joins the parts of records.
@@ -122,20 +167,15 @@ impl Joiner<'_> {
                 continue;
             };
             let open = self.open.iter().position(|open| open.stream == stream);
-            let mut record = open.map_or_else(
-                || OpenRecord { stream: stream.to_owned(), position, text: Vec::new(), is_oversize: false },
-                |index| self.open.swap_remove(index),
-            );
-            record.is_oversize |= record.text.len() + text.len() > self.record_bytes_max;
-            if record.is_oversize {
-                record.text = Vec::new();
-            } else {
-                record.text.extend_from_slice(text.as_bytes());
+            let mut record = open.map_or_else(|| OpenRecord::new(stream, position), |index| self.open.swap_remove(index));
+            if record.is_object && record.last_line == LineState::Unread && !continues_object(text.as_bytes()) {
+                // Its end is missing.
+                self.close(std::mem::replace(&mut record, OpenRecord::new(stream, position)), &mut chunk);
             }
-            if is_part {
-                self.open.push(record);
-            } else {
+            if record.add(&text, !is_part, self.record_bytes_max) {
                 self.close(record, &mut chunk);
+            } else {
+                self.open.push(record);
             }
         }
         self.emit(chunk)
@@ -154,6 +194,9 @@ impl Joiner<'_> {
         if record.is_oversize {
             let rejection = rejected(self.object, record.position, RejectionKind::Oversize, &too_long(self.record_bytes_max));
             chunk.rejections.push(Err(rejection));
+        } else if record.is_object {
+            let text = String::from_utf8_lossy(&record.text);
+            chunk.add(record.position, as_json(text.trim()).as_bytes());
         } else {
             chunk.add(record.position, record.text.trim_ascii());
         }
@@ -215,6 +258,56 @@ mod tests {
                 assert!(rejections.is_empty());
             }
         }
+    }
+
+    #[test]
+    fn an_object_over_several_lines_is_one_record() {
+        let lines = [
+            ("stdout", "starting"),
+            ("stdout", "{"),
+            ("stdout", "    \"a\": \"}\","),
+            ("stderr", "warning: slow"),
+            ("stdout", "    \"b\": {}"),
+            ("stdout", "}"),
+            ("stdout", "{"),
+            ("stdout", "  c: 'it\\'s'"),
+            ("stdout", "}"),
+            ("stdout", "{"),
+            ("stdout", "  cut: 1"),
+            ("stdout", "{\"d\": 1}"),
+            ("stdout", "{"),
+        ];
+        let cri: Vec<String> = lines.iter().map(|(stream, text)| format!("2026-11-25T10:02:38Z {stream} F {text}\n")).collect();
+        let docker: String = lines
+            .iter()
+            .map(|(stream, text)| {
+                serde_json::json!({"log": format!("{text}\n"), "stream": stream, "time": "2026-11-25T10:02:38Z"}).to_string() + "\n"
+            })
+            .collect();
+        for text in [cri.concat(), docker] {
+            let (records, rejections) = collect(split, text.as_bytes(), 50, 1_000);
+            assert_eq!(
+                records,
+                [
+                    "L1 starting",
+                    "L4 warning: slow",
+                    "L2 {\n    \"a\": \"}\",\n    \"b\": {}\n}",
+                    "L7 {\"c\":\"it's\"}",
+                    "L10 {\n  cut: 1",
+                    "L12 {\"d\": 1}",
+                    "L13 {"
+                ]
+            );
+            assert!(rejections.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_object_over_the_limit_is_rejected_and_the_next_one_is_kept() {
+        let lines = [&["{"][..], &["  a: 1,"; 30], &["}", "{", "  b: 2", "}"]].concat();
+        let text: Vec<String> = lines.iter().map(|text| format!("2026-11-25T10:02:38Z stdout F {text}\n")).collect();
+        let (records, rejections) = collect(split, text.concat().as_bytes(), 1_000, 100);
+        assert_eq!((records, rejections), (vec!["L33 {\"b\":2}".to_owned()], vec!["a#L1 oversize".to_owned()]));
     }
 
     #[test]

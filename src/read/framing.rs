@@ -1,6 +1,6 @@
 //! Detects how records are delimited in an object, by its first bytes after decompression and not by its name.
 
-use super::{container_log, csv};
+use super::{container_log, csv, javascript};
 
 /// How records are delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,8 +11,12 @@ pub(super) enum Framing {
     SingleLine,
     /// JSON values that may span lines, and lists of them.
     Values,
+    /// JSON values that may span lines, between lines of a program's log.
+    ValuesInLog,
     /// Lines of a container's log, each with a prefix or in an object.
     ContainerLog,
+    /// Objects as Node.js displays them, between other output of the program.
+    JavaScript,
     /// Comma-separated values with a header.
     Csv,
     /// Messages, each with its length before it in four bytes (big-endian), as written by the Collector's file exporter.
@@ -35,6 +39,11 @@ impl Framing {
         matches!(self, Self::Messages | Self::SingleMessage)
     }
 
+    /// Whether records are between lines of a log.
+    pub(super) fn is_program_output(self) -> bool {
+        matches!(self, Self::ValuesInLog | Self::ContainerLog | Self::JavaScript)
+    }
+
     pub(super) fn of(head: &[u8]) -> Self {
         if let [a, b, c, d, rest @ ..] = head {
             let length = u32::from_be_bytes([*a, *b, *c, *d]);
@@ -52,10 +61,14 @@ impl Framing {
         match text {
             text if container_log::starts_with_line(text) => Self::ContainerLog,
             [b'[', rest @ ..] if matches!(rest.trim_ascii_start(), [b'{' | b'[' | b']', ..]) => Self::Values,
+            [b'{', ..] if javascript::begins_with_object(text) => Self::JavaScript,
+            [b'{', ..] if spans_lines(text) && contains_log_line(text) => Self::ValuesInLog,
             [b'{', ..] if spans_lines(text) => Self::Values,
             [b'{' | b'[', ..] if memchr::memchr(b'\n', text).is_none() => Self::SingleLine,
+            text if contains_indented_object(text) => Self::ValuesInLog,
             [b'{' | b'[', ..] => Self::Lines,
             _ if csv::has_header(text) => Self::Csv,
+            _ if javascript::contains_object(text) => Self::JavaScript,
             _ => Self::Lines,
         }
     }
@@ -87,6 +100,23 @@ fn spans_lines(text: &[u8]) -> bool {
     is_open && next.is_some_and(|line| matches!(line.first(), Some(b' ' | b'\t' | b'"' | b'}' | b']')))
 }
 
+/// Whether some line of indented JSON is not part of it.
+fn contains_log_line(text: &[u8]) -> bool {
+    let is_json = |first: u8| {
+        first.is_ascii_whitespace() || matches!(first, b'{' | b'}' | b'[' | b']' | b'"' | b',' | super::RECORD_SEPARATOR | 0 | 0xef)
+    };
+    text.split(|byte| *byte == b'\n').any(|line| line.first().is_some_and(|first| !is_json(*first)))
+}
+
+/// Whether some line begins a JSON object that spans lines: a program that prints such objects prints other lines, too.
+fn contains_indented_object(text: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, b"\n{").filter_map(|at| text.get(at + 1..)).any(|rest| {
+        let mut lines = rest.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+        let is_indented = |line: &[u8]| line.starts_with(b" ") || line.starts_with(b"\t");
+        lines.next() == Some(b"{") && lines.next().is_some_and(|line| is_indented(line) && line.trim_ascii_start().starts_with(b"\""))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +136,14 @@ mod tests {
             (b"[]", Framing::Values),
             (b"{\n  \"a\": 1\n}", Framing::Values),
             (b"{\"resourceSpans\": [\n\t{", Framing::Values),
+            (b"Started.\n\n{\n    \"a\": 1\n}", Framing::ValuesInLog),
+            (b"{\n  \"a\": 1\n}\nINFO ready\n", Framing::ValuesInLog),
+            ("{\n  \"a\": 1\n}\n🚀 ready\n".as_bytes(), Framing::ValuesInLog),
+            (b"{\n\t\"a\": 1\n}\n\xef\xbb\xbf{\n\t\"a\": 1\n}\n", Framing::Values),
+            (b"{\"a\": 1}\r\n{\r\n\t\"a\": 1\r\n}", Framing::ValuesInLog),
+            (b"{\"a\": 1}\n{\n{\"a\": 1}", Framing::Lines),
+            (b"{\n  a: 1\n}", Framing::JavaScript),
+            (b"> node app.js\n{\n  'a': 1\n}", Framing::JavaScript),
             (b"{\"resourceSpans\": [\n{\"resourceSpans\": []}\n", Framing::Lines),
             (b"id,trace_id,\"start_time\"\n1,2,3\n", Framing::Csv),
             (b"\x00\x00\x4b\xbd\x0a\xb9\x97\x01", Framing::Messages),

@@ -12,6 +12,8 @@ mod csv;
 mod decompress;
 mod encoding;
 mod framing;
+mod javascript;
+mod javascript_value;
 mod layers;
 mod lines;
 mod messages;
@@ -329,7 +331,8 @@ fn split_object(task: &ReadTask, source: Box<dyn Read + Send>, compressed_bytes:
         return Completion::complete_if(emit(Err(rejection)));
     }
     let framing = Framing::of(&head);
-    if is_notice(object.name()) && !framing::begins_with_json(&head) && !framing.is_binary() {
+    let is_output = framing.is_program_output() && object.name().to_ascii_lowercase().ends_with(".txt");
+    if is_notice(object.name()) && !framing::begins_with_json(&head) && !framing.is_binary() && !is_output {
         // Whether the rest of it can be read does not matter.
         return Completion::complete_if(emit(Ok(Chunk::Skipped(Arc::clone(object)))));
     }
@@ -337,7 +340,9 @@ fn split_object(task: &ReadTask, source: Box<dyn Read + Send>, compressed_bytes:
         Framing::Lines => lines::split,
         Framing::SingleLine => values::split_within_lines,
         Framing::Values => values::split,
+        Framing::ValuesInLog => values::split_in_log,
         Framing::ContainerLog => container_log::split,
+        Framing::JavaScript => javascript::split,
         Framing::Csv => csv::split,
         Framing::Messages => messages::split,
         Framing::SingleMessage => messages::split_single,
@@ -359,7 +364,7 @@ type Split = fn(Box<dyn Read + Send>, &Arc<Object>, &ReadOptions, &CancellationT
 /// The byte before each text in a JSON text sequence (RFC 7464).
 const RECORD_SEPARATOR: u8 = 0x1e;
 
-/// Whether the name is that of a readme or license. Such files are skipped unless they contain JSON.
+/// Whether the name is that of a readme or license. Such files are skipped unless they begin with JSON, or are the output of a program.
 fn is_notice(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();

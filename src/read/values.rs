@@ -27,6 +27,18 @@ pub(super) fn split(
     run(splitter, &mut source, shutdown, emit)
 }
 
+/// The same for values between lines of a log.
+pub(super) fn split_in_log(
+    mut source: Box<dyn Read + Send>,
+    object: &Arc<Object>,
+    options: &ReadOptions,
+    shutdown: &CancellationToken,
+    emit: &mut dyn FnMut(Outcome<Chunk>) -> bool,
+) -> Completion {
+    let splitter = Splitter { is_log: true, ..Splitter::new(object, options.record_bytes_max) };
+    run(splitter, &mut source, shutdown, emit)
+}
+
 /// The same for values that never span lines: a line feed inside a value means that it is truncated.
 pub(super) fn split_within_lines(
     mut source: Box<dyn Read + Send>,
@@ -114,6 +126,8 @@ struct Splitter<'a> {
     values_on_line: (u64, usize),
     /// Values do not span lines.
     within_lines: bool,
+    /// There are lines of a log between values.
+    is_log: bool,
     /// Start and position of the open value.
     open: Option<(usize, Position)>,
     /// The open value is over the size limit and is discarded.
@@ -136,6 +150,7 @@ impl<'a> Splitter<'a> {
             list: None,
             values_on_line: (0, 0),
             within_lines: false,
+            is_log: false,
             open: None,
             oversize: false,
             records: Vec::new(),
@@ -358,7 +373,7 @@ impl<'a> Splitter<'a> {
             ranges,
             first,
             binary: false,
-            is_log: false,
+            is_log: self.is_log,
         })))
     }
 }

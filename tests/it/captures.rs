@@ -179,6 +179,26 @@ fn weave_spans_match() {
 }
 
 #[test]
+fn opentelemetry_sdk_spans_match() {
+    compare("opentelemetry_sdk");
+}
+
+#[test]
+fn zipkin_spans_match() {
+    compare("zipkin");
+}
+
+#[test]
+fn xray_spans_match() {
+    compare("xray");
+}
+
+#[test]
+fn tempo_spans_match() {
+    compare("tempo");
+}
+
+#[test]
 fn chat_spans_match() {
     compare("chat");
 }

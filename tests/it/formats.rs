@@ -22,6 +22,15 @@ fn valid_records(text: &str) -> Vec<(&'static str, Value)> {
     vec![
         ("otlp", otlp(&json!({"traceId": id, "spanId": span_id, "startTimeUnixNano": NANOSECONDS, "attributes": [attribute]}))),
         (
+            "opentelemetry_sdk",
+            json!({"name": "step", "context": {"trace_id": id, "span_id": span_id}, "kind": "SpanKind.INTERNAL", "parent_id": null, "start_time": TIME,
+                "attributes": {"note": text}, "resource": {"attributes": {}}}),
+        ),
+        (
+            "zipkin",
+            json!({"traceId": id, "id": span_id, "timestamp": 1_795_424_400_000_000_i64, "localEndpoint": {}, "tags": {"note": text}}),
+        ),
+        (
             "phoenix",
             json!({"context": {"trace_id": "p", "span_id": "1"}, "span_kind": "LLM", "start_time": TIME, "attributes": {"note": text}}),
         ),
@@ -282,4 +291,17 @@ fn every_convention_is_documented_and_registered() {
         conventions += 1;
     }
     assert!(conventions >= 5);
+}
+
+#[test]
+fn objects_between_other_output_of_a_program_are_read() {
+    let python = "INFO: ready, \"listening\"\n{\n    \"name\": \"step\",\n    \"context\": {\n        \"trace_id\": \"0x5b8efff798038103d269b633813fc60c\",\n        \"span_id\": \"0xeee19b7ec3c1b174\"\n    },\n    \"kind\": \"SpanKind.INTERNAL\",\n    \"parent_id\": null,\n    \"start_time\": \"2026-11-23T09:00:00Z\",\n    \"resource\": {}\n}\nINFO: done\n";
+    let javascript = "> node app.js\n\nready\n{\n  resource: { attributes: {} },\n  traceId: '5b8efff798038103d269b633813fc60c',\n  name: `it's a \"step\"`,\n  id: 'eee19b7ec3c1b174',\n  timestamp: 1795424400000000,\n  duration: 5.5,\n  attributes: {},\n  status: { code: 0 },\n  events: [],\n  links: []\n}\ndone\n";
+    let container = |text: &str| text.lines().map(|line| format!("2026-11-23T09:00:00Z stdout F {line}\n")).collect::<Vec<_>>().concat();
+    for text in [python.to_owned(), javascript.to_owned(), container(python), container(javascript)] {
+        let place = Place::new();
+        place.put("output.txt", &text);
+        let summary = place.run(&[]);
+        assert_eq!((&summary["stored"], &summary["processing_errors"]), (&json!(1), &json!(0)), "{text}\n{summary}");
+    }
 }

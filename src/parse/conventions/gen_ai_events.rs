@@ -38,6 +38,21 @@ impl EventContent {
             self.add_choice(body);
         } else if name == "gen_ai.prompt" {
             self.input.extend(text_message("user", body));
+        } else {
+            self.add_moved_messages(body);
+        }
+    }
+
+    /// Adds `{"input": {"messages": […]}, "output": {"messages": […]}}`: the AWS distribution of OpenTelemetry moves the messages in the attributes of a
+    /// span to a log record, whose event name is that of the scope.
+    fn add_moved_messages(&mut self, body: &Value<'_>) {
+        let [input, output] = ["input", "output"].map(|direction| body.get(direction).get("messages"));
+        if let Some(found) = messages_in(input) {
+            self.input.extend(found.messages);
+        }
+        if let Some(found) = messages_in(output) {
+            self.output.extend(found.messages);
+            self.finish_reasons.extend(found.finish_reasons);
         }
     }
 

@@ -24,12 +24,15 @@ mod mini_swe_agent;
 mod mlflow;
 mod openai_agents;
 mod openhands;
+mod opentelemetry_sdk;
 mod otlp;
 mod phoenix;
 mod session;
 mod swe_agent;
 mod tau2;
 mod weave;
+mod xray;
+mod zipkin;
 
 use arrow::array::RecordBatch;
 
@@ -106,8 +109,11 @@ pub trait Format: Send + Sync {
 }
 
 /// Every format. The order decides only if two formats have the same detection score.
-pub const FORMATS: [&dyn Format; 24] = [
+pub const FORMATS: [&dyn Format; 27] = [
     &otlp::Otlp,
+    &opentelemetry_sdk::OpenTelemetrySdk,
+    &zipkin::Zipkin,
+    &xray::XRay,
     &jaeger::Jaeger,
     &clickhouse::ClickHouse,
     &logfire::Logfire,
@@ -125,10 +131,10 @@ pub const FORMATS: [&dyn Format; 24] = [
     &swe_agent::SweAgent,
     &mini_swe_agent::MiniSweAgent,
     &openhands::OpenHands,
+    &tau2::Tau2,
     &claude_code::ClaudeCode,
     &codex::Codex,
     &gemini_cli::GeminiCli,
-    &tau2::Tau2,
     &failsift::Failsift,
     &chat::Chat,
 ];

@@ -16,7 +16,7 @@ use crate::model::Status;
 use crate::parse::json::{self, Integer, Text, json_object};
 use crate::parse::span_fields;
 use crate::parse::value::Value;
-use crate::parse::{Accounted, ParsedChunk, RecordLocation};
+use crate::parse::{Accounted, ParsedChunk, RecordLocation, Skip};
 
 /// Parses one export request.
 ///
@@ -24,6 +24,9 @@ use crate::parse::{Accounted, ParsedChunk, RecordLocation};
 /// The parser's error, if the text is not a JSON object.
 pub(super) fn parse(line: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
     match json::parse::<Request<'_>>(line) {
+        Ok(request) if request.single.is_some() && request.search_result.is_none() => {
+            Ok(lenient::parse_request(json::parse(line)?, location, out))
+        }
         Ok(request) => Ok(request.add_fragments(location, out)),
         // A field of the wrong type must not discard the other fields.
         Err(error) if error.is_data() && line.starts_with('{') => Ok(lenient::parse_request(json::parse(line)?, location, out)),
@@ -51,13 +54,21 @@ pub(in crate::parse) fn parse_span(
 
 json_object! {
     struct Request<'a> {
-        "resourceSpans" | "resource_spans" => resource_spans: Vec<ResourceSpans<'a>>,
+        "resourceSpans" | "resource_spans" | "batches" => resource_spans: Vec<ResourceSpans<'a>>,
         "resourceLogs" | "resource_logs" => resource_logs: Vec<ResourceLogs<'a>>,
         // The other signals, which a bucket may contain beside traces.
-        "resourceMetrics" | "resource_metrics" | "resourceProfiles" | "resource_profiles" => other_signal: Option<IgnoredAny>,
-        // What some programs wrap the request in.
-        "ExportTraceServiceRequest" | "exportTraceServiceRequest" | "export_trace_service_request" => wrapped: Option<Box<Request<'a>>>,
-        [] _ => other,
+        "resourceMetrics" | "resource_metrics" | "resourceProfiles" | "resource_profiles" | "scopeMetrics" => other_signal: Option<IgnoredAny>,
+        // What some programs, and Tempo, wrap the request in.
+        "ExportTraceServiceRequest" | "exportTraceServiceRequest" | "export_trace_service_request" | "trace" => wrapped: Option<Box<Request<'a>>>,
+        // One span or log record without a request around it.
+        "startTimeUnixNano" | "timeUnixNano" | "observedTimeUnixNano" => single: Option<IgnoredAny>,
+        // A result of Tempo's search.
+        "rootServiceName" | "rootTraceName" => search_result: Option<IgnoredAny>,
+        // One element of `resourceSpans` or `resourceLogs` without a request around it.
+        "resource" => resource: Resource<'a>,
+        "scopeSpans" | "scope_spans" | "instrumentationLibrarySpans" | "instrumentation_library_spans" => scope_spans: Vec<ScopeSpans<'a>>,
+        "scopeLogs" | "scope_logs" | "instrumentationLibraryLogs" | "instrumentation_library_logs" => scope_logs: Vec<ScopeLogs<'a>>,
+        ["metrics", "status", "message", "schemaUrl", "schema_url"] _ => other,
     }
 }
 
@@ -171,14 +182,7 @@ impl Request<'_> {
         for group in self.resource_spans {
             let mut resource = group.resource.into_resource();
             progress.check_keys("resourceSpans[]", group.other.as_deref(), group.scope_spans.is_empty() && group.spans.is_empty(), out);
-            for scope in group.scope_spans {
-                progress.check_keys("resourceSpans[].scopeSpans[]", scope.other.as_deref(), scope.spans.is_empty(), out);
-                resource.set_scope(&scope.scope.name.0);
-                for span in scope.spans {
-                    let location = progress.next_location();
-                    progress.add(span.add_fragment(&resource, &location, out));
-                }
-            }
+            add_scope_spans(group.scope_spans, &mut resource, &mut progress, out);
             resource.set_scope("");
             for span in group.spans {
                 let location = progress.next_location();
@@ -188,22 +192,42 @@ impl Request<'_> {
         for group in self.resource_logs {
             let resource = group.resource.into_resource();
             progress.check_keys("resourceLogs[]", group.other.as_deref(), group.scope_logs.is_empty() && group.log_records.is_empty(), out);
-            for scope in group.scope_logs {
-                progress.check_keys("resourceLogs[].scopeLogs[]", scope.other.as_deref(), scope.log_records.is_empty(), out);
-                for record in scope.log_records {
-                    let location = progress.next_location();
-                    progress.add(record.add_fragment(&resource, &location, out));
-                }
-            }
+            add_scope_logs(group.scope_logs, &resource, &mut progress, out);
             for record in group.log_records {
                 let location = progress.next_location();
                 progress.add(record.add_fragment(&resource, &location, out));
             }
         }
+        let mut resource = self.resource.into_resource();
+        add_scope_spans(self.scope_spans, &mut resource, &mut progress, out);
+        add_scope_logs(self.scope_logs, &resource, &mut progress, out);
         if let Some(request) = self.wrapped {
             progress.add(request.add_fragments(location, out));
         }
-        progress.finish(self.other_signal.is_some(), self.other.as_deref(), out)
+        let other_signal = self.other_signal.map(|_| Skip::OtherSignal);
+        let skip = other_signal.or(self.search_result.map(|_| Skip::TraceWithoutSpans));
+        progress.finish(skip, self.other.as_deref(), out)
+    }
+}
+
+fn add_scope_spans(scopes: Vec<ScopeSpans<'_>>, resource: &mut super::Resource, progress: &mut RequestProgress<'_>, out: &mut ParsedChunk) {
+    for scope in scopes {
+        progress.check_keys("resourceSpans[].scopeSpans[]", scope.other.as_deref(), scope.spans.is_empty(), out);
+        resource.set_scope(&scope.scope.name.0);
+        for span in scope.spans {
+            let location = progress.next_location();
+            progress.add(span.add_fragment(resource, &location, out));
+        }
+    }
+}
+
+fn add_scope_logs(scopes: Vec<ScopeLogs<'_>>, resource: &super::Resource, progress: &mut RequestProgress<'_>, out: &mut ParsedChunk) {
+    for scope in scopes {
+        progress.check_keys("resourceLogs[].scopeLogs[]", scope.other.as_deref(), scope.log_records.is_empty(), out);
+        for record in scope.log_records {
+            let location = progress.next_location();
+            progress.add(record.add_fragment(resource, &location, out));
+        }
     }
 }
 
@@ -245,13 +269,14 @@ impl LogRecord<'_> {
 }
 
 impl LogTraceId {
-    fn from_text(text: &str) -> Self {
+    /// The id in a text; of zeros or empty outside of a trace.
+    pub(in crate::parse) fn from_text(text: &str) -> Self {
         if text.bytes().all(|byte| matches!(byte, b'0' | b' ')) { Self::Absent } else { id(text, 16).map_or(Self::Invalid, Self::Valid) }
     }
 }
 
 /// An id of `bytes` bytes as lower-case hex, from hex or base64; `None` if it is neither, empty, or all zeros.
-pub(super) fn id(text: &str, bytes: usize) -> Option<String> {
+pub(in crate::parse) fn id(text: &str, bytes: usize) -> Option<String> {
     let hex = if text.len() == bytes * 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         text.to_ascii_lowercase()
     } else {
@@ -516,7 +541,8 @@ mod tests {
         for (rejected, key) in [
             (format!(r#"{{"resourceSpans":[{{"scopeSpan":[{{"spans":[{span}]}}]}}]}}"#), "scopeSpan"),
             (format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"span":[{span}]}}]}}]}}"#), "span"),
-            (r#"{"batches":[]}"#.to_owned(), "batches"),
+            (r#"{"spans":[]}"#.to_owned(), "spans"),
+            (r#"{"trace":{"services":[]},"metrics":{}}"#.to_owned(), "services"),
             (format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}},{{"ScopeSpans":[]}}]}}"#), "ScopeSpans"),
         ] {
             let out = parse(&rejected);
@@ -528,6 +554,83 @@ mod tests {
         {
             let out = parse(empty);
             assert_eq!((out.fragments.len(), out.rejections.len(), out.skipped.len(), out.records.skipped), (0, 0, 1, 1), "{empty}");
+        }
+    }
+
+    #[test]
+    fn a_span_and_a_log_record_of_cloudwatch_are_read() {
+        let resource = r#""resource":{"attributes":{"service.name":"acme","cloud.platform":"aws_bedrock_agentcore"}},"scope":{"name":"strands.telemetry.tracer","version":""}"#;
+        let out = parse(&format!(
+            r#"{{{resource},{IDS},"parentSpanId":"0000000000000001","flags":256,"name":"chat","kind":"CLIENT","startTimeUnixNano":1795424400000000000,"endTimeUnixNano":1795424402000000000,
+            "durationNano":2000000000,"attributes":{{"gen_ai.operation.name":"chat","gen_ai.usage.input_tokens":5,"gen_ai.response.finish_reasons":["tool_use"]}},
+            "events":[{{"timeUnixNano":1795424401000000000,"name":"exception","attributes":{{"exception.type":"ThrottlingException"}}}}],"status":{{"code":"ERROR"}}}}"#
+        ));
+        let fragment = &out.fragments[0];
+        let span = &fragment.span;
+        assert_eq!((fragment.service.as_deref(), span.instrumentation.as_deref()), (Some("acme"), Some("strands.telemetry.tracer")));
+        assert_eq!((span.status, span.usage.input, &span.finish_reasons), (Status::Error, Some(5), &vec!["tool_use".to_owned()]));
+        assert_eq!((span.exceptions[0].kind.as_str(), span.ended_at_ns), ("ThrottlingException", Some(1_795_424_402_000_000_000)));
+        let out = parse(&format!(
+            r#"{{{resource},"timeUnixNano":1795424401000000000,"observedTimeUnixNano":1795424401000000001,"severityNumber":9,"severityText":"","flags":1,{IDS},
+            "attributes":{{"event.name":"strands.telemetry.tracer","session.id":"s"}},
+            "body":{{"input":{{"messages":[{{"role":"user","content":"hi"}}]}},"output":{{"messages":[{{"role":"assistant","content":"hello"}}]}}}}}}"#
+        ));
+        let fragment = &out.fragments[0];
+        assert_eq!((fragment.addition, fragment.span.span_id.as_str()), (true, "eee19b7ec3c1b174"));
+        assert_eq!((fragment.span.input[0].content.as_str(), fragment.span.output[0].content.as_str()), ("hi", "hello"));
+        let out = parse(&format!(
+            r#"{{{resource},"timeUnixNano":1795424401000000000,"observedTimeUnixNano":1,"body":"ready","attributes":{{}}}}"#
+        ));
+        assert_eq!(out.records.skips.get(&Skip::LogWithoutTrace), Some(&1));
+        // Attributes as in a request.
+        let out = parse(&format!(r#"{{{IDS},"startTimeUnixNano":"5","attributes":[{{"key":"k","value":{{"stringValue":"v"}}}}]}}"#));
+        assert_eq!(out.fragments[0].span.attribute("k"), Some("v"));
+    }
+
+    #[test]
+    fn an_element_without_a_request_is_read() {
+        let resource = r#""resource":{"attributes":[{"key":"service.name","value":{"stringValue":"acme"}}]}"#;
+        for wrong_type in ["", r#","schemaUrl":7,"resourceLogs":7"#] {
+            let out = parse(&format!(
+                r#"{{{resource},"scopeSpans":[{{"scope":{{"name":"x","attributes":[]}},"spans":[{{{IDS},"startTimeUnixNano":"5"}}]}}]{wrong_type}}}"#
+            ));
+            let fragment = &out.fragments[0];
+            assert_eq!((fragment.service.as_deref(), fragment.span.instrumentation.as_deref()), (Some("acme"), Some("x")));
+            let out = parse(&format!(
+                r#"{{{resource},"scopeLogs":[{{"logRecords":[{{{IDS},"timeUnixNano":"5","body":{{"stringValue":"x"}}}}]}}]{wrong_type}}}"#
+            ));
+            assert_eq!((out.fragments.len(), out.fragments[0].addition), (1, true));
+        }
+        assert_eq!(parse(&format!(r#"{{{resource},"scopeMetrics":[]}}"#)).records.skips.get(&Skip::OtherSignal), Some(&1));
+    }
+
+    #[test]
+    fn traces_of_tempo_are_read_and_results_of_its_search_are_skipped() {
+        let span = r#"{"traceId":"W47/95gDgQPSabYzgT/GDA==","spanId":"7uGbfsPBsXQ=","startTimeUnixNano":"5"}"#;
+        let groups = [
+            format!(r#"[{{"resource":{{}},"scopeSpans":[{{"scope":{{}},"spans":[{span}]}}]}}]"#),
+            format!(r#"[{{"instrumentationLibrarySpans":[{{"instrumentationLibrary":{{}},"spans":[{span}]}}]}}]"#),
+        ];
+        for group in groups {
+            for trace in [
+                format!(r#"{{"batches":{group}}}"#),
+                format!(r#"{{"trace":{{"resourceSpans":{group}}},"metrics":{{"inspectedBytes":"7"}}}}"#),
+                format!(r#"{{"trace":{{"batches":{group}}},"metrics":{{}},"status":"PARTIAL","message":"Trace exceeds maximum size"}}"#),
+                // Also if a field has another type.
+                format!(r#"{{"batches":{group},"status":{{}},"resourceLogs":7}}"#),
+                format!(r#"{{"trace":{{"resourceSpans":{group},"resourceLogs":7}}}}"#),
+            ] {
+                let out = parse(&trace);
+                assert_eq!(out.fragments.len(), 1, "{trace} {:?}", out.rejections);
+                assert_eq!(out.fragments[0].trace_id, "5b8efff798038103d269b633813fc60c");
+            }
+        }
+        for result in [
+            r#"{"traceID":"2f3e0cee77ae5dc9c17ade3689eb2e54","rootServiceName":"shop","rootTraceName":"order","startTimeUnixNano":"1","durationMs":2}"#,
+            r#"{"traceID":"2f3e","rootServiceName":"shop","durationMs":2,"spanSet":{"spans":[],"matched":1}}"#,
+        ] {
+            let out = parse(result);
+            assert_eq!((out.fragments.len(), out.records.skips.get(&Skip::TraceWithoutSpans)), (0, Some(&1)), "{result}");
         }
     }
 

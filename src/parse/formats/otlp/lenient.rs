@@ -9,32 +9,60 @@ use super::json::id;
 use super::{LogTraceId, RawEvent, RawLog, RawSpan, RequestProgress, Resource};
 use crate::model::{RejectionKind, Status};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, ParsedChunk, RecordLocation, span_fields};
+use crate::parse::{Accounted, ParsedChunk, RecordLocation, Skip, span_fields};
 
-/// Parses one export request.
+/// The fields of a resource's group that contain its scopes.
+const SCOPE_SPANS: [&str; 4] = ["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"];
+const SCOPE_LOGS: [&str; 4] = ["scopeLogs", "scope_logs", "instrumentationLibraryLogs", "instrumentation_library_logs"];
+
+/// Parses one export request, or one group, span or log record of it.
 pub(super) fn parse_request(tree: Value<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
     let mut progress = RequestProgress::new(*location);
     let mut fields = Fields::of(tree);
-    let has_other_signal =
-        ["resourceMetrics", "resource_metrics", "resourceProfiles", "resource_profiles"].iter().any(|key| fields.has(key));
-    for group in list(fields.take(&["resourceSpans", "resource_spans"])) {
+    let has = |keys: &[&str]| keys.iter().any(|key| fields.has(key));
+    let skip = if has(&["resourceMetrics", "resource_metrics", "resourceProfiles", "resource_profiles", "scopeMetrics"]) {
+        Some(Skip::OtherSignal)
+    } else {
+        has(&["rootServiceName", "rootTraceName"]).then_some(Skip::TraceWithoutSpans)
+    };
+    if skip.is_none() && has(&["startTimeUnixNano", "timeUnixNano", "observedTimeUnixNano"]) {
+        return parse_single(fields, location, out);
+    }
+    if has(&SCOPE_SPANS) {
+        spans_of_resource(Value::Map(fields.fields), &mut progress, out);
+        return progress.finish(skip, None, out);
+    }
+    if has(&SCOPE_LOGS) {
+        logs_of_resource(Value::Map(fields.fields), &mut progress, out);
+        return progress.finish(skip, None, out);
+    }
+    for group in list(fields.take(&["resourceSpans", "resource_spans", "batches"])) {
         spans_of_resource(group, &mut progress, out);
     }
     for group in list(fields.take(&["resourceLogs", "resource_logs"])) {
         logs_of_resource(group, &mut progress, out);
     }
-    if let wrapped @ Value::Map(_) =
-        fields.take(&["ExportTraceServiceRequest", "exportTraceServiceRequest", "export_trace_service_request"])
-    {
-        progress.add(parse_request(wrapped, location, out));
+    match fields.take(&["ExportTraceServiceRequest", "exportTraceServiceRequest", "export_trace_service_request", "trace"]) {
+        Value::Null => {}
+        wrapped @ Value::Map(_) => progress.add(parse_request(wrapped, location, out)),
+        _ => reject(&mut progress, "the request", out),
     }
-    progress.finish(has_other_signal, fields.first_key(), out)
+    progress.finish(skip, fields.first_key(), out)
+}
+
+/// Parses one span or log record with its resource and scope among its fields.
+fn parse_single(mut fields: Fields<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
+    let mut resource = resource(fields.take(&["resource"]));
+    resource.set_scope(fields.take(&["scope"]).get("name").as_str().unwrap_or_default());
+    let is_span = fields.has("startTimeUnixNano");
+    let single = Value::Map(fields.fields);
+    if is_span { parse_span(single, &resource, location, out) } else { parse_log_record(single, &resource, location, out) }
 }
 
 fn spans_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut ParsedChunk) {
     let Ok(mut group) = Fields::of_map(group) else { return reject(progress, "resourceSpans[]", out) };
     let mut resource = resource(group.take(&["resource"]));
-    let scopes = list(group.take(&["scopeSpans", "scope_spans", "instrumentationLibrarySpans", "instrumentation_library_spans"]));
+    let scopes = list(group.take(&SCOPE_SPANS));
     let direct = list(group.take(&["spans"]));
     progress.check_keys("resourceSpans[]", group.first_unknown_key(), scopes.is_empty() && direct.is_empty(), out);
     for scope in scopes {
@@ -62,7 +90,7 @@ fn spans_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: 
 fn logs_of_resource(group: Value<'_>, progress: &mut RequestProgress<'_>, out: &mut ParsedChunk) {
     let Ok(mut group) = Fields::of_map(group) else { return reject(progress, "resourceLogs[]", out) };
     let resource = resource(group.take(&["resource"]));
-    let scopes = list(group.take(&["scopeLogs", "scope_logs", "instrumentationLibraryLogs", "instrumentation_library_logs"]));
+    let scopes = list(group.take(&SCOPE_LOGS));
     let mut records = list(group.take(&["logRecords", "log_records"]));
     progress.check_keys("resourceLogs[]", group.first_unknown_key(), scopes.is_empty() && records.is_empty(), out);
     for scope in scopes {

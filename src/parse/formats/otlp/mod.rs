@@ -1,6 +1,7 @@
-//! OTLP as the exporters of the OpenTelemetry Collector write it: one export request per JSON line or protobuf message.
+//! OTLP as the exporters of the OpenTelemetry Collector write it: one export request per JSON line or protobuf message; and traces of Grafana Tempo.
 //!
-//! Specification: <https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/> and opentelemetry-proto 1.x.
+//! Specification: <https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/> and opentelemetry-proto 1.x; for Tempo
+//! <https://grafana.com/docs/tempo/latest/api_docs/>, checked against the sources of Tempo 1.x to 3.0.
 //!
 //! ```json
 //! {"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"acme"}}]},
@@ -15,6 +16,11 @@
 //! - The spans of one trace are spread over many requests.
 //! - Log records (`resourceLogs`) contain the messages of some instrumentations and join their span by id (openai-v2).
 //! - Before version 0.15 of the protocol a scope was an `instrumentationLibrary`.
+//! - The log groups of `CloudWatch` (`aws/spans`, and those of Bedrock's `AgentCore`) have one span or log record per line, with `resource` and `scope` among its fields;
+//!   attributes and bodies are plain objects.
+//! - Java's `logging-otlp` writes one element of `resourceSpans` or `resourceLogs` per line, without the request around it.
+//! - Tempo's `resourceSpans` are `batches` (`/api/traces/ID`), or in `trace` beside `metrics` and `status` (`/api/v2/traces/ID`). Results of its search have
+//!   no spans of their trace.
 
 mod json;
 mod lenient;
@@ -24,7 +30,7 @@ mod size;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-pub(super) use self::json::parse_span;
+pub(super) use self::json::{id, parse_span};
 use crate::model::{RejectionKind, Span, SpanKind, Status};
 use crate::parse::conventions::{EventContent, SpanMapper};
 use crate::parse::detect::display_key;
@@ -55,6 +61,20 @@ impl Format for Otlp {
                 Signature::unique(&["ExportTraceServiceRequest"]),
                 Signature::unique(&["exportTraceServiceRequest"]),
                 Signature::unique(&["export_trace_service_request"]),
+                // One element of the request: the exporters that write to Java's log, and Tempo's batches.
+                Signature::unique(&["scopeSpans"]),
+                Signature::unique(&["scopeLogs"]),
+                Signature::unique(&["instrumentationLibrarySpans"]),
+                // A span or a log record alone, with its resource and scope beside its fields.
+                Signature::unique(&["traceId", "spanId", "startTimeUnixNano"]),
+                Signature::unique(&["scope", "timeUnixNano", "body"]),
+                Signature::unique(&["timeUnixNano", "observedTimeUnixNano", "body"]),
+                // Tempo: a trace by both versions of the API, a result of a search.
+                Signature::common(&["batches"]),
+                Signature::common(&["trace", "metrics"]),
+                Signature::common(&["trace", "status", "message"]),
+                Signature::unique(&["traceID", "rootServiceName"]),
+                Signature::unique(&["traceID", "rootTraceName"]),
             ]
         }
     }
@@ -102,14 +122,14 @@ impl<'p> RequestProgress<'p> {
         }
     }
 
-    /// The outcome of the whole request.
-    fn finish(self, has_other_signal: bool, other_key: Option<&str>, out: &mut ParsedChunk) -> Accounted {
+    /// The outcome of the whole request. `skip` is the reason why it may have no spans.
+    fn finish(self, skip: Option<Skip>, other_key: Option<&str>, out: &mut ParsedChunk) -> Accounted {
         let location = self.location;
-        match (self.accounted, other_key) {
-            (Some(accounted), _) => accounted,
-            (None, _) if has_other_signal => out.skip(Skip::OtherSignal, &location),
-            (None, None) => out.skip(Skip::Empty, &location),
-            (None, Some(key)) => {
+        match (self.accounted, skip, other_key) {
+            (Some(accounted), _, _) => accounted,
+            (None, Some(skip), _) => out.skip(skip, &location),
+            (None, None, None) => out.skip(Skip::Empty, &location),
+            (None, None, Some(key)) => {
                 let reason = format!(
                     "cannot read {location}: no spans in resourceSpans[].scopeSpans[].spans[], but the unknown key {:?}\n  hint: check the spelling of the key",
                     display_key(key)
@@ -179,7 +199,7 @@ impl RawSpan<'_> {
             return out.reject(location, RejectionKind::MissingId, reason);
         };
         if self.started_at_ns <= 0 {
-            return out.reject(location, RejectionKind::MissingTime, format!("cannot read {location}: the span has no startTimeUnixNano"));
+            return out.reject(location, RejectionKind::MissingTime, format!("cannot read {location}: the span has no start time"));
         }
         let mut span = SpanMapper::new(Span {
             span_id,

@@ -218,7 +218,7 @@ impl ExportTraces {
                 }
             }
         }
-        progress.finish(false, None, out)
+        progress.finish(None, None, out)
     }
 }
 
@@ -236,7 +236,7 @@ impl ExportLogs {
                 progress.add(record.into_raw().add_fragment(&resource, &location, out));
             }
         }
-        progress.finish(false, None, out)
+        progress.finish(None, None, out)
     }
 }
 
