@@ -1,11 +1,11 @@
 //! Builds a trace from its fragments: removes duplicate spans, merges log records into their spans, takes service and environment also from
 //! rows about the whole trace, and sorts by time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::span_parts;
 use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
-use crate::model::{Message, Outcome, Rejection, RejectionKind, Span, SpanKind, Stage, Status, Trace, truncate_with_digest};
+use crate::model::{Message, Outcome, Rejection, RejectionKind, Span, SpanKind, Stage, Status, ToolUse, Trace, truncate_with_digest};
 use crate::parse::SpanFragment;
 
 /// Builds a trace. The result does not depend on the order of the fragments.
@@ -29,6 +29,7 @@ pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
     if orphaned > 0 {
         notes.push(plural(orphaned, "log record belongs to a span", "log records belong to spans") + " that did not arrive");
     }
+    recognize_tools(&mut spans);
     complete_tool_calls(&mut spans);
     complete_tool_results(&mut spans);
     if spans.iter().any(|fragment| fragment.has_synthetic_id) {
@@ -161,6 +162,22 @@ fn complete_span(span: &mut Span, update: &mut Span) {
     }
 }
 
+/// Recognizes tools of instrumentations that record no kind for them, such as Weave's: steps below the root with the name of a tool that a model call
+/// before them requested. If any span of that name has the kind, the instrumentation records it, and other spans of that name are something else.
+fn recognize_tools(spans: &mut [SpanFragment]) {
+    let recorded: HashSet<String> = spans.iter().filter_map(|fragment| fragment.span.tool.as_ref()).map(|tool| tool.name.clone()).collect();
+    let mut requested: HashSet<String> = HashSet::new();
+    for SpanFragment { span, .. } in spans {
+        requested.extend(span.output.iter().flat_map(|message| &message.tool_calls).map(|call| call.name.clone()));
+        let is_step = matches!(span.kind, SpanKind::Other | SpanKind::Chain) && span.parent_span_id.is_some();
+        if is_step && span.tool.is_none() && requested.contains(&span.name) && !recorded.contains(&span.name) {
+            span.kind = SpanKind::Tool;
+            let arguments = span.input_text.take().unwrap_or_default();
+            span.tool = Some(ToolUse { name: span.name.clone(), call_id: None, arguments, result: span.output_text.take() });
+        }
+    }
+}
+
 /// Adds the tool's name and arguments to tool spans that have only a call id. Both are in the message that requested the call.
 fn complete_tool_calls(spans: &mut [SpanFragment]) {
     let is_incomplete =
@@ -270,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_result_is_taken_from_the_model_call_that_follows() {
-        use crate::model::{ToolCall, ToolUse};
+        use crate::model::ToolCall;
         let mut tool = fragment(0, 1, "");
         tool.span.kind = SpanKind::Tool;
         tool.span.output_text = None;
@@ -284,6 +301,32 @@ mod tests {
         ];
         let trace = build_trace(vec![call, tool]).unwrap();
         assert_eq!(trace.spans[0].tool.as_ref().unwrap().result.as_deref(), Some("late"));
+    }
+
+    #[test]
+    fn a_step_with_the_name_of_a_requested_tool_is_a_tool_unless_others_have_the_kind() {
+        use crate::model::ToolCall;
+        let mut call = fragment(0, 1, "");
+        call.span.kind = SpanKind::Llm;
+        let request = ToolCall { id: None, name: "lookup".into(), arguments: "{}".into() };
+        call.span.output = vec![Message { role: "assistant".into(), tool_calls: vec![request], ..Message::default() }];
+        let step = |number, parent: Option<&str>| {
+            let mut step = fragment(0, number, "late");
+            (step.span.name, step.span.input_text, step.span.parent_span_id) =
+                ("lookup".into(), Some("{\"id\":17}".into()), parent.map(str::to_owned));
+            step
+        };
+        let tools = |fragments: Vec<SpanFragment>| -> Vec<Option<ToolUse>> {
+            build_trace(fragments).unwrap().spans.into_iter().map(|span| span.tool).collect()
+        };
+        let lookup = ToolUse { name: "lookup".into(), call_id: None, arguments: "{\"id\":17}".into(), result: Some("late".into()) };
+        assert_eq!(tools(vec![call.clone(), step(2, Some("1"))]), [None, Some(lookup.clone())]);
+        // A root, a step before the request, and a step around the tool itself.
+        assert_eq!(tools(vec![call.clone(), step(2, None)]), [None, None]);
+        assert_eq!(tools(vec![step(0, Some("1")), call.clone()]), [None, None]);
+        let mut tool = step(3, Some("2"));
+        (tool.span.kind, tool.span.tool) = (SpanKind::Tool, Some(lookup.clone()));
+        assert_eq!(tools(vec![call, step(2, Some("1")), tool]), [None, None, Some(lookup)]);
     }
 
     #[test]

@@ -101,8 +101,8 @@ pub(super) struct Content<'t> {
     pub(super) is_empty_page: bool,
     /// The record is a line of a log.
     pub(super) is_line: bool,
-    /// The JSON text of an object in that line, which no format recognizes by itself.
-    pub(super) object_in_line: Option<Cow<'t, str>>,
+    /// The JSON texts of objects in the record, if no format recognizes any by itself.
+    pub(super) objects: Vec<Cow<'t, str>>,
     /// The parser's error for a line that starts like JSON and is not.
     pub(super) broken_line: Option<serde_json::Error>,
 }
@@ -119,7 +119,7 @@ pub(super) fn open<'t>(text: &'t str, forced: Option<&'static dyn Format>) -> Co
     let mut search = Search { forced, content: Content::default(), records: 0 };
     match text.as_bytes().first() {
         Some(b'{') => search.object(text, Around { depth: 0, at_ns: None, is_content: true }),
-        _ => search.line(Cow::Borrowed(text), Around { depth: 0, at_ns: None, is_content: true }),
+        _ => search.line(text, Around { depth: 0, at_ns: None, is_content: true }),
     }
     search.content
 }
@@ -154,7 +154,7 @@ impl<'t> Search<'t> {
             // Other texts may be what a user wrote.
             Some(b'"') if around.is_content => {
                 if let Ok(line) = serde_json::from_str::<String>(text) {
-                    self.line(Cow::Owned(line), around);
+                    self.line(&line, around);
                 }
             }
             _ => {}
@@ -213,7 +213,7 @@ impl<'t> Search<'t> {
     }
 
     /// Searches a line of a log: JSON, JSON after a prefix, or base64 of JSON.
-    fn line(&mut self, line: Cow<'t, str>, around: Around) {
+    fn line(&mut self, line: &str, around: Around) {
         if around.depth > ENVELOPES_MAX {
             return;
         }
@@ -239,19 +239,20 @@ impl<'t> Search<'t> {
         self.content.items.extend(search.content.items.into_iter().map(owned));
     }
 
-    /// Describes an object without records: whether it is a line of a log, and whether that line is broken JSON.
+    /// Describes an object without records: whether it is a line of a log, the objects in it, and whether it contains broken JSON.
     fn describe_line(&mut self, fields: &[(String, &'t RawValue)]) {
-        let Some(value) = line_in(fields) else { return };
-        self.content.is_line = true;
-        if value.get().starts_with('{') {
-            self.content.object_in_line = Some(Cow::Borrowed(value.get()));
-            return;
-        }
-        let line = serde_json::from_str::<String>(value.get()).unwrap_or_default();
-        if let Some(json) = json_in_line(line.trim()) {
-            self.content.object_in_line = json.starts_with('{').then(|| Cow::Owned(json.to_owned()));
-        } else if line.trim_start().starts_with("{\"") {
-            self.content.broken_line = serde_json::from_str::<serde::de::IgnoredAny>(line.trim()).err();
+        self.content.is_line = line_in(fields).is_some();
+        for (_, value) in fields.iter().filter(|(key, _)| CONTENT_KEYS.contains(&key.as_str())) {
+            if value.get().starts_with('{') {
+                self.content.objects.push(Cow::Borrowed(value.get()));
+                continue;
+            }
+            let line = serde_json::from_str::<String>(value.get()).unwrap_or_default();
+            if let Some(json) = json_in_line(line.trim()) {
+                self.content.objects.extend(json.starts_with('{').then(|| Cow::Owned(json.to_owned())));
+            } else if line.trim_start().starts_with("{\"") {
+                self.content.broken_line = serde_json::from_str::<serde::de::IgnoredAny>(line.trim()).err();
+            }
         }
     }
 }

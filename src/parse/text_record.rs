@@ -115,7 +115,7 @@ impl Parser {
         match contents {
             Contents::Record(format) => format.name() != self.format.name(),
             Contents::Enclosed(_) => true,
-            Contents::Other(content) => content.broken_line.is_some() || content.is_empty_page || (content.is_line && self.is_log),
+            Contents::Other(content) => content.broken_line.is_some() || content.is_empty_page || self.is_log,
         }
     }
 
@@ -129,9 +129,12 @@ impl Parser {
             }
             Contents::Other(content) if content.is_empty_page => out.skip(Skip::Empty, location),
             Contents::Other(content) => {
-                let object = content.object_in_line.as_deref();
-                let parsed = object.and_then(|object| parse_if_accepted(self.format, object, location, out));
-                parsed.unwrap_or_else(|| out.skip(Skip::OtherLogLine, location))
+                let mut objects = std::iter::once(text).chain(content.objects.iter().map(AsRef::as_ref));
+                match objects.find_map(|object| parse_if_accepted(self.format, object, location, out)) {
+                    Some(accounted) => accounted,
+                    None if content.is_line => out.skip(Skip::OtherLogLine, location),
+                    None => self.format.parse_json(text, location, out).unwrap_or_else(|error| out.reject_json(location, &error)),
+                }
             }
         }
     }

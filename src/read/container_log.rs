@@ -170,10 +170,11 @@ impl Joiner<'_> {
             let mut record = open.map_or_else(|| OpenRecord::new(stream, position), |index| self.open.swap_remove(index));
             if record.is_object && record.last_line == LineState::Unread && !continues_object(text.as_bytes()) {
                 // Its end is missing.
-                self.close(std::mem::replace(&mut record, OpenRecord::new(stream, position)), &mut chunk);
+                self.close(&record, &mut chunk);
+                record = OpenRecord::new(stream, position);
             }
             if record.add(&text, !is_part, self.record_bytes_max) {
-                self.close(record, &mut chunk);
+                self.close(&record, &mut chunk);
             } else {
                 self.open.push(record);
             }
@@ -185,12 +186,12 @@ impl Joiner<'_> {
     fn finish(&mut self) -> Vec<Outcome<Chunk>> {
         let mut chunk = ChunkBuilder::default();
         for record in std::mem::take(&mut self.open) {
-            self.close(record, &mut chunk);
+            self.close(&record, &mut chunk);
         }
         self.emit(chunk)
     }
 
-    fn close(&self, record: OpenRecord, chunk: &mut ChunkBuilder) {
+    fn close(&self, record: &OpenRecord, chunk: &mut ChunkBuilder) {
         if record.is_oversize {
             let rejection = rejected(self.object, record.position, RejectionKind::Oversize, &too_long(self.record_bytes_max));
             chunk.rejections.push(Err(rejection));

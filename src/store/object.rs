@@ -76,6 +76,7 @@ impl Object {
     }
 
     /// An entry of this archive. It is read while the archive is, and cannot be opened.
+    #[must_use]
     pub fn entry(&self, name: &str) -> Self {
         let uri = format!("{}{ENTRY_SEPARATOR}{name}", self.uri);
         Self { source: Source::Unopenable, uri, modified_at_ns: self.modified_at_ns, size: 0 }

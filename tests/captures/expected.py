@@ -74,6 +74,19 @@ def calls(message):
     return out
 
 
+def requested_tools(pairs):
+    """Spans, from pairs of a span and its input. Where the software records no kind for tools, a step below the root that has the name of a tool
+    which was requested before is one."""
+    spans = sorted(pairs, key=lambda pair: (pair[0]['started_at'], pair[0]['span_id']))
+    recorded, requested = {(s['trace_id'], s['tool_name']) for s, _ in spans if s['kind'] == 'tool'}, set()
+    for s, arguments in spans:
+        requested |= {(s['trace_id'], name) for name, _ in s['asked']}
+        call = (s['trace_id'], s['name'])
+        if s['kind'] in ('other', 'chain') and s['parent_span_id'] and call in requested - recorded:
+            s.update(kind='tool', tool_name=s['name'], tool_arguments=canonical(arguments))
+        yield s
+
+
 # --- OTLP ---------------------------------------------------------------------------------------------------------------------------
 
 def any_value(v):

@@ -65,14 +65,13 @@ fn same(fact: &str, expected: &Value, found: &Value) -> bool {
         }
         // If the tool span has no arguments, failsift takes them from the message that requested the call.
         "tool_arguments" if expected[fact].is_null() => true,
-        "tool_arguments" => same_text(&canonical(&expected[fact]), &canonical(&found[fact])),
+        "tool_arguments" | "tool_result" => same_text(&canonical(&expected[fact]), &canonical(&found[fact])),
         "finish_reasons" => {
             let mut reasons: Vec<_> = found[fact].as_array().unwrap().iter().map(Value::to_string).collect();
             reasons.sort();
             reasons.dedup();
             reasons == expected[fact].as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>()
         }
-        "tool_result" => same_text(&canonical(&expected[fact]), &canonical(&found[fact])),
         "input" | "output" => same_messages(&expected[fact], &found[fact]),
         _ => match (expected[fact].as_str(), found[fact].as_str()) {
             (Some(expected), Some(found)) => same_text(expected, found),

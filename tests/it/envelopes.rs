@@ -17,6 +17,8 @@ fn captures() -> BTreeMap<String, Vec<(PathBuf, Vec<Value>)>> {
     let mut captures: BTreeMap<String, Vec<(PathBuf, Vec<Value>)>> = BTreeMap::new();
     let mut files = files_below(Path::new("tests/captures"));
     files.push("data/samples/failsift/invoice-reader.jsonl".into());
+    // Events of `codex exec` and lines of its oldest sessions are recognized only by others in their object, which an envelope takes apart.
+    files.retain(|path| !path.starts_with("tests/captures/codex") || path.to_string_lossy().contains("/sessions/0.1"));
     files.sort_by_key(|path| std::fs::metadata(path).unwrap().len());
     for path in files {
         let Some(records) = json_records(&path) else { continue };
@@ -48,7 +50,8 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// The JSON values in a file; `None` if it contains something else.
 fn json_records(path: &Path) -> Option<Vec<Value>> {
     let name = path.file_name()?.to_str()?;
-    if !name.contains(".json") || name.contains("expected") || name.contains(".zst") {
+    let is_json = [".json", ".traj"].iter().any(|extension| name.contains(extension));
+    if !is_json || name.contains("expected") || name.contains(".zst") {
         return None;
     }
     let bytes = std::fs::read(path).ok()?;
@@ -130,13 +133,13 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 /// The trace ids that a run over a folder stores, the location in an id without its line. Every record must be read, and no line be taken for one of
 /// a log.
-fn stored(place: &Place) -> BTreeSet<String> {
+fn stored(place: &Place, envelope: &str) -> BTreeSet<String> {
     let input = format!("{}/", place.input());
     let without_place = |id: &str| id.replace(&input, "").split('#').next().unwrap().to_owned();
     let summary = place.run(&[]);
     let count = |key: &str| summary[key].as_u64().unwrap_or(0);
-    assert_eq!((count("received"), count("processing_errors")), (count("stored"), 0), "{summary}");
-    assert!(!summary["skipped_records"].to_string().contains("other_log_line"), "{summary}");
+    assert_eq!((count("received"), count("processing_errors")), (count("stored"), 0), "{envelope}: {summary}");
+    assert!(!summary["skipped_records"].to_string().contains("other_log_line"), "{envelope}: {summary}");
     place.rows("select trace_id from patterns").iter().map(|row| without_place(row["trace_id"].as_str().unwrap())).collect()
 }
 
@@ -160,7 +163,7 @@ fn all_formats_are_read_from_one_folder_in_every_envelope_and_compression() {
                 _ => place.put(&format!("{name}.zst"), zstd::encode_all(text.as_slice(), 1).unwrap()),
             };
         }
-        let found = stored(&place);
+        let found = stored(&place, envelope);
         assert!(!found.is_empty());
         let expected = expected.get_or_insert_with(|| found.clone());
         let missing: Vec<_> = expected.difference(&found).take(5).collect();
@@ -175,8 +178,8 @@ fn lines_of_a_log_beside_records_are_skipped_and_broken_records_are_rejected() {
         json!({"trace_id": "t-1", "started_at": "2026-11-23T09:00:00Z", "spans": [{"span_id": "1", "name": "a", "status": "error"}]});
     let place = Place::new();
     let line = |text: &str| json!({"log": text, "stream": "stdout", "date": 1}).to_string() + "\n";
-    let cut = &record.to_string()[..60];
-    place.put("app.jsonl", [line("server started"), line(&record.to_string()), line(cut), line("{\"level\": \"info\"}")].concat());
+    let cut: String = record.to_string().chars().take(60).collect();
+    place.put("app.jsonl", [line("server started"), line(&record.to_string()), line(&cut), line("{\"level\": \"info\"}")].concat());
     let summary = place.run(&["--max-error-rate", "1"]);
     assert_eq!(
         (&summary["stored"], &summary["received"], &summary["skipped_records"]),
@@ -196,13 +199,17 @@ fn an_object_may_contain_records_of_several_formats() {
     let place = Place::new();
     let records: Vec<Value> = captures.values().flatten().flat_map(|(_, records)| records.iter().cloned()).collect();
     place.put("mixed.jsonl", lines(&records, Value::to_string));
-    let mixed = stored(&place);
+    let mixed = stored(&place, "none");
     let place = Place::new();
     for (number, (path, _)) in captures.values().flatten().enumerate() {
         let name = path.file_name().unwrap().to_str().unwrap();
         place.put(&format!("{number}-{name}"), std::fs::read(path).unwrap());
     }
-    assert_eq!(mixed, stored(&place));
+    let apart = stored(&place, "none");
+    // A trace without an id of its own has that of its object.
+    let difference: Vec<_> =
+        mixed.symmetric_difference(&apart).filter(|id| ![".json", ".traj"].iter().any(|extension| id.contains(extension))).collect();
+    assert!(difference.is_empty(), "{difference:?}");
 }
 
 /// A JSON object with keys and values that no format knows.

@@ -23,7 +23,9 @@ fn is_error_text(result: &str) -> bool {
             // The start of the text: errors of a shell, "exit code: 1".
             r#"|(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]"#,
             // The start of the text: errors of agent frameworks, and of HTTP.
-            r#"|error invoking tool|tool execution failed|tool ['"]?[A-Za-z0-9_.:-]{1,80}['"]? (?:is |was )?(?:not found|not available|does not exist)|http (?:error )?[45]\d\d)"#,
+            r#"|error invoking tool|tool execution failed|tool ['"]?[A-Za-z0-9_.:-]{1,80}['"]? (?:is |was )?(?:not found|not available|does not exist)|http (?:error )?[45]\d\d"#,
+            // The start of the text: the status line of an HTTP response.
+            r#"|[45]\d\d (?:bad request|unauthorized|forbidden|not found|request timeout|conflict|too many requests|internal server error|bad gateway|service unavailable|gateway time-?out))"#,
             // A JSON object whose first key is an error that is not empty.
             r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
             // Anywhere: the status fields of JSON results, and of MCP.

@@ -41,6 +41,9 @@ use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Sk
 /// The format of mini-swe-agent's trajectories; see the [module docs](self).
 pub(super) struct MiniSweAgent;
 
+/// The result of an action that an earlier one, or the end of the run, made superfluous.
+const NOT_EXECUTED: &str = "action was not executed";
+
 impl Format for MiniSweAgent {
     fn name(&self) -> &'static str {
         "mini_swe_agent"
@@ -296,7 +299,9 @@ impl Run {
         }
         set_result(span, content);
         let raised = extra.get("exception_info").as_str().filter(|text| !text.is_empty());
-        if let Some(raised) = raised {
+        if raised == Some(NOT_EXECUTED) {
+            (span.status, span.status_message) = (Status::Unset, None);
+        } else if let Some(raised) = raised {
             span.status = Status::Error;
             span.status_message = Some(raised.to_owned());
             span.error_type = extra.text_at("exception_type");
@@ -477,6 +482,17 @@ mod tests {
     const ANSWER: &str = r#"{"role":"assistant","content":"look","tool_calls":[{"id":"c1","function":{"name":"bash","arguments":"{\"command\": \"ls\"}"}}],
         "extra":{"actions":[{"command":"ls","tool_call_id":"c1"},{"command":"pwd","tool_call_id":"c2"}],"timestamp":1795633541.5,
         "response":{"model":"gpt-4o","choices":[{"finish_reason":"tool_calls","message":{"role":"assistant","content":"look"}}],"usage":{"prompt_tokens":5,"completion_tokens":2}}}}"#;
+
+    #[test]
+    fn an_action_that_was_not_executed_did_not_fail() {
+        let spans = run(
+            r#""exit_status":"Submitted","submission":"ok""#,
+            r#"{"role":"assistant","content":"","extra":{"actions":[{"command":"echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT","tool_call_id":"c"}],"timestamp":1795706962.5}},
+            {"role":"tool","tool_call_id":"c","content":"","extra":{"returncode":-1,"raw_output":"","exception_info":"action was not executed"}}"#,
+        );
+        assert!(spans.iter().all(|span| span.status == Status::Unset), "{spans:?}");
+        assert!(spans.iter().any(|span| span.name == "submit"));
+    }
 
     #[test]
     fn actions_get_the_results_that_answer_them() {

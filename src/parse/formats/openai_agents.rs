@@ -187,12 +187,11 @@ fn set_response(span: &mut Span, data: &mut Record<'_>) {
         Some(input) => span_fields::add_input(span, input.to_text()),
         None => span.not_understood.insert(Part::Input),
     }
-    match response {
-        Some(response) => span_fields::add_output(span, response.to_text()),
-        None => {
-            span.not_understood.insert(Part::Output);
-            span.not_understood.insert(Part::FinishReason);
-        }
+    if let Some(response) = response {
+        span_fields::add_output(span, response.to_text());
+    } else {
+        span.not_understood.insert(Part::Output);
+        span.not_understood.insert(Part::FinishReason);
     }
 }
 

@@ -85,15 +85,14 @@ fn parse_call(mut call: Record<'_>, location: &RecordLocation<'_>, out: &mut Par
         ..Span::default()
     };
     set_exception(&mut span, &call.take("exception"));
-    match span.kind {
-        SpanKind::Llm => set_model_call(&mut span, inputs, output, summary.get("usage")),
-        _ => {
-            if span.kind == SpanKind::Tool {
-                op_name.clone_into(&mut span.tool.get_or_insert_default().name);
-            }
-            span_fields::set_input(&mut span, inputs);
-            span_fields::set_output(&mut span, output);
+    if span.kind == SpanKind::Llm {
+        set_model_call(&mut span, inputs, output, summary.get("usage"));
+    } else {
+        if span.kind == SpanKind::Tool {
+            op_name.clone_into(&mut span.tool.get_or_insert_default().name);
         }
+        span_fields::set_input(&mut span, inputs);
+        span_fields::set_output(&mut span, output);
     }
     let service = call.take_text("project_id").and_then(|id| id.split_once('/').map(|(_, project)| project.to_owned()));
     let environment = attributes.first(&["environment", "env"]).as_str().map(str::to_owned);
@@ -212,12 +211,11 @@ fn set_model_call(span: &mut Span, inputs: Value<'_>, output: Value<'_>, usage: 
         Some(found) => span_fields::complete_response(span, found),
         None => span_fields::set_output(span, output),
     }
-    match read(&inputs) {
-        Some(found) => span_fields::complete_request(span, with_model(found, &inputs)),
-        None => {
-            span.model = span.model.take().or_else(|| inputs.text_at("model"));
-            span_fields::set_input(span, inputs);
-        }
+    if let Some(found) = read(&inputs) {
+        span_fields::complete_request(span, with_model(found, &inputs));
+    } else {
+        span.model = span.model.take().or_else(|| inputs.text_at("model"));
+        span_fields::set_input(span, inputs);
     }
 }
 

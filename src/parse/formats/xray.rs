@@ -80,13 +80,11 @@ fn parse_segment(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mu
     if !record.has("Document") {
         return parse_document(record, location, out);
     }
-    match Record::from_value(record.take_tree("Document")) {
-        Some(document) => parse_document(document, location, out),
-        None => {
-            let reason = format!("cannot read {location}: Document is not the text of a JSON object\n  hint: export the trace again");
-            out.reject(location, RejectionKind::MalformedRecord, reason)
-        }
-    }
+    let Some(document) = Record::from_value(record.take_tree("Document")) else {
+        let reason = format!("cannot read {location}: Document is not the text of a JSON object\n  hint: export the trace again");
+        return out.reject(location, RejectionKind::MalformedRecord, reason);
+    };
+    parse_document(document, location, out)
 }
 
 /// What a subsegment takes from the segments around it.

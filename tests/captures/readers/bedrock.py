@@ -101,7 +101,7 @@ def bedrock(path):
         start = ns(r['timestamp'])
         error = r.get('errorCode')
         yield span(trace_id=r['requestId'], span_id=r['requestId'], name=r['operation'], started_at=start, ended_at=start + (latency or 0) * 1_000_000,
-                   status='error' if error else 'ok', error_type=error, **f)
+                   status='error' if error else 'ok', error_type=error, message=r.get('errorMessage') or error, **f)
 
 
 READERS = [(r'bedrock/.*\.json\.gz', bedrock)]

@@ -2,7 +2,7 @@
 
 import json, re
 
-from expected import calls, lines, ns, span
+from expected import calls, lines, ns, requested_tools, span
 
 KIND = {'GENERATION': 'llm', 'SPAN': 'chain', 'EVENT': 'other', 'TOOL': 'tool', 'AGENT': 'agent'}
 
@@ -32,7 +32,7 @@ def one(o):
 
 
 def served(path):
-    return (one(o) for t in lines(path) for o in t['observations'])
+    return requested_tools((one(o), o.get('input')) for t in lines(path) for o in t['observations'])
 
 
 def batches(path):
@@ -43,7 +43,7 @@ def batches(path):
         if kind in ('span', 'generation', 'event'):
             body = {k: v for k, v in event['body'].items() if v is not None}
             found.setdefault(body['id'], {'type': kind.upper()}).update(body)
-    return map(one, found.values())
+    return requested_tools((one(o), o.get('input')) for o in found.values())
 
 
 READERS = [(r'langfuse_api/traces.*\.jsonl\.gz', served), (r'langfuse_api/ingestion.*\.jsonl\.gz', batches)]

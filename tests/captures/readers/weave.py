@@ -2,7 +2,7 @@
 
 import csv, gzip, json
 
-from expected import calls, lines, ns, span
+from expected import calls, lines, ns, requested_tools, span
 
 
 def text_of(content):
@@ -31,7 +31,7 @@ def one(c):
 
 
 def served(path):
-    return map(one, lines(path))
+    return requested_tools((one(c), c.get('inputs')) for c in lines(path))
 
 
 def table(path):
@@ -53,7 +53,8 @@ def table(path):
                 here = here.setdefault(part, {})
             here[parts[-1]] = value
         return tree
-    return (one(nested(row)) for row in csv.DictReader(gzip.open(path, 'rt', newline='')))
+    rows = (nested(row) for row in csv.DictReader(gzip.open(path, 'rt', newline='')))
+    return requested_tools((one(c), c.get('inputs')) for c in rows)
 
 
 READERS = [(r'weave/.*\.jsonl\.gz', served), (r'weave/.*\.csv\.gz', table)]

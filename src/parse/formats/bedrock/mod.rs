@@ -134,8 +134,8 @@ fn kind(model: &str, request: &Value<'_>, response: &Value<'_>) -> SpanKind {
 fn set_error(span: &mut Span, record: &mut Record<'_>) {
     if let Some(code) = record.take_text("errorCode") {
         span.status = Status::Error;
+        span.status_message = record.take_text("errorMessage").or_else(|| Some(code.clone()));
         span.error_type = Some(code);
-        span.status_message = record.take_text("errorMessage");
     }
 }
 
@@ -334,7 +334,8 @@ mod tests {
     #[test]
     fn a_failed_call_has_only_a_code() {
         let span = span("amazon.nova-lite-v1:0", r#""errorCode":"ThrottlingException","input":{}"#);
-        assert_eq!((span.status, span.error_type.as_deref(), span.status_message), (Status::Error, Some("ThrottlingException"), None));
+        let code = Some("ThrottlingException");
+        assert_eq!((span.status, span.error_type.as_deref(), span.status_message.as_deref()), (Status::Error, code, code));
     }
 
     #[test]

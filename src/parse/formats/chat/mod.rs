@@ -131,7 +131,8 @@ impl Run {
 /// The start and the end of a run or a call.
 fn take_times(record: &mut Record<'_>) -> (Option<i64>, Option<i64>) {
     let mut first = |keys: &[&str]| keys.iter().find_map(|key| record.take(key).as_time());
-    let start = first(&["started_at", "timestamp", "created_at", "start_time", "startTime", "create_time", "created", "ts"]);
+    let start =
+        first(&["started_at", "timestamp", "created_at", "start_time", "startTime", "create_time", "created", "ts", "@timestamp", "time"]);
     (start, first(&["ended_at", "end_time", "endTime", "completed_at", "processed_time"]))
 }
 
