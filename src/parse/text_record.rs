@@ -89,11 +89,14 @@ impl Parser {
     }
 
     /// Parses a JSON object: a record of the format of its object, one of another format, or one in an envelope.
+    ///
+    /// # Errors
+    /// As for [`Self::parse_text`].
     fn parse_object(&self, text: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Result<Accounted, serde_json::Error> {
         if self.is_log {
             let contents = Contents::of(text, self.forced);
             if self.explains(&contents) {
-                return Ok(self.parse_contents(contents, text, location, out));
+                return self.parse_contents(contents, text, location, out);
             }
             return self.format.parse_json(text, location, out);
         }
@@ -107,7 +110,7 @@ impl Parser {
             return Ok(accounted);
         }
         out.take_back(&mark);
-        Ok(self.parse_contents(contents, text, location, out))
+        self.parse_contents(contents, text, location, out)
     }
 
     /// Whether the contents say more about a record than that its format may parse it.
@@ -119,9 +122,17 @@ impl Parser {
         }
     }
 
-    fn parse_contents(&self, contents: Contents<'_>, text: &str, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
-        match contents {
-            Contents::Record(format) => format.parse_json(text, location, out).unwrap_or_else(|error| out.reject_json(location, &error)),
+    /// # Errors
+    /// As for [`Self::parse_text`].
+    fn parse_contents(
+        &self,
+        contents: Contents<'_>,
+        text: &str,
+        location: &RecordLocation<'_>,
+        out: &mut ParsedChunk,
+    ) -> Result<Accounted, serde_json::Error> {
+        Ok(match contents {
+            Contents::Record(format) => format.parse_json(text, location, out)?,
             Contents::Enclosed(content) => parse_items(&content.items, location, out),
             Contents::Other(Content { broken_line: Some(error), .. }) => {
                 let reason = format!("cannot read {location}: the text in its envelope: {}", json::describe(&error));
@@ -133,10 +144,10 @@ impl Parser {
                 match objects.find_map(|object| parse_if_accepted(self.format, object, location, out)) {
                     Some(accounted) => accounted,
                     None if content.is_line => out.skip(Skip::OtherLogLine, location),
-                    None => self.format.parse_json(text, location, out).unwrap_or_else(|error| out.reject_json(location, &error)),
+                    None => self.format.parse_json(text, location, out)?,
                 }
             }
-        }
+        })
     }
 
     /// Rejects a text that is not JSON, or skips it as a line of a log.

@@ -305,3 +305,22 @@ fn objects_between_other_output_of_a_program_are_read() {
         assert_eq!((&summary["stored"], &summary["processing_errors"]), (&json!(1), &json!(0)), "{text}\n{summary}");
     }
 }
+
+#[test]
+fn every_format_is_documented_with_a_sample_and_its_quirks() {
+    let message = stderr(&call(&["inspect", "x", "--input-format", "nonsense"]));
+    let names = message.split_once("auto, ").unwrap().1.trim();
+    let page = std::fs::read_to_string("docs/formats.md").unwrap();
+    // Its specification is `schemas/`.
+    for name in names.split(", ").filter(|name| *name != "failsift") {
+        let module = std::path::Path::new("src/parse/formats").join(name);
+        let text = match std::fs::read_dir(&module) {
+            Ok(files) => files.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect(),
+            Err(_) => std::fs::read_to_string(module.with_extension("rs")).unwrap(),
+        };
+        for heading in ["//! ```", "//! Quirks"] {
+            assert!(text.contains(heading), "{name} lacks {heading:?}");
+        }
+        assert!(page.contains(&format!("\n| `{name}` | ")), "docs/formats.md lacks {name}");
+    }
+}
