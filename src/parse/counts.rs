@@ -62,8 +62,9 @@ impl ParseCounts {
         let not_understood = parsed.fragments.iter().filter(|fragment| fragment.span.is_not_understood()).count();
         self.spans_not_understood.fetch_add(not_understood as u64, Ordering::Relaxed);
         self.records.lock().unwrap_or_else(PoisonError::into_inner).merge(&parsed.records);
-        // An object may have annotations beside its spans.
-        let skipped = if parsed.records.spans == 0 { parsed.skipped.as_slice() } else { &[] };
+        // An object may have annotations beside its spans, and nothing that is skipped.
+        let has_skips = parsed.records.spans == 0 || !parsed.records.skips.is_empty();
+        let skipped = if has_skips { parsed.skipped.as_slice() } else { &[] };
         for (list, objects) in [(&self.skipped, skipped), (&self.expected, parsed.expected.as_slice())] {
             let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
             let room = SUMMARY_SKIPPED_OBJECTS_MAX.saturating_sub(list.len());
@@ -82,15 +83,21 @@ impl ParsedChunk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse::Skip;
 
     #[test]
-    fn an_object_with_spans_is_not_skipped() {
+    fn an_object_with_spans_is_listed_only_if_it_has_skipped_records() {
         let counts = ParseCounts::default();
         let mut chunk = ParsedChunk { skipped: vec!["t.jsonl".into()], ..ParsedChunk::default() };
         chunk.records.spans = 1;
         counts.add(&chunk);
         assert!(counts.skipped_objects().is_empty());
         chunk.records.spans = 0;
+        counts.add(&chunk);
+        assert_eq!(counts.skipped_objects(), ["t.jsonl"]);
+        chunk.records.spans = 1;
+        chunk.records.skips.insert(Skip::OtherSignal, 1);
+        let counts = ParseCounts::default();
         counts.add(&chunk);
         assert_eq!(counts.skipped_objects(), ["t.jsonl"]);
     }

@@ -116,7 +116,7 @@ impl<'t> Content<'t> {
 
 /// Opens a text: a JSON object, or a line that contains one. `forced` is the format that the user named, the only one that is looked for then.
 pub(super) fn open<'t>(text: &'t str, forced: Option<&'static dyn Format>) -> Content<'t> {
-    let mut search = Search { forced, content: Content::default(), records: 0 };
+    let mut search = Search { forced, content: Content::default() };
     match text.as_bytes().first() {
         Some(b'{') => search.object(text, Around { depth: 0, at_ns: None, is_content: true }),
         _ => search.line(text, Around { depth: 0, at_ns: None, is_content: true }),
@@ -136,8 +136,6 @@ struct Around {
 struct Search<'t> {
     forced: Option<&'static dyn Format>,
     content: Content<'t>,
-    /// The number of records in `content`.
-    records: usize,
 }
 
 impl<'t> Search<'t> {
@@ -163,17 +161,19 @@ impl<'t> Search<'t> {
 
     /// Searches a list. If some of its objects contain records, the others are listed as items too, so that none is lost.
     fn list(&mut self, values: &[&'t RawValue], around: Around) {
-        let (start, records) = (self.content.items.len(), self.records);
-        for value in values {
+        let start = self.content.items.len();
+        let mut has_records = false;
+        for (value, index) in values.iter().zip(0..) {
             let before = self.content.items.len();
             self.value(value.get(), around);
-            if self.content.items.len() == before && value.get().starts_with('{') {
-                let is_line = serde_json::from_str(value.get()).is_ok_and(|Fields(fields)| line_in(&fields).is_some());
-                self.content.items.push(if is_line { Item::Line } else { Item::Unknown(Cow::Borrowed(value.get())) });
+            let has_items = self.content.items.len() > before;
+            if has_items && !has_records {
+                has_records = true;
+                let others = values.iter().take(index).filter_map(|value| other_item(value.get()));
+                self.content.items.splice(start..start, others);
+            } else if !has_items && has_records {
+                self.content.items.extend(other_item(value.get()));
             }
-        }
-        if self.records == records {
-            self.content.items.truncate(start);
         }
     }
 
@@ -188,8 +188,7 @@ impl<'t> Search<'t> {
             self.value(value.get(), Around { depth: around.depth + 1, at_ns: at_ns.or(around.at_ns), is_content });
         }
         if around.depth == 0 && self.content.items.is_empty() {
-            self.content.is_empty_page =
-                fields.iter().any(|(key, value)| CONTENT_KEYS.contains(&key.as_str()) && is_empty_list(value.get()));
+            self.content.is_empty_page = is_empty_page(&fields);
             self.describe_line(&fields);
         }
     }
@@ -206,7 +205,6 @@ impl<'t> Search<'t> {
         // A shipper may keep the original beside the parsed message.
         let is_same = |item: &Item<'_>| matches!(item, Item::Record(record) if record.text == text);
         if !self.content.items.iter().rev().take(COMPARED_MAX).any(is_same) {
-            self.records += 1;
             self.content.items.push(Item::Record(Enclosed { text, format, is_certain: is_certain(score), at_ns: around.at_ns }));
         }
         true
@@ -228,14 +226,13 @@ impl<'t> Search<'t> {
 
     /// Searches a text that was decoded, and keeps copies of the records in it.
     fn owned(&mut self, text: &str, around: Around) {
-        let mut search = Search { forced: self.forced, content: Content::default(), records: 0 };
+        let mut search = Search { forced: self.forced, content: Content::default() };
         search.value(text, around);
         let owned = |item| match item {
             Item::Record(record) => Item::Record(Enclosed { text: Cow::Owned(record.text.into_owned()), ..record }),
             Item::Line => Item::Line,
             Item::Unknown(text) => Item::Unknown(Cow::Owned(text.into_owned())),
         };
-        self.records += search.records;
         self.content.items.extend(search.content.items.into_iter().map(owned));
     }
 
@@ -255,6 +252,12 @@ impl<'t> Search<'t> {
             }
         }
     }
+}
+
+/// An object of a list that contains no record.
+fn other_item(json: &str) -> Option<Item<'_>> {
+    let is_line = || serde_json::from_str(json).is_ok_and(|Fields(fields)| line_in(&fields).is_some());
+    json.starts_with('{').then(|| if is_line() { Item::Line } else { Item::Unknown(Cow::Borrowed(json)) })
 }
 
 /// The line of a log in an object.
@@ -304,6 +307,13 @@ fn time(json: &str) -> Option<i64> {
         },
         _ => None,
     }
+}
+
+/// Whether an object is a page of an API without items. An object with a name or an id is something else.
+fn is_empty_page(fields: &[(String, &RawValue)]) -> bool {
+    const ITEMS: [&str; 8] = ["data", "hits", "items", "logEvents", "objects", "records", "results", "rows"];
+    let is_thing = fields.iter().any(|(key, _)| key == "name" || key == "id" || key.ends_with("_id"));
+    !is_thing && fields.iter().any(|(key, value)| ITEMS.contains(&key.as_str()) && is_empty_list(value.get()))
 }
 
 fn is_empty_list(json: &str) -> bool {
@@ -413,6 +423,7 @@ mod tests {
         assert_eq!(opened(&page).len(), 2);
         let empty = open(r#"{"data": [ ], "meta": {}}"#, None);
         assert!(empty.items.is_empty() && empty.is_empty_page);
+        assert!(!open(r#"{"name": "step", "span_kind": "LLM", "data": []}"#, None).is_empty_page);
         let mixed = json!({"data": [{"error": "expired"}, record(), {"message": "started"}, 7]}).to_string();
         let content = open(&mixed, None);
         assert!(matches!(content.items.as_slice(), [Item::Unknown(_), Item::Record(_), Item::Line]));
