@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 
-use super::formats::{FORMATS, Format, Otlp, format_names};
+use super::formats::{FORMATS, Format, Otlp};
 use super::{ParsedChunk, text_record};
 use crate::model::{Rejection, RejectionKind, Stage};
 use crate::read::Chunk;
@@ -172,8 +172,7 @@ pub(super) fn reject_unrecognized(chunk: &Chunk) -> ParsedChunk {
     if is_first {
         let (uri, content) = (&object.uri, describe_content(chunk));
         let reason = format!(
-            "cannot read {uri}: unknown trace format; {content}\n  hint: if this is a trace, name its format with --input-format ({}); otherwise exclude the file",
-            format_names()
+            "cannot read {uri}: unknown trace format; {content}\n  hint: if this is a trace, name its format with --input-format; otherwise exclude the file",
         );
         let _counted_above = out.reject_as(Rejection::at_location(uri, uri, Stage::Parse, RejectionKind::UnrecognisedFormat, reason));
     }

@@ -64,10 +64,10 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, serde_js
 ///
 /// With `_ => field` the struct keeps the first unknown key that is not in the brackets. A message can name it if nothing else was found.
 macro_rules! json_object {
-    ($(#[$meta:meta])* struct $name:ident<'a> { $($($key:literal)|+ => $field:ident: $type:ty,)* $([$($known:literal),*] _ => $other:ident,)? }) => {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident<'a> { $($($key:literal)|+ => $field:ident: $type:ty,)* $([$($known:literal),*] _ => $other:ident,)? }) => {
         $(#[$meta])*
         #[derive(Default)]
-        struct $name<'a> {
+        $vis struct $name<'a> {
             $($field: $type,)*
             $($other: Option<std::borrow::Cow<'a, str>>,)?
         }

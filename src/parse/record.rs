@@ -282,6 +282,23 @@ pub(super) fn parse_each(
     all.unwrap_or_else(|| out.skip(Skip::Empty, location))
 }
 
+/// Parses each span in the list of a trace. A trace without spans is skipped; a value that is not a list is rejected.
+pub(super) fn parse_each_span(
+    spans: Value<'_>,
+    location: &RecordLocation<'_>,
+    out: &mut ParsedChunk,
+    parse: impl FnMut(Record<'_>, &RecordLocation<'_>, &mut ParsedChunk) -> Accounted,
+) -> Accounted {
+    match spans {
+        Value::List(spans) if !spans.is_empty() => parse_each(spans, location, out, parse),
+        Value::List(_) | Value::Null => out.skip(Skip::TraceWithoutSpans, location),
+        _ => {
+            let reason = format!("cannot read {location}: spans is not a list\n  hint: export the trace again");
+            out.reject(location, RejectionKind::MalformedRecord, reason)
+        }
+    }
+}
+
 /// A fragment with this span, without service and environment.
 pub(super) fn fragment(trace_id: String, span: Span, location: &RecordLocation<'_>) -> SpanFragment {
     SpanFragment { trace_id, source: Source { uri: location.uri.to_owned() }, span, ..SpanFragment::default() }

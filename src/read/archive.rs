@@ -14,7 +14,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::decompress::GrowthLimit;
 use super::{Chunk, Completion, Emit, ReadTask, read_failed, split_object, spool, unsupported};
 use crate::limits::{ARCHIVE_ENTRIES_MAX, ARCHIVES_NESTED_MAX, ZSTD_WINDOW_LOG_MAX};
-use crate::model::{Rejection, RejectionKind, Stage};
+use crate::model::{Rejection, RejectionKind, Stage, escape_to_one_line};
 use crate::store::Object;
 
 /// Extensions of trace files, of compressed files, and of archives with trace files.
@@ -107,7 +107,8 @@ fn index(archive: &Arc<File>) -> Result<(Vec<Entry>, u64), String> {
             continue;
         }
         entries.push(Entry {
-            name: entry.name().to_owned(),
+            // A name may contain line feeds, which would break the lines of messages.
+            name: escape_to_one_line(entry.name()),
             method: entry.compression(),
             is_encrypted: entry.encrypted(),
             start: entry.data_start().unwrap_or_default(),
@@ -308,7 +309,7 @@ mod tests {
         let inner = archive(&[("deep.json", DEFLATED, b"{\"c\": 3}")]);
         let bytes = archive(&[
             ("one.jsonl", STORED, line),
-            ("folder/two.json", DEFLATED, b"{\"a\": 1}"),
+            ("fol\n\x1bder/two.json", DEFLATED, b"{\"a\": 1}"),
             ("three.json", ZSTD, b"{\"a\": 1}"),
             ("four.json.gz", STORED, &gzip(b"{\"a\": 1}")),
             ("weights.safetensors", STORED, b"binary"),
@@ -323,7 +324,7 @@ mod tests {
             [
                 "a!/one.jsonl#L1 {\"a\": 1}",
                 "a!/one.jsonl#L2 {\"b\": 2}",
-                "a!/folder/two.json#L1 {\"a\": 1}",
+                "a!/fol \\u{1b}der/two.json#L1 {\"a\": 1}",
                 "a!/three.json#L1 {\"a\": 1}",
                 "a!/four.json.gz#L1 {\"a\": 1}",
                 "a!/weights.safetensors skipped",

@@ -80,12 +80,8 @@ impl Format for Jaeger {
             Value::Map(processes) => processes.into_iter().map(|(id, process)| (id.into_owned(), resource(process))).collect(),
             _ => HashMap::new(),
         };
-        match record.take("spans") {
-            Value::List(spans) if !spans.is_empty() => {
-                record::parse_each(spans, location, out, |span, location, out| parse_span(span, &processes, location, out))
-            }
-            _ => out.skip(Skip::TraceWithoutSpans, location),
-        }
+        let spans = record.take("spans");
+        record::parse_each_span(spans, location, out, |span, location, out| parse_span(span, &processes, location, out))
     }
 }
 
@@ -314,6 +310,15 @@ mod tests {
 
     fn span(rest: &str) -> Span {
         parse_line(&Jaeger, &format!("{{{IDS},{rest}}}")).fragments.remove(0).span
+    }
+
+    #[test]
+    fn a_trace_without_spans_is_skipped_and_one_whose_spans_are_no_list_rejected() {
+        let counts = |spans: &str| {
+            let out = parse_line(&Jaeger, &format!(r#"{{"traceID":"1","spans":{spans},"processes":{{}}}}"#));
+            (out.records.skipped, out.rejections.len())
+        };
+        assert_eq!((counts("[]"), counts("null"), counts("\"none\""), counts("{}")), ((1, 0), (1, 0), (0, 1), (0, 1)));
     }
 
     #[test]

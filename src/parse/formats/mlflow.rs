@@ -37,9 +37,7 @@ use super::otlp::{self, RawEvent, RawSpan, Resource};
 use crate::model::{Annotation, RejectionKind, hex};
 use crate::parse::record::{self, Record};
 use crate::parse::value::Value;
-use crate::parse::{
-    Accounted, AnnotationTarget, DetectionScore, Format, ParsedChunk, RecordLocation, Signature, Skip, detect, span_fields,
-};
+use crate::parse::{Accounted, AnnotationTarget, DetectionScore, Format, ParsedChunk, RecordLocation, Signature, detect, span_fields};
 
 /// The format of `MLflow`'s traces; see the [module docs](self).
 pub(super) struct Mlflow;
@@ -236,13 +234,7 @@ fn into_tree(value: Value<'_>) -> Value<'_> {
 }
 
 fn parse_spans(spans: Value<'_>, info: &mut TraceInfo<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk) -> Accounted {
-    let spans = match into_tree(spans) {
-        Value::List(spans) if !spans.is_empty() => {
-            record::parse_each(spans, location, out, |span, location, out| parse_span(span, info, location, out))
-        }
-        Value::List(_) | Value::Null => out.skip(Skip::TraceWithoutSpans, location),
-        _ => reject_no_trace("spans is not a list", location, out),
-    };
+    let spans = record::parse_each_span(into_tree(spans), location, out, |span, location, out| parse_span(span, info, location, out));
     add_assessments(info, location, out).map_or(spans, |companions| spans.and(companions))
 }
 

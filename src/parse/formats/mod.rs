@@ -152,7 +152,7 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
 }
 
 /// The names of all formats, for messages: `otlp, phoenix, …`.
-pub(super) fn format_names() -> String {
+fn format_names() -> String {
     FORMATS.map(Format::name).join(", ")
 }
 

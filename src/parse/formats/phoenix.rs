@@ -29,7 +29,7 @@ use crate::model::{Annotation, Exception, RejectionKind, Span};
 use crate::parse::conventions::{self, SpanMapper};
 use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, python_repr, span_fields};
+use crate::parse::{Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, python_repr, span_fields};
 
 /// The format of Arize Phoenix; see the [module docs](self).
 pub(super) struct Phoenix;
@@ -78,11 +78,8 @@ fn parse_any(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Pa
         record::parse_each(items, location, out, parse_any)
     } else if record.has("spans") {
         let trace_id = record.take("trace_id");
-        let Value::List(spans) = record.take("spans") else { return out.skip(Skip::TraceWithoutSpans, location) };
-        if spans.is_empty() {
-            return out.skip(Skip::TraceWithoutSpans, location);
-        }
-        record::parse_each(spans, location, out, |record, location, out| parse_span(record, &trace_id, location, out))
+        let spans = record.take("spans");
+        record::parse_each_span(spans, location, out, |record, location, out| parse_span(record, &trace_id, location, out))
     } else {
         parse_span(record, &Value::Null, location, out)
     }

@@ -23,6 +23,7 @@
 //!   no spans of their trace.
 
 mod json;
+mod json_value;
 mod lenient;
 mod protobuf;
 mod size;
