@@ -3,6 +3,8 @@
 
     python3 data/fit/fit.py            fit, and write src/analyze/embedded/{weights,calibration}.json
     python3 data/fit/fit.py --check    cross-validate only, and print the figures
+    python3 data/fit/fit.py --calibrate  refit only the confidence of rules, catalogue and text model
+    python3 data/fit/fit.py --domains  print what transfers from one kind of run to another, in Markdown (docs/eval.md)
 
 Needs Python 3.11, numpy and scipy, and a built failsift (FAILSIFT is the path of the binary; default: the newest below target/).
 
@@ -11,12 +13,17 @@ for the four kinds of run. A prior pulls each weight towards `expected` of the r
 one of `also`. The loss is that of partial labels, -log of the probability of all right labels, plus the same for categories. If two groups
 of people labelled a run, both labels are used, and both are in the same fold.
 
+The model ranks the labels that a run may be suspected of. It does not say whether a run failed: on runs of a kind that was left out, its signals
+do not tell failed runs from successful ones. `--domains` shows this. It leaves out one domain at a time: retail, airline, software, web, gaia,
+questions. Runs of tau-bench, tau2-bench, mini-swe-agent and SWE-agent have a measured outcome; runs labelled by people all failed.
+
 Cross-validation is by run, ten folds, averaged over shuffles. The settings below were chosen with it too, so its figures are slightly high.
 
-The calibration: one logistic regression for each way to a verdict (a rule, a dialogue, nothing found), over the facts that
-`failsift eval --explain` writes; for dialogues, over the probabilities of held-out runs. `unseen.jsonl` contains failsift's verdicts on
-error messages before any rule was written for them (77 of 95 were right). The rules have been corrected since, so the verdicts of the
-current rules would contain no mistakes to learn from.
+The calibration: one logistic regression for each way to a verdict (a rule, a suspicion, nothing found), over the facts that
+`failsift eval --explain` writes; for suspicions, over the probabilities of held-out runs, where successful runs count as wrong. The rules that call a
+dialogue failed are too few to fit; their confidence is used as it is. For rules, catalogue and text model half of the weight have the first looks in
+`unseen.jsonl`, at error messages and tool results that nobody had seen (77 of 95 verdicts right; 151 of 172 in a second set). Rules and tables have been
+corrected since, so their verdicts on these and on other labelled traces would contain no mistakes to learn from.
 """
 import collections, glob, gzip, json, os, random, subprocess, sys, tempfile, tomllib
 
@@ -25,7 +32,7 @@ from scipy.optimize import minimize
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 EMBEDDED = os.path.join(ROOT, "src", "analyze", "embedded")
-SETS = ("captures", "datadog_export", "agent_runs", "who_and_when", "healthy_runs")
+SETS = ("captures", "datadog_export", "agent_runs", "who_and_when", "healthy_runs", "outcomes")
 KINDS_OF_RUN = ("orchestrated", "terminal_team", "talks_to_user", "team")
 
 PULL, PULL_KINDS, PULL_BIAS = 2.5, 1.0, 0.05  # precision of the priors
@@ -35,19 +42,25 @@ SET_WEIGHT = {"agent_runs": 1.7, "who_and_when": 1.0}  # runs with one label wei
 UNCERTAIN_WEIGHT = 0.5
 
 # The expected effect of each fact on the confidence, and how strongly weights are pulled towards it.
+# `confirmed` and `disputed`: another layer says the same, or something else.
+ANY_FAILURE = {"contested": -0.7, "conversation": -2.9, "no_message": -0.5, "confirmed": 0.5, "disputed": -0.3, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5}
 CALIBRATION = {
-    "rule": {
-        "expected": {"rule": 0.3, "corroborated": 0.5, "last_resort": -1.5, "contested": -0.7, "conversation": -2.0, "no_message": -0.5, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5},
-        "pull": 1.0,
-    },
+    "rule": {"expected": {"rule": 0.3, "corroborated": 0.5, "last_resort": -1.5, **ANY_FAILURE}, "pull": 1.0},
+    "catalogue": {"expected": {"name_suffix": -0.8, "base": -0.4, "status": -0.4, **ANY_FAILURE}, "pull": 1.0},
+    "text_model": {"expected": {"probability": 1.0, **ANY_FAILURE}, "pull": 3.0},
     "nothing": {
         "expected": {"documents_missing": -1.0, "finish_reasons_missing": -0.5, "texts_missing": -0.5, "results_missing": -0.3, "recovered": -0.5,
-                     "dialogue": -1.0, "conversation": -1.5, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5, "unexplained": -0.7},
+                     "dialogue": -1.0, "conversation": -1.5, "dialogue_length": -0.2, "answer_not_backed": -1.0, "orphans": -0.3, "unfinished": -0.3, "unstructured": -0.5, "unexplained": -0.7},
         "pull": 0.3,
     },
 }
-DIALOGUE_CONFIDENCE_MAX = 0.75  # as in confidence.rs
+# As in confidence.rs and verdict.rs.
+SUSPICION_CONFIDENCE_MAX = 0.49
+DECIDING_CONFIDENCE_MIN = 0.5
+DOMAINS = ("retail", "airline", "software", "web", "gaia", "questions")
 FOLDS, SHUFFLES = 10, 5
+FAILURE_WAYS = ("rule", "catalogue", "text_model")
+FAILURE_SETS = ("captures", "datadog_export", "frameworks")
 
 
 def explanations(name):
@@ -67,8 +80,27 @@ def explanations(name):
         row["set"] = name
         row["right"] = [f"{label['category']}/{label['contributing_factor']}"] + label.get("also", [])
         row["certain"] = label.get("certain", True)
+        row["domain"] = label.get("domain") or domain_of(name, label["trace_id"])
+        row["group"] = label.get("set")
+        row["length"] = row["facts"].get("dialogue_length", 0.0)
+        row["outcome"] = label.get("outcome") or ("success" if row["right"][0] == NO_FAILURE else "failure")
         rows.append(row)
     return rows
+
+
+NO_FAILURE = "unclassified/no_failure_found"
+
+
+def domain_of(name, trace_id):
+    """The domain of a run whose label does not say it; None for captures."""
+    if name == "healthy_runs":
+        return "questions"
+    if name == "agent_runs":
+        return "retail" if trace_id.startswith("tau-") else "web"
+    if name == "who_and_when":
+        # Teams of Magentic-One with a browser, and teams of CaptainAgent with a terminal.
+        return "web" if trace_id.startswith("ww-hand") else "gaia"
+    return None
 
 
 def key(trace_id):
@@ -143,17 +175,19 @@ class Model:
         return (p + CATEGORY_FIRST * (p @ self.of_category) @ self.of_category.T).argmax(1)
 
     def answers(self, p, rows):
-        """Label and probability of each run, computed like in the analyzer."""
+        """Way, label and probability of each run, computed like in the analyzer."""
         for row, chosen, probabilities in zip(rows, self.choose(p), p):
             if not row["is_conversation"]:
-                yield "unclassified/no_failure_found", None
+                yield "nothing", NO_FAILURE, None
                 continue
             fired = [rule for rule, enough in self.enough if enough & set(row["signals"])]
-            explicit = max(fired, key=lambda rule: rule["confidence"], default=None)
-            if explicit and explicit["confidence"] > probabilities[chosen]:
-                yield explicit["label"], explicit["confidence"]
+            stated = max(fired, key=lambda rule: rule["confidence"], default=None)
+            if stated and stated["confidence"] >= DECIDING_CONFIDENCE_MIN:
+                yield "dialogue", stated["label"], stated["confidence"]
+            elif stated and stated["confidence"] >= min(probabilities[chosen], SUSPICION_CONFIDENCE_MAX):
+                yield "suspicion", stated["label"], stated["confidence"]
             else:
-                yield self.labels[chosen], probabilities[chosen]
+                yield "suspicion", self.labels[chosen], probabilities[chosen]
 
 
 def softmax(logits):
@@ -164,6 +198,16 @@ def softmax(logits):
 def logit(p):
     p = np.clip(p, 0.001, 0.999)
     return np.log(p / (1 - p))
+
+
+def trouble_signals():
+    """The signals without which no dialogue is suspected."""
+    return [signal["id"] for signal in tomllib.load(open(os.path.join(EMBEDDED, "rules", "dialogue.toml"), "rb"))["signal"] if signal.get("trouble")]
+
+
+def with_success(rows):
+    """The conversations and software runs with a measured success. No label was fitted on them."""
+    return [row for row in rows if row["set"] == "outcomes" and row["domain"] != "questions" and row["outcome"] == "success"]
 
 
 def cross_validate(model, rows):
@@ -177,6 +221,18 @@ def cross_validate(model, rows):
             out = fold == number
             p[out] = model.probabilities(model.fit(features[~out], targets[~out], weights[~out]), features[out])
         yield p
+
+
+def left_out_domains(model, rows):
+    """Pairs of a run and its answer by a model that was fitted on the runs of other domains."""
+    features, targets, weights, groups = model.features(rows), model.targets(rows), weights_of(rows), groups_of(rows)
+    for domain in sorted({row["domain"] for row in rows}):
+        out = np.array([row["domain"] == domain for row in rows])
+        # A run that two groups of people labelled is in both sets.
+        train = ~out & ~np.isin(groups, groups[out])
+        p = model.probabilities(model.fit(features[train], targets[train], weights[train]), features[out])
+        these = [row for row, is_out in zip(rows, out) if is_out]
+        yield from zip(these, model.answers(p, these))
 
 
 def weights_of(rows):
@@ -257,39 +313,81 @@ def cross_validated_calibration(samples, **options):
     return pairs
 
 
+def add_failures(ways, provenance, labelled):
+    """The calibration of rules, catalogue and text model. Half of the weight have first looks, at messages of software that nobody had seen, and half
+    labelled traces of instrumentations, on which rules were written: users have both kinds."""
+    unseen = [json.loads(line) for line in open(os.path.join(ROOT, "data", "fit", "unseen.jsonl"))]
+    for way in FAILURE_WAYS:
+        first = [(row["facts"], row["right"]) for row in unseen if row["way"] == way]
+        known = [(row["facts"], row["answer"] in row["right"]) for row in labelled if row["way"] == way and row["certain"]]
+        samples = first * max(1, round(len(known) / len(first))) + known
+        ways[way], _ = logistic(samples, **CALIBRATION[way])
+        # These contain few conversations. Successful ones with a measured outcome show how little an inferred error says there.
+        weights = ways[way]["weights"]
+        weights["conversation"] = ANY_FAILURE["conversation"]
+        # They contain few damaged traces, too.
+        weights.update({name: min(weights.get(name, 0), ANY_FAILURE[name]) for name in ("orphans", "unfinished", "unstructured")})
+        _, predict = logistic(samples, **CALIBRATION[way])
+        figures = calibration_figures([(min(0.99, max(0.02, predict(facts))), right) for facts, right in first])
+        print("confidence of", way, "on first looks", figures)
+        provenance[way] = {**figures, "on": "data/fit/unseen.jsonl"}
+
+
+def calibrate():
+    """Refits only the confidence of failures, and keeps the rest of calibration.json."""
+    known = json.load(open(os.path.join(EMBEDDED, "calibration.json")))
+    labelled = [row for name in FAILURE_SETS for row in explanations(name)]
+    add_failures(known["ways"], known["provenance"]["cross_validated"], labelled)
+    write("calibration.json", known)
+
+
 def main():
+    if "--calibrate" in sys.argv:
+        return calibrate()
     rules = [r for r in tomllib.load(open(os.path.join(EMBEDDED, "rules", "dialogue.toml"), "rb"))["rule"]]
     rows = [row for name in SETS for row in explanations(name)]
     runs = [row for row in rows if row["set"] in SET_WEIGHT]
     model = Model(rules)
+    if "--domains" in sys.argv:
+        import domains
+
+        domains.report(model, rows, runs, trouble_signals())
+        return
 
     shuffles = list(cross_validate(model, runs))
     answers = [list(model.answers(p, runs)) for p in shuffles]
-    by_set = mean_figures([figures(runs, [label for label, _ in a]) for a in answers])
+    by_set = mean_figures([figures(runs, [label for _, label, _ in a]) for a in answers])
     for name, of in by_set.items():
         print(name, of)
 
-    ways = {}
-    # One sample per trace and shuffle, which averages over the shuffles.
-    dialogue = [({"probability": float(logit(probability))}, label in run["right"])
-                for shuffle in answers for (label, probability), run in zip(shuffle, runs) if run["certain"] and probability is not None]
-    ways["dialogue"], in_dialogue = logistic(dialogue)
-    pairs = [(min(DIALOGUE_CONFIDENCE_MAX, in_dialogue(facts)), right) for facts, right in dialogue]
-    print("confidence of dialogues", calibration_figures(pairs))
-    provenance_calibration = {"dialogue": calibration_figures(pairs)}
-    steps = [row for row in rows if row["set"] in ("captures", "datadog_export", "healthy_runs") or (row["way"] != "dialogue" and row["certain"])]
-    unseen = [json.loads(line) for line in open(os.path.join(ROOT, "data", "fit", "unseen.jsonl"))]
-    for way in ("rule", "nothing"):
-        samples = [(row["facts"], row["answer"] in row["right"]) for row in steps if row["way"] == way]
-        samples += [(row["facts"], row["right"]) for row in unseen if row["way"] == way]
-        ways[way], _ = logistic(samples, **CALIBRATION[way])
-        pairs = cross_validated_calibration(samples, **CALIBRATION[way])
-        print("confidence of", way, calibration_figures(pairs))
-        provenance_calibration[way] = calibration_figures(pairs)
+    matrix = model.fit(model.features(runs), model.targets(runs), weights_of(runs))
+    ways = {"dialogue": {"bias": 0.0, "weights": {"probability": 1.0}}}
+    # One sample per trace and shuffle, which averages over the shuffles. The successful runs were in no fold, so each counts as often.
+    suspected = [({"probability": float(logit(probability))}, label in run["right"])
+                 for shuffle in answers for (way, label, probability), run in zip(shuffle, runs) if run["certain"] and way == "suspicion"]
+    successful = with_success(rows)
+    suspected += SHUFFLES * [({"probability": float(logit(probability))}, False)
+                             for way, _, probability in model.answers(model.probabilities(matrix, model.features(successful)), successful) if way == "suspicion"]
+    # Runs of a kind that was left out count as well: users have other kinds of runs.
+    suspected += [({"probability": float(logit(probability))}, label in run["right"])
+                  for run, (way, label, probability) in left_out_domains(model, runs) if run["certain"] and way == "suspicion"] * SHUFFLES
+    ways["suspicion"], in_suspicion = logistic(suspected)
+    pairs = [(min(SUSPICION_CONFIDENCE_MAX, in_suspicion(facts)), right) for facts, right in suspected]
+    print("confidence of suspicions", calibration_figures(pairs))
+    provenance_calibration = {"suspicion": calibration_figures(pairs)}
+    by_dialogue = ("dialogue", "suspicion")
+    steps = [row for row in rows if row["set"] in ("captures", "datadog_export", "healthy_runs") or (row["way"] not in by_dialogue and row["certain"])]
+    # Of a run that failed for an unknown reason, only "no failure found" is known to be wrong.
+    steps += [row for row in rows if row["set"] == "outcomes" and not row["certain"] and row["way"] == "nothing" and row["answer"] == NO_FAILURE]
+    samples = [(row["facts"], row["answer"] in row["right"]) for row in steps if row["way"] == "nothing"]
+    ways["nothing"], _ = logistic(samples, **CALIBRATION["nothing"])
+    pairs = cross_validated_calibration(samples, **CALIBRATION["nothing"])
+    print("confidence of nothing", calibration_figures(pairs))
+    provenance_calibration["nothing"] = calibration_figures(pairs)
+    add_failures(ways, provenance_calibration, [row for name in FAILURE_SETS for row in explanations(name)])
 
     if "--check" in sys.argv:
         return
-    matrix = model.fit(model.features(runs), model.targets(runs), weights_of(runs))
     labels = {}
     for number, label in enumerate(model.labels):
         weights = {s: round(float(w), 3) for s, w in zip(model.signals, matrix[number]) if abs(w) > 0.005}
@@ -303,13 +401,14 @@ def main():
         "category_first": CATEGORY_FIRST,
         "labels": labels,
     })
+    fitted_elsewhere = json.load(open(os.path.join(EMBEDDED, "calibration.json")))["ways"]
     write("calibration.json", {
         "provenance": {
             "fitted_by": "data/fit/fit.py",
             "on": {name: sum(row["set"] == name for row in rows) for name in SETS},
             "cross_validated": provenance_calibration,
         },
-        "ways": ways,
+        "ways": fitted_elsewhere | ways,
     })
 
 
@@ -320,4 +419,5 @@ def write(name, value):
 
 
 if __name__ == "__main__":
+    sys.modules["fit"] = sys.modules["__main__"]
     main()
