@@ -292,7 +292,7 @@ fn draft(id: u64) -> Draft {
         confidence_rationale: words(80),
         fingerprint: format!("{:016x}", id % 1_000),
         analyzer: "embedded".into(),
-        model: "rules-2".into(),
+        model: "rules-3".into(),
         spans_seen: 12,
         spans_total: 12,
         input_tokens: 0,

@@ -282,6 +282,15 @@ fn accuracy_text(out: &mut String, figures: &Figures, answers: Option<&Answers>)
         constant(figures.best_constant_category_accuracy)
     );
     line!(out, "  exactly as labelled        {}", percent(figures.strict_accuracy));
+    if figures.suspicions > 0 {
+        line!(
+            out,
+            "  counting suspected labels  {}   (category {}; {} verdicts suspect one)",
+            percent(figures.accuracy_with_suspicions),
+            percent(figures.category_accuracy_with_suspicions).trim_start(),
+            figures.suspicions
+        );
+    }
     if let Some(span) = figures.span_accuracy {
         line!(out, "  culprit span in evidence   {}", percent(span));
     }
@@ -328,6 +337,12 @@ fn confidence_text(out: &mut String, figures: &Figures) {
         optional(figures.confidence_gap())
     );
     line!(out, "  right at 0.8 and more {} of {}", optional(figures.precision_sure), figures.sure);
+    line!(
+        out,
+        "  no failure named: right {} of {} (not part of the figures below)",
+        optional(figures.unclassified_precision),
+        figures.unclassified
+    );
     line!(out, "  expected calibration error {:.3}, Brier score {:.3}", figures.ece, figures.brier);
     line!(out, "  confidence   answers   mean   right");
     for bin in &figures.reliability {

@@ -17,6 +17,8 @@ pub struct ScoredAnswer {
     pub confidence: f64,
     /// The expected label; `None` if a rater rejected the answer without giving one.
     pub truth: Option<Label>,
+    /// The label that an answer of `insufficient_evidence` suspects.
+    pub suspected: Option<Label>,
     /// Whether category and factor are right.
     pub right: bool,
     /// Whether the category is right.
@@ -27,6 +29,13 @@ pub struct ScoredAnswer {
     pub accepted: Vec<Label>,
     /// Whether the evidence contains the culprit span, if the label names one.
     pub span_shown: Option<bool>,
+}
+
+impl ScoredAnswer {
+    /// Whether the suspected label is like one of the right ones.
+    fn suspects(&self, is_like: impl Fn(Label, Label) -> bool) -> bool {
+        self.suspected.is_some_and(|suspected| self.accepted.iter().any(|right| is_like(suspected, *right)))
+    }
 }
 
 /// All figures of one evaluation; shares are between 0 and 1.
@@ -42,6 +51,12 @@ pub struct Figures {
     pub category_accuracy: f64,
     /// Share with exactly the labelled category and factor.
     pub strict_accuracy: f64,
+    /// Verdicts that suspect a label without claiming it.
+    pub suspicions: usize,
+    /// As `accuracy`, if a suspected label counts as the answer.
+    pub accuracy_with_suspicions: f64,
+    /// As `category_accuracy`, if a suspected label counts as the answer.
+    pub category_accuracy_with_suspicions: f64,
     /// Accuracy of the best constant answer.
     pub best_constant_accuracy: f64,
     /// Category accuracy of the best constant answer.
@@ -60,12 +75,17 @@ pub struct Figures {
     pub sure: usize,
     /// Share of these that is right.
     pub precision_sure: Option<f64>,
-    /// Expected calibration error over ten bins of equal width (Naeini et al. 2015).
+    /// Expected calibration error over ten bins of equal width (Naeini et al. 2015), of the answers that name a failure. "No failure found" is left out:
+    /// no analyzer without a source of truth knows whether a fluent answer is right.
     pub ece: f64,
-    /// Mean squared difference of confidence and outcome (Brier 1950).
+    /// Mean squared difference of confidence and outcome (Brier 1950), of the same answers.
     pub brier: f64,
-    /// Mean confidence and accuracy, by bin.
+    /// Mean confidence and accuracy of the same answers, by bin.
     pub reliability: Vec<Reliability>,
+    /// Answers that say that nothing failed, or not what.
+    pub unclassified: usize,
+    /// Share of these that is right.
+    pub unclassified_precision: Option<f64>,
     /// Scores by category.
     pub categories: BTreeMap<String, CategoryFigures>,
     /// `(labelled category, answered category, count)`, most frequent first.
@@ -98,6 +118,9 @@ pub struct CategoryFigures {
     pub recall: Option<f64>,
 }
 
+/// The category of verdicts that name no failure.
+const UNCLASSIFIED: &str = "unclassified";
+
 /// The confidence from which an answer counts as sure.
 const SURE_MIN: f64 = 0.8;
 
@@ -117,13 +140,24 @@ impl Figures {
         };
         let with_span: Vec<bool> = scored.iter().filter_map(|answer| answer.span_shown).collect();
         let confidence_of = |right: bool| mean(answered.iter().filter(|answer| answer.right == right).map(|answer| answer.confidence));
-        let reliability = reliability(&answered);
+        let (unclassified, named): (Vec<_>, Vec<_>) =
+            answered.iter().copied().partition(|answer| answer.answer.is_some_and(|label| label.category() == UNCLASSIFIED));
+        let reliability = reliability(&named);
         Self {
             labelled: scored.len(),
             unanswered: scored.len() - answered.len(),
             accuracy: share(scored.iter().map(|answer| answer.right)),
             category_accuracy: share(scored.iter().map(|answer| answer.category_right)),
             strict_accuracy: share(scored.iter().map(|answer| answer.strict)),
+            suspicions: scored.iter().filter(|answer| answer.suspected.is_some()).count(),
+            accuracy_with_suspicions: share(
+                scored.iter().map(|answer| answer.right || answer.suspects(|suspected, right| suspected == right)),
+            ),
+            category_accuracy_with_suspicions: share(
+                scored
+                    .iter()
+                    .map(|answer| answer.category_right || answer.suspects(|suspected, right| suspected.category() == right.category())),
+            ),
             best_constant_accuracy: best_constant(scored, |label| label.to_string()),
             best_constant_category_accuracy: best_constant(scored, |label| label.category().to_owned()),
             span_accuracy: (!with_span.is_empty()).then(|| share(with_span.into_iter())),
@@ -133,9 +167,11 @@ impl Figures {
             confidence_wrong: confidence_of(false),
             sure: sure.len(),
             precision_sure: mean(sure.iter().map(|answer| f64::from(u8::from(answer.right)))),
-            ece: ece(&reliability, answered.len()),
-            brier: mean(answered.iter().map(|answer| (answer.confidence - f64::from(u8::from(answer.right))).powi(2))).unwrap_or_default(),
+            ece: ece(&reliability, named.len()),
+            brier: mean(named.iter().map(|answer| (answer.confidence - f64::from(u8::from(answer.right))).powi(2))).unwrap_or_default(),
             reliability,
+            unclassified: unclassified.len(),
+            unclassified_precision: mean(unclassified.iter().map(|answer| f64::from(u8::from(answer.right)))),
             categories: categories(scored),
             confusion: confusion(scored),
         }
@@ -229,6 +265,7 @@ mod tests {
             answer: Some(answer),
             confidence,
             truth: Some(truth),
+            suspected: None,
             right: answer == truth,
             category_right: answer.category() == truth.category(),
             strict: answer == truth,
@@ -242,8 +279,22 @@ mod tests {
         let (timeout, exception, healthy) = ("tool_failure/tool_timeout", "tool_failure/tool_exception", "unclassified/no_failure_found");
         let mut unanswered = scored(timeout, timeout, 0.0);
         (unanswered.answer, unanswered.right, unanswered.category_right) = (None, false, false);
-        let figures =
-            Figures::compute(&[scored(timeout, timeout, 0.9), scored(exception, timeout, 0.7), scored(timeout, healthy, 0.6), unanswered]);
+        let mut answers = vec![scored(timeout, timeout, 0.9), scored(exception, timeout, 0.7), scored(timeout, healthy, 0.6), unanswered];
+        // A verdict that names no failure counts neither for the calibration error nor for the Brier score.
+        let calibration = |answers: &[ScoredAnswer]| {
+            let figures = Figures::compute(answers);
+            (figures.ece, figures.brier, figures.unclassified, figures.unclassified_precision)
+        };
+        let (ece, brier, ..) = calibration(&answers);
+        answers.push(scored(healthy, timeout, 0.9));
+        assert_eq!(calibration(&answers), (ece, brier, 1, Some(0.0)));
+        answers.pop();
+        let mut suspicion = scored("unclassified/insufficient_evidence", timeout, 0.3);
+        suspicion.suspected = Label::parse(exception).ok();
+        let with = Figures::compute(&[suspicion.clone(), scored(timeout, timeout, 0.9)]);
+        assert_eq!((with.suspicions, with.accuracy, with.accuracy_with_suspicions), (1, 0.5, 0.5));
+        assert_eq!((with.category_accuracy, with.category_accuracy_with_suspicions), (0.5, 1.0));
+        let figures = Figures::compute(&answers);
         let near = |left: f64, right: f64| (left - right).abs() < 1e-9;
         assert!(near(figures.accuracy, 0.25) && near(figures.category_accuracy, 0.5));
         assert!(near(figures.best_constant_accuracy, 0.75));

@@ -106,6 +106,8 @@ pub fn score(answers: &Answers, labels: &Labels) -> Vec<ScoredAnswer> {
         .map(|(id, truth)| {
             let pattern = by_id.get(id.as_str());
             let answer = pattern.and_then(|row| Label::parse(&format!("{}/{}", row.category, row.contributing_factor)).ok());
+            let suspected =
+                || pattern?.evidence.iter().find_map(|evidence| Label::parse(evidence.signal.as_deref()?.strip_prefix("suspected=")?).ok());
             let is_in_evidence =
                 |span: &str| pattern.is_some_and(|row| row.evidence.iter().any(|evidence| evidence.span_id.as_deref() == Some(span)));
             ScoredAnswer {
@@ -113,6 +115,7 @@ pub fn score(answers: &Answers, labels: &Labels) -> Vec<ScoredAnswer> {
                 answer,
                 confidence: pattern.map_or(0.0, |row| row.confidence),
                 truth: Some(truth.label),
+                suspected: suspected(),
                 right: answer.is_some_and(|answer| truth.accepts(answer)),
                 category_right: answer.is_some_and(|answer| truth.accepts_category(answer)),
                 strict: answer == Some(truth.label),

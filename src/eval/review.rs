@@ -139,6 +139,7 @@ pub fn read_ratings(path: &Path) -> Result<Vec<ScoredAnswer>, RatingsError> {
             answer: Some(answer),
             confidence: cell(confidence).parse().map_err(|_| wrong(format!("invalid confidence '{}'", cell(confidence))))?,
             truth,
+            suspected: None,
             right: is_right,
             category_right: category_right || truth.is_some_and(|truth| truth.category() == answer.category()),
             strict: is_right,

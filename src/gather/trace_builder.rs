@@ -30,6 +30,7 @@ pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
         notes.push(plural(orphaned, "log record belongs to a span", "log records belong to spans") + " that did not arrive");
     }
     recognize_tools(&mut spans);
+    move_outputs_to_results(&mut spans);
     complete_tool_calls(&mut spans);
     complete_tool_results(&mut spans);
     if spans.iter().any(|fragment| fragment.has_synthetic_id) {
@@ -178,6 +179,15 @@ fn recognize_tools(spans: &mut [SpanFragment]) {
     }
 }
 
+/// Moves what a tool span has as its output to the result of the tool. Several formats record it as the text or the message that a step returned.
+fn move_outputs_to_results(spans: &mut [SpanFragment]) {
+    for SpanFragment { span, .. } in spans.iter_mut().filter(|fragment| fragment.span.kind == SpanKind::Tool) {
+        let Some(tool) = span.tool.as_mut().filter(|tool| tool.result.is_none()) else { continue };
+        let message = span.output.iter().rposition(|message| !message.content.is_empty() && message.tool_calls.is_empty());
+        tool.result = span.output_text.take().or_else(|| Some(span.output.remove(message?).content));
+    }
+}
+
 /// Adds the tool's name and arguments to tool spans that have only a call id. Both are in the message that requested the call.
 fn complete_tool_calls(spans: &mut [SpanFragment]) {
     let is_incomplete =
@@ -283,6 +293,23 @@ mod tests {
             rotated.rotate_left(rotation);
             assert_eq!(build_trace(rotated).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn what_a_tool_span_returned_is_the_result_of_the_tool() {
+        let result = |text: Option<&str>, message: Option<&str>| {
+            let mut tool = fragment(0, 1, "");
+            tool.span.kind = SpanKind::Tool;
+            tool.span.output_text = text.map(str::to_owned);
+            tool.span.output =
+                message.map(|content| Message { role: "tool".into(), content: content.into(), ..Message::default() }).into_iter().collect();
+            tool.span.tool = Some(ToolUse { name: "lookup".into(), ..ToolUse::default() });
+            let trace = build_trace(vec![tool]).unwrap();
+            trace.spans[0].tool.as_ref().unwrap().result.clone()
+        };
+        assert_eq!(result(Some("text"), Some("message")).as_deref(), Some("text"));
+        assert_eq!(result(None, Some("message")).as_deref(), Some("message"));
+        assert_eq!(result(None, None), None);
     }
 
     #[test]

@@ -29,13 +29,15 @@ fn error_messages_of_sdks_and_tools_are_labelled_correctly() {
     assert!(number(&figures("error_messages"), "accuracy") >= 0.97);
 }
 
-/// The weights were fitted on these runs. `data/fit/fit.py --check` measures runs that they were not fitted on.
+/// The weights were fitted on these runs. `data/fit/fit.py --check` measures runs that they were not fitted on. Most verdicts on dialogues only
+/// suspect a label.
 #[test]
 fn accuracy_on_runs_labelled_by_people_is_well_above_a_constant_answer() {
     for set in ["agent_runs", "who_and_when"] {
         let runs = figures(set);
-        assert!(number(&runs, "category_accuracy") >= 0.6 && number(&runs, "accuracy") >= 0.4, "{set}: {runs}");
-        assert!(number(&runs, "category_accuracy") > number(&runs, "best_constant_category_accuracy") + 0.1, "{set}: {runs}");
+        let (category, both) = (number(&runs, "category_accuracy_with_suspicions"), number(&runs, "accuracy_with_suspicions"));
+        assert!(category >= 0.6 && both >= 0.4, "{set}: {runs}");
+        assert!(category > number(&runs, "best_constant_category_accuracy") + 0.1, "{set}: {runs}");
     }
 }
 

@@ -7,12 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::confidence::{self, Calibration, VerdictBasis};
+use super::diagnosis::Knowledge;
 use super::dialogue::Dialogue;
 use super::drafts;
 use super::incident::{Incident, IncidentKind};
 use super::incidents;
 use super::rule_file::RuleError;
-use super::rules::Catalogue;
 use super::tree::SpanTree;
 use super::verdict::{self, DialogueScan, Verdict};
 use crate::analyze::{AnalyzeError, Analyzer};
@@ -23,7 +23,7 @@ use crate::runtime::{Deadline, TimedOut, pool};
 /// The embedded analyzer. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Embedded {
-    catalogue: Arc<Catalogue>,
+    knowledge: Arc<Knowledge>,
     calibration: Arc<Calibration>,
 }
 
@@ -71,7 +71,7 @@ impl Embedded {
     /// # Errors
     /// [`RuleError`].
     pub fn with_rules(files: &[(String, String)]) -> Result<Self, RuleError> {
-        let this = Self { catalogue: Arc::new(Catalogue::with(files)?), calibration: Arc::new(Calibration::shipped()?) };
+        let this = Self { knowledge: Arc::new(Knowledge::with(files)?), calibration: Arc::new(Calibration::shipped()?) };
         this.compile_expressions();
         Ok(this)
     }
@@ -90,7 +90,7 @@ impl Embedded {
         let deadline = Deadline::after(Duration::from_mins(1));
         let _ = self.draft(&trace, deadline);
         let _ = Dialogue::collect(&trace, &SpanTree::new(&trace), deadline)
-            .and_then(|dialogue| self.catalogue.signals.find(&dialogue, deadline));
+            .and_then(|dialogue| self.knowledge.rules.signals.find(&dialogue, deadline));
     }
 
     /// Whether anything in the trace indicates a failure: a status, a negative rating, an incident, or the dialogue. Also true if the time is up
@@ -121,23 +121,25 @@ impl Embedded {
         let tree = SpanTree::new(trace);
         let incidents = incidents::find(trace, &tree, deadline)?;
         let dialogue = Dialogue::collect(trace, &tree, deadline)?;
-        let matches = self.catalogue.signals.find(&dialogue, deadline)?;
+        let matches = self.knowledge.rules.signals.find(&dialogue, deadline)?;
         let (verdict, _) = self.decide(trace, &tree, &incidents, deadline)?;
         let (label, rule) = verdict.label();
         let (basis, facts) = verdict::confidence_facts(trace, &tree, &incidents, &verdict, Some(&dialogue));
+        let is_suspicious = matches!(verdict, Verdict::FailedDialogue(_) | Verdict::SuspectedDialogue(_))
+            || self.knowledge.rules.signals.indicates_failure(&matches);
         Ok(Explanation {
             label,
             basis,
             rule: rule.map(|rule| rule.id.clone()),
             facts: facts.into_iter().collect(),
-            is_conversation: dialogue.is_conversation() && self.catalogue.signals.indicates_failure(&matches),
-            signals: self.catalogue.signals.matched_ids(&matches).map(str::to_owned).collect(),
+            is_conversation: dialogue.is_conversation() && is_suspicious,
+            signals: self.knowledge.rules.signals.matched_ids(&matches).map(str::to_owned).collect(),
         })
     }
 
     /// Whether a fragment of a draft's text comes from a rule, shipped or the user's, and not from a trace or a model.
     pub fn is_rule_text(&self, fragment: &str) -> bool {
-        self.catalogue.contains_text(fragment)
+        self.knowledge.rules.contains_text(fragment)
     }
 
     /// The draft for one trace, on this thread.
@@ -189,7 +191,7 @@ impl Embedded {
         incidents: &'i [Incident<'t>],
         deadline: Deadline,
     ) -> Result<(Verdict<'i, 't, 's>, DialogueScan<'t>), TimedOut> {
-        verdict::decide(trace, tree, incidents, &self.catalogue, deadline)
+        verdict::decide(trace, tree, incidents, &self.knowledge, deadline)
     }
 
     /// The verdict as a draft, with its confidence.
@@ -207,10 +209,13 @@ impl Embedded {
         let draft = match (verdict, &scan.dialogue, &scan.matches) {
             (Verdict::FailedStep(root), ..) => drafts::failed_step(trace, tree, incidents, root),
             (Verdict::FailedDialogue(failure), Some(dialogue), Some(matches)) => {
-                drafts::failed_dialogue(trace, dialogue, &self.catalogue.signals, matches, failure)
+                drafts::failed_dialogue(trace, dialogue, &self.knowledge.rules.signals, matches, failure)
+            }
+            (Verdict::SuspectedDialogue(failure), Some(dialogue), Some(matches)) => {
+                drafts::suspected_dialogue(trace, dialogue, &self.knowledge.rules.signals, matches, failure)
             }
             (Verdict::NoFailure, ..) => drafts::no_failure(trace, incidents),
-            (Verdict::Unexplained | Verdict::FailedDialogue(_), ..) => {
+            (Verdict::Unexplained | Verdict::FailedDialogue(_) | Verdict::SuspectedDialogue(_), ..) => {
                 let stopped = incidents.iter().find(|incident| incident.kind == IncidentKind::FinishReason && incident.unexplained);
                 match stopped.filter(|_| !trace.spans.iter().any(Span::failed)) {
                     Some(incident) => drafts::unnamed_stop(trace, incident),

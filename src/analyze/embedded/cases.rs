@@ -127,7 +127,7 @@ fn dialogue_spans(messages: &[CaseMessage]) -> Vec<Span> {
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::rules::{Catalogue, FILES};
+    use super::super::rules::{FILES, RuleSet};
     use super::*;
     use crate::model::{Label, vocabulary};
 
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn every_factor_of_the_vocabulary_has_a_rule() {
-        let covered = Catalogue::shipped().unwrap().labels();
+        let covered = RuleSet::shipped().unwrap().labels();
         let verdicts_without_a_rule = [Label::NO_FAILURE_FOUND, Label::INSUFFICIENT_EVIDENCE];
         for (category, factors) in vocabulary() {
             for factor in factors {
@@ -163,7 +163,7 @@ mod tests {
                 "[[rule]]\nid = '{id}'\nlabel = 'environment_error/misconfiguration'\nkinds = ['tool']\ntext = ['too many requests']\nrank = 90\n\
                  confidence = 0.9\ntitle = 'x'\nhypothesis = 'y'\nactions = ['z']\n\
                  [[rule.case]]\nkind = 'tool'\nmessage = 'HTTP 429 Too Many Requests'\nwins = true\n\
-                 [[rule.case]]\nkind = 'tool'\nmessage = 'gone'\nwins = false\n"
+                 [[rule.case]]\nkind = 'tool'\nmessage = 'bad luck'\nwins = false\n"
             )
         };
         assert_eq!(check_rules("mine.toml", &user_rule("proxy-limit")).unwrap(), RuleCheck { rules: 1, cases: 2, failures: vec![] });
@@ -174,6 +174,10 @@ mod tests {
         let case = RuleFile::parse("mine.toml", &replaced).unwrap().rules.remove(0).cases.remove(0);
         let explanation = analyzer.explain_trace(&trace_of(&case), Deadline::after(Duration::from_mins(1))).unwrap();
         assert_eq!(explanation.label.to_string(), "environment_error/misconfiguration");
+        let foreign = user_rule("proxy-limit")
+            .replace("too many requests", "请求[过太]于?频繁")
+            .replace("HTTP 429 Too Many Requests", "请求过于频繁");
+        assert_eq!(check_rules("mine.toml", &foreign).unwrap(), RuleCheck { rules: 1, cases: 2, failures: vec![] });
         let wrong = user_rule("proxy-limit").replace("wins = false", "wins = true");
         let failures = check_rules("mine.toml", &wrong).unwrap().failures;
         let expected = "rule proxy-limit case 2 should win, but rule tool-exception won, with the label tool_failure/tool_exception";

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::rule_file::RuleError;
 use super::tree::SpanTree;
-use crate::model::{Annotation, Span, SpanKind, Trace};
+use crate::model::{Annotation, Coverage, FinishReason, Part, Span, SpanKind, Trace};
 
 /// Facts about a verdict by name. The value of a fact without a number is 1.
 pub(super) type Facts = BTreeMap<&'static str, f64>;
@@ -21,8 +21,14 @@ pub(super) type Facts = BTreeMap<&'static str, f64>;
 pub enum VerdictBasis {
     /// A rule that matched an incident.
     Rule,
-    /// The dialogue as a whole.
+    /// A class or code of the catalogue of errors, or a status.
+    Catalogue,
+    /// The words of an error, weighed by the text model.
+    TextModel,
+    /// A statement in the dialogue.
     Dialogue,
+    /// A suspicion that the dialogue raises. The probability is that of the suspected label.
+    Suspicion,
     /// Nothing: no failure was found, or no explanation for it.
     Nothing,
 }
@@ -32,7 +38,10 @@ impl VerdictBasis {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rule => "rule",
+            Self::Catalogue => "catalogue",
+            Self::TextModel => "text_model",
             Self::Dialogue => "dialogue",
+            Self::Suspicion => "suspicion",
             Self::Nothing => "nothing",
         }
     }
@@ -65,8 +74,30 @@ pub(super) struct Calibration {
 /// Limit for "no failure found" if a user or an evaluator rated the run negatively. No labelled trace has both, so it cannot be fitted.
 const NEGATIVELY_RATED_CONFIDENCE_MAX: f64 = 0.5;
 
+/// Limit for "no failure found" if nothing in the trace backs the final answer: a fluent answer may be wrong. Of answers to questions of general
+/// knowledge that people checked, one in four to one in two has a wrong fact (`HaluEval`).
+const NOT_BACKED_CONFIDENCE_MAX: f64 = 0.75;
+
+/// Limit for "no failure found" if failsift could not read what a step returned, or found no answer.
+const NOT_READ_CONFIDENCE_MAX: f64 = 0.6;
+
 /// Limit for a verdict based on the dialogue alone. Of the most confident verdicts on runs that people labelled, 3 in 4 are right.
 const DIALOGUE_CONFIDENCE_MAX: f64 = 0.75;
+
+/// Limit for a suspicion. Nothing that the dialogue of a run suggests was right more often than not on runs of another kind.
+pub(super) const SUSPICION_CONFIDENCE_MAX: f64 = 0.49;
+
+/// Facts that limit the confidence of "no failure found". Few labelled traces have them, so their effect cannot be fitted.
+const NO_FAILURE_LIMITS: [(&str, f64); 5] = [
+    ("rated_badly", NEGATIVELY_RATED_CONFIDENCE_MAX),
+    ("outputs_not_understood", NOT_READ_CONFIDENCE_MAX),
+    ("nothing_read", NOT_READ_CONFIDENCE_MAX),
+    ("no_answer", NOT_READ_CONFIDENCE_MAX),
+    ("answer_not_backed", NOT_BACKED_CONFIDENCE_MAX),
+];
+
+/// Facts that limit the confidence of a failure.
+const FAILURE_LIMITS: [(&str, f64); 1] = [("goes_on", 0.75)];
 
 /// No verdict is certain.
 const CONFIDENCE_RANGE: (f64, f64) = (0.02, 0.99);
@@ -90,10 +121,11 @@ impl Calibration {
         // otherwise beyond doubt.
         let logit = (logistic.bias + sum(false)).min(logit(CONFIDENCE_RANGE.1)) + sum(true);
         let confidence = rounded((1.0 / (1.0 + (-logit).exp())).clamp(CONFIDENCE_RANGE.0, CONFIDENCE_RANGE.1));
+        let confidence = limits(basis, facts).fold(confidence, |confidence, (_, limit)| confidence.min(limit));
         match basis {
-            VerdictBasis::Nothing if facts.contains_key("rated_badly") => confidence.min(NEGATIVELY_RATED_CONFIDENCE_MAX),
             VerdictBasis::Dialogue => confidence.min(DIALOGUE_CONFIDENCE_MAX),
-            VerdictBasis::Nothing | VerdictBasis::Rule => confidence,
+            VerdictBasis::Suspicion => confidence.min(SUSPICION_CONFIDENCE_MAX),
+            _ => confidence,
         }
     }
 
@@ -109,9 +141,14 @@ impl Calibration {
         let mut lowering: Vec<_> = self.contributions(basis, facts).filter(|(_, by)| *by < NOTICEABLE).collect();
         lowering.sort_by(|left, right| left.1.total_cmp(&right.1));
         let names = lowering.into_iter().map(|(name, _)| name);
-        let rated = facts.get_key_value("rated_badly").filter(|_| basis == VerdictBasis::Nothing).map(|(name, _)| *name);
-        rated.into_iter().chain(names).filter_map(describe).collect()
+        limits(basis, facts).map(|(fact, _)| fact).chain(names).filter_map(describe).collect()
     }
+}
+
+/// The facts that limit the confidence of a verdict, with their limits.
+fn limits(basis: VerdictBasis, facts: &Facts) -> impl Iterator<Item = (&'static str, f64)> {
+    let limits: &[(&str, f64)] = if basis == VerdictBasis::Nothing { &NO_FAILURE_LIMITS } else { &FAILURE_LIMITS };
+    limits.iter().filter(|(fact, _)| facts.contains_key(fact)).copied()
 }
 
 /// A fact as a clause of a sentence.
@@ -120,6 +157,10 @@ fn describe(fact: &str) -> Option<&'static str> {
         "last_resort" => "only a catch-all rule matched",
         "no_exception" => "no step reported an error",
         "no_message" => "the error has no message",
+        "disputed" => "the error has another sign that means something else",
+        "name_suffix" => "the class of the error is known only by the end of its name",
+        "base" => "the class of the error is known only by its base class",
+        "status" => "only the status says what happened",
         "contested" => "another failure of the agent run has a different cause",
         "orphans" => "the parents of some spans are missing",
         "unfinished" => "some spans have no end time",
@@ -130,9 +171,17 @@ fn describe(fact: &str) -> Option<&'static str> {
         "finish_reasons_missing" => "finish reasons were not recorded",
         "documents_missing" => "the retrieved documents were not recorded",
         "results_missing" => "tool results were not recorded",
+        "goes_on" => "the model called another tool after the failure, and the trace ends there",
+        "outputs_not_understood" => "what some steps returned is recorded in a form that failsift does not understand",
+        "nothing_read" => "neither an answer nor a tool result was recorded",
+        "no_answer" => "the trace has no final answer",
+        "answer_not_backed" => "no tool result or document in the trace backs the final answer, so it may be wrong",
+        "results_not_understood" => "some tool results are recorded in a form that failsift does not understand",
+        "finish_reasons_not_understood" => "some finish reasons are not known",
         "rated_badly" => "the agent run was rated negatively",
         "dialogue" => "a long dialogue can fail without a visible error",
         "conversation" => "a conversation can fail without a visible error",
+        "dialogue_length" => "long runs fail more often than short ones",
         "unexplained" => "the trace does not show what happened",
         "recovered" => "some steps failed before others succeeded",
         _ => return None,
@@ -159,8 +208,20 @@ pub(super) fn trace_facts(trace: &Trace, tree: &SpanTree) -> Facts {
     add("texts_missing", successful(SpanKind::Llm).any(lacks_output));
     add("finish_reasons_missing", successful(SpanKind::Llm).any(|span| span.finish_reasons.is_empty()));
     add("documents_missing", successful(SpanKind::Retriever).any(|span| span.documents.is_none()));
+    let is_unread = |span: &Span, part: Part| !span.failed() && span.coverage(part) == Coverage::NotUnderstood;
+    let unread =
+        |kinds: &'static [SpanKind], part: Part| trace.spans.iter().any(|span| kinds.contains(&span.kind) && is_unread(span, part));
+    add("outputs_not_understood", unread(&[SpanKind::Llm], Part::Output));
+    add("results_not_understood", unread(&[SpanKind::Tool, SpanKind::Retriever], Part::Output));
+    add("finish_reasons_not_understood", successful(SpanKind::Llm).any(has_unknown_finish_reason));
     add("results_missing", successful(SpanKind::Tool).any(|span| span.tool.as_ref().is_none_or(|tool| tool.result.is_none())));
     facts
+}
+
+/// Whether the model stopped for a reason that failsift does not know.
+fn has_unknown_finish_reason(span: &Span) -> bool {
+    span.coverage(Part::FinishReason) == Coverage::NotUnderstood
+        || span.finish_reasons.last().is_some_and(|word| FinishReason::from_word(word).is_none())
 }
 
 fn has_no_content(span: &Span) -> bool {
@@ -203,12 +264,20 @@ mod tests {
     #[test]
     fn the_shipped_calibration_covers_every_basis_and_stays_in_range() {
         let calibration = Calibration::shipped().unwrap();
-        for basis in [VerdictBasis::Rule, VerdictBasis::Dialogue, VerdictBasis::Nothing] {
+        for basis in [
+            VerdictBasis::Rule,
+            VerdictBasis::Catalogue,
+            VerdictBasis::TextModel,
+            VerdictBasis::Dialogue,
+            VerdictBasis::Suspicion,
+            VerdictBasis::Nothing,
+        ] {
             assert!(calibration.by_basis.contains_key(&basis), "{}", basis.as_str());
             let confidence = calibration.confidence(basis, &Facts::from([("rule", 99.0), ("margin", 99.0)]));
             assert!((CONFIDENCE_RANGE.0..=CONFIDENCE_RANGE.1).contains(&confidence));
         }
         assert!(calibration.confidence(VerdictBasis::Dialogue, &Facts::from([("probability", 99.0)])) <= DIALOGUE_CONFIDENCE_MAX);
+        assert!(calibration.confidence(VerdictBasis::Suspicion, &Facts::from([("probability", 99.0)])) <= SUSPICION_CONFIDENCE_MAX);
         // A missing parent lowers the confidence of a rule that is otherwise beyond doubt.
         let whole = Facts::from([("rule", 9.0)]);
         let orphaned = Facts::from([("rule", 9.0), ("orphans", 1.0)]);

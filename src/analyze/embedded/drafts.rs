@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use super::diagnosis::{Diagnosis, Layer};
 use super::dialogue::{Dialogue, SignalMatches, SignalSet};
 use super::incident::Incident;
 use super::root::RootCause;
@@ -30,18 +31,18 @@ const DIALOGUE_SIGNALS_MAX: usize = 4;
 
 /// The draft for a step that failed.
 pub(super) fn failed_step(trace: &Trace, tree: &SpanTree, incidents: &[Incident<'_>], root: &RootCause<'_, '_, '_>) -> Draft {
-    let (incident, rule) = (root.incident, root.matched.rule);
+    let (incident, rule) = (root.incident, root.diagnosis.rule);
     let span = incident.span;
     let fill = |template: &str| fill_placeholders(template, trace, incident);
     Draft {
         title: fill(&rule.title),
-        label: rule.label,
+        label: root.diagnosis.label,
         summary: step_summary(&fill(&rule.title), trace, tree, incident),
         root_cause_hypothesis: fill(&rule.hypothesis),
         evidence: step_evidence(trace, incidents, root),
         actions: rule.actions.iter().map(|action| fill(action)).collect(),
-        confidence_rationale: step_rationale(&rule.id, incident),
-        ..base_draft(trace, rule.label, Some(span), incident.error_type.as_deref())
+        confidence_rationale: step_rationale(&root.diagnosis, incident),
+        ..base_draft(trace, root.diagnosis.label, Some(span), incident.error_type.as_deref())
     }
 }
 
@@ -68,20 +69,30 @@ fn step_summary(title: &str, trace: &Trace, tree: &SpanTree, incident: &Incident
     summary
 }
 
-fn step_rationale(rule_id: &str, incident: &Incident<'_>) -> String {
-    let signals: Vec<&str> = incident.signals.iter().map(|signal| signal.text.as_str()).collect();
+/// What decided, and by which signals.
+fn step_rationale(diagnosis: &Diagnosis<'_>, incident: &Incident<'_>) -> String {
+    let signals: Vec<&str> = diagnosis.signal.iter().chain(&incident.signals).map(|signal| signal.text.as_str()).collect();
     let matched = if signals.is_empty() { "the text".to_owned() } else { signals.join(", ") };
-    format!("Rule {rule_id} matched {matched}.")
+    match diagnosis.layer {
+        Layer::Rule | Layer::CatchAll => format!("Rule {} matched {matched}.", diagnosis.rule.id),
+        Layer::Catalogue(_) => format!("The catalogue of errors contains {matched}."),
+        Layer::Status => format!("No rule matched; the status says what happened: {matched}."),
+        Layer::TextModel => format!(
+            "No rule matched and the catalogue of errors says nothing; the words of the error are most like those of {} ({matched}).",
+            diagnosis.label.factor()
+        ),
+    }
 }
 
 /// The signals of the incident, then up to two excerpts around what the rule matched, then facts about the whole trace.
 fn step_evidence(trace: &Trace, incidents: &[Incident<'_>], root: &RootCause<'_, '_, '_>) -> Vec<Evidence> {
     const EXCERPTS_MAX: usize = 2;
-    let (incident, rule) = (root.incident, root.matched.rule);
+    let (incident, rule) = (root.incident, root.diagnosis.rule);
     let span = incident.span;
     let mut evidence: Vec<Evidence> = incident
         .signals
         .iter()
+        .chain(&root.diagnosis.signal)
         .map(|signal| Evidence {
             kind: EvidenceKind::Signal,
             span_id: Some(span.span_id.clone()),
@@ -92,8 +103,9 @@ fn step_evidence(trace: &Trace, incidents: &[Incident<'_>], root: &RootCause<'_,
         })
         .collect();
     for (field, text) in incident.texts.iter().take(EXCERPTS_MAX) {
-        // Without a matching expression the start of the text is quoted.
-        let focus = rule.matched_range(text).unwrap_or(0..text.len().min(1));
+        // The class or code that decided, or what the rule matched, or the start of the text.
+        let named = root.diagnosis.signal.as_ref().and_then(|signal| range_of_value(text, signal));
+        let focus = named.or_else(|| rule.matched_range(text)).unwrap_or(0..text.len().min(1));
         let excerpt = excerpt_around(text, focus);
         if !excerpt.is_empty() && evidence.iter().all(|known| known.excerpt.as_deref() != Some(excerpt)) {
             evidence.push(Evidence {
@@ -116,7 +128,14 @@ fn step_evidence(trace: &Trace, incidents: &[Incident<'_>], root: &RootCause<'_,
     evidence
 }
 
-/// The draft for a failure that only the dialogue indicates.
+/// Where the value of a signal occurs in a text.
+fn range_of_value(text: &str, signal: &Signal) -> Option<std::ops::Range<usize>> {
+    let (_, value) = signal.text.split_once('=')?;
+    let start = text.find(value)?;
+    Some(start..start + value.len())
+}
+
+/// The draft for a failure that only the dialogue states.
 pub(super) fn failed_dialogue(
     trace: &Trace,
     dialogue: &Dialogue<'_>,
@@ -125,31 +144,82 @@ pub(super) fn failed_dialogue(
     failure: &SuspectedFailure<'_>,
 ) -> Draft {
     let rule = failure.rule;
-    // Signals of a problem are named first. Those that only describe the kind of run are named if there is no other.
+    let named = named_signals(signals, failure);
+    Draft {
+        title: rule.title.clone(),
+        label: rule.label,
+        summary: format!("No step of the agent run reported a failure. Indicators of a failure: {}.", descriptions(signals, &named)),
+        root_cause_hypothesis: rule.hypothesis.clone(),
+        evidence: dialogue_evidence(trace, dialogue, signals, matches, &named),
+        actions: rule.actions.clone(),
+        confidence_rationale: format!("Rule {} matched {} in the dialogue. No step reported an error.", rule.id, ids(signals, &named)),
+        ..base_draft(trace, rule.label, first_span(trace, dialogue, matches, &named), None)
+    }
+}
+
+/// The draft for a dialogue that raises a suspicion. The suspected label is a signal: `suspected=hallucination/fabricated_fact`.
+pub(super) fn suspected_dialogue(
+    trace: &Trace,
+    dialogue: &Dialogue<'_>,
+    signals: &SignalSet,
+    matches: &SignalMatches,
+    failure: &SuspectedFailure<'_>,
+) -> Draft {
+    let rule = failure.rule;
+    let label = Label::INSUFFICIENT_EVIDENCE;
+    let suspected = rule.label.to_string();
+    let named = named_signals(signals, failure);
+    let reason = named.first().map_or("the dialogue is unusual", |signal| signals.description(*signal));
+    let mut evidence = vec![trace_signal(format!("suspected={suspected}"))];
+    evidence.extend(dialogue_evidence(trace, dialogue, signals, matches, &named));
+    evidence.truncate(EVIDENCE_ITEMS_MAX);
+    Draft {
+        title: format!("The agent run may have failed: {reason}"),
+        label,
+        summary: format!(
+            "No step of the agent run reported a failure, and the words of the dialogue do not show whether it succeeded. What raised suspicion: \
+             {}. If the run failed, {suspected} is the most likely label.",
+            descriptions(signals, &named)
+        ),
+        root_cause_hypothesis: format!("If the run failed: {}", rule.hypothesis),
+        evidence,
+        actions: vec![
+            "Run failsift with `--analyzer gemini` or `--analyzer openai` to have a model judge the dialogue.".into(),
+            "Compare the outcome with the request, starting at the quoted turns.".into(),
+        ],
+        confidence_rationale: format!(
+            "The confidence is that of the suspected label: rule {} ranked first, by {}. On runs of another kind, such signals do not tell failed \
+             runs from successful ones.",
+            rule.id,
+            ids(signals, &named)
+        ),
+        ..base_draft(trace, label, first_span(trace, dialogue, matches, &named), Some(&suspected))
+    }
+}
+
+/// The signals that a pattern names: those of a problem, or if there is none, those that only describe the kind of run.
+fn named_signals(signals: &SignalSet, failure: &SuspectedFailure<'_>) -> Vec<usize> {
     let (background, mut named): (Vec<usize>, Vec<usize>) =
         failure.signals.iter().copied().partition(|signal| signals.is_background(*signal));
     if named.is_empty() {
         named = background;
     }
     named.truncate(DIALOGUE_SIGNALS_MAX);
-    let first_turn = matches.get(named.first().copied().unwrap_or_default()).and_then(|found| dialogue.turns.get(found.turn));
-    let span = first_turn.and_then(|turn| trace.spans.get(turn.span));
-    let descriptions: Vec<&str> = named.iter().map(|signal| signals.description(*signal)).collect();
-    let ids: Vec<&str> = named.iter().map(|signal| signals.id(*signal)).collect();
-    Draft {
-        title: rule.title.clone(),
-        label: rule.label,
-        summary: format!("No step of the agent run reported a failure. Indicators of a failure: {}.", descriptions.join("; ")),
-        root_cause_hypothesis: rule.hypothesis.clone(),
-        evidence: dialogue_evidence(trace, dialogue, signals, matches, &named),
-        actions: rule.actions.clone(),
-        confidence_rationale: format!(
-            "Rule {} was the most likely one, based on the dialogue alone. Strongest signals: {}. Such runs are hard to judge, even for people.",
-            rule.id,
-            ids.join(", ")
-        ),
-        ..base_draft(trace, rule.label, span, None)
-    }
+    named
+}
+
+fn descriptions(signals: &SignalSet, named: &[usize]) -> String {
+    named.iter().map(|signal| signals.description(*signal)).collect::<Vec<_>>().join("; ")
+}
+
+fn ids(signals: &SignalSet, named: &[usize]) -> String {
+    named.iter().map(|signal| signals.id(*signal)).collect::<Vec<_>>().join(", ")
+}
+
+/// The span of the turn that shows the first signal.
+fn first_span<'t>(trace: &'t Trace, dialogue: &Dialogue<'_>, matches: &SignalMatches, named: &[usize]) -> Option<&'t Span> {
+    let found = matches.get(*named.first()?)?;
+    trace.spans.get(dialogue.turns.get(found.turn)?.span)
 }
 
 /// Each signal with its turn, followed by an excerpt of what matched.

@@ -1,6 +1,7 @@
 //! The data of an incident: one thing that went wrong in one span.
 
-use super::signals::Signal;
+use super::condition::Condition;
+use super::signals::{self, Signal};
 use super::text::message_of;
 use crate::model::{Span, SpanKind, Trace};
 
@@ -23,13 +24,15 @@ pub(super) enum IncidentKind {
     ToolResult,
     /// The same call, repeated with the same arguments.
     RepeatedCalls,
+    /// A sentence of a framework or gateway instead of the model's answer.
+    CannedAnswer,
     /// Only the dialogue as a whole shows the failure.
     Dialogue,
 }
 
 impl IncidentKind {
     /// Every kind, in the order in which error messages list them.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Error,
         Self::FinishReason,
         Self::Refusal,
@@ -38,6 +41,7 @@ impl IncidentKind {
         Self::LowScores,
         Self::ToolResult,
         Self::RepeatedCalls,
+        Self::CannedAnswer,
         Self::Dialogue,
     ];
 
@@ -52,6 +56,7 @@ impl IncidentKind {
             Self::LowScores => "low_scores",
             Self::ToolResult => "tool_result",
             Self::RepeatedCalls => "repeated_calls",
+            Self::CannedAnswer => "canned_answer",
             Self::Dialogue => "dialogue",
         }
     }
@@ -77,6 +82,8 @@ pub(super) struct Incident<'t> {
     pub(super) error_type: Option<String>,
     /// HTTP status.
     pub(super) status: Option<u16>,
+    /// What the incident says, where its detector knows.
+    pub(super) condition: Option<Condition>,
     /// The tool that the incident is about, if it is not the span's own.
     pub(super) tool: Option<String>,
     /// For the call of another service: the step that made it.
@@ -103,6 +110,7 @@ impl<'t> Incident<'t> {
             signals: Vec::new(),
             error_type: None,
             status: None,
+            condition: None,
             tool: None,
             step: None,
             step_kind: None,
@@ -128,29 +136,11 @@ impl<'t> Incident<'t> {
             (IncidentKind::Refusal | IncidentKind::FinishReason | IncidentKind::EmptyOutput, _) => SpanKind::Llm,
             (_, kind) if self.step_kind.is_some() => self.step_kind.unwrap_or(kind),
             (IncidentKind::Error, SpanKind::Agent | SpanKind::Chain | SpanKind::Other)
-                if self.error_type.as_deref().is_some_and(is_of_provider) =>
+                if self.error_type.as_deref().is_some_and(signals::is_of_provider_sdk) =>
             {
                 SpanKind::Llm
             }
             (_, kind) => kind,
         }
     }
-}
-
-/// Whether a qualified exception type is one of a provider's SDK: `openai.RateLimitError`.
-fn is_of_provider(error_type: &str) -> bool {
-    const MODULES: [&str; 11] = [
-        "openai.",
-        "anthropic.",
-        "google.genai.errors.",
-        "google.api_core.exceptions.",
-        "litellm.",
-        "mistralai.",
-        "cohere.",
-        "groq.",
-        "together.",
-        "ollama.",
-        "huggingface_hub.",
-    ];
-    MODULES.iter().any(|module| error_type.starts_with(module))
 }

@@ -8,13 +8,18 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::canned_answers;
 use super::client_calls;
+use super::control_flow::ControlFlow;
 use super::incident::{Incident, IncidentKind};
 use super::recovery::mark_recovered;
 use super::searches;
 use super::signals::{self, Signal};
 use super::text::{clip, expression, message_of};
-use super::tool_incidents::{failed_tool_message, failed_tool_result, incomplete_tool_call, is_incomplete_json, unknown_tool_call};
+use super::tool_incidents::{
+    ToolMessages, failed_retrieval, failed_tool_result, incomplete_tool_call, is_incomplete_json, unknown_tool_call,
+};
+use super::tool_result::ToolError;
 use super::tree::SpanTree;
 use crate::limits::EXCEPTIONS_READ_MAX;
 use crate::model::{FinishReason, Message, Part, Span, SpanKind, Trace, last_segment};
@@ -29,14 +34,14 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     // Many instrumentations do not record message content. Then an empty output means nothing.
     let records_content = trace.spans.iter().any(|span| span.input.iter().chain(&span.output).any(|message| !message.content.is_empty()));
     let any_failed = trace.spans.iter().any(Span::failed);
-    // A span without a result does not say whether the tool failed.
-    let reported = trace.spans.iter().filter(|span| span.failed() || span.tool.as_ref().is_some_and(|tool| tool.result.is_some()));
-    let mut answered_calls: HashSet<&str> = reported.filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+    let mut messages = ToolMessages::new(trace);
+    let control_flow = ControlFlow::new(trace, tree);
+    let tools_with_spans: HashSet<&str> = trace.spans.iter().filter_map(|span| Some(span.tool.as_ref()?.name.as_str())).collect();
     // Some frameworks have no spans of model calls, or ones without the answer, and record the conversation on the agent.
     let has_model_calls = trace.spans.iter().any(|span| span.kind == SpanKind::Llm && !span.output.is_empty());
     for (index, span) in trace.spans.iter().enumerate() {
         deadline.check()?;
-        if span.failed() && !is_control_flow(span) {
+        if span.failed() && !control_flow.contains(index) {
             found.extend(error(trace, tree, index));
             continue;
         }
@@ -46,30 +51,34 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
                 if records_content {
                     found.extend(empty_output(trace, index));
                 }
-                found.extend(failed_tool_message(trace, index, &mut answered_calls));
+                found.extend(messages.read(trace, index));
                 found.extend(unknown_tool_call(trace, index).or_else(|| incomplete_tool_call(trace, index)));
             }
             SpanKind::Tool => found.extend(failed_tool_result(trace, index)),
             SpanKind::Agent if !has_model_calls && !span.output.is_empty() => {
                 found.extend(abnormal_finish(trace, index, any_failed).or_else(|| refusal(trace, index)));
                 found.extend(empty_output(trace, index));
-                let failed = failed_tool_message(trace, index, &mut answered_calls);
                 // A tool that has spans reports its failures itself.
-                let has_span = |incident: &Incident<'_>| {
-                    trace.spans.iter().any(|span| span.tool.as_ref().is_some_and(|tool| Some(&tool.name) == incident.tool.as_ref()))
-                };
-                found.extend(failed.filter(|incident| !has_span(incident)));
+                let has_span = |incident: &Incident<'_>| incident.tool.as_deref().is_some_and(|tool| tools_with_spans.contains(tool));
+                found.extend(messages.read(trace, index).into_iter().filter(|incident| !has_span(incident)));
             }
-            SpanKind::Retriever => found.extend(empty_retrieval(trace, index).or_else(|| low_scores(trace, index))),
+            SpanKind::Retriever => {
+                found.extend(failed_retrieval(trace, index).or_else(|| empty_retrieval(trace, index)).or_else(|| low_scores(trace, index)));
+            }
             _ => {}
         }
     }
     drop_nested_duplicates(&mut found, tree);
     join_errors_above(&mut found, tree);
-    mark_recovered(trace, tree, &mut found, deadline)?;
+    mark_recovered(trace, tree, &mut found, &messages.outcomes, deadline)?;
     // Searches without a result and repetition are often part of another failure, so they count only if there is no other.
     if found.iter().all(|incident| incident.recovered) {
-        found.extend(empty_search(trace).or_else(|| repeated_calls(trace)).or_else(|| ended_in_a_loop(trace)));
+        found.extend(
+            canned_answers::find(trace)
+                .or_else(|| empty_search(trace))
+                .or_else(|| repeated_calls(trace))
+                .or_else(|| ended_in_a_loop(trace)),
+        );
     }
     Ok(found)
 }
@@ -95,14 +104,17 @@ fn drop_nested_duplicates(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
     });
 }
 
-/// Joins the finish reason `error` of a model call with the error of a span around it: Mastra records only there what happened, with the model call
-/// itself having succeeded.
+/// Joins a step that failed without saying why with the error of a span around it, which does: Haystack records the exception only on the agent, and
+/// Mastra the finish reason `error` on a model call that itself succeeded.
 fn join_errors_above(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
     let is_interrupted = |incident: &Incident<'_>| {
         incident.kind == IncidentKind::FinishReason
             && incident.span.kind == SpanKind::Llm
             && incident.span.finish_reasons.last().is_some_and(|reason| reason.eq_ignore_ascii_case("error"))
     };
+    let is_silent =
+        |incident: &Incident<'_>| incident.kind == IncidentKind::Error && incident.unexplained && incident.span.kind == SpanKind::Llm;
+    let is_interrupted = |incident: &Incident<'_>| is_interrupted(incident) || is_silent(incident);
     let errors: HashSet<usize> = found
         .iter()
         .filter(|incident| incident.kind == IncidentKind::Error && !incident.texts.is_empty())
@@ -115,30 +127,6 @@ fn join_errors_above(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
     found.retain(|incident| !(is_interrupted(incident) && joined.contains_key(&incident.index)));
     for incident in found.iter_mut().filter(|incident| incident.kind == IncidentKind::Error && outer.contains(&incident.index)) {
         incident.step_kind = Some(SpanKind::Llm);
-    }
-}
-
-/// Whether a span "failed" only with exceptions by which a framework hands control to someone else: `LangGraph` pauses a run for a person or jumps
-/// to another graph, Pydantic AI and ADK wait for an approval.
-fn is_control_flow(span: &Span) -> bool {
-    const KINDS: [&str; 10] = [
-        "GraphInterrupt",
-        "NodeInterrupt",
-        "GraphBubbleUp",
-        "GraphDelegate",
-        "ParentCommand",
-        "ApprovalRequired",
-        "CallDeferred",
-        "InterruptException",
-        "WorkflowSuspended",
-        "ToolInterruptError",
-    ];
-    let is_known = |kind: &str| KINDS.contains(&last_segment(kind));
-    match signals::error_type(span) {
-        Some((kind, _)) => {
-            is_known(&kind) && span.exceptions.iter().all(|exception| exception.kind.is_empty() || is_known(&exception.kind))
-        }
-        None => false,
     }
 }
 
@@ -161,15 +149,25 @@ fn error<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Incident
     // A tool that returned an error to the model may have a status without a text, or one that only names its type, `TOOL_ERROR`.
     let is_generic = incident.texts.iter().all(|(_, text)| Some(text.trim()) == span.error_type.as_deref());
     let result = span.tool.as_ref().and_then(|tool| tool.result.as_deref()).filter(|result| is_generic && !result.trim().is_empty());
-    if let Some(result) = result.filter(|_| span.kind == SpanKind::Tool) {
-        incident.texts.insert(0, ("tool.result".into(), result));
+    let returned = result.filter(|_| span.kind == SpanKind::Tool).map(|result| {
+        let tool = span.tool.as_ref().map_or(("", ""), |tool| (tool.name.as_str(), tool.arguments.as_str()));
+        (result, ToolError::in_result(tool.0, tool.1, result).unwrap_or_default())
+    });
+    if let Some((result, error)) = &returned {
+        let messages = if error.messages.is_empty() { std::slice::from_ref(result) } else { error.messages.as_slice() };
+        incident.texts.splice(0..0, messages.iter().map(|message| ("tool.result".to_owned(), *message)));
     }
     if client_calls::is_client_call(span) {
         incident.step = client_calls::step_of(trace, tree, index).and_then(|step| trace.spans.get(step));
         incident.step_kind = Some(client_calls::kind_of_call(span, incident.step));
     }
     if let Some((kind, field)) = signals::error_type(span) {
-        incident.signals.push(Signal::new("error_type", crate::model::last_segment(&kind), field));
+        incident.signals.push(Signal::new("error_type", last_segment(&kind), field));
+        incident.error_type = Some(kind);
+    }
+    // An instrumentation may name only its own type, such as `TOOL_ERROR`, and the result the one that matters.
+    if let Some(kind) = returned.as_ref().and_then(|(_, error)| error.error_type.clone()) {
+        incident.signals.push(Signal::new("error_type", last_segment(&kind), "tool.result"));
         incident.error_type = Some(kind);
     }
     if matches!(span.kind, SpanKind::Agent | SpanKind::Chain | SpanKind::Other)
@@ -180,7 +178,8 @@ fn error<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Incident
     }
     // The text is more reliable than the attribute, which may belong to a different request of the same span.
     let written_status = incident.texts.iter().find_map(|(field, text)| Some((signals::http_status(message_of(text))?, field.clone())));
-    if let Some((status, field)) = written_status.or_else(|| signals::recorded_status(span)) {
+    let returned_status = || Some((returned.as_ref()?.1.http_status?, "tool.result".to_owned()));
+    if let Some((status, field)) = written_status.or_else(returned_status).or_else(|| signals::recorded_status(span)) {
         incident.signals.push(Signal::new("http_status", status, field));
         incident.status = Some(status);
     }
@@ -449,6 +448,29 @@ mod tests {
         let [incident] = found.as_slice() else { panic!("{} incidents", found.len()) };
         assert_eq!((incident.kind, incident.index, incident.span_kind()), (IncidentKind::Error, 0, SpanKind::Llm));
         assert_eq!(kinds(vec![call]), [(IncidentKind::FinishReason, vec!["finish_reason=error".to_owned()])]);
+    }
+
+    #[test]
+    fn a_model_call_that_failed_without_a_word_is_explained_by_the_error_above() {
+        let agent = Span { span_id: "1".into(), status: Status::Error, status_message: Some("429 Slow down".into()), ..Span::default() };
+        let call =
+            Span { span_id: "2".into(), parent_span_id: Some("1".into()), kind: SpanKind::Llm, status: Status::Error, ..Span::default() };
+        let trace = Trace { spans: vec![Span { kind: SpanKind::Agent, ..agent }, call], ..Trace::default() };
+        let found = find(&trace, &SpanTree::new(&trace), Deadline::after(Duration::from_mins(1))).unwrap();
+        let [incident] = found.as_slice() else { panic!("{} incidents", found.len()) };
+        assert_eq!((incident.index, incident.span_kind()), (0, SpanKind::Llm));
+    }
+
+    #[test]
+    fn a_page_that_is_only_a_check_for_bots_is_a_failure() {
+        let page = |text: &str| {
+            let tool = ToolUse { name: "fetch".into(), result: Some(text.into()), ..ToolUse::default() };
+            kinds(vec![Span { kind: SpanKind::Tool, tool: Some(tool), ..Span::default() }])
+        };
+        for text in ["Just a moment... Checking your browser before you visit shop.example", "Please complete the CAPTCHA to go on"] {
+            assert_eq!(page(text), [(IncidentKind::ToolResult, vec!["page=bot_check".to_owned()])], "{text}");
+        }
+        assert_eq!(page("Prices: a room is 80 EUR, breakfast 9 EUR."), []);
     }
 
     #[test]

@@ -1,25 +1,41 @@
 //! The embedded analyzer: deterministic, without network access or API keys.
 //!
 //! In: a redacted trace. Out: a draft. `incidents` finds what went wrong in each span, and `recovery` from which incidents the run
-//! recovered; `root` picks the root cause, and the catalogue (`rules`, from `rules/*.toml`) names it. If no step reports one
+//! recovered; `diagnosis` says what an incident is, by rules (`rules`, from `rules/*.toml`), by the catalogue of errors (`catalogue`), by a status or by
+//! the words of the error (`text_model`); `root` picks the root cause. If no step reports one
 //! explicitly (by an error status or a finish reason), `dialogue` looks for one in the turns; a specific rule for an inferred incident still wins. `verdict` combines both, `confidence` estimates how likely it is right, and `drafts` writes it down.
 
 mod analyzer;
+mod answers;
+mod canned_answers;
 mod cases;
+mod catalogue;
 mod client_calls;
+mod condition;
 mod confidence;
+mod control_flow;
+mod diagnosis;
 mod dialogue;
 mod drafts;
+mod grounding;
 mod incident;
 mod incidents;
 mod recovery;
+mod result_payload;
+mod result_text;
+mod result_value;
 mod root;
 mod rule_file;
 mod rules;
 mod searches;
+mod shell_command;
 mod signals;
+mod status;
 mod text;
+mod text_model;
 mod tool_incidents;
+mod tool_nature;
+mod tool_result;
 mod tree;
 mod verdict;
 
@@ -35,17 +51,21 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
     use std::path::Path;
 
-    /// The modules of this folder with their imports from each other, tests left out. `dialogue` counts as one module.
+    /// Folders that count as one module each.
+    const FOLDERS: [&str; 2] = ["catalogue", "dialogue"];
+
+    /// The modules of this folder with their imports from each other, tests left out.
     fn imports() -> BTreeMap<String, BTreeSet<String>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/analyze/embedded");
         let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let entries = std::fs::read_dir(&folder).unwrap().chain(std::fs::read_dir(folder.join("dialogue")).unwrap());
+        let folders = [folder.clone()].into_iter().chain(FOLDERS.map(|name| folder.join(name)));
+        let entries = folders.flat_map(|folder| std::fs::read_dir(folder).unwrap());
         for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|extension| extension == "rs")) {
-            let in_dialogue = path.parent().unwrap().ends_with("dialogue");
-            let name = if in_dialogue { "dialogue".to_owned() } else { path.file_stem().unwrap().to_string_lossy().into_owned() };
+            let inside = FOLDERS.into_iter().find(|name| path.parent().unwrap().ends_with(name));
+            let name = inside.map_or_else(|| path.file_stem().unwrap().to_string_lossy().into_owned(), str::to_owned);
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-            let prefix = if in_dialogue { "use super::super::" } else { "use super::" };
+            let prefix = if inside.is_some() { "use super::super::" } else { "use super::" };
             let lines = code.lines().filter_map(|line| line.trim().strip_prefix(prefix));
             let modules = lines.map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
             imports.entry(name).or_default().extend(modules.filter(|module| module != "super"));

@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 
+use super::diagnosis::{Diagnosis, Knowledge};
 use super::incident::{Incident, IncidentKind};
-use super::rules::{Catalogue, RuleMatch};
 use super::tree::SpanTree;
 use crate::model::Trace;
 use crate::runtime::{Deadline, TimedOut};
 
 /// The incident that caused the failure, with the rule that names it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct RootCause<'i, 't, 'c> {
     pub(super) incident: &'i Incident<'t>,
-    pub(super) matched: RuleMatch<'c>,
+    pub(super) diagnosis: Diagnosis<'c>,
     /// Whether another incident that was not recovered from has another label.
     pub(super) contested: bool,
 }
@@ -29,10 +29,10 @@ pub(super) fn root_cause<'i, 't, 'c>(
     trace: &Trace,
     tree: &SpanTree,
     incidents: &'i [Incident<'t>],
-    catalogue: &'c Catalogue,
+    knowledge: &'c Knowledge,
     deadline: Deadline,
 ) -> Result<Option<RootCause<'i, 't, 'c>>, TimedOut> {
-    let explained = explained_steps(incidents, catalogue, deadline)?;
+    let explained = explained_steps(incidents, knowledge, deadline)?;
     let is_open =
         |incident: &&Incident<'_>| !incident.recovered && !incident.step.is_some_and(|step| explained.contains(step.span_id.as_str()));
     let mut has_open_error = vec![false; trace.spans.len()];
@@ -51,18 +51,18 @@ pub(super) fn root_cause<'i, 't, 'c>(
         if any_error && matches!(incident.kind, IncidentKind::LowScores | IncidentKind::RepeatedCalls) {
             continue;
         }
-        let Some(matched) = catalogue.best_match(incident) else { continue };
+        let Some(diagnosis) = knowledge.diagnose(incident) else { continue };
         let propagated = incident.kind == IncidentKind::Error && error_below.get(incident.index) == Some(&true);
-        if !propagated || matched.rule.own_cause {
-            candidates.push((incident, matched));
+        if !propagated || diagnosis.rule.own_cause {
+            candidates.push((incident, diagnosis));
         }
     }
     // Spans that end at the same moment are nested. The inner one starts later, so it has the higher index.
     let first =
-        candidates.iter().min_by_key(|(incident, _)| (end_in_parent(trace, tree, incident), std::cmp::Reverse(incident.index))).copied();
-    Ok(first.map(|(incident, matched)| {
-        let contested = candidates.iter().any(|(_, other)| other.rule.label != matched.rule.label);
-        RootCause { incident, matched, contested }
+        candidates.iter().min_by_key(|(incident, _)| (end_in_parent(trace, tree, incident), std::cmp::Reverse(incident.index))).cloned();
+    Ok(first.map(|(incident, diagnosis)| {
+        let contested = candidates.iter().any(|(_, other)| other.label != diagnosis.label);
+        RootCause { incident, diagnosis, contested }
     }))
 }
 
@@ -75,13 +75,13 @@ fn end_in_parent(trace: &Trace, tree: &SpanTree, incident: &Incident<'_>) -> i64
 
 /// The ids of failed steps that made calls of other services and say themselves why they failed, such as a model call with "maximum context
 /// length exceeded". The call inside (`POST`, HTTP 400) says less.
-fn explained_steps<'t>(incidents: &[Incident<'t>], catalogue: &Catalogue, deadline: Deadline) -> Result<HashSet<&'t str>, TimedOut> {
+fn explained_steps<'t>(incidents: &[Incident<'t>], knowledge: &Knowledge, deadline: Deadline) -> Result<HashSet<&'t str>, TimedOut> {
     let with_calls: HashSet<&str> = incidents.iter().filter_map(|incident| Some(incident.step?.span_id.as_str())).collect();
     let mut explained = HashSet::new();
     let is_step = |incident: &&Incident<'_>| incident.kind == IncidentKind::Error && with_calls.contains(incident.span.span_id.as_str());
     for incident in incidents.iter().filter(|incident| incident.step.is_none()).filter(is_step) {
         deadline.check()?;
-        if !incident.recovered && catalogue.best_match(incident).is_some_and(|matched| !matched.rule.is_catch_all()) {
+        if !incident.recovered && knowledge.diagnose(incident).is_some_and(|diagnosis| !diagnosis.is_catch_all()) {
             explained.insert(incident.span.span_id.as_str());
         }
     }
@@ -116,10 +116,10 @@ mod tests {
         let tree = SpanTree::new(&trace);
         let deadline = Deadline::after(Duration::from_mins(1));
         let found = incidents::find(&trace, &tree, deadline).unwrap();
-        let catalogue = Catalogue::shipped().unwrap();
-        let root = root_cause(&trace, &tree, &found, &catalogue, deadline).unwrap().unwrap();
+        let knowledge = Knowledge::shipped().unwrap();
+        let root = root_cause(&trace, &tree, &found, &knowledge, deadline).unwrap().unwrap();
         assert_eq!(
-            (root.incident.span.span_id.as_str(), root.matched.rule.label.to_string().as_str()),
+            (root.incident.span.span_id.as_str(), root.diagnosis.label.to_string().as_str()),
             ("33", "tool_failure/tool_unavailable")
         );
     }
@@ -148,9 +148,9 @@ mod tests {
         let trace = Trace { spans: rows.iter().enumerate().map(span).collect(), ..Trace::default() };
         let (tree, deadline) = (SpanTree::new(&trace), Deadline::after(Duration::from_mins(1)));
         let found = incidents::find(&trace, &tree, deadline).unwrap();
-        let catalogue = Catalogue::shipped().unwrap();
-        let root = root_cause(&trace, &tree, &found, &catalogue, deadline).unwrap();
-        root.map(|root| root.matched.rule.label.to_string())
+        let knowledge = Knowledge::shipped().unwrap();
+        let root = root_cause(&trace, &tree, &found, &knowledge, deadline).unwrap();
+        root.map(|root| root.diagnosis.label.to_string())
     }
 
     #[test]

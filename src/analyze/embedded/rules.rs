@@ -16,7 +16,7 @@ use super::text::{clip, expression_problem, message_of};
 use crate::model::{FinishReason, Label, SpanKind, last_segment};
 
 /// Version of the catalogue, in the `model` column.
-pub(crate) const RULES_VERSION: &str = "rules-2";
+pub(crate) const RULES_VERSION: &str = "rules-3";
 
 /// `(name, text)` of the shipped files. Among rules of equal rank the first wins.
 pub(super) const FILES: [(&str, &str); 9] = [
@@ -31,6 +31,9 @@ pub(super) const FILES: [(&str, &str); 9] = [
     ("dialogue.toml", include_str!("rules/dialogue.toml")),
 ];
 
+/// Rules of last resort have lower ranks. Between them and the others are matches of a status alone.
+const STATUS_RANK: u32 = 10;
+
 /// A compiled rule.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -42,13 +45,15 @@ pub(super) struct Rule {
     error_types: Vec<String>,
     statuses: Vec<u16>,
     signals: Vec<String>,
-    /// Indexes of `text` in `Catalogue::expressions`.
+    /// Indexes of `text` in `RuleSet::expressions`.
     text: Range<usize>,
-    /// Indexes of `unless` in `Catalogue::expressions`.
+    /// Indexes of `unless` in `RuleSet::expressions`.
     unless: Range<usize>,
     /// The expressions of `text` again, each of them alone, to find the range of a match.
     text_expressions: LazyExpressions,
     rank: u32,
+    /// Whether it is a rule of the user, which wins against what else failsift knows about errors.
+    is_users: bool,
     /// Whether the error is not a consequence of errors in descendant spans.
     pub(super) own_cause: bool,
     pub(super) confidence: f64,
@@ -65,6 +70,30 @@ pub(super) struct RuleMatch<'c> {
     pub(super) rule: &'c Rule,
     /// How many of the rule's four criteria are met: error type, status, text, signal.
     pub(super) criteria_met: u32,
+    /// Whether the text or a signal is one of them.
+    pub(super) by_words: bool,
+    /// Whether the error type is one of them.
+    by_type: bool,
+}
+
+impl RuleMatch<'_> {
+    /// Whether more matched than a status or, for a rule of last resort, nothing.
+    pub(super) fn is_specific(&self) -> bool {
+        let is_about_the_kind = self.rule.is_catch_all() && self.rule.rank > STATUS_RANK;
+        self.by_words || self.by_type || self.rule.is_users || is_about_the_kind
+    }
+
+    /// Whether the rule names what many causes look like: `RateLimitError` and "429 Too Many Requests" are also what services answer for a spent quota.
+    pub(super) fn is_vague(&self) -> bool {
+        let has_many_causes = ["rate_limited", "provider_overloaded", "invalid_request"].contains(&self.rule.label.factor());
+        has_many_causes && !self.rule.is_users
+    }
+
+    /// The rank of the rule, or a low one if nothing but a status matched: a 404 may be anything that its text or type says.
+    fn rank(&self) -> u32 {
+        let by_status_alone = !self.is_specific() && self.criteria_met > 0;
+        if by_status_alone { self.rule.rank.min(STATUS_RANK) } else { self.rule.rank }
+    }
 }
 
 impl Rule {
@@ -78,9 +107,9 @@ impl Rule {
         self.text_expressions.get().iter().find_map(|expression| expression.find(clip(text))).map(|found| found.range())
     }
 
-    /// How many criteria are met; `None` if the rule does not fit.
-    fn criteria_met(&self, incident: &Incident<'_>, error_type: Option<&str>, matched: &HashSet<usize>) -> Option<u32> {
-        if !self.incidents.contains(&incident.kind) || (!self.kinds.is_empty() && !self.kinds.contains(&incident.span_kind())) {
+    /// How the rule fits an incident in a step of a kind; `None` if it does not.
+    fn fit(&self, incident: &Incident<'_>, kind: SpanKind, error_type: Option<&str>, matched: &HashSet<usize>) -> Option<RuleMatch<'_>> {
+        if !self.covers(incident.kind, kind) {
             return None;
         }
         if self.unless.clone().any(|index| matched.contains(&index)) {
@@ -90,8 +119,17 @@ impl Rule {
         let by_status = incident.status.is_some_and(|status| self.statuses.contains(&status));
         let by_text = self.text.clone().any(|index| matched.contains(&index));
         let by_signal = incident.signals.iter().any(|signal| self.signals.iter().any(|known| is_same_signal(known, &signal.text)));
-        let met = [by_type, by_status, by_text, by_signal].into_iter().filter(|met| *met).count();
-        (met > 0 || self.is_catch_all()).then(|| u32::try_from(met).unwrap_or(0))
+        let criteria_met = [by_type, by_status, by_text, by_signal].into_iter().map(u32::from).sum();
+        let fits = criteria_met > 0 || self.is_catch_all();
+        fits.then_some(RuleMatch { rule: self, criteria_met, by_words: by_text || by_signal, by_type })
+    }
+
+    /// Whether the rule is about this kind of incident in this kind of step.
+    fn covers(&self, incident: IncidentKind, kind: SpanKind) -> bool {
+        // An error that software returns as an answer is described like one that it raised.
+        let is_covered =
+            self.incidents.contains(&incident) || (incident == IncidentKind::CannedAnswer && self.incidents.contains(&IncidentKind::Error));
+        is_covered && (self.kinds.is_empty() || self.kinds.contains(&kind))
     }
 }
 
@@ -119,14 +157,14 @@ impl LazyExpressions {
 
 /// All rules, with one automaton over all their expressions, and the signals and weights of dialogues.
 #[derive(Debug)]
-pub(super) struct Catalogue {
+pub(super) struct RuleSet {
     rules: Vec<Rule>,
     expressions: RegexSet,
     pub(super) signals: SignalSet,
     pub(super) weights: Weights,
 }
 
-impl Catalogue {
+impl RuleSet {
     /// The shipped rules.
     #[cfg(test)]
     pub(super) fn shipped() -> Result<Self, RuleError> {
@@ -153,7 +191,9 @@ impl Catalogue {
         let (mut rules, mut sources) = (Vec::with_capacity(entries.len()), Vec::new());
         for (file, entry) in entries {
             let item = format!("rule {}", entry.id);
-            rules.push(compile(entry, &mut sources, &signals).map_err(|reason| RuleError::new(file, item, reason))?);
+            let is_users = user_files.iter().any(|(name, _)| *name == file);
+            let rule = compile(entry, &mut sources, &signals).map_err(|reason| RuleError::new(file, item, reason))?;
+            rules.push(Rule { is_users, ..rule });
         }
         // Without Unicode classes the automaton is smaller and faster, and error texts are mostly ASCII.
         let expressions = RegexSetBuilder::new(&sources)
@@ -167,8 +207,8 @@ impl Catalogue {
         Ok(Self { rules, expressions, signals, weights })
     }
 
-    /// The rule that fits best: by rank, then by the number of criteria met, then by order.
-    pub(super) fn best_match(&self, incident: &Incident<'_>) -> Option<RuleMatch<'_>> {
+    /// The rule that fits an incident in a step of a kind best: by rank, then by the number of criteria met, then by order.
+    pub(super) fn best_match(&self, incident: &Incident<'_>, kind: SpanKind) -> Option<RuleMatch<'_>> {
         let mut matched = HashSet::new();
         for (_, text) in &incident.texts {
             matched.extend(self.expressions.matches(message_of(text).as_bytes()));
@@ -179,11 +219,16 @@ impl Catalogue {
         }
         let error_type = incident.error_type.as_deref().map(|kind| last_segment(kind).to_ascii_lowercase());
         // Reversed, because `max_by_key` returns the last of several equal ones.
-        let fitting = self.rules.iter().rev().filter_map(|rule| {
-            let criteria_met = rule.criteria_met(incident, error_type.as_deref(), &matched)?;
-            Some(RuleMatch { rule, criteria_met })
-        });
-        fitting.max_by_key(|found| (found.rule.rank, found.criteria_met))
+        let fitting = self.rules.iter().rev().filter_map(|rule| rule.fit(incident, kind, error_type.as_deref(), &matched));
+        fitting.max_by_key(|found| (found.rank(), found.criteria_met))
+    }
+
+    /// The rule that describes a failure with this label: one for this kind of incident and step, or else any that has the label.
+    pub(super) fn describing(&self, label: Label, kind: SpanKind, incident: IncidentKind) -> Option<&Rule> {
+        let with_label = || self.rules.iter().filter(move |rule| rule.label == label);
+        let is_about = |rule: &&Rule| rule.covers(incident, kind) || rule.covers(IncidentKind::Error, kind);
+        let of_errors = |rule: &&Rule| rule.incidents.contains(&IncidentKind::Error);
+        with_label().find(is_about).or_else(|| with_label().find(of_errors)).or_else(|| with_label().next())
     }
 
     /// The dialogue rule for `label`.
@@ -259,7 +304,9 @@ fn compile(entry: RuleEntry, sources: &mut Vec<String>, signals: &SignalSet) -> 
     }
     let mut add = |expressions: Vec<String>| {
         let start = sources.len();
-        sources.extend(expressions);
+        // The automaton has no Unicode classes; an expression with other letters than ASCII needs them.
+        let in_automaton = |source: String| if source.is_ascii() { source } else { format!("(?u:{source})") };
+        sources.extend(expressions.into_iter().map(in_automaton));
         start..sources.len()
     };
     let text_expressions = LazyExpressions { sources: entry.text.clone(), compiled: OnceLock::new() };
@@ -275,6 +322,7 @@ fn compile(entry: RuleEntry, sources: &mut Vec<String>, signals: &SignalSet) -> 
         unless: add(entry.unless),
         text_expressions,
         rank: entry.rank,
+        is_users: false,
         own_cause: entry.own_cause,
         confidence: entry.confidence,
         title: entry.title,

@@ -10,6 +10,7 @@
 //! | `search_flights` returns `[]` | an answer |
 //! | `search_policies` returns `{"results": [], "error": "timeout"}` | a failure, which is another incident |
 
+use super::tool_nature::words_of;
 use crate::model::{Span, SpanKind, Trace};
 
 /// Whether the searches of a run, retrievers included, found anything.
@@ -63,24 +64,6 @@ fn is_search(span: &Span) -> bool {
     let words: Vec<String> = words_of(&tool.name);
     let is_only_verb = words.iter().all(|word| VERBS.contains(&word.as_str()));
     !words.is_empty() && (is_only_verb || words.iter().any(|word| SOURCES.contains(&word.as_str())))
-}
-
-/// The words of a name in lower case: `searchHelpArticles` and `search_help-articles` have the same.
-fn words_of(name: &str) -> Vec<String> {
-    const NAME_BYTES_MAX: usize = 100;
-    let mut words = vec![String::new()];
-    for c in name.chars().take(NAME_BYTES_MAX) {
-        if !c.is_ascii_alphanumeric() || c.is_ascii_uppercase() {
-            words.push(String::new());
-        }
-        if c.is_ascii_alphanumeric()
-            && let Some(word) = words.last_mut()
-        {
-            word.push(c.to_ascii_lowercase());
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 /// Whether a result is an empty list, an object whose lists are all empty, or a short sentence that says so.

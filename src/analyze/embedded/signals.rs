@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::status;
+pub(super) use super::status::in_text as http_status;
 use super::text::expression;
 use crate::model::Span;
 
@@ -49,19 +51,6 @@ fn is_type(kind: &str) -> bool {
     !kind.is_empty() && !digits() && !matches!(kind, "_OTHER" | "unknown" | "Error" | "error" | "Exception" | "exception")
 }
 
-/// The HTTP status in the text of a failure: `Error code: 429`, `-> 500 Internal`, `429 RESOURCE_EXHAUSTED`, `HTTP 503`.
-///
-/// A number alone is not a status (`took 429 ms`): it needs a word before it, or a reason phrase after it.
-pub(super) fn http_status(text: &str) -> Option<u16> {
-    static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(
-            r"(?i)(?:error code|status code|status_code|statuscode|http/1\.[01]|http/2|http status|http error|http|code|\bstatus)['\x22]?\s*[:= ]\s*([1-5]\d\d)\b|-> ([45]\d\d)\b|^\W{0,3}([45]\d\d) [A-Z{]|\b([45]\d\d) (?:Client|Server) Error",
-        )
-    });
-    let captures = STATUS.as_ref()?.captures(text)?;
-    captures.iter().skip(1).flatten().next()?.as_str().parse().ok()
-}
-
 /// The HTTP error status that an instrumentation recorded beside the message, and the field that contains it: as an attribute, or as the error type
 /// of an HTTP client.
 pub(super) fn recorded_status(span: &Span) -> Option<(u16, String)> {
@@ -70,10 +59,12 @@ pub(super) fn recorded_status(span: &Span) -> Option<(u16, String)> {
     let by_convention = ["http.response.status_code", "http.status_code"]
         .iter()
         .find_map(|key| Some((is_error(span.attribute(key)?)?, format!("attributes.{key}"))));
-    let of_type = || Some((is_error(span.error_type.as_deref()?)?, "error_type".to_owned()));
+    // `429`, `http 429`, `HTTP_503`, `429 Too Many Requests`
+    let in_type = |kind: &str| is_error(kind).or_else(|| is_error(&status::in_text(&kind.replace('_', " "))?.to_string()));
+    let of_type = || Some((in_type(span.error_type.as_deref()?)?, "error_type".to_owned()));
     let of_exception = || {
         let mut exceptions = span.exceptions.iter().enumerate().rev();
-        exceptions.find_map(|(index, exception)| Some((is_error(&exception.kind)?, format!("exceptions[{index}].type"))))
+        exceptions.find_map(|(index, exception)| Some((in_type(&exception.kind)?, format!("exceptions[{index}].type"))))
     };
     // `error.code`, `llm.response.status_code`, `acme.statusCode`.
     let is_status_key = |key: &str| {
@@ -92,21 +83,6 @@ pub(super) fn recorded_status(span: &Span) -> Option<(u16, String)> {
 /// Whether an error can only come from the SDK of a model provider, by its type or by the format of its message. If the instrumentation lost the span
 /// of the model call, only a span around it has the error.
 pub(super) fn is_provider_error(error_type: Option<&str>, texts: &[(String, &str)]) -> bool {
-    /// Packages of SDKs, in qualified types.
-    const PACKAGES: [&str; 12] = [
-        "openai.",
-        "anthropic.",
-        "litellm.",
-        "google.genai.",
-        "mistralai.",
-        "cohere.",
-        "groq.",
-        "together.",
-        "huggingface_hub.",
-        "ollama.",
-        "vertexai.",
-        "xai_sdk.",
-    ];
     /// Types that other libraries do not have.
     const TYPES: [&str; 9] = [
         "APIStatusError",
@@ -128,16 +104,48 @@ pub(super) fn is_provider_error(error_type: Option<&str>, texts: &[(String, &str
             r"|^(?:Error: )?(?:Connection error|Request timed out)\.$|OpenAI API(?: returned|: | error| request)|(?i:failed to connect to (?:openai|anthropic|gemini)\b)",
         ))
     });
-    let by_type = error_type
-        .is_some_and(|kind| PACKAGES.iter().any(|package| kind.starts_with(package)) || TYPES.contains(&crate::model::last_segment(kind)));
+    let by_type = error_type.is_some_and(|kind| is_of_provider_sdk(kind) || TYPES.contains(&crate::model::last_segment(kind)));
     by_type || texts.iter().any(|(_, text)| MESSAGE.as_ref().is_some_and(|message| message.is_match(super::text::message_of(text).trim())))
+}
+
+/// Whether a qualified exception type is one of a model provider's SDK: `openai.RateLimitError`.
+pub(super) fn is_of_provider_sdk(error_type: &str) -> bool {
+    const MODULES: [&str; 26] = [
+        "openai.",
+        "anthropic.",
+        "litellm.",
+        "google.genai.",
+        "google.generativeai.",
+        "google.api_core.exceptions.",
+        "vertexai.",
+        "mistralai.",
+        "cohere.",
+        "groq.",
+        "together.",
+        "fireworks.",
+        "replicate.",
+        "cerebras.",
+        "huggingface_hub.",
+        "ollama.",
+        "xai_sdk.",
+        "zhipuai.",
+        "zai.",
+        "dashscope.",
+        "ai21.",
+        "voyageai.",
+        "reka.",
+        "ibm_watsonx_ai.",
+        "writerai.",
+        "volcenginesdkarkruntime.",
+    ];
+    MODULES.iter().any(|module| error_type.starts_with(module))
 }
 
 /// The status of a failed RPC or database call, its field, and the HTTP status with the same meaning.
 pub(super) fn protocol_status(span: &Span) -> Option<(Signal, Option<u16>)> {
     let text = |key: &str| span.attribute(key).filter(|value| !value.is_empty());
     for key in ["rpc.grpc.status_code", "rpc.response.status_code", "rpc.connect_rpc.error_code", "grpc.status_code"] {
-        if let Some((name, status)) = text(key).and_then(grpc_status) {
+        if let Some((name, status)) = text(key).and_then(status::of_grpc) {
             return Some((Signal::new("rpc_status", name, format!("attributes.{key}")), Some(status)));
         }
     }
@@ -145,53 +153,9 @@ pub(super) fn protocol_status(span: &Span) -> Option<(Signal, Option<u16>)> {
     Some((Signal::new("db_status", text(key)?, format!("attributes.{key}")), None))
 }
 
-/// The name of a gRPC status other than OK, given as its number or its name, and the HTTP status with the same meaning.
-///
-/// Source: <https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto>.
-fn grpc_status(code: &str) -> Option<(&'static str, u16)> {
-    const STATUSES: [(&str, u16); 16] = [
-        ("CANCELLED", 499),
-        ("UNKNOWN", 500),
-        ("INVALID_ARGUMENT", 400),
-        ("DEADLINE_EXCEEDED", 504),
-        ("NOT_FOUND", 404),
-        ("ALREADY_EXISTS", 409),
-        ("PERMISSION_DENIED", 403),
-        ("RESOURCE_EXHAUSTED", 429),
-        ("FAILED_PRECONDITION", 400),
-        ("ABORTED", 409),
-        ("OUT_OF_RANGE", 400),
-        ("UNIMPLEMENTED", 501),
-        ("INTERNAL", 500),
-        ("UNAVAILABLE", 503),
-        ("DATA_LOSS", 500),
-        ("UNAUTHENTICATED", 401),
-    ];
-    match code.parse::<usize>() {
-        Ok(number) => STATUSES.get(number.checked_sub(1)?).copied(),
-        Err(_) => STATUSES.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(code)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn statuses_are_found_where_providers_write_them() {
-        for (text, status) in [
-            ("Error code: 429 - Rate limit reached", Some(429)),
-            ("GET /api/orders/A-2210 -> 500 Internal Server Error", Some(500)),
-            ("429 RESOURCE_EXHAUSTED. {'error': {'code': 429", Some(429)),
-            ("HTTP status 503", Some(503)),
-            ("404 Client Error: Not Found for url", Some(404)),
-            (r#"404 {"type":"error","error":{"type":"not_found_error"}}"#, Some(404)),
-            ("line 1 column 500", None),
-            ("took 429 ms", None),
-        ] {
-            assert_eq!(http_status(text), status, "{text}");
-        }
-    }
 
     fn span_with(attributes: &[(&str, &str)]) -> Span {
         let attributes = attributes.iter().map(|(key, value)| crate::model::Attribute { key: (*key).into(), value: (*value).into() });
@@ -212,6 +176,16 @@ mod tests {
         }
         let typed = Span { error_type: Some("429".into()), ..Span::default() };
         assert_eq!((recorded_status(&typed), error_type(&typed)), (Some((429, "error_type".into())), None));
+    }
+
+    #[test]
+    fn a_status_may_be_the_type_of_an_error() {
+        for (kind, status) in
+            [("http 429", Some(429)), ("HTTP_503", Some(503)), ("429 Too Many Requests", Some(429)), ("TimeoutError", None)]
+        {
+            let span = Span { error_type: Some(kind.into()), ..Span::default() };
+            assert_eq!(recorded_status(&span).map(|(status, _)| status), status, "{kind}");
+        }
     }
 
     #[test]

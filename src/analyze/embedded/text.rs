@@ -51,3 +51,12 @@ pub(super) fn clip(text: &str) -> &str {
     }
     text.get(..end).unwrap_or(text)
 }
+
+/// The first and the last [`RULE_TEXT_END_BYTES_MAX`] of a text; a short text is returned whole.
+pub(super) fn ends_of(text: &str) -> impl Iterator<Item = &str> {
+    let mut start = text.len().saturating_sub(RULE_TEXT_END_BYTES_MAX).max(clip(text).len());
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    std::iter::once(clip(text)).chain(text.get(start..).filter(|end| !end.is_empty()))
+}

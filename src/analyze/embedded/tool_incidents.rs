@@ -1,81 +1,147 @@
 //! Incidents of tool calls: results that are errors, and calls of tools that do not exist.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::condition::Condition;
 use super::incident::{Incident, IncidentKind};
-use super::signals::{self, Signal};
-use super::text::{clip, expression};
-use crate::model::{Span, SpanKind, Trace};
-
-/// Whether the text of a tool result is an error.
-///
-/// Matches an error at the start (`Error: …`, `Traceback …`, `ValueError(…)`, `exit code: 1`, `HTTP 503`) and the fields by which JSON results
-/// report one (`{"error": "…"}`, `"status": "failed"`, `"isError": true`). The word "error" inside a text does not count: a tool that searches
-/// logs returns it when it works. `{"error": null}` does not count either.
-fn is_error_text(result: &str) -> bool {
-    static ERROR: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(concat!(
-            // The start of the text: "Error: …", a Python or JavaScript exception.
-            r#"(?i)^\W{0,3}(?:error(?-u:\b)|exception(?-u:\b)|traceback \(most recent call last\)|[A-Za-z_.]{2,60}(?:Error|Exception)(?-u:\b)\s*[:(]|failed to "#,
-            // The start of the text: errors of a shell, "exit code: 1".
-            r#"|(?:ba)?sh: (?:line \d+: )?[^\n]{1,60}: (?:command not found|permission denied|no such file)|exit(?:ed)?:? ?(?:with )?(?:code|status):? ?[1-9]"#,
-            // The start of the text: errors of agent frameworks, and of HTTP.
-            r#"|error invoking tool|tool execution failed|tool ['"]?[A-Za-z0-9_.:-]{1,80}['"]? (?:is |was )?(?:not found|not available|does not exist)|http (?:error )?[45]\d\d"#,
-            // The start of the text: the status line of an HTTP response.
-            r#"|[45]\d\d (?:bad request|unauthorized|forbidden|not found|request timeout|conflict|too many requests|internal server error|bad gateway|service unavailable|gateway time-?out))"#,
-            // A JSON object whose first key is an error that is not empty.
-            r#"|^\s*\{\s*"(?:error|errors|exception)"\s*:\s*(?:"[^"]|\{\s*"|\[\s*["{])"#,
-            // Anywhere: the status fields of JSON results, and of MCP.
-            r#"|"status"\s*:\s*"(?:error|failed|failure)"|"(?:is_?error|isError)"\s*:\s*true"#,
-            // Semantic Kernel's results for a call that it cannot make.
-            r#"|tool call arguments are malformed|is not part of the provided tools"#,
-            // Pydantic AI's request to repeat a call.
-            r#"|fix the errors and try again\.\s*$"#,
-            // LangGraph's result for an unknown tool.
-            r#"|is not a valid tool, try one of"#,
-            // Anywhere: an HTTP status field.
-            r#"|"status(?:_?code)?"\s*:\s*[45]\d\d(?-u:\b)"#,
-        ))
-    });
-    ERROR.as_ref().is_some_and(|error| error.is_match(clip(result)))
-}
+use super::signals::Signal;
+use super::text::expression;
+use super::tool_result::ToolError;
+use crate::model::{Message, Span, SpanKind, ToolCall, Trace, last_segment};
 
 /// A tool span without an error status whose result is an error. Many frameworks catch a tool's exception and return its text to the model.
 pub(super) fn failed_tool_result(trace: &Trace, index: usize) -> Option<Incident<'_>> {
     let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
-    let result = incident.span.tool.as_ref()?.result.as_deref().filter(|result| is_error_text(result))?;
-    incident.signals.push(Signal::new("error_in_tool_result", "true", "tool.result"));
-    if let Some(status) = signals::http_status(clip(result)) {
-        incident.signals.push(Signal::new("http_status", status, "tool.result"));
-        incident.status = Some(status);
-    }
-    incident.texts.push(("tool.result".into(), result));
+    let tool = incident.span.tool.as_ref()?;
+    let (field, result) = result_of(incident.span)?;
+    let Some(error) = ToolError::in_result(&tool.name, &tool.arguments, result) else {
+        return is_bot_check(result).then(|| {
+            incident.condition = Some(Condition::GuardrailBlocked);
+            incident.signals.push(Signal::new("page", "bot_check", field));
+            incident.texts.push((field.to_owned(), result));
+            incident
+        });
+    };
+    describe(&mut incident, error, field);
     Some(incident)
 }
 
-/// A tool error that is recorded only among the input messages of the next model call: `LangGraph` writes no tool span for an unknown tool.
-///
-/// `answered_calls` contains the ids of calls that have a span or were reported already; later model calls repeat the message as history.
-pub(super) fn failed_tool_message<'t>(trace: &'t Trace, index: usize, answered_calls: &mut HashSet<&'t str>) -> Option<Incident<'t>> {
-    let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
-    let span = incident.span;
-    let (number, message, id) = span.input.iter().enumerate().find_map(|(number, message)| {
-        let id = message.tool_call_id.as_deref()?;
-        (message.role == "tool" && !answered_calls.contains(id) && is_error_text(&message.content)).then_some((number, message, id))
-    })?;
-    answered_calls.insert(id);
-    let calls = span.input.iter().flat_map(|message| &message.tool_calls);
-    incident.tool = calls.filter(|call| call.id.as_deref() == Some(id)).map(|call| call.name.clone()).next_back();
-    // The tool failed before the model call that reads its result.
-    incident.at_ns = span.started_at_ns.unwrap_or(incident.at_ns);
-    let field = format!("input[{number}].content");
-    incident.signals.push(Signal::new("error_in_tool_result", "true", field.clone()));
-    incident.status = signals::http_status(clip(&message.content));
-    incident.texts.push((field, &message.content));
+/// Whether a fetched page is nothing but the check for bots that Cloudflare, Akamai, `DataDome`, Imperva, `PerimeterX` or a search engine puts in front of a
+/// site.
+fn is_bot_check(result: &str) -> bool {
+    /// Longer pages have content of their own.
+    const PAGE_BYTES_MAX: usize = 3_000;
+    static CHECK: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(concat!(
+            r"(?i)(?:performing security verification|checking (?:your browser|if the site connection is secure)|attention required! \| cloudflare",
+            r"|enable javascript and cookies to continue|verify(?:ing)? (?:that )?you are (?:a )?human|please (?:complete|solve) the (?:captcha|security check)",
+            r"|pardon our interruption|press (?:and|&) hold to confirm|unusual traffic from your|are you a robot\?|request unsuccessful\. incapsula)",
+        ))
+    });
+    result.len() <= PAGE_BYTES_MAX && CHECK.as_ref().is_some_and(|check| check.is_match(result))
+}
+
+/// The result of a tool, and the field that contains it. Some instrumentations record it only as the output of the span.
+fn result_of(span: &Span) -> Option<(&'static str, &str)> {
+    let result = span.tool.as_ref()?.result.as_deref().map(|result| ("tool.result", result));
+    result.or_else(|| Some(("output_text", span.output_text.as_deref()?)))
+}
+
+/// A retriever without an error status whose output is an error. Its span has no documents then, as if it had found none.
+pub(super) fn failed_retrieval(trace: &Trace, index: usize) -> Option<Incident<'_>> {
+    let mut incident = Incident::new(trace, index, IncidentKind::Error)?;
+    let has_documents = incident.span.documents.as_ref().is_some_and(|documents| !documents.is_empty());
+    let output = incident.span.output_text.as_deref().filter(|_| !has_documents)?;
+    let error = ToolError::in_result(&incident.span.name, incident.span.input_text.as_deref().unwrap_or_default(), output)?;
+    describe(&mut incident, error, "output_text");
     Some(incident)
+}
+
+/// Adds to an incident what the result in `field` says.
+fn describe<'t>(incident: &mut Incident<'t>, error: ToolError<'t>, field: &str) {
+    incident.signals.push(Signal::new("error_in_tool_result", "true", field));
+    if let Some(code) = error.exit_code {
+        incident.signals.push(Signal::new("exit_code", code, field));
+    }
+    if let Some(status) = error.http_status {
+        incident.signals.push(Signal::new("http_status", status, field));
+    }
+    if let Some(kind) = &error.error_type {
+        incident.signals.push(Signal::new("error_type", last_segment(kind), field));
+    }
+    incident.status = error.http_status;
+    incident.error_type = error.error_type;
+    incident.texts.extend(error.messages.into_iter().map(|message| (field.to_owned(), message)));
+}
+
+/// What a tool answered in a message, without a span of its own.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct MessageOutcome<'t> {
+    /// Index of the span with the message.
+    pub(super) index: usize,
+    /// The field that contains it.
+    pub(super) field: String,
+    /// Name of the tool, if the call was recorded.
+    pub(super) tool: Option<&'t str>,
+    pub(super) failed: bool,
+}
+
+/// Results of tools that are recorded only among the input messages of the next model call: `LangGraph` writes no tool span for an unknown tool, and some
+/// instrumentations write none at all.
+#[derive(Debug, Default)]
+pub(super) struct ToolMessages<'t> {
+    /// Ids of calls that have a span or were read already, and contents of results without an id. Later model calls repeat the messages as history.
+    known: HashSet<&'t str>,
+    /// In the order of the run.
+    pub(super) outcomes: Vec<MessageOutcome<'t>>,
+}
+
+impl<'t> ToolMessages<'t> {
+    pub(super) fn new(trace: &'t Trace) -> Self {
+        // A span without a result does not say whether the tool failed.
+        let reported = trace.spans.iter().filter(|span| span.failed() || result_of(span).is_some());
+        let known = reported.filter_map(|span| span.tool.as_ref()?.call_id.as_deref()).collect();
+        Self { known, outcomes: Vec::new() }
+    }
+
+    /// Reads the results that are new in the input of the span at `index`, and returns the errors.
+    pub(super) fn read(&mut self, trace: &'t Trace, index: usize) -> Vec<Incident<'t>> {
+        let Some(span) = trace.spans.get(index) else { return Vec::new() };
+        let is_new = |known: &HashSet<&str>, message: &Message| message.role == "tool" && !known.contains(key_of(message));
+        if !span.input.iter().any(|message| is_new(&self.known, message)) {
+            return Vec::new();
+        }
+        let calls = span.input.iter().flat_map(|message| &message.tool_calls);
+        let calls: HashMap<&str, &ToolCall> = calls.filter_map(|call| Some((call.id.as_deref()?, call))).collect();
+        let mut found = Vec::new();
+        for (number, message) in span.input.iter().enumerate() {
+            if message.role != "tool" || !self.known.insert(key_of(message)) {
+                continue;
+            }
+            let call = message.tool_call_id.as_deref().and_then(|id| calls.get(id));
+            let (name, arguments) = call.map_or(("", ""), |call| (call.name.as_str(), call.arguments.as_str()));
+            let error = ToolError::in_result(name, arguments, &message.content);
+            let (field, tool) = (format!("input[{number}].content"), call.map(|call| call.name.as_str()));
+            self.outcomes.push(MessageOutcome { index, field: field.clone(), tool, failed: error.is_some() });
+            found.extend(error.and_then(|error| {
+                let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
+                incident.tool = tool.map(str::to_owned);
+                // The tool failed before the model call that reads its result.
+                incident.at_ns = span.started_at_ns.unwrap_or(incident.at_ns);
+                describe(&mut incident, error, &field);
+                Some(incident)
+            }));
+        }
+        found
+    }
+}
+
+/// By what a result is recognized in the history of later calls.
+fn key_of(message: &Message) -> &str {
+    message.tool_call_id.as_deref().unwrap_or(&message.content)
 }
 
 /// A call to a tool that the model was not offered.

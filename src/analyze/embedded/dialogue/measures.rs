@@ -8,11 +8,11 @@ use regex::Regex;
 
 use super::super::text::expression;
 use super::turns::{Dialogue, Turn, TurnKind};
-use crate::limits::DIALOGUE_TEXT_BYTES_MAX;
-use crate::model::excerpt_around;
+use crate::limits::{DIALOGUE_TEXT_BYTES_MAX, RULE_TEXT_END_BYTES_MAX};
+use crate::model::{excerpt_around, last_segment};
 
 /// Id and description of each measure. Rules reference them by id, like other signals.
-pub(super) const MEASURES: [(&str, &str); 14] = [
+pub(super) const MEASURES: [(&str, &str); 18] = [
     ("team", "at least three agents take part"),
     ("talks_to_user", "the agent talks with a user"),
     ("turns_few", "the run has at most 8 turns"),
@@ -27,6 +27,10 @@ pub(super) const MEASURES: [(&str, &str); 14] = [
     ("repeats", "an agent sends the same message at least three times"),
     ("writes_unconfirmed", "the agent changed data without the user's confirmation"),
     ("final_unseen", "the final answer does not occur in what the run had found"),
+    ("tools_answer", "a tool or a retriever answers"),
+    ("several_agents", "at least two agents take part"),
+    ("turns_over_30", "the run has more than 30 turns"),
+    ("objection_after_write", "the user objected to a change that the agent had made"),
 ];
 
 /// The turn that shows each measure, in the order of [`MEASURES`]; `None` if it does not apply.
@@ -52,6 +56,10 @@ pub(super) fn measure(dialogue: &Dialogue<'_>) -> [Option<usize>; MEASURES.len()
         repeated_message(turns),
         unconfirmed_write(turns),
         unseen_final_answer(turns),
+        answering_tool(dialogue),
+        at_start(dialogue.speakers().len() >= 2),
+        at_end(count > 30),
+        objection_after_write(turns),
     ]
 }
 
@@ -66,6 +74,126 @@ fn repeated_message(turns: &[Turn<'_>]) -> Option<usize> {
         let count = counts.entry(start).and_modify(|count| *count += 1).or_insert(1);
         (*count >= REPETITIONS_MIN).then_some(index)
     })
+}
+
+/// The first result of a tool or a retriever, also if no message records the call.
+fn answering_tool(dialogue: &Dialogue<'_>) -> Option<usize> {
+    let last = dialogue.turns.len().checked_sub(1)?;
+    let span = dialogue.acts_at.map(|turn| turn.min(last));
+    let turn = dialogue.turns.iter().position(|turn| turn.kind == TurnKind::Tool);
+    [span, turn].into_iter().flatten().min()
+}
+
+/// A message in which the user objects to what the agent has done, after a call that changed data.
+///
+/// "I only want to exchange the lamp" before the call is a request, so the words must be about the past, or demand that it be undone.
+fn objection_after_write(turns: &[Turn<'_>]) -> Option<usize> {
+    static OBJECTION: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(concat!(
+            // The verbs of requests: "I just wanted to say thanks" is no objection.
+            r"(?i)\b(?:(?:i|we) (?:only|just) (?:wanted|meant|asked|needed)(?: you| for you)? (?:to (?:cancel|return|exchange|change|modify|update|delete|remove|book|order|send|refund|move|rename|edit|fix|replace|add|upgrade)|the|that|this|one|half|part|for)\b",
+            r"|(?:i|we) (?:did(?: not|n.?t)|never) (?:ask(?:ed)?|want(?:ed)?|request(?:ed)?|agreed?|authori[sz]ed?|approved?|told|tell)(?: for| to| you)* (?:that|this|it|you|to|the|a|any|all)\b",
+            r"|(?:this|that|it)(?: is|.?s)(?: definitely| really)? not (?:at all )?what (?:i|we) (?:asked|wanted|meant|said|requested|ordered)",
+            r"|you (?:should(?: not|n.?t) have|were(?: not|n.?t) supposed to|had no (?:right|permission) to)\b",
+            r"|why did you (?:cancel|change|modify|return|exchange|delete|remove|book|charge|update|send|refund|overwrite)\b",
+            r"|you(?:.ve| have)? (?:just )?(?:cancel+ed|changed|modified|returned|exchanged|deleted|removed|booked|charged|updated|sent|refunded|overwrote|overwritten) (?:the wrong|(?:the|my) (?:entire|whole)|everything|all of))"
+        ))
+    });
+    let objection = OBJECTION.as_ref()?;
+    let mut has_written = false;
+    for (index, turn) in turns.iter().enumerate() {
+        if has_written && turn.kind == TurnKind::User && objection.is_match(excerpt_of_end(turn.text)) {
+            return Some(index);
+        }
+        has_written |= turn.kind == TurnKind::Agent && turn.calls.iter().any(|call| changes_data(&call.name));
+    }
+    None
+}
+
+/// Whether a tool changes data, by the first verb of its name: `modify_order`, `calendar.deleteEvent`, `crm-update-contact`, but not `get_order`.
+fn changes_data(tool: &str) -> bool {
+    const READS: [&str; 16] = [
+        "get",
+        "list",
+        "find",
+        "search",
+        "read",
+        "fetch",
+        "show",
+        "check",
+        "lookup",
+        "look",
+        "view",
+        "describe",
+        "query",
+        "count",
+        "preview",
+        "calculate",
+    ];
+    const WRITES: [&str; 38] = [
+        "modify",
+        "cancel",
+        "return",
+        "exchange",
+        "update",
+        "delete",
+        "remove",
+        "create",
+        "book",
+        "send",
+        "submit",
+        "order",
+        "pay",
+        "refund",
+        "charge",
+        "set",
+        "change",
+        "apply",
+        "place",
+        "issue",
+        "reschedule",
+        "upgrade",
+        "downgrade",
+        "close",
+        "revoke",
+        "merge",
+        "deploy",
+        "write",
+        "edit",
+        "add",
+        "insert",
+        "move",
+        "rename",
+        "post",
+        "put",
+        "patch",
+        "transfer",
+        "replace",
+    ];
+    /// Words before the verb name a service or a subject.
+    const WORDS_MAX: usize = 8;
+    let name = last_segment(tool);
+    let is_start = |index: usize, c: char| c.is_uppercase() && name.get(..index).is_some_and(|before| before.ends_with(char::is_lowercase));
+    let mut spaced = String::with_capacity(name.len());
+    for (index, c) in name.char_indices() {
+        if is_start(index, c) {
+            spaced.push(' ');
+        }
+        spaced.extend(c.to_lowercase());
+    }
+    let mut words = spaced.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).take(WORDS_MAX);
+    // A handover to a person changes nothing.
+    let is_handover = name.starts_with("transfer_to") || name.starts_with("transferTo");
+    !is_handover && words.find(|word| READS.contains(word) || WRITES.contains(word)).is_some_and(|verb| WRITES.contains(&verb))
+}
+
+/// The end of a message, at most as long as an expression may search.
+fn excerpt_of_end(text: &str) -> &str {
+    let mut start = text.len().saturating_sub(RULE_TEXT_END_BYTES_MAX);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    text.get(start..).unwrap_or(text)
 }
 
 /// A tool call that changes data although the user's last message is not a confirmation. Example: the user asks "What would it cost?", and
@@ -156,6 +284,55 @@ mod tests {
             unconfirmed_write(&turns)
         };
         assert_eq!((run("Yes, please."), run("What would it cost?")), (None, Some(3)));
+    }
+
+    #[test]
+    fn tools_that_change_data_are_known_by_their_verb() {
+        for name in
+            ["modify_user_address", "calendar.deleteEvent", "crm-update-contact", "git_merge", "mcp__files__write_file", "sendEmail"]
+        {
+            assert!(changes_data(name), "{name}");
+        }
+        for name in ["get_order", "listUpdates", "search-bookings", "transfer_to_human_agents", "think", "calculate", ""] {
+            assert!(!changes_data(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_objection_counts_only_after_a_change() {
+        let call = |name: &str| [ToolCall { name: name.into(), ..ToolCall::default() }];
+        let run = |name: &str, words: &str| {
+            let calls = call(name);
+            let turns = [
+                turn(TurnKind::Task, "I only wanted to return the lamp.", &[]),
+                turn(TurnKind::Agent, "", &calls),
+                turn(TurnKind::Tool, "ok", &[]),
+                turn(TurnKind::Agent, "Done.", &[]),
+                turn(TurnKind::User, words, &[]),
+            ];
+            objection_after_write(&turns)
+        };
+        for (name, words) in [
+            ("cancel_pending_order", "I only wanted to cancel the hose, not the rest."),
+            ("calendar.delete_event", "That's not what I asked for."),
+            ("sendEmail", "But I never asked you to write to him!"),
+            ("crm-update-contact", "You changed the wrong one."),
+            ("git_merge", "You were not supposed to do it yet."),
+            ("refund_payment", "Why did you refund it?"),
+            ("book_table", "I didn't want that."),
+        ] {
+            assert_eq!(run(name, words), Some(4), "{name}: {words}");
+        }
+        for (name, words) in [
+            ("cancel_pending_order", "I just wanted to say thanks."),
+            ("cancel_pending_order", "I only want to exchange the lamp, nothing else."),
+            ("cancel_pending_order", "I ordered the wrong item once, can I return that as well?"),
+            ("get_order", "That's not what I asked for."),
+            ("list_updates", "I never asked you to look there."),
+            ("modify_address", "I didn't know that. Thanks!"),
+        ] {
+            assert_eq!(run(name, words), None, "{name}: {words}");
+        }
     }
 
     #[test]

@@ -46,10 +46,14 @@ pub(in crate::analyze::embedded) enum Scope {
     Question,
     /// Agents.
     Agent,
+    /// The last message of an agent: the answer.
+    LastAgent,
     /// Short turns of agents, which are messages to other agents rather than reports.
     Brief,
     /// Users, after the first turn.
     User,
+    /// The last words of the user: how the conversation ended for them.
+    LastUser,
     /// Tools, and code that was run.
     Tool,
     /// The first tool turn.
@@ -228,11 +232,13 @@ impl SignalSet {
         let last = turns.len().saturating_sub(1);
         let is_tool = |turn: &Turn<'_>| turn.kind == TurnKind::Tool;
         let (first_tool, last_tool) = (turns.iter().position(is_tool), turns.iter().rposition(is_tool));
+        let last_user = turns.iter().rposition(|turn| turn.kind == TurnKind::User && has_words(turn.text));
+        let last_agent = turns.iter().rposition(|turn| turn.kind == TurnKind::Agent && has_words(turn.text));
         let mut bytes_left = DIALOGUE_TEXT_BYTES_MAX;
         for (index, turn) in turns.iter().enumerate() {
             deadline.check()?;
-            // The last turn is always read: it often shows how the run ended.
-            if bytes_left == 0 && index != last {
+            // The last turns are always read: they often show how the run ended.
+            if bytes_left == 0 && index != last && last_user != Some(index) && last_agent != Some(index) {
                 continue;
             }
             let in_scope = |scope: Scope| match scope {
@@ -241,6 +247,8 @@ impl SignalSet {
                 Scope::Agent => turn.kind == TurnKind::Agent,
                 Scope::Brief => turn.kind == TurnKind::Agent && turn.text.len() <= BRIEF_BYTES_MAX,
                 Scope::User => turn.kind == TurnKind::User,
+                Scope::LastUser => last_user == Some(index),
+                Scope::LastAgent => last_agent == Some(index),
                 Scope::Tool => turn.kind == TurnKind::Tool,
                 Scope::FirstTool => first_tool == Some(index),
                 Scope::LastTool => last_tool == Some(index),
@@ -346,6 +354,12 @@ fn derived_match(trigger: &Trigger, found: &[Option<SignalMatch>]) -> Option<Sig
     }
 }
 
+/// Whether a text says something. `###STOP###` and `TERMINATE` only end a run.
+fn has_words(text: &str) -> bool {
+    let without_marker = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '#' | '.' | '*' | '<' | '>' | '[' | ']' | '{' | '}'));
+    !matches!(without_marker, "" | "STOP" | "TERMINATE" | "TRANSFER" | "OUT-OF-SCOPE" | "DONE" | "END")
+}
+
 /// The parts of a text that are searched, with their offsets: all of a short text, the start and the end of a long one. A request is usually
 /// at the start, an error at the end.
 fn head_and_tail(text: &str) -> Vec<(usize, &str)> {
@@ -429,6 +443,26 @@ mod tests {
         assert_eq!(matched(entries, &[(TurnKind::Agent, "refused, sorry"), (TurnKind::User, "no")]), Vec::<String>::new());
         let often = [tool("refused"), tool("ok"), tool("no\nrefused"), tool("refused"), (TurnKind::Agent, "next")];
         assert_eq!(matched(entries, &often), ["refused", "silent", "refused_often"]);
+    }
+
+    #[test]
+    fn the_last_words_of_a_user_and_of_an_agent_have_scopes() {
+        let entries = "
+            [[signal]]
+            id = 'unhappy_at_the_end'
+            says = 'x'
+            scope = 'last_user'
+            text = ['wrong']
+            [[signal]]
+            id = 'gave_up'
+            says = 'x'
+            scope = 'last_agent'
+            text = ['cannot']";
+        let (agent, user) = (TurnKind::Agent, TurnKind::User);
+        let unhappy = [(user, "no"), (agent, "I cannot"), (user, "wrong"), (agent, "ok"), (user, "###STOP###"), (agent, "TERMINATE")];
+        assert_eq!(matched(entries, &unhappy), ["unhappy_at_the_end"]);
+        let helped = [(user, "wrong"), (agent, "I am sorry, here it is"), (user, "Thanks"), (agent, "I cannot do more")];
+        assert_eq!(matched(entries, &helped), ["gave_up"]);
     }
 
     #[test]

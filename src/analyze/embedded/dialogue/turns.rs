@@ -53,6 +53,8 @@ pub(in crate::analyze::embedded) struct Dialogue<'t> {
     pub(in crate::analyze::embedded) turns: Vec<Turn<'t>>,
     /// Whether an agent writes calls as text and gets their results.
     pub(in crate::analyze::embedded) runs_written_calls: bool,
+    /// The first turn at or after which a tool or a retriever has a span of its own. Not every instrumentation also records the call in a message.
+    pub(super) acts_at: Option<usize>,
 }
 
 impl<'t> Dialogue<'t> {
@@ -78,6 +80,9 @@ impl<'t> Dialogue<'t> {
             // The agent around a model call is the speaker: instrumentations name the call after the operation, the step or the role.
             let agent = agent_name(trace, tree, index).filter(|_| span.kind == SpanKind::Llm);
             let speaker = agent.unwrap_or(if is_role_name(&span.name) { "assistant" } else { &span.name });
+            if matches!(span.kind, SpanKind::Tool | SpanKind::Retriever) {
+                dialogue.acts_at.get_or_insert(dialogue.turns.len());
+            }
             for (number, message) in span.input.iter().enumerate() {
                 if seen.insert(message_hash(message)) || !repeats_history {
                     let field = FieldName::Item("input", number, "content");
@@ -169,6 +174,17 @@ impl<'t> Dialogue<'t> {
         let runs_code =
             || self.turns.iter().any(|turn| is_framework_notice(turn.text) || (turn.kind == TurnKind::Tool && is_code_result(turn.text)));
         self.is_long() && (self.speakers().len() >= 2 || self.user_turns() >= 2 || runs_code())
+    }
+
+    /// Whether a user replies after a span, and an agent answers.
+    pub(in crate::analyze::embedded) fn goes_on_after(&self, span: usize) -> bool {
+        let mut later = self.turns.iter().filter(|turn| turn.span > span);
+        later.any(|turn| turn.kind == TurnKind::User) && later.any(|turn| turn.kind == TurnKind::Agent && !turn.text.trim().is_empty())
+    }
+
+    /// Bytes of all turns but the instructions.
+    pub(in crate::analyze::embedded) fn text_bytes(&self) -> usize {
+        self.turns.iter().filter(|turn| turn.kind != TurnKind::System).map(|turn| turn.text.len()).sum()
     }
 
     /// How many turns are messages of a user. A task counts unless an agent wrote it, such as a planner.
@@ -353,6 +369,31 @@ mod tests {
             ("assistant", "Thought: I look again.\nAction: track\nAction Input: A-17"),
         ]);
         assert_eq!(kinds_and_calls(&trace), [(TurnKind::Task, 0), (TurnKind::Agent, 1), (TurnKind::Tool, 0), (TurnKind::Agent, 1)]);
+    }
+
+    #[test]
+    fn a_conversation_goes_on_if_a_user_replies_and_an_agent_answers() {
+        let goes_on = |messages: &[(&str, &str)]| {
+            let trace = log_of(messages);
+            Dialogue::collect(&trace, &SpanTree::new(&trace), Deadline::after(Duration::from_mins(1))).unwrap().goes_on_after(1)
+        };
+        let start = [("user", "Cancel my seat."), ("assistant", "I cannot do that.")];
+        let with = |rest: &[(&'static str, &'static str)]| goes_on(&[&start, rest].concat());
+        assert!(with(&[("user", "Then move it."), ("assistant", "Done.")]));
+        assert!(!with(&[]) && !with(&[("user", "Why?")]) && !with(&[("assistant", "Anything else?")]));
+    }
+
+    #[test]
+    fn the_calls_and_tools_of_a_run_are_its_acts() {
+        let llm = |text: &str| Span { kind: SpanKind::Llm, output: vec![message("assistant", text)], ..Span::default() };
+        let acts_at = |span: Span| {
+            let trace = Trace { spans: vec![llm("I look."), span, llm("Found it.")], ..Trace::default() };
+            Dialogue::collect(&trace, &SpanTree::new(&trace), Deadline::after(Duration::from_mins(1))).unwrap().acts_at
+        };
+        // A retriever has no turn, and a tool may have no call in a message.
+        assert_eq!(acts_at(Span { kind: SpanKind::Retriever, ..Span::default() }), Some(1));
+        assert_eq!(acts_at(Span { kind: SpanKind::Tool, ..Span::default() }), Some(1));
+        assert_eq!(acts_at(llm("I think.")), None);
     }
 
     #[test]

@@ -108,13 +108,13 @@ impl Weights {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::rules::Catalogue;
+    use super::super::super::rules::RuleSet;
     use super::*;
 
     /// A renamed signal or rule would silently lose its weight.
     #[test]
     fn every_weight_belongs_to_a_signal_and_a_rule() {
-        let catalogue = Catalogue::shipped().unwrap();
+        let catalogue = RuleSet::shipped().unwrap();
         let file: File = serde_json::from_str(include_str!("../weights.json")).unwrap();
         assert!(file.labels.len() > 10);
         for (label, entry) in &file.labels {
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_weight_counts_only_if_its_signal_matches() {
-        let catalogue = Catalogue::shipped().unwrap();
+        let catalogue = RuleSet::shipped().unwrap();
         let text = r#"{"provenance": null, "category_first": 0, "labels": {
             "planning_failure/goal_deviation": {"bias": 0, "weights": {"robot_wall": 5}},
             "hallucination/fabricated_fact": {"bias": 1, "weights": {}}}}"#;
