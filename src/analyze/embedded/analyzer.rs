@@ -1,7 +1,7 @@
 //! The analyzer itself: runs the steps of this module on one trace, for a draft, for an explanation, or for another analyzer.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -71,13 +71,16 @@ impl Embedded {
     /// # Errors
     /// [`RuleError`].
     pub fn with_rules(files: &[(String, String)]) -> Result<Self, RuleError> {
-        let this = Self { knowledge: Arc::new(Knowledge::with(files)?), calibration: Arc::new(Calibration::shipped()?) };
-        this.compile_expressions();
-        Ok(this)
+        Ok(Self { knowledge: Arc::new(Knowledge::with(files)?), calibration: Arc::new(Calibration::shipped()?) })
     }
 
-    /// Compiles every lazy expression, so that this does not use up the time budget of the first trace.
+    /// Compiles every lazy expression at once with the first trace, so that a run that analyzes nothing does not need the memory.
     fn compile_expressions(&self) {
+        static COMPILED: Once = Once::new();
+        COMPILED.call_once(|| self.analyze_samples());
+    }
+
+    fn analyze_samples(&self) {
         let output = || vec![Message { content: "final answer: 1".into(), ..Message::default() }];
         let spans = [
             Span { kind: SpanKind::Llm, output: output(), ..Span::default() },
@@ -236,7 +239,11 @@ impl Analyzer for Embedded {
 
     async fn analyze(&self, trace: Arc<RedactedTrace>, deadline: Deadline) -> Result<Draft, AnalyzeError> {
         let this = self.clone();
-        match pool::run(move || pool::catch_panic(|| this.draft_of(&trace, deadline))).await {
+        let analyze = move || {
+            this.compile_expressions();
+            this.draft_of(&trace, deadline)
+        };
+        match pool::run(move || pool::catch_panic(analyze)).await {
             Ok(Ok(draft)) => Ok(draft),
             Ok(Err(TimedOut(budget))) => Err(AnalyzeError::TimedOut(budget)),
             Err(bug) => Err(AnalyzeError::Bug(bug)),

@@ -28,30 +28,30 @@ const SENTENCES: [(Condition, &str); 24] = [
     // smolagents, LlamaIndex, Semantic Kernel, OpenHands, browser-use, Dify, CrewAI
     (
         Condition::MaxIterationsReached,
-        r"(?:error: )?(?:the )?(?:agent |run |conversation |i )?(?:has |have )?(?:reached|exceeded|hit) (?:the |its |my )?(?:max(?:imum)?|limit)(?: number)?(?: of)?(?: allowed)? ?(?:\d+ )?(?:reasoning |agent |tool |llm |model )?(?:steps?|iterations?|turns?|rounds?|calls?|messages?)\b.{0,120}",
+        r"(?:error: )?(?:the )?(?:agent |run |conversation |i )?(?:has |have )?(?:reached|exceeded|hit) (?:the |its |my )?(?:max(?:imum)?|limit)(?: number)?(?: of)?(?: allowed)? ?(?:\d+ )?(?:reasoning |agent |tool |llm |model )?(?:steps?|iterations?|turns?|rounds?|calls?|messages?)\b[ -~]{0,120}",
     ),
     (
         Condition::MaxIterationsReached,
-        r"max(?:imum)?(?: number of)? (?:allowed )?(?:reasoning |agent |tool )?(?:steps?|iterations?|turns?|rounds?|tool calls?|messages?)(?: of)?(?: \(?\d+\)?)? (?:was |were |has been |have been )?(?:reached|exceeded).{0,120}",
+        r"max(?:imum)?(?: number of)? (?:allowed )?(?:reasoning |agent |tool )?(?:steps?|iterations?|turns?|rounds?|tool calls?|messages?)(?: of)?(?: \(?\d+\)?)? (?:was |were |has been |have been )?(?:reached|exceeded)[ -~]{0,120}",
     ),
     // Agno, VoltAgent
     (
         Condition::MaxIterationsReached,
-        r"(?:tool[ -]call|turn|step|iteration|recursion) limit (?:of \d+ )?(?:was |has been )?(?:reached|exceeded).{0,120}",
+        r"(?:tool[ -]call|turn|step|iteration|recursion) limit (?:of \d+ )?(?:was |has been )?(?:reached|exceeded)[ -~]{0,120}",
     ),
     // AutoGen, AG2
     (
         Condition::MaxIterationsReached,
-        r"maximum (?:number of )?(?:messages|turns|rounds)(?: \(?\d+\)?)? (?:has been )?reached, current .{0,80}",
+        r"maximum (?:number of )?(?:messages|turns|rounds)(?: \(?\d+\)?)? (?:has been )?reached, current [ -~]{0,80}",
     ),
     // Any software that reports the end of a run, in its own words
     (
         Condition::MaxIterationsReached,
-        r"(?:error: )?(?:the )?(?:agent|run|execution|conversation|task|workflow|loop|assistant)\b.{0,40}\b(?:stop|stopped|ended|terminated|aborted|halted|cut off|gave up|ran out)\b.{0,40}\b(?:iterations?|steps?|turns?|rounds?|recursion|tool calls?)\b.{0,80}",
+        r"(?:error: )?(?:the )?(?:agent|run|execution|conversation|task|workflow|loop|assistant)\b[ -~]{0,40}\b(?:stop|stopped|ended|terminated|aborted|halted|cut off|gave up|ran out)\b[ -~]{0,40}\b(?:iterations?|steps?|turns?|rounds?|recursion|tool calls?)\b[ -~]{0,80}",
     ),
     (
         Condition::RunTimeout,
-        r"(?:error: )?(?:the )?(?:agent|run|execution|conversation|task|workflow|loop|assistant)\b.{0,40}\b(?:stop|stopped|ended|terminated|aborted|halted|cut off|gave up)\b.{0,40}\b(?:time limit|time-?out|execution time|deadline)\b.{0,80}",
+        r"(?:error: )?(?:the )?(?:agent|run|execution|conversation|task|workflow|loop|assistant)\b[ -~]{0,40}\b(?:stop|stopped|ended|terminated|aborted|halted|cut off|gave up)\b[ -~]{0,40}\b(?:time limit|time-?out|execution time|deadline)\b[ -~]{0,80}",
     ),
     // LangChain
     (Condition::RunTimeout, r"agent stopped due to (?:time limit|timeout|max[ _]execution[ _]time)"),
@@ -67,13 +67,13 @@ const SENTENCES: [(Condition, &str); 24] = [
     // Azure OpenAI, Open WebUI, LiteLLM, LibreChat
     (
         Condition::SafetyFilter,
-        r"(?:sorry, )?(?:your|the) (?:request|prompt|response|message) was (?:filtered|blocked|rejected|flagged) (?:due to|by|because of) .{0,40}content (?:filter|management|moderation|safety|policy).{0,160}",
+        r"(?:sorry, )?(?:your|the) (?:request|prompt|response|message) was (?:filtered|blocked|rejected|flagged) (?:due to|by|because of) [ -~]{0,40}content (?:filter|management|moderation|safety|policy)[ -~]{0,160}",
     ),
     (
         Condition::GuardrailBlocked,
-        r"(?:your |this )?(?:message|request|prompt|input|response) (?:was |has been )?(?:blocked|rejected|flagged) by .{0,60}guardrails?.{0,160}",
+        r"(?:your |this )?(?:message|request|prompt|input|response) (?:was |has been )?(?:blocked|rejected|flagged) by [ -~]{0,60}guardrails?[ -~]{0,160}",
     ),
-    (Condition::GuardrailBlocked, r"guardrail (?:violation|blocked|triggered|intervened).{0,160}"),
+    (Condition::GuardrailBlocked, r"guardrail (?:violation|blocked|triggered|intervened)[ -~]{0,160}"),
     // DeepSeek's, Qwen's and other Chinese services' filters
     (Condition::SafetyFilter, r"你好，这个问题我暂时无法回答，让我们换个话题再聊聊吧"),
     (
@@ -81,18 +81,18 @@ const SENTENCES: [(Condition, &str); 24] = [
         r"(?:抱歉，|非常抱歉，|很抱歉，)?(?:系统检测到)?(?:您|你)?的?(?:输入|提问|问题)?.{0,12}(?:包含|涉及|含有)(?:不安全|敏感|违规)(?:或敏感)?(?:内容|信息|词).{0,60}",
     ),
     // Copilot Studio
-    (Condition::SafetyFilter, r"the content was filtered due to responsible ai restrictions.{0,160}"),
+    (Condition::SafetyFilter, r"the content was filtered due to responsible ai restrictions[ -~]{0,160}"),
     // Copilot Studio, Botpress, Voiceflow, Rasa: an error inside
-    (Condition::Exception, r"(?:sorry, )?something unexpected happened\. we(?:'re| are) looking into it.{0,200}"),
+    (Condition::Exception, r"(?:sorry, )?something unexpected happened\. we(?:'re| are) looking into it[ -~]{0,200}"),
     // Gateways that return the error of the provider as an answer
     (
         Condition::Overloaded,
-        r"(?:error: )?(?:the )?(?:model|server|service|engine) is (?:currently |temporarily )?(?:overloaded|unavailable|busy)\b.{0,120}",
+        r"(?:error: )?(?:the )?(?:model|server|service|engine) is (?:currently |temporarily )?(?:overloaded|unavailable|busy)\b[ -~]{0,120}",
     ),
-    (Condition::RateLimited, r"(?:error: )?rate limit (?:reached|exceeded)\b.{0,200}"),
+    (Condition::RateLimited, r"(?:error: )?rate limit (?:reached|exceeded)\b[ -~]{0,200}"),
     (
         Condition::HandoffFailed,
-        r"(?:error: )?(?:coworker|co-worker|agent) mentioned not found, it must be one of the following options:.{0,200}",
+        r"(?:error: )?(?:coworker|co-worker|agent) mentioned not found, it must be one of the following options:[ -~]{0,200}",
     ),
 ];
 
