@@ -58,8 +58,8 @@ fn last_root_failed(trace: &Trace, tree: &SpanTree) -> bool {
     })
 }
 
-/// The text of a message, or of the call by which some frameworks let a model give its answer.
-fn answer_of(message: &Message) -> Option<(&str, bool)> {
+/// The text of a message, or the arguments of the call by which some frameworks let a model give its answer, and whether it is such a call.
+pub(super) fn answer_of(message: &Message) -> Option<(&str, bool)> {
     const FINAL_CALLS: [&str; 6] = ["final_answer", "final_result", "finish", "submit", "attempt_completion", "task_done"];
     let final_call = message.tool_calls.iter().find(|call| FINAL_CALLS.contains(&call.name.as_str()));
     match (message.content.trim().is_empty(), final_call) {

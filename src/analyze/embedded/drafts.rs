@@ -89,43 +89,19 @@ fn step_evidence(trace: &Trace, incidents: &[Incident<'_>], root: &RootCause<'_,
     const EXCERPTS_MAX: usize = 2;
     let (incident, rule) = (root.incident, root.diagnosis.rule);
     let span = incident.span;
-    let mut evidence: Vec<Evidence> = incident
-        .signals
-        .iter()
-        .chain(&root.diagnosis.signal)
-        .map(|signal| Evidence {
-            kind: EvidenceKind::Signal,
-            span_id: Some(span.span_id.clone()),
-            field: signal.field.clone(),
-            signal: Some(signal.text.clone()),
-            excerpt: None,
-            verified: false,
-        })
-        .collect();
+    let signals = incident.signals.iter().chain(&root.diagnosis.signal);
+    let mut evidence: Vec<Evidence> = signals.map(|signal| signal_of(span, signal)).collect();
     for (field, text) in incident.texts.iter().take(EXCERPTS_MAX) {
         // The class or code that decided, or what the rule matched, or the start of the text.
         let named = root.diagnosis.signal.as_ref().and_then(|signal| range_of_value(text, signal));
         let focus = named.or_else(|| rule.matched_range(text)).unwrap_or(0..text.len().min(1));
-        let excerpt = excerpt_around(text, focus);
-        if !excerpt.is_empty() && evidence.iter().all(|known| known.excerpt.as_deref() != Some(excerpt)) {
-            evidence.push(Evidence {
-                kind: EvidenceKind::Excerpt,
-                span_id: Some(span.span_id.clone()),
-                field: Some(field.clone()),
-                signal: None,
-                excerpt: Some(excerpt.to_owned()),
-                verified: false,
-            });
-        }
+        push_excerpt(&mut evidence, Some(span), field.clone(), excerpt_around(text, focus));
     }
     let recovered = incidents.iter().filter(|other| other.recovered).count();
     if recovered > 0 {
         evidence.push(trace_signal(format!("failures_recovered={recovered}")));
     }
-    // Leaves room for the annotations.
-    evidence.truncate(EVIDENCE_ITEMS_MAX.saturating_sub(ANNOTATIONS_MAX));
-    evidence.extend(annotations(trace));
-    evidence
+    with_annotations(evidence, trace)
 }
 
 /// Where the value of a signal occurs in a text.
@@ -234,26 +210,17 @@ fn dialogue_evidence(
     for signal in named {
         let turn = matches.get(*signal).and_then(|found| Some((found, dialogue.turns.get(found.turn)?)));
         let Some((found, turn)) = turn else { continue };
-        let span_id = trace.spans.get(turn.span).map(|span| span.span_id.clone());
-        let field = Some(turn.field.to_string());
+        let span = trace.spans.get(turn.span);
+        let field = turn.field.to_string();
         evidence.push(Evidence {
-            kind: EvidenceKind::Signal,
-            span_id: span_id.clone(),
-            field: field.clone(),
-            signal: Some(signals.id(*signal).to_owned()),
-            excerpt: None,
-            verified: false,
+            span_id: span.map(|span| span.span_id.clone()),
+            field: Some(field.clone()),
+            ..trace_signal(signals.id(*signal).to_owned())
         });
         let excerpt = signals.matched_range(found, turn).map(|focus| excerpt_around(turn.text, focus)).unwrap_or_default();
-        if !excerpt.is_empty() && evidence.iter().all(|known| known.excerpt.as_deref() != Some(excerpt)) {
-            let excerpt = Some(excerpt.to_owned());
-            evidence.push(Evidence { kind: EvidenceKind::Excerpt, span_id, field, signal: None, excerpt, verified: false });
-        }
+        push_excerpt(&mut evidence, span, field, excerpt);
     }
-    // Leaves room for the annotations.
-    evidence.truncate(EVIDENCE_ITEMS_MAX.saturating_sub(ANNOTATIONS_MAX));
-    evidence.extend(annotations(trace));
-    evidence
+    with_annotations(evidence, trace)
 }
 
 /// The draft for a trace in which no failure was found.
@@ -313,14 +280,7 @@ pub(super) fn unexplained(trace: &Trace, tree: &SpanTree) -> Draft {
 pub(super) fn unnamed_stop(trace: &Trace, incident: &Incident<'_>) -> Draft {
     let label = Label::INSUFFICIENT_EVIDENCE;
     let title = fill_placeholders("{provider} stopped an answer without naming the reason", trace, incident);
-    let signals = incident.signals.iter().map(|signal| Evidence {
-        kind: EvidenceKind::Signal,
-        span_id: Some(incident.span.span_id.clone()),
-        field: signal.field.clone(),
-        signal: Some(signal.text.clone()),
-        excerpt: None,
-        verified: false,
-    });
+    let signals = incident.signals.iter().map(|signal| signal_of(incident.span, signal));
     Draft {
         summary: format!("{title}, so the trace does not show the cause."),
         title,
@@ -341,32 +301,16 @@ fn annotations(trace: &Trace) -> impl Iterator<Item = Evidence> {
         found.extend(span.annotations.iter().enumerate().map(|(index, annotation)| (span, index, annotation)));
     }
     found.sort_by_key(|(_, _, annotation)| !annotation.is_negative());
-    found.into_iter().take(ANNOTATIONS_MAX).map(|(span, index, annotation)| {
-        let signal = Signal::new("annotation", annotation, format!("annotations[{index}]"));
-        Evidence {
-            kind: EvidenceKind::Signal,
-            span_id: Some(span.span_id.clone()),
-            field: signal.field,
-            signal: Some(signal.text),
-            excerpt: None,
-            verified: false,
-        }
-    })
+    found
+        .into_iter()
+        .take(ANNOTATIONS_MAX)
+        .map(|(span, index, annotation)| signal_of(span, &Signal::new("annotation", annotation, format!("annotations[{index}]"))))
 }
 
 /// The signals of the verdict, then those of all incidents, without duplicates.
 pub(super) fn all_signals<'i, 't: 'i>(verdict: &Draft, incidents: impl Iterator<Item = &'i Incident<'t>>) -> Vec<Evidence> {
     let verdict_signals = verdict.evidence.iter().filter(|evidence| evidence.signal.is_some()).cloned();
-    let incident_signals = incidents.flat_map(|incident| {
-        incident.signals.iter().map(|signal| Evidence {
-            kind: EvidenceKind::Signal,
-            span_id: Some(incident.span.span_id.clone()),
-            field: signal.field.clone(),
-            signal: Some(signal.text.clone()),
-            excerpt: None,
-            verified: true,
-        })
-    });
+    let incident_signals = incidents.flat_map(|incident| incident.signals.iter().map(|signal| signal_of(incident.span, signal)));
     let mut signals: Vec<Evidence> = Vec::new();
     for mut signal in verdict_signals.chain(incident_signals) {
         signal.verified = true;
@@ -381,6 +325,27 @@ pub(super) fn all_signals<'i, 't: 'i>(verdict: &Draft, incidents: impl Iterator<
 pub(in crate::analyze) fn draft_about(trace: &Trace, label: Label, span: Option<&Span>) -> Draft {
     let error_type = span.and_then(error_type).map(|(error_type, _)| error_type);
     base_draft(trace, label, span, error_type.as_deref())
+}
+
+/// A signal of a span.
+fn signal_of(span: &Span, signal: &Signal) -> Evidence {
+    Evidence { span_id: Some(span.span_id.clone()), field: signal.field.clone(), ..trace_signal(signal.text.clone()) }
+}
+
+/// Adds an excerpt, unless it is empty or quoted already.
+fn push_excerpt(evidence: &mut Vec<Evidence>, span: Option<&Span>, field: String, excerpt: &str) {
+    if !excerpt.is_empty() && evidence.iter().all(|known| known.excerpt.as_deref() != Some(excerpt)) {
+        let span_id = span.map(|span| span.span_id.clone());
+        let excerpt = Some(excerpt.to_owned());
+        evidence.push(Evidence { kind: EvidenceKind::Excerpt, span_id, field: Some(field), signal: None, excerpt, verified: false });
+    }
+}
+
+/// The evidence, shortened so that there is room for the annotations of the trace, and these.
+fn with_annotations(mut evidence: Vec<Evidence>, trace: &Trace) -> Vec<Evidence> {
+    evidence.truncate(EVIDENCE_ITEMS_MAX.saturating_sub(ANNOTATIONS_MAX));
+    evidence.extend(annotations(trace));
+    evidence
 }
 
 /// A signal about the whole trace.

@@ -4,9 +4,10 @@
 
 use std::collections::HashSet;
 
+use super::answers;
 use super::text::clip;
-use super::tool_result::ToolError;
-use crate::model::{Message, SpanKind, Trace};
+use super::tool_result;
+use crate::model::{SpanKind, Trace};
 
 /// The final answer of a run, and what it rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,61 +20,53 @@ pub(super) enum Grounding {
     Backed,
 }
 
-/// The grounding of the final answer.
-pub(super) fn of(trace: &Trace) -> Grounding {
-    /// The share of the answer's words that a source contains at least.
+/// The grounding of the final answer. `failed` contains the indexes of the spans with an incident, whose results back nothing.
+pub(super) fn of(trace: &Trace, failed: &HashSet<usize>) -> Grounding {
+    /// The share of the answer's words that sources contain at least.
     const SHARE_MIN: f64 = 0.25;
     /// An answer of fewer words (`Done.`) says nothing that a source could back.
     const WORDS_MIN: usize = 3;
     let Some(answer) = final_answer(trace) else { return Grounding::NoAnswer };
     let answer = words(answer);
     let mut backed: HashSet<&String> = HashSet::new();
-    let mut any_source = false;
-    for source in sources(trace) {
-        any_source = true;
+    for source in sources(trace, failed) {
+        if answer.len() < WORDS_MIN {
+            return Grounding::Backed;
+        }
         let source = words(source);
         backed.extend(answer.iter().filter(|word| source.contains(*word)));
+        #[expect(clippy::cast_precision_loss, reason = "words of an answer")]
+        let share = backed.len() as f64 / answer.len() as f64;
+        if share >= SHARE_MIN {
+            return Grounding::Backed;
+        }
     }
-    #[expect(clippy::cast_precision_loss, reason = "words of an answer")]
-    let share = backed.len() as f64 / answer.len().max(1) as f64;
-    if any_source && (answer.len() < WORDS_MIN || share >= SHARE_MIN) { Grounding::Backed } else { Grounding::NotBacked }
+    Grounding::NotBacked
 }
 
-/// The text of the last message of the last model call or agent that has one.
+/// The text of the last answer of a model call, of an agent or of a chain, in this order.
 fn final_answer(trace: &Trace) -> Option<&str> {
-    let text_of = |message: &'_ Message| !message.content.trim().is_empty();
-    let answers = |kind: SpanKind| {
-        let spans = trace.spans.iter().rev().filter(move |span| span.kind == kind);
-        spans.filter_map(|span| span.output.iter().rev().find(|message| text_of(message)).map(|message| message.content.as_str()))
-    };
-    // A tool called with the answer as its argument ends the run of some frameworks.
-    let last = |kind: SpanKind| trace.spans.iter().rev().find(|span| span.kind == kind);
-    let final_call = || {
-        let calls = last(SpanKind::Llm)?.output.iter().flat_map(|message| &message.tool_calls);
-        calls.filter(|call| call.name.starts_with("final")).map(|call| call.arguments.as_str()).next_back()
+    let of_kind = |kind: SpanKind| {
+        let mut spans = trace.spans.iter().rev().filter(move |span| span.kind == kind);
+        spans.find_map(|span| span.output.iter().rev().find_map(answers::answer_of).map(|(text, _)| text))
     };
     let plain = || trace.spans.iter().find_map(|span| span.output_text.as_deref().filter(|text| !text.trim().is_empty()));
-    answers(SpanKind::Llm)
-        .next()
-        .or_else(final_call)
-        .or_else(|| answers(SpanKind::Agent).next())
-        .or_else(|| answers(SpanKind::Chain).next())
-        .or_else(plain)
+    [SpanKind::Llm, SpanKind::Agent, SpanKind::Chain].into_iter().find_map(of_kind).or_else(plain)
 }
 
-/// Results of tools that are no errors, retrieved documents, and results among the messages of model calls, a bounded number of each.
-fn sources(trace: &Trace) -> impl Iterator<Item = &str> {
+/// Results of tools that worked, retrieved documents, and results among the messages of the last model call, a bounded number of each. The messages
+/// come last, because they must be read to know which of them are errors.
+fn sources<'t>(trace: &'t Trace, failed: &'t HashSet<usize>) -> impl Iterator<Item = &'t str> {
     const SOURCES_MAX: usize = 500;
-    let is_result = |name: &str, arguments: &str, text: &str| ToolError::in_result(name, arguments, text).is_none();
-    let tools = trace.spans.iter().filter(|span| !span.failed()).filter_map(|span| span.tool.as_ref());
-    let results = tools.filter_map(move |tool| tool.result.as_deref().filter(|result| is_result(&tool.name, &tool.arguments, result)));
+    let worked = trace.spans.iter().enumerate().filter(|(index, span)| !span.failed() && !failed.contains(index)).map(|(_, span)| span);
+    let results = worked.filter_map(|span| span.tool.as_ref()?.result.as_deref());
     let documents = trace.spans.iter().filter_map(|span| span.documents.as_deref()).flatten().map(|document| document.content.as_str());
     // The last call has the whole history.
     let last = trace.spans.iter().rev().find(|span| span.kind == SpanKind::Llm && !span.input.is_empty());
-    let messages =
-        last.into_iter().flat_map(|span| &span.input).filter(|message| message.role == "tool").map(|message| message.content.as_str());
-    let messages = messages.filter(move |content| is_result("", "", content));
-    results.take(SOURCES_MAX).chain(documents.take(SOURCES_MAX)).chain(messages.take(SOURCES_MAX)).filter(|text| !text.trim().is_empty())
+    let messages = last.into_iter().flat_map(|span| &span.input).filter(|message| message.role == "tool");
+    let messages = messages.map(|message| message.content.as_str()).take(SOURCES_MAX);
+    let messages = messages.filter(|content| tool_result::error_in_result("", "", content).is_none());
+    results.take(SOURCES_MAX).chain(documents.take(SOURCES_MAX)).chain(messages).filter(|text| !text.trim().is_empty())
 }
 
 /// The words of a text that carry facts: numbers, and words of five letters and more; of scripts without spaces, pairs of characters.
@@ -100,7 +93,7 @@ fn is_of_script_without_spaces(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Document, Span, ToolUse};
+    use crate::model::{Document, Message, Span, ToolUse};
 
     fn answer(content: &str) -> Span {
         Span { kind: SpanKind::Llm, output: vec![Message { content: content.into(), ..Message::default() }], ..Span::default() }
@@ -112,7 +105,7 @@ mod tests {
     }
 
     fn grounding(spans: Vec<Span>) -> Grounding {
-        of(&Trace { spans, ..Trace::default() })
+        of(&Trace { spans, ..Trace::default() }, &HashSet::new())
     }
 
     #[test]
@@ -126,7 +119,8 @@ mod tests {
         assert_eq!(grounding(vec![order(), answer("Done.")]), Grounding::Backed);
         // An error that the answer repeats backs nothing.
         let error = result("Error: carrier Nordpost did not respond within 20 s");
-        assert_eq!(grounding(vec![error, answer("The carrier Nordpost did not respond.")]), Grounding::NotBacked);
+        let trace = Trace { spans: vec![error, answer("The carrier Nordpost did not respond.")], ..Trace::default() };
+        assert_eq!(of(&trace, &HashSet::from([0])), Grounding::NotBacked);
         assert_eq!(grounding(vec![answer("The capital of Australia is Canberra.")]), Grounding::NotBacked);
         let document = Document { content: "返品は30日以内に可能です".into(), ..Document::default() };
         let search = Span { kind: SpanKind::Retriever, documents: Some(vec![document]), ..Span::default() };

@@ -19,7 +19,7 @@ use super::text::{clip, expression, message_of};
 use super::tool_incidents::{
     ToolMessages, failed_retrieval, failed_tool_result, incomplete_tool_call, is_incomplete_json, unknown_tool_call,
 };
-use super::tool_result::ToolError;
+use super::tool_result;
 use super::tree::SpanTree;
 use crate::limits::EXCEPTIONS_READ_MAX;
 use crate::model::{FinishReason, Message, Part, Span, SpanKind, Trace, last_segment};
@@ -151,7 +151,7 @@ fn error<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Incident
     let result = span.tool.as_ref().and_then(|tool| tool.result.as_deref()).filter(|result| is_generic && !result.trim().is_empty());
     let returned = result.filter(|_| span.kind == SpanKind::Tool).map(|result| {
         let tool = span.tool.as_ref().map_or(("", ""), |tool| (tool.name.as_str(), tool.arguments.as_str()));
-        (result, ToolError::in_result(tool.0, tool.1, result).unwrap_or_default())
+        (result, tool_result::error_in_result(tool.0, tool.1, result).unwrap_or_default())
     });
     if let Some((result, error)) = &returned {
         let messages = if error.messages.is_empty() { std::slice::from_ref(result) } else { error.messages.as_slice() };

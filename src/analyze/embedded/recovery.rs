@@ -16,6 +16,7 @@ use super::answers::{self, Admission, FinalAnswer};
 use super::client_calls;
 use super::grounding::{self, Grounding};
 use super::incident::{Incident, IncidentKind};
+use super::message_order::MessageOrder;
 use super::tool_incidents::MessageOutcome;
 use super::tool_nature::ToolNature;
 use super::tree::SpanTree;
@@ -100,40 +101,6 @@ struct Recovery<'t> {
     admission: Option<Admission>,
     /// Whether something that a tool returned backs the final answer.
     is_backed: OnceCell<bool>,
-}
-
-/// The order of the results of tools among the messages.
-#[derive(Debug, Default)]
-struct MessageOrder<'t> {
-    /// `(position, tool)` by span and field.
-    positions: HashMap<(usize, &'t str), (usize, Option<&'t str>)>,
-    /// The last position at which a tool worked.
-    last_success: HashMap<Option<&'t str>, usize>,
-    /// The last position at which any tool worked.
-    last_success_of_any: Option<usize>,
-}
-
-impl<'t> MessageOrder<'t> {
-    fn new(outcomes: &'t [MessageOutcome<'t>]) -> Self {
-        let mut order = Self::default();
-        for (position, outcome) in outcomes.iter().enumerate() {
-            if outcome.failed {
-                order.positions.insert((outcome.index, &outcome.field), (position, outcome.tool));
-            } else {
-                order.last_success.insert(outcome.tool, position);
-                order.last_success_of_any = Some(position);
-            }
-        }
-        order
-    }
-
-    /// Whether the tool of an incident, and whether any tool, worked in a later message.
-    fn worked_later(&self, incident: &Incident<'_>) -> (bool, bool) {
-        let field = incident.texts.first().map_or("", |(field, _)| field.as_str());
-        let Some((position, tool)) = self.positions.get(&(incident.index, field)) else { return (false, false) };
-        let is_later = |last: Option<&usize>| last.is_some_and(|last| last > position);
-        (tool.is_some() && is_later(self.last_success.get(tool)), is_later(self.last_success_of_any.as_ref()))
-    }
 }
 
 impl<'t> Recovery<'t> {
@@ -325,12 +292,15 @@ impl<'t> Recovery<'t> {
     }
 
     fn any_tool_worked(&self) -> bool {
-        self.last_successful_tool.is_some() || self.messages.last_success_of_any.is_some()
+        self.last_successful_tool.is_some() || self.messages.any_worked()
     }
 
     /// Whether something that a tool returned backs the final answer. Without that it can only speak of the failure, or make something up.
     fn is_backed(&self) -> bool {
-        *self.is_backed.get_or_init(|| grounding::of(self.trace) == Grounding::Backed)
+        *self.is_backed.get_or_init(|| {
+            let failed = self.has_incident.iter().enumerate().filter(|(_, has_incident)| **has_incident).map(|(index, _)| index).collect();
+            grounding::of(self.trace, &failed) == Grounding::Backed
+        })
     }
 
     /// Whether the run did without the failed step: it ended with an answer that speaks of no problem, and that was written after the failure.

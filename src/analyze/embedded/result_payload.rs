@@ -90,7 +90,7 @@ fn is_envelope_key(key: &str) -> bool {
     stderr|stdout|signal|killed|timedout|timeout|duration|durationms|durationseconds|elapsed|elapsedms|executiontime|headers|\
     body|context|metadata|meta|extra|service|source|provider|domain|content|iserror|ishttp|text|output|data|result|response|\
     value|structuredcontent|responsemetadata|warning|warnings|deprecatedargument|docurl|documentationurl|moreinfo|fault|host|\
-    server|region|category|class|needed|provided|exitcode|returncode";
+    server|region|category|class|needed|provided|exitcode|returncode|ret|rtn|rc|retcode|retmsg|resultcode";
     let is_error = ["err", "fail", "exception", "decline"].iter().any(|start| key.starts_with(start));
     is_error || is_one_of(KEYS, key)
 }

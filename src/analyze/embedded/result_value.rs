@@ -13,6 +13,8 @@
 
 use std::borrow::Cow;
 
+use super::field_names;
+
 /// Deeper values are skipped: an error is reported near the top.
 const DEPTH_MAX: usize = 6;
 /// Fields of an object, or items of a list, that are kept. Further ones are counted.
@@ -304,11 +306,11 @@ impl<'t> Reader<'t> {
     fn key(&mut self) -> Option<String> {
         self.skip_space();
         if self.rest.starts_with(['"', '\'', '\\']) {
-            return Some(normalized(&self.string()?.decoded(WORD_BYTES_MAX)));
+            return Some(field_names::normalized(&self.string()?.decoded(WORD_BYTES_MAX)));
         }
         let word = word_at(self.rest);
         self.skip(word.len());
-        (!word.is_empty()).then(|| normalized(word))
+        (!word.is_empty()).then(|| field_names::normalized(word))
     }
 
     fn list(&mut self, close: char, depth: usize) -> Option<List<'t>> {
@@ -366,7 +368,7 @@ impl<'t> Reader<'t> {
                 self.skip(word.len() + 1);
             }
             let Some(value) = self.value(depth + 1) else { return self.cut(object) };
-            object.push(if is_named { normalized(word) } else { String::new() }, value);
+            object.push(if is_named { field_names::normalized(word) } else { String::new() }, value);
             if !self.eat(',') && !self.rest.starts_with(')') && !self.rest.is_empty() {
                 return None;
             }
@@ -390,7 +392,7 @@ impl<'t> Reader<'t> {
             }
             self.skip(word.len() + 1);
             let value = self.value(1)?;
-            object.push(normalized(word), value);
+            object.push(field_names::normalized(word), value);
         }
     }
 
@@ -444,56 +446,6 @@ impl<'t> Object<'t> {
             self.fields.push((key, value));
         }
     }
-}
-
-/// A key in lower case without separators, in English: `isError` and `is_error` are the same, and so are `status`, `estado` and `状态`.
-fn normalized(key: &str) -> String {
-    let key: String = key.chars().filter(|c| !matches!(c, '_' | '-' | ' ' | '.')).flat_map(char::to_lowercase).collect();
-    in_english(&key).map_or(key, str::to_owned)
-}
-
-/// The English word for a field of an envelope in another language.
-fn in_english(key: &str) -> Option<&'static str> {
-    Some(match key {
-        "estado" | "estatus" | "situacao" | "situação" | "statut" | "etat" | "état" | "zustand" | "stato" | "durum" | "状态" | "狀態"
-        | "状態" | "ステータス" | "상태" | "статус" | "состояние" => "status",
-        "resultado" | "resultat" | "résultat" | "ergebnis" | "risultato" | "esito" | "wynik" | "sonuç" | "sonuc" | "结果" | "結果"
-        | "결과" | "результат" => "result",
-        "mensagem"
-        | "mensaje"
-        | "meldung"
-        | "nachricht"
-        | "fehlermeldung"
-        | "messaggio"
-        | "komunikat"
-        | "mesaj"
-        | "meddelande"
-        | "melding"
-        | "消息"
-        | "訊息"
-        | "信息"
-        | "错误信息"
-        | "错误消息"
-        | "メッセージ"
-        | "エラーメッセージ"
-        | "메시지"
-        | "сообщение" => "message",
-        "detalle" | "detalhe" | "détail" | "dettaglio" | "einzelheiten" | "详情" | "詳細" | "상세" | "подробности" => {
-            "detail"
-        }
-        "motivo" | "razon" | "razón" | "razao" | "razão" | "raison" | "grund" | "ursache" | "原因" | "理由" | "이유" | "причина" => {
-            "reason"
-        }
-        "erro" | "erreur" | "fehler" | "errore" | "fout" | "błąd" | "hata" | "错误" | "錯誤" | "エラー" | "오류" | "ошибка" => {
-            "error"
-        }
-        "codigo" | "código" | "kod" | "代码" | "状态码" | "错误码" | "コード" | "エラーコード" | "코드" | "код" => {
-            "code"
-        }
-        "exito" | "éxito" | "sucesso" | "succès" | "succes" | "erfolg" | "erfolgreich" | "successo" | "成功" | "성공" | "успех"
-        | "успешно" => "success",
-        _ => return None,
-    })
 }
 
 /// A text without escapes. A run of backslashes is one escape, however deep the string is nested.

@@ -9,7 +9,8 @@ use super::condition::Condition;
 use super::incident::{Incident, IncidentKind};
 use super::signals::Signal;
 use super::text::expression;
-use super::tool_result::ToolError;
+use super::tool_error::ToolError;
+use super::tool_result;
 use crate::model::{Message, Span, SpanKind, ToolCall, Trace, last_segment};
 
 /// A tool span without an error status whose result is an error. Many frameworks catch a tool's exception and return its text to the model.
@@ -17,7 +18,7 @@ pub(super) fn failed_tool_result(trace: &Trace, index: usize) -> Option<Incident
     let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
     let tool = incident.span.tool.as_ref()?;
     let (field, result) = result_of(incident.span)?;
-    let Some(error) = ToolError::in_result(&tool.name, &tool.arguments, result) else {
+    let Some(error) = tool_result::error_in_result(&tool.name, &tool.arguments, result) else {
         return is_bot_check(result).then(|| {
             incident.condition = Some(Condition::GuardrailBlocked);
             incident.signals.push(Signal::new("page", "bot_check", field));
@@ -55,7 +56,7 @@ pub(super) fn failed_retrieval(trace: &Trace, index: usize) -> Option<Incident<'
     let mut incident = Incident::new(trace, index, IncidentKind::Error)?;
     let has_documents = incident.span.documents.as_ref().is_some_and(|documents| !documents.is_empty());
     let output = incident.span.output_text.as_deref().filter(|_| !has_documents)?;
-    let error = ToolError::in_result(&incident.span.name, incident.span.input_text.as_deref().unwrap_or_default(), output)?;
+    let error = tool_result::error_in_result(&incident.span.name, incident.span.input_text.as_deref().unwrap_or_default(), output)?;
     describe(&mut incident, error, "output_text");
     Some(incident)
 }
@@ -123,7 +124,7 @@ impl<'t> ToolMessages<'t> {
             }
             let call = message.tool_call_id.as_deref().and_then(|id| calls.get(id));
             let (name, arguments) = call.map_or(("", ""), |call| (call.name.as_str(), call.arguments.as_str()));
-            let error = ToolError::in_result(name, arguments, &message.content);
+            let error = tool_result::error_in_result(name, arguments, &message.content);
             let (field, tool) = (format!("input[{number}].content"), call.map(|call| call.name.as_str()));
             self.outcomes.push(MessageOutcome { index, field: field.clone(), tool, failed: error.is_some() });
             found.extend(error.and_then(|error| {

@@ -12,74 +12,30 @@
 //! | `[{"level": "error", …}, …]` | a list |
 //! | `{"content": [{"type": "text", "text": "Error: no disk"}]}` | an envelope around a text, of which `result_text` decides |
 
+use super::error_fields::{
+    bare_message, code_with_message, details, error_field, errors_list, exception, has_any, is_false, is_true, typed_part, word_of,
+};
 use super::result_payload::{Payload, is_one_of};
-use super::result_text::{self, TextError};
+use super::result_text;
 use super::result_value::{List, Object, Parsed, Text, Value};
-use super::signals::http_status;
 use super::text::clip;
+use super::tool_error::{TEXT_BYTES_MAX, ToolError, content_text, described, piece_of};
 use super::tool_nature::ToolNature;
 
-/// An error that a tool returned.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct ToolError<'t> {
-    /// The pieces of the result that say what happened, the most important first.
-    pub(super) messages: Vec<&'t str>,
-    /// As the result names it: `ValueError`, `not_in_channel`.
-    pub(super) error_type: Option<String>,
-    pub(super) http_status: Option<u16>,
-    pub(super) exit_code: Option<i64>,
-}
-
-impl<'t> ToolError<'t> {
-    /// The error in a result; `None` if the tool worked.
-    pub(super) fn in_result(name: &str, arguments: &str, result: &'t str) -> Option<Self> {
-        let call = Call { nature: ToolNature::of(name, arguments), arguments: clip(arguments) };
-        let error = if let Some(Parsed { value, rest }) = Parsed::of_result(result) {
-            call.error_after(&value, rest, result)?
-        } else {
-            let error = result_text::error_in_text(result, call.nature)?;
-            Self::of_text(&error, error.message)
-        };
-        Some(error.or_message(result.trim()))
-    }
-
-    fn of_text(error: &TextError<'_>, message: &'t str) -> Self {
-        Self {
-            messages: vec![message],
-            error_type: error.error_type.map(str::to_owned),
-            http_status: error.http_status,
-            exit_code: error.exit_code,
-        }
-    }
-
-    fn or_message(mut self, message: &'t str) -> Self {
-        self.messages.retain(|message| !message.trim().is_empty());
-        if self.messages.is_empty() {
-            self.messages.push(message);
-        }
-        self
-    }
-
-    /// Adds what another description of the same error says.
-    fn joined(mut self, other: Self) -> Self {
-        const MESSAGES_MAX: usize = 3;
-        for message in other.messages {
-            if self.messages.len() < MESSAGES_MAX && self.messages.iter().all(|known| !known.contains(message)) {
-                self.messages.push(message);
-            }
-        }
-        self.error_type = self.error_type.or(other.error_type);
-        self.http_status = self.http_status.or(other.http_status);
-        self.exit_code = self.exit_code.or(other.exit_code);
-        self
-    }
+/// The error in a result; `None` if the tool worked.
+pub(super) fn error_in_result<'t>(name: &str, arguments: &str, result: &'t str) -> Option<ToolError<'t>> {
+    let call = Call { nature: ToolNature::of(name, arguments), arguments: clip(arguments) };
+    let error = if let Some(Parsed { value, rest }) = Parsed::of_result(result) {
+        call.error_after(&value, rest, result)?
+    } else {
+        let error = result_text::error_in_text(result, call.nature)?;
+        ToolError::of_text(&error, error.message)
+    };
+    Some(error.or_message(result.trim()))
 }
 
 /// Envelopes in envelopes that are opened.
 const ENVELOPES_MAX: usize = 3;
-
-/// Bytes of a text that are read to judge it.
-const TEXT_BYTES_MAX: usize = 16 * 1024;
 
 /// The call whose result is read.
 struct Call<'a> {
@@ -200,7 +156,6 @@ impl Call<'_> {
             return None;
         }
         let error = code_with_message(object, &payload)
-            .or_else(|| self.return_code(object))
             .or_else(|| bare_message(object, self.nature, &payload))
             .or_else(|| self.only_stderr(object));
         error.or_else(|| self.error_in_envelope(object, &payload, envelopes))
@@ -288,14 +243,6 @@ impl Call<'_> {
         status(&NAMED).or_else(|| status(&["status", "httpstatus"])).or_else(by_code).filter(|_| !monitors && !payload.is_record())
     }
 
-    /// A number other than 0 as the return code of an envelope that says why and has no data: `{"ret": -1, "msg": "busy", "data": {}}`.
-    fn return_code<'t>(&self, object: &Object<'t>) -> Option<ToolError<'t>> {
-        let code = object.get(&["ret", "rtn", "retcode", "errno", "errcode", "errorcode", "rc"])?.as_integer()?;
-        let explains = has_any(object, &["msg", "message", "errmsg", "errormessage", "retmsg", "desc"]);
-        let has_data = has_any(object, &["data", "result", "results", "items", "list", "rows"]);
-        (code != 0 && explains && !has_data && !self.nature.runs_code).then(|| details(object))
-    }
-
     /// A word for an error as the status of an envelope.
     fn status_word<'t>(&self, object: &Object<'t>, payload: &Payload) -> Option<ToolError<'t>> {
         let word = ["status", "state", "outcome", "result", "type", "level", "code", "kind"].iter().find_map(|key| {
@@ -344,20 +291,6 @@ fn is_success(object: &Object<'_>) -> bool {
     status.is_some_and(|status| (200..300).contains(&status)) || exit_code == Some(0)
 }
 
-/// A status in lower case: a text, or the member of an enum of Python.
-fn word_of(value: &Value<'_>) -> Option<String> {
-    const WORD_BYTES_MAX: usize = 80;
-    match value {
-        Value::Text(text) => Some(text.decoded(WORD_BYTES_MAX).trim().to_lowercase()),
-        // `<Status.ERROR: 'error'>`, `Status.ERROR`.
-        Value::Word(word) => {
-            let word = word.split('\'').nth(1).or_else(|| word.rsplit('.').next())?;
-            (word.len() <= WORD_BYTES_MAX).then(|| word.to_lowercase())
-        }
-        _ => None,
-    }
-}
-
 /// Flags that are false if a tool failed.
 const FLAGS: [&str; 7] = ["success", "ok", "succeeded", "successful", "issuccess", "issuccessful", "wassuccessful"];
 
@@ -371,52 +304,6 @@ const ERROR_WORDS: &str = "error|err|errored|exception|fatal|fault|fail|timeout|
 const FAILED_WORDS: &str = "failed|failure|rejected|declined|denied|aborted|unsuccessful|blocked|crashed|not_ok|ko|nok|失败|失敗|실패|拒绝|fehlgeschlagen|\
     gescheitert|abgelehnt|échec|echec|échoué|refusé|fallido|fallo|falló|rechazado|falha|falhou|fallito|неудача|отклонено|mislukt|\
     misslyckades|başarısız|gagal";
-
-/// Fields that describe an error.
-const MESSAGES: [&str; 26] = [
-    "message",
-    "msg",
-    "errormessage",
-    "errormsg",
-    "errmsg",
-    "detail",
-    "details",
-    "reason",
-    "description",
-    "errordescription",
-    "failuremessage",
-    "failurereason",
-    "failurecode",
-    "declinecode",
-    "error",
-    "errors",
-    "exception",
-    "cause",
-    "stderr",
-    "hint",
-    "errorcode",
-    "errcode",
-    "title",
-    "explanation",
-    "faultstring",
-    "nachricht",
-];
-
-fn has_any(object: &Object<'_>, keys: &[&str]) -> bool {
-    keys.iter().any(|key| object.get(&[key]).is_some_and(|value| !value.is_empty()))
-}
-
-fn is_true(object: &Object<'_>, keys: &[&str]) -> bool {
-    keys.iter().any(|key| object.get(&[key]).and_then(Value::as_bool) == Some(true))
-}
-
-fn is_false(object: &Object<'_>, keys: &[&str]) -> bool {
-    let is_false = |key: &str, value: &Value<'_>| {
-        // Elsewhere 0 is a count.
-        value.as_bool() == Some(false) || (*value == Value::Number(0.0) && matches!(key, "ok" | "success"))
-    };
-    keys.iter().any(|key| object.get(&[key]).is_some_and(|value| is_false(key, value)))
-}
 
 /// Whether an object is a part of a message: `{"type": "text", "text": "…"}`, `TextContent(type='text', text='…')`.
 fn is_part(object: &Object<'_>) -> bool {
@@ -436,290 +323,6 @@ fn is_part(object: &Object<'_>) -> bool {
                 | "providermetadata"
         )
     }) && object.text(&["text", "content", "value"]).is_some()
-}
-
-/// The texts of the content of a message.
-fn content_text<'t>(value: &Value<'t>) -> Vec<Text<'t>> {
-    const PARTS_MAX: usize = 3;
-    match value {
-        Value::Text(text) => vec![*text],
-        Value::List(list) => list.items.iter().take(PARTS_MAX).flat_map(content_text).collect(),
-        Value::Object(part) => part.text(&["text", "message", "error", "content"]).into_iter().collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The error that a text describes: its type and its HTTP status, if it names them.
-fn described(text: Text<'_>) -> ToolError<'_> {
-    let decoded = text.decoded(TEXT_BYTES_MAX);
-    match result_text::error_in_text(&decoded, ToolNature::default()) {
-        Some(error) => ToolError::of_text(&error, piece_of(text.source, &decoded, error.message)),
-        None => ToolError {
-            messages: vec![text.source],
-            http_status: http_status(&decoded).filter(|status| *status >= 400),
-            ..ToolError::default()
-        },
-    }
-}
-
-/// The piece of the source for the end `message` of its decoded text. Escapes make the source longer, so that the last lines are counted from the end.
-fn piece_of<'t>(source: &'t str, decoded: &str, message: &str) -> &'t str {
-    if decoded == source {
-        return decoded.find(message).and_then(|at| source.get(at..at + message.len())).unwrap_or(source);
-    }
-    let Some(at) = decoded.find(message).filter(|at| *at > 0 && decoded.trim_end().ends_with(message.trim_end())) else { return source };
-    let lines = decoded.get(at..).unwrap_or_default().trim_end().lines().count();
-    let is_escape = |before: &str| before.ends_with('n') && before.trim_end_matches('n').ends_with('\\');
-    let mut start = source.trim_end().trim_end_matches("\\n").len();
-    for _ in 0..lines {
-        let before = source.get(..start).unwrap_or_default();
-        let Some(newline) = before.rmatch_indices('n').map(|(at, _)| at).find(|at| before.get(..=*at).is_some_and(is_escape)) else {
-            return source;
-        };
-        start = newline;
-    }
-    source.get(start + 1..).unwrap_or(source)
-}
-
-/// The message, type and status in the usual fields beside an error.
-fn details<'t>(object: &Object<'t>) -> ToolError<'t> {
-    const TYPES: [&str; 12] = [
-        "errortype",
-        "errorname",
-        "errorcode",
-        "failurecode",
-        "declinecode",
-        "exceptiontype",
-        "exception",
-        "code",
-        "errcode",
-        "type",
-        "name",
-        "reason",
-    ];
-    let message = MESSAGES.iter().filter_map(|key| object.text(&[key])).find(|text| !text.source.trim().is_empty());
-    let error = message.map(described).unwrap_or_default();
-    let kind = TYPES.iter().find_map(|key| error_type(object.text(&[key])?));
-    ToolError { error_type: kind.or_else(|| error.error_type.clone()), ..error }
-}
-
-/// A text as the name of a type of errors: one word, and no word for an error in general.
-fn error_type(text: Text<'_>) -> Option<String> {
-    const NAME_BYTES_MAX: usize = 80;
-    let word = text.source.trim();
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | ':' | '#' | '/');
-    let is_general = matches!(
-        word.to_ascii_lowercase().as_str(),
-        "error" | "exception" | "unknown" | "about:blank" | "fail" | "failed" | "text" | "object" | "err"
-    );
-    let is_type =
-        word.len() >= 3 && word.len() <= NAME_BYTES_MAX && word.chars().all(is_name) && word.contains(|c: char| c.is_ascii_alphabetic());
-    (is_type && !is_general && !word.contains("://")).then(|| word.rsplit('#').next().unwrap_or(word).to_owned())
-}
-
-/// An exception as an object: `ValueError('boom')`, `{"name": "TypeError", "message": "…", "stack": "…"}`, `{"__type": "…#AccessDenied", "message": "…"}`.
-fn exception<'t>(object: &Object<'t>) -> Option<ToolError<'t>> {
-    const FIELDS: &str = "name|message|stack|cause|code|errno|syscall|path|address|port|status|statuscode|type|category|domain|id|details|data|\
-    isretryable|url";
-    let is_exception = |name: &str| name.ends_with("Error") || name.ends_with("Exception") || name.ends_with("Timeout");
-    if let Some(class) = object.class.filter(|class| is_exception(class)) {
-        let texts = object.fields.iter().filter_map(|(_, value)| value.as_text());
-        let error = texts.take(2).fold(ToolError::default(), |error, text| error.joined(described(text)));
-        return Some(ToolError { error_type: Some(class.to_owned()), ..error });
-    }
-    let name =
-        object.text(&["name", "type", "errortype", "class"]).filter(|name| is_exception(name.source) || name.source.ends_with("_error"));
-    let message = object.text(&["message", "errormessage", "msg"])?;
-    let only_error = || object.fields.iter().all(|(key, _)| is_one_of(FIELDS, key) || key.starts_with("error"));
-    let name = name.filter(|_| only_error())?;
-    let error = described(message);
-    let status = object.get(&["status", "statuscode", "code"]).and_then(Value::as_integer).and_then(|status| u16::try_from(status).ok());
-    let http_status = status.filter(|status| (400..600).contains(status)).or(error.http_status);
-    Some(ToolError { error_type: error_type(name).or_else(|| error.error_type.clone()), http_status, ..error })
-}
-
-/// A part of a message that is an error by its type: `{"type": "error-text", "value": "…"}`, `{"type": "web_search_tool_result_error", "error_code": "…"}`.
-fn typed_part<'t>(object: &Object<'t>) -> Option<ToolError<'t>> {
-    let kind = object.text(&["type"])?.source;
-    let is_error = kind.ends_with("_result_error")
-        || matches!(kind, "error-text" | "error-json" | "tool-error" | "tool_error" | "execution-denied" | "output-error");
-    if !is_error {
-        return None;
-    }
-    let value = object.get(&["value", "error", "errortext", "message", "content"]).map(content_text).unwrap_or_default();
-    let error = value.into_iter().fold(ToolError::default(), |error, text| error.joined(described(text)));
-    Some(ToolError { error_type: object.text(&["errorcode", "code"]).and_then(error_type).or_else(|| error.error_type.clone()), ..error })
-}
-
-/// What the field for an error says: a text, an object or a flag.
-fn error_field<'t>(object: &Object<'t>) -> Option<ToolError<'t>> {
-    const KEYS: [&str; 21] = [
-        "error",
-        "exception",
-        "err",
-        "errormessage",
-        "errormsg",
-        "fault",
-        "errordescription",
-        "exceptioninfo",
-        "exceptionmessage",
-        "toolerror",
-        "failure",
-        "errortext",
-        "errordetail",
-        "errordetails",
-        "failurereason",
-        "failuremessage",
-        "fehler",
-        "erreur",
-        "erro",
-        "错误",
-        "エラー",
-    ];
-    // `{"status": {"error": "…"}}`.
-    if let Some(Value::Object(status)) = object.get(&["status"])
-        && let Some(error) = error_field(status)
-    {
-        return Some(error);
-    }
-    KEYS.iter().find_map(|key| match object.get(&[key])? {
-        Value::Text(text) => says_error(*text).then(|| {
-            let error = described(*text);
-            ToolError { error_type: error.error_type.clone().or_else(|| error_type(*text)), ..error }
-        }),
-        Value::Bool(true) => Some(ToolError::default()),
-        Value::Object(inner) => error_object(inner),
-        Value::List(list) => list.items.first().and_then(listed_error),
-        Value::Number(code) if *code != 0.0 && code.fract() == 0.0 && has_any(object, &["message", "msg", "errormessage", "detail"]) => {
-            Some(ToolError::default())
-        }
-        _ => None,
-    })
-}
-
-/// Whether the text of an error field says that there is one.
-fn says_error(text: Text<'_>) -> bool {
-    const NONE: &str = "|none|null|nil|no|no error|no errors|ok|success|0|false|n/a|undefined|{}";
-    let text = text.source.trim();
-    // A number is a measurement, unless it is an HTTP status.
-    let is_measurement = text.parse::<f64>().is_ok_and(|number| !(400.0..600.0).contains(&number));
-    !is_measurement && !is_one_of(NONE, &text.trim_end_matches('.').to_ascii_lowercase())
-}
-
-/// An object for an error: with a message, a type or a code, or with messages by field.
-fn error_object<'t>(object: &Object<'t>) -> Option<ToolError<'t>> {
-    let is_filled = |value: &Value<'_>| !value.is_empty() && value.as_text().is_none_or(says_error);
-    if !object.fields.iter().any(|(_, value)| is_filled(value)) {
-        return None;
-    }
-    let status = ["status", "statuscode", "code", "httpstatus"].iter().find_map(|key| object.get(&[key])?.as_integer());
-    let nested = object.get(&["error", "cause", "status", "errors"]).and_then(|value| match value {
-        Value::Object(inner) => error_object(inner),
-        Value::List(list) => list.items.first().and_then(listed_error),
-        _ => None,
-    });
-    let kind = object.text(&["status"]).and_then(error_type);
-    let own = details(object);
-    let error = ToolError { error_type: own.error_type.clone().or(kind), ..own }.joined(nested.unwrap_or_default());
-    let http_status =
-        status.and_then(|status| u16::try_from(status).ok()).filter(|status| (400..600).contains(status)).or(error.http_status);
-    let first = || object.fields.iter().find_map(|(_, value)| content_text(value).into_iter().next());
-    let messages = if error.messages.is_empty() { first().map(|text| text.source).into_iter().collect() } else { error.messages };
-    Some(ToolError { messages, http_status, ..error })
-}
-
-fn listed_error<'t>(value: &Value<'t>) -> Option<ToolError<'t>> {
-    match value {
-        Value::Text(text) => says_error(*text).then(|| described(*text)),
-        Value::Object(inner) => error_object(inner),
-        _ => None,
-    }
-}
-
-/// The first of several errors in a list, or in an object by field.
-fn errors_list<'t>(object: &Object<'t>) -> Option<ToolError<'t>> {
-    match object.get(&["errors", "exceptions", "validationerrors", "errormessages"])? {
-        Value::List(list) => list.items.first().and_then(listed_error),
-        Value::Object(inner) => error_object(inner),
-        Value::Text(text) => says_error(*text).then(|| described(*text)),
-        _ => None,
-    }
-}
-
-/// Parts of the names of errors.
-const OF_FAILURES: &str = "error|exception|denied|notfound|not_found|invalid|exceeded|unavailable|failed|missing|unauthorized|forbidden|conflict|\
-expired|timeout|throttl|limit|quota|refused|reject";
-
-/// A code of an error beside its message: `{"code": "42P01", "message": "…", "hint": null}` of `PostgREST`, `{"errcode": 40001, "errmsg": "…"}`,
-/// `{"code": 1001, "msg": "参数错误", "data": null}`.
-fn code_with_message<'t>(object: &Object<'t>, payload: &Payload) -> Option<ToolError<'t>> {
-    const SUCCESSES: &str = "success|successful|succeeded|ok|done|成功|操作成功|请求成功|查询成功|完了";
-    let message =
-        object.text(&["message", "msg", "errmsg", "errormessage", "errormsg", "retmsg"]).filter(|text| !text.source.trim().is_empty())?;
-    let message = message.decoded(200).trim().trim_end_matches(['.', '!', '。']).to_lowercase();
-    let has_no_data = object.get(&["data", "result", "results"]).is_none_or(Value::is_empty);
-    if !payload.is_none() || !has_no_data || is_one_of(SUCCESSES, &message) {
-        return None;
-    }
-    let (key, code) = ["errcode", "errorcode", "errno", "ret", "retcode", "code", "resultcode"]
-        .iter()
-        .find_map(|key| Some((*key, object.get(&[key])?)))?;
-    let is_failure = match code.as_integer() {
-        Some(number) => {
-            let is_success = matches!(number, 0 | 1 | 200..300 | 2_000 | 10_000 | 20_000);
-            // JSON-RPC, and the status of gRPC.
-            let is_of_protocol = number <= -32_000 || (matches!(number, 1..17) && object.get(&["details"]).is_some() && object.len <= 3);
-            if is_of_protocol {
-                return Some(details(object));
-            }
-            !is_success && (key != "code" || object.get(&["data", "msg"]).is_some() || (number >= 400 && object.len <= 3))
-        }
-        None => code.as_text().is_some_and(|text| {
-            let word = text.source.to_ascii_lowercase();
-            let is_errno =
-                text.source.len() >= 5 && text.source.starts_with('E') && text.source.bytes().all(|byte| byte.is_ascii_uppercase());
-            let is_of_database = object.get(&["hint"]).is_some() && object.get(&["details", "detail"]).is_some();
-            is_errno || is_of_database || OF_FAILURES.split('|').any(|known| word.contains(known))
-        }),
-    };
-    is_failure.then(|| details(object))
-}
-
-/// The detail of an answer of FastAPI: the arguments that do not validate, or an object of the application.
-fn detail<'t>(value: &Value<'t>) -> Option<ToolError<'t>> {
-    match value {
-        Value::List(list) => match list.items.first()? {
-            Value::Object(item) if has_any(item, &["msg"]) && has_any(item, &["loc", "type"]) => listed_error(list.items.first()?),
-            _ => None,
-        },
-        Value::Object(inner) => {
-            let word = word_of(inner.get(&["status", "code", "type", "error"])?)?;
-            let is_failure = OF_FAILURES.split('|').any(|known| word.contains(known));
-            is_failure.then(|| error_object(inner)).flatten()
-        }
-        _ => None,
-    }
-}
-
-/// An object with nothing but a message that has the form of an error: `{"detail": "Not authenticated"}` of FastAPI, `{"message": "Internal server error"}` of
-/// API gateways.
-fn bare_message<'t>(object: &Object<'t>, nature: ToolNature, payload: &Payload) -> Option<ToolError<'t>> {
-    if let Some(error) = object.get(&["detail"]).filter(|_| object.len <= 2).and_then(detail) {
-        return Some(error);
-    }
-    let text = object.text(&["message", "detail", "msg", "title"])?;
-    let is_bare = payload.is_none() && object.get(&["data", "result", "results", "content", "output", "body", "value"]).is_none();
-    let decoded = text.decoded(TEXT_BYTES_MAX);
-    let is_phrase = || {
-        matches!(
-            decoded.trim().trim_end_matches('.').to_ascii_lowercase().as_str(),
-            "not found" | "forbidden" | "bad request" | "conflict" | "gone"
-        )
-    };
-    let error = result_text::error_in_text(&decoded, nature);
-    // APIs add where the error is documented.
-    let is_documented = || object.len <= 3 && object.get(&["documentationurl", "moreinfo", "docurl", "helpurl"]).is_some();
-    (is_bare && (error.is_some() || is_phrase() || is_documented())).then(|| details(object))
 }
 
 #[cfg(test)]
@@ -757,7 +360,7 @@ mod tests {
     fn results_are_distinguished_from_errors() {
         let mut wrong = Vec::new();
         for Case { tool, arguments, result, error: expected } in cases() {
-            let found = ToolError::in_result(&tool, &arguments, &result);
+            let found = error_in_result(&tool, &arguments, &result);
             let is_right = match (&found, &expected) {
                 (None, None) => true,
                 (Some(found), Some(expected)) => {
@@ -788,7 +391,7 @@ mod tests {
             ),
             ("Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'", "KeyError: 'x'"),
         ] {
-            assert_eq!(ToolError::in_result("f", "{}", result).unwrap().messages.first(), Some(&message), "{result}");
+            assert_eq!(error_in_result("f", "{}", result).unwrap().messages.first(), Some(&message), "{result}");
         }
     }
 
@@ -808,7 +411,7 @@ mod tests {
             let time = |count: usize| {
                 let text = shape(count);
                 let start = Instant::now();
-                let _ = ToolError::in_result("bash", "{}", &text);
+                let _ = error_in_result("bash", "{}", &text);
                 start.elapsed().as_secs_f64()
             };
             time(1_000);

@@ -204,7 +204,8 @@ pub(super) fn confidence_facts(
         }
         Verdict::NoFailure => {
             add("dialogue", dialogue.is_some_and(Dialogue::is_long));
-            match grounding::of(trace) {
+            let failed = incidents.iter().map(|incident| incident.index).collect();
+            match grounding::of(trace, &failed) {
                 Grounding::Backed => {}
                 Grounding::NotBacked => add("answer_not_backed", true),
                 Grounding::NoAnswer => {
