@@ -121,10 +121,9 @@ impl Knowledge {
         let agrees_with_rule = |opinion: &Opinion| ruled.as_ref().is_some_and(|found| found.rule.label == opinion.label);
         let words_agree = decided.as_ref().is_some_and(|opinion| opinion.layer == Layer::TextModel && agrees_with_rule(opinion));
         let Some(opinion) = decided.filter(|_| !words_agree) else {
-            // The rule for everything else remains.
-            let found = ruled?;
-            let opinion = Opinion::new(found.rule.label, Layer::CatchAll);
-            return Some(Diagnosis { is_confirmed: words_agree, rule_fits: true, ..describe(opinion, found.rule, 0) });
+            let rule = self.last_resort(incident, side, ruled?.rule)?;
+            let opinion = Opinion::new(rule.label, Layer::CatchAll);
+            return Some(Diagnosis { is_confirmed: words_agree, rule_fits: true, ..describe(opinion, rule, 0) });
         };
         let fitting = ruled.filter(|found| found.rule.label == opinion.label);
         let rule_fits = fitting.is_some();
@@ -157,6 +156,13 @@ fn describe(opinion: Opinion, rule: &Rule, criteria_met: u32) -> Diagnosis<'_> {
 }
 
 impl Knowledge {
+    /// The rule that remains if nothing was recognized. That a package raised an exception in the application's code does not make it the application's own.
+    fn last_resort<'k>(&'k self, incident: &Incident<'_>, side: Side, rule: &'k Rule) -> Option<&'k Rule> {
+        let is_of_package = side == Side::Application && rule.is_catch_all() && is_raised_by_package(incident);
+        let kind = incident.span_kind();
+        if is_of_package { self.rules.describing(Label::INSUFFICIENT_EVIDENCE, kind, incident.kind) } else { Some(rule) }
+    }
+
     /// The most likely label by the words of the incident, if it is as likely as needed.
     fn opinion_of_text(&self, incident: &Incident<'_>, side: Side, needed: f64) -> Option<Opinion> {
         if !says_an_error(incident) {
@@ -169,15 +175,13 @@ impl Knowledge {
 
     /// What the words of an incident say instead of a vague sign, where they are clear and say more than it.
     fn opinion_of_clear_words(&self, incident: &Incident<'_>, side: Side, vague: &Opinion) -> Option<Opinion> {
-        let labels = self.label_probabilities(incident, side);
-        let (label, probability) = labels.into_iter().max_by(|left, right| left.1.total_cmp(&right.1))?;
         // The words of a rule are a better sign than a status alone.
         let needed = if vague.layer == Layer::Rule { CLEAR_PROBABILITY_MIN_BESIDE_RULE } else { CLEAR_PROBABILITY_MIN };
-        (label != vague.label && probability >= needed).then(|| Opinion { probability, ..Opinion::new(label, Layer::TextModel) })
+        self.opinion_of_text(incident, side, needed).filter(|opinion| opinion.label != vague.label)
     }
 
     /// The probability of each label on a side by the words of an incident. Conditions with the same label add up.
-    pub(super) fn label_probabilities(&self, incident: &Incident<'_>, side: Side) -> Vec<(Label, f64)> {
+    fn label_probabilities(&self, incident: &Incident<'_>, side: Side) -> Vec<(Label, f64)> {
         let mut labels: Vec<(Label, f64)> = Vec::new();
         let prediction = self.texts.predict(&words_of(incident));
         // A text without a sign of any condition is an error that says no cause.
@@ -209,8 +213,10 @@ const CLEAR_PROBABILITY_MIN_BESIDE_RULE: f64 = 0.85;
 fn text_probability_needed(incident: &Incident<'_>, side: Side, ruled: Option<&RuleMatch<'_>>, known: Option<&KnownError>) -> f64 {
     // `insufficient_funds` of a payment is no quota.
     let is_known_without_cause = known.is_some_and(|known| known.matched_by == MatchedBy::Code && !known.condition.is_specific());
-    let is_tool_or_own =
-        ruled.is_some_and(|found| side != Side::Application && found.rule.is_catch_all()) || is_raised_by_application(incident, side);
+    let is_tool_or_own = match side {
+        Side::Application => !is_raised_by_package(incident),
+        _ => ruled.is_some_and(|found| found.rule.is_catch_all()),
+    };
     match (is_known_without_cause, is_tool_or_own) {
         (true, _) => CLEAR_PROBABILITY_MIN,
         (false, true) => TEXT_PROBABILITY_MIN,
@@ -262,10 +268,9 @@ fn step_kind(incident: &Incident<'_>, known: Option<&KnownError>) -> SpanKind {
     }
 }
 
-/// Whether the application itself may have raised the error: the class is one of the language or not in the catalogue.
-fn is_raised_by_application(incident: &Incident<'_>, side: Side) -> bool {
-    let is_of_package = |kind: &str| ErrorCatalogue::shipped().origin(kind) == Origin::Package;
-    side == Side::Application && !incident.error_type.as_deref().is_some_and(is_of_package)
+/// Whether the class of the error is that of a package, so that the application did not raise it itself.
+fn is_raised_by_package(incident: &Incident<'_>) -> bool {
+    incident.error_type.as_deref().is_some_and(|kind| ErrorCatalogue::shipped().origin(kind) == Origin::Package)
 }
 
 /// The label of a condition in an incident. Only a tool that runs programs can fail because the code is wrong; in others the code is the tool's own, and a
@@ -384,6 +389,14 @@ mod tests {
             ),
             // An exception of the application, and one of the language.
             (Chain, "shop.StockError", "shelf 4", "environment_error/application_exception", Layer::CatchAll),
+            // One of a package, which says no cause.
+            (
+                Chain,
+                "llama_index.core.workflow.errors.WorkflowRuntimeError",
+                "shelf 4",
+                "unclassified/insufficient_evidence",
+                Layer::CatchAll,
+            ),
             (Chain, "KeyError", "'customer'", "environment_error/application_exception", Layer::CatchAll),
         ] {
             assert_eq!(diagnosed(kind, error_type, message), (label.to_owned(), layer), "{error_type} {message}");
