@@ -36,6 +36,12 @@ ALSO = {
 }  # fmt: skip
 # Services that answer with another status than the rest of the field: (name, package or origin), with the reason.
 KNOWN_STATUS = {
+    ("account_deactivated", "api:openai"): "a deactivated account, answered with 401",
+    ("InvalidAccountStatus", "api:volcengine"): "an account that is closed or disabled, answered with 401",
+    ("ACCOUNT_STATE_INVALID", "gcp"): "a disabled account, answered with 401",
+    ("USER_DEACTIVATED", "saas:telegram"): "a deleted account, answered with 401",
+    ("USER_DEACTIVATED_BAN", "saas:telegram"): "a banned account, answered with 401",
+    ("auth/user-disabled", "saas:firebase"): "a disabled account, answered with 401",
     ("ip_not_authorized", "api:openai"): "an address that is not on the list, answered with 401",
     ("detected_unusual_activity", "api:elevenlabs"): "401 for a free account that is blocked",
     ("quota_exceeded", "api:elevenlabs"): "401 for spent credits",

@@ -112,6 +112,12 @@ class _Rule:
 
 
 R = _Rule
+# What a request says about what it asks for, as opposed to a feature that it uses.
+_VALUE = (
+    r"(?:(?<!client )(?<!feature )types?|(?<!protocol )(?<!model )versions?|formats?|languages?|locales?|currenc(?:y|ies)|countr(?:y|ies)|charsets?|encodings?|media|contents?|"
+    r"values?|arguments?|roles?|params?|parameters?|options?|image urls?|arns?|attachments?|documents?|challenge methods?|http methods?|(?:s ?3 |outpost )resources?|"
+    r"details?|alphabets?|calendars?|data)"
+)
 # What may follow a word about credentials without changing what the name is about.
 _TAIL = r"(?: (?:flow|tokens?|grant|client|refresh|code|error|exception|failed|failure|required|expired|invalid|denied|rejected|missing|verification|callback|registration|challenge|login|session|provider|loading|retrieval|issuer|authorization|mismatch|not found|not provided|resolution|exchange))*"
 _FAIL = r"(?:fail(?:ed|ure|ures)?|error|errors|exception)"
@@ -571,7 +577,7 @@ NAME_RULES = [
     R(
         4,
         r"(?:account|user|tenant|customer|store|workspace|project|organi[sz]ation|member|subscription|profile|key|client)s? (?:is |has been )?"
-        r"(?:suspended|disabled|deactivated|blocked|banned|restricted|inactive|frozen|locked|terminated)(?: \w+)?|"
+        r"(?:suspended|disabled|deactivated|blocked|banned|restricted|inactive|frozen|locked|terminated|on hold)(?: \w+)?|"
         r"(?:suspended|disabled|banned|deactivated|restricted) (?:account|user|tenant|workspace|project|organi[sz]ation)(?: \w+)?|"
         r"(?:api )?(?:key )?scopes? (?:missing|insufficient|not granted|required)|(?:level )?scoped api key required|unauthorized client|"
         r"shared \w+ not accessible|permissions? (?:missing|required)",
@@ -725,7 +731,7 @@ NAME_RULES = [
     R(3, r"missing in image", "missing_dependency"),
     R(3, r"exceeded capacity|(?:inbox|mailbox|chan|channel|queue) full|depth (?:limit )?exceeded", "resource_exhausted"),
     R(3, r"kernel died|shell command(?= (?:error|exception) )|sandbox command(?= (?:error|exception) )", "code_execution_error"),
-    R(2, r"endpoint retired|retired|support required|capability(?= (?:error|exception) )|missing capabilities|content type negotiation|no back channel", "unsupported"),
+    R(2, r"endpoint retired|retired|support required|capability(?= (?:error|exception) )|missing capabilities|no back channel", "unsupported"),
     R(1, r"compatibility|(?:in|not )compatible", "unsupported"),
     R(2, r"canonicali[sz]ation|invalid agent response|provider response(?= error )", "data_error"),
     R(2, r"(?<=\w )security error", "guardrail_blocked", kinds=("framework", "mcp", "sandbox")),
@@ -738,7 +744,23 @@ NAME_RULES = [
     R(2, r"circuit(?= error )", "overloaded"),
     R(3, r"(?<=^ )stall(?:ed)?(?= error )", "timeout"),
     R(3, r"(?:is |not )directory(?= (?:error|exception) )|message order|headers overflow", "invalid_request"),
+    R(3, r"content type negotiation", "invalid_request"),
     R(3, r"no binary found", "missing_dependency"),
+    # What a request contains is `invalid_request`; what a file of the program or the answer of a peer contains is not.
+    R(
+        4,
+        r"(?:invalid|malformed|bad) (?:\w+ )?(?:checkpoint|artifact|lock ?file|shape(?: reference)?|manifest|model file|weights|pipeline snapshot|wheel|"
+        r"(?:headers|payload) length|batch response|api response format)(?: error| exception)?(?= $)|invalid api response format",
+        "data_error",
+    ),
+    R(4, r"invalid (?:body|frame|chunk|content) length", "connection_failed", kinds=("http",)),
+    R(3, r"response (?:exceeded max size|body too large|too large|limit)(?: error| exception)?(?= $)", "data_error"),
+    # The normal end of what a generator yields.
+    R(4, r"ref stream end of stream|(?<=^ )eof stream", "control_flow"),
+    R(4, r"mcp server error", "exception"),
+    R(4, r"(?:org|workspace|organi[sz]ation|team) member limit(?: exceeded)?", "quota_exhausted"),
+    R(4, r"(?:continue|run|request) in flight", "conflict"),
+    R(4, r"not enrolled(?: in \w+)?|creator not (?:a )?member", "permission_denied"),
     R(3, r"feature support|(?:only )?supports? async|f ?16 support|browser only", "unsupported"),
     R(1, r"(?<!^ )missing(?= $)", "not_found"),
     R(1, r"(?<=^ )(?:no|unknown|invalid|incorrect|unrecognized) \w+(?: \w+)?(?: specified| provided| given| passed| set)", "invalid_request"),
@@ -768,8 +790,13 @@ NAME_RULES = [
         "unsupported",
     ),
     R(2, r"unsupported(?: \w+)*", "unsupported"),
-    # A feature, a driver or a protocol that is not there is `unsupported`; a value in the request that the service does not take is not.
-    R(4, r"unsupported (?:media|media type|charset|content type|content|values?|argument|role|param|parameter|image url|mime type)s?(?: \w+)?", "invalid_request"),
+    # A feature, a driver, an operation or a protocol that is not there is `unsupported`; a value in the request that is not taken (its type,
+    # version, language, format, encoding) is not.
+    R(4, rf"unsupported (?:\w+ ){{0,3}}?{_VALUE}s?(?: (?!operation|plot)\w+)?(?= )", "invalid_request"),
+    R(4, rf"(?<!organization )(?<!account ){_VALUE}s? (?:not support(?:ed)?|unsupported)(?= (?:error |exception |fault )?$)", "invalid_request"),
+    R(5, r"unsupported (?:protocol|api protocol|service protocols?|model|tls|http|server|client|browser|python|postgres|database) versions?|"
+      r"(?:protocol|tls|http|server|client|postgres|tunnel) (?:unsupported versions?|versions? (?:not supported|unsupported))|protocol version unsupported|"
+      r"(?:organization type|bundle attachment) not supported", "unsupported"),
     R(2, r"unsupported params?|unsupported (?:param|parameter)s?(?: \w+)?", "invalid_request"),
     R(
         3,
@@ -1198,15 +1225,15 @@ def derive(name, doc="", status=None, base_condition=None, module="", message_te
     specific_base = base_condition not in (None, "", "exception")
     if specific_base:
         return None, "base"
-    if tier == 3 and condition == "exception":
-        return condition, f"name:{rule}"
-    if doc and not general:
+    # The documentation of a class of a package wins over a name that is known to say nothing, except for what a class is about by its name.
+    known = condition == "exception" and (tier >= 4 or (tier == 3 and (kind == "builtin" or re.search(r" (?:already|closed|consumed) ", f" {words(name)} "))))
+    if doc and not general and not known:
         sentence = first_sentence(doc)
         if not re.search(r"\bbase (?:class|exception|error)|\b(?:parent|root|superclass) ", sentence, re.IGNORECASE):
             by_doc = from_text(sentence)
             if by_doc:
                 return by_doc, "doc"
-    if tier == 1 and condition is not None:
+    if (tier == 1 and condition is not None) or (tier >= 3 and condition == "exception"):
         return condition, f"name:{rule}"
     templates = [text for text in message_templates or () if text and len(text) > 8]
     # Classes of a layer (`TransportError`, `SandboxAPIError`) are raised for whatever happens in it, also where one message is known.
@@ -1312,6 +1339,16 @@ _CHECKS = [
     ("UserInputRequiredException", "x", "framework", None, None, "control_flow"),
     ("ConnectionException", "cassandra.connection", None, None, None, "connection_failed"),
     ("TokenizerError", "x", "model_sdk", None, "exception", None),
+    ("UnsupportedGrantTypeError", "oauthlib", "saas", None, None, "invalid_request"),
+    ("UnsupportedApiVersion", "x", "cloud", None, None, "invalid_request"),
+    ("LanguageNotSupportedError", "x", "sandbox", None, None, "invalid_request"),
+    ("ContentTypeNotSupportedError", "x", "framework", None, None, "invalid_request"),
+    ("ProtocolVersionUnsupported", "x", "store", None, None, "unsupported"),
+    ("UnsupportedProtocol", "httpx", None, None, None, "unsupported"),
+    ("UnsupportedAlgorithm", "x", "security", None, None, "unsupported"),
+    ("InvalidCheckpointError", "x", "framework", None, None, "data_error"),
+    ("InvalidBodyLengthError", "h2", "http", None, None, "connection_failed"),
+    ("ObjectRefStreamEndOfStreamError", "ray", None, None, None, "control_flow"),
 ]
 
 

@@ -30,6 +30,9 @@ AWS_PER_SERVICE = ("bedrock", "bedrock-runtime", "bedrock-agent-runtime", "sagem
 
 # What the words of an AWS name say where the general derivation cannot know it; the first match counts.
 AWS_RULES = [
+    # Values of a request: types, versions, languages and formats that a service does not take. Features and operations come below.
+    (r"^Unsupported(?!Operation(?:Exception)?$|Protocol|Feature|Result|UserState)\w|(?:Language|Engine|StorageType|NetworkType|MachineType|(?:For|Marks)\w*(?:Format|TextType)|ImageProperties)(?:NotSupported|NotSupportedFor)|MarksNotSupportedFor|StateMachineTypeNotSupported", "invalid_request"),
+    (r"Invalid(?:Lambda)?Response(?:Exception)?$", "data_error"),
     (r"Suspended|Restricted(?:Exception)?$|RegionDisabled|FederationDisabled", "permission_denied"), (r"^Invalid(?:Security(?:Exception)?$|AuthenticationCode)", "authentication_failed"),
     (r"(?:Credential)?Report(?:Expired|Not(?:Present|Ready))", "not_found"), (r"ENINotReady|ServerShutdown|^QueryLimitExceeded", "overloaded"),
     (r"UnsupportedMediaType|ExpiredNextToken|ExpiredTradeInToken|ExpiredImportToken|IncorrectKeyMaterial|IdsNotDistinct|EmptyUpload|ExpiredIterator|LexemeLength|TooManyParts|TooManyTagKeys|IncorrectTrustAnchor|NotAttachable|NotCoverEnough|SubnetGroupNotAllowed|^UserError", "invalid_request"),
@@ -39,7 +42,7 @@ AWS_RULES = [
     (r"Active\w+Exceeded|NumberExceeded|CountExceeded|StorageExceeded|ConcurrentRunsExceeded", "quota_exhausted"), (r"TooManyFailedAttempts", "rate_limited"),
     (r"InsufficientAvailableIPs", "resource_exhausted"), (r"IDPCommunication|UnableToGetUpstream|UnableToListUpstream", "connection_failed"),
     (r"DigestDoesNotMatch|LowConfidence", "data_error"), (r"NoPublishedVersion|NoSchedule|NoUpdateAvailable", "not_found"), (r"RecursiveInvocation", "repeated_calls"),
-    (r"Platform(?:Unknown|TaskDefinitionIncompat)", "unsupported"), (r"DatabaseResuming", "overloaded"), (r"CodeDeliveryFailure|EFSIO|^SecretsError|MountFailure", "exception"),
+    (r"Platform(?:Unknown|TaskDefinitionIncompat)", "invalid_request"), (r"DatabaseResuming", "overloaded"), (r"CodeDeliveryFailure|EFSIO|^SecretsError|MountFailure", "exception"),
     (r"SlotNotAvailable|(?:Alias|Version|User)Deleted", "conflict"),
     (r"ModelNotReady|ModelErrorException", "overloaded"), (r"(?:Backups|Recovery)Unavailable", "misconfiguration"), (r"ModelStreamError", "connection_failed"), (r"ModelTimeout", "timeout"),
     (r"(?:Throttl|TooManyRequests|RequestThrottled|RequestLimitExceeded|RateExceeded|Kinesis.*ThroughputExceeded|ProvisionedThroughputExceeded|SlowDown)", "rate_limited"),
@@ -118,7 +121,7 @@ def aws(cache):
 # The same for every database: a missing table, database or schema is `not_found`; a wrong column, function, operator or type in a query
 # `invalid_request`; a value that cannot be converted `data_error`; `code_execution_error` is left to syntax and to procedures that fail.
 POSTGRES_CLASS = {
-    "08": "connection_failed", "09": "exception", "0A": "unsupported", "0B": "exception", "0F": "exception", "0L": "permission_denied",
+    "08": "connection_failed", "09": "exception", "0A": "unsupported", "0B": "exception", "0F": "exception", "0L": "invalid_request",
     "0P": "authentication_failed", "0Z": "exception", "20": "code_execution_error", "21": "invalid_request", "22": "data_error",
     "23": "conflict", "24": "exception", "25": "exception", "26": "not_found", "27": "conflict", "28": "authentication_failed",
     "2B": "conflict", "2D": "exception", "2F": "code_execution_error", "34": "not_found", "38": "code_execution_error",
@@ -174,10 +177,11 @@ def postgres(cache):
 # MySQL: common server and client errors by condition.
 MYSQL = """
 authentication_failed: ER_ACCESS_DENIED_ERROR ER_ACCESS_DENIED_NO_PASSWORD_ERROR ER_NOT_SUPPORTED_AUTH_MODE ER_MUST_CHANGE_PASSWORD ER_MUST_CHANGE_PASSWORD_LOGIN ER_PASSWORD_NO_MATCH
-permission_denied: ER_ACCOUNT_HAS_BEEN_LOCKED ER_DBACCESS_DENIED_ERROR ER_TABLEACCESS_DENIED_ERROR ER_COLUMNACCESS_DENIED_ERROR ER_SPECIFIC_ACCESS_DENIED_ERROR ER_HOST_NOT_PRIVILEGED ER_HOST_IS_BLOCKED ER_PROCACCESS_DENIED_ERROR ER_OPTION_PREVENTS_STATEMENT ER_NONEXISTING_GRANT ER_NONEXISTING_TABLE_GRANT ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION ER_OPEN_AS_READONLY
+permission_denied: ER_ACCOUNT_HAS_BEEN_LOCKED ER_DBACCESS_DENIED_ERROR ER_TABLEACCESS_DENIED_ERROR ER_COLUMNACCESS_DENIED_ERROR ER_SPECIFIC_ACCESS_DENIED_ERROR ER_HOST_NOT_PRIVILEGED ER_HOST_IS_BLOCKED ER_PROCACCESS_DENIED_ERROR ER_OPTION_PREVENTS_STATEMENT ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION ER_OPEN_AS_READONLY
 not_found: ER_BAD_DB_ERROR ER_NO_SUCH_TABLE ER_UNKNOWN_TABLE ER_BAD_TABLE_ERROR ER_DB_DROP_EXISTS ER_KEY_DOES_NOT_EXITS ER_NO_SUCH_USER ER_NO_SUCH_INDEX ER_CANT_DROP_FIELD_OR_KEY ER_FILE_NOT_FOUND ER_NO_SUCH_THREAD ER_TRG_DOES_NOT_EXIST ER_EVENT_DOES_NOT_EXIST ER_TABLESPACE_MISSING_WITH_NAME
 conflict: ER_DUP_ENTRY ER_DUP_ENTRY_WITH_KEY_NAME ER_DUP_KEY ER_DUP_UNIQUE ER_DUP_KEYNAME ER_DUP_FIELDNAME ER_TABLE_EXISTS_ERROR ER_DB_CREATE_EXISTS ER_LOCK_DEADLOCK ER_NO_REFERENCED_ROW ER_NO_REFERENCED_ROW_2 ER_ROW_IS_REFERENCED ER_ROW_IS_REFERENCED_2 ER_FOREIGN_DUPLICATE_KEY ER_SP_ALREADY_EXISTS ER_LOCK_OR_ACTIVE_TRANSACTION ER_CHECKREAD ER_LOCK_NOWAIT ER_TRG_ALREADY_EXISTS
 code_execution_error: ER_PARSE_ERROR ER_SYNTAX_ERROR ER_DIVISION_BY_ZERO ER_EMPTY_QUERY
+not_found: ER_NONEXISTING_GRANT ER_NONEXISTING_TABLE_GRANT
 invalid_request: ER_BAD_NULL_ERROR ER_DATA_TOO_LONG ER_NO_DEFAULT_FOR_FIELD ER_WARN_DATA_OUT_OF_RANGE ER_DATA_OUT_OF_RANGE ER_NET_PACKET_TOO_LARGE ER_TOO_LONG_IDENT ER_TOO_LONG_KEY ER_WRONG_TABLE_NAME ER_WRONG_DB_NAME ER_WRONG_COLUMN_NAME ER_CHECK_CONSTRAINT_VIOLATED ER_INVALID_DEFAULT ER_INVALID_JSON_PATH ER_WRONG_AUTO_KEY ER_INVALID_DEFAULT ER_TOO_BIG_ROWSIZE ER_TOO_MANY_FIELDS ER_NONUNIQ_TABLE ER_NON_UNIQ_ERROR ER_WRONG_FIELD_WITH_GROUP ER_MIX_OF_GROUP_FUNC_AND_FIELDS ER_INVALID_GROUP_FUNC_USE ER_WRONG_VALUE_COUNT ER_WRONG_VALUE_COUNT_ON_ROW ER_OPERAND_COLUMNS ER_SUBQUERY_NO_1_ROW ER_ILLEGAL_REFERENCE ER_DERIVED_MUST_HAVE_ALIAS ER_WRONG_NUMBER_OF_COLUMNS_IN_SELECT ER_WRONG_GROUP_FIELD ER_SP_WRONG_NO_OF_ARGS ER_WRONG_PARAMCOUNT_TO_NATIVE_FCT ER_FIELD_SPECIFIED_TWICE ER_WRONG_ARGUMENTS ER_WRONG_USAGE ER_UPDATE_TABLE_USED ER_CANT_AGGREGATE_2COLLATIONS ER_MULTIPLE_PRI_KEY ER_FIELD_IN_ORDER_NOT_SELECT ER_AGGREGATE_ORDER_NON_AGG_QUERY ER_SP_NOT_VAR_ARG ER_BAD_FIELD_ERROR ER_SP_DOES_NOT_EXIST ER_KEY_COLUMN_DOES_NOT_EXITS ER_UNKNOWN_SYSTEM_VARIABLE ER_NO_DB_ERROR ER_UNKNOWN_CHARACTER_SET
 data_error: WARN_DATA_TRUNCATED ER_INVALID_CHARACTER_STRING ER_CRASHED_ON_USAGE ER_CRASHED_ON_REPAIR ER_NOT_KEYFILE ER_CANNOT_CONVERT_STRING ER_INVALID_JSON_BINARY_DATA ER_TRUNCATED_WRONG_VALUE ER_TRUNCATED_WRONG_VALUE_FOR_FIELD ER_INVALID_JSON_TEXT ER_INVALID_JSON_TEXT_IN_PARAM
 connection_failed: ER_NET_READ_ERROR ER_NET_WRITE_ERRORS ER_NET_ERROR_ON_WRITE ER_NET_PACKETS_OUT_OF_ORDER ER_NET_FCNTL_ERROR ER_NET_UNCOMPRESS_ERROR ER_ABORTING_CONNECTION ER_NEW_ABORTING_CONNECTION ER_HANDSHAKE_ERROR ER_BAD_HOST_ERROR ER_SECURE_TRANSPORT_REQUIRED CR_CONNECTION_ERROR CR_CONN_HOST_ERROR CR_SERVER_GONE_ERROR CR_SERVER_LOST CR_SERVER_LOST_EXTENDED CR_UNKNOWN_HOST CR_SSL_CONNECTION_ERROR PROTOCOL_CONNECTION_LOST ER_MALFORMED_PACKET
@@ -259,6 +263,7 @@ def browser(cache):
 
 
 STRIPE_RULES = [
+    (r"tls_version", "unsupported"), (r"(?:type|country|state|code|locale|account|item)_unsupported|unsupported_(?:type|account)|api_version_not_supported", "invalid_request"),
     (r"rate_limit|lock_timeout", "rate_limited"), (r"limit_exceeded", "quota_exhausted"), (r"^parameter_missing|address_missing|_method_missing|capability_missing", "invalid_request"), (r"api_key_expired|platform_api_key_expired|secret_key_required|platform_account_required", "authentication_failed"),
     (r"missing$|resource_missing|no_account|not_found", "not_found"),
     (r"already|duplicate|in_use|conflict|idempotency|unexpected_state|not_editable|processed|in_progress|upgraded|_exists", "conflict"),
@@ -309,6 +314,7 @@ ENUMERATIONS = [
 ]  # fmt: skip
 # Readings of members that the shared derivation takes otherwise; the first match counts, an empty condition leaves the code out.
 ENUM_RULES = [
+    (r"(?i)unsupported\w*(?:type|version|format)|condition_?headers_?not_?supported", "invalid_request"),
     (r"(?i)(?:url|path|host)_?(?:not_?allowed|blocked|disallowed)|blocked_\w*(?:url|path|host)|disallowed_\w*(?:url|path|host)", "guardrail_blocked"),
     (r"(?i)user-disabled$", "permission_denied"), (r"unable-to-parse", "data_error"), (r"third-party-auth", "authentication_failed"), (r"project-not-found$", "not_found"),
     (r"InvalidBlockId|InvalidFileOrDirectory|BlockListTooLong|InvalidBlockList|InvalidResourceName", "invalid_request"),
