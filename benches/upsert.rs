@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
-use failsift::model::{Draft, Evidence, EvidenceKind, Label, RunSummary, Source};
+use failsift::model::{Draft, Evidence, EvidenceKind, Fact, FailedStep, Label, RunSummary, Source, TraceProfile, TraceUsage};
 use failsift::runtime::Shutdown;
 use failsift::store;
 use failsift::tables::{TableName, open_existing};
@@ -304,5 +304,22 @@ fn draft(id: u64) -> Draft {
         source: Source { uri: format!("s3://traces/agents/day={}/part.jsonl", id % 30) },
         content_digest: format!("{id:064x}"),
         settings_digest: None,
+        facts: (0..20).map(|number| fact(number, id)).collect(),
+        step: FailedStep { failed_span_name: Some("lookup".into()), duration_ms: Some(812.5), ..FailedStep::default() },
+        profile: TraceProfile { trace_duration_ms: Some(9_120.25), ..TraceProfile::default() },
+        incidents: Vec::new(),
+        span_tree: Vec::new(),
+        usage: TraceUsage::default(),
+    }
+}
+
+/// One of the facts that a pattern has.
+fn fact(number: u64, id: u64) -> Fact {
+    Fact {
+        name: format!("fact_{number}_ms"),
+        value: (id.wrapping_mul(31) % 10_000).to_string(),
+        unit: Some("ms".into()),
+        span_id: Some(format!("{id:016x}")),
+        field: None,
     }
 }

@@ -10,7 +10,8 @@ use arrow::util::display::array_value_to_string;
 use futures::StreamExt;
 
 use crate::query::{QueryError, TablesSession};
-use crate::redact::{self, CustomDetectors};
+use crate::redact::{self, CustomDetectors, DetectedKind};
+use crate::tables::TableName;
 
 /// The result of an audit.
 #[derive(Debug, Default)]
@@ -26,18 +27,23 @@ pub struct Audit {
 /// A field of a row that contains sensitive values.
 #[derive(Debug)]
 pub struct Finding {
-    /// `patterns`, `errors` or `runs`.
+    /// `patterns`, `errors`, `fingerprints` or `runs`.
     pub table: &'static str,
     /// The column.
     pub column: String,
     /// The trace id, location or run id of the row. Sensitive values in it are replaced by their kinds.
     pub key: String,
-    /// How many values of each kind.
-    pub kinds: BTreeMap<&'static str, u64>,
+    /// How many values of each kind, by the detector that found them.
+    pub kinds: BTreeMap<DetectedKind, u64>,
 }
 
 /// Each table with its key column.
-const TABLES: [(&str, &str); 3] = [("patterns", "trace_id"), ("errors", "trace_ref"), ("runs", "run_id")];
+const TABLES: [(TableName, &str); 4] = [
+    (TableName::Patterns, "trace_id"),
+    (TableName::Errors, "trace_ref"),
+    (TableName::Fingerprints, "fingerprint"),
+    (TableName::Runs, "run_id"),
+];
 
 /// Columns with locations of objects. A user name in the path of a home folder (`/home/nora/traces/a.jsonl`) is not a finding there: users choose
 /// these paths, and rows must name them.
@@ -49,7 +55,12 @@ const LOCATION_COLUMNS: [&str; 6] = ["source_uri", "trace_ref", "reason", "failu
 /// [`QueryError`].
 pub async fn audit(session: &TablesSession, sample: Option<u64>, detectors: &CustomDetectors) -> Result<Audit, QueryError> {
     let mut audit = Audit::default();
-    for (table, key) in TABLES {
+    for (name, key) in TABLES {
+        let table = name.as_str();
+        // Outputs of earlier versions lack it.
+        if name == TableName::Fingerprints && !session.has(name) {
+            continue;
+        }
         let limit = match sample {
             // Ids are random, so the first ones in their order are a random sample.
             Some(sample) => format!(" ORDER BY {key} LIMIT {sample}"),
@@ -75,9 +86,9 @@ fn check_batch(batch: &RecordBatch, table: &'static str, key: &str, detectors: &
             let mut kinds = BTreeMap::new();
             for text in texts {
                 audit.texts += 1;
-                let is_allowed = |kind: &str| has_locations && kind == "username_path";
-                for kind in redact::detected_kinds(&text, detectors).into_iter().filter(|kind| !is_allowed(kind)) {
-                    *kinds.entry(kind).or_default() += 1;
+                let is_allowed = |found: &DetectedKind| has_locations && found.kind == "username_path";
+                for found in redact::detected_kinds(&text, detectors).into_iter().filter(|found| !is_allowed(found)) {
+                    *kinds.entry(found).or_default() += 1;
                 }
             }
             if !kinds.is_empty() {

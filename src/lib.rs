@@ -27,6 +27,7 @@ pub mod runtime;
 pub mod schemas;
 pub mod select;
 pub mod spans;
+pub mod spill;
 pub mod store;
 pub mod tables;
 mod text_file;

@@ -195,6 +195,16 @@ pub const OUTPUT_TOKENS_DEFAULT: u64 = 4_096;
 /// Spans in a prompt. Each takes a line, and selecting them takes time.
 pub const PROMPT_SPANS_MAX: usize = 400;
 
+/// Facts in a prompt. A failure has five to fifteen.
+pub const PROMPT_FACTS_MAX: usize = 24;
+
+/// Bytes of all facts in a prompt: some 700 model tokens.
+pub const PROMPT_FACT_BYTES_MAX: usize = 2_000;
+
+/// Bytes of a trace that are searched for the numbers of an answer, a tenth of a second of work. Numbers that are not found in a longer trace count
+/// as supported.
+pub const NUMBERS_SEARCHED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Length of the `model` column: the model name that a server reports.
 pub const MODEL_NAME_CHARS_MAX: usize = 200;
 
@@ -244,8 +254,14 @@ pub const QUERY_OPERATORS_MAX: usize = 2_000;
 /// Stack of the threads that plan and run queries: 16 KiB for each level of [`QUERY_OPERATORS_MAX`]. Unused stack takes no memory.
 pub const THREAD_STACK_BYTES: usize = 32 * 1024 * 1024;
 
-/// Memory for the sorts, joins, groups and single values of a query; `--memory-limit` overrides it. Queries do not spill to disk.
+/// Memory for the sorts, joins, groups and single values of a query; `--memory-limit` overrides it. Sorts that need more spill to disk.
 pub const QUERY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
+
+/// Rows of a batch in a query. A sort that spilled holds a batch of each file in memory, and a row of `patterns` has several kilobytes.
+pub const QUERY_BATCH_ROWS: usize = 1024;
+
+/// Size of the files to which a query spills.
+pub const QUERY_SPILL_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
 
 /// Memory that a query may use in addition to [`QUERY_MEMORY_BYTES`]: batches in flight, decoded row groups, table metadata.
 pub const QUERY_UNTRACKED_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -310,7 +326,7 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 /// Time without a heartbeat after which a run on another machine counts as interrupted.
 pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Partitions of `patterns` and `errors` in a new table.
+/// Partitions of `patterns`, `errors` and `fingerprints` in a new table.
 pub const TABLE_BUCKETS: i32 = 16;
 
 /// Retries of a request whose response was truncated.
@@ -324,3 +340,56 @@ pub const COMMIT_STORE_FAILURES_MAX: usize = 4;
 
 /// How long `maintain` keeps files that no table version references, for readers that still use them; `--retention` overrides it.
 pub const RETENTION_DEFAULT: Duration = Duration::from_hours(7 * 24);
+
+// Facts.
+
+/// Facts of one pattern, as in the schema. An expert cites five to ten, and looks up others.
+pub const FACTS_MAX: usize = 60;
+
+/// Characters of the value of a fact.
+pub const FACT_CHARS_MAX: usize = 200;
+
+/// Incidents listed in one pattern.
+pub const INCIDENTS_LISTED_MAX: usize = 40;
+
+/// Incidents of one trace that are named for the list. A run that fails a thousand times fails in few ways.
+pub const INCIDENTS_NAMED_MAX: usize = 12;
+
+/// Spans in the tree around the failed one: what fits on a page.
+pub const TREE_SPANS_MAX: usize = 14;
+
+/// Items of that tree: its spans and the counts of those that are left out.
+pub const TREE_ITEMS_MAX: usize = 24;
+
+// Fingerprints.
+
+/// Fingerprints of one run that are counted. A run over a million traces of one application has some hundreds; traces with further ones are
+/// counted together. Each takes about a kilobyte.
+pub const FINGERPRINTS_MAX: usize = 10_000;
+
+/// Services of one run whose healthy traces are compared with failed ones. Each takes a few kilobytes.
+pub const COMPARED_SERVICES_MAX: usize = 2_000;
+
+/// Distinct values that are counted for each dimension of a fingerprint or service. A value that sets failed traces apart is one of few.
+pub const COMPARED_VALUES_MAX: usize = 64;
+
+/// Length of a value that is compared, such as a version or an instance.
+pub const COMPARED_VALUE_BYTES_MAX: usize = 128;
+
+/// Distinct values of one run that are compared, in all dimensions: with [`COMPARED_VALUE_BYTES_MAX`], some ten megabytes.
+pub const COMPARED_VALUES_OF_RUN_MAX: usize = 65_536;
+
+/// Users of one fingerprint that are counted exactly.
+pub const USERS_OF_FINGERPRINT_MAX: u64 = 10_000;
+
+/// Users of all fingerprints of a run that are counted exactly: some ten megabytes.
+pub const USERS_OF_RUN_MAX: usize = 500_000;
+
+/// Models or tools of one trace that are compared. Agents have some dozens of tools and call few of them.
+pub const USED_NAMES_MAX: usize = 32;
+
+/// Length of the name of a model or tool that is compared.
+pub const USED_NAME_BYTES_MAX: usize = COMPARED_VALUE_BYTES_MAX;
+
+/// Differences of one fingerprint: as many as a person reads.
+pub const DIFFERENCES_MAX: usize = 5;

@@ -16,7 +16,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{col, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -24,14 +24,18 @@ use url::Url;
 
 pub use self::error::{ExceededError, QueryError};
 pub use self::limits::QueryLimits;
+use crate::limits::{QUERY_BATCH_ROWS, QUERY_SPILL_BYTES_MAX};
+use crate::spill::SpillFolder;
 use crate::store;
 use crate::tables::{AsOf, TableName, error_hint, error_message, failure_message, open_existing};
 
-/// A session with the tables `patterns`, `errors` and `runs`, and with `spans` if an input was given.
+/// A session with the tables `patterns`, `errors`, `fingerprints` and `runs`, and with `spans` if an input was given.
 pub struct TablesSession {
     context: SessionContext,
     location: String,
     limits: QueryLimits,
+    /// Exists as long as the session, because its queries may write to it.
+    _spill: Option<SpillFolder>,
 }
 
 impl TablesSession {
@@ -49,7 +53,7 @@ impl TablesSession {
     /// [`QueryError`] if there are none or one cannot be read.
     pub async fn open_limited(location: &str, as_of: Option<AsOf>, limits: QueryLimits) -> Result<Self, QueryError> {
         let url: Url = store::table_url(location)?;
-        let context = context(limits)?;
+        let session = Self::empty(location, limits)?;
         let mut found = false;
         for name in TableName::ALL {
             let failed = |reason: String| QueryError::Table { table: name.as_str(), location: location.to_owned(), reason };
@@ -59,11 +63,11 @@ impl TablesSession {
             })?;
             let Some(table) = table else { continue };
             found = true;
-            table.update_datafusion_session(&context.state()).map_err(|error| failed(failure_message(&error)))?;
+            table.update_datafusion_session(&session.context.state()).map_err(|error| failed(failure_message(&error)))?;
             let provider = table.table_provider().await.map_err(|error| failed(failure_message(&error)))?;
-            context.register_table(name.as_str(), provider)?;
+            session.context.register_table(name.as_str(), provider)?;
         }
-        if found { Ok(Self { context, location: location.to_owned(), limits }) } else { Err(QueryError::NoTables(location.to_owned())) }
+        if found { Ok(session) } else { Err(QueryError::NoTables(location.to_owned())) }
     }
 
     /// Opens a session over an input: the table `spans`, and the tables of the location if it has any.
@@ -77,11 +81,32 @@ impl TablesSession {
         spans: Arc<dyn TableProvider>,
     ) -> Result<Self, QueryError> {
         let session = match Self::open_limited(location, as_of, limits).await {
-            Err(QueryError::NoTables(_)) => Self { context: context(limits)?, location: location.to_owned(), limits },
+            Err(QueryError::NoTables(_)) => Self::empty(location, limits)?,
             opened => opened?,
         };
         session.context.register_table("spans", spans)?;
         Ok(session)
+    }
+
+    /// A session without tables. Its queries use no more memory than `limits` allow; sorts that need more spill to disk if the folder for temporary
+    /// files is writable.
+    fn empty(location: &str, limits: QueryLimits) -> Result<Self, QueryError> {
+        let spill = SpillFolder::create(&std::env::temp_dir()).ok();
+        let mode = match &spill {
+            Some(folder) => DiskManagerMode::Directories(vec![folder.path().to_owned()]),
+            None => DiskManagerMode::Disabled,
+        };
+        let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(QUERY_SPILL_BYTES_MAX);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
+            .with_disk_manager_builder(disk)
+            .build_arc()?;
+        let context = SessionContext::new_with_config_rt(
+            SessionConfig::new().with_information_schema(true).with_batch_size(QUERY_BATCH_ROWS),
+            runtime,
+        );
+        growth::bound_functions(&context, limits.memory_bytes);
+        Ok(Self { context, location: location.to_owned(), limits, _spill: spill })
     }
 
     /// The location of the tables, as the user gave it.
@@ -101,6 +126,11 @@ impl TablesSession {
         guard::guarded(self.limits, query).await
     }
 
+    /// Whether there is a table of this name: outputs of earlier versions lack `fingerprints`.
+    pub fn has(&self, table: TableName) -> bool {
+        self.context.table_exist(table.as_str()).unwrap_or(false)
+    }
+
     /// The rows of `table` whose `column` equals `value`. The value never becomes SQL text, so it needs no escaping.
     ///
     /// # Errors
@@ -109,16 +139,4 @@ impl TablesSession {
         let rows = self.context.table(table.as_str()).await?.filter(col(column).eq(lit(value)))?;
         Ok(rows.collect().await?)
     }
-}
-
-/// An engine session that uses no more memory than `limits` allow, and does not spill to disk.
-fn context(limits: QueryLimits) -> Result<SessionContext, QueryError> {
-    let config = SessionConfig::new().with_information_schema(true);
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(limits.memory_bytes)))
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
-        .build_arc()?;
-    let context = SessionContext::new_with_config_rt(config, runtime);
-    growth::bound_functions(&context, limits.memory_bytes);
-    Ok(context)
 }

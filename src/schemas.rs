@@ -5,10 +5,11 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// `(name, text)` of every schema in `schemas/`.
-pub const ALL: [(&str, &str); 4] = [
+pub const ALL: [(&str, &str); 5] = [
     ("trace", include_str!("../schemas/trace.schema.json")),
     ("pattern", include_str!("../schemas/pattern.schema.json")),
     ("error", include_str!("../schemas/error.schema.json")),
+    ("fingerprint", include_str!("../schemas/fingerprint.schema.json")),
     ("run_summary", include_str!("../schemas/run_summary.schema.json")),
 ];
 

@@ -153,6 +153,9 @@ struct Row {
     documents: Option<Vec<DocumentRow>>,
     annotations: Vec<AnnotationRow>,
     attributes: BTreeMap<String, String>,
+    resource: BTreeMap<String, String>,
+    user_token: Option<String>,
+    session_token: Option<String>,
     source_uri: String,
 }
 
@@ -206,6 +209,7 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let structs = |name: &str, fields: Vec<Field>| list(name, DataType::Struct(Fields::from(fields)));
     let entries = Fields::from(vec![Field::new("key", DataType::Utf8, false), text("value")]);
     let attributes = DataType::Map(Arc::new(Field::new("entries", DataType::Struct(entries), false)), false);
+    let resource = attributes.clone();
     let mut fields: Vec<Field> = ["trace_id", "span_id", "parent_span_id", "service", "environment", "name", "kind"].map(text).into();
     fields.extend([time("started_at"), time("ended_at"), number("duration_ms")]);
     fields.extend(["status", "status_message", "error_type"].map(text));
@@ -219,7 +223,8 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     fields.push(list("tools_offered", DataType::Utf8));
     fields.push(structs("documents", vec![text("id"), text("content"), number("score")]));
     fields.push(structs("annotations", vec![text("name"), text("label"), number("score"), text("comment")]));
-    fields.extend([Field::new("attributes", attributes, true), text("source_uri")]);
+    fields.extend([Field::new("attributes", attributes, true), Field::new("resource", resource, true)]);
+    fields.extend(["user_token", "session_token", "source_uri"].map(text));
     Arc::new(Schema::new(fields))
 });
 
@@ -263,6 +268,9 @@ fn row(trace: &Trace, span: &Span) -> Row {
         documents: span.documents.as_ref().map(|documents| documents.iter().map(document).collect()),
         annotations: span.annotations.iter().map(annotation).collect(),
         attributes: span.attributes.iter().map(|attribute| (attribute.key.clone(), attribute.value.clone())).collect(),
+        resource: trace.resource.iter().map(|attribute| (attribute.key.clone(), attribute.value.clone())).collect(),
+        user_token: trace.user.clone(),
+        session_token: trace.session.clone(),
         source_uri: trace.source.uri.clone(),
     }
 }

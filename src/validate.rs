@@ -79,6 +79,12 @@ impl PatternSchema {
             output_tokens: draft.output_tokens,
             cost_usd: draft.cost_usd,
             settings_digest: draft.settings_digest,
+            facts: draft.facts,
+            step: draft.step,
+            incidents: draft.incidents,
+            span_tree: draft.span_tree,
+            profile: draft.profile,
+            usage: draft.usage,
         };
         let reject =
             |reason: String| Rejection::for_trace(&row.trace_id, &row.source_uri, Stage::Validate, RejectionKind::SchemaViolation, reason);

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use crate::model::{Draft, Evidence, EvidenceKind, Span, Trace, excerpt_around};
+use crate::model::{Draft, Evidence, EvidenceKind, Fact, Span, Trace, excerpt_around};
 use crate::runtime::{Deadline, TimedOut};
 
 /// How many excerpts of a draft are grounded in the trace.
@@ -39,6 +39,7 @@ pub(super) fn verify(draft: &mut Draft, trace: &Trace, deadline: Deadline) -> Re
             draft.evidence.push(evidence);
         }
     }
+    draft.facts.retain(|fact| is_proven(fact, trace));
     let invented = grounding.given - grounding.found;
     if invented > 0 {
         for _ in 0..invented {
@@ -50,6 +51,40 @@ pub(super) fn verify(draft: &mut Draft, trace: &Trace, deadline: Deadline) -> Re
         let _ = write!(draft.confidence_rationale, " {invented} of {given} excerpts {verb} not occur in the trace and {was} dropped.");
     }
     Ok(grounding)
+}
+
+/// Whether the field that a fact names contains its value. A fact that names no field is computed from several.
+pub(super) fn is_proven(fact: &Fact, trace: &Trace) -> bool {
+    let (Some(span_id), Some(field)) = (&fact.span_id, &fact.field) else { return true };
+    let spans = trace.spans.iter().filter(|span| span.span_id == *span_id);
+    spans.into_iter().any(|span| has_number(span, field, &fact.value) || has_text(span, field, &fact.value))
+}
+
+/// Whether a field of a span is a number with this value.
+fn has_number(span: &Span, field: &str, value: &str) -> bool {
+    let number = match field {
+        "usage.input" => span.usage.input.map(|tokens| tokens.to_string()),
+        "usage.output" => span.usage.output.map(|tokens| tokens.to_string()),
+        _ => {
+            let index = field.strip_prefix("documents[").and_then(|rest| rest.strip_suffix("].score")?.parse::<usize>().ok());
+            let document = index.and_then(|index| span.documents.as_ref()?.get(index));
+            document.and_then(|document| document.score).map(|score| score.to_string())
+        }
+    };
+    number.as_deref() == Some(value)
+}
+
+/// Whether a text field of a span contains a value. Separators of thousands, white space and escapes may differ, and a long value may be cut at both ends.
+fn has_text(span: &Span, field: &str, value: &str) -> bool {
+    let value = value.strip_prefix('…').unwrap_or(value);
+    let value = value.strip_suffix('…').unwrap_or(value);
+    let normalized = NormalizedText::new(value).text;
+    span.fields(&mut |name, text| {
+        name.is_named(field)
+            && (text.contains(value)
+                || (value.bytes().all(|byte| byte.is_ascii_digit()) && text.replace([',', '_'], "").contains(value))
+                || NormalizedText::new(text).text.contains(&normalized))
+    })
 }
 
 /// Whether an excerpt occurs in the trace. If it occurs elsewhere, or with different white space or escapes, the evidence is corrected.
@@ -95,8 +130,7 @@ fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str, deadline: Dea
         }
         let mut in_time = deadline.check();
         span.fields(&mut |name, text| {
-            let name = name.to_string();
-            if field.is_some_and(|field| field != name) {
+            if field.is_some_and(|field| !name.is_named(field)) {
                 return false;
             }
             in_time = deadline.check();
@@ -112,7 +146,7 @@ fn find_in<'t>(span: &'t Span, field: Option<&str>, excerpt: &str, deadline: Dea
             found = range.and_then(|range| {
                 // The original may have more white space, so the limit is applied again.
                 let text = excerpt_around(text.get(range.clone())?, 0..0);
-                Some(Found { span_id: &span.span_id, field: name, text })
+                Some(Found { span_id: &span.span_id, field: name.to_string(), text })
             });
             found.is_some()
         });
@@ -250,6 +284,38 @@ mod tests {
         draft.evidence[1].excerpt = Some("the first message".into());
         let over = Deadline::after(std::time::Duration::ZERO);
         assert_eq!(verify(&mut draft, &trace(), over), Err(TimedOut(std::time::Duration::ZERO)));
+    }
+
+    #[test]
+    fn a_fact_that_its_field_does_not_contain_is_dropped() {
+        let fact = |span: Option<&str>, field: Option<&str>, value: &str| Fact {
+            name: "limit_tokens".into(),
+            value: value.into(),
+            unit: None,
+            span_id: span.map(str::to_owned),
+            field: field.map(str::to_owned),
+        };
+        let mut trace = trace();
+        trace.spans[0].status_message = Some("at most 128,000 tokens for \\\"search\\\"".into());
+        trace.spans[0].usage.input = Some(17);
+        for (fact, proven) in [
+            (fact(Some("a"), Some("status_message"), "128000"), true),
+            (fact(Some("a"), Some("status_message"), "at most 128,000 tok…"), true),
+            (fact(Some("a"), Some("status_message"), "for \"search\""), true),
+            (fact(Some("a"), Some("status_message"), "129000"), false),
+            (fact(Some("b"), Some("status_message"), "128000"), false),
+            (fact(Some("a"), Some("usage.input"), "17"), true),
+            (fact(Some("a"), Some("usage.input"), "7"), false),
+            (fact(Some("a"), None, "computed"), true),
+            (fact(None, None, "computed"), true),
+        ] {
+            assert_eq!(is_proven(&fact, &trace), proven, "{fact:?}");
+        }
+        let mut draft = Draft::sample("s");
+        draft.evidence.clear();
+        draft.facts = vec![fact(Some("a"), Some("status_message"), "129000"), fact(Some("a"), Some("status_message"), "128000")];
+        verify(&mut draft, &trace, Deadline::after(std::time::Duration::from_mins(1))).unwrap();
+        assert_eq!(draft.facts.iter().map(|fact| fact.value.as_str()).collect::<Vec<_>>(), ["128000"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod counts;
 mod disarm;
 pub mod embedded;
 mod evidence;
+mod links;
 pub mod llm;
 
 use std::panic::AssertUnwindSafe;
@@ -20,6 +21,7 @@ use tokio::task::JoinSet;
 pub use self::counts::{AnalyzeCounts, Spending};
 pub use self::disarm::disarmed;
 use self::evidence::Grounding;
+pub use self::links::{Links, linked};
 use crate::limits::ANALYSES_IN_FLIGHT_MAX;
 use crate::model::{Draft, Outcome, OutcomeStream, PaidAnswer, Rejection, RejectionKind, Stage, UnusableAnswer};
 use crate::redact::{RedactedTrace, UncheckedDraft};
@@ -225,6 +227,7 @@ async fn analyze_and_verify(
     let verified = pool::run(move || {
         pool::catch_panic(|| {
             let grounding = evidence::verify(&mut draft, &trace, deadline)?;
+            draft.bound_names();
             Ok::<_, TimedOut>((draft, grounding))
         })
     });

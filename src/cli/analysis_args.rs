@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::{self, AnalyzerName, Excerpts, ModelOptions, Overrides, SelectMode};
 use crate::parse;
+use crate::redact::KindOptions;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AnalysisArgs {
@@ -48,9 +49,14 @@ pub(super) struct AnalysisArgs {
     /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
+    #[command(flatten)]
+    redaction_kinds: KindOptions,
     /// Excerpts of the trace in the evidence: short redacted ones, or none [default: short]
     #[arg(long, value_enum, env = "FAILSIFT_EXCERPTS")]
     excerpts: Option<Excerpts>,
+    /// Template of the link to a trace in its own tool, as `[FORMAT=]URL` with placeholders such as `{trace_id}`; can be repeated
+    #[arg(long = "trace-url", value_name = "URL", env = "FAILSIFT_TRACE_URL")]
+    trace_urls: Vec<String>,
     /// Insert known sensitive values into every trace, report how many were redacted, and exit with 3 if one was missed
     #[arg(long)]
     canaries: bool,
@@ -83,7 +89,9 @@ impl AnalysisArgs {
             memory_bytes: self.memory_limit.map(|mb| mb.saturating_mul(1024 * 1024)),
             redaction_key_file: self.redaction_key_file,
             redaction_rules: self.redaction_rules,
+            redaction_kinds: self.redaction_kinds,
             excerpts: self.excerpts,
+            trace_urls: self.trace_urls,
             canaries: self.canaries,
             allow_empty: self.allow_empty,
             ..Overrides::default()

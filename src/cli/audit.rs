@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use crate::audit;
 use crate::model::escape_control_chars;
 use crate::query::TablesSession;
-use crate::redact::CustomDetectors;
+use crate::redact::{CustomDetectors, KindOptions};
 
 /// Findings that are printed. The last line counts all.
 const FINDINGS_SHOWN: usize = 50;
@@ -24,15 +24,18 @@ pub(super) struct Args {
     /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "rules", visible_alias = "redaction-rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
+    #[command(flatten)]
+    kinds: KindOptions,
 }
 
 pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
-    let detectors = CustomDetectors::read(&args.rules)?;
+    let detectors = CustomDetectors::read(&args.rules)?.with_kinds(&args.kinds)?;
     let session = TablesSession::open(&args.tables, None).await?;
     let audit = audit::audit(&session, args.sample, &detectors).await?;
     let mut stdout = std::io::stdout().lock();
     for finding in audit.findings.iter().take(FINDINGS_SHOWN) {
-        let kinds: Vec<String> = finding.kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        let kinds: Vec<String> =
+            finding.kinds.iter().map(|(found, count)| format!("{count} {} ({})", found.kind, found.detector)).collect();
         writeln!(
             stdout,
             "{}.{} of {}: {}",

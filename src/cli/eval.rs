@@ -13,6 +13,7 @@ use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
 use crate::eval::{self, Agreement, AnalyzerResult, Answers, Figures, Labels, ScoredAnswer};
 use crate::model::{Label, ReasonCount, escape_control_chars, escape_to_one_line};
 use crate::parse;
+use crate::redact::KindOptions;
 
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]
@@ -55,6 +56,8 @@ pub(super) struct Args {
     /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
+    #[command(flatten)]
+    redaction_kinds: KindOptions,
     /// Output format of the scores
     #[arg(long, value_enum, default_value_t = FiguresFormat::Text)]
     format: FiguresFormat,
@@ -125,6 +128,7 @@ fn config(args: &Args, analyzer: Option<AnalyzerName>) -> Result<AnalysisConfig,
         rules: args.rules.clone(),
         redaction_key_file: args.redaction_key_file.clone(),
         redaction_rules: args.redaction_rules.clone(),
+        redaction_kinds: args.redaction_kinds.clone(),
         ..Overrides::default()
     };
     Ok(AnalysisConfig::resolve(None, given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::config::ConfigError;
 use crate::pipeline::RunError;
 use crate::query::QueryError;
-use crate::redact::{CustomDetectorsError, KeyError};
+use crate::redact::{CustomDetectorsError, KeyError, UnknownKind};
 use crate::store::StoreError;
 
 /// The exit code of a command.
@@ -98,6 +98,12 @@ impl From<KeyError> for Failure {
 impl From<CustomDetectorsError> for Failure {
     fn from(error: CustomDetectorsError) -> Self {
         RunError::Detectors(error).into()
+    }
+}
+
+impl From<UnknownKind> for Failure {
+    fn from(error: UnknownKind) -> Self {
+        RunError::Kind(error).into()
     }
 }
 

@@ -62,13 +62,13 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
 
 fn text(report: &MaintenanceReport) -> String {
     let head = ["table", "version", "files", "MB", "merged", "vacuumed", "log entries removed"];
-    let mut lines = vec![format!("{:<10}{:>9}{:>14}{:>9}{:>9}{:>10}{:>21}", head[0], head[1], head[2], head[3], head[4], head[5], head[6])];
+    let mut lines = vec![format!("{:<13}{:>9}{:>14}{:>9}{:>9}{:>10}{:>21}", head[0], head[1], head[2], head[3], head[4], head[5], head[6])];
     for table in &report.tables {
         let files = format!("{} -> {}", table.files_before, table.files_after);
         #[expect(clippy::cast_precision_loss, reason = "for display")]
         let megabytes = table.bytes as f64 / 1e6;
         lines.push(format!(
-            "{:<10}{:>9}{files:>14}{megabytes:>9.1}{:>9}{:>10}{:>21}",
+            "{:<13}{:>9}{files:>14}{megabytes:>9.1}{:>9}{:>10}{:>21}",
             table.table, table.version, table.files_merged, table.files_vacuumed, table.log_entries_removed
         ));
     }

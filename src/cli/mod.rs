@@ -15,6 +15,7 @@ mod run;
 mod run_summary;
 mod schema;
 mod show;
+mod show_fingerprint;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

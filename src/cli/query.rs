@@ -13,7 +13,7 @@ use super::output::{self, RowFormat};
 use crate::config::{self, KeySource};
 use crate::pipeline::{self, TraceSource};
 use crate::query::{QueryError, QueryLimits, TablesSession};
-use crate::redact::{CustomDetectors, Redactor};
+use crate::redact::{CustomDetectors, KindOptions, Redactor};
 use crate::spans::{self, ReadFailures, SpansInput};
 use crate::store::Location;
 use crate::tables::AsOf;
@@ -21,7 +21,7 @@ use crate::{limits, parse, store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// SQL over the tables patterns, errors and runs, and over spans with --input; omit it for an interactive shell
+    /// SQL over the tables patterns, errors, fingerprints and runs, and over spans with --input; omit it for an interactive shell
     sql: Option<String>,
     /// Traces in any format to query as the table spans; can be repeated
     #[arg(long = "input", value_name = "URL")]
@@ -34,6 +34,8 @@ pub(super) struct Args {
     /// File with custom detectors and allowed values, for --input; can be repeated
     #[arg(long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
+    #[command(flatten)]
+    redaction_kinds: KindOptions,
     /// Location of the tables
     #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT", default_value = "failsift-out")]
     tables: String,
@@ -94,7 +96,8 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<ReadFailures>>),
             memory_bytes: limits::GATHER_MEMORY_BYTES,
         },
         redactor: Arc::new(
-            Redactor::new(pipeline::redaction_key(&key)?).with_custom_detectors(CustomDetectors::read(&args.redaction_rules)?),
+            Redactor::new(pipeline::redaction_key(&key)?)
+                .with_custom_detectors(CustomDetectors::read(&args.redaction_rules)?.with_kinds(&args.redaction_kinds)?),
         ),
     };
     // Reports missing inputs before errors of the SQL.

@@ -13,7 +13,7 @@ use super::output;
 use crate::config::KeySource;
 use crate::messages::io_cause;
 use crate::pipeline;
-use crate::redact::{CustomDetectors, Redactor, Replacement};
+use crate::redact::{CustomDetectors, KindOptions, Redactor, Replacement};
 
 /// JSON lines that are redacted in parallel.
 const LINES_PER_BATCH: usize = 512;
@@ -31,6 +31,8 @@ pub(super) struct Args {
     /// File with custom detectors and allowed values; can be repeated
     #[arg(long = "rules", visible_alias = "redaction-rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
+    #[command(flatten)]
+    kinds: KindOptions,
     /// File with the redaction key; `FAILSIFT_REDACTION_KEY` sets the key itself
     #[arg(long, value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
@@ -55,7 +57,7 @@ pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
     if let Some(path) = key.created_file() {
         output::note(&format!("created the redaction key {}; keep it, so that the same value gets the same token again", path.display()));
     }
-    let redactor = Redactor::new(key).with_custom_detectors(CustomDetectors::read(&args.rules)?);
+    let redactor = Redactor::new(key).with_custom_detectors(CustomDetectors::read(&args.rules)?.with_kinds(&args.kinds)?);
     let mut input = open(args.file.as_deref())?;
     let mut first_line = Vec::new();
     read_line(&mut input, &mut first_line)?;

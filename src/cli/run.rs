@@ -149,7 +149,7 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
             writeln!(stdout, "{}", output::escaped_json(&json))?;
         }
         SummaryFormat::Text => {
-            write!(stdout, "{}", escape_control_chars(&run_summary::text(&config.output, &report.summary, &report.labels)))?;
+            write!(stdout, "{}", escape_control_chars(&run_summary::text(&config.output, report)))?;
         }
     }
     Ok(())

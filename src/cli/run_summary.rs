@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{counted, output};
 use crate::model::{ExitReason, Failure, RunStatus, RunSummary, escape_to_one_line, normalize_numbers};
-use crate::write::LabelCount;
+use crate::pipeline::RunReport;
+use crate::write::{FingerprintReport, LabelCount};
 
 /// The summary of a run. `tables` is the location of the tables.
-pub(super) fn text(tables: &str, summary: &RunSummary, labels: &BTreeMap<String, LabelCount>) -> String {
+pub(super) fn text(tables: &str, report: &RunReport) -> String {
+    let RunReport { summary, labels, fingerprints, .. } = report;
     let mut lines = vec![headline(summary)];
     lines.extend(outcomes(summary));
     lines.push(records(summary));
@@ -23,6 +25,7 @@ pub(super) fn text(tables: &str, summary: &RunSummary, labels: &BTreeMap<String,
     lines.extend(model_usage(summary));
     lines.extend(analyzers(summary));
     lines.extend(patterns(labels));
+    lines.extend(differences(fingerprints));
     lines.extend(failures(summary));
     lines.extend(skipped_objects(summary));
     lines.extend(next_commands(tables, labels));
@@ -142,6 +145,18 @@ fn patterns(labels: &BTreeMap<String, LabelCount>) -> Vec<String> {
         let title: String = escape_to_one_line(&count.title).chars().take(TITLE_CHARS_MAX).collect();
         lines.push(format!("{:>6}  {:<10.2}  {label:<44}  {title}", count.count, mean_confidence(count)));
     }
+    lines
+}
+
+/// What sets failed traces apart from healthy ones, of the most frequent failures.
+fn differences(fingerprints: &FingerprintReport) -> Vec<String> {
+    const SHOWN: usize = 5;
+    if fingerprints.differences.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![String::new(), "what failed traces have in common, and healthy ones have not:".to_owned()];
+    let shown = fingerprints.differences.iter().take(SHOWN);
+    lines.extend(shown.map(|difference| format!("  {:<44}  {}", difference.label, escape_to_one_line(&difference.sentence))));
     lines
 }
 

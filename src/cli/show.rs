@@ -1,14 +1,21 @@
 //! `failsift show`: prints the pattern of one trace, its last error, or both.
 
+mod layout;
+mod row;
+mod sections;
+mod spans;
+
 use std::io::Write;
 
 use arrow::array::RecordBatch;
 use arrow::json::writer::{JsonArray, WriterBuilder};
 use serde_json::Value;
 
+use self::layout::{Page, Style};
+use self::row::Row;
 use super::exit::{Exit, Failure};
-use super::output;
-use crate::model::{escape_control_chars, escape_to_one_line};
+use super::{output, show_fingerprint};
+use crate::model::escape_to_one_line;
 use crate::query::TablesSession;
 use crate::tables::TableName;
 
@@ -28,7 +35,7 @@ pub(super) struct Args {
 enum ShowFormat {
     /// Human-readable text
     Text,
-    /// One JSON object with the keys pattern and error
+    /// One JSON object with the keys pattern, error and fingerprint
     Json,
 }
 
@@ -43,12 +50,27 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
             args.tables, args.tables
         )));
     }
+    let fingerprint = fingerprint_row(&session, &pattern).await?;
     let text = match args.format {
-        ShowFormat::Json => format!("{}\n", output::escaped_json(&serde_json::json!({ "pattern": pattern, "error": error }).to_string())),
-        ShowFormat::Text => escape_control_chars(&page(&pattern, &error)).into_owned(),
+        ShowFormat::Json => format!(
+            "{}\n",
+            output::escaped_json(&serde_json::json!({ "pattern": pattern, "error": error, "fingerprint": fingerprint }).to_string())
+        ),
+        ShowFormat::Text => page(&pattern, &fingerprint, &error),
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Complete)
+}
+
+/// How often the failure of a pattern was seen; null if that is not known.
+async fn fingerprint_row(session: &TablesSession, pattern: &Value) -> Result<Value, Failure> {
+    match pattern["fingerprint"].as_str() {
+        // Outputs of earlier versions lack the table.
+        Some(fingerprint) if session.has(TableName::Fingerprints) => {
+            first_row(&session.rows_where(TableName::Fingerprints, "fingerprint", fingerprint).await?)
+        }
+        _ => Ok(Value::Null),
+    }
 }
 
 /// The first row as JSON; null if there are no rows.
@@ -64,66 +86,33 @@ fn first_row(batches: &[RecordBatch]) -> Result<Value, Failure> {
 }
 
 /// A pattern as a page, and the error of the last run over the trace if it failed.
-fn page(pattern: &Value, error: &Value) -> String {
-    let mut lines = Vec::new();
-    if !pattern.is_null() {
-        lines.extend(pattern_lines(pattern));
+fn page(pattern: &Value, fingerprint: &Value, error: &Value) -> String {
+    let mut page = Page::for_stdout();
+    let (pattern_row, error_row) = (Row(pattern), Row(error));
+    let failure = (!error.is_null())
+        .then(|| format!("{} in stage {}", error_row.text("kind").unwrap_or("error"), error_row.text("stage").unwrap_or("unknown")));
+    if pattern.is_null() {
+        page.heading("This trace has no pattern");
+    } else {
+        let note =
+            failure.as_ref().map(|failure| format!("The last run over this trace failed ({failure}); this pattern is of an earlier run."));
+        sections::add_pattern(&mut page, pattern_row, note, |page| {
+            let lines = show_fingerprint::seen_lines(fingerprint);
+            if let Some((heading, lines)) = lines.split_first() {
+                page.heading(heading.trim());
+                for line in lines {
+                    page.paragraph("  ", line.trim(), Style::Plain);
+                }
+            }
+        });
     }
-    if !error.is_null() {
-        let heading = if pattern.is_null() { "This trace has no pattern" } else { "\nThe last run over this trace failed" };
-        let (kind, stage) = (text(&error["kind"]), text(&error["stage"]));
-        lines.push(format!("{heading}: {kind} in stage {stage}\n  {}", indented(&error["reason"])));
+    if let Some(failure) = failure {
+        page.heading("Last run");
+        page.paragraph("  ", &failure, Style::Plain);
+        page.paragraph("  ", error_row.text("reason").unwrap_or_default(), Style::Plain);
+        if error_row.is_true("retryable") {
+            page.paragraph("  ", "The same input may succeed later.", Style::Plain);
+        }
     }
-    lines.iter().fold(String::new(), |page, line| page + line + "\n")
-}
-
-fn pattern_lines(pattern: &Value) -> Vec<String> {
-    let label = format!("{}/{}", text(&pattern["category"]), text(&pattern["contributing_factor"]));
-    let mut lines = vec![
-        text(&pattern["title"]),
-        format!("{label}, confidence {:.2}", pattern["confidence"].as_f64().unwrap_or(0.0)),
-        format!("trace {}{}", text(&pattern["trace_id"]), context(pattern)),
-    ];
-    for (heading, key) in [("What happened", "summary"), ("Root cause", "root_cause_hypothesis")] {
-        lines.push(format!("\n{heading}\n  {}", indented(&pattern[key])));
-    }
-    lines.push("\nEvidence".to_owned());
-    lines.extend(pattern["evidence"].as_array().into_iter().flatten().map(evidence_line));
-    lines.push("\nActions".to_owned());
-    let actions = pattern["actions"].as_array().into_iter().flatten().zip(1..);
-    lines.extend(actions.map(|(action, number)| format!("  {number}. {}", text(action))));
-    lines.push(format!("\nConfidence\n  {}", text(&pattern["confidence_rationale"])));
-    lines.push(format!(
-        "\nread from {}\nextracted {} by {} ({})",
-        text(&pattern["source_uri"]),
-        text(&pattern["extracted_at"]),
-        text(&pattern["analyzer"]),
-        text(&pattern["model"])
-    ));
-    lines
-}
-
-/// Service, environment and start of the trace, as far as they are known.
-fn context(pattern: &Value) -> String {
-    let known = [("service", "service"), ("environment", "environment"), ("started", "trace_started_at")];
-    let known = known.into_iter().filter(|(_, key)| pattern[*key].is_string());
-    known.flat_map(|(name, key)| [", ".to_owned(), name.to_owned(), " ".to_owned(), text(&pattern[key])]).collect()
-}
-
-fn evidence_line(evidence: &Value) -> String {
-    let location = match (evidence["span_id"].as_str(), evidence["field"].as_str()) {
-        (Some(span), Some(field)) => format!("  [span {}, {}]", escape_to_one_line(span), escape_to_one_line(field)),
-        _ => String::new(),
-    };
-    let excerpt = evidence["excerpt"].as_str().map(|excerpt| format!("\"{}\"", escape_to_one_line(excerpt)));
-    format!("  - {}{location}", excerpt.unwrap_or_else(|| text(&evidence["signal"])))
-}
-
-fn text(value: &Value) -> String {
-    escape_to_one_line(value.as_str().unwrap_or_default())
-}
-
-/// A text whose line breaks are kept, with each line indented.
-fn indented(value: &Value) -> String {
-    value.as_str().unwrap_or_default().replace('\n', "\n  ")
+    page.into_text()
 }

@@ -213,6 +213,12 @@ mod tests {
             output_tokens: draft.output_tokens,
             cost_usd: draft.cost_usd,
             settings_digest: draft.settings_digest,
+            facts: draft.facts,
+            step: draft.step,
+            incidents: draft.incidents,
+            span_tree: draft.span_tree,
+            profile: draft.profile,
+            usage: draft.usage,
         }
     }
 

@@ -17,7 +17,6 @@ mod message_bodies;
 mod rows;
 mod sorted_trace;
 mod span_parts;
-mod spill;
 mod trace_builder;
 
 use std::fmt;
@@ -34,7 +33,6 @@ use tokio_util::sync::CancellationToken;
 use self::annotations::Annotations;
 pub use self::message_bodies::MessageBodies;
 use self::sorted_trace::SortedTrace;
-pub use self::spill::SpillFolder;
 use crate::limits::{GATHER_PARTITIONS, GATHERED_QUEUED_MAX, MESSAGE_BODIES_IN_FLIGHT_MAX};
 use crate::model::{OutcomeStream, Rejection, RejectionKind, Stage, Trace};
 use crate::parse::{ParsedChunk, SpanFragment};

@@ -50,6 +50,10 @@ pub(super) fn join_parts(fragments: &mut Vec<SpanFragment>) {
 fn join(known: &mut SpanFragment, part: SpanFragment) {
     known.service = known.service.take().or(part.service);
     known.environment = known.environment.take().or(part.environment);
+    for (key, value) in part.context.iter() {
+        known.context.add(key, value);
+    }
+    known.cost_usd = known.cost_usd.or(part.cost_usd);
     known.unread_fields = known.unread_fields.saturating_add(part.unread_fields);
     known.truncated_fields = known.truncated_fields.saturating_add(part.truncated_fields);
     for which in Part::ALL {

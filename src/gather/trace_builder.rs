@@ -5,8 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::span_parts;
 use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
-use crate::model::{Message, Outcome, Rejection, RejectionKind, Span, SpanKind, Stage, Status, ToolUse, Trace, truncate_with_digest};
-use crate::parse::SpanFragment;
+use crate::model::{
+    Context, Message, Outcome, Rejection, RejectionKind, Span, SpanKind, Stage, Status, ToolUse, Trace, truncate_with_digest,
+};
+use crate::parse::{SpanFragment, format_name};
 
 /// Builds a trace. The result does not depend on the order of the fragments.
 pub(super) fn build_trace(mut fragments: Vec<SpanFragment>) -> Outcome<Trace> {
@@ -76,15 +78,19 @@ fn assemble(spans: Vec<SpanFragment>, additions: &[SpanFragment], notes: Vec<Str
         trace_id: truncate_with_digest(root.map(|fragment| fragment.trace_id.clone()).unwrap_or_default(), ID_BYTES_MAX),
         service: service.map(name),
         environment: environment.map(name),
+        resource: Context::join(by_rank().map(|fragment| &fragment.context)),
+        format: root.and_then(|fragment| format_name(fragment.format)),
         source: root.map(|fragment| fragment.source.clone()).unwrap_or_default(),
         spans: spans.into_iter().map(span_of).collect(),
         notes,
+        ..Trace::default()
     }
 }
 
 /// The span of a fragment, with what is not encoded with it and with bounded ids.
 fn span_of(fragment: SpanFragment) -> Span {
-    let mut span = Span { not_understood: fragment.not_understood, inferred: fragment.inferred, ..fragment.span };
+    let mut span =
+        Span { not_understood: fragment.not_understood, inferred: fragment.inferred, cost_usd: fragment.cost_usd, ..fragment.span };
     span.span_id = truncate_with_digest(span.span_id, ID_BYTES_MAX);
     span.parent_span_id = span.parent_span_id.map(|id| truncate_with_digest(id, ID_BYTES_MAX));
     span

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::{Label, Source};
+use super::{Fact, FailedStep, IncidentSummary, Label, Source, TraceProfile, TraceUsage, TreeSpan, truncate_with_digest};
+use crate::limits::NAME_BYTES_MAX;
 
 /// An analyzer's verdict on a trace, with the properties of the trace that the pattern row needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,11 +52,37 @@ pub struct Draft {
     pub source: Source,
     /// SHA-256 of the redacted trace, hex.
     pub content_digest: String,
+    /// Facts of the trace on which the texts are based.
+    pub facts: Vec<Fact>,
+    /// The step that failed.
+    pub step: FailedStep,
+    /// The run as a whole.
+    pub profile: TraceProfile,
+    /// Everything that went wrong, in the order of time.
+    pub incidents: Vec<IncidentSummary>,
+    /// The spans around the failed one.
+    pub span_tree: Vec<TreeSpan>,
+    /// The models and tools of the trace. Not stored.
+    pub usage: TraceUsage,
     /// For results worth reusing: a digest, in hex, of everything except the trace that the result depends on.
     pub settings_digest: Option<String>,
 }
 
 impl Draft {
+    /// Shortens names of spans, tools and models, which may have any length in a trace.
+    pub fn bound_names(&mut self) {
+        let mut bound = |name: &mut String| {
+            if name.len() > NAME_BYTES_MAX {
+                *name = truncate_with_digest(std::mem::take(name), NAME_BYTES_MAX);
+            }
+        };
+        self.step.texts_mut(&mut bound);
+        self.profile.texts_mut(&mut bound);
+        self.incidents.iter_mut().for_each(|incident| bound(&mut incident.span_name));
+        self.span_tree.iter_mut().for_each(|span| bound(&mut span.name));
+        self.facts.iter_mut().filter_map(|fact| fact.field.as_mut()).for_each(bound);
+    }
+
     /// Calls `visit` with every text written by an analyzer or a model's server, for redaction. Labels and digests are validated elsewhere.
     pub fn texts_mut(&mut self, visit: &mut dyn FnMut(&mut String)) {
         visit(&mut self.model);
@@ -69,6 +96,14 @@ impl Draft {
             evidence.signal.iter_mut().for_each(&mut *visit);
             evidence.excerpt.iter_mut().for_each(&mut *visit);
         }
+        for fact in &mut self.facts {
+            visit(&mut fact.value);
+            fact.field.iter_mut().for_each(&mut *visit);
+        }
+        self.step.texts_mut(visit);
+        self.profile.texts_mut(visit);
+        self.incidents.iter_mut().for_each(|incident| visit(&mut incident.span_name));
+        self.span_tree.iter_mut().for_each(|span| visit(&mut span.name));
     }
 }
 
@@ -108,6 +143,12 @@ impl Draft {
             source: Source { uri: "t.jsonl".into() },
             content_digest: "0".repeat(64),
             settings_digest: None,
+            facts: Vec::new(),
+            step: FailedStep::default(),
+            profile: TraceProfile::default(),
+            incidents: Vec::new(),
+            span_tree: Vec::new(),
+            usage: TraceUsage::default(),
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::Evidence;
+use super::{Evidence, Fact, FailedStep, IncidentSummary, TraceProfile, TraceUsage, TreeSpan};
 
 /// Version of the `patterns` columns, as in `schemas/pattern.schema.json`.
-pub const PATTERN_SCHEMA_VERSION: &str = "1.1";
+pub const PATTERN_SCHEMA_VERSION: &str = "1.2";
 
 /// One row of `patterns`. Field names are column names; the writer adds `bucket`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,6 +42,16 @@ pub struct PatternRow {
     pub output_tokens: u64,
     pub cost_usd: f64,
     pub settings_digest: Option<String>,
+    pub facts: Vec<Fact>,
+    #[serde(flatten)]
+    pub step: FailedStep,
+    pub incidents: Vec<IncidentSummary>,
+    pub span_tree: Vec<TreeSpan>,
+    #[serde(flatten)]
+    pub profile: TraceProfile,
+    /// Not a column: compared within a run only.
+    #[serde(skip)]
+    pub usage: TraceUsage,
 }
 
 #[expect(clippy::ref_option, reason = "the signature required by serde")]

@@ -86,7 +86,7 @@ pub enum RejectionKind {
     AnswerNotJson,
     /// The model's answer violates the schema or uses a label outside the vocabulary.
     AnswerOffSchema,
-    /// None of the evidence in the model's answer occurs in the trace.
+    /// None of the evidence in the model's answer occurs in the trace, or several of its numbers do not.
     AnswerUngrounded,
     /// The model reported no failure, but the trace plainly shows one.
     AnswerContradicted,

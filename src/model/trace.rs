@@ -16,6 +16,15 @@ pub struct Trace {
     pub service: Option<String>,
     /// `production`, `staging` …
     pub environment: Option<String>,
+    /// Attributes of the resource and of the trace as a whole that describe the deployment: `service.version`, `cloud.region`. They are not part of the
+    /// digest.
+    pub resource: Vec<Attribute>,
+    /// Redaction token of the user's id. Set by redaction, which is the last to see the id.
+    pub user: Option<String>,
+    /// Redaction token of the id of the session or conversation; see [`Self::user`].
+    pub session: Option<String>,
+    /// The format of the object that contains the root span.
+    pub format: Option<&'static str>,
     /// The object that contains the root span, or the first span if there is no root.
     pub source: Source,
     /// Ordered by start time, then id; never empty after gathering.
@@ -95,6 +104,10 @@ pub struct Span {
     /// The parts that were recognized by their shape, because no convention describes the attribute. Stored like `unread_fields`.
     #[serde(skip)]
     pub inferred: PartSet,
+    /// Cost of the call in US dollars, for formats that record it in a field of its own. Other costs are attributes; see
+    /// [`RunContext`](super::RunContext). Stored like `unread_fields`.
+    #[serde(skip)]
+    pub cost_usd: Option<f64>,
     /// The instrumentation that recorded the span, if the format names it: the scope of OTLP. For `failsift inspect`; not stored.
     #[serde(skip)]
     pub instrumentation: Option<Arc<str>>,
@@ -264,6 +277,22 @@ impl Trace {
         self.spans.iter().filter_map(|span| span.started_at_ns).min()
     }
 
+    /// End of the latest span, in nanoseconds since 1970.
+    pub fn ended_at_ns(&self) -> Option<i64> {
+        self.spans.iter().filter_map(|span| span.ended_at_ns).max()
+    }
+
+    /// The first span without a parent, or the first span.
+    pub fn root(&self) -> Option<&Span> {
+        self.spans.get(self.root_index()?)
+    }
+
+    /// The index of [`Self::root`].
+    pub fn root_index(&self) -> Option<usize> {
+        let root = self.spans.iter().position(|span| span.parent_span_id.is_none());
+        root.or_else(|| (!self.spans.is_empty()).then_some(0))
+    }
+
     /// SHA-256 of the service, the environment and the spans, as hex.
     pub fn digest(&self) -> String {
         struct Hashing(Sha256);
@@ -291,6 +320,10 @@ impl Trace {
         self.environment.iter_mut().for_each(|text| visit(TextKind::Text, text));
         for span in &mut self.spans {
             span.texts_mut(visit);
+        }
+        for attribute in &mut self.resource {
+            visit(TextKind::AttributeName, &mut attribute.key);
+            visit(TextKind::ValueOf(&attribute.key), &mut attribute.value);
         }
     }
 
@@ -454,6 +487,23 @@ pub enum FieldName<'a> {
     Attribute(&'a str),
 }
 
+impl FieldName<'_> {
+    /// Whether this is the field with a name as displayed, without formatting it: a span may have thousands of fields.
+    pub fn is_named(self, name: &str) -> bool {
+        match self {
+            Self::Plain(plain) => plain == name,
+            Self::Attribute(key) => name.strip_prefix("attributes.") == Some(key),
+            Self::Item(list, index, part) => {
+                let inside = name.strip_prefix(list).and_then(|rest| rest.strip_prefix('['));
+                let Some((number, rest)) = inside.and_then(|inside| inside.split_once(']')) else { return false };
+                // Another spelling of a number, such as `01`, names no field.
+                let is_index = number.parse() == Ok(index) && (number == "0" || number.starts_with(|c: char| ('1'..='9').contains(&c)));
+                is_index && if part.is_empty() { rest.is_empty() } else { rest.strip_prefix('.') == Some(part) }
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for FieldName<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -467,7 +517,9 @@ impl std::fmt::Display for FieldName<'_> {
 
 /// The last segment of a qualified type name, by which error types are compared: `RateLimitError` for `openai.RateLimitError`.
 pub fn last_segment(type_name: &str) -> &str {
-    type_name.rsplit(['.', ':', '/']).next().unwrap_or(type_name)
+    // A hostile name may have a megabyte, and names are compared often.
+    let separator = memchr::memrchr3(b'.', b':', b'/', type_name.as_bytes());
+    separator.and_then(|at| type_name.get(at + 1..)).unwrap_or(type_name)
 }
 
 #[cfg(test)]
@@ -509,6 +561,16 @@ mod tests {
         span.texts_mut(&mut |_, text| "SEEN".clone_into(text));
         span.fields(&mut |name, text| {
             assert_eq!(text, "SEEN", "{name} is not visited by texts_mut");
+            false
+        });
+    }
+
+    #[test]
+    fn fields_are_compared_with_names() {
+        full_span().fields(&mut |field, _| {
+            let name = field.to_string();
+            assert!(field.is_named(&name), "{name}");
+            assert!(!field.is_named(&format!("{name}.")) && !field.is_named(name.get(1..).unwrap()), "{name}");
             false
         });
     }

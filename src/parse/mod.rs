@@ -9,6 +9,7 @@
 
 mod by_shape;
 mod cell;
+mod context;
 mod conventions;
 mod counts;
 mod detect;
@@ -37,10 +38,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::counts::ParseCounts;
 pub use self::detect::{DetectionScore, Signature};
-pub use self::formats::{FORMATS, Format, format_help, format_named};
+pub use self::formats::{FORMATS, Format, format_help, format_name, format_named, format_number};
 pub use self::parsed::{Accounted, AnnotationTarget, ParsedChunk, RecordCounts, Skip};
 pub use self::tasks::fragments;
-use crate::model::{PartSet, Source, Span};
+use crate::model::{Context, PartSet, Source, Span};
 use crate::read::ReadCounts;
 use crate::store::Object;
 
@@ -77,6 +78,12 @@ pub struct SpanFragment {
     pub inferred: PartSet,
     /// Whether the record has neither id nor time, so that its location serves as the id and the time of its object as the time.
     pub has_synthetic_id: bool,
+    /// What the record says about the deployment and the run as a whole.
+    pub context: Context,
+    /// [`Span::cost_usd`], which is not encoded with the span.
+    pub cost_usd: Option<f64>,
+    /// The format of the object: its number in [`FORMATS`], from 1; 0 if it is unknown.
+    pub format: u8,
 }
 
 /// The location of a record, displayed as `URI#L4`, `URI#L4.s2`, `URI#msg=3` or `URI#row=17`.

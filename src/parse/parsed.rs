@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{RecordLocation, SpanFragment, json};
+use super::{RecordLocation, SpanFragment, format_number, json};
 use crate::limits::{RECORD_REJECTIONS_MAX, RECORD_SPANS_MAX, SPAN_ITEMS_MAX, SUMMARY_SKIPPED_OBJECTS_MAX};
 use crate::model::{Annotation, Rejection, RejectionKind, Span, Stage};
 use crate::store::Object;
@@ -248,10 +248,17 @@ impl ParsedChunk {
             truncated_fields: span.truncated_fields,
             not_understood: span.not_understood,
             inferred: span.inferred,
+            cost_usd: span.cost_usd,
             span,
             ..fragment
         });
         Accounted::SPANS
+    }
+
+    /// Sets the format of all fragments.
+    pub(super) fn set_format(&mut self, name: &str) {
+        let number = format_number(name);
+        self.fragments.iter_mut().for_each(|fragment| fragment.format = number);
     }
 
     /// Adds a part of a span, which the gather stage joins with the other parts.

@@ -87,6 +87,17 @@ impl<'a> Record<'a> {
         self.fields.iter().any(|(name, _)| name == key)
     }
 
+    /// The value of a field, which stays; null if it is not present.
+    pub(super) fn get(&self, key: &str) -> &Value<'a> {
+        const NULL: &Value<'static> = &Value::Null;
+        self.fields.iter().find(|(name, _)| name == key).map_or(NULL, |(_, value)| value)
+    }
+
+    /// The number of the first of several fields that has one. The fields stay.
+    pub(super) fn first_number(&self, keys: &[&str]) -> Option<f64> {
+        keys.iter().find_map(|key| self.get(key).as_f64())
+    }
+
     /// The fields of both records. If both have a field, the non-null value of `self` is taken first.
     pub(super) fn chain(mut self, other: Self) -> Self {
         self.fields.retain(|(_, value)| !value.is_null());

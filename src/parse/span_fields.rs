@@ -6,7 +6,7 @@ use super::error_text;
 use super::messages::{self, Conversation};
 use super::value::Value;
 use crate::limits::SPAN_ITEMS_MAX;
-use crate::model::{Document, Exception, Message, Span, SpanKind, Status};
+use crate::model::{Attribute, Document, Exception, Message, Span, SpanKind, Status};
 
 /// Sets the input of a span: messages and offered tools if the span is a model call and the value contains messages, otherwise one text.
 pub(super) fn set_input(span: &mut Span, value: Value<'_>) {
@@ -23,6 +23,7 @@ pub(super) fn set_input(span: &mut Span, value: Value<'_>) {
 pub(super) fn set_output(span: &mut Span, value: Value<'_>) {
     match conversation(span, &value) {
         Some(found) => {
+            add_reasoning(span, found.reasoning_tokens);
             span.output = found.messages;
             span.finish_reasons.extend(found.finish_reasons);
         }
@@ -96,6 +97,7 @@ fn complete_messages(known: &mut [Message], read: Vec<Message>) {
 
 /// Fills what a model call lacks from its response.
 pub(super) fn complete_response(span: &mut Span, found: Conversation) {
+    add_reasoning(span, found.reasoning_tokens);
     if span.output.is_empty() {
         span.output = found.messages;
     } else if let (Some(known), Some(read)) = (span.output.last_mut(), found.messages.into_iter().next_back()) {
@@ -110,6 +112,23 @@ pub(super) fn complete_response(span: &mut Span, found: Conversation) {
     span.usage.input = span.usage.input.or(found.usage.input);
     span.usage.output = span.usage.output.or(found.usage.output);
     span.model = span.model.take().or(found.model);
+}
+
+/// Keeps the tokens of reasoning that a response counts, unless an attribute has them.
+fn add_reasoning(span: &mut Span, tokens: Option<(&'static str, u64)>) {
+    let Some((key, tokens)) = tokens.filter(|_| span.attributes.len() < SPAN_ITEMS_MAX) else { return };
+    let is_count = |key: &str| (key.contains("reasoning") || key.contains("thoughts")) && (key.contains("token") || key.contains("usage"));
+    if !span.attributes.iter().any(|attribute| is_count(&attribute.key)) {
+        span.attributes.push(Attribute { key: key.to_owned(), value: tokens.to_string() });
+    }
+}
+
+/// Keeps the tokens of reasoning of a record of Langfuse: `{"input": 9, "output": 64, "output_reasoning_tokens": 1984}`.
+pub(super) fn add_reasoning_of_langfuse(attributes: &mut Vec<Attribute>, details: &Value<'_>) {
+    let mut counts = details.fields().iter().filter(|(key, _)| key.contains("reasoning")).filter_map(|(_, value)| value.as_u64());
+    if let Some(tokens) = counts.find(|tokens| *tokens > 0).filter(|_| attributes.len() < SPAN_ITEMS_MAX) {
+        attributes.push(Attribute { key: "langfuse.observation.usage_details.reasoning_tokens".into(), value: tokens.to_string() });
+    }
 }
 
 /// The messages of a model call. JSON text that the exporter cut off is read as far as it goes, and counted in [`Span::truncated_fields`].

@@ -148,6 +148,7 @@ fn parse_records(detected: Detected, forced: Option<&'static dyn Format>, record
         out.end_record(&location);
         out.records.add(accounted);
     }
+    out.set_format(format.name());
     out
 }
 
@@ -157,5 +158,6 @@ fn parse_rows(format: &dyn Format, rows: &Rows) -> ParsedChunk {
     for accounted in format.parse_rows(&rows.batch, &location, &mut out) {
         out.records.add(accounted);
     }
+    out.set_format(format.name());
     out
 }

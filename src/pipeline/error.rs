@@ -2,7 +2,7 @@
 
 use crate::analyze::embedded::RuleError;
 use crate::analyze::llm::ConnectError;
-use crate::redact::{CustomDetectorsError, KeyError};
+use crate::redact::{CustomDetectorsError, KeyError, UnknownKind};
 use crate::store::{self, StoreError};
 use crate::validate::SchemaError;
 use crate::write::WriteError;
@@ -66,6 +66,9 @@ pub enum RunError {
     /// A custom detectors file is invalid.
     #[error(transparent)]
     Detectors(#[from] CustomDetectorsError),
+    /// A kind that does not exist is switched on or off.
+    #[error(transparent)]
+    Kind(#[from] UnknownKind),
     /// The model client cannot be set up.
     #[error(transparent)]
     Model(#[from] ConnectError),
@@ -97,6 +100,7 @@ impl RunError {
                 | Self::Rules(_)
                 | Self::RulesUnreadable { .. }
                 | Self::Detectors(_)
+                | Self::Kind(_)
                 | Self::Model(_)
                 | Self::InputIsOutput(_)
                 | Self::Store(StoreError::Location { .. })

@@ -96,6 +96,9 @@ impl PreparedRun {
     /// [`RunError`].
     pub async fn new(config: &AnalysisConfig, output: &url::Url) -> Result<Self, RunError> {
         let format = parse::format_named(&config.input_format).map_err(RunError::Format)?;
+        for name in config.links.formats() {
+            parse::format_named(name).map_err(RunError::Format)?;
+        }
         let inputs = config.inputs.iter().map(|input| Location::parse(input)).collect::<Result<Vec<_>, _>>()?;
         let rules = rule_files(&config.rules)?;
         let embedded = Embedded::with_rules(&rules)?;
@@ -152,9 +155,10 @@ impl PreparedRun {
         let mut inputs: Vec<String> = self.source.inputs.iter().map(Location::canonical).collect();
         inputs.sort();
         let selection = (config.selection.failed_only, &config.selection.services);
-        let redaction = (self.redactor.key_id(), redaction_rule_texts(&config.redaction_rules), config.excerpts.as_str());
+        let rules = redaction_rule_texts(&config.redaction_rules);
+        let redaction = (self.redactor.key_id(), rules, &config.redaction_kinds, config.excerpts.as_str());
         let versions = (RULES_VERSION, env!("CARGO_PKG_VERSION"), PATTERN_SCHEMA_VERSION);
-        let analysis = (analyzer.name(), analyzer.settings_digest(), self.rule_texts(), versions);
+        let analysis = (analyzer.name(), analyzer.settings_digest(), self.rule_texts(), versions, config.links.digest_input());
         format!("{:032x}", key_hash(&canonical_json(&(inputs, &config.input_format, selection, redaction, analysis))))
     }
 
@@ -179,11 +183,12 @@ impl PreparedRun {
         let schema = PatternSchema::new(run_id)?;
         let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
         let (canaries, created_key_file) = (self.canaries.clone(), self.created_key_file.clone());
-        let embedded = self.embedded.clone();
+        let (embedded, links) = (self.embedded.clone(), self.config.links.clone());
         let (traces, fatal) = self.into_traces(progress, observer, shutdown)?.into_parts();
         let candidates = candidates(traces, finished, &progress.done);
         let drafts = analyze::drafts(candidates, analyzer, timeout, Arc::clone(&counts), shutdown.clone());
         let drafts = redact::drafts(drafts, &redactor);
+        let drafts = analyze::linked(drafts, links);
         let drafts = analyze::disarmed(drafts, embedded);
         let patterns = validate::patterns(drafts, schema);
         let outcomes = redact::reasons(patterns, &redactor);
@@ -253,7 +258,8 @@ fn redaction_rule_texts(paths: &[PathBuf]) -> Vec<String> {
 
 /// Builds the configured redactor.
 fn redactor(key: RedactionKey, config: &AnalysisConfig, canaries: Option<&Arc<CanaryCounts>>) -> Result<Arc<Redactor>, RunError> {
-    let mut redactor = Redactor::new(key).with_custom_detectors(CustomDetectors::read(&config.redaction_rules)?);
+    let detectors = CustomDetectors::read(&config.redaction_rules)?.with_kinds(&config.redaction_kinds)?;
+    let mut redactor = Redactor::new(key).with_custom_detectors(detectors);
     if config.excerpts == Excerpts::None {
         redactor = redactor.without_excerpts();
     }

@@ -18,7 +18,7 @@ use crate::parse::ParseCounts;
 use crate::redact::CanaryCounts;
 use crate::runtime::Shutdown;
 use crate::store;
-use crate::write::{LabelCount, WriteOptions, Writer};
+use crate::write::{Committed, FingerprintReport, LabelCount, WriteOptions, Writer};
 
 /// The result of a run.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct RunReport {
     pub summary: RunSummary,
     /// What was stored, by category and contributing factor.
     pub labels: BTreeMap<String, LabelCount>,
+    /// What sets failed traces apart from healthy ones.
+    pub fingerprints: FingerprintReport,
     /// The file of the redaction key, if this run created it.
     pub created_key_file: Option<PathBuf>,
     /// Known values that were planted to measure redaction.
@@ -105,8 +107,8 @@ async fn commit(config: &RunConfig, input: &InputCounts, writer: Writer, staged:
         |summary: &RunSummary| summary.exit_reason(config.error_rate_max).or(is_canary_missed.then_some(ExitReason::CanaryMissed));
     // If rejections of what was read are missing, earlier errors of these objects are kept.
     let objects = if input.gather.is_cut_short() { HashSet::new() } else { input.read.object_keys() };
-    let labels = writer.commit(&mut summary, objects, &exit_reason).await?;
-    Ok(RunReport { summary, labels, created_key_file, canaries })
+    let Committed { labels, fingerprints } = writer.commit(&mut summary, objects, &exit_reason).await?;
+    Ok(RunReport { summary, labels, fingerprints, created_key_file, canaries })
 }
 
 fn summarize_input(summary: &mut RunSummary, progress: &RunProgress) {

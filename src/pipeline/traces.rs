@@ -6,11 +6,12 @@ use futures::StreamExt;
 use url::Url;
 
 use super::RunError;
-use crate::gather::{self, GatherCounts, GatherOptions, MessageBodies, SpillFolder};
+use crate::gather::{self, GatherCounts, GatherOptions, MessageBodies};
 use crate::model::{Outcome, OutcomeStream, Trace};
 use crate::parse::{self, Format, ParseCounts};
 use crate::read::{self, ReadCounts, ReadOptions};
 use crate::runtime::{FatalError, Shutdown};
+use crate::spill::SpillFolder;
 use crate::store::{self, Listing, Location, StoreError};
 
 /// Where traces are read from, and how.

@@ -280,7 +280,7 @@ mod tests {
         );
         assert_eq!(
             message("SELECT 1 FROM pattern").await,
-            "unknown table 'pattern'; did you mean 'patterns'?\n  hint: the tables are patterns, errors, runs, spans (with --input)"
+            "unknown table 'pattern'; did you mean 'patterns'?\n  hint: the tables are patterns, errors, fingerprints, runs, spans (with --input)"
         );
         assert!(message("SELECT 1 FROM spans").await.contains("--input"));
         let unknown = message("SELECT cuont(*) FROM patterns").await;

@@ -2,38 +2,29 @@
 
 use std::collections::HashMap;
 
-use super::detect::Detection;
-use crate::model::TextKind;
+use super::detect::{Detection, TextDigest};
 
 /// Deduplicates the texts of a trace. Every model call of a conversation repeats the messages before it, so most texts are duplicates.
 #[derive(Default)]
 pub(super) struct DistinctTexts {
     /// The index of each distinct text.
-    indexes: HashMap<TextKey, usize>,
+    indexes: HashMap<TextDigest, usize>,
+    texts: Vec<String>,
     /// The detections in each distinct text.
     detections: Vec<Vec<Detection>>,
     /// The index of every text of the trace, in the order in which the texts were added.
     order: Vec<usize>,
 }
 
-/// A text with everything that its detections depend on.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct TextKey {
-    is_attribute_name: bool,
-    /// For the value of an attribute: its name.
-    attribute_name: Option<String>,
-    text: String,
-}
-
 impl DistinctTexts {
-    /// Adds the next text of the trace, and scans it with `scan` if it is new.
-    pub(super) fn add(&mut self, kind: TextKind<'_>, text: &str, scan: impl FnOnce(TextKind<'_>, &str) -> Vec<Detection>) {
-        let next = self.detections.len();
-        let attribute_name = if let TextKind::ValueOf(name) = kind { Some(name.to_owned()) } else { None };
-        let key = TextKey { is_attribute_name: kind == TextKind::AttributeName, attribute_name, text: text.to_owned() };
-        let index = *self.indexes.entry(key).or_insert(next);
+    /// Adds the next text of the trace, and scans it with `scan` if it is new. `digest` identifies it with everything that its detections depend
+    /// on.
+    pub(super) fn add(&mut self, digest: TextDigest, text: &str, scan: impl FnOnce() -> Vec<Detection>) {
+        let next = self.texts.len();
+        let index = *self.indexes.entry(digest).or_insert(next);
         if index == next {
-            self.detections.push(scan(kind, text));
+            self.texts.push(text.to_owned());
+            self.detections.push(scan());
         }
         self.order.push(index);
     }
@@ -46,13 +37,8 @@ impl DistinctTexts {
     /// Redacts each distinct text with `redact`, which returns `None` for unchanged texts. Returns the result for every text of the trace, in
     /// the order in which the texts were added.
     pub(super) fn redact(self, redact: impl Fn(&str, Vec<Detection>) -> Option<String>) -> RedactedTexts {
-        let Self { indexes, mut detections, order } = self;
-        let mut distinct = vec![None; detections.len()];
-        for (TextKey { text, .. }, index) in &indexes {
-            if let (Some(detections), Some(redacted)) = (detections.get_mut(*index), distinct.get_mut(*index)) {
-                *redacted = redact(text, std::mem::take(detections));
-            }
-        }
+        let Self { texts, detections, order, .. } = self;
+        let distinct = texts.iter().zip(detections).map(|(text, detections)| redact(text, detections)).collect();
         RedactedTexts { distinct, order: order.into_iter() }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::detect::{self, KnownValues};
+use super::detect::{self, DetectedKind, KnownValues};
 use super::ids;
 use super::redactor::Redactor;
 use crate::limits::{EXCERPT_CHARS_MAX, MODEL_NAME_CHARS_MAX};
@@ -34,15 +34,15 @@ impl Redactor {
     pub(super) fn check_draft(&self, unchecked: UncheckedDraft) -> Outcome<Permitted<Draft>> {
         let UncheckedDraft { mut draft, permit, values } = unchecked;
         self.redact_draft(&mut draft);
-        match self.remaining_kind(&mut draft, &values) {
+        match self.remaining_value(&mut draft, &values) {
             None => Ok(Permitted { item: draft, permit }),
-            Some(kind) => Err(Rejection::for_trace(
+            Some(DetectedKind { kind, detector }) => Err(Rejection::for_trace(
                 &draft.trace_id,
                 &draft.source.uri,
                 Stage::Redact,
                 RejectionKind::SensitiveText,
                 format!(
-                    "the pattern contains a value of kind {kind} that was redacted in its trace, so it is not stored; this is a bug in failsift, please report it"
+                    "the pattern contains a value of kind {kind} ({detector}), so it is not stored; this is a bug in failsift, please report it"
                 ),
             )),
         }
@@ -67,11 +67,12 @@ impl Redactor {
         }
     }
 
-    /// The kind of a sensitive value that remains in the draft, if any.
-    fn remaining_kind(&self, draft: &mut Draft, values: &SensitiveValues) -> Option<&'static str> {
+    /// A sensitive value that remains in the draft, if any.
+    fn remaining_value(&self, draft: &mut Draft, values: &SensitiveValues) -> Option<DetectedKind> {
         let kind_in = |text: &str| {
             let of_trace = values.0.as_ref().and_then(|values| values.first_kind_in(text, self.custom()));
-            of_trace.or_else(|| detect::kinds_remaining_in(text, self.custom()).first().copied())
+            let of_trace = of_trace.map(|kind| DetectedKind { kind, detector: "value detected elsewhere" });
+            of_trace.or_else(|| detect::remaining_in(text, self.custom()).first().copied())
         };
         // The row also has texts that were copied from the trace rather than written by the analyzer.
         let ids = draft.evidence.iter().filter_map(|evidence| evidence.span_id.as_ref()).chain([&draft.trace_id]);

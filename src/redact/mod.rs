@@ -20,7 +20,7 @@ mod stage;
 
 pub use self::canaries::CanaryCounts;
 use self::detect::Scanner;
-pub use self::detect::{CustomDetectors, CustomDetectorsError};
+pub use self::detect::{CustomDetectors, CustomDetectorsError, DetectedKind, KindOptions, RedactionLevel, UnknownKind};
 pub use self::key::{KeyError, RedactionKey};
 pub use self::leak_check::UncheckedDraft;
 pub use self::redacted_trace::RedactedTrace;
@@ -43,9 +43,9 @@ pub fn redact_without_key(text: &str, custom: &CustomDetectors) -> String {
     redacted
 }
 
-/// The kinds of the sensitive values in a stored text, which may contain redaction tokens. For `audit`, which has no key.
-pub fn detected_kinds(text: &str, custom: &CustomDetectors) -> Vec<&'static str> {
-    if ids::is_opaque(text) { Vec::new() } else { detect::kinds_remaining_in(text, custom) }
+/// The sensitive values in a stored text, which may contain redaction tokens. For `audit`, which has no key.
+pub fn detected_kinds(text: &str, custom: &CustomDetectors) -> Vec<DetectedKind> {
+    if ids::is_opaque(text) { Vec::new() } else { detect::remaining_in(text, custom) }
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::canaries::{self, CanaryCounts};
-use super::detect::{CustomDetectors, Detection, KnownValues, Scanner};
+use super::detect::{self, CustomDetectors, Detection, KnownValues, ScanCache, Scanner, TextDigest};
 use super::distinct_texts::DistinctTexts;
 use super::key::RedactionKey;
 use super::leak_check::SensitiveValues;
 use super::redacted_trace::RedactedTrace;
 use super::{attributes, ids};
-use crate::model::Trace;
+use crate::model::{ContextField, RunContext, TextKind, Trace};
 use crate::runtime::{Deadline, TimedOut};
 
 /// Replaces sensitive values by keyed tokens.
@@ -22,6 +22,8 @@ pub struct Redactor {
     /// Whether evidence keeps its excerpts.
     keeps_excerpts: bool,
     canaries: Option<Arc<CanaryCounts>>,
+    /// Detections in the texts of earlier traces, made with the custom detectors.
+    cache: ScanCache,
 }
 
 /// A value that was replaced in a text.
@@ -40,13 +42,13 @@ pub struct Replacement {
 impl Redactor {
     /// A redactor that makes tokens with `key`.
     pub fn new(key: RedactionKey) -> Self {
-        Self { key, custom: CustomDetectors::default(), keeps_excerpts: true, canaries: None }
+        Self { key, custom: CustomDetectors::default(), keeps_excerpts: true, canaries: None, cache: ScanCache::default() }
     }
 
     /// Adds the detectors and allowed values of the user.
     #[must_use]
     pub fn with_custom_detectors(self, custom: CustomDetectors) -> Self {
-        Self { custom, ..self }
+        Self { custom, cache: ScanCache::default(), ..self }
     }
 
     /// Removes trace excerpts from the evidence and keeps only signals.
@@ -112,21 +114,49 @@ impl Redactor {
     pub fn redact_trace(&self, mut trace: Trace, deadline: Deadline) -> Result<RedactedTrace, TimedOut> {
         let start = Instant::now();
         let scanner = Scanner::with_deadline(&self.custom, deadline);
-        let planted = self.canaries.as_ref().and_then(|_| canaries::plant(&mut trace));
+        self.name_user_and_session(&mut trace);
+        let planted = self.canaries.as_ref().and_then(|_| canaries::plant(&mut trace, &self.custom));
         let values = self.redact_texts(&mut trace, &scanner, deadline)?;
         trace.ids_mut(&mut |id| self.redact_id(id, values.as_deref(), &scanner));
         deadline.check()?;
         trace.source.uri = self.redact_location(&trace.source.uri);
         if let (Some(counts), Some(planted)) = (&self.canaries, planted) {
-            canaries::remove(&mut trace, planted, counts);
+            canaries::remove(&mut trace, planted, &self.custom, counts);
         }
         Ok(RedactedTrace { trace, values: SensitiveValues(values), redaction_time: start.elapsed() })
+    }
+
+    /// Sets the tokens of the user and of the session, before redaction changes their ids, so that they are the same in every trace and format. The
+    /// ids in the resource are replaced by them.
+    fn name_user_and_session(&self, trace: &mut Trace) {
+        let values = RunContext::of(trace);
+        let token = |field: ContextField, kind: &str| {
+            let id = values.get(field)?;
+            let is_token = id.strip_prefix('<').is_some_and(|rest| rest.starts_with(&format!("{}:", kind.to_ascii_uppercase())));
+            Some(if is_token && detect::is_token(id, &self.custom) { id.to_owned() } else { self.key.token(kind, id) })
+        };
+        let tokens = (token(ContextField::User, "user"), token(ContextField::Session, "session"));
+        (trace.user, trace.session) = tokens;
+        for attribute in &mut trace.resource {
+            let (kind, is_id) = match ContextField::of(&attribute.key) {
+                Some((ContextField::User, _)) => ("user", true),
+                Some((ContextField::Session, _)) => ("session", true),
+                _ => ("", false),
+            };
+            if is_id && !detect::is_token(&attribute.value, &self.custom) {
+                attribute.value = self.key.token(kind, &attribute.value);
+            }
+        }
     }
 
     /// Redacts the texts of a trace and returns the values that were detected.
     fn redact_texts(&self, trace: &mut Trace, scanner: &Scanner<'_>, deadline: Deadline) -> Result<Option<Arc<KnownValues>>, TimedOut> {
         let mut texts = DistinctTexts::default();
-        trace.texts_mut(&mut |kind, text| texts.add(kind, text, |kind, text| attributes::scan_text(scanner, kind, text)));
+        trace.texts_mut(&mut |kind, text| {
+            let digest = self.digest(kind, text);
+            let scan = || (attributes::scan_text(scanner, kind, text), !scanner.is_timed_out());
+            texts.add(digest, text, || self.cache.detections(digest, text.len(), scan));
+        });
         deadline.check()?;
         let values = KnownValues::new(texts.detections()).map(Arc::new);
         let mut redacted = texts.redact(|text, mut detections| {
@@ -146,6 +176,16 @@ impl Redactor {
             }
         });
         Ok(values)
+    }
+
+    /// Identifies a text by its characters and its role.
+    fn digest(&self, kind: TextKind<'_>, text: &str) -> TextDigest {
+        let (role, name) = match kind {
+            TextKind::Text => (0, ""),
+            TextKind::AttributeName => (1, ""),
+            TextKind::ValueOf(name) => (2, name),
+        };
+        self.cache.digest(role, name, text)
     }
 
     /// Redacts an id, unless it is generated. A program may use any text as an id: `session-of-ada@example.com`.

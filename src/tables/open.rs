@@ -16,42 +16,47 @@ pub enum AsOf {
     Time(chrono::DateTime<chrono::Utc>),
 }
 
-/// Opens a table for reading, at its latest version or as of an earlier state. `None` if there is no such table.
+/// Opens a table for reading, at its latest version or as of an earlier state. `None` if there is no such table, or if it is `fingerprints`,
+/// which tables of earlier versions lack, and did not exist at that time.
 ///
 /// # Errors
 /// The store refuses, the transaction log is corrupt, or the table did not exist at that time.
 pub async fn open_existing(location: &Url, name: TableName, as_of: Option<AsOf>) -> DeltaResult<Option<DeltaTable>> {
     let Some(mut table) = load(&table_url(location, name)?).await? else { return Ok(None) };
-    match as_of {
-        None => {}
+    let exists = match as_of {
+        None => true,
         Some(AsOf::Version(version)) if name == TableName::Patterns => {
             let latest = table.version().unwrap_or_default();
             if version > latest {
                 return Err(DeltaTableError::Generic(format!("there is no version {version}; the latest is {latest}")));
             }
             table.load_version(version).await?;
+            true
         }
         Some(AsOf::Version(version)) => {
             // A run commits `patterns` first. So the rows of the other tables that belong to a version of it were committed before the
             // next version.
             let Some(patterns) = load(&table_url(location, TableName::Patterns)?).await? else { return Ok(None) };
-            if let Some(next) = committed_at(&patterns, version + 1).await? {
-                load_as_of(&mut table, next - chrono::TimeDelta::milliseconds(1)).await?;
+            match committed_at(&patterns, version + 1).await? {
+                Some(next) => load_as_of(&mut table, name, next - chrono::TimeDelta::milliseconds(1)).await?,
+                None => true,
             }
         }
-        Some(AsOf::Time(time)) => load_as_of(&mut table, time).await?,
-    }
-    Ok(Some(table))
+        Some(AsOf::Time(time)) => load_as_of(&mut table, name, time).await?,
+    };
+    Ok(exists.then_some(table))
 }
 
-async fn load_as_of(table: &mut DeltaTable, time: chrono::DateTime<chrono::Utc>) -> DeltaResult<()> {
+/// Loads the version of a time. Returns whether there was one.
+async fn load_as_of(table: &mut DeltaTable, name: TableName, time: chrono::DateTime<chrono::Utc>) -> DeltaResult<bool> {
     table.load_with_datetime(time).await?;
     match committed_at(table, table.version().unwrap_or_default()).await? {
         // The library falls back to the oldest version if all are later.
+        Some(committed) if committed > time && name == TableName::Fingerprints => Ok(false),
         Some(committed) if committed > time => {
             Err(DeltaTableError::Generic(format!("there was no table yet; the oldest version still kept was committed at {committed}")))
         }
-        _ => Ok(()),
+        _ => Ok(true),
     }
 }
 

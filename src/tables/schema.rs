@@ -13,6 +13,19 @@ fn count(name: &str) -> Field {
     Field::new(name, DataType::Int64, false)
 }
 
+fn double(name: &str) -> Field {
+    Field::new(name, DataType::Float64, true)
+}
+
+fn optional_count(name: &str) -> Field {
+    Field::new(name, DataType::Int64, true)
+}
+
+/// A list column that is null in rows of versions that did not have it.
+fn optional_list(name: &str, item: DataType) -> Field {
+    list(name, item).with_nullable(true)
+}
+
 fn time(name: &str, nullable: bool) -> Field {
     Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), nullable)
 }
@@ -31,6 +44,34 @@ pub(crate) fn evidence_fields() -> Fields {
         text("excerpt", true),
         Field::new("verified", DataType::Boolean, true),
     ])
+}
+
+/// Fields of an item of `patterns.facts`.
+pub(crate) fn fact_fields() -> Fields {
+    Fields::from(["name", "value", "unit", "span_id", "field"].map(|name| text(name, true)).to_vec())
+}
+
+/// Fields of an item of `patterns.incidents`.
+pub(crate) fn incident_fields() -> Fields {
+    let position = Field::new("position", DataType::Int64, true);
+    let recovered = Field::new("recovered", DataType::Boolean, true);
+    Fields::from(vec![position, text("label", true), text("span_id", true), text("span_name", true), recovered, double("offset_ms")])
+}
+
+/// Fields of an item of `patterns.span_tree`.
+pub(crate) fn tree_span_fields() -> Fields {
+    let number = |name| Field::new(name, DataType::Int64, true);
+    let texts = ["span_id", "name", "kind", "status"].map(|name| text(name, true));
+    let fields = [number("depth")].into_iter().chain(texts).chain([double("duration_ms"), number("omitted")]);
+    Fields::from(fields.collect::<Vec<_>>())
+}
+
+/// Fields of an item of `fingerprints.differences`.
+pub(crate) fn difference_fields() -> Fields {
+    let number = |name| Field::new(name, DataType::Int64, true);
+    let counts = ["traces", "healthy_traces", "healthy_traces_compared"].map(number);
+    let fields = ["dimension", "value"].map(|name| text(name, true)).into_iter().chain(counts).chain([text("sentence", true)]);
+    Fields::from(fields.collect::<Vec<_>>())
 }
 
 /// Fields of an item of `runs.failures`.
@@ -59,8 +100,27 @@ pub fn patterns_schema() -> SchemaRef {
     fields.extend([text("run_id", false), time("extracted_at", false), text("schema_version", false)]);
     fields.extend([count("spans_seen"), count("spans_total"), count("input_tokens"), count("output_tokens")]);
     fields.extend([Field::new("cost_usd", DataType::Float64, false), text("settings_digest", true)]);
+    fields.extend(trace_fields());
     fields.push(Field::new("bucket", DataType::Int32, false));
     Arc::new(Schema::new(fields))
+}
+
+/// The columns of `patterns` that are read from the trace. All may be null: rows of earlier versions do not have them.
+fn trace_fields() -> Vec<Field> {
+    let optional = |name| text(name, true);
+    let mut fields = vec![optional_list("facts", DataType::Struct(fact_fields()))];
+    fields.extend(
+        ["failed_span_id", "failed_span_name", "failed_span_kind", "tool_name", "model_name", "provider", "error_type"].map(optional),
+    );
+    fields.extend([optional_count("http_status"), double("duration_ms"), optional_count("retries")]);
+    fields.push(optional_list("incidents", DataType::Struct(incident_fields())));
+    fields.push(optional_list("span_tree", DataType::Struct(tree_span_fields())));
+    fields.extend(["root_span_id", "root_span_name"].map(optional));
+    fields.extend([double("trace_duration_ms"), optional_count("trace_input_tokens"), optional_count("trace_output_tokens")]);
+    fields.push(double("trace_cost_usd"));
+    fields.extend(["service_version", "service_instance_id", "vcs_revision", "prompt_version", "project", "region"].map(optional));
+    fields.extend(["user_token", "session_token", "trace_url"].map(optional));
+    fields
 }
 
 /// The columns of `errors`, in order.
@@ -69,6 +129,19 @@ pub fn errors_schema() -> SchemaRef {
     fields.extend([Field::new("retryable", DataType::Boolean, false), text("source_uri", false), text("run_id", false)]);
     fields.extend([time("occurred_at", false), text("content_digest", true), text("settings_digest", true)]);
     fields.extend([Field::new("bucket", DataType::Int32, false)]);
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns of `fingerprints`, in order.
+pub fn fingerprints_schema() -> SchemaRef {
+    let mut fields: Vec<Field> =
+        ["fingerprint", "category", "contributing_factor", "title", "example_trace_id"].map(|name| text(name, false)).into();
+    fields.extend(["service", "failed_span_name", "error_type"].map(|name| text(name, true)));
+    fields.extend([count("traces"), optional_count("users"), count("services"), count("healthy_traces")]);
+    fields.extend([list("differences", DataType::Struct(difference_fields())), text("run_id", false)]);
+    fields
+        .extend(["run_started_at", "run_first_seen_at", "run_last_seen_at", "first_seen_at", "last_seen_at"].map(|name| time(name, false)));
+    fields.extend([text("first_run_id", false), count("runs_seen"), Field::new("bucket", DataType::Int32, false)]);
     Arc::new(Schema::new(fields))
 }
 

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, StructArray,
-    StructBuilder, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, BooleanBuilder, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
+    StructArray, StructBuilder, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
 
-use crate::model::{ExitReason, PaidAnswer, PatternRow, Rejection, RunSummary};
+use crate::model::{ExitReason, FingerprintRow, PaidAnswer, PatternRow, Rejection, RunSummary};
 use crate::tables::{
-    analyzer_fields, bucket_of, errors_schema, evidence_fields, failure_fields, fallback_fields, patterns_schema, runs_schema,
+    analyzer_fields, bucket_of, difference_fields, errors_schema, evidence_fields, fact_fields, failure_fields, fallback_fields,
+    fingerprints_schema, incident_fields, patterns_schema, runs_schema, tree_span_fields,
 };
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
+    optional_texts(values.map(Some))
 }
 
 fn optional_texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
@@ -24,6 +25,10 @@ fn optional_texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef
 
 fn counts(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(Int64Array::from_iter_values(values.map(|value| i64::try_from(value).unwrap_or(i64::MAX))))
+}
+
+fn optional_counts(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    Arc::new(values.map(|value| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX))).collect::<Int64Array>())
 }
 
 fn times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
@@ -47,7 +52,7 @@ pub(super) fn patterns(rows: &[PatternRow], bucket: i32) -> Result<RecordBatch, 
     let text = |of: fn(&PatternRow) -> &str| texts(rows.iter().map(of));
     let optional = |of: fn(&PatternRow) -> Option<&str>| optional_texts(rows.iter().map(of));
     let count = |of: fn(&PatternRow) -> u64| counts(rows.iter().map(of));
-    let columns = vec![
+    let mut columns = vec![
         text(|row| &row.trace_id),
         text(|row| &row.title),
         text(|row| &row.category),
@@ -75,9 +80,86 @@ pub(super) fn patterns(rows: &[PatternRow], bucket: i32) -> Result<RecordBatch, 
         count(|row| row.output_tokens),
         Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.cost_usd))),
         optional(|row| row.settings_digest.as_deref()),
-        Arc::new(Int32Array::from_iter_values(rows.iter().map(|_| bucket))),
     ];
+    columns.extend(trace_columns(rows)?);
+    columns.push(Arc::new(Int32Array::from_iter_values(rows.iter().map(|_| bucket))));
     RecordBatch::try_new(patterns_schema(), columns)
+}
+
+/// The columns that are read from the trace.
+fn trace_columns(rows: &[PatternRow]) -> Result<Vec<ArrayRef>, ArrowError> {
+    let text = |of: fn(&PatternRow) -> &Option<String>| optional_texts(rows.iter().map(|row| of(row).as_deref()));
+    let double = |of: fn(&PatternRow) -> Option<f64>| -> ArrayRef { Arc::new(rows.iter().map(of).collect::<Float64Array>()) };
+    let count = |of: fn(&PatternRow) -> Option<u64>| optional_counts(rows.iter().map(of));
+    Ok(vec![
+        facts(rows)?,
+        text(|row| &row.step.failed_span_id),
+        text(|row| &row.step.failed_span_name),
+        text(|row| &row.step.failed_span_kind),
+        text(|row| &row.step.tool_name),
+        text(|row| &row.step.model_name),
+        text(|row| &row.step.provider),
+        text(|row| &row.step.error_type),
+        count(|row| row.step.http_status.map(u64::from)),
+        double(|row| row.step.duration_ms),
+        count(|row| row.step.retries),
+        incidents(rows)?,
+        span_trees(rows)?,
+        text(|row| &row.profile.root_span_id),
+        text(|row| &row.profile.root_span_name),
+        double(|row| row.profile.trace_duration_ms),
+        count(|row| row.profile.trace_input_tokens),
+        count(|row| row.profile.trace_output_tokens),
+        double(|row| row.profile.trace_cost_usd),
+        text(|row| &row.profile.service_version),
+        text(|row| &row.profile.service_instance_id),
+        text(|row| &row.profile.vcs_revision),
+        text(|row| &row.profile.prompt_version),
+        text(|row| &row.profile.project),
+        text(|row| &row.profile.region),
+        text(|row| &row.profile.user_token),
+        text(|row| &row.profile.session_token),
+        text(|row| &row.profile.trace_url),
+    ])
+}
+
+fn facts(rows: &[PatternRow]) -> Result<ArrayRef, ArrowError> {
+    let all = || rows.iter().flat_map(|row| &row.facts);
+    let columns = vec![
+        texts(all().map(|fact| fact.name.as_str())),
+        texts(all().map(|fact| fact.value.as_str())),
+        optional_texts(all().map(|fact| fact.unit.as_deref())),
+        optional_texts(all().map(|fact| fact.span_id.as_deref())),
+        optional_texts(all().map(|fact| fact.field.as_deref())),
+    ];
+    lists(fact_fields(), columns, rows.iter().map(|row| row.facts.len()))
+}
+
+fn incidents(rows: &[PatternRow]) -> Result<ArrayRef, ArrowError> {
+    let all = || rows.iter().flat_map(|row| &row.incidents);
+    let columns: Vec<ArrayRef> = vec![
+        counts(all().map(|incident| incident.position)),
+        optional_texts(all().map(|incident| incident.label.as_deref())),
+        texts(all().map(|incident| incident.span_id.as_str())),
+        texts(all().map(|incident| incident.span_name.as_str())),
+        Arc::new(all().map(|incident| Some(incident.recovered)).collect::<BooleanArray>()),
+        Arc::new(all().map(|incident| incident.offset_ms).collect::<Float64Array>()),
+    ];
+    lists(incident_fields(), columns, rows.iter().map(|row| row.incidents.len()))
+}
+
+fn span_trees(rows: &[PatternRow]) -> Result<ArrayRef, ArrowError> {
+    let all = || rows.iter().flat_map(|row| &row.span_tree);
+    let columns: Vec<ArrayRef> = vec![
+        counts(all().map(|span| span.depth)),
+        texts(all().map(|span| span.span_id.as_str())),
+        texts(all().map(|span| span.name.as_str())),
+        texts(all().map(|span| span.kind.as_str())),
+        texts(all().map(|span| span.status.as_str())),
+        Arc::new(all().map(|span| span.duration_ms).collect::<Float64Array>()),
+        counts(all().map(|span| span.omitted)),
+    ];
+    lists(tree_span_fields(), columns, rows.iter().map(|row| row.span_tree.len()))
 }
 
 fn evidence(rows: &[PatternRow]) -> ArrayRef {
@@ -130,6 +212,52 @@ pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<R
         )),
     ];
     RecordBatch::try_new(errors_schema(), columns)
+}
+
+/// Rows of `fingerprints`, each with its bucket.
+pub(super) fn fingerprints(rows: &[FingerprintRow], buckets: i32) -> Result<RecordBatch, ArrowError> {
+    let text = |of: fn(&FingerprintRow) -> &str| texts(rows.iter().map(of));
+    let optional = |of: fn(&FingerprintRow) -> Option<&str>| optional_texts(rows.iter().map(of));
+    let count = |of: fn(&FingerprintRow) -> u64| counts(rows.iter().map(of));
+    let time = |of: fn(&FingerprintRow) -> i64| times(rows.iter().map(|row| Some(of(row))));
+    let columns = vec![
+        text(|row| &row.fingerprint),
+        text(|row| &row.category),
+        text(|row| &row.contributing_factor),
+        text(|row| &row.title),
+        text(|row| &row.example_trace_id),
+        optional(|row| row.service.as_deref()),
+        optional(|row| row.failed_span_name.as_deref()),
+        optional(|row| row.error_type.as_deref()),
+        count(|row| row.traces),
+        optional_counts(rows.iter().map(|row| row.users)),
+        count(|row| row.services),
+        count(|row| row.healthy_traces),
+        differences(rows)?,
+        text(|row| &row.run_id),
+        time(|row| row.run_started_at),
+        time(|row| row.run_first_seen_at),
+        time(|row| row.run_last_seen_at),
+        time(|row| row.first_seen_at),
+        time(|row| row.last_seen_at),
+        text(|row| &row.first_run_id),
+        count(|row| row.runs_seen),
+        Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| bucket_of(&row.fingerprint, buckets)))),
+    ];
+    RecordBatch::try_new(fingerprints_schema(), columns)
+}
+
+fn differences(rows: &[FingerprintRow]) -> Result<ArrayRef, ArrowError> {
+    let all = || rows.iter().flat_map(|row| &row.differences);
+    let columns = vec![
+        texts(all().map(|difference| difference.dimension.as_str())),
+        texts(all().map(|difference| difference.value.as_str())),
+        counts(all().map(|difference| difference.traces)),
+        counts(all().map(|difference| difference.healthy_traces)),
+        counts(all().map(|difference| difference.healthy_traces_compared)),
+        texts(all().map(|difference| difference.sentence.as_str())),
+    ];
+    lists(difference_fields(), columns, rows.iter().map(|row| row.differences.len()))
 }
 
 /// The summary as a batch of `runs`, with one row.
@@ -209,8 +337,13 @@ fn fallbacks(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
 
 /// A column of one row, whose value is a list of structs.
 fn one_list(fields: Fields, columns: Vec<ArrayRef>, length: usize) -> Result<ArrayRef, ArrowError> {
+    lists(fields, columns, std::iter::once(length))
+}
+
+/// A column of lists of structs. `columns` has the fields of all items, and `lengths` the number of items of each row.
+fn lists(fields: Fields, columns: Vec<ArrayRef>, lengths: impl Iterator<Item = usize>) -> Result<ArrayRef, ArrowError> {
     let items = StructArray::try_new(fields.clone(), columns, None)?;
-    let offsets = arrow::buffer::OffsetBuffer::from_lengths([length]);
+    let offsets = arrow::buffer::OffsetBuffer::from_lengths(lengths);
     let field = Arc::new(Field::new("element", DataType::Struct(fields), true));
     Ok(Arc::new(arrow::array::ListArray::try_new(field, offsets, Arc::new(items), None)?))
 }

@@ -83,7 +83,7 @@ async fn commit_tables(
         };
         let of_table = superseded.of_table(name, keys.committed, record, &tag);
         upsert(table, &incoming, &keys.rows, &of_table, &tag, &mut cache).await.map_err(failed)?;
-        superseded.carry_over(of_table, keys.kept_fuller);
+        superseded.carry_over(name, of_table, keys.kept_fuller);
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ pub(super) async fn plan_interrupted_commit(
         if !tag.is_in(table).await.map_err(failed)? {
             plans.push(plan_upsert(table, &keys.rows, &of_table).await.map_err(failed)?);
         }
-        superseded.carry_over(of_table, keys.kept_fuller);
+        superseded.carry_over(name, of_table, keys.kept_fuller);
     }
     Ok(plans)
 }
@@ -121,6 +121,10 @@ impl SupersededSoFar {
     /// In `errors` these are also the traces that have a pattern now, of this run or a fuller one. In `patterns` a trace that fails keeps its
     /// last pattern: keys of `errors` are never searched there.
     fn of_table(&mut self, name: TableName, committed: HashMap<u128, Coverage>, record: &CommitRecord, tag: &CommitTag) -> Arc<Superseded> {
+        // Fingerprints are no keys of traces.
+        if name == TableName::Fingerprints {
+            return Arc::new(Superseded { keys: committed, ..Superseded::default() });
+        }
         self.0.extend(committed);
         let mut objects = HashSet::new();
         if name == TableName::Errors {
@@ -132,7 +136,10 @@ impl SupersededSoFar {
         Arc::new(Superseded { keys, objects, run_id: tag.run_id.clone() })
     }
 
-    fn carry_over(&mut self, of_table: Arc<Superseded>, kept_fuller: Vec<u128>) {
+    fn carry_over(&mut self, name: TableName, of_table: Arc<Superseded>, kept_fuller: Vec<u128>) {
+        if name == TableName::Fingerprints {
+            return;
+        }
         self.0 = Arc::try_unwrap(of_table).map_or_else(|shared| shared.keys.clone(), |unique| unique.keys);
         self.0.extend(kept_fuller.into_iter().map(|key| (key, Coverage::REPLACES_ALL)));
     }

@@ -7,6 +7,7 @@ use deltalake_core::DeltaResult;
 use deltalake_core::kernel::Add;
 use futures::StreamExt;
 
+use super::fingerprints::merged_with_stored;
 use super::keys::{Coverage, for_each_key};
 use super::staging::StagedFile;
 use super::table_files::Bucket;
@@ -33,9 +34,21 @@ impl<'a> Incoming<'a> {
         &self.files
     }
 
-    /// Writes data files with the rows, without those whose keys are in `kept_fuller`. No table version references them yet.
+    /// Whether what is written depends on the version of the table.
+    pub(super) fn is_merged(table: TableName) -> bool {
+        table == TableName::Fingerprints
+    }
+
+    /// Writes data files with the rows, without those whose keys are in `kept_fuller`. No table version references them yet. Rows of `fingerprints`
+    /// are merged with those of the loaded version.
     pub(super) async fn write(&self, table: &Table, kept_fuller: &HashSet<u128>) -> DeltaResult<Vec<Add>> {
         let mut writer = TableWriter::new(table);
+        if Self::is_merged(table.name) {
+            for (bucket, rows) in merged_with_stored(table, self.files.iter().map(|(_, object)| object)).await? {
+                writer.write(bucket, &rows).await?;
+            }
+            return writer.finish().await;
+        }
         for (file, object) in &self.files {
             let mut kept = file.kept_rows(object).await?;
             if !kept_fuller.is_empty() {

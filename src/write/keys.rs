@@ -66,10 +66,11 @@ impl RowKey<'_> {
     }
 }
 
-/// Calls `visit` with the key of each row of a file of `patterns` or `errors`, in order.
+/// Calls `visit` with the key of each row of a file of `patterns`, `errors` or `fingerprints`, in order.
 pub(super) async fn for_each_key(name: TableName, object: &Arc<Object>, mut visit: impl FnMut(&RowKey<'_>)) -> DeltaResult<()> {
     let (key, columns): (&str, &[&str]) = match name {
         TableName::Errors => ("trace_ref", &["trace_ref", "source_uri", "run_id"]),
+        TableName::Fingerprints => ("fingerprint", &["fingerprint"]),
         TableName::Patterns | TableName::Runs => ("trace_id", &["trace_id", "source_uri", "spans_total"]),
     };
     let mut batches = project(object, columns).await?;

@@ -1,4 +1,4 @@
-//! Writes the outcomes of a run to the tables `patterns`, `errors` and `runs`.
+//! Writes the outcomes of a run to the tables `patterns`, `errors`, `fingerprints` and `runs`.
 //!
 //! While a run is active, finished outcomes are staged: durable, and invisible to readers (`staging`). At its end, one commit per table makes them
 //! visible and removes the rows that they supersede (`commit`, `upsert`). So memory does not grow with the number of traces, a reader sees a run
@@ -11,6 +11,7 @@ mod decision;
 mod encode;
 mod error;
 mod file_statistics;
+mod fingerprints;
 mod incoming;
 mod keys;
 mod labels;
@@ -29,9 +30,10 @@ mod upsert;
 mod writer;
 
 pub use self::error::WriteError;
+pub use self::fingerprints::{FingerprintReport, ReportedDifference};
 pub use self::labels::LabelCount;
 pub use self::maintain::{MaintenancePlan, MaintenanceReport, PlannedCommit, TablePlan, TableReport, maintain};
 pub use self::progress::WriteProgress;
 pub use self::reusable::{ReusableResults, reusable_results};
 pub use self::staging::StagingError;
-pub use self::writer::{ExitReasonOf, WriteOptions, Writer};
+pub use self::writer::{Committed, ExitReasonOf, WriteOptions, Writer};

@@ -13,6 +13,7 @@ pub(super) struct OutputTables {
     pub(super) location: String,
     pub(super) patterns: Table,
     pub(super) errors: Table,
+    pub(super) fingerprints: Table,
     runs: Table,
 }
 
@@ -27,6 +28,7 @@ impl OutputTables {
         Ok(Self {
             patterns: Table::open(location, TableName::Patterns).await.map_err(failed(TableName::Patterns))?,
             errors: Table::open(location, TableName::Errors).await.map_err(failed(TableName::Errors))?,
+            fingerprints: Table::open(location, TableName::Fingerprints).await.map_err(failed(TableName::Fingerprints))?,
             runs: Table::open(location, TableName::Runs).await.map_err(failed(TableName::Runs))?,
             location: shown,
         })
@@ -36,6 +38,7 @@ impl OutputTables {
         match name {
             TableName::Patterns => &mut self.patterns,
             TableName::Errors => &mut self.errors,
+            TableName::Fingerprints => &mut self.fingerprints,
             TableName::Runs => &mut self.runs,
         }
     }

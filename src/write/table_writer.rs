@@ -183,7 +183,8 @@ impl TableWriter {
         Ok(())
     }
 
-    async fn write(&mut self, bucket: Bucket, batch: &RecordBatch) -> DeltaResult<()> {
+    /// Writes rows of one bucket.
+    pub(super) async fn write(&mut self, bucket: Bucket, batch: &RecordBatch) -> DeltaResult<()> {
         if batch.num_rows() > 0 {
             let batch = conform(batch, &self.schema)?;
             self.file(bucket)?.write(batch)?;
@@ -274,7 +275,7 @@ fn by_bucket(batch: &RecordBatch) -> DeltaResult<BTreeMap<i32, RecordBatch>> {
 }
 
 /// The columns of `schema`, in its order and types. Columns that a file of an older version lacks are null.
-fn conform(batch: &RecordBatch, schema: &SchemaRef) -> DeltaResult<RecordBatch> {
+pub(super) fn conform(batch: &RecordBatch, schema: &SchemaRef) -> DeltaResult<RecordBatch> {
     let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, arrow::error::ArrowError> {
         match batch.column_by_name(field.name()) {
             Some(column) if column.data_type() == field.data_type() => Ok(Arc::clone(column)),

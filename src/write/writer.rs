@@ -11,18 +11,19 @@ use url::Url;
 
 use super::columns;
 use super::commit::commit;
-use super::decision::{Decision, decide};
+use super::decision::{Decision, decide, open_incoming};
 use super::encode::{encode_batch, encode_patterns};
 use super::error::{WriteError, table_error};
+use super::fingerprints::{FingerprintReport, RunFingerprints, for_each_pattern};
 use super::labels::LabelCount;
 use super::output::OutputTables;
 use super::progress::WriteProgress;
 use super::recovery::complete_interrupted_commits;
 use super::reusable::ReusableResults;
-use super::staging::{CommitRecord, Staging};
+use super::staging::{CommitRecord, StagedFile, Staging};
 use super::stored::StoredResults;
 use super::unstaged::Unstaged;
-use crate::limits::{SHUTDOWN_GRACE_PERIOD, STAGE_INTERVAL, STAGED_BATCH_ROWS, STAGING_IN_FLIGHT_MAX};
+use crate::limits::{FINGERPRINTS_MAX, SHUTDOWN_GRACE_PERIOD, STAGE_INTERVAL, STAGED_BATCH_ROWS, STAGING_IN_FLIGHT_MAX};
 use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, RunStatus, RunSummary};
 use crate::runtime::{Shutdown, pool};
 use crate::tables::TableName;
@@ -43,6 +44,15 @@ pub struct WriteOptions {
 
 /// Computes the exit reason from a summary whose counts are final.
 pub type ExitReasonOf<'a> = dyn Fn(&RunSummary) -> Option<ExitReason> + Send + Sync + 'a;
+
+/// What a run stored.
+#[derive(Debug)]
+pub struct Committed {
+    /// Patterns by category and contributing factor.
+    pub labels: BTreeMap<String, LabelCount>,
+    /// What sets failed traces apart.
+    pub fingerprints: FingerprintReport,
+}
 
 /// What only the last commit of a run has.
 struct LastCommit<'a> {
@@ -74,6 +84,9 @@ pub struct Writer {
     progress: Arc<WriteProgress>,
     /// The stored patterns, by label.
     labels: BTreeMap<String, LabelCount>,
+    /// The patterns of the run, by fingerprint.
+    fingerprints: RunFingerprints,
+    fingerprint_report: FingerprintReport,
     outcomes: u64,
 }
 
@@ -116,6 +129,8 @@ impl Writer {
             kept_fuller: 0,
             progress,
             labels: BTreeMap::new(),
+            fingerprints: RunFingerprints::default(),
+            fingerprint_report: FingerprintReport::default(),
             outcomes: 0,
         })
     }
@@ -231,6 +246,7 @@ impl Writer {
                 summary.processed += 1;
                 let label = format!("{}/{}", row.category, row.contributing_factor);
                 LabelCount::add(&mut self.labels, &label, row.confidence, &row.title, &row.trace_id);
+                self.fingerprints.add(row);
             }
             Err(rejection) => {
                 summary.count_rejection(&rejection);
@@ -269,7 +285,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the run visible: `patterns` first, then `errors`, then `runs`, each in one commit. Returns what was stored, by label.
+    /// Makes the run visible: `patterns` first, then `errors`, `fingerprints` and `runs`, each in one commit. Returns what was stored.
     ///
     /// `summary.received` was counted by the parser. If it differs from the outcomes that arrived here, an outcome was lost or duplicated, and
     /// nothing is committed. `objects` are hashes of the URIs of objects that were read to their end: older errors that are keyed by a location
@@ -282,7 +298,7 @@ impl Writer {
         summary: &mut RunSummary,
         objects: HashSet<u128>,
         exit_reason: &ExitReasonOf<'_>,
-    ) -> Result<BTreeMap<String, LabelCount>, WriteError> {
+    ) -> Result<Committed, WriteError> {
         let mut outcomes = self.outcomes;
         for (label, count) in self.staging.recovered.claimed() {
             outcomes += count.count;
@@ -302,7 +318,7 @@ impl Writer {
         if let Err(error) = self.staging.finish(summary.status == RunStatus::Complete).await {
             tracing::warn!(%error, "the run is committed, but its staged files cannot be removed");
         }
-        Ok(self.labels)
+        Ok(Committed { labels: self.labels, fingerprints: self.fingerprint_report })
     }
 
     /// Keeps finished work for the next run, after a failure.
@@ -341,9 +357,11 @@ impl Writer {
         let (decision, kept) = decide(&mut self.tables.patterns, &self.staging.folder, patterns, &self.tables.location).await?;
         self.kept_fuller += kept.count;
         kept.subtract_from(&mut self.labels);
+        count_staged(&mut self.fingerprints, &self.staging, patterns, &self.tables.location).await?;
         let mut objects_read = Vec::new();
         if let Some(LastCommit { summary, objects, exit_reason }) = last {
             self.finalize_counts(summary)?;
+            self.stage_fingerprints(summary).await?;
             summary.exit_reason = exit_reason(summary);
             self.staging.put(TableName::Runs, encode_batch(&columns::runs(summary)?)?).await?;
             files.extend(self.staging.take_files(false));
@@ -354,6 +372,30 @@ impl Writer {
         self.progress.commit_started();
         self.staging.folder.begin_commit(&record).await?;
         Ok((record, decision))
+    }
+
+    /// Stages the rows of `fingerprints`: the counts are of the whole run.
+    async fn stage_fingerprints(&mut self, summary: &RunSummary) -> Result<(), WriteError> {
+        let started_at = chrono::DateTime::parse_from_rfc3339(&summary.started_at).map_or_else(|_| chrono::Utc::now(), Into::into);
+        let counted = std::mem::take(&mut self.fingerprints);
+        let (run_id, buckets) = (self.run_id.clone(), self.tables.fingerprints.buckets());
+        let (bytes, report) = pool::run(move || {
+            let (rows, report) = counted.finish(&run_id, started_at.timestamp_micros());
+            let bytes = if rows.is_empty() { None } else { Some(encode_batch(&columns::fingerprints(&rows, buckets)?)?) };
+            Ok::<_, WriteError>((bytes, report))
+        })
+        .await?;
+        if report.traces_left_out > 0 {
+            tracing::warn!(
+                traces = report.traces_left_out,
+                "the run has more than {FINGERPRINTS_MAX} fingerprints; the traces of further ones are not counted in the table fingerprints"
+            );
+        }
+        self.fingerprint_report = report;
+        if let Some(bytes) = bytes {
+            self.staging.put(TableName::Fingerprints, bytes).await?;
+        }
+        Ok(())
     }
 
     /// Moves patterns that were not committed from `stored` to `unchanged`, and checks that every trace and record has one outcome.
@@ -367,6 +409,36 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Counts the patterns that were recovered from an interrupted run, and takes out those that are not committed because the table has fuller ones.
+/// `files` are the staged patterns of one commit.
+async fn count_staged(
+    fingerprints: &mut RunFingerprints,
+    staging: &Staging,
+    files: &[StagedFile],
+    location: &str,
+) -> Result<(), WriteError> {
+    let (recovered, own): (Vec<&StagedFile>, Vec<&StagedFile>) = files.iter().partition(|file| file.is_recovered());
+    let files: Vec<StagedFile> =
+        recovered.into_iter().chain(own.into_iter().filter(|file| !file.kept_fuller_rows.is_empty())).cloned().collect();
+    if files.is_empty() {
+        return Ok(());
+    }
+    for (file, object) in open_incoming(TableName::Patterns, &staging.folder, &files, location).await?.files() {
+        let is_in = |rows: &[usize], number: usize| rows.binary_search(&number).is_ok();
+        let counted = for_each_pattern(object, |number, pattern| {
+            if !file.is_recovered() {
+                if is_in(&file.kept_fuller_rows, number) {
+                    fingerprints.remove_pattern(pattern);
+                }
+            } else if !is_in(&file.unused_rows, number) && !is_in(&file.kept_fuller_rows, number) {
+                fingerprints.add_pattern(pattern);
+            }
+        });
+        counted.await.map_err(|error| table_error(TableName::Patterns, location, &error))?;
+    }
+    Ok(())
 }
 
 /// The result of a task that stages rows.

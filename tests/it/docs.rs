@@ -190,8 +190,9 @@ fn the_commands_of_the_tables_page_run() {
 
 #[test]
 fn the_tables_page_lists_every_column() {
+    use failsift::tables::{errors_schema, fingerprints_schema, patterns_schema, runs_schema};
     let page = fs::read_to_string("docs/tables.md").unwrap();
-    for schema in [failsift::tables::patterns_schema(), failsift::tables::errors_schema(), failsift::tables::runs_schema()] {
+    for schema in [patterns_schema(), errors_schema(), fingerprints_schema(), runs_schema()] {
         for field in schema.fields() {
             assert!(page.contains(&format!("| `{}` |", field.name())), "docs/tables.md lacks {}", field.name());
         }
@@ -269,8 +270,13 @@ fn the_accuracy_page_has_the_figures_of_eval() {
 #[test]
 fn the_redaction_page_is_complete_and_its_file_works() {
     let page = fs::read_to_string("docs/redaction.md").unwrap();
-    let file = page.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut files = page.split("```toml\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let (pipeline, file) = (files.next().unwrap(), files.next().unwrap());
     let place = Place::new();
+    let path = place.path().join("pipeline.toml");
+    fs::write(&path, pipeline).unwrap();
+    place.put("a.jsonl", crate::support::trace("t-1", "boom"));
+    place.run(&[path.to_str().unwrap()]);
     let path = place.path().join("own.toml");
     fs::write(&path, file).unwrap();
     fs::write(place.path().join("app.log"), "badge EMP-654321 of Vandelay Industries, support@acme.example\n").unwrap();
@@ -280,9 +286,12 @@ fn the_redaction_page_is_complete_and_its_file_works() {
     assert!(stdout(&output).starts_with("badge <EMPLOYEE_ID:") && stdout(&output).contains("> of <ORGANISATION:"), "{}", stdout(&output));
     assert!(stdout(&output).contains("support@acme.example"), "{}", stdout(&output));
     // The page lists every kind of the shipped tables.
-    for table in ["labels", "secrets"] {
+    let tables = ["labels/contact", "labels/credentials", "labels/finance", "labels/identity", "secrets", "formats"];
+    for table in tables {
         let rules = fs::read_to_string(format!("src/redact/detect/rules/{table}.toml")).unwrap();
-        for kind in rules.lines().filter_map(|line| line.strip_prefix("kind = \"")).map(|rest| rest.trim_end_matches('"')) {
+        let kinds = rules.split("kind = ").skip(1).filter_map(|rest| rest.split(['"', '\'']).nth(1));
+        assert!(kinds.clone().count() > 5, "{table}");
+        for kind in kinds {
             assert!(page.contains(&format!("`{kind}`")), "docs/redaction.md lacks {kind}");
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// `(module, modules that it may use)`. Every top-level module has a row, so that none can re-export what another may not use.
-const ALLOWED: [(&str, &[&str]); 25] = [
+const ALLOWED: [(&str, &[&str]); 26] = [
     ("limits", &[]),
     ("schemas", &[]),
     ("messages", &[]),
@@ -20,15 +20,16 @@ const ALLOWED: [(&str, &[&str]); 25] = [
     ("read", &["limits", "messages", "model", "runtime", "store"]),
     ("parse", &["limits", "model", "read", "runtime", "store", "messages"]),
     ("gather", &["limits", "model", "parse", "runtime", "store"]),
+    ("spill", &[]),
     ("redact", &["limits", "model", "runtime", "text_file", "messages"]),
     ("analyze", &["limits", "model", "redact", "runtime", "messages"]),
     ("validate", &["model", "runtime", "schemas"]),
     ("tables", &["limits", "messages", "model", "schemas", "store"]),
     ("write", &["limits", "model", "runtime", "store", "tables", "validate"]),
-    ("query", &["limits", "messages", "store", "tables"]),
+    ("query", &["limits", "messages", "spill", "store", "tables"]),
     ("audit", &["query", "redact", "tables"]),
     ("select", &["analyze", "model", "redact", "runtime"]),
-    ("config", &["analyze", "limits", "select", "text_file", "messages"]),
+    ("config", &["analyze", "limits", "redact", "select", "text_file", "messages"]),
     (
         "pipeline",
         &[
@@ -41,6 +42,7 @@ const ALLOWED: [(&str, &[&str]); 25] = [
             "redact",
             "runtime",
             "select",
+            "spill",
             "store",
             "text_file",
             "validate",

@@ -193,7 +193,7 @@ fn a_table_whose_columns_have_other_comments_is_written_and_read() {
     let place = Place::new();
     place.put("a.jsonl", trace("t-1", "boom") + &trace("t-2", "boom") + "broken\n");
     place.run(&[]);
-    for table in ["patterns", "errors", "runs"] {
+    for table in ["patterns", "errors", "fingerprints", "runs"] {
         let log = place.path().join(format!("out/{table}/_delta_log/00000000000000000000.json"));
         let text = std::fs::read_to_string(&log).unwrap();
         let commented: Vec<String> = text.lines().map(with_comments).collect();

@@ -92,7 +92,13 @@ fn show_prints_a_page() {
     let place = place_with_tables();
     let output = call(&["show", "t-1", "--tables", &place.output()]);
     let folder = place.path().display().to_string();
-    insta::with_settings!({filters => vec![(folder.as_str(), "[place]"), (r"extracted \S+", "extracted [time]")]}, {
+    let filters = vec![
+        (folder.as_str(), "[place]"),
+        (r"extracted \S+ \S+ UTC", "extracted [time]"),
+        (r"run of \S+", "run of [day]"),
+        (r"run [0-9a-f-]{36}", "run [id]"),
+    ];
+    insta::with_settings!({filters => filters}, {
         insta::assert_snapshot!("show", stdout(&output));
     });
     let output = call(&["show", "nobody", "--tables", &place.output()]);
@@ -121,7 +127,8 @@ fn a_query_over_a_limit_fails_and_names_the_limit() {
         (
             "SELECT w FROM (SELECT repeat(CAST(v % 1000 AS TEXT), 200) AS w FROM generate_series(1, 10000000) AS t (v)) ORDER BY w"
                 .to_owned(),
-            "memory",
+            // It spills to disk until its time is over.
+            "takes more than",
         ),
         (
             doubled("SELECT confidence AS x FROM patterns", "SELECT x+x AS x FROM PREVIOUS", "SELECT x FROM a39 WHERE x > 1"),
@@ -144,6 +151,28 @@ fn a_query_over_a_limit_fails_and_names_the_limit() {
         );
         assert!(peak_mb < 900, "{shown}: {peak_mb} MB");
     }
+}
+
+#[test]
+fn a_sort_that_needs_more_memory_spills_to_disk() {
+    let place = place_with_tables();
+    // 180 MB of text, of which a sort holds a copy.
+    let rows = "SELECT repeat(CAST(v * 7919 % 1000 AS TEXT), 200) AS w FROM generate_series(1, 300000) AS t (v)";
+    let sql = format!("SELECT min(length(w)) FROM (SELECT w, row_number() OVER (ORDER BY w) AS place FROM ({rows})) WHERE place > 299700");
+    let query = |temporary: &std::path::Path| {
+        let mut command = failsift(&["query", "--tables", &place.output(), "--memory-limit", "256", "--format", "csv", &sql]);
+        command.env("TMPDIR", temporary).output().unwrap()
+    };
+    let temporary = place.path().join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let sorted = query(&temporary);
+    assert!(sorted.status.success(), "{}", stderr(&sorted));
+    // The last ones in the order of text begin with 999.
+    assert_eq!(stdout(&sorted).lines().nth(1), Some("600"));
+    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "spill files remain");
+    let unwritable = query(&place.path().join("missing"));
+    assert_eq!(unwritable.status.code(), Some(1));
+    assert!(stderr(&unwritable).contains("it needs more than 256 MB of memory"), "{}", stderr(&unwritable));
 }
 
 #[test]
@@ -185,7 +214,7 @@ fn mistakes_in_a_query_are_reported_in_plain_words() {
         ),
         (
             "select 1 from pattern",
-            "error: unknown table 'pattern'; did you mean 'patterns'?\n  hint: the tables are patterns, errors, runs, spans",
+            "error: unknown table 'pattern'; did you mean 'patterns'?\n  hint: the tables are patterns, errors, fingerprints, runs, spans",
         ),
         ("select * form patterns", "error: invalid SQL at line 1, column 10: "),
         ("drop table patterns", "error: cannot run the statement: failsift query only reads"),

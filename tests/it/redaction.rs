@@ -51,6 +51,10 @@ fn json_lines_keep_their_ids_and_list_the_replaced_spans() {
     assert_eq!((lines[0]["id"].as_i64(), &lines[0]["spans"]), (Some(7), &serde_json::json!([{"start": 7, "end": 23, "kind": "email"}])));
     assert_eq!(lines[1], serde_json::json!({"text": "nothing", "spans": []}));
     assert!(stderr(&output).starts_with("7 7..23 <EMAIL:") && !stderr(&output).contains("ann@"), "{}", stderr(&output));
+    // Of a label, the word of the tables is named, and never what stands around it.
+    let output = redact(&["--explain"], b"{\"text\": \"annsPassport_No: CL6753464\"}\n");
+    assert!(stderr(&output).contains("(label \"passport"), "{}", stderr(&output));
+    assert!(!stderr(&output).to_lowercase().contains("ann") && !stderr(&output).contains("675"), "{}", stderr(&output));
 }
 
 #[test]
@@ -78,6 +82,52 @@ fn unreadable_files_and_texts_are_reported() {
     let output = redact(&["--format", "text"], b"a\xff");
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("not valid UTF-8"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_level_and_names_of_kinds_decide_what_is_replaced() {
+    let text = b"ann@mail.example from 203.0.113.9 wrote to Zyrqel Vantroba; password: Wq7!x6SWoUnvNPs\n";
+    let kinds = |arguments: &[&str]| {
+        let output = redact(arguments, text);
+        assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+        let tokens = ["EMAIL", "IP", "PERSON", "PASSWORD"].into_iter().filter(|kind| stdout(&output).contains(&format!("<{kind}:")));
+        tokens.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(kinds(&["--redaction-level", "credentials"]), "PASSWORD");
+    assert_eq!(kinds(&["--redaction-level", "credentials", "--redact-kinds", "ip,email"]), "EMAIL IP PASSWORD");
+    assert_eq!(kinds(&["--keep-kinds", "ip,person"]), "EMAIL PASSWORD");
+    assert_eq!(kinds(&["--redaction-level", "strict"]), "EMAIL IP PERSON PASSWORD");
+    let unknown = redact(&["--keep-kinds", "emial"], text);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        stderr(&unknown).starts_with("error: unknown kind 'emial'; did you mean 'email'?\n  hint: use one of "),
+        "{}",
+        stderr(&unknown)
+    );
+}
+
+#[test]
+fn a_run_redacts_the_kinds_of_its_level_in_all_columns() {
+    let place = Place::new();
+    place.put("a.jsonl", trace("t-1", "cannot reach 3c:22:fb:9a:10:4e as ann@mail.example with password: Wq7!x6SWoUnvNPs"));
+    let pipeline = place.path().join("own.toml");
+    let shown = || {
+        let rows = place.rows("select * from patterns");
+        let text = serde_json::to_string(&rows).unwrap();
+        ["3c:22:fb:9a:10:4e", "ann@mail.example", "Wq7!x6SWoUnvNPs"].map(|value| text.contains(value))
+    };
+    place.run(&["--canaries"]);
+    assert_eq!(shown(), [false, false, false]);
+    std::fs::write(&pipeline, "[redact]\nlevel = \"credentials\"\nredact_kinds = [\"email\"]\n").unwrap();
+    place.run(&[&pipeline.display().to_string(), "--canaries"]);
+    assert_eq!(shown(), [true, false, false]);
+    // Flags take precedence over the file.
+    place.run(&[&pipeline.display().to_string(), "--redaction-level", "default", "--redact-kinds", "mac"]);
+    assert_eq!(shown(), [false, false, false]);
+    let audit = |more: &[&str]| call(&[&["audit", "--tables", &place.output()], more].concat()).status.code();
+    place.run(&["--keep-kinds", "mac"]);
+    assert_eq!(shown(), [true, false, false]);
+    assert_eq!((audit(&[]), audit(&["--keep-kinds", "mac"])), (Some(3), Some(0)));
 }
 
 #[test]
@@ -209,7 +259,7 @@ fn an_audit_reports_locations_but_not_values() {
     let detectors = detector_file(&place, "[[detector]]\nkind = \"badge\"\nexpression = 'EMP-\\d{6}'\n");
     let audit = call(&["audit", "--tables", &place.output(), "--rules", &detectors, "--sample", "5"]);
     assert_eq!(audit.status.code(), Some(3), "{}", stderr(&audit));
-    assert!(stdout(&audit).contains("patterns.evidence of t-1: 1 badge"), "{}", stdout(&audit));
+    assert!(stdout(&audit).contains("patterns.evidence of t-1: 1 badge (custom detector)"), "{}", stdout(&audit));
     assert!(!stdout(&audit).contains("654321"), "{}", stdout(&audit));
 }
 

@@ -455,7 +455,7 @@ fn other_engines_read_the_same_rows() {
     assert!(run.status.success(), "{}", stderr(&run));
     let maintained = failsift(&["maintain", "--tables", &place.output()]).output().unwrap();
     assert!(maintained.status.success(), "{}", stderr(&maintained));
-    for (table, key) in [("patterns", "trace_id"), ("errors", "trace_ref"), ("runs", "run_id")] {
+    for (table, key) in [("patterns", "trace_id"), ("errors", "trace_ref"), ("fingerprints", "fingerprint"), ("runs", "run_id")] {
         let ours = place.path().join(format!("{table}.json"));
         std::fs::write(&ours, serde_json::to_string(&place.rows(&format!("select * from {table} order by {key}"))).unwrap()).unwrap();
         let script = "import datetime, glob, json, os, sys

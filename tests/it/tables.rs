@@ -48,12 +48,12 @@ fn errors_keyed_by_location_are_replaced_when_their_object_is_read_again() {
 }
 
 #[test]
-fn all_three_tables_exist_after_an_empty_run() {
+fn all_tables_exist_after_an_empty_run() {
     let place = Place::new();
     place.put("empty.jsonl", "");
     let summary = place.run(&["--allow-empty"]);
     assert_eq!(summary["received"], 0);
-    for (table, rows) in [("patterns", 0), ("errors", 0), ("runs", 1)] {
+    for (table, rows) in [("patterns", 0), ("errors", 0), ("fingerprints", 0), ("runs", 1)] {
         assert_eq!(place.rows(&format!("select count(*) n from {table}"))[0]["n"], rows, "{table}");
     }
 }
@@ -103,7 +103,7 @@ fn rows_match_the_published_schemas() {
         assert!(complaints.is_empty(), "{complaints:?}");
     };
     valid(&schema("run_summary"), &summary);
-    for (name, table) in [("pattern", "patterns"), ("error", "errors")] {
+    for (name, table) in [("pattern", "patterns"), ("error", "errors"), ("fingerprint", "fingerprints")] {
         let mut row = place.rows(&format!("select * from {table}")).remove(0);
         row.as_object_mut().unwrap().remove("bucket");
         valid(&schema(name), &row);
@@ -139,7 +139,7 @@ fn planted_secrets_appear_in_no_output() {
         .output()
         .unwrap();
     let mut output_text = crate::support::stdout(&output) + &stderr(&output);
-    for table in ["patterns", "errors", "runs"] {
+    for table in ["patterns", "errors", "fingerprints", "runs"] {
         output_text += &serde_json::to_string(&place.rows(&format!("select * from {table}"))).unwrap();
     }
     for secret in secrets {

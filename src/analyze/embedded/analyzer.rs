@@ -7,13 +7,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::confidence::{self, Calibration, VerdictBasis};
+use super::deployment;
 use super::diagnosis::Knowledge;
 use super::dialogue::Dialogue;
 use super::drafts;
+use super::facts::{self, Case, Facts};
 use super::incident::{Incident, IncidentKind};
 use super::incidents;
+use super::profile;
 use super::rule_file::RuleError;
+use super::run_drafts::{self, ReadDialogue};
+use super::span_tree::span_tree;
 use super::tree::SpanTree;
+use super::unexplained_drafts;
 use super::verdict::{self, DialogueScan, Verdict};
 use crate::analyze::{AnalyzeError, Analyzer};
 use crate::model::{Annotation, Draft, Evidence, Label, Message, Span, SpanKind, Status, ToolUse, Trace};
@@ -206,28 +212,40 @@ impl Embedded {
         verdict: &Verdict<'_, '_, '_>,
         scan: &DialogueScan<'_>,
     ) -> Draft {
-        let (basis, facts) = verdict::confidence_facts(trace, tree, incidents, verdict, scan.dialogue.as_ref());
-        let confidence = self.calibration.confidence(basis, &facts);
-        let lowering_facts = self.calibration.lowering_facts(basis, &facts);
-        let draft = match (verdict, &scan.dialogue, &scan.matches) {
-            (Verdict::FailedStep(root), ..) => drafts::failed_step(trace, tree, incidents, root),
-            (Verdict::FailedDialogue(failure), Some(dialogue), Some(matches)) => {
-                drafts::failed_dialogue(trace, dialogue, &self.knowledge.rules.signals, matches, failure)
-            }
-            (Verdict::SuspectedDialogue(failure), Some(dialogue), Some(matches)) => {
-                drafts::suspected_dialogue(trace, dialogue, &self.knowledge.rules.signals, matches, failure)
-            }
-            (Verdict::NoFailure, ..) => drafts::no_failure(trace, incidents),
-            (Verdict::Unexplained | Verdict::FailedDialogue(_) | Verdict::SuspectedDialogue(_), ..) => {
+        let (basis, basis_facts) = verdict::confidence_facts(trace, tree, incidents, verdict, scan.dialogue.as_ref());
+        let confidence = self.calibration.confidence(basis, &basis_facts);
+        let lowering_facts = self.calibration.lowering_facts(basis, &basis_facts);
+        let root = match verdict {
+            Verdict::FailedStep(root) => Some(root.incident),
+            _ => None,
+        };
+        let profile = deployment::profile(trace, tree, root.map(|incident| incident.step.unwrap_or(incident.span)));
+        let mut facts_of_trace = Facts::of(&Case::new(trace, tree, incidents, root, verdict.label().0));
+        if !verdict.label().0.is_healthy() {
+            facts::deployment::add(trace, &profile, &mut facts_of_trace);
+        }
+        let read = scan.dialogue.as_ref().zip(scan.matches.as_ref());
+        let read = read.map(|(dialogue, matches)| ReadDialogue { trace, dialogue, signals: &self.knowledge.rules.signals, matches });
+        if let (Verdict::FailedDialogue(failure) | Verdict::SuspectedDialogue(failure), Some(read)) = (verdict, read) {
+            facts::dialogue::add(trace, read.dialogue, read.quoted(failure), &mut facts_of_trace);
+        }
+        let draft = match (verdict, read) {
+            (Verdict::FailedStep(root), _) => drafts::failed_step(trace, tree, incidents, root, &facts_of_trace),
+            (Verdict::FailedDialogue(failure), Some(read)) => run_drafts::failed_dialogue(read, failure, &facts_of_trace),
+            (Verdict::SuspectedDialogue(failure), Some(read)) => run_drafts::suspected_dialogue(read, failure, &facts_of_trace),
+            (Verdict::NoFailure, _) => run_drafts::no_failure(trace, incidents, &basis_facts, &facts_of_trace),
+            (Verdict::Unexplained | Verdict::FailedDialogue(_) | Verdict::SuspectedDialogue(_), _) => {
                 let stopped = incidents.iter().find(|incident| incident.kind == IncidentKind::FinishReason && incident.unexplained);
                 match stopped.filter(|_| !trace.spans.iter().any(Span::failed)) {
-                    Some(incident) => drafts::unnamed_stop(trace, incident),
-                    None => drafts::unexplained(trace, tree),
+                    Some(incident) => unexplained_drafts::unnamed_stop(trace, incident),
+                    None => unexplained_drafts::unexplained(trace, tree, &facts_of_trace),
                 }
             }
         };
         let confidence_rationale = confidence::rationale(draft.confidence_rationale, &lowering_facts, trace);
-        Draft { confidence, confidence_rationale, ..draft }
+        let incidents = profile::incidents(trace, tree, incidents, &self.knowledge);
+        let span_tree = span_tree(trace, tree, draft.step.failed_span_id.as_deref(), draft.label == Label::NO_FAILURE_FOUND);
+        Draft { confidence, confidence_rationale, facts: facts_of_trace.into_items(), incidents, span_tree, profile, ..draft }
     }
 }
 

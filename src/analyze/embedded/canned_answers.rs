@@ -20,7 +20,7 @@ use crate::model::{Span, SpanKind, Trace};
 const ANSWER_BYTES_MAX: usize = 400;
 
 /// The sentences, with the software whose sources or documentation contain them.
-const SENTENCES: [(Condition, &str); 24] = [
+const SENTENCES: [(Condition, &str); 26] = [
     // LangChain, n8n, Flowise
     (Condition::MaxIterationsReached, r"agent stopped due to (?:iteration limit or time limit|max(?:imum)?[ _]iterations|max[ _]steps)"),
     // LangGraph: prebuilt agents
@@ -34,16 +34,23 @@ const SENTENCES: [(Condition, &str); 24] = [
         Condition::MaxIterationsReached,
         r"max(?:imum)?(?: number of)? (?:allowed )?(?:reasoning |agent |tool )?(?:steps?|iterations?|turns?|rounds?|tool calls?|messages?)(?: of)?(?: \(?\d+\)?)? (?:was |were |has been |have been )?(?:reached|exceeded)[ -~]{0,120}",
     ),
-    // Agno, VoltAgent
+    // Agno, VoltAgent, LangChain's middleware
     (
         Condition::MaxIterationsReached,
-        r"(?:tool[ -]call|turn|step|iteration|recursion) limit (?:of \d+ )?(?:was |has been )?(?:reached|exceeded)[ -~]{0,120}",
+        r"(?:(?:tool|model)[ -]calls?|turn|step|iteration|recursion|hand-?off) limits? (?:of \d+ )?(?:was |has been )?(?:reached|exceeded)[ -~]{0,120}",
     ),
     // AutoGen, AG2
     (
         Condition::MaxIterationsReached,
         r"maximum (?:number of )?(?:messages|turns|rounds)(?: \(?\d+\)?)? (?:has been )?reached, current [ -~]{0,80}",
     ),
+    // CrewAI
+    (
+        Condition::MaxIterationsReached,
+        r"you can't keep going, (?:here is|this) (?:is )?the best final answer you generated:?[ -~\s]{0,300}",
+    ),
+    // Gemini CLI
+    (Condition::MaxIterationsReached, r"reached max session turns for this session[ -~]{0,160}"),
     // Any software that reports the end of a run, in its own words
     (
         Condition::MaxIterationsReached,
@@ -180,6 +187,7 @@ mod tests {
             (r#"{"output": "Agent stopped due to iteration limit or time limit."}"#, Condition::MaxIterationsReached),
             ("Sorry, need more steps to process this request.", Condition::MaxIterationsReached),
             ("Reached max steps.", Condition::MaxIterationsReached),
+            ("Model call limits exceeded: run limit (5/5)", Condition::MaxIterationsReached),
             ("The run was halted because all 30 steps are used up.", Condition::MaxIterationsReached),
             ("The workflow was terminated: the time limit of 300 s has passed.", Condition::RunTimeout),
             ("Maximum number of messages 12 reached, current message count: 12", Condition::MaxIterationsReached),

@@ -88,12 +88,13 @@ const DIALOGUE_CONFIDENCE_MAX: f64 = 0.75;
 pub(super) const SUSPICION_CONFIDENCE_MAX: f64 = 0.49;
 
 /// Facts that limit the confidence of "no failure found". Few labelled traces have them, so their effect cannot be fitted.
-const NO_FAILURE_LIMITS: [(&str, f64); 5] = [
+const NO_FAILURE_LIMITS: [(&str, f64); 6] = [
     ("rated_badly", NEGATIVELY_RATED_CONFIDENCE_MAX),
     ("outputs_not_understood", NOT_READ_CONFIDENCE_MAX),
     ("nothing_read", NOT_READ_CONFIDENCE_MAX),
     ("no_answer", NOT_READ_CONFIDENCE_MAX),
     ("answer_not_backed", NOT_BACKED_CONFIDENCE_MAX),
+    ("answer_not_comparable", NOT_BACKED_CONFIDENCE_MAX),
 ];
 
 /// Facts that limit the confidence of a failure.
@@ -141,7 +142,12 @@ impl Calibration {
         let mut lowering: Vec<_> = self.contributions(basis, facts).filter(|(_, by)| *by < NOTICEABLE).collect();
         lowering.sort_by(|left, right| left.1.total_cmp(&right.1));
         let names = lowering.into_iter().map(|(name, _)| name);
-        limits(basis, facts).map(|(fact, _)| fact).chain(names).filter_map(describe).collect()
+        let mut names: Vec<&str> = limits(basis, facts).map(|(fact, _)| fact).chain(names).collect();
+        // A conversation has several turns.
+        if names.contains(&"conversation") {
+            names.retain(|name| *name != "dialogue");
+        }
+        names.into_iter().filter_map(describe).collect()
     }
 }
 
@@ -175,11 +181,12 @@ fn describe(fact: &str) -> Option<&'static str> {
         "outputs_not_understood" => "what some steps returned is recorded in a form that failsift does not understand",
         "nothing_read" => "neither an answer nor a tool result was recorded",
         "no_answer" => "the trace has no final answer",
-        "answer_not_backed" => "no tool result or document in the trace backs the final answer, so it may be wrong",
+        "answer_not_backed" => "the numbers of the final answer are in no tool result, document or prompt of the trace",
+        "answer_not_comparable" => "the final answer could not be compared with a source in the trace",
         "results_not_understood" => "some tool results are recorded in a form that failsift does not understand",
         "finish_reasons_not_understood" => "some finish reasons are not known",
         "rated_badly" => "the agent run was rated negatively",
-        "dialogue" => "a long dialogue can fail without a visible error",
+        "dialogue" => "a run of several turns can fail without a visible error",
         "conversation" => "a conversation can fail without a visible error",
         "dialogue_length" => "long runs fail more often than short ones",
         "unexplained" => "the trace does not show what happened",

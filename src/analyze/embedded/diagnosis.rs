@@ -101,13 +101,24 @@ impl Opinion {
 impl Knowledge {
     /// What an incident is; `None` if no rule covers its kind.
     pub(super) fn diagnose(&self, incident: &Incident<'_>) -> Option<Diagnosis<'_>> {
+        let diagnosis = self.new_diagnosis(incident);
+        incident.label.get_or_init(|| diagnosis.as_ref().map(|diagnosis| diagnosis.label));
+        diagnosis
+    }
+
+    /// The label of an incident, which is diagnosed unless it was before.
+    pub(super) fn label_of(&self, incident: &Incident<'_>) -> Option<Label> {
+        *incident.label.get_or_init(|| self.new_diagnosis(incident).map(|diagnosis| diagnosis.label))
+    }
+
+    fn new_diagnosis(&self, incident: &Incident<'_>) -> Option<Diagnosis<'_>> {
         let known = says_an_error(incident).then(|| ErrorCatalogue::shipped().diagnose(incident)).flatten();
         let kind = step_kind(incident, known.as_ref());
         let side = Side::of(kind);
         let ruled = self.rules.best_match(incident, kind);
         let needed = text_probability_needed(incident, side, ruled.as_ref(), known.as_ref());
         let opinions = [
-            ruled.as_ref().and_then(opinion_of_rule),
+            ruled.as_ref().and_then(opinion_of_rule).map(|opinion| as_error_of_code(incident, side, opinion)),
             opinion_of_detector(incident, side).or_else(|| known.and_then(|known| opinion_of_catalogue(incident, known, side))),
             opinion_of_status(incident, side),
         ];
@@ -224,10 +235,24 @@ fn text_probability_needed(incident: &Incident<'_>, side: Side, ruled: Option<&R
     }
 }
 
+/// Whether the message is only the key that a mapping does not have: `KeyError: 'error_rate'` is about no rate. A key in capitals is a setting.
+fn names_only_a_key(incident: &Incident<'_>) -> bool {
+    const TYPE: &str = "KeyError";
+    let is_key = |text: &str| {
+        let text = message_of(text).trim();
+        let text = text.strip_prefix(TYPE).map_or(text, |rest| rest.trim_start_matches([':', '(', ' ']));
+        !text.contains(char::is_whitespace) && !text.contains(|c: char| c.is_ascii_uppercase())
+    };
+    incident.error_type.as_deref().map(last_segment) == Some(TYPE) && incident.texts.iter().all(|(_, text)| is_key(text))
+}
+
 /// What an error says in words: the name of its class and its messages.
 fn words_of(incident: &Incident<'_>) -> String {
     const TEXTS_MAX: usize = 3;
     let kind = incident.error_type.as_deref().map(last_segment);
+    if names_only_a_key(incident) {
+        return kind.unwrap_or_default().to_owned();
+    }
     let texts = incident.texts.iter().take(TEXTS_MAX).map(|(_, text)| message_of(text));
     // The message often starts with the class.
     let kind = kind.filter(|kind| !incident.texts.iter().any(|(_, text)| text.contains(kind)));
@@ -298,6 +323,24 @@ fn opinion_of_catalogue(incident: &Incident<'_>, known: KnownError, side: Side) 
 
 fn opinion_of_rule(found: &RuleMatch<'_>) -> Option<Opinion> {
     found.is_specific().then(|| Opinion { is_vague: found.is_vague(), ..Opinion::new(found.rule.label, Layer::Rule) })
+}
+
+/// Executed code that raised an exception: `KeyError: 'Column not found: price'` is no complaint of the tool about its argument, which was the code.
+fn as_error_of_code(incident: &Incident<'_>, side: Side, opinion: Opinion) -> Opinion {
+    const ARGUMENTS: &str = "invalid_tool_arguments";
+    const TRACES: [&str; 3] = ["Traceback (most recent call last)", "Cell In[", "Input In ["];
+    let Some(tool) = incident.span.tool.as_ref().filter(|_| side == Side::Tool && opinion.label.factor() == ARGUMENTS) else {
+        return opinion;
+    };
+    let has_trace = || {
+        let result = tool.result.as_deref().map(super::text::clip);
+        result.is_some_and(|result| TRACES.iter().any(|trace| result.contains(trace)))
+    };
+    if incident.kind != IncidentKind::ToolResult || !ToolNature::of(&tool.name, &tool.arguments).runs_code || !has_trace() {
+        return opinion;
+    }
+    let label = label_in(incident, Condition::CodeExecutionError, side).unwrap_or(opinion.label);
+    Opinion { label, ..opinion }
 }
 
 /// What the detector of the incident knows, such as the sentence of a framework.

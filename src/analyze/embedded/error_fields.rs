@@ -168,6 +168,7 @@ pub(super) fn error_field<'t>(object: &Object<'t>) -> Option<ToolError<'t>> {
         return Some(error);
     }
     KEYS.iter().find_map(|key| match object.get(&[key])? {
+        value @ (Value::Object(_) | Value::List(_)) if is_one_of(WORDS_OF_DOMAINS, key) && !reads_as_error(value) => None,
         Value::Text(text) => says_error(*text).then(|| {
             let error = described(*text);
             ToolError { error_type: error.error_type.clone().or_else(|| error_type(*text)), ..error }
@@ -221,9 +222,55 @@ pub(super) fn listed_error<'t>(value: &Value<'t>) -> Option<ToolError<'t>> {
     }
 }
 
+/// Words for errors that are also words of other domains: the exceptions to opening hours, the fault of a machine, the failure of a delivery.
+const WORDS_OF_DOMAINS: &str = "exception|exceptions|fault|failure";
+
+/// Whether a value has the form of an error: it has a field that only errors have, or a text that reads like one. A record of something else with such a
+/// name has neither.
+fn reads_as_error(value: &Value<'_>) -> bool {
+    const FIELDS_OF_ERRORS: [&str; 15] = [
+        "message",
+        "msg",
+        "errormessage",
+        "errmsg",
+        "error",
+        "errors",
+        "errortype",
+        "errorcode",
+        "errcode",
+        "exceptiontype",
+        "faultstring",
+        "faultcode",
+        "stack",
+        "stacktrace",
+        "traceback",
+    ];
+    const FIELDS_OF_MANY_THINGS: [&str; 8] = ["detail", "details", "description", "reason", "cause", "code", "type", "name"];
+    let is_failure = |text: Text<'_>| {
+        let decoded = text.decoded(TEXT_BYTES_MAX);
+        let words = decoded.to_lowercase();
+        OF_FAILURES.split('|').any(|known| words.contains(known)) || result_text::error_in_text(&decoded, ToolNature::default()).is_some()
+    };
+    match value {
+        Value::Text(text) => is_failure(*text),
+        Value::List(list) => list.items.first().is_some_and(reads_as_error),
+        Value::Object(object) => {
+            has_any(object, &FIELDS_OF_ERRORS)
+                || FIELDS_OF_MANY_THINGS.iter().filter_map(|key| object.text(&[key])).any(is_failure)
+                || object.get(&["statuscode", "httpstatus"]).is_some()
+        }
+        _ => false,
+    }
+}
+
 /// The first of several errors in a list, or in an object by field.
 pub(super) fn errors_list<'t>(object: &Object<'t>) -> Option<ToolError<'t>> {
-    match object.get(&["errors", "exceptions", "validationerrors", "errormessages"])? {
+    const KEYS: [&str; 4] = ["errors", "exceptions", "validationerrors", "errormessages"];
+    let (key, value) = KEYS.iter().find_map(|key| Some((*key, object.get(&[key])?)))?;
+    if is_one_of(WORDS_OF_DOMAINS, key) && !reads_as_error(value) {
+        return None;
+    }
+    match value {
         Value::List(list) => list.items.first().and_then(listed_error),
         Value::Object(inner) => error_object(inner),
         Value::Text(text) => says_error(*text).then(|| described(*text)),

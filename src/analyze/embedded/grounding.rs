@@ -20,12 +20,15 @@ pub(super) enum Grounding {
     Backed,
 }
 
-/// The grounding of the final answer. `failed` contains the indexes of the spans with an incident, whose results back nothing.
+/// The share of the answer's words that sources contain at least.
+const SHARE_MIN: f64 = 0.25;
+
+/// An answer of fewer words (`Done.`) says nothing that a source could back.
+const WORDS_MIN: usize = 3;
+
+/// The grounding of the final answer in the words of tool results and documents. `failed` contains the indexes of the spans with an incident, whose
+/// results back nothing.
 pub(super) fn of(trace: &Trace, failed: &HashSet<usize>) -> Grounding {
-    /// The share of the answer's words that sources contain at least.
-    const SHARE_MIN: f64 = 0.25;
-    /// An answer of fewer words (`Done.`) says nothing that a source could back.
-    const WORDS_MIN: usize = 3;
     let Some(answer) = final_answer(trace) else { return Grounding::NoAnswer };
     let answer = words(answer);
     let mut backed: HashSet<&String> = HashSet::new();
@@ -35,13 +38,107 @@ pub(super) fn of(trace: &Trace, failed: &HashSet<usize>) -> Grounding {
         }
         let source = words(source);
         backed.extend(answer.iter().filter(|word| source.contains(*word)));
-        #[expect(clippy::cast_precision_loss, reason = "words of an answer")]
-        let share = backed.len() as f64 / answer.len() as f64;
-        if share >= SHARE_MIN {
+        if share(backed.len(), answer.len()) >= SHARE_MIN {
             return Grounding::Backed;
         }
     }
     Grounding::NotBacked
+}
+
+/// What a comparison of the final answer with the whole trace says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// No step recorded an answer.
+    NoAnswer,
+    /// The trace has sources in the script of the answer, and neither they nor the prompt have its numbers or ids.
+    Unsupported,
+    /// There is nothing to compare: no source, no number or id in the answer, or another language.
+    NotComparable,
+    /// A tool result, a document or, without any, the prompt contains words, numbers or ids of the answer.
+    Supported,
+}
+
+/// Compares the final answer with results, documents and prompts: a claim that nothing backs it needs more than that its words are others.
+pub(super) fn compared(trace: &Trace, failed: &HashSet<usize>) -> Comparison {
+    /// The share of its numbers and ids.
+    const NUMBERS_SHARE_MIN: f64 = 0.5;
+    let Some(text) = final_answer(trace) else { return Comparison::NoAnswer };
+    let answer = words(text);
+    let numbers: HashSet<String> = numbers(text);
+    let (mut words_backed, mut numbers_backed): (HashSet<&String>, HashSet<&String>) = (HashSet::new(), HashSet::new());
+    let (mut any_source, mut any_in_script) = (false, false);
+    for source in sources(trace, failed) {
+        any_source = true;
+        if answer.len() < WORDS_MIN {
+            return Comparison::Supported;
+        }
+        any_in_script |= is_in_script_of(source, text);
+        let words = words(source);
+        words_backed.extend(answer.iter().filter(|word| words.contains(*word)));
+        numbers_backed.extend(numbers.iter().filter(|number| words.contains(*number) || has_number(source, number)));
+        let has_numbers = numbers.len() > 1 && share(numbers_backed.len(), numbers.len()) >= NUMBERS_SHARE_MIN;
+        if share(words_backed.len(), answer.len()) >= SHARE_MIN || has_numbers {
+            return Comparison::Supported;
+        }
+    }
+    let prompts: Vec<&str> = prompts(trace).collect();
+    let in_prompt = numbers.iter().any(|number| prompts.iter().any(|prompt| has_number(prompt, number)));
+    if !any_source {
+        let prompted: HashSet<String> = prompts.iter().flat_map(|prompt| words(prompt)).collect();
+        let repeated = answer.iter().filter(|word| prompted.contains(*word)).count();
+        // A question repeats itself in its answer; a text to be summarized has most of it.
+        let is_from_prompt = answer.len() >= WORDS_MIN && share(repeated, answer.len()) >= NUMBERS_SHARE_MIN;
+        return if is_from_prompt { Comparison::Supported } else { Comparison::NotComparable };
+    }
+    if numbers.is_empty() || !any_in_script || in_prompt || !numbers_backed.is_empty() {
+        return Comparison::NotComparable;
+    }
+    Comparison::Unsupported
+}
+
+#[expect(clippy::cast_precision_loss, reason = "words of an answer")]
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// Whether a source has words of the script that the answer is mostly written in.
+fn is_in_script_of(source: &str, answer: &str) -> bool {
+    let is_latin = |text: &str| {
+        let (mut latin, mut other) = (0_usize, 0_usize);
+        for c in clip(text).chars().filter(|c| c.is_alphabetic()) {
+            // Up to Latin Extended Additional, without Greek and what follows.
+            if c < '\u{0370}' || ('\u{1E00}'..='\u{1EFF}').contains(&c) { latin += 1 } else { other += 1 }
+        }
+        latin >= other
+    };
+    is_latin(source) == is_latin(answer)
+}
+
+/// The numbers and ids of an answer: words with a digit. Those of one or two characters occur anywhere.
+fn numbers(answer: &str) -> HashSet<String> {
+    const CHARS_MIN: usize = 3;
+    const NUMBERS_MAX: usize = 40;
+    let has_digit = |word: &str| word.contains(|c: char| c.is_ascii_digit());
+    let split = clip(answer).split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | ',' | '-' | '_')));
+    let words = split.map(|word| word.trim_matches(['.', ',', '-', '_']).to_lowercase());
+    words.filter(|word| word.len() >= CHARS_MIN && has_digit(word)).take(NUMBERS_MAX).collect()
+}
+
+/// Whether a text has a number, perhaps with other separators: `4590` is `4,590.00`.
+fn has_number(text: &str, number: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(|c| !matches!(c, ',' | '.' | '\'' | ' ')).collect::<String>().to_lowercase();
+    let text = clip(text);
+    let without_fraction = number.strip_suffix(".00").or_else(|| number.strip_suffix(",00")).unwrap_or(number);
+    text.to_lowercase().contains(number) || digits(text).contains(&digits(without_fraction))
+}
+
+/// The messages of people and of the system that the model calls got.
+fn prompts(trace: &Trace) -> impl Iterator<Item = &str> {
+    const PROMPTS_MAX: usize = 50;
+    let calls = trace.spans.iter().filter(|span| span.kind == SpanKind::Llm);
+    let messages = calls.flat_map(|span| &span.input).filter(|message| matches!(message.role.as_str(), "user" | "system" | "developer"));
+    let plain = trace.spans.iter().filter_map(|span| span.input_text.as_deref());
+    messages.map(|message| message.content.as_str()).take(PROMPTS_MAX).chain(plain.take(PROMPTS_MAX))
 }
 
 /// The text of the last answer of a model call, of an agent or of a chain, in this order.
@@ -108,6 +205,10 @@ mod tests {
         of(&Trace { spans, ..Trace::default() }, &HashSet::new())
     }
 
+    fn comparison(spans: Vec<Span>) -> Comparison {
+        compared(&Trace { spans, ..Trace::default() }, &HashSet::new())
+    }
+
     #[test]
     fn an_answer_is_backed_by_a_result_or_document_with_its_words() {
         let order = || result(r#"{"order": "A-2210", "state": "shipped", "carrier": "Nordpost"}"#);
@@ -116,15 +217,38 @@ mod tests {
             grounding(vec![order(), answer("Capital cities usually attract visitors throughout summer months.")]),
             Grounding::NotBacked
         );
+        let plain = answer("Capital cities usually attract visitors throughout summer months.");
+        assert_eq!(comparison(vec![order(), plain]), Comparison::NotComparable);
+        assert_eq!(comparison(vec![order(), answer("Order B-9931 arrives on 14 March in Lisbon.")]), Comparison::Unsupported);
         assert_eq!(grounding(vec![order(), answer("Done.")]), Grounding::Backed);
         // An error that the answer repeats backs nothing.
         let error = result("Error: carrier Nordpost did not respond within 20 s");
         let trace = Trace { spans: vec![error, answer("The carrier Nordpost did not respond.")], ..Trace::default() };
         assert_eq!(of(&trace, &HashSet::from([0])), Grounding::NotBacked);
         assert_eq!(grounding(vec![answer("The capital of Australia is Canberra.")]), Grounding::NotBacked);
+        assert_eq!(comparison(vec![answer("The capital of Australia is Canberra.")]), Comparison::NotComparable);
         let document = Document { content: "返品は30日以内に可能です".into(), ..Document::default() };
         let search = Span { kind: SpanKind::Retriever, documents: Some(vec![document]), ..Span::default() };
         assert_eq!(grounding(vec![search, answer("30日以内なら返品は可能です。")]), Grounding::Backed);
         assert_eq!(grounding(vec![order()]), Grounding::NoAnswer);
+    }
+    #[test]
+    fn numbers_and_ids_back_an_answer_in_other_words() {
+        let refund = || result(r#"{"status": "accepted", "amount_eur": 4590.0, "reference": "rf_77"}"#);
+        assert_eq!(comparison(vec![refund(), answer("Listo: le devolvimos 4.590,00 EUR con la referencia rf_77.")]), Comparison::Supported);
+        // Another script, whose words a source cannot have.
+        assert_eq!(
+            comparison(vec![refund(), answer("返金の手続きが完了しました。ご確認ください。12日かかります。")]),
+            Comparison::NotComparable
+        );
+        // The prompt has the number.
+        let asked = Message { role: "user".into(), content: "Is 250 EUR too much?".into(), ..Message::default() };
+        let asking = Span { input: vec![asked], ..answer("No, 250 EUR seems fair considering everything.") };
+        assert_eq!(comparison(vec![refund(), asking]), Comparison::NotComparable);
+        // A summary of the prompt.
+        let text = "Exports fail since Monday. Twelve customers wrote about exports, seven about single sign-on.";
+        let asked = Message { role: "user".into(), content: text.into(), ..Message::default() };
+        let summary = Span { input: vec![asked], ..answer("Exports fail since Monday; customers wrote about exports.") };
+        assert_eq!(comparison(vec![summary]), Comparison::Supported);
     }
 }

@@ -1,9 +1,10 @@
 //! The data of an incident: one thing that went wrong in one span.
 
+use std::cell::OnceCell;
+
 use super::condition::Condition;
 use super::signals::{self, Signal};
-use super::text::message_of;
-use crate::model::{Span, SpanKind, Trace};
+use crate::model::{Label, Span, SpanKind, Trace};
 
 /// How an incident was detected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,13 +27,17 @@ pub(super) enum IncidentKind {
     RepeatedCalls,
     /// A sentence of a framework or gateway instead of the model's answer.
     CannedAnswer,
+    /// The final message announces the next step, and the run ends without it.
+    AnnouncedStep,
+    /// A value of one result became the argument of another call under the name of another unit.
+    CopiedUnit,
     /// Only the dialogue as a whole shows the failure.
     Dialogue,
 }
 
 impl IncidentKind {
     /// Every kind, in the order in which error messages list them.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Error,
         Self::FinishReason,
         Self::Refusal,
@@ -42,6 +47,8 @@ impl IncidentKind {
         Self::ToolResult,
         Self::RepeatedCalls,
         Self::CannedAnswer,
+        Self::AnnouncedStep,
+        Self::CopiedUnit,
         Self::Dialogue,
     ];
 
@@ -57,6 +64,8 @@ impl IncidentKind {
             Self::ToolResult => "tool_result",
             Self::RepeatedCalls => "repeated_calls",
             Self::CannedAnswer => "canned_answer",
+            Self::AnnouncedStep => "announced_step",
+            Self::CopiedUnit => "copied_unit",
             Self::Dialogue => "dialogue",
         }
     }
@@ -91,6 +100,8 @@ pub(super) struct Incident<'t> {
     /// The kind of step that fails, if it is not that of the span: the step that made the call of another service, or the model call whose span was
     /// lost.
     pub(super) step_kind: Option<SpanKind>,
+    /// Its label, once it was diagnosed, which is expensive.
+    pub(super) label: OnceCell<Option<Label>>,
     /// Whether a later retry, fallback or repair succeeded.
     pub(super) recovered: bool,
     /// Whether the trace does not say what happened: an error without a type, a message and a status, or an answer that stopped for a reason that
@@ -114,16 +125,10 @@ impl<'t> Incident<'t> {
             tool: None,
             step: None,
             step_kind: None,
+            label: OnceCell::new(),
             recovered: false,
             unexplained: false,
         })
-    }
-
-    /// The first line of the message, for a summary.
-    pub(super) fn first_line(&self) -> Option<String> {
-        let (_, text) = self.texts.first()?;
-        let line: String = message_of(text).trim().lines().next()?.chars().take(200).collect();
-        (!line.is_empty()).then_some(line)
     }
 
     /// The span kind for rules. A tool result among the messages of a model call is about the tool, not about the model; a failed HTTP request is about

@@ -8,11 +8,16 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::announced_step;
 use super::canned_answers;
 use super::client_calls;
+use super::code_results::failed_execution;
 use super::control_flow::ControlFlow;
+use super::copied_units;
+use super::forced_answers;
 use super::incident::{Incident, IncidentKind};
 use super::recovery::mark_recovered;
+use super::repetition::{ended_in_a_loop, repeated_calls};
 use super::searches;
 use super::signals::{self, Signal};
 use super::text::{clip, expression, message_of};
@@ -24,6 +29,12 @@ use super::tree::SpanTree;
 use crate::limits::EXCEPTIONS_READ_MAX;
 use crate::model::{FinishReason, Message, Part, Span, SpanKind, Trace, last_segment};
 use crate::runtime::{Deadline, TimedOut};
+
+/// Attributes of a failed span that are searched for the cause of its error.
+const ATTRIBUTES_READ_MAX: usize = 512;
+
+/// Causes of an error that are read.
+const CAUSES_MAX: usize = 3;
 
 /// Every incident, in the order of the spans, with `recovered` set.
 ///
@@ -75,6 +86,10 @@ pub(super) fn find<'t>(trace: &'t Trace, tree: &SpanTree, deadline: Deadline) ->
     if found.iter().all(|incident| incident.recovered) {
         found.extend(
             canned_answers::find(trace)
+                .or_else(|| forced_answers::find(trace, tree))
+                .or_else(|| failed_execution(trace))
+                .or_else(|| announced_step::find(trace, tree))
+                .or_else(|| copied_units::find(trace))
                 .or_else(|| empty_search(trace))
                 .or_else(|| repeated_calls(trace))
                 .or_else(|| ended_in_a_loop(trace)),
@@ -130,6 +145,14 @@ fn join_errors_above(found: &mut Vec<Incident<'_>>, tree: &SpanTree) {
     }
 }
 
+/// Whether an attribute is the cause of an error: `error.cause`, `exception.cause.message`, `app.error.root_cause`.
+fn names_a_cause(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let key = key.strip_suffix(".message").or_else(|| key.strip_suffix(".code")).unwrap_or(&key);
+    let is_cause = ["cause", "root_cause", "rootcause"].iter().any(|word| key == *word || key.ends_with(&format!(".{word}")));
+    is_cause || key.ends_with("error_cause") || key.ends_with("exception_cause")
+}
+
 /// A span with an error status or a recorded exception.
 fn error<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Incident<'t>> {
     let mut incident = Incident::new(trace, index, IncidentKind::Error)?;
@@ -144,6 +167,12 @@ fn error<'t>(trace: &'t Trace, tree: &SpanTree, index: usize) -> Option<Incident
         // SDKs often copy the exception's message to the status.
         if !exception.message.trim().is_empty() && incident.texts.iter().all(|(_, known)| !known.contains(exception.message.as_str())) {
             incident.texts.push((format!("exceptions[{number}].message"), &exception.message));
+        }
+    }
+    let causes = span.attributes.iter().take(ATTRIBUTES_READ_MAX).filter(|attribute| names_a_cause(&attribute.key));
+    for attribute in causes.filter(|attribute| !attribute.value.trim().is_empty()).take(CAUSES_MAX) {
+        if incident.texts.iter().all(|(_, known)| !known.contains(attribute.value.as_str())) {
+            incident.texts.push((format!("attributes.{}", attribute.key), &attribute.value));
         }
     }
     // A tool that returned an error to the model may have a status without a text, or one that only names its type, `TOOL_ERROR`.
@@ -371,59 +400,6 @@ fn content_words(text: &str) -> HashSet<String> {
     ];
     let words = clip(text).split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
     words.filter(|word| word.chars().count() >= 2 && !STOPWORDS.contains(&word.as_str())).collect()
-}
-
-/// A tool that was called at least five times with the same arguments. Fewer repetitions are common in healthy runs, for example polling.
-fn repeated_calls(trace: &Trace) -> Option<Incident<'_>> {
-    const REPETITIONS_MIN: usize = 5;
-    // `(count, index of the last call)` by tool and arguments.
-    let mut calls: HashMap<(&str, &str), (usize, usize)> = HashMap::new();
-    for (index, span) in trace.spans.iter().enumerate() {
-        if let Some(tool) = &span.tool {
-            let entry = calls.entry((&tool.name, &tool.arguments)).or_insert((0, index));
-            *entry = (entry.0 + 1, index);
-        }
-    }
-    let (count, index) = calls.into_values().max()?;
-    if count < REPETITIONS_MIN {
-        return None;
-    }
-    let mut incident = Incident::new(trace, index, IncidentKind::RepeatedCalls)?;
-    let span = incident.span;
-    incident.signals.push(Signal { text: format!("tool_called_{count}_times_alike"), field: Some("tool.arguments".into()) });
-    if let Some(tool) = &span.tool {
-        incident.texts.push(("tool.arguments".into(), &tool.arguments));
-    }
-    Some(incident)
-}
-
-/// A run that ends with the same tool call for the third time, without an answer: frameworks such as the Vercel AI SDK and Mastra stop an agent at its
-/// limit of steps without an error.
-fn ended_in_a_loop(trace: &Trace) -> Option<Incident<'_>> {
-    const REPETITIONS_MIN: usize = 3;
-    let has_content = |message: &Message| !message.content.trim().is_empty() || !message.tool_calls.is_empty();
-    let is_call = |span: &Span| span.kind == SpanKind::Llm && span.output.iter().any(has_content);
-    let (index, last) = trace.spans.iter().enumerate().rev().find(|(_, span)| is_call(span))?;
-    let call = last.output.last().filter(|message| message.content.trim().is_empty())?.tool_calls.first()?;
-    // Nested spans of one model call repeat the call with its id.
-    let mut ids = HashSet::new();
-    let calls = trace.spans.iter().filter(|span| is_call(span)).flat_map(|span| &span.output).flat_map(|message| &message.tool_calls);
-    let alike = calls.filter(|other| other.name == call.name && is_same_json(&other.arguments, &call.arguments));
-    let repetitions = alike.filter(|other| other.id.as_ref().is_none_or(|id| ids.insert(id))).count();
-    let answers = trace.spans.iter().filter(|span| span.kind == SpanKind::Agent).filter_map(|span| span.output.last());
-    if repetitions < REPETITIONS_MIN || answers.into_iter().any(|answer| !answer.content.trim().is_empty()) {
-        return None;
-    }
-    let mut incident = Incident::new(trace, index, IncidentKind::RepeatedCalls)?;
-    incident.signals.push(Signal::new("run_ends", "after_tool_call", "output[0].tool_calls.name"));
-    incident.texts.push(("output[0].tool_calls.name".into(), &call.name));
-    Some(incident)
-}
-
-/// Whether two JSON texts have the same value; texts that do not parse must be equal.
-fn is_same_json(first: &str, second: &str) -> bool {
-    let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
-    first == second || value(first).is_some_and(|first| Some(first) == value(second))
 }
 
 #[cfg(test)]

@@ -143,6 +143,10 @@ fn exit_code(text: &str, nature: ToolNature) -> Option<i64> {
     if nature.reads_text && !nature.runs_code {
         return None;
     }
+    // A tool that describes a container or a job reports how that one ended, and did its own work.
+    if text.contains("Last State:") || text.contains("Reason:") && text.contains("Exit Code:") {
+        return None;
+    }
     // "Exit code 1 means that …" explains codes.
     let explains = |line: &str| [" mean", " indicate", " stands for", " is used"].iter().any(|word| line.contains(word));
     let first = text.lines().find(|line| !line.trim().is_empty());

@@ -1,12 +1,43 @@
 //! Root cause before consequence: which incident came first, among those from which the run did not recover.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use super::closing_message;
 use super::diagnosis::{Diagnosis, Knowledge};
+use super::facts::duration_ms;
 use super::incident::{Incident, IncidentKind};
 use super::tree::SpanTree;
-use crate::model::Trace;
+use crate::model::{Label, Span, Trace};
 use crate::runtime::{Deadline, TimedOut};
+
+/// The factors of a span that stops the steps in it after a time.
+const LIMIT_EXPIRED: [&str; 2] = ["run_timeout", "tool_timeout"];
+
+/// The factors of a call that ends with the error of a deadline, which may be its own or that of the run.
+const CUT_BY_DEADLINE: [&str; 2] = ["provider_timeout", "tool_timeout"];
+
+/// The factor of a step that something else stopped.
+const RUN_CANCELLED: &str = "run_cancelled";
+
+/// Whether a span records a time limit that it reached, while the call that was stopped in it took less than half of it.
+fn used_up_its_limit(span: &Span, stopped: &Span) -> bool {
+    const IN_MILLISECONDS: [&str; 5] = ["deadlinems", "timeoutms", "timelimitms", "maxdurationms", "deadlinemillis"];
+    const IN_SECONDS: [&str; 5] = ["deadlineseconds", "timeoutseconds", "timelimitseconds", "maxdurationseconds", "deadlinesecs"];
+    let Some((duration, of_call)) = duration_ms(span).zip(duration_ms(stopped)) else { return false };
+    span.attributes.iter().take(512).any(|attribute| {
+        let key: String = attribute.key.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+        let ends_in = |words: &[&str]| words.iter().any(|word| key.ends_with(word));
+        let factor = if ends_in(&IN_MILLISECONDS) {
+            1.0
+        } else if ends_in(&IN_SECONDS) {
+            1e3
+        } else {
+            return false;
+        };
+        let limit = attribute.value.trim().parse::<f64>().ok().map(|limit| limit * factor);
+        limit.is_some_and(|limit| limit > 0.0 && duration >= limit * 0.99 && duration <= limit * 1.1 && of_call < limit / 2.0)
+    })
+}
 
 /// The incident that caused the failure, with the rule that names it.
 #[derive(Debug, Clone)]
@@ -57,13 +88,83 @@ pub(super) fn root_cause<'i, 't, 'c>(
             candidates.push((incident, diagnosis));
         }
     }
+    drop_superseded(tree, &mut candidates);
+    closing_message::drop_repeated_commands(&mut candidates);
     // Spans that end at the same moment are nested. The inner one starts later, so it has the higher index.
     let first =
         candidates.iter().min_by_key(|(incident, _)| (end_in_parent(trace, tree, incident), std::cmp::Reverse(incident.index))).cloned();
+    // The time limit of a span around a step cancels the step. It ends later, but it is the cause.
+    let limit = first.as_ref().and_then(|(stopped, diagnosis)| {
+        if !CUT_BY_DEADLINE.contains(&diagnosis.label.factor()) {
+            return None;
+        }
+        let expired = |incident: &&Incident<'_>| incident.kind == IncidentKind::Error && is_open(incident);
+        let by_span: HashMap<usize, &'i Incident<'t>> =
+            incidents.iter().filter(expired).map(|incident| (incident.index, incident)).collect();
+        let mut around = tree.self_and_ancestors(stopped.index).skip(1).filter_map(|index| by_span.get(&index).copied());
+        around.find_map(|incident| {
+            // A call that ran for the time itself was stopped by its own limit.
+            if !used_up_its_limit(incident.span, stopped.span) {
+                return None;
+            }
+            let diagnosis = knowledge.diagnose(incident)?;
+            LIMIT_EXPIRED.contains(&diagnosis.label.factor()).then_some((incident, diagnosis))
+        })
+    });
+    let first = limit.or(first);
+    let first = match first {
+        Some((stopped, diagnosis)) if diagnosis.label.factor() == RUN_CANCELLED => {
+            let open: HashMap<usize, &'i Incident<'t>> = incidents
+                .iter()
+                .filter(is_open)
+                .filter(|incident| incident.kind == IncidentKind::Error)
+                .map(|incident| (incident.index, incident))
+                .collect();
+            Some(cause_of_cancellation(tree, stopped, &open, knowledge).unwrap_or((stopped, diagnosis)))
+        }
+        first => first,
+    };
+    let first = first.map(|first| closing_message::root_among(trace, tree, &candidates, first));
     Ok(first.map(|(incident, diagnosis)| {
         let contested = candidates.iter().any(|(_, other)| other.label != diagnosis.label);
         RootCause { incident, diagnosis, contested }
     }))
+}
+
+/// The error of a span around a cancelled step that explains the cancellation: it ended at the same moment and is none itself. What was read in a stream, or
+/// ran beside the step that failed, ends with it.
+fn cause_of_cancellation<'i, 't, 'c>(
+    tree: &SpanTree,
+    stopped: &Incident<'t>,
+    open: &HashMap<usize, &'i Incident<'t>>,
+    knowledge: &'c Knowledge,
+) -> Option<(&'i Incident<'t>, Diagnosis<'c>)> {
+    const SAME_MOMENT_NS: u64 = 1_000_000_000;
+    tree.self_and_ancestors(stopped.index).skip(1).filter_map(|index| open.get(&index).copied()).find_map(|around| {
+        let diagnosis = knowledge.diagnose(around).filter(Diagnosis::is_by_sign)?;
+        let factor = diagnosis.label.factor();
+        let explains = factor != RUN_CANCELLED && !LIMIT_EXPIRED.contains(&factor);
+        (explains && around.at_ns.abs_diff(stopped.at_ns) <= SAME_MOMENT_NS).then_some((around, diagnosis))
+    })
+}
+
+/// Drops outputs that the model repaired: the same parser was called again, and rejected the next output for another reason.
+fn drop_superseded<'i, 't, 'c>(tree: &SpanTree, candidates: &mut Vec<(&'i Incident<'t>, Diagnosis<'c>)>) {
+    let is_of_output = |diagnosis: &Diagnosis<'_>| diagnosis.label.category() == "output_format";
+    let step = |incident: &Incident<'t>| (tree.parent(incident.index), incident.span.name.as_str());
+    let mut last: HashMap<(Option<usize>, &str), (i64, Label)> = HashMap::new();
+    for (incident, diagnosis) in
+        candidates.iter().filter(|(incident, diagnosis)| incident.kind == IncidentKind::Error && is_of_output(diagnosis))
+    {
+        let entry = last.entry(step(incident)).or_insert((incident.at_ns, diagnosis.label));
+        if incident.at_ns > entry.0 {
+            *entry = (incident.at_ns, diagnosis.label);
+        }
+    }
+    candidates.retain(|(incident, diagnosis)| {
+        let later = last.get(&step(incident)).filter(|(at, label)| *at > incident.at_ns && *label != diagnosis.label);
+        !is_of_output(diagnosis) || incident.kind != IncidentKind::Error || later.is_none()
+    });
 }
 
 /// When an incident happened. Programs in JavaScript record the start of a span in milliseconds and derive its end from it, so that a span may appear to
@@ -94,7 +195,7 @@ mod tests {
 
     use super::*;
     use crate::analyze::embedded::incidents;
-    use crate::model::{Span, SpanKind, Status, ToolUse};
+    use crate::model::{SpanKind, Status, ToolUse};
 
     /// A parent without an end time appears to have failed first, but its error is still the consequence.
     #[test]
@@ -207,6 +308,13 @@ mod tests {
                 ],
                 Some("context_overflow/context_window_exceeded"),
             ),
+            (
+                &[
+                    ("a", None, Agent, Some("ClientDisconnect: client disconnected"), &[]),
+                    ("m", Some("a"), Llm, Some("asyncio.CancelledError: the task was cancelled"), &[]),
+                ],
+                Some("coordination_failure/run_cancelled"),
+            ),
             // A cache without the entry is no failure, also of a run that fails later.
             (
                 &[
@@ -235,5 +343,22 @@ mod tests {
         ] {
             assert_eq!(label_of(rows).as_deref(), label, "{rows:?}");
         }
+    }
+
+    #[test]
+    fn a_recorded_deadline_of_the_run_explains_a_short_call() {
+        use crate::model::Attribute;
+        let span = |milliseconds: i64, key: &str, value: &str| Span {
+            started_at_ns: Some(0),
+            ended_at_ns: Some(milliseconds * 1_000_000),
+            attributes: [Attribute { key: key.into(), value: value.into() }].into(),
+            ..Span::default()
+        };
+        let short = span(2_000, "x", "1");
+        assert!(used_up_its_limit(&span(60_010, "run.deadline_ms", "60000"), &short));
+        assert!(used_up_its_limit(&span(60_010, "job.timeoutSeconds", "60"), &short));
+        assert!(!used_up_its_limit(&span(30_000, "run.deadline_ms", "60000"), &short));
+        assert!(!used_up_its_limit(&span(60_010, "run.deadline_ms", "60000"), &span(59_000, "x", "1")));
+        assert!(!used_up_its_limit(&span(60_010, "run.name", "60000"), &short));
     }
 }

@@ -83,6 +83,9 @@ pub(super) struct RuleEntry {
     pub(super) title: String,
     pub(super) hypothesis: String,
     pub(super) actions: Vec<String>,
+    /// Names of facts.
+    #[serde(default)]
+    pub(super) wants: Vec<String>,
     #[serde(default, rename = "case")]
     pub(super) cases: Vec<Case>,
 }

@@ -10,8 +10,10 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 use regex::{Regex, RegexBuilder};
 
 use super::dialogue::{SignalEntry, SignalMatches, SignalSet, Weights};
+use super::facts::{FactName, fact_name};
 use super::incident::{Incident, IncidentKind};
 use super::rule_file::{RuleEntry, RuleError, RuleFile};
+use super::template::Template;
 use super::text::{clip, expression_problem, message_of};
 use crate::model::{FinishReason, Label, SpanKind, last_segment};
 
@@ -19,13 +21,14 @@ use crate::model::{FinishReason, Label, SpanKind, last_segment};
 pub(crate) const RULES_VERSION: &str = "rules-3";
 
 /// `(name, text)` of the shipped files. Among rules of equal rank the first wins.
-pub(super) const FILES: [(&str, &str); 9] = [
+pub(super) const FILES: [(&str, &str); 10] = [
     ("provider.toml", include_str!("rules/provider.toml")),
     ("context.toml", include_str!("rules/context.toml")),
     ("blocked.toml", include_str!("rules/blocked.toml")),
     ("tool.toml", include_str!("rules/tool.toml")),
     ("format.toml", include_str!("rules/format.toml")),
     ("retrieval.toml", include_str!("rules/retrieval.toml")),
+    ("planning.toml", include_str!("rules/planning.toml")),
     ("runaway.toml", include_str!("rules/runaway.toml")),
     ("environment.toml", include_str!("rules/environment.toml")),
     ("dialogue.toml", include_str!("rules/dialogue.toml")),
@@ -57,9 +60,12 @@ pub(super) struct Rule {
     /// Whether the error is not a consequence of errors in descendant spans.
     pub(super) own_cause: bool,
     pub(super) confidence: f64,
-    pub(super) title: String,
-    pub(super) hypothesis: String,
-    pub(super) actions: Vec<String>,
+    pub(super) title: Template,
+    pub(super) hypothesis: Template,
+    /// Those whose values are known are used; one at least needs none.
+    pub(super) actions: Vec<Template>,
+    /// Facts that an expert looks for. Those that the trace does not have are named.
+    pub(super) wants: Vec<&'static FactName>,
     /// Indexes of the dialogue signals that are each sufficient for this rule.
     standalone_signals: Vec<usize>,
 }
@@ -173,8 +179,9 @@ impl RuleSet {
 
     /// Whether `fragment` occurs in the title, hypothesis or actions of a rule.
     pub(super) fn contains_text(&self, fragment: &str) -> bool {
-        let in_texts = |rule: &'_ Rule| rule.title.contains(fragment) || rule.hypothesis.contains(fragment);
-        self.rules.iter().any(|rule| in_texts(rule) || rule.actions.iter().any(|action| action.contains(fragment)))
+        let texts =
+            |rule: &'_ Rule| [&rule.title, &rule.hypothesis].into_iter().chain(&rule.actions).any(|text| text.contains_text(fragment));
+        self.rules.iter().any(texts)
     }
 
     /// The shipped rules and those of the user's `(name, text)` files. A rule or signal with a known id replaces the shipped one. Others are
@@ -297,6 +304,7 @@ fn compile(entry: RuleEntry, sources: &mut Vec<String>, signals: &SignalSet) -> 
     if !(0.0..=1.0).contains(&entry.confidence) {
         return Err(format!("confidence {} is not between 0 and 1", entry.confidence));
     }
+    let wording = RuleWording::compile(&entry)?;
     for text in entry.text.iter().chain(&entry.unless) {
         RegexBuilder::new(text)
             .build()
@@ -325,11 +333,64 @@ fn compile(entry: RuleEntry, sources: &mut Vec<String>, signals: &SignalSet) -> 
         is_users: false,
         own_cause: entry.own_cause,
         confidence: entry.confidence,
-        title: entry.title,
-        hypothesis: entry.hypothesis,
-        actions: entry.actions,
+        title: wording.title,
+        hypothesis: wording.hypothesis,
+        actions: wording.actions,
+        wants: wording.wants,
         standalone_signals,
     })
+}
+
+/// Words of templates that every failure has a value or a general word for.
+pub(super) const COMMON_PLACEHOLDERS: [&str; 7] = ["tool", "model", "provider", "span", "error_type", "status", "service"];
+
+/// The sentences of a rule.
+struct RuleWording {
+    title: Template,
+    hypothesis: Template,
+    actions: Vec<Template>,
+    wants: Vec<&'static FactName>,
+}
+
+impl RuleWording {
+    fn compile(entry: &RuleEntry) -> Result<Self, String> {
+        let (title, hypothesis) = (template("title", &entry.title)?, template("hypothesis", &entry.hypothesis)?);
+        for (key, text) in [("title", &title), ("hypothesis", &hypothesis)] {
+            if let Some(name) = text.required_names().into_iter().find(|name| !COMMON_PLACEHOLDERS.contains(name)) {
+                return Err(format!("{key}: put the part with {{{name}}} in brackets, because not every trace has that fact"));
+            }
+            if text.is_conditional() {
+                return Err(format!(
+                    "{key}: put the condition and what depends on it in brackets, because there must always be a sentence"
+                ));
+            }
+            if text.may_be_empty() {
+                return Err(format!("{key} is empty if the trace lacks the facts that it names"));
+            }
+        }
+        let actions = entry.actions.iter().map(|action| template("actions", action)).collect::<Result<Vec<_>, _>>()?;
+        let is_always_used = |action: &Template| {
+            !action.may_be_empty()
+                && !action.is_conditional()
+                && action.required_names().iter().all(|name| COMMON_PLACEHOLDERS.contains(name))
+        };
+        if !actions.iter().any(is_always_used) {
+            return Err("every action names a fact that a trace may lack, or has a condition; add one that needs none".to_owned());
+        }
+        let wants = entry.wants.iter().map(|name| fact_name(name).ok_or_else(|| format!("wants: unknown fact '{name}'")));
+        Ok(Self { title, hypothesis, actions, wants: wants.collect::<Result<_, _>>()? })
+    }
+}
+
+/// A template whose placeholders are all known.
+fn template(key: &str, text: &str) -> Result<Template, String> {
+    // The value of `{status}` is "HTTP 429" or "an error".
+    let template = Template::parse(&text.replace("HTTP {status}", "{status}")).map_err(|reason| format!("{key}: {reason}"))?;
+    let unknown = template.names().into_iter().find(|name| !COMMON_PLACEHOLDERS.contains(name) && fact_name(name).is_none());
+    match unknown {
+        None => Ok(template),
+        Some(name) => Err(format!("{key}: unknown placeholder {{{name}}}; docs/facts.md lists the facts")),
+    }
 }
 
 fn incident_kinds(words: &[String]) -> Result<Vec<IncidentKind>, String> {

@@ -33,6 +33,28 @@ impl ShellCommand {
         Some(Self { program, subcommand, writes: last.replace("2>", "").contains('>') })
     }
 
+    /// Whether a later call ran the command of an earlier one again, maybe within a longer command or for more files.
+    pub(super) fn is_run_again(earlier: &str, later: &str) -> bool {
+        let earlier = core_of(&command_of(earlier));
+        // A command without arguments, such as `ls`, is about something else each time.
+        let is_specific = |command: &str| command.split_whitespace().count() >= 2;
+        if !is_specific(&earlier) {
+            return false;
+        }
+        let later = command_of(later);
+        let all = words_in(&later);
+        let is_bounded = |at: usize| {
+            let end = at + earlier.len();
+            let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '.' | ':');
+            !all.get(..at).is_some_and(|before| before.ends_with(is_word))
+                && !all.get(end..).is_some_and(|after| after.starts_with(is_word))
+        };
+        let contains = all.match_indices(earlier.as_str()).any(|(at, _)| is_bounded(at));
+        let core = core_of(&later);
+        // `pytest tests` runs what `pytest tests/test_a.py -x` ran.
+        contains || (is_specific(&core) && earlier.starts_with(&core))
+    }
+
     /// Whether it only shows text.
     pub(super) fn shows_text(&self) -> bool {
         const PROGRAMS: &str = "ack|ag|awk|bat|cat|cut|diff|dmesg|find|grep|egrep|fgrep|head|journalctl|jq|less|ls|more|nl|rg|sed|sort|strings|tail|tree|xxd|zcat";
@@ -50,6 +72,20 @@ impl ShellCommand {
     fn is(&self, programs: &str, subcommands: &str) -> bool {
         is_one_of(programs, &self.program) || is_one_of(subcommands, &format!("{} {}", self.program, self.subcommand))
     }
+}
+
+/// The last command of several, without what is done with its output.
+fn core_of(command: &str) -> String {
+    let command = command.trim_end();
+    let ends = ["&&", "||", ";", "\n"].iter().filter_map(|separator| Some(command.rfind(separator)? + separator.len())).max();
+    let last = command.get(ends.unwrap_or(0)..).unwrap_or_default();
+    let last = last.split(['|', '>']).next().unwrap_or_default();
+    words_in(last.trim_end().trim_end_matches(" 2"))
+}
+
+/// A text with single spaces.
+fn words_in(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The command in the arguments of a call.
@@ -75,6 +111,22 @@ fn command_of(arguments: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_run_again_within_a_longer_one_or_for_more_files() {
+        for (earlier, later, is_again) in [
+            ("npm test -- a.spec.ts", "npm test -- a.spec.ts", true),
+            ("npm test -- a.spec.ts", "for i in 1 2 3; do npm test  -- a.spec.ts || exit 1; done", true),
+            ("cd app && pytest tests/test_a.py -x 2>&1 | tail -20", r#"{"command": "pytest tests/test_a.py -x"}"#, true),
+            ("pytest tests/test_a.py", "pytest tests", true),
+            ("pytest tests/test_a.py", "pytest tests/test_a.py::test_b", false),
+            ("pytest tests/test_a.py", "pytest other", false),
+            ("npm test -- a.spec.ts", "git commit -m 'npm test'", false),
+            ("ls", "ls", false),
+        ] {
+            assert_eq!(ShellCommand::is_run_again(earlier, later), is_again, "{earlier} then {later}");
+        }
+    }
 
     #[test]
     fn the_last_command_is_found_in_every_form_of_arguments() {

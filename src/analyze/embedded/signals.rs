@@ -27,13 +27,6 @@ impl Signal {
 
 /// The error type of a span, and the field that contains it.
 pub(super) fn error_type(span: &Span) -> Option<(String, String)> {
-    // Some exporters record the exception only as text: `RateLimitError: …`, `OpenAIRateLimitError('…')`. The list of endings keeps
-    // ordinary sentences out (`Note: …`).
-    static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        expression(
-            r"^\s*([A-Za-z_][\w.]{2,80}(?:Error|Exception|Exit|Interrupt|Violation|Timeout|Failure|Cancelled|NotFound|Exceeded))\b\s*(?:[:(]|$)",
-        )
-    });
     // The last exception is the one that ended the span; earlier ones may have been handled.
     if let Some((index, exception)) = span.exceptions.iter().enumerate().rev().find(|(_, exception)| is_type(&exception.kind)) {
         return Some((exception.kind.clone(), format!("exceptions[{index}].type")));
@@ -41,8 +34,19 @@ pub(super) fn error_type(span: &Span) -> Option<(String, String)> {
     if let Some(kind) = span.error_type.as_deref().filter(|kind| is_type(kind)) {
         return Some((kind.to_owned(), "error_type".into()));
     }
-    let found = PREFIX.as_ref()?.captures(span.status_message.as_deref()?)?.get(1)?;
-    Some((found.as_str().to_owned(), "status_message".into()))
+    Some((type_in_text(span.status_message.as_deref()?)?.to_owned(), "status_message".into()))
+}
+
+/// The type of an error at the start of its text.
+pub(super) fn type_in_text(text: &str) -> Option<&str> {
+    // Some exporters record the exception only as text: `RateLimitError: …`, `OpenAIRateLimitError('…')`. The list of endings keeps
+    // ordinary sentences out (`Note: …`).
+    static PREFIX: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        expression(
+            r"^\s*([A-Za-z_][\w.]{2,80}(?:Error|Exception|Exit|Interrupt|Violation|Timeout|Failure|Cancelled|NotFound|Exceeded))\b\s*(?:[:(]|$)",
+        )
+    });
+    PREFIX.as_ref()?.captures(text)?.get(1).map(|found| found.as_str())
 }
 
 /// Whether a word is a type, and neither a status (`429`) nor a word for an unknown type. OpenTelemetry's is `_OTHER`.

@@ -40,7 +40,7 @@ pub(super) fn condition(status: u16, side: Side) -> Option<Condition> {
 pub(super) fn in_text(text: &str) -> Option<u16> {
     static STATUS: LazyLock<Option<Regex>> = LazyLock::new(|| {
         expression(concat!(
-            r"(?i)(?:error code|status code|status_code|statuscode|http/1\.[01]|http/2|http status|http error|http|code|\bstatus)['\x22]?\s*[:= ]\s*['\x22]?([1-5]\d\d)(?-u:\b)",
+            r"(?i)(?:error code|status code|status_code|statuscode|http/1\.[01]|http/2|http status|http error|http|code|\bstatus)['\x22]?\s*[:= ]\s*['\x22]?([3-5]\d\d)(?-u:\b)",
             r"|-> ([45]\d\d)(?-u:\b)|(?-u:\b)error:? ([45]\d\d)(?: \w+)?:|^\W{0,3}([45]\d\d)(?:\]? [A-Z{\[\x22]|: |, | - |$)|(?-u:\b)([45]\d\d) (?:Client|Server) Error",
             // A verb of a client.
             r"|(?-u:\b)(?:returned|responded with|replied with|answered with|failed with)(?: an?)?(?: http)?(?: error| status| response)?(?: code)?:? ([45]\d\d)(?-u:\b)",
@@ -53,31 +53,38 @@ pub(super) fn in_text(text: &str) -> Option<u16> {
     captures.iter().skip(1).flatten().next()?.as_str().parse().ok()
 }
 
+/// The statuses of gRPC from number 1, and the HTTP statuses with the same meaning.
+const GRPC_STATUSES: [(&str, u16); 16] = [
+    ("CANCELLED", 499),
+    ("UNKNOWN", 500),
+    ("INVALID_ARGUMENT", 400),
+    ("DEADLINE_EXCEEDED", 504),
+    ("NOT_FOUND", 404),
+    ("ALREADY_EXISTS", 409),
+    ("PERMISSION_DENIED", 403),
+    ("RESOURCE_EXHAUSTED", 429),
+    ("FAILED_PRECONDITION", 400),
+    ("ABORTED", 409),
+    ("OUT_OF_RANGE", 400),
+    ("UNIMPLEMENTED", 501),
+    ("INTERNAL", 500),
+    ("UNAVAILABLE", 503),
+    ("DATA_LOSS", 500),
+    ("UNAUTHENTICATED", 401),
+];
+
 /// The name of a gRPC status other than OK, given as its number or its name, and the HTTP status with the same meaning.
 pub(super) fn of_grpc(code: &str) -> Option<(&'static str, u16)> {
-    const STATUSES: [(&str, u16); 16] = [
-        ("CANCELLED", 499),
-        ("UNKNOWN", 500),
-        ("INVALID_ARGUMENT", 400),
-        ("DEADLINE_EXCEEDED", 504),
-        ("NOT_FOUND", 404),
-        ("ALREADY_EXISTS", 409),
-        ("PERMISSION_DENIED", 403),
-        ("RESOURCE_EXHAUSTED", 429),
-        ("FAILED_PRECONDITION", 400),
-        ("ABORTED", 409),
-        ("OUT_OF_RANGE", 400),
-        ("UNIMPLEMENTED", 501),
-        ("INTERNAL", 500),
-        ("UNAVAILABLE", 503),
-        ("DATA_LOSS", 500),
-        ("UNAUTHENTICATED", 401),
-    ];
     match code.parse::<usize>() {
-        Ok(number) => STATUSES.get(number.checked_sub(1)?).copied(),
+        Ok(number) => GRPC_STATUSES.get(number.checked_sub(1)?).copied(),
         // `DEADLINE_EXCEEDED`, `DeadlineExceeded` and `deadline_exceeded` are one code.
-        Err(_) => STATUSES.into_iter().find(|(name, _)| is_same_word(name, code)),
+        Err(_) => GRPC_STATUSES.into_iter().find(|(name, _)| is_same_word(name, code)),
     }
+}
+
+/// The number of a gRPC status, given as its name.
+pub(super) fn number_of_grpc(name: &str) -> Option<usize> {
+    GRPC_STATUSES.iter().position(|(known, _)| *known == name).map(|index| index + 1)
 }
 
 fn is_same_word(left: &str, right: &str) -> bool {
@@ -136,5 +143,6 @@ mod tests {
             assert_eq!(of_grpc(code), Some(("DEADLINE_EXCEEDED", 504)), "{code}");
         }
         assert_eq!((of_grpc("0"), of_grpc("OK"), of_grpc("17")), (None, None, None));
+        assert_eq!((number_of_grpc("UNAVAILABLE"), number_of_grpc("UNAUTHENTICATED"), number_of_grpc("x")), (Some(14), Some(16), None));
     }
 }

@@ -87,6 +87,8 @@ pub(super) struct MessageOutcome<'t> {
     pub(super) field: String,
     /// Name of the tool, if the call was recorded.
     pub(super) tool: Option<&'t str>,
+    /// Its arguments, if the call was recorded.
+    pub(super) arguments: &'t str,
     pub(super) failed: bool,
 }
 
@@ -126,7 +128,7 @@ impl<'t> ToolMessages<'t> {
             let (name, arguments) = call.map_or(("", ""), |call| (call.name.as_str(), call.arguments.as_str()));
             let error = tool_result::error_in_result(name, arguments, &message.content);
             let (field, tool) = (format!("input[{number}].content"), call.map(|call| call.name.as_str()));
-            self.outcomes.push(MessageOutcome { index, field: field.clone(), tool, failed: error.is_some() });
+            self.outcomes.push(MessageOutcome { index, field: field.clone(), tool, arguments, failed: error.is_some() });
             found.extend(error.and_then(|error| {
                 let mut incident = Incident::new(trace, index, IncidentKind::ToolResult)?;
                 incident.tool = tool.map(str::to_owned);

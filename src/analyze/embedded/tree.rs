@@ -55,11 +55,6 @@ impl SpanTree {
         std::iter::successors(Some(index), |index| self.parent(*index))
     }
 
-    /// How many ancestors failed too.
-    pub(super) fn failed_ancestors(&self, trace: &Trace, index: usize) -> usize {
-        self.self_and_ancestors(index).skip(1).filter(|ancestor| trace.spans.get(*ancestor).is_some_and(crate::model::Span::failed)).count()
-    }
-
     /// For every span, whether one of its descendants has `property`.
     pub(super) fn has_descendant_with(&self, property: &[bool]) -> Vec<bool> {
         let mut below = vec![false; self.parents.len()];

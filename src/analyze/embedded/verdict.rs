@@ -5,7 +5,8 @@
 use super::confidence::{self, Facts, SUSPICION_CONFIDENCE_MAX, VerdictBasis, logit};
 use super::diagnosis::{Knowledge, Layer};
 use super::dialogue::{Dialogue, RankedLabel, SignalMatches};
-use super::grounding::{self, Grounding};
+use super::forced_answers;
+use super::grounding::{self, Comparison};
 use super::incident::{Incident, IncidentKind};
 use super::root::{RootCause, root_cause};
 use super::rules::{Rule, RuleSet};
@@ -85,8 +86,9 @@ pub(super) fn decide<'i, 't, 'c>(
     if dialogue.is_conversation() {
         let matches = knowledge.rules.signals.find(&dialogue, deadline)?;
         // A specific rule for the text of a tool result is better evidence than the dialogue around it. A catch-all rule is not, and neither is how a
-        // dialogue ended: the turns before say why a team reached its limit.
-        let is_specific = |root: &RootCause<'_, '_, '_>| root.diagnosis.is_by_sign() && root.incident.kind != IncidentKind::CannedAnswer;
+        // dialogue ended: the turns before say why a team reached its limit. That a framework forced the answer is sure.
+        let is_ending = |incident: &Incident<'_>| incident.kind == IncidentKind::CannedAnswer && !forced_answers::is_forced(incident);
+        let is_specific = |root: &RootCause<'_, '_, '_>| root.diagnosis.is_by_sign() && !is_ending(root.incident);
         if !root.as_ref().is_some_and(is_specific) {
             // A tool that returned an unknown error, from which the run did not recover, is a reason for a suspicion.
             let has_failed_tool = root.as_ref().is_some_and(|root| root.incident.kind == IncidentKind::ToolResult);
@@ -205,10 +207,11 @@ pub(super) fn confidence_facts(
         Verdict::NoFailure => {
             add("dialogue", dialogue.is_some_and(Dialogue::is_long));
             let failed = incidents.iter().map(|incident| incident.index).collect();
-            match grounding::of(trace, &failed) {
-                Grounding::Backed => {}
-                Grounding::NotBacked => add("answer_not_backed", true),
-                Grounding::NoAnswer => {
+            match grounding::compared(trace, &failed) {
+                Comparison::Supported => {}
+                Comparison::Unsupported => add("answer_not_backed", true),
+                Comparison::NotComparable => add("answer_not_comparable", true),
+                Comparison::NoAnswer => {
                     let any_output = trace.spans.iter().any(|span| span.has_part(Part::Output));
                     add(if any_output { "no_answer" } else { "nothing_read" }, true);
                 }

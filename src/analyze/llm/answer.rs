@@ -1,4 +1,7 @@
 //! Turns a model's answer into a draft: parses its JSON, checks it against the vocabulary and the trace, and reports why an answer is unusable.
+//!
+//! The draft keeps the facts, incidents and spans that the rules found, also if the model names another failure: they are true of the trace whatever
+//! failed. The failed step is the one that the model quotes.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -8,11 +11,12 @@ use serde_json::value::RawValue;
 
 use super::answer_fields::{AnswerFields, Quote};
 use super::api::{FinishReason, RawAnswer};
+use super::numbers;
 use super::prompt::{GAP_END, GAP_START, INSTRUCTIONS, Prompt};
-use crate::analyze::embedded::{Findings, draft_about};
+use crate::analyze::embedded::{Findings, draft_about, step_of_span};
 use crate::analyze::evidence::{self, Grounding};
 use crate::limits::{EVIDENCE_ITEMS_MAX, EXCERPT_CHARS_MAX};
-use crate::model::{Draft, Evidence, EvidenceKind, Label, RejectionKind, Trace, vocabulary};
+use crate::model::{Draft, Evidence, EvidenceKind, Fact, FailedStep, Label, RejectionKind, Trace, vocabulary};
 use crate::redact::RedactedTrace;
 use crate::runtime::{Deadline, TimedOut};
 
@@ -59,7 +63,7 @@ impl InvalidAnswer {
 /// Checks an answer against the trace and makes a draft of it. Also returns how many of its excerpts were found.
 ///
 /// # Errors
-/// [`TimedOut`], if there is no time to look up the excerpts.
+/// [`TimedOut`], if there is no time to look up the excerpts and numbers.
 pub(super) fn draft(
     answer: &RawAnswer,
     prompt: &Prompt,
@@ -79,8 +83,31 @@ pub(super) fn draft(
         // Writing to a string cannot fail.
         let _ = write!(draft.confidence_rationale, " {unknown} {signals} that failsift did not find {were} dropped.");
     }
+    let numbers = numbers::check(&draft, trace, findings, deadline)?;
+    numbers.penalize(&mut draft);
+    draft.step = failed_step(&draft, label, &found, trace, findings);
     draft.evidence.extend(found);
-    Ok(check(draft, label, findings, grounding).map_err(|invalid| InvalidAnswer { grounding, ..invalid }))
+    let checked = check(draft, label, findings, grounding).and_then(|checked| match numbers.rejection() {
+        Some((reason, feedback)) => Err(InvalidAnswer::new(RejectionKind::AnswerUngrounded, reason, Some(&feedback))),
+        None => Ok(checked),
+    });
+    Ok(checked.map_err(|invalid| InvalidAnswer { grounding, ..invalid }))
+}
+
+/// The step that failed: that of the first excerpt, or else of the first signal. The rules know more about their step than its span shows, such as
+/// the HTTP status and the retries.
+fn failed_step(draft: &Draft, label: Label, signals: &[Evidence], trace: &Trace, findings: &Findings) -> FailedStep {
+    if label.is_healthy() {
+        return FailedStep::default();
+    }
+    let Some(id) = draft.evidence.iter().chain(signals).find_map(|evidence| evidence.span_id.as_deref()) else {
+        return FailedStep::default();
+    };
+    let by_rule = &findings.verdict.step;
+    if by_rule.failed_span_id.as_deref() == Some(id) {
+        return by_rule.clone();
+    }
+    trace.spans.iter().find(|span| span.span_id == id).map(|span| step_of_span(trace, span)).unwrap_or_default()
 }
 
 /// The draft that an answer claims, with excerpts that are not looked up yet.
@@ -116,6 +143,10 @@ fn unverified_draft(
         confidence: fields.confidence.clamp(0.0, CONFIDENCE_MAX),
         confidence_rationale: rationale(&fields.confidence_rationale),
         evidence: quoted,
+        facts: findings.verdict.facts.clone(),
+        incidents: findings.verdict.incidents.clone(),
+        span_tree: findings.verdict.span_tree.clone(),
+        profile: findings.verdict.profile.clone(),
         ..draft_about(trace, label, span)
     };
     Ok((draft, label, signals))
@@ -299,10 +330,19 @@ fn match_signals(named: &[String], findings: &Findings) -> Signals {
         match findings.signals.iter().find(is_named) {
             Some(signal) if found.contains(signal) => {}
             Some(signal) => found.push(signal.clone()),
+            // Some models list facts here, as they stand in the prompt.
+            None if findings.verdict.facts.iter().any(|fact| names_fact(name, fact)) => {}
             None => unknown += 1,
         }
     }
     Signals { found, unknown }
+}
+
+/// Whether a text names a fact, alone or with its value: `"limit_tokens" = "128000" tokens`.
+fn names_fact(text: &str, fact: &Fact) -> bool {
+    let Some(rest) = text.strip_prefix(fact.name.as_str()) else { return false };
+    let is_whole_name = !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    is_whole_name && (rest.trim_matches(['"', ' ']).is_empty() || rest.contains(fact.value.as_str()))
 }
 
 fn rationale(text: &str) -> String {
@@ -321,9 +361,101 @@ fn truncated(text: &str, chars_max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+    use crate::analyze::embedded::Embedded;
+    use crate::analyze::llm::prompt;
+    use crate::model::{Exception, Span, SpanKind, Status};
+    use crate::redact::{RedactionKey, Redactor};
+
+    /// What becomes of an answer with these fields to a trace whose model call is rate-limited, inside an agent.
+    fn answered(fields: &Value) -> Result<Draft, InvalidAnswer> {
+        let deadline = Deadline::after(Duration::from_mins(1));
+        let agent = Span {
+            span_id: "a".into(),
+            name: "agent".into(),
+            kind: SpanKind::Agent,
+            input_text: Some("find the red shoes".into()),
+            ..Span::default()
+        };
+        let call = Span {
+            span_id: "b".into(),
+            parent_span_id: Some("a".into()),
+            name: "chat".into(),
+            kind: SpanKind::Llm,
+            status: Status::Error,
+            exceptions: vec![Exception {
+                kind: "openai.RateLimitError".into(),
+                message: "Error code: 429 - Rate limit reached: limit 30000, used 29950".into(),
+                ..Exception::default()
+            }],
+            ..Span::default()
+        };
+        let trace = Trace { trace_id: "t".into(), spans: vec![agent, call], ..Trace::default() };
+        let trace = Redactor::new(RedactionKey::from_text("a key for tests only").unwrap()).redact_trace(trace, deadline).unwrap();
+        let findings = Embedded::new().unwrap().findings(&trace, deadline).unwrap();
+        let mut answer = json!({
+            "evidence": [{"span": 2, "field": "exceptions[0].message", "excerpt": "Rate limit reached"}], "signals": [],
+            "label": "provider_error/rate_limited", "title": "t", "summary": "s", "root_cause_hypothesis": "h", "actions": ["a"],
+            "confidence": 0.8, "confidence_rationale": "r.",
+        });
+        for (name, value) in fields.as_object().unwrap() {
+            answer[name] = value.clone();
+        }
+        let text = answer.to_string();
+        let raw = RawAnswer { generated_bytes: text.len(), text, finish_reason: FinishReason::Completed, model: None, usage: None };
+        draft(&raw, &prompt::render(&trace, &findings, 8_000), &trace, &findings, deadline).unwrap().map(|(draft, _)| draft)
+    }
+
+    #[test]
+    fn the_failed_step_is_the_quoted_one_with_what_the_rules_know_of_it() {
+        let by_rule = answered(&json!({})).unwrap();
+        assert_eq!(by_rule.step.failed_span_id.as_deref(), Some("b"));
+        assert_eq!((by_rule.step.http_status, by_rule.step.error_type.as_deref()), (Some(429), Some("openai.RateLimitError")));
+        // The excerpt stands in another span than the answer says.
+        let misplaced = json!({"evidence": [{"span": 1, "field": "input_text", "excerpt": "Rate limit reached"}]});
+        assert_eq!(answered(&misplaced).unwrap().step, by_rule.step);
+        let other = json!({
+            "evidence": [{"span": 1, "field": "input_text", "excerpt": "find the red shoes"}], "label": "reasoning_error/task_misunderstood",
+        });
+        let other = answered(&other).unwrap();
+        assert_eq!((other.step.failed_span_id.as_deref(), other.step.http_status), (Some("a"), None));
+        // What the rules found is true whatever failed.
+        assert_eq!((&other.facts, &other.incidents), (&by_rule.facts, &by_rule.incidents));
+        assert_eq!(other.incidents.len(), 1);
+    }
+
+    #[test]
+    fn invented_numbers_lower_the_confidence_or_make_an_answer_unusable() {
+        let right = answered(&json!({"summary": "It used 29,950 of 30,000 tokens (50 were left) and got HTTP 429."})).unwrap();
+        assert!((right.confidence - 0.8).abs() < 1e-9 && !right.confidence_rationale.contains("number"), "{right:?}");
+        let one = answered(&json!({"title": "31,500 of 30,000 tokens", "summary": "It used 31,500 tokens."})).unwrap();
+        assert!((one.confidence - 0.8 * 0.8).abs() < 1e-9, "{one:?}");
+        assert!(one.confidence_rationale.contains(" 1 number (“31,500”) does not occur in the trace."), "{one:?}");
+        assert_eq!(one.title, "31,500 of 30,000 tokens", "texts are not changed");
+        let many = answered(&json!({"summary": "It used 31,500 tokens in 77.7 s.", "actions": ["Remove the 4,321 rows."]})).unwrap_err();
+        assert_eq!(many.kind, RejectionKind::AnswerUngrounded);
+        assert_eq!(many.reason, "3 of 3 numbers of the answer do not occur in the trace");
+        assert!(many.feedback.unwrap().contains("“31,500”, “77.7 s”, “4,321”"));
+    }
+
+    #[test]
+    fn facts_among_the_signals_are_no_invented_signals() {
+        let findings = |facts| Findings {
+            verdict: Draft { facts, ..Draft::sample("s") },
+            signals: Vec::new(),
+            spans: Vec::new(),
+            has_explicit_failure: true,
+        };
+        let fact = Fact { name: "limit_tokens".into(), value: "128000".into(), unit: None, span_id: None, field: None };
+        let named = ["\"limit_tokens\" = \"128000\" tokens", "- \"limit_tokens\"", "limit_tokens", "limit_tokens_2=1", "limit_tokens=9"]
+            .map(str::to_owned);
+        let signals = match_signals(&named, &findings(vec![fact]));
+        assert_eq!((signals.found.len(), signals.unknown), (0, 2));
+    }
 
     #[test]
     fn the_json_is_found_after_thoughts_in_fences_and_between_sentences() {

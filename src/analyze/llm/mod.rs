@@ -2,7 +2,7 @@
 //!
 //! Each takes a redacted trace and returns a draft that was checked against it. The embedded analyzer runs first: its findings are part of the
 //! prompt, check the answer, and are the fallback. `prompt` renders the trace, `attempts` gets its answer,
-//! `answer` checks what the model wrote. A provider is an [`Api`] (`gemini`, `openai`); `request_options` tracks which parameters it supports,
+//! `answer` checks what the model wrote, `numbers` the numbers in it. A provider is an [`Api`] (`gemini`, `openai`); `request_options` tracks which parameters it supports,
 //! `error_message` reads its errors, `http` sends requests. `limiter` (`concurrency`, `pacer`) decides when a request is sent, `cost` whether it
 //! may be, and `breaker` when to stop. Retries and one repair of an unusable answer fit into the trace's time budget.
 //! An unusable answer that was paid for is remembered between runs: with the same content and settings it is not requested again.
@@ -22,6 +22,7 @@ mod estimate;
 mod gemini;
 mod http;
 mod limiter;
+mod numbers;
 mod openai;
 mod pacer;
 mod prompt;

@@ -66,6 +66,8 @@ impl ConventionState for GenAiState {
             }
             "gen_ai.provider.name" => span.set_provider(Rank::Normal, value),
             "gen_ai.system" => span.set_provider(Rank::Fallback, value),
+            // Micrometer, and so Spring AI, writes `none` for an answer that did not come.
+            "gen_ai.response.model" if value.as_str() == Some("none") => {}
             "gen_ai.response.model" => span.set_model(Rank::Low, value),
             "gen_ai.request.model" => span.set_model(Rank::Fallback, value),
             "gen_ai.response.finish_reasons" => span.add_finish_reasons(Rank::Normal, value),

@@ -102,6 +102,10 @@ fn set_response(value: Value<'_>, span: &mut SpanBuilder) {
     if let Some((Some(code), message)) = error {
         if FinishReason::from_word(&code).is_some_and(|reason| reason != FinishReason::Error && reason != FinishReason::Unknown) {
             span.add_finish_reasons(Rank::Low, Value::Text(code.into()));
+            // What the model wrote in place of a call: `Malformed function call: print(default_api.search(…))`.
+            if let Some(message) = message.filter(|message| !message.is_empty()) {
+                span.keep_attribute("gcp.vertex.agent.error_message".into(), Value::Text(message.into()));
+            }
         } else {
             span.fail(message.filter(|message| !message.is_empty()).or_else(|| Some(code.clone())));
             span.fields.error_type.get_or_insert(code);
@@ -165,6 +169,9 @@ mod tests {
     fn an_answer_without_content_has_an_error_code() {
         let blocked = span("call_llm", &[("gcp.vertex.agent.llm_response", r#"{"error_code":"SAFETY","error_message":""}"#)]);
         assert_eq!((blocked.status, blocked.finish_reasons.as_slice()), (Status::Unset, &["SAFETY".to_owned()][..]));
+        let response = r#"{"error_code":"MALFORMED_FUNCTION_CALL","error_message":"Malformed function call: print(a(b=1))"}"#;
+        let unparsed = span("call_llm", &[("gcp.vertex.agent.llm_response", response)]);
+        assert_eq!(unparsed.attribute("gcp.vertex.agent.error_message"), Some("Malformed function call: print(a(b=1))"));
         let failed =
             span("call_llm", &[("gcp.vertex.agent.llm_response", r#"{"error_code":"UNKNOWN_ERROR","error_message":"Unknown error."}"#)]);
         assert_eq!(

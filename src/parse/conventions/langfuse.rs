@@ -19,6 +19,7 @@
 use super::span_builder::{Rank, SpanBuilder};
 use super::{Convention, ConventionState};
 use crate::model::SpanKind;
+use crate::parse::span_fields;
 use crate::parse::value::Value;
 
 /// The Langfuse convention; see the [module docs](self).
@@ -62,6 +63,7 @@ impl ConventionState for Observation {
                 let usage = &mut span.fields.usage;
                 usage.input = usage.input.or(details.first(&["input", "prompt_tokens", "input_tokens"]).as_u64());
                 usage.output = usage.output.or(details.first(&["output", "completion_tokens", "output_tokens"]).as_u64());
+                span_fields::add_reasoning_of_langfuse(&mut span.fields.attributes, &details);
             }
             _ => return Some(value),
         }

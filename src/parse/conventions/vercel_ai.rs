@@ -106,7 +106,8 @@ impl ConventionState for VercelAiState {
         }
         let is_stream = self.operation.starts_with("ai.streamText");
         if is_stream && !self.has_finish_reason && !span.fields.failed() && span.fields.exceptions.is_empty() {
-            span.fail(Some("The stream was cancelled before it finished".into()));
+            // In brackets, because it is no text of the trace.
+            span.fail(Some("[no finish reason: the stream was cancelled or broke off]".into()));
         }
         if let Some(answer) = self.answer {
             span.push_output(Rank::High, vec![answer]);

@@ -30,11 +30,11 @@
 
 use std::borrow::Cow;
 
-use crate::model::{Annotation, Exception, RejectionKind, Span, SpanKind, Status, TokenUsage};
+use crate::model::{Annotation, Context, Exception, RejectionKind, Span, SpanKind, Status, TokenUsage};
 use crate::parse::messages;
 use crate::parse::record::{self, Record};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, error_text, infer, span_fields};
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, context, error_text, infer, span_fields};
 
 /// The format of Braintrust's rows; see the [module docs](self).
 pub(super) struct Braintrust;
@@ -129,9 +129,16 @@ fn parse_row(mut row: Record<'_>, location: &RecordLocation<'_>, out: &mut Parse
     set_metadata(&mut span, &metadata);
     let named = |keys: &[&str]| metadata.first(keys).as_str().map(str::to_owned);
     let (service, environment) = (named(&["service", "service.name"]), named(&["environment"]));
+    span.cost_usd = metrics.first(&["estimated_cost", "cost"]).as_f64().filter(|cost| *cost > 0.0);
+    let mut found = Context::default();
+    for key in ["project_name", "project_id"] {
+        context::add(&mut found, "braintrust.project", row.get(key));
+    }
+    let prompt = metadata.get("prompt");
+    context::add(&mut found, "prompt_version", prompt.first(&["version", "_xact_id"]));
     row.keep_rest(&mut span);
     let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
-    (fragment.service, fragment.environment) = (service, environment);
+    (fragment.service, fragment.environment, fragment.context) = (service, environment, found);
     out.span(fragment)
 }
 

@@ -88,6 +88,7 @@ impl Format for ClaudeCode {
         let in_stream = record.has("parent_tool_use_id") || !record.has("timestamp");
         let time = record.take("timestamp").as_time().filter(|_| !in_stream);
         let mut step = Step::new(SERVICE, trace_id, time, location);
+        step.version = record.get("version").as_id();
         let agent = record.take("agentId").as_id();
         let caller = record.take("parent_tool_use_id").as_id();
         step.parent = match (agent, in_stream) {

@@ -14,7 +14,7 @@
 //!
 //! | event | span |
 //! |---|---|
-//! | `meta.span.kind`; `meta["span.kind"]` (ddtrace 2); `span_kind` (export) | kind |
+//! | `meta.span.kind`; `meta["span.kind"]` (ddtrace 2); `span_kind` (export); `meta.kind` (intake API) | kind |
 //! | `meta.error`; `meta["error.type"]` … (ddtrace 2); only the tag `error_type` (export) | exception |
 //! | `meta.input`, `meta.output` | messages, documents, tool arguments and result, or text |
 //! | `meta.metadata.finish_reason`, `metrics` | finish reason, model tokens |
@@ -29,7 +29,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{Annotation, Exception, RejectionKind, Span, SpanKind, TokenUsage, ToolUse};
+use crate::model::{Annotation, Context, Exception, RejectionKind, Span, SpanKind, TokenUsage, ToolUse};
 use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
 use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, infer, messages, span_fields};
@@ -129,7 +129,12 @@ fn parse_event(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
     };
     // The SDK nests under `meta` what the export API has at the top level.
     let mut record = Record::from_value(record.take("meta")).unwrap_or_default().chain(record);
-    let kind_word = [record.take("span").text_at("kind"), record.take("span.kind").into_text(), record.take("span_kind").into_text()];
+    let kind_word = [
+        record.take("span").text_at("kind"),
+        record.take("span.kind").into_text(),
+        record.take("span_kind").into_text(),
+        record.take("kind").into_text(),
+    ];
     let error = record.take("error");
     let flat_error =
         Value::Map(["type", "message", "stack"].map(|part| (Cow::Borrowed(part), record.take(&format!("error.{part}")))).into());
@@ -156,12 +161,31 @@ fn parse_event(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
     let metrics = record.take("metrics");
     span.usage = TokenUsage { input: metrics.get("input_tokens").as_u64(), output: metrics.get("output_tokens").as_u64() };
     let (service, environment) = (tags.get("service").or_else(|| tags.get("ml_app")), tags.get("env"));
+    span.cost_usd = cost(&metrics);
+    let mut found = Context::default();
+    let app = tags.get("ml_app").or_else(|| record.get("ml_app").as_id());
+    found.add_known("datadog.ml_app", app.as_deref());
+    found.add_known("service.version", tags.get("version").as_deref());
+    let prompt = input.get("prompt");
+    if let Some(version) = prompt.get("version").as_id() {
+        let name = prompt.first(&["id", "name"]).as_id();
+        found.add("prompt_version", &name.map_or_else(|| version.clone(), |name| format!("{name}@{version}")));
+    }
     tags.keep(&mut span);
     record.discard(&["_dd", "agent_attribution", "ml_app", "service"]);
     record.keep_rest(&mut span);
     let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
-    (fragment.service, fragment.environment) = (service, environment);
+    (fragment.service, fragment.environment, fragment.context) = (service, environment, found);
     out.span(fragment)
+}
+
+/// The cost of a call in dollars. An application submits dollars, and Datadog's own estimates are in billionths of a dollar.
+fn cost(metrics: &Value<'_>) -> Option<f64> {
+    const BILLIONTHS_MIN: f64 = 1_000.0;
+    let submitted = metrics.get("total_cost").as_f64();
+    let estimated = metrics.get("estimated_total_cost").as_f64();
+    let estimated = estimated.map(|cost| if cost >= BILLIONTHS_MIN { cost / 1e9 } else { cost });
+    submitted.or(estimated).filter(|cost| *cost > 0.0)
 }
 
 fn kind(word: &str) -> SpanKind {
@@ -293,6 +317,8 @@ mod tests {
             r#""status":"error","meta":{"span.kind":"llm","error.type":"openai.RateLimitError","error":1,"error.message":"429","error.stack":"T"}"#,
         );
         assert_eq!((new.kind, &new.exceptions, new.status), (SpanKind::Llm, &old.exceptions, Status::Error));
+        let intake = span(r#""status":"error","meta":{"kind":"retrieval","error":{"type":"E","message":"m"}}"#);
+        assert_eq!(intake.kind, SpanKind::Retriever);
         let export = span(r#""status":"error","span_kind":"llm","tags":["error_type:openai.ratelimiterror","tenant:acme"]"#);
         assert_eq!((export.error_type.as_deref(), export.attribute("tags.tenant")), (Some("openai.ratelimiterror"), Some("acme")));
     }
@@ -308,5 +334,22 @@ mod tests {
             assert_eq!((out.fragments.len(), out.rejections.len()), (1, 1), "{line}");
             assert_eq!(out.rejections[0].trace_ref, "t.jsonl#L4.s2");
         }
+    }
+
+    #[test]
+    fn versions_prompts_and_costs_describe_the_run() {
+        let line = |metrics: &str| {
+            format!(
+                r#"{{"trace_id":"t","span_id":"7","parent_id":"undefined","name":"chat","start_ns":1795424023443017575,"duration":9,"metrics":{metrics},
+                "meta":{{"span":{{"kind":"llm"}},"input":{{"prompt":{{"id":"answer","version":"7"}}}}}},"tags":["version:1.4.2","ml_app:support","user_id:u1"]}}"#
+            )
+        };
+        let fragment = |metrics: &str| crate::parse::tests::parse_line(&Datadog, &line(metrics)).fragments.remove(0);
+        let submitted = fragment(r#"{"total_cost":0.25}"#);
+        let expected = [("datadog.ml_app", "support"), ("service.version", "1.4.2"), ("prompt_version", "answer@7")];
+        assert_eq!((submitted.context.iter().collect::<Vec<_>>(), submitted.cost_usd), (expected.to_vec(), Some(0.25)));
+        assert_eq!(submitted.span.attribute("tags.user_id"), Some("u1"));
+        assert_eq!(fragment(r#"{"estimated_total_cost":250000}"#).cost_usd, Some(0.000_25));
+        assert_eq!(fragment(r#"{"estimated_total_cost":0}"#).cost_usd, None);
     }
 }

@@ -18,11 +18,13 @@ use serde::Deserialize;
 
 use crate::limits::SPAN_ITEMS_MAX;
 use crate::model::{
-    Annotation, Attribute, Document, Exception, Message, Rejection, RejectionKind, Span, SpanKind, Stage, TokenUsage, ToolUse,
+    Annotation, Attribute, Context, Document, Exception, Message, Rejection, RejectionKind, Span, SpanKind, Stage, TokenUsage, ToolUse,
 };
 use crate::parse::json::{self, Text, json_object};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Format, ParsedChunk, Record, RecordLocation, Signature, Skip, SpanFragment, messages, record, span_fields};
+use crate::parse::{
+    Accounted, Format, ParsedChunk, Record, RecordLocation, Signature, Skip, SpanFragment, context, messages, record, span_fields,
+};
 
 /// failsift's own format; see the [module docs](self).
 pub(super) struct Failsift;
@@ -76,7 +78,14 @@ fn add_spans(run: Run<'_>, location: &RecordLocation<'_>, out: &mut ParsedChunk)
         let reason = format!("cannot read {location}: neither the trace nor any of its spans has a valid started_at");
         return out.reject_as(trace_rejection(RejectionKind::MissingTime, reason));
     }
+    let mut found = Context::default();
+    found.add_known("user.id", run.user.as_deref());
+    found.add_known("session.id", run.session.as_deref());
+    for (key, value) in &run.resource.0 {
+        context::add(&mut found, key, value);
+    }
     let fragments = run.spans.into_iter().map(|span| SpanFragment {
+        context: found.clone(),
         trace_id: run.trace_id.clone(),
         service: run.service.clone(),
         environment: run.environment.clone(),
@@ -90,6 +99,9 @@ json_object! {
         "trace_id" => trace_id: String,
         "service" => service: Option<String>,
         "environment" => environment: Option<String>,
+        "user" => user: Option<String>,
+        "session" => session: Option<String>,
+        "resource" => resource: Fields<'a>,
         "started_at" => started_at: Value<'a>,
         "spans" => spans: Vec<RecordSpan<'a>>,
     }

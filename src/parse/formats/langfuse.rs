@@ -31,12 +31,12 @@
 use std::borrow::Cow;
 
 use super::langfuse_api;
-use crate::model::{Annotation, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
+use crate::model::{Annotation, Context, RejectionKind, Span, SpanKind, Status, TokenUsage, ToolCall};
 use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
 use crate::parse::{
-    Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, conventions, error_text, infer,
-    span_fields,
+    Accounted, AnnotationTarget, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, context, conventions, error_text,
+    infer, span_fields,
 };
 
 /// The format of Langfuse's export; see the [module docs](self).
@@ -96,13 +96,11 @@ pub(super) fn parse_row(record: Record<'_>, location: &RecordLocation<'_>, out: 
 }
 
 /// Keys of Langfuse's own database, prices, and values that are derived from other fields; sorted.
-pub(super) const SKIPPED_FIELDS: [&str; 26] = [
+pub(super) const SKIPPED_FIELDS: [&str; 22] = [
     "bookmarked",
     "calculated_input_cost",
     "calculated_output_cost",
-    "calculated_total_cost",
     "completion_start_time",
-    "cost_details",
     "created_at",
     "event_ts",
     "input_price",
@@ -114,10 +112,8 @@ pub(super) const SKIPPED_FIELDS: [&str; 26] = [
     "model_parameters",
     "output_price",
     "prompt_id",
-    "prompt_version",
     "public",
     "time_to_first_token",
-    "total_cost",
     "total_price",
     "trace_name",
     "updated_at",
@@ -163,7 +159,7 @@ fn observation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
         span.status = Status::Error;
         span.error_type = span.status_message.as_deref().and_then(error_text::split_prefix).map(|(kind, _)| kind.to_owned());
     }
-    span.usage = take_usage(&mut record);
+    span.usage = take_usage(&mut span, &mut record);
     span.tools_offered = record.take_tree("tool_definitions").fields().iter().map(|(name, _)| name.clone().into_owned()).collect();
     let calls = tool_calls(&record.take_tree("tool_calls"), &record.take_tree("tool_call_names"));
     let (input, output) = (record.take("input"), record.take("output"));
@@ -179,17 +175,61 @@ fn observation(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
         answer.tool_calls = calls;
     }
     let environment = record.take_text("environment");
-    let service = set_metadata(&mut span, &record.take_tree("metadata"));
+    let metadata = record.take_tree("metadata");
+    let service = set_metadata(&mut span, &metadata);
+    span.cost_usd = take_cost(&mut record);
+    let mut context = context_of(&record, &metadata);
+    if let Some(version) = record.take("prompt_version").as_id() {
+        let name = record.get("prompt_name").as_id();
+        context.add("langfuse.prompt.version", &name.map_or_else(|| version.clone(), |name| format!("{name}@{version}")));
+    }
     record.discard(&["project_id"]);
     record.keep_rest(&mut span);
     let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
-    (fragment.service, fragment.environment) = (service, environment);
+    (fragment.service, fragment.environment, fragment.context) = (service, environment, context);
     Ok(fragment)
 }
 
+/// What an observation or a trace says about the run as a whole.
+fn context_of(record: &Record<'_>, metadata: &Value<'_>) -> Context {
+    const FIELDS: [(&str, &str); 6] = [
+        ("user_id", "user.id"),
+        ("session_id", "session.id"),
+        ("release", "langfuse.release"),
+        ("version", "langfuse.version"),
+        ("project_id", "langfuse.project.id"),
+        ("html_path", "trace.path"),
+    ];
+    let mut found = Context::default();
+    for (field, key) in FIELDS {
+        context::add(&mut found, key, record.get(field));
+    }
+    // `/project/ID/traces/ID`
+    let path = record.get("html_path").as_str().unwrap_or_default();
+    found.add_known("langfuse.project.id", path.strip_prefix("/project/").and_then(|path| path.split('/').next()));
+    let resource = metadata.get("resourceAttributes").tree();
+    for (key, value) in resource.iter().flat_map(|resource| resource.fields()) {
+        found.add_of_resource(key, &value.to_text());
+    }
+    for (key, value) in metadata.fields() {
+        if let Some(key) = key.strip_prefix("resourceAttributes.") {
+            found.add_of_resource(key, value.to_text().trim_matches('"'));
+        }
+    }
+    found
+}
+
+/// The cost of an observation or a trace, which is 0 if the model has no price.
+fn take_cost(record: &mut Record<'_>) -> Option<f64> {
+    let details = record.take_tree("cost_details");
+    let totals = [details.get("total").as_f64(), record.take("calculated_total_cost").as_f64(), record.take("total_cost").as_f64()];
+    totals.into_iter().flatten().find(|cost| *cost > 0.0)
+}
+
 /// The token counts of an observation. The API writes 0 if nothing was counted.
-fn take_usage(record: &mut Record<'_>) -> TokenUsage {
+fn take_usage(span: &mut Span, record: &mut Record<'_>) -> TokenUsage {
     let details = record.take_tree("usage_details");
+    span_fields::add_reasoning_of_langfuse(&mut span.attributes, &details);
     let usage = TokenUsage {
         input: details.first(&["input", "prompt_tokens", "input_tokens"]).as_u64(),
         output: details.first(&["output", "completion_tokens", "output_tokens"]).as_u64(),
@@ -239,9 +279,15 @@ pub(super) fn parse_trace_row(mut record: Record<'_>, location: &RecordLocation<
         return out.reject(location, RejectionKind::MissingId, format!("cannot read {location}: id is missing or empty"));
     };
     let mut span = Span { started_at_ns: record.take("timestamp").as_time(), ..Span::default() };
-    let service = set_metadata(&mut span, &record.take_tree("metadata"));
+    let metadata = record.take_tree("metadata");
+    let service = set_metadata(&mut span, &metadata);
+    let mut context = context_of(&record, &metadata);
+    context::add_metadata(&mut context, &metadata);
+    if let Some(cost) = take_cost(&mut record) {
+        context.add("llm.cost.total", &cost.to_string());
+    }
     let mut fragment = record::fragment(trace_id, Span { started_at_ns: span.started_at_ns, ..Span::default() }, location);
-    (fragment.service, fragment.environment) = (service, record.take_text("environment"));
+    (fragment.service, fragment.environment, fragment.context) = (service, record.take_text("environment"), context);
     out.addition(fragment)
 }
 
@@ -311,6 +357,31 @@ mod tests {
             span(r#""type":"TOOL","name":"f","level":"ERROR","status_message":"ToolNotFoundError: no","input":"{\"a\":1}","output":"""#);
         assert_eq!((span.status, span.error_type.as_deref()), (Status::Error, Some("ToolNotFoundError")));
         assert_eq!(span.tool.unwrap().arguments, "{\"a\":1}");
+    }
+
+    #[test]
+    fn what_describes_the_run_is_no_attribute_of_the_span() {
+        let line = format!(
+            r#"{{{IDS},"type":"GENERATION","prompt_name":"answer","prompt_version":7,"cost_details":"{{\"total\":0.25}}","total_cost":0.25,
+            "release":"1.4.2","user_id":"u1","metadata":{{"resourceAttributes":"{{\"service.version\":\"1.4\",\"host.arch\":\"amd64\"}}"}}}}"#
+        );
+        let fragment = parse_line(&Langfuse, &line).fragments.remove(0);
+        let context: Vec<_> = fragment.context.iter().collect();
+        let expected = [
+            ("user.id", "u1"),
+            ("langfuse.release", "1.4.2"),
+            ("langfuse.project.id", "p"),
+            ("service.version", "1.4"),
+            ("langfuse.prompt.version", "answer@7"),
+        ];
+        assert_eq!((context.as_slice(), fragment.cost_usd), (expected.as_slice(), Some(0.25)));
+        assert_eq!(fragment.span.attributes.iter().map(|a| a.key.as_str()).collect::<Vec<_>>(), ["prompt_name", "release", "user_id"]);
+        let row = r#"{"id":"t","timestamp":"2026-11-23 09:15:14.529","project_id":"p","session_id":"s1","user_id":"u1","metadata":{"app_version":"2"}}"#;
+        let trace = parse_line(&Langfuse, row).fragments.remove(0);
+        assert_eq!(
+            trace.context.iter().map(|(key, _)| key).collect::<Vec<_>>(),
+            ["user.id", "session.id", "langfuse.project.id", "metadata.app_version"]
+        );
     }
 
     #[test]

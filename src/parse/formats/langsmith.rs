@@ -28,10 +28,10 @@
 
 use std::borrow::Cow;
 
-use crate::model::{Annotation, Span, SpanKind, Status, TokenUsage, ToolUse};
+use crate::model::{Annotation, Context, Span, SpanKind, Status, TokenUsage, ToolUse};
 use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, error_text, infer, span_fields};
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, context, error_text, infer, span_fields};
 
 /// The format of `LangSmith` runs; see the [module docs](self).
 pub(super) struct LangSmith;
@@ -67,8 +67,7 @@ impl Format for LangSmith {
 }
 
 /// Keys of LangSmith's own database, and values that are derived from other fields; sorted.
-const SKIPPED_FIELDS: [&str; 22] = [
-    "app_path",
+const SKIPPED_FIELDS: [&str; 21] = [
     "child_run_ids",
     "child_runs",
     "direct_child_run_ids",
@@ -127,10 +126,29 @@ fn parse_run(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut Pa
     set_input(&mut span, record.take_tree("inputs"));
     set_output(&mut span, record.take_tree("outputs"));
     span.annotations = feedback(&record.take_tree("feedback_stats"));
-    record.discard(&["parent_run_ids"]);
+    // The total of a run contains those of its children; 0 means that nothing was counted.
+    span.cost_usd = record.get("total_cost").as_f64().filter(|cost| *cost > 0.0);
+    let mut found = Context::default();
+    let metadata = extra.get("metadata");
+    for (key, value) in [
+        ("langsmith.project", record.get("session_name")),
+        ("langsmith.project", metadata.first(&["LANGSMITH_PROJECT", "LANGCHAIN_PROJECT"])),
+        ("langsmith.project", record.get("session_id")),
+        ("trace.path", record.get("app_path")),
+        ("revision_id", metadata.first(&["revision_id", "LANGCHAIN_REVISION_ID", "LANGSMITH_REVISION_ID"])),
+        ("process.runtime.name", extra.get("runtime").get("runtime")),
+        ("process.runtime.version", extra.get("runtime").get("runtime_version")),
+    ] {
+        context::add(&mut found, key, value);
+    }
+    if let (Some(prompt), Some(commit)) = (metadata.text_at("lc_hub_repo"), metadata.text_at("lc_hub_commit_hash")) {
+        found.add("prompt_version", &format!("{prompt}@{commit}"));
+    }
+    record.discard(&["app_path", "parent_run_ids"]);
     record.keep_rest(&mut span);
     let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
-    fragment.service = service;
+    let environment = metadata.first(&["deployment.environment.name", "deployment.environment", "environment"]).as_str().map(str::to_owned);
+    (fragment.service, fragment.environment, fragment.context) = (service, environment, found);
     out.span(fragment)
 }
 
@@ -219,7 +237,10 @@ fn set_output(span: &mut Span, outputs: Value<'_>) {
                 span.model = Some(model);
             }
             if span.usage == TokenUsage::default() {
-                let counted = outputs.get("usage_metadata");
+                // Of the run, or of the answer in it.
+                let answer = outputs.get("generations").items().first().and_then(|answers| answers.items().first());
+                let of_answer = answer.map_or(&Value::Null, |answer| answer.get("message").get("kwargs").get("usage_metadata"));
+                let counted = Some(outputs.get("usage_metadata")).filter(|counted| !counted.is_null()).unwrap_or(of_answer);
                 span.usage = TokenUsage { input: counted.get("input_tokens").as_u64(), output: counted.get("output_tokens").as_u64() };
             }
             // A failed run has `{"output": null}`.
@@ -303,6 +324,16 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_and_the_runtime_are_read() {
+        let record = format!(
+            r#"{{{IDS},"extra":{{"metadata":{{"deployment.environment.name":"canary"}},"runtime":{{"runtime":"python","runtime_version":"3.12.11"}}}}}}"#
+        );
+        let fragment = parse_line(&LangSmith, &record).fragments.remove(0);
+        assert_eq!(fragment.environment.as_deref(), Some("canary"));
+        assert!(fragment.context.iter().any(|(key, value)| (key, value) == ("process.runtime.version", "3.12.11")));
+    }
+
+    #[test]
     fn a_run_with_few_columns_is_read() {
         let row = r#"{"id":"r2","trace_id":"r1","dotted_order":"20261123T090846000000Zr1.20261123T090846449940Zr2"}"#;
         let span = parse_line(&LangSmith, row).fragments.remove(0).span;
@@ -326,5 +357,20 @@ mod tests {
         assert_eq!(kind(r#"{"id":"a","trace_id":"","run_type":"llm"}"#), RejectionKind::MissingId);
         assert_eq!(kind(r#"{"id":"a","trace_id":"b","run_type":"llm","start_time":"yesterday"}"#), RejectionKind::MissingTime);
         assert_eq!(kind(r#"{"id":"a","trace_id"#), RejectionKind::MalformedJson);
+    }
+
+    #[test]
+    fn the_project_the_path_and_the_cost_describe_the_run() {
+        let line = r#"{"id":"r1","trace_id":"r1","run_type":"chain","name":"agent","start_time":"2026-11-23T09:08:46","session_name":"support","session_id":"5e8f",
+            "app_path":"/o/1/projects/p/2/r/r1","total_cost":"0.25","extra":{"metadata":{"revision_id":"9f1c","user_id":"u1","lc_hub_repo":"answer","lc_hub_commit_hash":"c0"}}}"#;
+        let fragment = crate::parse::tests::parse_line(&LangSmith, line).fragments.remove(0);
+        let expected = [
+            ("langsmith.project", "support"),
+            ("trace.path", "/o/1/projects/p/2/r/r1"),
+            ("revision_id", "9f1c"),
+            ("prompt_version", "answer@c0"),
+        ];
+        assert_eq!((fragment.context.iter().collect::<Vec<_>>(), fragment.cost_usd), (expected.to_vec(), Some(0.25)));
+        assert_eq!(fragment.span.attribute("app_path"), None);
     }
 }

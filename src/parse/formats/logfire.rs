@@ -208,6 +208,10 @@ fn id(value: &Value<'_>) -> Option<String> {
 fn resource(record: &mut Record<'_>) -> Resource {
     let of_column = |name: &'static str, value: Value<'_>| (!value.is_empty()).then(|| (Cow::Borrowed(name), value.into_owned()));
     let columns = [
+        of_column("service.version", record.take("service_version")),
+        of_column("service.instance.id", record.take("service_instance_id")),
+        of_column("service.namespace", record.take("service_namespace")),
+        of_column("logfire.project.id", record.take("project_id")),
         of_column("service.name", record.take("service_name")),
         of_column("deployment.environment.name", record.take("deployment_environment")),
     ];

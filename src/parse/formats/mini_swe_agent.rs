@@ -76,12 +76,14 @@ impl Format for MiniSweAgent {
         for message in list.items() {
             run.add(message);
         }
+        let version = info.get("mini_version").as_id();
         let spans = run.finish(info, record);
         let added: Vec<Accounted> = (spans.into_iter())
             .map(|span| {
                 let mut fragment = record::fragment(trace_id.clone(), infer::infer_fields(span), location);
                 fragment.service = Some("mini-swe-agent".to_owned());
                 fragment.has_synthetic_id = true;
+                fragment.context.add_known("service.version", version.as_deref());
                 out.span(fragment)
             })
             .collect();

@@ -178,6 +178,8 @@ struct TraceInfo<'a> {
     assessments: Value<'a>,
     /// Attributes for the first root span, which takes them.
     attributes: Vec<(Cow<'static, str>, Value<'static>)>,
+    /// The experiment, and the revision of the code.
+    resource: Resource,
 }
 
 impl<'a> TraceInfo<'a> {
@@ -186,8 +188,19 @@ impl<'a> TraceInfo<'a> {
         let trace_id = info.take("trace_id").as_id().or(info.take("request_id").as_id());
         let assessments = into_tree(info.take("assessments"));
         let mut attributes = Vec::new();
+        let mut resource = Resource::default();
+        resource.add_context("mlflow.experimentId", info.get("trace_location").get("mlflow_experiment").get("experiment_id"));
+        resource.add_context("mlflow.experimentId", info.get("experiment_id"));
         for key in ["tags", "trace_metadata", "request_metadata"] {
             let Value::Map(fields) = into_tree(info.take(key)) else { continue };
+            for (name, value) in fields.iter().filter(|(name, _)| name == "mlflow.source.git.commit") {
+                resource.add_context(name, value);
+            }
+            let prompts = fields.iter().find(|(name, _)| name == "mlflow.linkedPrompts").and_then(|(_, value)| value.any_tree());
+            if let Some(prompt) = prompts.as_deref().and_then(|prompts| prompts.items().first()) {
+                let version = format!("{}@{}", prompt.get("name").to_text(), prompt.get("version").to_text());
+                resource.add_context("prompt_version", &Value::Text(Cow::Owned(version)));
+            }
             attributes.extend(
                 fields.into_iter().filter(|(name, _)| !is_derived(name)).map(|(name, value)| (prefixed(key, &name), value.into_owned())),
             );
@@ -202,7 +215,7 @@ impl<'a> TraceInfo<'a> {
             }
         }
         attributes.retain(|(_, value)| !value.is_empty());
-        Self { trace_id, assessments, attributes }
+        Self { trace_id, assessments, attributes, resource }
     }
 }
 
@@ -266,7 +279,7 @@ fn parse_span(mut span: Record<'_>, info: &mut TraceInfo<'_>, location: &RecordL
         raw.attributes.extend(std::mem::take(&mut info.attributes));
     }
     raw.events = events(into_tree(span.take("events")), &mut raw.unread_fields);
-    raw.add_fragment(&Resource::default(), location, out)
+    raw.add_fragment(&info.resource, location, out)
 }
 
 /// Takes the first of several fields that is not null.

@@ -151,6 +151,17 @@ pub fn format_named(name: &str) -> Result<Option<&'static dyn Format>, String> {
     FORMATS.into_iter().find(|format| format.name() == name).map(Some).ok_or_else(unknown)
 }
 
+/// The number of a format in [`FORMATS`], from 1.
+pub fn format_number(name: &str) -> u8 {
+    let index = FORMATS.iter().position(|format| format.name() == name);
+    index.and_then(|index| u8::try_from(index + 1).ok()).unwrap_or_default()
+}
+
+/// The name of the format with this number; `None` for 0.
+pub fn format_name(number: u8) -> Option<&'static str> {
+    FORMATS.get(usize::from(number).checked_sub(1)?).map(|format| format.name())
+}
+
 /// The names of all formats, for messages: `otlp, phoenix, …`.
 fn format_names() -> String {
     FORMATS.map(Format::name).join(", ")

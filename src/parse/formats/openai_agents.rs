@@ -38,7 +38,7 @@ use crate::model::{Part, Span, SpanKind, Status, TokenUsage, ToolUse};
 use crate::parse::conventions::openai_agents_error;
 use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, error_text, infer, messages, span_fields};
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, context, error_text, infer, messages, span_fields};
 
 /// The format of the `OpenAI` Agents SDK; see the [module docs](self).
 pub(super) struct OpenAiAgents;
@@ -68,6 +68,8 @@ fn parse_trace(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut 
     let mut fragment = record::fragment(trace_id, Span::default(), location);
     fragment.service = named.or_else(|| record.take_text("workflow_name"));
     fragment.environment = metadata.first(&["environment", "env"]).as_str().map(str::to_owned);
+    context::add(&mut fragment.context, "session.id", record.get("group_id"));
+    context::add_metadata(&mut fragment.context, &metadata);
     let trace = out.addition(fragment);
     match spans {
         Value::List(spans) if !spans.is_empty() => trace.and(record::parse_each(spans, location, out, parse_span)),

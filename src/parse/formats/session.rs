@@ -18,6 +18,8 @@ pub(super) struct Step<'l> {
     pub(super) at_ns: i64,
     /// The span of the agent or of the turn that the step belongs to.
     pub(super) parent: Option<String>,
+    /// The version of the agent.
+    pub(super) version: Option<String>,
     /// Whether the record has no time, so that its position orders it.
     has_no_time: bool,
 }
@@ -26,7 +28,7 @@ impl<'l> Step<'l> {
     /// A step at `time`, or at the time of the object. Records of the same millisecond keep their order.
     pub(super) fn new(service: &'static str, trace_id: String, time: Option<i64>, location: &'l RecordLocation<'l>) -> Self {
         let at_ns = time.unwrap_or(location.modified_at_ns).saturating_add_unsigned(offset_ns(location));
-        Self { location, service, trace_id, at_ns, parent: None, has_no_time: time.is_none() }
+        Self { location, service, trace_id, at_ns, parent: None, version: None, has_no_time: time.is_none() }
     }
 
     /// An id from the place of the record: `L4`, `L4.s2`.
@@ -59,6 +61,11 @@ impl<'l> Step<'l> {
         let mut fragment = record::fragment(self.trace_id.clone(), infer::infer_fields(span), self.location);
         fragment.service = Some(self.service.to_owned());
         fragment.has_synthetic_id = self.has_no_time;
+        // Where a session has no id, its trace has that of the object.
+        if !self.trace_id.contains('/') {
+            fragment.context.add("session.id", &self.trace_id);
+        }
+        fragment.context.add_known("service.version", self.version.as_deref());
         out.part(fragment)
     }
 

@@ -28,7 +28,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::{Annotation, Exception, Span, SpanKind, Status, TokenUsage};
+use crate::model::{Annotation, Context, Exception, Span, SpanKind, Status, TokenUsage};
 use crate::parse::messages::{self, Conversation};
 use crate::parse::record::{self, IdentityKeys, Record, SpanIdentity};
 use crate::parse::value::Value;
@@ -94,15 +94,30 @@ fn parse_call(mut call: Record<'_>, location: &RecordLocation<'_>, out: &mut Par
         span_fields::set_input(&mut span, inputs);
         span_fields::set_output(&mut span, output);
     }
-    let service = call.take_text("project_id").and_then(|id| id.split_once('/').map(|(_, project)| project.to_owned()));
+    let project = call.take_text("project_id");
+    span.cost_usd = cost(ours.get("costs"));
+    let mut found = Context::default();
+    found.add_known("weave.project", project.as_deref());
+    let service = project.and_then(|id| id.split_once('/').map(|(_, project)| project.to_owned()));
     let environment = attributes.first(&["environment", "env"]).as_str().map(str::to_owned);
     for (key, value) in attributes.fields().iter().filter(|(key, _)| key != "weave") {
         record::keep_attribute(&mut span, Cow::Owned(format!("attributes.{key}")), value.clone());
     }
     call.keep_rest(&mut span);
     let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
-    (fragment.service, fragment.environment) = (service, environment);
+    (fragment.service, fragment.environment, fragment.context) = (service, environment, found);
     out.span(fragment)
+}
+
+/// The cost of a call and those below it: `{"gpt-4o": {"prompt_tokens_total_cost": 0.1, "completion_tokens_total_cost": 0.2}}`.
+fn cost(costs: &Value<'_>) -> Option<f64> {
+    const MODELS_MAX: usize = 64;
+    let of_model = |(_, cost): &(Cow<'_, str>, Value<'_>)| {
+        let part = |key: &str| cost.get(key).as_f64();
+        let parts = [part("prompt_tokens_total_cost"), part("completion_tokens_total_cost")];
+        parts.into_iter().flatten().reduce(|sum, cost| sum + cost)
+    };
+    costs.fields().iter().take(MODELS_MAX).filter_map(of_model).reduce(|sum, cost| sum + cost).filter(|cost| *cost > 0.0)
 }
 
 /// The name in `weave:///entity/project/op/NAME:digest`; other names unchanged.

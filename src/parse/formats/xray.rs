@@ -155,7 +155,17 @@ fn parse_one(mut segment: Record<'_>, around: &mut Around, location: &RecordLoca
         unread_fields: 0,
     };
     let service = around.service.clone().map(|service| (Cow::Borrowed("service.name"), Value::Text(Cow::Owned(service))));
-    raw.add_fragment(&Resource::from_attributes(service), location, out)
+    let mut resource = Resource::from_attributes(service);
+    let aws = segment.take("aws");
+    for (key, value) in [
+        ("user.id", &segment.take("user")),
+        ("service.version", segment.take("service").get("version")),
+        ("cloud.region", aws.get("region")),
+        ("cloud.availability_zone", aws.get("ec2").get("availability_zone")),
+    ] {
+        resource.add_context(key, value);
+    }
+    raw.add_fragment(&resource, location, out)
 }
 
 /// Nanoseconds since 1970 of seconds with a fraction, whose digits end at microseconds; 0 if there is no time.

@@ -17,6 +17,8 @@ pub(in crate::parse) struct Conversation {
     /// Names of the tools that the request offers to the model.
     pub(in crate::parse) tools: Vec<String>,
     pub(in crate::parse) usage: TokenUsage,
+    /// The tokens that the model used for reasoning, if there are any, after the name for them.
+    pub(in crate::parse) reasoning_tokens: Option<(&'static str, u64)>,
     /// The model that a body names.
     pub(in crate::parse) model: Option<String>,
 }
@@ -228,8 +230,20 @@ fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     const REASON_KEYS: [&str; 7] =
         ["finish_reason", "stop_reason", "finishReason", "stopReason", "done_reason", "finish_reasons", "completionReason"];
     const MODEL_KEYS: [&str; 6] = ["model", "modelId", "model_id", "modelVersion", "model_version", "model_name"];
-    let holders = [tree, tree.get("generation_info"), tree.get("response_metadata"), tree.get("meta"), tree.get("_meta")];
+    let of_message = tree.get("kwargs").get("response_metadata");
+    let holders = [
+        tree,
+        tree.get("generation_info"),
+        tree.get("response_metadata"),
+        tree.get("meta"),
+        tree.get("_meta"),
+        tree.get("llm_output"),
+        of_message,
+    ];
     let reason = holders.iter().map(|holder| holder.first(&REASON_KEYS)).find(|reason| !reason.is_empty());
+    // A serialized message of LangChain repeats what the generation around it says.
+    let is_repeated = !of_message.is_null() && found.finish_reasons.len() > found.messages.len();
+    let reason = reason.filter(|_| !is_repeated);
     // Responses API: `{"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}`. Gemini: a prompt that was blocked.
     let reason = reason.or_else(|| Some(tree.get("incomplete_details").get("reason")).filter(|reason| !reason.is_empty()));
     // A response of the Responses API that is complete, or failed.
@@ -243,7 +257,8 @@ fn add_facts(tree: &Value<'_>, found: &mut Conversation) {
     {
         found.finish_reasons.extend(finish_reason_words(reason));
     }
-    found.usage = or_usage(found.usage, usage(tree));
+    found.usage = or_usage(or_usage(found.usage, usage(tree)), usage(tree.get("kwargs")));
+    found.reasoning_tokens = found.reasoning_tokens.or_else(|| reasoning_tokens(tree)).or_else(|| reasoning_tokens(tree.get("kwargs")));
     if found.model.is_none() {
         found.model = holders.iter().find_map(|holder| holder.first(&MODEL_KEYS).as_str()).map(str::to_owned);
     }
@@ -269,10 +284,35 @@ fn finish_reason_words(reason: &Value<'_>) -> Vec<String> {
     }
 }
 
+/// The fields that contain the token counts of a body.
+const USAGE_KEYS: [&str; 8] = ["usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage", "llm_output", "meta", "_meta"];
+
+/// The tokens of reasoning in the usage of a body: of the APIs of `OpenAI`, `DeepSeek`, `xAI` and Gemini, of LangChain and of the Vercel AI SDK. Those of
+/// Gemini's API are not part of its output tokens, so they have a name of their own.
+fn reasoning_tokens(tree: &Value<'_>) -> Option<(&'static str, u64)> {
+    const DETAILS: [&str; 7] = [
+        "completion_tokens_details",
+        "output_tokens_details",
+        "output_token_details",
+        "outputTokenDetails",
+        "outputTokensDetails",
+        "completionTokensDetails",
+        "outputTokens",
+    ];
+    const COUNTS: [&str; 4] = ["reasoning_tokens", "reasoningTokens", "thinking_tokens", "reasoning"];
+    let of_details = |holder: &Value<'_>| DETAILS.iter().find_map(|key| holder.get(key).first(&COUNTS).as_u64());
+    let of_holder = |holder: &Value<'_>| {
+        let of_api = || of_details(holder).or_else(|| holder.first(&COUNTS).as_u64()).map(|tokens| ("usage.reasoning_tokens", tokens));
+        let of_gemini = || Some(("usage.thoughts_token_count", holder.first(&["thoughtsTokenCount", "thoughts_token_count"]).as_u64()?));
+        of_api().or_else(of_gemini).filter(|(_, tokens)| *tokens > 0)
+    };
+    let mut nested = USAGE_KEYS.iter().map(|key| tree.get(key)).filter(|holder| matches!(holder, Value::Map(_)));
+    nested.find_map(|holder| of_holder(holder).or_else(|| of_holder(holder.get("token_usage"))))
+}
+
 /// The token counts in a body, or in its `usage`.
 fn usage(tree: &Value<'_>) -> TokenUsage {
-    const HOLDERS: [&str; 8] = ["usage", "usageMetadata", "usage_metadata", "token_usage", "tokenUsage", "llm_output", "meta", "_meta"];
-    let nested = HOLDERS.iter().map(|key| tree.get(key)).find(|holder| matches!(holder, Value::Map(_)));
+    let nested = USAGE_KEYS.iter().map(|key| tree.get(key)).find(|holder| matches!(holder, Value::Map(_)));
     let Some(holder) = nested else {
         // Ollama.
         return TokenUsage { input: tree.get("prompt_eval_count").as_u64(), output: tree.get("eval_count").as_u64() };
@@ -307,6 +347,46 @@ mod tests {
 
     fn read(text: &str) -> Conversation {
         conversation(&Value::parse(text).unwrap()).unwrap_or_else(|| panic!("no messages in {text}"))
+    }
+
+    #[test]
+    fn a_serialized_message_of_langchain_says_why_it_ended() {
+        let generation = |info: &str, metadata: &str| {
+            format!(
+                r#"{{"generations":[[{{"text":"late","generation_info":{info},"type":"ChatGeneration","message":{{"lc":1,"type":"constructor","id":["langchain","schema","messages","AIMessage"],"kwargs":{{"content":"late","type":"ai","response_metadata":{metadata},"usage_metadata":{{"input_tokens":5,"output_tokens":6,"output_token_details":{{"reasoning":4}}}}}}}}}}]],"llm_output":null}}"#
+            )
+        };
+        for (info, metadata, reason) in [
+            ("{}", r#"{"stop_reason":"max_tokens"}"#, "max_tokens"),
+            ("{}", r#"{"stopReason":"max_tokens"}"#, "max_tokens"),
+            ("{}", r#"{"finish_reason":"MAX_TOKENS"}"#, "MAX_TOKENS"),
+            ("{}", r#"{"done_reason":"length"}"#, "length"),
+            // Both name it, and it counts once.
+            (r#"{"finish_reason":"length"}"#, r#"{"finish_reason":"length"}"#, "length"),
+        ] {
+            let found = read(&generation(info, metadata));
+            assert_eq!(found.finish_reasons, [reason], "{info} {metadata}");
+            assert_eq!((found.usage.input, found.usage.output), (Some(5), Some(6)));
+            assert_eq!(found.reasoning_tokens, Some(("usage.reasoning_tokens", 4)));
+        }
+        let anthropic =
+            r#"{"generations":[[{"text":"late","message":{"content":"late","type":"ai"}}]],"llm_output":{"stop_reason":"max_tokens"}}"#;
+        assert_eq!(read(anthropic).finish_reasons, ["max_tokens"]);
+    }
+
+    #[test]
+    fn tokens_of_reasoning_are_read_in_the_usage_of_apis() {
+        for (usage, expected) in [
+            (r#""usage":{"completion_tokens_details":{"reasoning_tokens":64}}"#, Some(("usage.reasoning_tokens", 64))),
+            (r#""usage":{"output_tokens_details":{"reasoning_tokens":64}}"#, Some(("usage.reasoning_tokens", 64))),
+            (r#""usage":{"inputTokens":1,"reasoningTokens":64}"#, Some(("usage.reasoning_tokens", 64))),
+            (r#""usageMetadata":{"thoughtsTokenCount":64}"#, Some(("usage.thoughts_token_count", 64))),
+            (r#""usage":{"completion_tokens_details":{"reasoning_tokens":0}}"#, None),
+            (r#""usage":{"completion_tokens":64}"#, None),
+        ] {
+            let body = format!(r#"{{"choices":[{{"message":{{"role":"assistant","content":"hi"}}}}],{usage}}}"#);
+            assert_eq!(read(&body).reasoning_tokens, expected, "{usage}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use aho_corasick::AhoCorasick;
 use regex::Regex;
 use serde::Deserialize;
 
+use super::kinds::{KindOptions, KindSelection, UnknownKind};
 use super::secrets::to_static;
 use super::text::Text;
 use super::tokens::KIND_BYTES_MAX;
@@ -21,6 +22,7 @@ pub struct CustomDetectors {
     allowed: HashSet<String>,
     /// Expressions for allowed values, anchored to match a whole value.
     allowed_expressions: Vec<Regex>,
+    kinds: KindSelection,
 }
 
 /// Why a detector file cannot be used.
@@ -153,6 +155,26 @@ impl CustomDetectors {
             custom.check(&file, &detector)?;
         }
         Ok(custom)
+    }
+
+    /// Selects the kinds that are replaced.
+    ///
+    /// # Errors
+    /// [`UnknownKind`].
+    pub fn with_kinds(mut self, options: &KindOptions) -> Result<Self, UnknownKind> {
+        let custom: Vec<&'static str> = self.detectors.iter().map(|(kind, _)| *kind).collect();
+        self.kinds = KindSelection::new(options, &custom)?;
+        Ok(self)
+    }
+
+    /// Whether values of this kind are replaced.
+    pub(in crate::redact) fn replaces(&self, kind: &str) -> bool {
+        self.kinds.replaces(kind)
+    }
+
+    /// Whether values are replaced that may be sensitive but often are not.
+    pub(super) fn is_strict(&self) -> bool {
+        self.kinds.is_strict
     }
 
     fn check(&self, file: &str, detector: &Detector) -> Result<(), CustomDetectorsError> {

@@ -1,18 +1,27 @@
 //! Decodes a text to what a reader sees, and maps positions back to the original.
 //!
-//! Undoes the escapes of JSON, programming languages, URLs, HTML and email at any nesting depth, and removes invisible characters and terminal
-//! colours, which may otherwise break up a value. Base64 and hex are handled in [`super::encoded`].
+//! Undoes escapes at any nesting depth ([`escapes`]), reads characters in their plain form and removes invisible ones ([`characters`]), and joins
+//! values that markup or a string concatenation interrupts ([`joints`]). Base64, hex and other encodings of whole texts are handled in
+//! [`super::encoded`].
 
 use std::borrow::Cow;
 use std::ops::Range;
+
+use super::characters::{self, Shown};
+use super::escapes::{self, Escape};
+use super::joints;
 
 /// A decoded text with a map to the original.
 #[derive(Debug)]
 pub(super) struct DecodedText<'t> {
     text: Cow<'t, str>,
-    /// Segments of the decoded text, in order and without gaps; empty if nothing was decoded.
-    segments: Vec<Segment>,
+    /// Each maps a text to the text before it, the first to the original. None if nothing was decoded.
+    layers: Vec<Layer>,
 }
+
+/// A map from a decoded text to the text that it was decoded from: segments in order and without gaps.
+#[derive(Debug, Default)]
+struct Layer(Vec<Segment>);
 
 /// Corresponding bytes of the decoded and the original text: equal byte for byte, or one decoded character.
 #[derive(Debug, Clone, Copy)]
@@ -23,10 +32,48 @@ struct Segment {
     is_plain: bool,
 }
 
+impl Layer {
+    fn segment(&self, at: usize) -> Segment {
+        let index = self.0.partition_point(|segment| segment.decoded <= at).saturating_sub(1);
+        self.0.get(index).copied().unwrap_or(Segment { decoded: 0, raw: 0, raw_len: 0, is_plain: true })
+    }
+
+    fn to_raw(&self, range: Range<usize>) -> Range<usize> {
+        if range.is_empty() {
+            return range;
+        }
+        let (first, last) = (self.segment(range.start), self.segment(range.end - 1));
+        let start = if first.is_plain { first.raw + (range.start - first.decoded) } else { first.raw };
+        let end = if last.is_plain { last.raw + (range.end - last.decoded) } else { last.raw + last.raw_len };
+        start..end
+    }
+}
+
 impl<'t> DecodedText<'t> {
     /// Decodes `raw`.
     pub(super) fn new(raw: &'t str) -> Self {
-        Decoder { raw, text: String::new(), segments: Vec::new(), plain_from: 0 }.decode()
+        let mut decoded = DecodedText { text: Cow::Borrowed(raw), layers: Vec::new() };
+        // A decoded character may begin another escape: `\u0026#64;`.
+        while decoded.layers.len() < LAYERS_MAX {
+            let mut writer = Writer::new(&decoded.text);
+            let is_nested = decode(&mut writer);
+            if !decoded.apply(writer.finish()) || !is_nested {
+                break;
+            }
+        }
+        let mut writer = Writer::new(&decoded.text);
+        joints::find(&decoded.text, &mut |range, shown| writer.replace(range, shown));
+        let joined = writer.finish();
+        decoded.apply(joined);
+        decoded
+    }
+
+    /// Adds a layer; false if it changes nothing.
+    fn apply(&mut self, layer: Option<(String, Layer)>) -> bool {
+        let Some((text, layer)) = layer else { return false };
+        self.text = Cow::Owned(text);
+        self.layers.push(layer);
+        true
     }
 
     pub(super) fn text(&self) -> &str {
@@ -35,305 +82,138 @@ impl<'t> DecodedText<'t> {
 
     /// Maps bytes of the decoded text to bytes of the original.
     pub(super) fn to_raw(&self, range: Range<usize>) -> Range<usize> {
-        if self.segments.is_empty() || range.is_empty() {
-            return range;
-        }
-        let (first, last) = (self.segment(range.start), self.segment(range.end - 1));
-        let start = if first.is_plain { first.raw + (range.start - first.decoded) } else { first.raw };
-        let end = if last.is_plain { last.raw + (range.end - last.decoded) } else { last.raw + last.raw_len };
-        start..end
+        self.layers.iter().rev().fold(range, |range, layer| layer.to_raw(range))
     }
 
     /// The number of original bytes that encode the decoded byte at `at`. Distinguishes a closing quote from an escaped one inside the value.
     pub(super) fn raw_len_at(&self, at: usize) -> usize {
-        if self.segments.is_empty() {
-            return 1;
-        }
-        let segment = self.segment(at);
-        if segment.is_plain { 1 } else { segment.raw_len }
-    }
-
-    fn segment(&self, at: usize) -> Segment {
-        let index = self.segments.partition_point(|segment| segment.decoded <= at).saturating_sub(1);
-        self.segments.get(index).copied().unwrap_or(Segment { decoded: 0, raw: 0, raw_len: 0, is_plain: true })
+        self.to_raw(at..at + 1).len()
     }
 }
 
-struct Decoder<'t> {
+/// How often a text is decoded that was decoded before.
+const LAYERS_MAX: usize = 3;
+
+/// Writes a decoded text and its map.
+struct Writer<'t> {
     raw: &'t str,
     text: String,
-    segments: Vec<Segment>,
+    layer: Layer,
     /// Start of the original text that is not copied yet.
     plain_from: usize,
+    is_changed: bool,
 }
 
-/// An encoded or invisible character. `c` is `None` if it is invisible.
-struct DecodedChar {
-    raw_len: usize,
-    c: Option<char>,
-}
+impl<'t> Writer<'t> {
+    fn new(raw: &'t str) -> Self {
+        Self { raw, text: String::new(), layer: Layer::default(), plain_from: 0, is_changed: false }
+    }
 
-impl<'t> Decoder<'t> {
-    fn decode(mut self) -> DecodedText<'t> {
-        let bytes = self.raw.as_bytes();
-        let is_mail = is_quoted_printable(bytes);
-        let is_control = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r') || *byte == 0x7f;
-        let is_plain_ascii = self.raw.is_ascii() && !is_mail && !bytes.iter().any(is_control);
-        let mut at = 0;
-        loop {
-            let rest = bytes.get(at..).unwrap_or_default();
-            let next = if is_plain_ascii {
-                memchr::memchr3(b'\\', b'%', b'&', rest)
-            } else {
-                rest.iter().position(|byte| {
-                    matches!(byte, b'\\' | b'%' | b'&' | 0xc2 | 0xcc | 0xcd | 0xd8 | 0xe1 | 0xe2 | 0xef | 0xf3)
-                        || is_control(byte)
-                        || (is_mail && *byte == b'=')
-                })
-            };
-            let Some(distance) = next else { break };
-            at += distance;
-            let left = self.raw.get(self.plain_from..at).unwrap_or_default();
-            match decoded_at(bytes, at, is_mail, left) {
-                Some(decoded) => {
-                    self.take(at, &decoded);
-                    at += decoded.raw_len;
-                }
-                None => at += 1,
-            }
+    /// Writes `shown` in place of a range after the ranges before.
+    fn replace(&mut self, range: Range<usize>, shown: Shown) {
+        if !self.is_changed {
+            self.text.reserve(self.raw.len());
+            self.is_changed = true;
         }
-        if self.segments.is_empty() {
-            return DecodedText { text: Cow::Borrowed(self.raw), segments: Vec::new() };
+        self.copy_until(range.start);
+        if shown != Shown::Nothing {
+            self.layer.0.push(Segment { decoded: self.text.len(), raw: range.start, raw_len: range.len(), is_plain: false });
         }
-        self.copy_until(self.raw.len());
-        DecodedText { text: Cow::Owned(self.text), segments: self.segments }
+        match shown {
+            Shown::Nothing => {}
+            Shown::Char(c) => self.text.push(c),
+            Shown::Text(text) => self.text.push_str(text),
+        }
+        self.plain_from = range.end;
     }
 
     fn copy_until(&mut self, at: usize) {
         if at > self.plain_from {
-            self.segments.push(Segment { decoded: self.text.len(), raw: self.plain_from, raw_len: at - self.plain_from, is_plain: true });
+            let segment = Segment { decoded: self.text.len(), raw: self.plain_from, raw_len: at - self.plain_from, is_plain: true };
+            self.layer.0.push(segment);
             self.text.push_str(self.raw.get(self.plain_from..at).unwrap_or_default());
         }
     }
 
-    fn take(&mut self, at: usize, decoded: &DecodedChar) {
-        self.copy_until(at);
-        if let Some(c) = decoded.c {
-            self.segments.push(Segment { decoded: self.text.len(), raw: at, raw_len: decoded.raw_len, is_plain: false });
-            self.text.push(c);
-        } else if self.segments.is_empty() {
-            // An empty segment marks the text as changed, although nothing was copied yet.
-            self.segments.push(Segment { decoded: 0, raw: at, raw_len: 0, is_plain: false });
+    /// The decoded text and its map; `None` if nothing was replaced.
+    fn finish(mut self) -> Option<(String, Layer)> {
+        if !self.is_changed {
+            return None;
         }
-        self.plain_from = at + decoded.raw_len;
+        self.copy_until(self.raw.len());
+        Some((self.text, self.layer))
     }
 }
 
-/// Whether the text is quoted-printable, so that `=40` encodes `@`: it declares that encoding, or long lines end in `=`.
-fn is_quoted_printable(bytes: &[u8]) -> bool {
-    const LONG_LINE: usize = 50;
-    if memchr::memchr(b'=', bytes).is_none() {
-        return false;
-    }
-    let soft_breaks = memchr::memmem::find_iter(bytes, b"=\n").chain(memchr::memmem::find_iter(bytes, b"=\r\n"));
-    let is_after_long_line = |at: usize| {
-        let left = bytes.get(at.saturating_sub(LONG_LINE)..at).unwrap_or_default();
-        left.len() == LONG_LINE && memchr::memchr(b'\n', left).is_none()
-    };
-    // Base64 also ends in `=`, but quoted-printable text escapes `=` and non-ASCII characters.
-    let has_escapes = || ["=3D", "=40", "=20", "=C3", "=E2"].iter().any(|escape| memchr::memmem::find(bytes, escape.as_bytes()).is_some());
-    (soft_breaks.take(100).any(is_after_long_line) && has_escapes()) || memchr::memmem::find(bytes, b"quoted-printable").is_some()
-}
-
-/// The encoded or invisible character at `at`, if any. `left` is the plain text that ends there.
-fn decoded_at(bytes: &[u8], at: usize, is_mail: bool, left: &str) -> Option<DecodedChar> {
-    let byte = |distance: usize| bytes.get(at + distance).copied().unwrap_or(0);
-    match byte(0) {
-        b'\\' => backslash(bytes, at, left),
-        b'%' => percent(bytes, at),
-        b'&' => entity(bytes.get(at..at + bytes.len().saturating_sub(at).min(10)).unwrap_or_default()),
-        b'=' if is_mail => match (byte(1), byte(2)) {
-            (b'\n', _) => Some(DecodedChar { raw_len: 2, c: None }),
-            (b'\r', b'\n') => Some(DecodedChar { raw_len: 3, c: None }),
-            (high @ (b'0'..=b'9' | b'A'..=b'F'), low @ (b'0'..=b'9' | b'A'..=b'F')) => {
-                printable(hex_value(&[high, low])?).map(|c| DecodedChar { raw_len: 3, c: Some(c) })
-            }
-            _ => None,
-        },
-        0x1b => ansi(bytes, at).or(Some(DecodedChar { raw_len: 1, c: None })),
-        0..=0x08 | 0x0b | 0x0c | 0x0e..=0x1f | 0x7f => Some(DecodedChar { raw_len: 1, c: None }),
-        _ => {
-            let text = std::str::from_utf8(bytes.get(at..(at + 4).min(bytes.len()))?);
-            let c = match text {
-                Ok(text) => text.chars().next()?,
-                Err(error) => std::str::from_utf8(bytes.get(at..at + error.valid_up_to())?).ok()?.chars().next()?,
-            };
-            match c {
-                // Full-width forms of ASCII, which CJK input methods write.
-                '\u{ff01}'..='\u{ff5e}' => {
-                    let plain = char::from_u32(u32::from(c) - 0xfee0)?;
-                    Some(DecodedChar { raw_len: c.len_utf8(), c: Some(plain) })
+/// Decodes the escapes and special characters of a text. Returns whether the result may contain further escapes.
+fn decode(writer: &mut Writer<'_>) -> bool {
+    let raw = writer.raw;
+    let bytes = raw.as_bytes();
+    let has_equals = memchr::memchr(b'=', bytes).is_some();
+    let is_mail = has_equals && escapes::is_quoted_printable(bytes);
+    let mut disguised = (0..0, false);
+    let (mut at, mut is_nested) = (0, false);
+    while let Some(next) = next_special(bytes, at, is_mail) {
+        at = next;
+        let left = raw.get(writer.plain_from..at).unwrap_or_default();
+        let escape = if bytes.get(at).is_some_and(u8::is_ascii) {
+            escapes::escape_at(bytes, at, is_mail, left)
+        } else {
+            let Some(c) = raw.get(at..).and_then(|rest| rest.chars().next()) else { break };
+            let shown = characters::shown(c).or_else(|| {
+                // The letters of Cyrillic and Greek.
+                if !matches!(c, '\u{370}'..='\u{52f}') {
+                    return None;
                 }
-                // Typographic quotes.
-                '\u{201c}'..='\u{201f}' | '«' | '»' => Some(DecodedChar { raw_len: c.len_utf8(), c: Some('"') }),
-                '\u{2010}' | '\u{2011}' | '\u{2212}' => Some(DecodedChar { raw_len: c.len_utf8(), c: Some('-') }),
-                _ => is_invisible(c).then(|| DecodedChar { raw_len: c.len_utf8(), c: None }),
-            }
-        }
-    }
-}
-
-/// An escape of JSON or a programming language at any depth: `\"`, `\\\"`, `\u0040`, `\\x40`.
-fn backslash(bytes: &[u8], at: usize, left: &str) -> Option<DecodedChar> {
-    let depth = bytes.get(at..)?.iter().take(64).take_while(|byte| **byte == b'\\').count();
-    let code = bytes.get(at + depth).copied()?;
-    let one = |c: char| Some(DecodedChar { raw_len: depth + 1, c: Some(c) });
-    // `C:\Users\nora` is a path; its `\n` is not a line feed.
-    let in_path = left.ends_with("Users") || left.ends_with("home") || left.ends_with("Settings");
-    match code {
-        b'"' | b'\'' | b'/' | b'`' => one(char::from(code)),
-        b'n' if !in_path => one('\n'),
-        b't' if !in_path => one('\t'),
-        b'r' if !in_path => one('\r'),
-        // Rust and JavaScript: `\u{40}`.
-        b'u' if bytes.get(at + depth + 1) == Some(&b'{') => {
-            let digits = bytes.get(at + depth + 2..)?.iter().take(6).take_while(|byte| byte.is_ascii_hexdigit()).count();
-            let end = at + depth + 2 + digits;
-            let c = printable(hex_value(bytes.get(at + depth + 2..end)?)?).filter(|_| digits > 0 && bytes.get(end) == Some(&b'}'))?;
-            Some(DecodedChar { raw_len: end + 1 - at, c: (!is_invisible(c)).then_some(c) })
-        }
-        b'u' => {
-            let unit = hex_value(bytes.get(at + depth + 1..at + depth + 5)?)?;
-            if unit == 0x1b {
-                let raw_len = depth + 5;
-                return Some(DecodedChar { raw_len: raw_len + sequence_len(bytes, at + raw_len).unwrap_or(0), c: None });
-            }
-            if !(0xd800..0xdc00).contains(&unit) {
-                let is_seen = |c: &char| !is_invisible(*c) && (!c.is_control() || matches!(c, '\n' | '\t' | '\r'));
-                return char::from_u32(unit).map(|c| DecodedChar { raw_len: depth + 5, c: Some(c).filter(is_seen) });
-            }
-            let low_at = at + depth + 5;
-            let low_escape = bytes.get(low_at..low_at + depth + 1)?;
-            if !low_escape.ends_with(b"u") || !low_escape.starts_with(b"\\") {
-                return None;
-            }
-            let low = hex_value(bytes.get(low_at + depth + 1..low_at + depth + 5)?)?;
-            let c = char::from_u32(0x10000 + ((unit - 0xd800) << 10) + low.checked_sub(0xdc00)?)?;
-            Some(DecodedChar { raw_len: 2 * (depth + 5), c: Some(c) })
-        }
-        b'x' if bytes.get(at + depth + 1..at + depth + 3) == Some(b"1b") => {
-            let raw_len = depth + 3;
-            Some(DecodedChar { raw_len: raw_len + sequence_len(bytes, at + raw_len)?, c: None })
-        }
-        b'x' => {
-            let c = printable(hex_value(bytes.get(at + depth + 1..at + depth + 3)?)?).filter(char::is_ascii)?;
-            Some(DecodedChar { raw_len: depth + 3, c: Some(c) })
-        }
-        _ if depth > 1 => Some(DecodedChar { raw_len: depth, c: Some('\\') }),
-        _ => None,
-    }
-}
-
-/// A percent-encoded character: `%40`, several `%XX` of one UTF-8 character, or encoded twice (`%2540`).
-fn percent(bytes: &[u8], at: usize) -> Option<DecodedChar> {
-    let octet = |from: usize| -> Option<(u8, usize)> {
-        let mut digits = from + 1;
-        // Each further level of encoding writes `%` as `%25`.
-        while bytes.get(digits..digits + 2) == Some(b"25") && bytes.get(digits + 2).is_some_and(u8::is_ascii_hexdigit) {
-            digits += 2;
-        }
-        let value = hex_value(bytes.get(digits..digits + 2)?)?;
-        Some((u8::try_from(value).ok()?, digits + 2 - from))
-    };
-    let (first, mut raw_len) = octet(at)?;
-    if first.is_ascii() {
-        return printable(u32::from(first)).map(|c| DecodedChar { raw_len, c: Some(c) });
-    }
-    let mut buffer = vec![first];
-    while buffer.len() < 4 {
-        match std::str::from_utf8(&buffer) {
-            Ok(text) => {
-                let c = text.chars().next()?;
-                return Some(DecodedChar { raw_len, c: (!is_invisible(c)).then_some(c) });
-            }
-            Err(_) if bytes.get(at + raw_len) == Some(&b'%') => {
-                let (next, len) = octet(at + raw_len)?;
-                buffer.push(next);
-                raw_len += len;
-            }
-            Err(_) => return None,
-        }
-    }
-    let c = std::str::from_utf8(&buffer).ok()?.chars().next()?;
-    Some(DecodedChar { raw_len, c: Some(c) })
-}
-
-/// An HTML entity, numeric or one of the names that occur in values.
-fn entity(bytes: &[u8]) -> Option<DecodedChar> {
-    let end = memchr::memchr(b';', bytes)?;
-    let name = std::str::from_utf8(bytes.get(1..end)?).ok()?;
-    let c = match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        "nbsp" => ' ',
-        "commat" => '@',
-        "period" => '.',
-        "colon" => ':',
-        "sol" => '/',
-        "equals" => '=',
-        "plus" => '+',
-        "num" => '#',
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let code = match number.strip_prefix(['x', 'X']) {
-                Some(digits) => u32::from_str_radix(digits, 16).ok()?,
-                None => number.parse().ok()?,
+                if !disguised.0.contains(&at) {
+                    disguised = characters::disguised_word(raw, at);
+                }
+                disguised.1.then(|| characters::undisguised(c)).flatten()
+            });
+            let Some(shown) = shown else {
+                at += c.len_utf8();
+                continue;
             };
-            let c = char::from_u32(code).filter(|c| !c.is_control())?;
-            return Some(DecodedChar { raw_len: end + 1, c: (!is_invisible(c)).then_some(c) });
-        }
-    };
-    Some(DecodedChar { raw_len: end + 1, c: Some(c) })
-}
-
-/// A terminal escape sequence for colours or cursor movement.
-fn ansi(bytes: &[u8], at: usize) -> Option<DecodedChar> {
-    Some(DecodedChar { raw_len: 1 + sequence_len(bytes, at + 1)?, c: None })
-}
-
-/// The length of an escape sequence after its escape character (`[31m`), which may itself be written as an escape (`\u001b`).
-fn sequence_len(bytes: &[u8], at: usize) -> Option<usize> {
-    if bytes.get(at) != Some(&b'[') {
-        return None;
+            Some(Escape { raw_len: c.len_utf8(), shown })
+        };
+        let Some(escape) = escape else {
+            at += 1;
+            continue;
+        };
+        let end = at + escape.raw_len;
+        is_nested |= match escape.shown {
+            Shown::Char('&') => bytes.get(end).is_some_and(|next| *next == b'#' || next.is_ascii_alphabetic()),
+            Shown::Char('%') => bytes.get(end).is_some_and(u8::is_ascii_hexdigit),
+            // Backslashes are decoded at all depths at once.
+            Shown::Char('\\') => bytes.get(at) != Some(&b'\\'),
+            _ => false,
+        };
+        writer.replace(at..end, escape.shown);
+        at = end;
     }
-    let parameters = bytes.get(at + 1..)?.iter().take(32).take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
-    bytes.get(at + 1 + parameters).filter(|byte| byte.is_ascii_alphabetic())?;
-    Some(parameters + 2)
+    is_nested
 }
 
-fn printable(code: u32) -> Option<char> {
-    char::from_u32(code).filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
+/// Whether a byte may begin an escape or a special character. Without branches, so that many bytes are checked at once.
+#[inline]
+#[expect(clippy::needless_bitwise_bool, reason = "no branches")]
+fn is_special(byte: u8, is_mail: bool) -> bool {
+    let is_control = (byte < 0x20) & !((byte == b'\t') | (byte == b'\n') | (byte == b'\r'));
+    is_control | (byte >= 0x7f) | (byte == b'\\') | (byte == b'%') | (byte == b'&') | ((byte == b'=') & is_mail)
 }
 
-fn hex_value(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |value, digit| Some(value * 16 + char::from(*digit).to_digit(16)?))
-}
-
-/// Whether a character is invisible. Such characters can be inserted into a value to evade filters.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{80}'..='\u{9f}' | '\u{ad}' | '\u{300}'..='\u{36f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
-        | '\u{e0000}'..='\u{e01ef}'
-    )
+/// The position of the next special byte at `from` or later.
+fn next_special(bytes: &[u8], from: usize, is_mail: bool) -> Option<usize> {
+    const CHUNK: usize = 32;
+    let (chunks, _) = bytes.get(from..)?.as_chunks::<CHUNK>();
+    let plain = chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |any, byte| any | is_special(*byte, is_mail))).count();
+    let at = from + plain * CHUNK;
+    bytes.get(at..)?.iter().position(|byte| is_special(*byte, is_mail)).map(|distance| at + distance)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{CustomDetectors, scan};
     use super::*;
 
     #[test]
@@ -350,6 +230,9 @@ mod tests {
             ("\u{1b}[31mred\u{1b}[0m", "red"),
             (r"\u001b[31mred\u001b[0m \x1b[1;31mred", "red red"),
             ("a\0b\u{301}c\u{e0041}d\u{7}e", "abcde"),
+            (r"a\u0026#64;b %26commat%3B &#92;u0040 \x25\x34\x30", "a@b @ @ @"),
+            ("４１１１\u{a0}1111\u{2009}٤٥ ﬁ №", "4111 1111 45 fi No"),
+            ("аdа, Ада, pаss и", "ada, Ада, pass и"),
             (r"\u{61}\u{0062}\u0000c \u{}", r"abc \u{}"),
             ("quoted-printable mail=40x.de and=\n more", "quoted-printable mail@x.de and more"),
             (r"\ud83d\ude00!", "😀!"),
@@ -364,5 +247,72 @@ mod tests {
         let decoded = DecodedText::new(raw);
         let at = decoded.text().find("a@b.co").unwrap();
         assert_eq!(raw.get(decoded.to_raw(at..at + 6)), Some(r"a\u0040b.co"));
+    }
+    #[test]
+    fn the_same_value_is_found_in_every_form() {
+        let key = concat!("AK", "IAQX3UVWYZ7LMNOPQR");
+        for (value, forms) in [
+            (
+                "zora.quill@mail.example.org",
+                [
+                    "zora.quill@mail.example.org",
+                    "ｚｏｒａ.ｑｕｉｌｌ＠ｍａｉｌ.ｅｘａｍｐｌｅ.ｏｒｇ",
+                    "𝐳𝐨𝐫𝐚.quill@mail.example.org",
+                    "zоrа.quill@mаil.example.org",
+                    "zora.quill\u{200b}@mail\u{ad}.example.org",
+                    "zora(dot)quill(at)mail(dot)example(dot)org",
+                    "zora.quill [at] mail.example [dot] org",
+                    "mailto:zora%2Equill%40mail.example.org",
+                    "zora.quill&amp;#64;mail.example.org",
+                    "zora.quill&commat;mail&period;example.org",
+                    r"zora.quill\\u0040mail.example.org",
+                    r"zora.quill\100mail\056example.org",
+                    r"zora.quill\x{40}mail.example.org",
+                    r"zora.quill\U00000040mail.example.org",
+                    r"zora\.quill\@mail\.example\.org",
+                    "zora.quill<wbr>@<b>mail</b>.example.org",
+                    "em9yYS5xdWlsbEBtYWlsLmV4YW1wbGUub3Jn",
+                    "PJXXEYJOOF2WS3DMIBWWC2LMFZSXQYLNOBWGKLTPOJTQ====",
+                    "7A 6F 72 61 2E 71 75 69 6C 6C 40 6D 61 69 6C 2E 65 78 61 6D 70 6C 65 2E 6F 72 67",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
+            ),
+            (
+                key,
+                [
+                    key.replace("QX3", "**QX3**"),
+                    key.replace("QX3", "<wbr>QX3<!-- -->"),
+                    key.replace("QX3", "\" + \"QX3"),
+                    key.replace("QX3", "\"\n        \"QX3"),
+                    key.replace('A', "А"),
+                    key.replace("QX3", "\\\nQX3"),
+                ]
+                .to_vec(),
+            ),
+            (
+                "4111 1111 1111 1111",
+                ["4111\u{a0}1111\u{a0}1111\u{a0}1111", "4111\u{2009}1111\u{202f}1111\u{3000}1111", "४१११ ١١١١ １１１１ 𝟏𝟏𝟏𝟏"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
+        ] {
+            for form in forms {
+                let found: Vec<String> =
+                    scan(&format!("see \"{form}\" here"), &CustomDetectors::default()).into_iter().map(|found| found.value).collect();
+                assert_eq!(found, [value], "{form}");
+            }
+        }
+    }
+
+    #[test]
+    fn texts_of_escapes_and_joints_take_linear_time() {
+        let start = crate::redact::tests::thread_seconds();
+        for text in ["\\", "&amp;", "%25", "а", "\\u0026#", "<b>a</b>", "аb", "\u{301}", "=\n", "&#38;"] {
+            let text = text.repeat(300_000);
+            let decoded = DecodedText::new(&text);
+            assert!(decoded.to_raw(0..decoded.text().len()).len() <= text.len(), "{}", decoded.text().len());
+        }
+        assert!(crate::redact::tests::thread_seconds() - start < 10.0);
     }
 }

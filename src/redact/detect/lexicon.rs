@@ -1,9 +1,6 @@
 //! The lexicon of names and common words, embedded from `lexicon/*.txt`.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
-
-use foldhash::fast::FixedState;
 
 /// The properties of a word in the lexicon; empty for an unknown word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -12,6 +9,8 @@ pub(super) struct LexiconEntry(u8);
 const GIVEN: u8 = 1;
 const FAMILY: u8 = 2;
 const COMMON: u8 = 4;
+const COMMON_ELSEWHERE: u8 = 8;
+const PLACE_OR_PRODUCT: u8 = 16;
 
 impl LexiconEntry {
     pub(super) fn is_given_name(self) -> bool {
@@ -28,7 +27,17 @@ impl LexiconEntry {
 
     /// Also a common word, such as `mark`, `page`, `will`.
     pub(super) fn is_common_word(self) -> bool {
-        self.0 & COMMON != 0
+        self.0 & (COMMON | COMMON_ELSEWHERE) != 0
+    }
+
+    /// A common word only in another language than English or in technical texts, which a cue outweighs: `Pani Mago`.
+    pub(super) fn is_common_elsewhere(self) -> bool {
+        self.0 & (COMMON | COMMON_ELSEWHERE) == COMMON_ELSEWHERE
+    }
+
+    /// The name of a place, a product or a company.
+    pub(super) fn is_place_or_product(self) -> bool {
+        self.0 & PLACE_OR_PRODUCT != 0
     }
 
     /// A name that is not also a common word.
@@ -37,22 +46,95 @@ impl LexiconEntry {
     }
 }
 
-static WORDS: LazyLock<HashMap<&'static str, u8, FixedState>> = LazyLock::new(|| {
-    let mut words: HashMap<&str, u8, FixedState> = HashMap::with_capacity_and_hasher(110_000, FixedState::default());
-    let lists = [
-        (GIVEN, include_str!("lexicon/given_names.txt")),
-        (FAMILY, include_str!("lexicon/surnames.txt")),
-        (COMMON, include_str!("lexicon/common_words.txt")),
-        (COMMON, include_str!("lexicon/not_names.txt")),
-    ];
-    for (flag, list) in lists {
+/// The words of the lexicon with their properties, as a hash table that stores hashes instead of words. It fits into the cache, so that a
+/// lookup takes one access to memory. Two of all possible words have equal hashes with a probability of about 2^-46.
+#[derive(Debug)]
+struct Words {
+    /// The upper bits of a hash and the properties; zero if the slot is free.
+    slots: Vec<u32>,
+}
+
+const SLOT_BITS: u32 = 19;
+const FLAG_BITS: u32 = 5;
+const FLAGS: u32 = (1 << FLAG_BITS) - 1;
+
+impl Words {
+    /// The first slot of a word, and its stored hash.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "independent parts of the hash are meant")]
+    fn place(word: &[u8]) -> (usize, u32) {
+        let hash = hash(word);
+        ((hash >> (64 - SLOT_BITS)) as usize, (hash as u32) & !FLAGS)
+    }
+
+    /// The slot of `word`, or the free slot where it belongs.
+    fn slot(&self, word: &str) -> Option<(usize, u32)> {
+        let (start, stored) = Self::place(word.as_bytes());
+        let mut index = start;
+        for _ in 0..self.slots.len() {
+            let slot = *self.slots.get(index)?;
+            if slot == 0 || slot & !FLAGS == stored {
+                return Some((index, stored));
+            }
+            index = (index + 1) & (self.slots.len() - 1);
+        }
+        None
+    }
+
+    fn get(&self, word: &str) -> u8 {
+        let flags = self.slot(word).and_then(|(index, _)| self.slots.get(index)).map_or(0, |slot| slot & FLAGS);
+        u8::try_from(flags).unwrap_or(0)
+    }
+
+    /// Replaces the properties of a word by a function of them.
+    fn update(&mut self, word: &str, flags: impl Fn(u8) -> u8) {
+        let Some((index, stored)) = self.slot(word) else { return };
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = stored | u32::from(flags(u8::try_from(*slot & FLAGS).unwrap_or(0)));
+        }
+    }
+}
+
+/// A hash of a word, the same for both cases of ASCII letters. Few instructions, because most words are short and known.
+#[inline]
+fn hash(word: &[u8]) -> u64 {
+    let mix = |a: u64, b: u64| {
+        let product = u128::from(a) * u128::from(b);
+        #[expect(clippy::cast_possible_truncation, reason = "both halves are used")]
+        let (low, high) = (product as u64, (product >> 64) as u64);
+        low ^ high
+    };
+    let mut hash = 0x9e37_79b9_7f4a_7c15 ^ word.len() as u64;
+    let (eights, rest) = word.as_chunks::<8>();
+    for eight in eights {
+        let eight = u64::from_le_bytes(*eight);
+        // Sets the lower-case bit (0x20) of each byte whose highest bit is not set.
+        let lower = eight | ((!eight & 0x8080_8080_8080_8080) >> 2);
+        hash = mix(hash ^ lower, 0xd6e8_feb8_6659_fd93);
+    }
+    let rest = rest.iter().fold(0, |rest, byte| (rest << 8) | u64::from(byte | ((!byte & 0x80) >> 2)));
+    mix(hash ^ rest, 0xa076_1d64_78bd_642f)
+}
+
+/// Lists of words with their property.
+const LISTS: [(u8, &str); 7] = [
+    (GIVEN, include_str!("lexicon/given_names.txt")),
+    (FAMILY, include_str!("lexicon/surnames.txt")),
+    (COMMON, include_str!("lexicon/common_words.txt")),
+    (COMMON_ELSEWHERE, include_str!("lexicon/common_other.txt")),
+    (COMMON_ELSEWHERE, include_str!("lexicon/common_technical.txt")),
+    (COMMON, include_str!("lexicon/common_cjk.txt")),
+    (COMMON | PLACE_OR_PRODUCT, include_str!("lexicon/not_names.txt")),
+];
+
+static WORDS: LazyLock<Words> = LazyLock::new(|| {
+    let mut words = Words { slots: vec![0; 1 << SLOT_BITS] };
+    for (flag, list) in LISTS {
         for word in list.lines().filter(|line| !line.starts_with('#')) {
             match word.strip_prefix('!') {
                 // `!will`: so common that it does not count as a name, although it is in a list of names.
-                Some(word) => {
-                    words.insert(word, COMMON);
-                }
-                None => *words.entry(word).or_default() |= flag,
+                Some(word) => words.update(word, |_| COMMON),
+                None => words.update(word, |flags| flags | flag),
             }
         }
     }
@@ -68,6 +150,10 @@ pub(super) fn look_up(word: &str) -> LexiconEntry {
     // `Python's`.
     if let Some(stem) = word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")) {
         return exact(stem);
+    }
+    // `O'Vantroba`, `McVantroba`.
+    if is_family_name_by_form(word) {
+        return LexiconEntry(FAMILY);
     }
     // `I'm`, `We've`.
     if ["'m", "'re", "'ve", "'ll", "'t", "'d"].iter().any(|end| word.ends_with(end)) {
@@ -90,25 +176,60 @@ pub(super) fn look_up(word: &str) -> LexiconEntry {
     })
 }
 
+/// Prefixes and endings that occur only in family names.
+fn is_family_name_by_form(word: &str) -> bool {
+    let starts_upper = |rest: &str| rest.len() >= 4 && rest.starts_with(char::is_uppercase);
+    ["O'", "O’", "D'", "D’", "Mc"].iter().any(|prefix| word.strip_prefix(prefix).is_some_and(starts_upper))
+        || word.len() >= 9 && FAMILY_NAME_ENDINGS.iter().any(|ending| word.ends_with(ending))
+}
+
+const FAMILY_NAME_ENDINGS: [&str; 26] = [
+    "ović",
+    "ević",
+    "dóttir",
+    "dottir",
+    "shvili",
+    "opoulos",
+    "ópoulos",
+    "oglu",
+    "oğlu",
+    "ński",
+    "ńska",
+    "wicz",
+    "enko",
+    "escu",
+    "ienė",
+    "aitė",
+    "ówna",
+    "енко",
+    "ович",
+    "евич",
+    "овна",
+    "евна",
+    "швили",
+    "όπουλος",
+    "ίδης",
+    "սյան",
+];
+
 fn exact(word: &str) -> LexiconEntry {
-    let mut buffer = [0u8; 24];
     if word.is_ascii() {
-        let Some(lower) = buffer.get_mut(..word.len()) else { return LexiconEntry::default() };
-        lower.copy_from_slice(word.as_bytes());
-        lower.make_ascii_lowercase();
-        let lower = std::str::from_utf8(lower).unwrap_or_default();
-        return LexiconEntry(WORDS.get(lower).copied().unwrap_or(0));
+        return LexiconEntry(if word.len() <= 24 { WORDS.get(word) } else { 0 });
     }
     if word.len() > 64 {
         return LexiconEntry::default();
     }
     let lower = word.to_lowercase();
-    if let Some(flags) = WORDS.get(lower.as_str()) {
-        return LexiconEntry(*flags);
+    let flags = WORDS.get(&lower);
+    if flags != 0 {
+        return LexiconEntry(flags);
     }
-    // The lexicon also has spellings without diacritics: `emile` for `Émile`.
+    // The lexicon also has spellings without diacritics: `emile` for `Émile`. A common word without diacritics is another word: `Bašić`.
     let folded: String = lower.chars().filter_map(fold).collect();
-    LexiconEntry(WORDS.get(folded.as_str()).copied().unwrap_or(0))
+    match WORDS.get(&folded) {
+        COMMON => LexiconEntry(COMMON_ELSEWHERE),
+        flags => LexiconEntry(flags),
+    }
 }
 
 /// Removes the diacritic of a European letter; `None` for a combining mark.
@@ -133,4 +254,30 @@ pub(super) fn fold(letter: char) -> Option<char> {
         '\u{300}'..='\u{36f}' => return None,
         other => other,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn no_two_words_share_a_slot() {
+        let mut expected: HashMap<&str, u8> = HashMap::new();
+        for (flag, list) in LISTS {
+            for word in list.lines().filter(|line| !line.starts_with('#')) {
+                match word.strip_prefix('!') {
+                    Some(word) => *expected.entry(word).or_default() = COMMON,
+                    None => *expected.entry(word).or_default() |= flag,
+                }
+            }
+        }
+        assert!(expected.len() < WORDS.slots.len() * 2 / 3, "make the table larger");
+        for (word, flags) in expected {
+            assert_eq!(WORDS.get(word), flags, "{word}");
+        }
+        assert_eq!((WORDS.get("qqzxkv"), WORDS.get("")), (0, 0));
+        assert_eq!((hash("MÜLLER".as_bytes()) == hash("mÜller".as_bytes()), hash("ā".as_bytes()) == hash("ġ".as_bytes())), (true, false));
+    }
 }

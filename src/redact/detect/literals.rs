@@ -1,19 +1,23 @@
 //! Searches a text for the literals of all rules in one pass: prefixes of credentials, labels, and home directories.
 //!
-//! Nearly all literals start a word or a part of an identifier. At such positions a table over the first three bytes excludes most words.
+//! Nearly all literals start a word or a part of an identifier. At such positions ([`WordStarts`]) a filter over the first bytes excludes most
+//! words.
 //! The few literals that may start anywhere are found by an Aho-Corasick automaton. Whether a rule applies is decided by the caller.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, Input, MatchKind, packed};
 use foldhash::fast::FixedState;
 
-use super::labels::{self, ValueType};
+use super::labels::{self, LabelForm, ValueType};
+use super::names::{self, SpokenCue};
 use super::secrets::{self, SecretRule, to_static};
 use super::shapes;
-use super::text::ByteClass;
+use super::text::is_unspaced;
+use super::vendors::{self, VendorRule};
+use super::word_starts::WordStarts;
 
 /// The rule that a literal belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,8 +26,12 @@ pub(super) enum RuleRef {
     Secret(usize),
     /// A label, by its index in [`Literals::labels`].
     Label(usize),
+    /// A vendor of keys, by its index in [`Literals::vendors`].
+    Vendor(usize),
     /// The parent of home directories, such as `/home/`.
     HomeDirectory,
+    /// Words before the name of a person.
+    NameCue(SpokenCue),
 }
 
 /// How a scan continues after a literal was visited.
@@ -49,26 +57,86 @@ impl ScanControl {
 pub(super) struct LabelRule {
     pub(super) kind: &'static str,
     pub(super) value_type: ValueType,
+    /// How the label may stand in its word.
+    pub(super) form: LabelForm,
 }
 
 /// The literals of all rules, and the rules.
 #[derive(Debug)]
 pub(super) struct Literals {
-    /// Whether any literal starts with three bytes of this hash: a filter before the lookup in `by_start`.
-    start_filter: Vec<bool>,
-    /// Literals by their first three bytes in lower case, longest first.
-    by_start: HashMap<u32, Vec<WordLiteral>, FixedState>,
+    /// The literals that start a word.
+    at_word_starts: WordLiterals,
     /// Literals that may occur anywhere, including inside a word.
     anywhere: Automaton,
+    /// Those of two bytes, which would slow down the search for the other ones.
+    anywhere_short: Automaton,
+    /// Those in a script without spaces between words, which most texts have none of.
+    anywhere_unspaced: Automaton,
     pub(super) secrets: Vec<SecretRule>,
     pub(super) labels: Vec<LabelRule>,
+    pub(super) vendors: Vec<VendorRule>,
+}
+
+#[derive(Debug, Default)]
+struct WordLiterals {
+    /// Whether any literal starts with these bytes, in lower case: filters before the lookups below.
+    long_starts: Filter<17>,
+    short_starts: Filter<15>,
+    /// Whether a literal of four or five bytes starts with four bytes, or a longer one with six: many words of code share the first four
+    /// bytes of a literal.
+    four_or_five: Filter<15>,
+    sixes: Filter<17>,
+    /// Literals of at least four bytes by their first four, and the other ones.
+    long: HashMap<u32, Bucket, FixedState>,
+    short: HashMap<u32, Bucket, FixedState>,
+}
+
+/// A set of hashes of `BITS` bits.
+#[derive(Debug)]
+struct Filter<const BITS: u32>(Vec<u64>);
+
+impl<const BITS: u32> Default for Filter<BITS> {
+    fn default() -> Self {
+        Self(vec![0; 1 << (BITS - 6)])
+    }
+}
+
+impl<const BITS: u32> Filter<BITS> {
+    #[inline]
+    fn place(start: u32) -> (usize, u64) {
+        let hash = start.wrapping_mul(0x9e37_79b1) >> (32 - BITS);
+        ((hash >> 6) as usize, 1 << (hash & 63))
+    }
+
+    fn insert(&mut self, start: u32) {
+        let (index, bit) = Self::place(start);
+        if let Some(bits) = self.0.get_mut(index) {
+            *bits |= bit;
+        }
+    }
+
+    #[inline]
+    fn contains(&self, start: u32) -> bool {
+        let (index, bit) = Self::place(start);
+        self.0.get(index).is_some_and(|bits| bits & bit != 0)
+    }
 }
 
 #[derive(Debug)]
 struct Automaton {
-    automaton: AhoCorasick,
+    search: AhoCorasick,
+    /// Finds the same literals with vector instructions, if there are few enough of them and the processor has these.
+    vectorized: Option<packed::Searcher>,
     /// For each literal, the rules of all literals that are a prefix of it with their length, longest first.
     rules: Vec<Vec<(RuleRef, usize)>>,
+}
+
+/// The literals with the same first bytes, longest first.
+#[derive(Debug, Default)]
+struct Bucket {
+    /// Of each literal, its first eight bytes in lower case, and a mask of those that it has: excludes most candidates in one comparison.
+    heads: Vec<(u64, u64)>,
+    literals: Vec<WordLiteral>,
 }
 
 /// A literal that starts a word or a part of an identifier.
@@ -76,26 +144,35 @@ struct Automaton {
 struct WordLiteral {
     text: String,
     rules: Vec<RuleRef>,
-    /// Its first eight bytes in lower case, and a mask of those that it has: excludes most candidates in one comparison.
-    head: u64,
-    mask: u64,
 }
 
-impl WordLiteral {
-    fn new(text: String, rules: Vec<RuleRef>) -> Self {
-        let mask = if text.len() >= 8 { u64::MAX } else { (1 << (8 * text.len())) - 1 };
-        let head = head_of(text.as_bytes()) & mask;
-        Self { text, rules, head, mask }
+impl Bucket {
+    fn new(mut literals: Vec<WordLiteral>) -> Self {
+        literals.sort_by_key(|literal| std::cmp::Reverse(literal.text.len()));
+        let head = |literal: &WordLiteral| {
+            let len = literal.text.len();
+            let mask = if len >= 8 { u64::MAX } else { (1 << (8 * len)) - 1 };
+            (head_of(literal.text.as_bytes()) & mask, mask)
+        };
+        Self { heads: literals.iter().map(head).collect(), literals }
     }
 
-    fn is_at(&self, bytes: &[u8], head: u64) -> bool {
-        (head & self.mask) == self.head
-            && bytes.get(..self.text.len()).is_some_and(|shown| shown.eq_ignore_ascii_case(self.text.as_bytes()))
+    /// The literals at the start of `bytes`, whose [`head_of`] is `head`.
+    fn literals_at<'l>(&'l self, bytes: &'l [u8], head: u64) -> impl Iterator<Item = &'l WordLiteral> {
+        let is_at = |literal: &&WordLiteral| {
+            bytes.get(..literal.text.len()).is_some_and(|shown| shown.eq_ignore_ascii_case(literal.text.as_bytes()))
+        };
+        let fits = move |(expected, mask): &(u64, u64)| head & mask == *expected;
+        self.heads.iter().zip(&self.literals).filter(move |(expected, _)| fits(expected)).map(|(_, literal)| literal).filter(is_at)
     }
 }
 
 /// Up to eight bytes as a number, each with the lower-case bit (0x20) set.
+#[inline]
 fn head_of(bytes: &[u8]) -> u64 {
+    if let Some(eight) = bytes.first_chunk() {
+        return u64::from_le_bytes(*eight) | 0x2020_2020_2020_2020;
+    }
     let mut eight = [0; 8];
     for (to, from) in eight.iter_mut().zip(bytes) {
         *to = *from | 0x20;
@@ -103,7 +180,68 @@ fn head_of(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(eight)
 }
 
-const START_BITS: u32 = 15;
+/// The first three of four bytes.
+const THREE_BYTES: u32 = 0xff_ffff;
+
+impl WordLiterals {
+    fn new(by_text: BTreeMap<String, Vec<RuleRef>>) -> Self {
+        let mut all = Self::default();
+        let (mut long, mut short): (BTreeMap<u32, Vec<WordLiteral>>, BTreeMap<u32, Vec<WordLiteral>>) = Default::default();
+        for (text, rules) in by_text {
+            let start = four_of(head_of(text.as_bytes()));
+            if text.len() > 3 {
+                all.long_starts.insert(start);
+                if text.len() < 6 {
+                    all.four_or_five.insert(start);
+                } else {
+                    all.sixes.insert(six_of(head_of(text.as_bytes())));
+                }
+                long.entry(start).or_default().push(WordLiteral { text, rules });
+            } else {
+                all.short_starts.insert(start & THREE_BYTES);
+                short.entry(start & THREE_BYTES).or_default().push(WordLiteral { text, rules });
+            }
+        }
+        let buckets =
+            |literals: BTreeMap<u32, Vec<WordLiteral>>| literals.into_iter().map(|(start, list)| (start, Bucket::new(list))).collect();
+        (all.long, all.short) = (buckets(long), buckets(short));
+        all
+    }
+
+    /// The literals at the start of `bytes`, the longest first.
+    #[inline]
+    fn at<'l>(&'l self, bytes: &'l [u8]) -> Option<impl Iterator<Item = &'l WordLiteral>> {
+        let start = match bytes.first_chunk() {
+            Some(four) => u32::from_le_bytes(*four) | 0x2020_2020,
+            None => four_of(head_of(bytes)),
+        };
+        let (is_long, is_short) = (self.long_starts.contains(start), self.short_starts.contains(start & THREE_BYTES));
+        if !(is_long || is_short) {
+            return None;
+        }
+        let head = head_of(bytes);
+        let is_long = is_long && (self.four_or_five.contains(start) || self.sixes.contains(six_of(head)));
+        let long = is_long.then(|| self.long.get(&start)).flatten();
+        let short = is_short.then(|| self.short.get(&(start & THREE_BYTES))).flatten();
+        if long.is_none() && short.is_none() {
+            return None;
+        }
+        Some(long.into_iter().chain(short).flat_map(move |bucket| bucket.literals_at(bytes, head)))
+    }
+}
+
+/// The first four of eight bytes.
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+fn four_of(head: u64) -> u32 {
+    head as u32
+}
+
+/// A hash of the first six of eight bytes.
+#[inline]
+fn six_of(head: u64) -> u32 {
+    let more = four_of(head >> 32) & 0xffff;
+    four_of(head) ^ more.wrapping_mul(0x85eb_ca6b)
+}
 
 static LITERALS: LazyLock<Option<Literals>> = LazyLock::new(compile);
 
@@ -113,10 +251,10 @@ pub(super) fn literals() -> Option<&'static Literals> {
 }
 
 fn compile() -> Option<Literals> {
-    let secret_table = secrets::table()?;
+    let secret_entries = secrets::entries()?;
     let label_table = labels::table()?;
     let (mut by_text, mut anywhere): (BTreeMap<String, Vec<RuleRef>>, BTreeMap<String, Vec<RuleRef>>) = Default::default();
-    for (index, entry) in secret_table.secret.iter().enumerate() {
+    for (index, entry) in secret_entries.iter().enumerate() {
         for prefix in &entry.prefixes {
             if entry.word && begins_word(prefix) {
                 by_text.entry(prefix.to_ascii_lowercase()).or_default().push(RuleRef::Secret(index));
@@ -125,38 +263,56 @@ fn compile() -> Option<Literals> {
             }
         }
     }
-    for (index, entry) in label_table.label.iter().enumerate() {
-        for text in entry.words.iter().flat_map(|words| labels::spellings(words)) {
-            // Matching ignores the case of ASCII letters only, so `şifre` also needs the spelling `Şifre`.
-            let capital: String = text.chars().take(1).flat_map(char::to_uppercase).chain(text.chars().skip(1)).collect();
-            for text in [text.to_ascii_lowercase(), capital.to_ascii_lowercase()] {
+    let mut labels = Vec::new();
+    for entry in &label_table.label {
+        for words in entry.words.values().flatten() {
+            let rule = RuleRef::Label(labels.len() + LabelForm::of(words) as usize);
+            for text in labels::spellings(words) {
+                let text = text.to_ascii_lowercase();
                 let rules = by_text.entry(text).or_default();
-                if !rules.contains(&RuleRef::Label(index)) {
-                    rules.push(RuleRef::Label(index));
+                if !rules.contains(&rule) {
+                    rules.push(rule);
                 }
             }
         }
+        for (word, kind, value_type) in labels::GLUED {
+            if entry.kind == kind && entry.value == value_type {
+                let rule = RuleRef::Label(labels.len() + LabelForm::Glued as usize);
+                anywhere.entry(word.to_owned()).or_default().push(rule);
+            }
+        }
+        labels.extend(LabelForm::ALL.map(|form| LabelRule { kind: to_static(&entry.kind), value_type: entry.value, form }));
+    }
+    for (words, cue) in names::spoken_cues() {
+        let rule = RuleRef::NameCue(*cue);
+        if words.starts_with(|letter: char| ('\u{e00}'..='\u{e7f}').contains(&letter)) {
+            // Thai has no spaces, so that a cue may be inside a run of letters.
+            anywhere.entry((*words).to_owned()).or_default().push(rule);
+        } else if words.len() >= 3 {
+            by_text.entry(words.to_ascii_lowercase()).or_default().push(rule);
+        }
+    }
+    let mut vendors = Vec::new();
+    for (index, (names, rule)) in vendors::rules()?.into_iter().enumerate() {
+        for name in names {
+            by_text.entry(name).or_default().push(RuleRef::Vendor(index));
+        }
+        vendors.push(rule);
     }
     for home in shapes::HOME_DIRECTORIES {
         anywhere.entry(home.to_owned()).or_default().push(RuleRef::HomeDirectory);
     }
-    let mut start_filter = vec![false; 1 << START_BITS];
-    let mut by_start: HashMap<u32, Vec<WordLiteral>, FixedState> = HashMap::default();
-    let anywhere: Vec<_> = anywhere.into_iter().collect();
-    for (text, rules) in by_text {
-        let start = start_of(text.as_bytes())?;
-        *start_filter.get_mut(hash(start))? = true;
-        by_start.entry(start).or_default().push(WordLiteral::new(text, rules));
-    }
-    for literals in by_start.values_mut() {
-        literals.sort_by_key(|literal| std::cmp::Reverse(literal.text.len()));
-    }
+    let is_unspaced_literal = |text: &str| text.starts_with(is_unspaced);
+    let (unspaced, anywhere): (Vec<_>, Vec<_>) = anywhere.into_iter().partition(|(text, _)| is_unspaced_literal(text));
+    let (short, anywhere): (Vec<_>, Vec<_>) = anywhere.into_iter().partition(|(text, _)| text.len() < 3);
     Some(Literals {
-        start_filter,
-        by_start,
+        at_word_starts: WordLiterals::new(by_text),
         anywhere: Automaton::new(&anywhere)?,
-        secrets: secret_table.secret.iter().map(SecretRule::new).collect(),
-        labels: label_table.label.iter().map(|entry| LabelRule { kind: to_static(&entry.kind), value_type: entry.value }).collect(),
+        anywhere_short: Automaton::new(&short)?,
+        anywhere_unspaced: Automaton::new(&unspaced)?,
+        secrets: secret_entries.iter().map(SecretRule::new).collect(),
+        labels,
+        vendors,
     })
 }
 
@@ -165,28 +321,19 @@ fn begins_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.len() >= 3
 }
 
-/// The first three bytes in lower case as a number.
-#[inline]
-fn start_of(bytes: &[u8]) -> Option<u32> {
-    match bytes {
-        [a, b, c, ..] => {
-            Some(u32::from(a.to_ascii_lowercase()) | u32::from(b.to_ascii_lowercase()) << 8 | u32::from(c.to_ascii_lowercase()) << 16)
-        }
-        _ => None,
-    }
-}
-
-fn hash(start: u32) -> usize {
-    (start.wrapping_mul(0x9e37_79b1) >> (32 - START_BITS)) as usize
-}
-
 impl Automaton {
     fn new(literals: &[(String, Vec<RuleRef>)]) -> Option<Self> {
-        let automaton = AhoCorasick::builder()
+        let search = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
             .kind(Some(AhoCorasickKind::DFA))
             .build(literals.iter().map(|(text, _)| text))
             .ok()?;
+        let vectorized = packed::Config::new()
+            .match_kind(packed::MatchKind::LeftmostLongest)
+            .heuristic_pattern_limits(false)
+            .builder()
+            .extend(literals.iter().map(|(text, _)| text))
+            .build();
         let rules = literals
             .iter()
             .map(|(text, _)| {
@@ -195,11 +342,21 @@ impl Automaton {
                 shorter.into_iter().flat_map(|(other, rules)| rules.iter().map(|rule| (*rule, other.len()))).collect()
             })
             .collect();
-        Some(Self { automaton, rules })
+        Some(Self { search, vectorized, rules })
+    }
+
+    /// The first literal at `from` or later.
+    fn find(&self, text: &str, from: usize) -> Option<aho_corasick::Match> {
+        match &self.vectorized {
+            Some(searcher) => searcher.find_in(text, (from..text.len()).into()),
+            None => self.search.find(Input::new(text).range(from..)),
+        }
     }
 
     fn scan(&self, text: &str, visit: &mut dyn FnMut(Range<usize>, RuleRef) -> ScanControl) -> ScanControl {
-        for literal in self.automaton.find_iter(text) {
+        let mut at = 0;
+        while let Some(literal) = self.find(text, at) {
+            at = literal.end();
             for (rule, len) in self.rules.get(literal.pattern().as_usize()).into_iter().flatten() {
                 match visit(literal.start()..literal.start() + len, *rule) {
                     ScanControl::NextRule => {}
@@ -215,59 +372,76 @@ impl Automaton {
 impl Literals {
     /// Calls `visit` with every literal and each of its rules, the longest literal at a position first. `visit` decides how to continue.
     pub(super) fn scan(&self, text: &str, visit: &mut dyn FnMut(Range<usize>, RuleRef) -> ScanControl) {
-        if self.anywhere.scan(text, visit) == ScanControl::Stop {
-            return;
+        self.scan_at(text, &WordStarts::of(text.as_bytes()), visit);
+    }
+
+    /// As [`Self::scan`], with the known word starts of the text.
+    pub(super) fn scan_at(&self, text: &str, starts: &WordStarts, visit: &mut dyn FnMut(Range<usize>, RuleRef) -> ScanControl) {
+        let unspaced = starts.has_cjk.then_some(&self.anywhere_unspaced);
+        for automaton in [&self.anywhere, &self.anywhere_short].into_iter().chain(unspaced) {
+            if automaton.scan(text, visit) == ScanControl::Stop {
+                return;
+            }
         }
-        let bytes = text.as_bytes();
-        let (mut before, mut skip_until) = (ByteClass::Other, 0);
-        for (at, byte) in bytes.iter().enumerate() {
-            let class = ByteClass::of(*byte);
-            let starts = (STARTS.get(before as usize).copied().unwrap_or(0) >> class as u8) & 1 == 1;
-            before = class;
-            if !starts || at < skip_until {
+        let mut skip_until = 0;
+        for at in starts.literals.iter() {
+            if at < skip_until {
                 continue;
             }
-            let rest = bytes.get(at..).unwrap_or_default();
-            let Some(start) = start_of(rest) else { break };
-            if self.start_filter.get(hash(start)) != Some(&true) {
-                continue;
-            }
-            let Some(literals) = self.by_start.get(&start) else { continue };
-            let head = head_of(rest);
-            'literals: for literal in literals.iter().filter(|literal| literal.is_at(rest, head)) {
+            let rest = text.as_bytes().get(at..).unwrap_or_default();
+            let Some(literals) = self.at_word_starts.at(rest) else { continue };
+            for literal in literals {
+                let mut is_consumed = false;
                 for rule in &literal.rules {
                     match visit(at..at + literal.text.len(), *rule) {
                         ScanControl::NextRule => {}
-                        ScanControl::SkipLiteral => {
-                            // `date of birth` is one label; `birth` inside it is not another one.
-                            skip_until = at + literal.text.len();
-                            break 'literals;
-                        }
+                        // The same word may be a label of several kinds: `auth` of a password in a call, and of a pair in base64.
+                        ScanControl::SkipLiteral => is_consumed = true,
                         ScanControl::Stop => return,
                     }
+                }
+                if is_consumed {
+                    // `date of birth` is one label; `birth` inside it is not another one.
+                    skip_until = at + literal.text.len();
+                    break;
                 }
             }
         }
     }
 }
 
-/// For each byte class, a bit set of the classes that start a word or a part of an identifier after it: `n` in `user_name`, `N` in
-/// `userName`.
-const STARTS: [u8; 6] = {
-    const fn bits(classes: &[ByteClass]) -> u8 {
-        let (mut bits, mut index) = (0, 0);
-        while index < classes.len() {
-            #[expect(clippy::indexing_slicing, reason = "in the bounds of the loop, at compile time")]
-            {
-                bits |= 1 << classes[index] as u8;
-            }
-            index += 1;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectorized_search_finds_the_same_literals() {
+        let rule = || vec![RuleRef::HomeDirectory];
+        let list: Vec<_> = ["_key_", "_ke", "y_x", "$2a$", "/home/", "password", "pass"].map(|text| (text.to_owned(), rule())).into();
+        let fast = Automaton::new(&list).unwrap();
+        let slow = Automaton { vectorized: None, ..Automaton::new(&list).unwrap() };
+        let text = "a_key_x passwords /home/ada $2a$10 _ke y_xy_key_ pas ".repeat(5);
+        for from in 0..text.len() {
+            let found = |automaton: &Automaton| automaton.find(&text, from).map(|found| (found.pattern(), found.range()));
+            assert_eq!(found(&fast), found(&slow), "{from}");
         }
-        bits
+        for text in ["", "_", "_ke", "a _key_"] {
+            assert_eq!(fast.find(text, 0), slow.find(text, 0), "{text}");
+        }
     }
-    let any = bits(&[ByteClass::Digit, ByteClass::Lower, ByteClass::Upper, ByteClass::NonAscii, ByteClass::Cjk]);
-    let within = bits(&[ByteClass::Cjk]);
-    let after_lower = bits(&[ByteClass::Upper, ByteClass::Cjk]);
-    // In the order of the variants of `ByteClass`.
-    [any, within, after_lower, within, after_lower, any]
-};
+
+    #[test]
+    fn literals_that_share_first_bytes_are_found() {
+        let texts = ["pass", "passw", "password", "passport", "pas", "national", "nation"];
+        let literals = WordLiterals::new(texts.map(|text| (text.to_owned(), vec![RuleRef::HomeDirectory])).into());
+        let found = |text: &str| -> Vec<String> {
+            literals.at(text.as_bytes()).into_iter().flatten().map(|literal| literal.text.clone()).collect()
+        };
+        assert_eq!(found("PassWord of"), ["password", "passw", "pass", "pas"]);
+        assert_eq!(found("passing"), ["pass", "pas"]);
+        assert_eq!(found("passport"), ["passport", "pass", "pas"]);
+        assert_eq!(found("pas"), ["pas"]);
+        assert_eq!(found("Nationalität"), ["national", "nation"]);
+        assert!(found("path").is_empty() && found("nati").is_empty() && found("native").is_empty());
+    }
+}

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::decoded_text::DecodedText;
+use super::numbers::{CHECK_DIGITS, CHECK_DIGITS_NEAR_NAME};
 
 /// A sensitive value in a decoded text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,15 @@ pub(super) struct Match {
     pub(super) kind: &'static str,
     /// The detector that found it, for `--explain`.
     pub(super) detector: &'static str,
+}
+
+/// What a value is and how it was found, without the value itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DetectedKind {
+    /// Kind of the value: `email`, `github_token`.
+    pub kind: &'static str,
+    /// The detector that found it.
+    pub detector: &'static str,
 }
 
 /// A sensitive value in an original text.
@@ -52,7 +62,7 @@ pub(super) fn resolve_overlaps(mut matches: Vec<Match>) -> Vec<Match> {
             Some((last, longest)) if found.range.start < last.range.end => {
                 last.range.end = last.range.end.max(found.range.end);
                 // `password: ghp_…` is a `github_token`, not a `password`.
-                let is_more_specific = len == *longest && specificity(found.kind) > specificity(last.kind);
+                let is_more_specific = len == *longest && specificity(found.kind, found.detector) > specificity(last.kind, last.detector);
                 if len > *longest || is_more_specific {
                     (last.kind, last.detector, *longest) = (found.kind, found.detector, len);
                 }
@@ -64,8 +74,10 @@ pub(super) fn resolve_overlaps(mut matches: Vec<Match>) -> Vec<Match> {
 }
 
 /// Ranks kinds by how much they tell. If a label and a format match the same range, the format determines the kind.
-fn specificity(kind: &str) -> u8 {
+fn specificity(kind: &str, detector: &str) -> u8 {
     match kind {
+        // A label tells more about a number than its check digits.
+        _ if detector == CHECK_DIGITS || detector == CHECK_DIGITS_NEAR_NAME => 1,
         "generic_secret" | "phone" => 0,
         "api_key" => 1,
         "bearer_token" | "password" => 2,

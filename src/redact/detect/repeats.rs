@@ -1,9 +1,9 @@
 //! Finds repeated occurrences of detected values: a password found by its label is also replaced in the chat message that quotes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use foldhash::fast::RandomState;
 
 use super::decoded_text::DecodedText;
 use super::matches::{merge_overlaps, to_detections};
@@ -17,25 +17,78 @@ const REPEATED_BYTES_MIN: usize = 6;
 /// Detected values, to be found wherever else they occur.
 #[derive(Debug)]
 pub(in crate::redact) struct KnownValues {
-    automaton: Automaton,
-    /// The kind of each short value, in the order of the search.
-    kinds: Vec<&'static str>,
+    short_values: ShortValues,
     /// Finds the long values, in whole or in part.
     long_values: Option<PartialMatcher>,
 }
 
 #[derive(Debug)]
-enum Automaton {
-    /// A few values are searched one after the other, because building an automaton would cost more than the search.
-    Sequential(Vec<memchr::memmem::Finder<'static>>),
-    /// Many values are searched in one pass.
-    Combined(AhoCorasick),
+enum ShortValues {
+    /// A few values, with their kinds, are searched one after the other.
+    Few(Vec<(memchr::memmem::Finder<'static>, &'static str)>),
+    /// Many values are looked up at every position.
+    Many(ValueTable),
+}
+
+/// A hash table of values of less than [`LONG_BYTES_MIN`] bytes. It is built in a fraction of the time of an automaton, and each text may need
+/// its own.
+#[derive(Debug)]
+struct ValueTable {
+    kinds: HashMap<Vec<u8>, &'static str, RandomState>,
+    /// For the first three bytes of a value, the lengths of the values that start with them, as a bit set.
+    lengths: HashMap<[u8; 3], u64, RandomState>,
+    /// Whether any value starts with three bytes of this hash: excludes most positions before the lookup in `lengths`.
+    starts: Vec<bool>,
+}
+
+const START_BITS: u32 = 13;
+
+#[inline]
+fn start_hash([a, b, c]: [u8; 3]) -> usize {
+    (u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9e37_79b1) >> (32 - START_BITS)) as usize
+}
+
+impl ValueTable {
+    fn new<'v>(values: impl IntoIterator<Item = (&'v str, &'static str)>) -> Self {
+        let mut table = Self { kinds: HashMap::default(), lengths: HashMap::default(), starts: vec![false; 1 << START_BITS] };
+        for (value, kind) in values {
+            let Some(start) = value.as_bytes().first_chunk() else { continue };
+            table.kinds.insert(value.as_bytes().to_vec(), kind);
+            *table.lengths.entry(*start).or_default() |= 1 << (value.len() % LONG_BYTES_MIN);
+            if let Some(is_start) = table.starts.get_mut(start_hash(*start)) {
+                *is_start = true;
+            }
+        }
+        table
+    }
+
+    /// Calls `found` with every value in a text.
+    fn find(&self, text: Text<'_>, scanner: &Scanner<'_>, found: &mut dyn FnMut(Range<usize>, &'static str)) {
+        let bytes = text.bytes();
+        for (at, start) in bytes.windows(3).enumerate() {
+            let Some(start) = start.first_chunk() else { continue };
+            if self.starts.get(start_hash(*start)) != Some(&true) {
+                continue;
+            }
+            if scanner.is_timed_out() {
+                return;
+            }
+            let mut lengths = self.lengths.get(start).copied().unwrap_or(0);
+            while lengths != 0 {
+                let len = lengths.trailing_zeros() as usize;
+                lengths &= lengths - 1;
+                if let Some(kind) = bytes.get(at..at + len).and_then(|value| self.kinds.get(value)) {
+                    found(at..at + len, kind);
+                }
+            }
+        }
+    }
 }
 
 impl KnownValues {
     /// `None` if no value is worth searching for.
     pub(in crate::redact) fn new<'h>(detections: impl IntoIterator<Item = &'h Detection>) -> Option<Self> {
-        const SEQUENTIAL_MAX: usize = 16;
+        const FEW: usize = 8;
         let mut values: BTreeMap<&str, &'static str> = BTreeMap::new();
         for detection in detections {
             let value = detection.value.trim();
@@ -60,14 +113,14 @@ impl KnownValues {
         }
         let (long, short): (BTreeMap<&str, _>, BTreeMap<&str, _>) =
             values.into_iter().partition(|(value, _)| value.len() >= LONG_BYTES_MIN);
-        let automaton = if short.len() <= SEQUENTIAL_MAX {
-            Automaton::Sequential(short.keys().map(|value| memchr::memmem::Finder::new(value.as_bytes()).into_owned()).collect())
+        let short_values = if short.len() <= FEW {
+            let finder = |value: &str| memchr::memmem::Finder::new(value.as_bytes()).into_owned();
+            ShortValues::Few(short.into_iter().map(|(value, kind)| (finder(value), kind)).collect())
         } else {
-            // A DFA would search faster, but building it would take longer than the search.
-            Automaton::Combined(AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(short.keys()).ok()?)
+            ShortValues::Many(ValueTable::new(short))
         };
         let long_values = PartialMatcher::new(long.into_iter().map(|(value, kind)| (value.to_owned(), kind)).collect());
-        Some(Self { automaton, kinds: short.into_values().collect(), long_values })
+        Some(Self { short_values, long_values })
     }
 
     /// The kind of the first value that occurs in `raw` as whole words, if any.
@@ -92,20 +145,16 @@ impl KnownValues {
     /// Every occurrence of the values in a decoded text. Matches may overlap.
     pub(super) fn matches_in(&self, text: Text<'_>, scanner: &Scanner<'_>) -> Vec<Match> {
         let mut found = Vec::new();
-        match &self.automaton {
-            Automaton::Sequential(finders) => {
-                for (finder, kind) in finders.iter().zip(&self.kinds) {
+        match &self.short_values {
+            ShortValues::Few(finders) => {
+                for (finder, kind) in finders {
                     let len = finder.needle().len();
                     let positions = finder.find_iter(text.bytes()).take_while(|_| !scanner.is_timed_out());
                     found.extend(positions.filter_map(|at| repeated(text, at..at + len, kind)));
                 }
             }
-            Automaton::Combined(automaton) => {
-                // Overlapping matches are needed because one value may be a part of another.
-                for occurrence in automaton.find_overlapping_iter(text.0).take_while(|_| !scanner.is_timed_out()) {
-                    let kind = self.kinds.get(occurrence.pattern().as_usize()).copied().unwrap_or_default();
-                    found.extend(repeated(text, occurrence.range(), kind));
-                }
+            ShortValues::Many(table) => {
+                table.find(text, scanner, &mut |range, kind| found.extend(repeated(text, range, kind)));
             }
         }
         if let Some(long_values) = &self.long_values {
@@ -144,5 +193,17 @@ mod tests {
             let shown: Vec<&str> = found.iter().filter_map(|detection| text.get(detection.range.clone())).collect();
             assert_eq!(shown, ["alpha beta7 gamma", "filler-001"], "{count} values");
         }
+    }
+    #[test]
+    fn values_with_equal_beginnings_take_linear_time() {
+        let detection = |value: String| Detection { range: 0..value.len(), kind: "password", detector: "", value };
+        let values: Vec<Detection> =
+            (0..20_000).map(|index| detection(format!("customer-{index:0width$}", width = 6 + index % 40))).collect();
+        let values = KnownValues::new(&values).unwrap();
+        let text = "customer-0000001 customer-".repeat(50_000);
+        let start = crate::redact::tests::thread_seconds();
+        let custom = CustomDetectors::default();
+        assert!(values.matches_in(Text(&text), &Scanner::new(&custom)).len() >= 50_000);
+        assert!(crate::redact::tests::thread_seconds() - start < 5.0);
     }
 }

@@ -6,11 +6,13 @@ use std::ops::Range;
 use super::decoded_text::DecodedText;
 use super::labels::{Label, label_at};
 use super::literals::{LabelRule, Literals, RuleRef, ScanControl, literals};
-use super::matches::{Detection, Match, merge_overlaps, resolve_overlaps, to_detections};
+use super::matches::{DetectedKind, Detection, Match, merge_overlaps, resolve_overlaps, to_detections};
 use super::names::NameMatch;
+use super::secrets::{is_placeholder, looks_random};
 use super::tables::Tables;
 use super::text::{Text, is_cjk};
-use super::{CustomDetectors, KnownValues, cjk, lexicon, shapes, tokens, values, words};
+use super::word_starts::WordStarts;
+use super::{CustomDetectors, KnownValues, cjk, joints, lexicon, names, shapes, tokens, values, vendors, words};
 use crate::runtime::Deadline;
 
 /// Shorter texts contain no value together with something that identifies it.
@@ -24,12 +26,23 @@ pub(in crate::redact) struct Scanner<'s> {
     /// Calls of [`Self::is_timed_out`]; the clock is read only in some of them.
     timeout_checks: Cell<u32>,
     timed_out: Cell<bool>,
+    /// Bytes that may still be decompressed in the current text.
+    decompression_limit: Cell<usize>,
 }
+
+/// The detector of credentials that are split over the items of a list.
+const IN_ITEMS: &str = "credential in several items of a list";
+
+/// How much longer all decompressed data in a text may be than the text itself, so that scanning it takes linear time.
+const DECOMPRESSION_RATIO_MAX: usize = 16;
+
+/// Bytes that may be decompressed in any text.
+const DECOMPRESSED_BYTES: usize = 64 * 1024;
 
 impl<'s> Scanner<'s> {
     /// A scanner without a deadline.
     pub(in crate::redact) fn new(custom: &'s CustomDetectors) -> Self {
-        Self { custom, deadline: None, timeout_checks: Cell::new(0), timed_out: Cell::new(false) }
+        Self { custom, deadline: None, timeout_checks: Cell::new(0), timed_out: Cell::new(false), decompression_limit: Cell::new(0) }
     }
 
     /// A scanner that stops early after `deadline`. Its results are incomplete if [`Self::is_timed_out`] is true.
@@ -47,6 +60,20 @@ impl<'s> Scanner<'s> {
             self.timed_out.set(true);
         }
         self.timed_out.get()
+    }
+
+    /// Whether a value of this kind is replaced, as far as the user decides it.
+    pub(in crate::redact) fn replaces(&self, kind: &str, value: &str) -> bool {
+        self.custom.replaces(kind) && !self.custom.allows(value)
+    }
+
+    /// How many bytes may be decompressed now.
+    pub(super) fn decompression_limit(&self) -> usize {
+        self.decompression_limit.get()
+    }
+
+    pub(super) fn count_decompressed(&self, bytes: usize) {
+        self.decompression_limit.set(self.decompression_limit.get().saturating_sub(bytes));
     }
 
     /// Every detection in `raw`, in order and without overlaps.
@@ -78,22 +105,38 @@ impl<'s> Scanner<'s> {
         self.custom.find(decoded.text(), &mut matches);
         let text = Text(decoded.text());
         // Tokens of an earlier redaction stay, so that redacting twice changes nothing.
-        let is_in_token =
-            |range: &Range<usize>| tokens::token_around(text, range.start, self.custom).is_some_and(|token| token.end >= range.end);
-        matches.retain(|found| !self.custom.allows(text.slice(found.range.clone())) && !is_in_token(&found.range));
-        to_detections(decoded, matches)
+        let is_in_token = |range: &Range<usize>| {
+            // A value may have been read with the line breaks around a token: `"private_key": "<PRIVATE_KEY:…>\n"`.
+            let shown = text.slice(range.clone());
+            let (start, end) = (range.end - shown.trim_start().len(), range.start + shown.trim_end().len());
+            tokens::token_around(text, start, self.custom).is_some_and(|token| token.end >= end)
+        };
+        matches.retain(|found| self.replaces(found.kind, text.slice(found.range.clone())) && !is_in_token(&found.range));
+        let mut detections = to_detections(decoded, matches);
+        for detection in &mut detections {
+            let value = match detection.detector {
+                words::ENCODED_TEXT => words::encoded_value(self, &detection.value, depth),
+                IN_ITEMS => Some(joints::value_of_items(&detection.value)),
+                _ => None,
+            };
+            if let Some(value) = value {
+                detection.value = value;
+            }
+        }
+        detections
     }
 }
 
-/// The kinds of the values that remain in a redacted text. Tokens are removed from the text first, which is a different method than that of
+/// The values that remain in a redacted text. Tokens are removed from the text first, which is a different method than that of
 /// [`Scanner::scan`], so that a defect of one of them is detected by the other.
-pub(in crate::redact) fn kinds_remaining_in(text: &str, custom: &CustomDetectors) -> Vec<&'static str> {
+pub(in crate::redact) fn remaining_in(text: &str, custom: &CustomDetectors) -> Vec<DetectedKind> {
     let decoded = DecodedText::new(text);
     let without_tokens = tokens::strip_tokens(decoded.text(), custom);
     let mut matches = find_matches(&DecodedText::new(&without_tokens), &Scanner::new(custom), 0);
     custom.find(&without_tokens, &mut matches);
-    matches.retain(|found| !custom.allows(without_tokens.get(found.range.clone()).unwrap_or_default()));
-    resolve_overlaps(matches).into_iter().map(|found| found.kind).collect()
+    let is_allowed = |found: &Match| custom.allows(without_tokens.get(found.range.clone()).unwrap_or_default());
+    matches.retain(|found| custom.replaces(found.kind) && !is_allowed(found));
+    resolve_overlaps(matches).into_iter().map(|found| DetectedKind { kind: found.kind, detector: found.detector }).collect()
 }
 
 /// The matches of the built-in detectors, in no particular order.
@@ -103,12 +146,18 @@ fn find_matches(decoded: &DecodedText<'_>, scanner: &Scanner<'_>, depth: usize) 
     if text.len() < TEXT_BYTES_MIN {
         return Vec::new();
     }
+    if depth == 0 {
+        scanner.decompression_limit.set(DECOMPRESSED_BYTES + text.len().saturating_mul(DECOMPRESSION_RATIO_MAX));
+    }
     let mut matches = Vec::new();
     shapes::match_around_at_signs(text, &mut matches);
     let email_local_parts = email_local_parts(text, &matches);
-    let labels = match_literals(literals, text, scanner, &mut matches);
+    let starts = WordStarts::of(text.bytes());
     let mut name_matches = Vec::new();
-    words::match_words(text, scanner, depth, &email_local_parts, &mut matches, &mut name_matches);
+    let labels = match_literals(literals, text, &starts, scanner, &mut matches, &mut name_matches);
+    words::match_words(text, &starts, scanner, depth, &email_local_parts, &mut matches, &mut name_matches);
+    words::match_ascii85(text, scanner, depth, &mut matches);
+    words::match_seed_phrases(text, &starts, &mut matches);
     let mut tables = Tables::default();
     // The end of the last long value. Labels well inside it are skipped, because their values are a part of it.
     let mut long_value_end = 0;
@@ -125,11 +174,14 @@ fn find_matches(decoded: &DecodedText<'_>, scanner: &Scanner<'_>, depth: usize) 
         }
         tables.match_table_of_label(literals, text, label, &mut matches);
     }
-    if !text.0.is_ascii() && text.0.chars().any(is_cjk) {
+    if starts.has_cjk && text.0.chars().any(is_cjk) {
         cjk::names(text, &mut matches);
         cjk::addresses(text, &mut matches);
     }
-    accept_names(text, name_matches, &mut matches);
+    if scanner.custom.is_strict() {
+        match_random_words(text, &mut matches);
+    }
+    accept_names(text, name_matches, scanner.custom.is_strict(), &mut matches);
     matches
 }
 
@@ -148,11 +200,18 @@ fn email_local_parts(text: Text<'_>, matches: &[Match]) -> Vec<String> {
 }
 
 /// Adds credentials with a known format and user names in paths. Returns the labels, whose values are read later.
-fn match_literals(literals: &Literals, text: Text<'_>, scanner: &Scanner<'_>, matches: &mut Vec<Match>) -> Vec<(Label, LabelRule)> {
+fn match_literals(
+    literals: &Literals,
+    text: Text<'_>,
+    starts: &WordStarts,
+    scanner: &Scanner<'_>,
+    matches: &mut Vec<Match>,
+    name_matches: &mut Vec<NameMatch>,
+) -> Vec<(Label, LabelRule)> {
     let mut labels = Vec::new();
     // The end of the last value of each format. A prefix inside that value does not start another one.
     let mut secret_ends = vec![0; literals.secrets.len()];
-    literals.scan(text.0, &mut |literal, rule| match rule {
+    literals.scan_at(text.0, starts, &mut |literal, rule| match rule {
         _ if scanner.is_timed_out() => ScanControl::Stop,
         RuleRef::Secret(index) => {
             let (Some(rule), Some(last_end)) = (literals.secrets.get(index), secret_ends.get_mut(index)) else {
@@ -161,10 +220,14 @@ fn match_literals(literals: &Literals, text: Text<'_>, scanner: &Scanner<'_>, ma
             if literal.start < *last_end {
                 return ScanControl::SkipLiteral;
             }
-            let found = rule.find(text, literal.start);
-            if let Some(range) = &found {
+            let mut found = rule.find(text, literal.start, last_end).map(|range| (range, rule.name));
+            if found.is_none() {
+                let range = joints::find_in_items(text, literal.start, |items| rule.find(items, 0, &mut 0));
+                found = range.map(|range| (range, IN_ITEMS));
+            }
+            if let Some((range, detector)) = &found {
                 *last_end = range.end;
-                matches.push(Match { range: range.clone(), kind: rule.kind, detector: rule.name });
+                matches.push(Match { range: range.clone(), kind: rule.kind, detector });
             }
             ScanControl::skip_if(found.is_some())
         }
@@ -172,21 +235,50 @@ fn match_literals(literals: &Literals, text: Text<'_>, scanner: &Scanner<'_>, ma
             let Some(rule) = literals.labels.get(index).copied() else { return ScanControl::NextRule };
             // A whole word that does not count as a label here contains no shorter label: `api_key` in `create_api_key` excludes `key`.
             let is_whole_word = text.is_word_end(literal.end);
-            let label = label_at(text, literal, rule.value_type);
+            let label = label_at(text, literal, rule);
             let is_label = label.is_some();
             labels.extend(label.map(|label| (label, rule)));
             ScanControl::skip_if(is_label || is_whole_word)
+        }
+        RuleRef::Vendor(index) => {
+            if let Some(rule) = literals.vendors.get(index) {
+                vendors::keys_after(text, &literal, rule, matches);
+            }
+            ScanControl::NextRule
         }
         RuleRef::HomeDirectory => {
             matches.extend(shapes::user_of_path(text, literal.start, literal.end));
             ScanControl::NextRule
         }
+        RuleRef::NameCue(cue) => {
+            name_matches.extend(names::after_cue(text, literal, cue));
+            ScanControl::NextRule
+        }
     });
+    // Literals that may stand inside words were visited first.
+    labels.sort_by_key(|(label, _)| label.start);
     labels
 }
 
-/// Adds certain names, and candidates with other personal data near them: `Zyrqel Vantroba, +49 30 901820`.
-fn accept_names(text: Text<'_>, name_matches: Vec<NameMatch>, matches: &mut Vec<Match>) {
+/// Adds every word that looks like a generated secret, whatever stands beside it. Hex ids and UUIDs do not count.
+fn match_random_words(text: Text<'_>, matches: &mut Vec<Match>) {
+    const WORD_BYTES_MIN: usize = 20;
+    let mut at = 0;
+    for word in text.0.split(|c: char| c.is_whitespace() || "\"'`<>()[]{},;:|&=".contains(c)) {
+        let start = at;
+        at += word.len() + text.rest(at + word.len()).chars().next().map_or(0, char::len_utf8);
+        let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        // Names of code have no digits, or one: `ChatCompletionMessage`, `HTTPSConnectionPoolV2`.
+        let has_digits = word.bytes().filter(u8::is_ascii_digit).count() > 1;
+        if word.len() >= WORD_BYTES_MIN && !is_hex && has_digits && looks_random(word) && !is_placeholder(word) {
+            matches.push(Match { range: start..start + word.len(), kind: "generic_secret", detector: "random word" });
+        }
+    }
+}
+
+/// Adds certain names, and candidates with other personal data near them: `Zyrqel Vantroba, +49 30 901820`. If `strict`, adds all candidates of
+/// several words.
+fn accept_names(text: Text<'_>, name_matches: Vec<NameMatch>, strict: bool, matches: &mut Vec<Match>) {
     const DISTANCE_BYTES_MAX: usize = 160;
     let mut personal_data: Vec<usize> =
         matches.iter().filter(|found| is_personal_data(found.kind)).map(|found| found.range.start).collect();
@@ -194,6 +286,9 @@ fn accept_names(text: Text<'_>, name_matches: Vec<NameMatch>, matches: &mut Vec<
     for name_match in name_matches {
         match name_match {
             NameMatch::Certain(range) => matches.push(Match { range, kind: "person", detector: "name" }),
+            NameMatch::Candidate(range) if strict && text.slice(range.clone()).contains(' ') => {
+                matches.push(Match { range, kind: "person", detector: "possible name" });
+            }
             NameMatch::Candidate(range) => {
                 let first = personal_data.partition_point(|at| *at + DISTANCE_BYTES_MAX < range.start);
                 let near = personal_data.get(first..).unwrap_or_default().iter().take_while(|at| **at <= range.end + DISTANCE_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! Finds credentials by their format (`rules/secrets.toml`), and judges whether a value looks like a secret, a password or a placeholder.
+//! Finds credentials by their format (`rules/secrets.toml` and `rules/formats.toml`).
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -6,10 +6,19 @@ use std::sync::OnceLock;
 use regex::Regex;
 use serde::Deserialize;
 
+use super::formats;
+use super::secret_values::is_sample;
+pub(super) use super::secret_values::{
+    is_digit_password, is_letter_password, is_long_number, is_passphrase, is_placeholder, is_punctuated_secret, is_symbolic_password,
+    looks_like_password, looks_random,
+};
 use super::text::Text;
 
 /// How far an expression is matched. Without this limit a hostile text could make a rule read the rest of the text again and again.
-const SECRET_BYTES_MAX: usize = 8192;
+pub(super) const SECRET_BYTES_MAX: usize = 8192;
+
+/// A text in the format of a credential that is as long and not a credential is not searched again.
+const JUDGED_BYTES_MIN: usize = 512;
 
 /// How far the end of a block of lines is searched. The key file of a 16,384-bit RSA key has 13 KB.
 const BLOCK_BYTES_MAX: usize = 32 * 1024;
@@ -23,6 +32,7 @@ pub(super) struct SecretTable {
 /// One credential format with its samples.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of a format")]
 pub(super) struct SecretEntry {
     /// The issuer, shown by `--explain`.
     pub(super) name: String,
@@ -42,6 +52,12 @@ pub(super) struct SecretEntry {
     /// Whether the value must also look random, because ordinary text may have the same format.
     #[serde(default)]
     pub(super) random: bool,
+    /// Whether the case of the letters of the prefix does not matter.
+    #[serde(default)]
+    pub(super) any_case: bool,
+    /// Whether the value must not continue with a letter or digit after the match.
+    #[serde(default)]
+    pub(super) whole: bool,
     /// Text before the samples that is not part of the value.
     #[serde(default)]
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
@@ -58,6 +74,7 @@ fn yes() -> bool {
 
 /// A compiled entry.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent properties of a format")]
 pub(super) struct SecretRule {
     pub(super) name: &'static str,
     pub(super) kind: &'static str,
@@ -69,6 +86,8 @@ pub(super) struct SecretRule {
     block_end: Option<LazyRegex>,
     word: bool,
     random: bool,
+    any_case: bool,
+    whole: bool,
 }
 
 /// An expression that is compiled when its literal first occurs, because most runs see credentials of few issuers.
@@ -92,6 +111,14 @@ pub(super) fn table() -> Option<SecretTable> {
     toml::from_str(include_str!("rules/secrets.toml")).ok()
 }
 
+/// The entries of both tables of formats.
+pub(super) fn entries() -> Option<Vec<SecretEntry>> {
+    // The first entry that matches a literal counts. The formats are wider, so that they find the whole value.
+    let mut entries = formats::entries()?;
+    entries.extend(table()?.secret);
+    Some(entries)
+}
+
 impl SecretRule {
     pub(super) fn new(entry: &SecretEntry) -> Self {
         Self {
@@ -104,15 +131,20 @@ impl SecretRule {
             block_end: entry.block_end.clone().map(LazyRegex::new),
             word: entry.word,
             random: entry.random,
+            any_case: entry.any_case,
+            whole: entry.whole,
         }
     }
 
-    /// The credential whose prefix is at `start`, if any.
-    pub(super) fn find(&self, text: Text<'_>, start: usize) -> Option<Range<usize>> {
+    /// The credential whose prefix is at `start`, if any. Sets `judged` to the end of a long text in the right format that is not a credential, in
+    /// which the caller need not search again: every prefix in it would be matched up to its end.
+    pub(super) fn find(&self, text: Text<'_>, start: usize, judged: &mut usize) -> Option<Range<usize>> {
         let rest = text.rest(start);
-        if !self.prefixes.iter().any(|prefix| rest.starts_with(prefix.as_str())) {
-            return None;
-        }
+        let is_prefix = |prefix: &&String| {
+            let shown = rest.get(..prefix.len()).unwrap_or_default();
+            if self.any_case { shown.eq_ignore_ascii_case(prefix) } else { shown == prefix.as_str() }
+        };
+        let prefix_len = self.prefixes.iter().find(is_prefix)?.len();
         if self.word && !text.is_word_start(start) {
             return None;
         }
@@ -135,7 +167,12 @@ impl SecretRule {
         }
         if let Some(found) = self.value(window) {
             let range = if found.start == 0 { from..start + found.end } else { start + found.start..start + found.end };
-            if self.random && !looks_random(text.slice(range.clone())) {
+            let value = text.slice(range.clone());
+            let continues = self.whole && text.byte_at(range.end).is_ascii_alphanumeric();
+            if continues || (self.random && !looks_random(value)) || self.is_harmless(value, prefix_len) {
+                if range.len() >= JUDGED_BYTES_MIN {
+                    *judged = range.end;
+                }
                 return None;
             }
             let is_cut = found.end == window.len();
@@ -145,6 +182,17 @@ impl SecretRule {
         let found = self.value(&joined.text)?;
         let range = joined.to_window(&found);
         Some(if found.start == 0 { from..start + range.end } else { start + range.start..start + range.end })
+    }
+
+    /// Whether a value in the right format is a placeholder or a mask: `ghp_xxxxxxxx`, `mysql -p$PASSWORD`.
+    fn is_harmless(&self, value: &str, prefix_len: usize) -> bool {
+        if matches!(self.kind, "password" | "basic_auth") {
+            return is_placeholder(value);
+        }
+        let starts_with_prefix = self.before.is_none() && !self.has_group;
+        // `hf_requiredTypesForDisplayMetadata`: a name in code.
+        let is_name = starts_with_prefix && prefix_len < 8 && value.get(prefix_len..).is_some_and(is_camel_case_name);
+        is_name || is_sample(value) || (starts_with_prefix && value.get(prefix_len..).is_some_and(is_sample))
     }
 
     /// The end of a block whose first line ends at `from`: after its last line or, if that is missing, after the last byte that a key file may
@@ -166,6 +214,12 @@ impl SecretRule {
         let captures = self.expression.get()?.captures(window)?;
         captures.name("value").or_else(|| captures.get(0)).map(|found| found.range())
     }
+}
+
+/// Whether a value is made of words in camel case and no digits.
+fn is_camel_case_name(value: &str) -> bool {
+    let capitals = value.bytes().filter(u8::is_ascii_uppercase).count();
+    capitals >= 1 && value.bytes().all(|byte| byte.is_ascii_alphabetic()) && (capitals + 1) * 4 <= value.len()
 }
 
 /// The end of the run of non-separator bytes at `from`: the rest of a value that is longer than the limit up to which it was matched.
@@ -252,169 +306,4 @@ impl JoinedLines {
         };
         map(range.start)..map(range.end.saturating_sub(1)) + 1
     }
-}
-
-/// Whether a value is a placeholder for a secret: `${TOKEN}`, `<your-api-key>`, `os.environ[…]`, `********`.
-pub(super) fn is_placeholder(value: &str) -> bool {
-    const CODE: [&str; 14] = [
-        "os.environ",
-        "os.getenv",
-        "getenv",
-        "getpass",
-        "process.env",
-        "env.",
-        "secrets.",
-        "config.",
-        "settings.",
-        "self.",
-        "params.",
-        "Field(",
-        "System.getenv",
-        "vault:",
-    ];
-    const PLACEHOLDERS: [&str; 16] = [
-        "your",
-        "redacted",
-        "placeholder",
-        "changeme",
-        "change-me",
-        "change_me",
-        "replace",
-        "insert",
-        "todo",
-        "dummy",
-        "hidden",
-        "masked",
-        "removed",
-        "filtered",
-        "omitted",
-        "not_set",
-    ];
-    let value = beginning(value).trim();
-    let bytes = value.as_bytes();
-    let Some(first) = bytes.first() else { return true };
-    if matches!(first, b'$' | b'<' | b'{' | b'[' | b'(' | b'%' | b'*')
-        && !(bytes.len() >= 10 && looks_random(value.trim_matches(['$', '%', '*'])))
-    {
-        return true;
-    }
-    // At most two distinct characters, or an ellipsis: `xxxxxxxx`, `********`, `0000`, `sk-...`.
-    let mut distinct = [false; 256];
-    let mut count = 0;
-    for byte in bytes.iter().take(64) {
-        if let Some(seen) = distinct.get_mut(usize::from(*byte)) {
-            count += usize::from(!*seen);
-            *seen = true;
-        }
-    }
-    if count <= 2
-        || value.contains("...")
-        || value.contains('…')
-        || value.contains("***")
-        || value.contains("xxxx")
-        || value.contains("XXXX")
-    {
-        return true;
-    }
-    if CODE.iter().any(|code| value.starts_with(code)) {
-        return true;
-    }
-    let lower = value.to_ascii_lowercase();
-    if PLACEHOLDERS.iter().any(|word| lower.starts_with(word) || lower.trim_matches(['<', '[', '(', '>', ']', ')']).starts_with(word)) {
-        return true;
-    }
-    // `get_secret()`, `keys["a"]`: a call or an index, which is code.
-    (value.ends_with(')') && value.contains('(')) || (value.ends_with(']') && value.contains('['))
-}
-
-/// Whether a value looks like a generated secret: long, with several character classes, and not a word, path, date or number.
-pub(super) fn looks_random(value: &str) -> bool {
-    if !(16..=SECRET_BYTES_MAX).contains(&value.len()) {
-        return false;
-    }
-    let value = beginning(value);
-    let bytes = value.as_bytes();
-    let (mut lower, mut upper, mut digits, mut other, mut changes, mut last) = (0, 0, 0, 0, 0, 0);
-    let mut distinct = [false; 256];
-    let mut count = 0;
-    for byte in bytes.iter().take(256) {
-        let class = match byte {
-            b'a'..=b'z' => {
-                lower += 1;
-                1
-            }
-            b'A'..=b'Z' => {
-                upper += 1;
-                2
-            }
-            b'0'..=b'9' => {
-                digits += 1;
-                3
-            }
-            _ => {
-                other += 1;
-                4
-            }
-        };
-        changes += usize::from(class != last);
-        last = class;
-        if let Some(seen) = distinct.get_mut(usize::from(*byte)) {
-            count += usize::from(!*seen);
-            *seen = true;
-        }
-    }
-    let len = bytes.len().min(256);
-    let is_number = digits + other == len;
-    // Excludes repetition (`abababab12abababab`), numbers (`2026-11-23T09:08:46`), paths and expressions with much punctuation, and URLs.
-    if count < 8 || is_number || other * 3 > len || value.contains("://") || value.contains(' ') {
-        return false;
-    }
-    // Letters and digits, or upper and lower case that alternates often: `kQzRtYbNmWxPvLcJhGdS`, but not `ChatCompletionMessage`.
-    let has_mixture = digits > 0 && lower + upper > 0;
-    let has_case = lower > 2 && upper > 2;
-    let is_cased = has_case && len >= 20 && changes * 4 >= len;
-    if !has_mixture && !is_cased {
-        return false;
-    }
-    // Excludes words and numbers with separators: `gpt-4o-mini-2024-07-18`, `claude-sonnet-4-5`. At least one part must be neither.
-    let parts = value.split(['-', '_', '.', '/', ':']).filter(|part| !part.is_empty());
-    let (mut words, mut all) = (0, 0);
-    for part in parts {
-        all += 1;
-        let letters = part.bytes().filter(u8::is_ascii_alphabetic).count();
-        let is_word = letters == part.len()
-            && (part.len() < 14)
-            && (part.bytes().skip(1).all(|byte| byte.is_ascii_lowercase()) || part.bytes().all(|byte| byte.is_ascii_uppercase()));
-        words += usize::from(is_word || letters == 0 && part.len() <= 4);
-    }
-    words < all
-}
-
-/// Whether a value looks like a password chosen by a person: letters, and a digit or symbol that words do not have.
-pub(super) fn looks_like_password(value: &str) -> bool {
-    let bytes = value.as_bytes();
-    if !(6..=128).contains(&bytes.len())
-        || value.contains("://")
-        || value.contains(char::is_whitespace)
-        || value.starts_with(['/', '.', '-', '(', '[', '{', '<', '$', '@', '#'])
-    {
-        return false;
-    }
-    let letters = bytes.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
-    let digits = bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let symbols = bytes.iter().filter(|byte| b"!@#$%^&*+=~?".contains(byte)).count();
-    let inner_upper = bytes.windows(2).any(|pair| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()));
-    // `hunter2`, `p@ssword`, `walnutHarbor`, but not `hunter`.
-    letters >= 2 && (digits >= 1 || symbols >= 1 || (inner_upper && bytes.len() >= 10)) && !is_identifier_like(value)
-}
-
-/// Whether a value is a call, a path, a file, a host or a version: `reset_password(4)`, `src/main2`, `db-01.internal`, `v1.2.3`.
-fn is_identifier_like(value: &str) -> bool {
-    let lower = value.to_ascii_lowercase();
-    value.contains('(')
-        || (value.contains('/') && !looks_random(value))
-        || [".py", ".js", ".ts", ".json", ".internal", ".local", ".com", ".net", ".org", ".io", ".md", ".txt"]
-            .iter()
-            .any(|end| lower.ends_with(end))
-        || (lower.starts_with('v') && lower.bytes().skip(1).all(|byte| byte.is_ascii_digit() || byte == b'.'))
 }

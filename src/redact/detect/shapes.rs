@@ -1,12 +1,10 @@
-//! Finds values by their shape: email addresses and URL credentials around `@`, user names in paths, cryptocurrency wallets.
+//! Finds values by their shape: email addresses and URL credentials around `@`, user names in paths.
 
 use std::ops::Range;
 
-use sha2::{Digest, Sha256};
-
 use super::Match;
 use super::secrets::{is_placeholder, looks_random};
-use super::text::Text;
+use super::text::{Text, is_cjk};
 
 /// Adds every email address, and the credentials of every URL.
 pub(super) fn match_around_at_signs(text: Text<'_>, matches: &mut Vec<Match>) {
@@ -17,8 +15,17 @@ pub(super) fn match_around_at_signs(text: Text<'_>, matches: &mut Vec<Match>) {
     }
 }
 
-/// An email address `local@domain.tld` (RFC 5321 without quoted local parts; at most 64 and 255 bytes).
+/// An email address `local@domain.tld` (RFC 5321, RFC 6531; at most 64 and 255 bytes). The local part may be in quotes.
 fn email(text: Text<'_>, at: usize) -> Option<Match> {
+    let start = quoted_local_part(text, at).or_else(|| local_part(text, at))?;
+    let end = domain_end(text, at + 1)?;
+    // `git@github.com:acme/x.git` is a host, not an address.
+    let is_git = text.slice(start..at) == "git" && text.byte_at(end) == b':';
+    (!is_git).then_some(Match { range: start..end, kind: "email", detector: "shape" })
+}
+
+/// The start of a local part without quotes that ends at `at`.
+fn local_part(text: Text<'_>, at: usize) -> Option<usize> {
     let is_local = |byte: u8| byte.is_ascii_alphanumeric() || b"._%+-'&=~!#".contains(&byte) || byte >= 0x80;
     let mut start = text.skip_back_while(at, 64, is_local);
     // `?email=ada@…`, `&to=ada@…`: the parameter name is not part of the address.
@@ -33,22 +40,44 @@ fn email(text: Text<'_>, at: usize) -> Option<Match> {
         start += 1;
     }
     // CJK letters before an address belong to the sentence.
-    if let Some((index, letter)) = text.slice(start..at).char_indices().rev().find(|(_, letter)| super::text::is_cjk(*letter)) {
+    if let Some((index, letter)) = text.slice(start..at).char_indices().rev().find(|(_, letter)| is_cjk(*letter)) {
         start += index + letter.len_utf8();
     }
-    if start == at {
-        return None;
-    }
-    let right = text.bytes().get(at + 1..text.len().min(at + 256))?;
-    let domain = right.get(..right.iter().take_while(|byte| byte.is_ascii_alphanumeric() || b".-".contains(byte)).count())?;
-    let domain = domain.get(..domain.iter().rposition(u8::is_ascii_alphanumeric)? + 1)?;
-    let labels: Vec<&[u8]> = domain.split(|byte| *byte == b'.').collect();
-    let top = labels.last()?;
-    let well_formed =
-        labels.len() >= 2 && labels.iter().all(|label| !label.is_empty()) && top.len() >= 2 && top.iter().all(u8::is_ascii_alphabetic);
-    // `git@github.com:acme/x.git` is a host, not an address.
-    let is_git = text.slice(start..at) == "git" && text.byte_at(at + 1 + domain.len()) == b':';
-    (well_formed && !is_git).then(|| Match { range: start..at + 1 + domain.len(), kind: "email", detector: "shape" })
+    (start < at).then_some(start)
+}
+
+/// The start of `"ada lovelace"` before the `@` at `at`.
+fn quoted_local_part(text: Text<'_>, at: usize) -> Option<usize> {
+    let close = at.checked_sub(1).filter(|close| text.byte_at(*close) == b'"')?;
+    let inner = text.skip_back_while(close, 62, |byte| !byte.is_ascii_control() && !matches!(byte, b'"' | b'<' | b'>' | b'{' | b'}'));
+    let start = inner.checked_sub(1).filter(|start| text.byte_at(*start) == b'"' && inner < close)?;
+    (!text.byte_before(start).is_ascii_alphanumeric()).then_some(start)
+}
+
+/// The end of the domain name at `start`, if it has a top-level domain. Letters of other scripts belong to it (`exämple.de`, `пример.рф`); CJK
+/// letters only if it begins with one, because a sentence may continue directly after an address.
+fn domain_end(text: Text<'_>, start: usize) -> Option<usize> {
+    let has_cjk = text.char_at(start).is_some_and(is_cjk);
+    let ascii_end = text.skip_while(start, 255, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
+    let shown = if text.byte_at(ascii_end) < 0x80 {
+        text.slice(start..ascii_end)
+    } else {
+        let is_part = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '.' | '-') || (!c.is_ascii() && c.is_alphanumeric() && (has_cjk || !is_cjk(c)))
+        };
+        let window = text.window(start, 255);
+        window.get(..window.find(|c| !is_part(c)).unwrap_or(window.len()))?
+    };
+    let shown = shown.trim_end_matches(['.', '-']);
+    let (host, top) = shown.rsplit_once('.')?;
+    // `例え.jpです`: the sentence continues after the top-level domain.
+    let ascii_len = top.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let top = if ascii_len >= 2 && has_cjk { top.get(..ascii_len)? } else { top };
+    let well_formed = top.chars().count() >= 2
+        && top.chars().all(|c| c.is_ascii_alphabetic() || !c.is_ascii())
+            | top.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"))
+        && host.split('.').all(|label| !label.is_empty());
+    well_formed.then_some(start + host.len() + 1 + top.len())
 }
 
 /// The user and password in `scheme://user:password@host`, or the token in `scheme://token@host`.
@@ -91,8 +120,10 @@ pub(super) fn user_of_path(text: Text<'_>, start: usize, end: usize) -> Option<M
     }
     // `https://site.example/home/…` and `site.example/home/…` are URLs; `/mnt/c/Users/…` is a directory.
     let word = text.slice(text.skip_back_while(start, 120, |byte| !byte.is_ascii_whitespace() && !b"\"'`(<>=,".contains(&byte))..start);
-    let is_web = (word.contains("://") && !word.starts_with("file:"))
-        || word.split('/').next().is_some_and(|host| host.contains('.') && host.len() > 3);
+    // `scp x deploy@10.1.2.3:/home/nora/`.
+    let is_remote_copy = word.ends_with(':') && !word.contains('/');
+    let is_web = !is_remote_copy && (word.contains("://") && !word.starts_with("file:"))
+        || !is_remote_copy && word.split('/').next().is_some_and(|host| host.contains('.') && host.len() > 3);
     if is_web {
         return None;
     }
@@ -116,53 +147,11 @@ pub(super) fn user_of_path(text: Text<'_>, start: usize, end: usize) -> Option<M
     is_person.then_some(Match { range: end..name_end, kind: "username_path", detector: "home directory" })
 }
 
-/// A wallet address: `0x` and 40 hex digits, `Base58Check` (Bitcoin, Litecoin, Dogecoin, Tron), Bech32 (`bc1…`); or a WIF private key.
-pub(super) fn wallet(text: Text<'_>, range: Range<usize>) -> Option<Match> {
-    let word = text.slice(range.clone());
-    let found = |kind: &'static str, detector: &'static str| Some(Match { range: range.clone(), kind, detector });
-    let bytes = word.as_bytes();
-    if word.starts_with("0x") && word.len() == 42 && bytes.iter().skip(2).all(u8::is_ascii_hexdigit) {
-        return found("crypto_wallet", "20-byte hex address");
-    }
-    // Bitcoin addresses have a distinctive form and match even if their checksum is wrong, because a mistyped address still identifies a
-    // person. Other currencies need a valid checksum.
-    let (lower, upper, digit) =
-        (bytes.iter().any(u8::is_ascii_lowercase), bytes.iter().any(u8::is_ascii_uppercase), bytes.iter().any(u8::is_ascii_digit));
-    if (bytes.starts_with(b"bc1q") || bytes.starts_with(b"bc1p")) && (39..=74).contains(&word.len()) && !upper {
-        return found("crypto_wallet", "shape");
-    }
-    if matches!(bytes.first(), Some(b'1' | b'3'))
-        && (32..=35).contains(&word.len())
-        && lower
-        && upper
-        && digit
-        && !word.contains(['0', 'O', 'I', 'l'])
-    {
-        return found("crypto_wallet", "shape");
-    }
-    if (bytes.starts_with(b"bc1") || bytes.starts_with(b"tb1") || bytes.starts_with(b"ltc1") || bytes.starts_with(b"BC1"))
-        && is_bech32(word)
-    {
-        return found("crypto_wallet", "Bech32 checksum");
-    }
-    let first = *bytes.first()?;
-    if (26..=35).contains(&word.len())
-        && matches!(first, b'1' | b'3' | b'L' | b'M' | b'D' | b'T' | b'r' | b'X' | b'2' | b'm' | b'n')
-        && is_base58_check(word)
-    {
-        return found("crypto_wallet", "Base58Check");
-    }
-    if (51..=52).contains(&word.len()) && matches!(first, b'5' | b'K' | b'L') && is_base58_check(word) {
-        return found("crypto_key", "Base58Check");
-    }
-    None
-}
-
 /// A Twilio API key or account: `SK` or `AC` and 32 hex digits.
 pub(super) fn twilio_key(text: Text<'_>, range: Range<usize>) -> Option<Match> {
     let word = text.slice(range.clone());
     let hex = word.strip_prefix("SK").or_else(|| word.strip_prefix("AC"))?;
-    let fits = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'));
+    let fits = hex.len() == 32 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     fits.then_some(Match { range, kind: "api_key", detector: "twilio" })
 }
 
@@ -180,63 +169,6 @@ pub(super) fn discord_token(text: Text<'_>, start: usize, first_end: usize) -> O
     fits.then_some(Match { range: start..third_end, kind: "api_key", detector: "discord" })
 }
 
-/// Whether the last four bytes are the start of the double SHA-256 of the rest.
-fn is_base58_check(word: &str) -> bool {
-    const BITCOIN: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-    const RIPPLE: &[u8] = b"rpshnaf39wBUDNEGHJKLM4PQRST7VWXYZ2bcdeCg65jkm8oFqi1tuvAxyz";
-    let alphabet = if word.starts_with('r') { RIPPLE } else { BITCOIN };
-    let mut bytes: Vec<u8> = Vec::with_capacity(40);
-    for c in word.bytes() {
-        let Some(digit) = alphabet.iter().position(|letter| *letter == c) else { return false };
-        let mut carry = digit;
-        for byte in bytes.iter_mut().rev() {
-            carry += usize::from(*byte) * 58;
-            *byte = u8::try_from(carry & 0xff).unwrap_or(0);
-            carry >>= 8;
-        }
-        while carry > 0 {
-            bytes.insert(0, u8::try_from(carry & 0xff).unwrap_or(0));
-            carry >>= 8;
-        }
-    }
-    let zero = alphabet.first().copied().unwrap_or(b'1');
-    let zeros = word.bytes().take_while(|c| *c == zero).count();
-    let mut all = vec![0; zeros];
-    all.extend(bytes);
-    let Some(split) = all.len().checked_sub(4) else { return false };
-    let (body, check) = all.split_at(split);
-    !body.is_empty() && Sha256::digest(Sha256::digest(body)).starts_with(check)
-}
-
-/// Whether the Bech32 checksum (BIP 173 and 350) is valid.
-fn is_bech32(word: &str) -> bool {
-    const ALPHABET: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-    const GENERATOR: [u32; 5] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
-    let lower = word.to_ascii_lowercase();
-    let Some((human, data)) = lower.rsplit_once('1') else { return false };
-    if !(14..=90).contains(&word.len()) || data.len() < 6 {
-        return false;
-    }
-    let mut check = 1u32;
-    let mut add = |value: u32| {
-        let top = check >> 25;
-        check = ((check & 0x01ff_ffff) << 5) ^ value;
-        for (bit, generator) in GENERATOR.iter().enumerate() {
-            if (top >> bit) & 1 == 1 {
-                check ^= generator;
-            }
-        }
-    };
-    human.bytes().for_each(|byte| add(u32::from(byte) >> 5));
-    add(0);
-    human.bytes().for_each(|byte| add(u32::from(byte) & 31));
-    for c in data.bytes() {
-        let Some(value) = ALPHABET.iter().position(|letter| *letter == c) else { return false };
-        add(u32::try_from(value).unwrap_or(0));
-    }
-    matches!(check, 1 | 0x2bc8_30a3)
-}
-
 /// Home directories that do not belong to a person.
 const GENERIC_USERS: &str = "\
     user users username ubuntu root app node runner vscode shared public default jovyan appuser ec2-user circleci linuxbrew \
@@ -251,11 +183,28 @@ mod tests {
     fn email_addresses() {
         check(
             "email",
-            &["marisol.ketterman@northwindmail.example", "a+b@x.co", "o'neil@mail.example.org", "jörg@example.de"],
+            &[
+                "marisol.ketterman@northwindmail.example",
+                "a+b@x.co",
+                "o'neil@mail.example.org",
+                "jörg@example.de",
+                "ada@exämple.de",
+                "ada@пример.рф",
+                "ada@bücher.xn--p1ai",
+            ],
             &["@property", "user@localhost", "a@b", "x @ y.com", "git@github", "me@1.2", "git@github.com:acme/x.git"],
         );
         let found = scan("?email=ada@example.com&x=1", &CustomDetectors::default());
         assert_eq!(found[0].range, 7..22);
+        for (text, expected) in [
+            ("an \"ada lovelace\"@example.com now", "\"ada lovelace\"@example.com"),
+            ("联系ada@example.com谢谢", "ada@example.com"),
+            ("ada@例え.jpです", "ada@例え.jp"),
+            ("x=ada@example.com.", "ada@example.com"),
+        ] {
+            let found = scan(text, &CustomDetectors::default());
+            assert_eq!(found.iter().map(|found| found.value.as_str()).collect::<Vec<_>>(), [expected], "{text}");
+        }
     }
 
     #[test]
@@ -293,18 +242,7 @@ mod tests {
         ] {
             assert_eq!(text.get(scan(text, &CustomDetectors::default())[0].range.clone()), Some(expected), "{text}");
         }
-    }
-
-    #[test]
-    fn wallets() {
-        check(
-            "crypto_wallet",
-            &[
-                "0x9bec21a35dceedcea2bfc91e613a68ac22801cf8",
-                "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
-                "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
-            ],
-            &["0x7f8de1a4008d", "43993eadc22e5ed0f9a1cc2e01626425", "call_371tcjMqAq4Yir0obt4w9wJQ"],
-        );
+        let found = scan("rsync -a out/ ci@build7.example.net:/home/nora/out", &CustomDetectors::default());
+        assert!(found.iter().any(|found| found.kind == "username_path" && found.value == "nora"), "{found:?}");
     }
 }

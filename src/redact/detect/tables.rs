@@ -9,6 +9,7 @@ use super::literals::{LabelRule, Literals, RuleRef, ScanControl};
 use super::names::{self, NameMatch};
 use super::secrets::is_placeholder;
 use super::text::Text;
+use super::values::{is_document_code, is_non_secret_word};
 use super::{Match, numbers};
 
 /// Rows that are read as a table, to bound the work.
@@ -234,13 +235,15 @@ fn columns_of(literals: &Literals, header: &str, separator: char) -> Vec<Option<
 
 /// The rule of the longest label in the name of a column.
 fn column_of(literals: &Literals, name: &str) -> Option<LabelRule> {
+    // A label of two letters is found with the character after it.
+    let name = &format!("{name} ");
     let text = Text(name);
     let mut best: Option<(usize, LabelRule)> = None;
     literals.scan(name, &mut |literal, rule| {
         let RuleRef::Label(index) = rule else { return ScanControl::NextRule };
         let Some(rule) = literals.labels.get(index).copied() else { return ScanControl::NextRule };
         let len = literal.len();
-        let fits = label_at(text, literal, rule.value_type).is_some();
+        let fits = label_at(text, literal, rule).is_some();
         if fits && best.is_none_or(|(longest, _)| len > longest) {
             best = Some((len, rule));
         }
@@ -319,14 +322,31 @@ fn read_cell(text: Text<'_>, range: Range<usize>, column: LabelRule, matches: &m
         }
         ValueType::Phone => (7..=15).contains(&digits) && numbers::phone_shaped(text, range.start, 7).is_some(),
         ValueType::Date => digits >= 4,
-        ValueType::Id | ValueType::Iban => digits >= 4 && trimmed.len() <= 40,
-        ValueType::Account | ValueType::Card => digits >= 6 && trimmed.len() <= 40,
+        ValueType::Id | ValueType::Iban => (digits >= 4 && trimmed.len() <= 40) || is_document_code(trimmed),
+        ValueType::Account | ValueType::Card | ValueType::WeakAccount => digits >= 6 && trimmed.len() <= 40,
+        ValueType::WeakId => digits >= 5 && trimmed.len() >= 7 && trimmed.len() <= 40 && !trimmed.contains(' '),
+        ValueType::Pin => (3..=8).contains(&digits) && digits == trimmed.len(),
+        ValueType::LastDigits => digits == 4 && trimmed.len() == 4,
+        ValueType::Expiry => digits >= 3 && trimmed.contains('/') && trimmed.len() <= 7,
+        ValueType::PostalCode => digits >= 2 && (4..=10).contains(&trimmed.len()),
+        ValueType::Answer => trimmed.len() >= 3 && !is_placeholder(trimmed) && !is_non_secret_word(trimmed),
         ValueType::Address => trimmed.len() >= 6 && trimmed.contains(' ') && !trimmed.contains("://"),
         ValueType::Password | ValueType::AssignedPassword | ValueType::Secret => {
-            trimmed.len() >= 4 && !trimmed.contains(' ') && !is_placeholder(trimmed) && digits > 0
+            // A plain word is a password in the column of passwords, but a column `pass` has many other values.
+            let is_plain = column.value_type == ValueType::Password && trimmed.len() >= 5 && !trimmed.contains('(');
+            trimmed.len() >= 4
+                && !trimmed.contains(' ')
+                && !is_placeholder(trimmed)
+                && !is_non_secret_word(trimmed)
+                && (digits > 0 || is_plain)
         }
         ValueType::Key => super::secrets::looks_random(trimmed) && !is_placeholder(trimmed),
-        ValueType::Authorization | ValueType::Cookie | ValueType::Seed | ValueType::Coordinate => false,
+        ValueType::Authorization
+        | ValueType::Pair
+        | ValueType::EncodedPair
+        | ValueType::Cookie
+        | ValueType::Seed
+        | ValueType::Coordinate => false,
     };
     if is_match {
         matches.push(Match { range, kind: column.kind, detector: "table column" });

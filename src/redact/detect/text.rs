@@ -97,9 +97,14 @@ impl<'t> Text<'t> {
     }
 }
 
-/// Whether a letter continues a word. CJK scripts have no spaces between words, so their letters do not.
+/// Whether a letter continues a word. Letters of scripts without spaces between words do not.
 fn is_word_letter(letter: char) -> bool {
-    letter.is_alphanumeric() && !is_cjk(letter)
+    letter.is_alphanumeric() && !is_unspaced(letter)
+}
+
+/// Letters of scripts without spaces between words: CJK, and Thai, Lao, Myanmar and Khmer.
+pub(super) fn is_unspaced(letter: char) -> bool {
+    is_cjk(letter) || matches!(letter, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}')
 }
 
 /// Kana, Han and Hangul.
@@ -117,7 +122,7 @@ pub(super) enum ByteClass {
     Upper,
     /// A byte of a character outside ASCII.
     NonAscii,
-    /// The first byte of a CJK character.
+    /// The first byte of a character of CJK, or of a block with Thai, Lao, Myanmar or Khmer: scripts without spaces between words.
     Cjk,
 }
 
@@ -139,7 +144,7 @@ static BYTE_CLASSES: [ByteClass; 256] = {
                 b'0'..=b'9' => ByteClass::Digit,
                 b'a'..=b'z' => ByteClass::Lower,
                 b'A'..=b'Z' => ByteClass::Upper,
-                0xe3..=0xed => ByteClass::Cjk,
+                0xe0 | 0xe1 | 0xe3..=0xed => ByteClass::Cjk,
                 0x80.. => ByteClass::NonAscii,
                 _ => ByteClass::Other,
             };

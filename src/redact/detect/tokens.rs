@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use super::CustomDetectors;
+use super::literals::literals;
 use super::text::Text;
-use super::{CustomDetectors, labels, secrets};
 
 /// Hex digits after the kind in a token.
 pub(in crate::redact) const TOKEN_SUFFIX_DIGITS: usize = 6;
@@ -20,7 +21,7 @@ pub(super) const KIND_BYTES_MAX: usize = 32;
 const TOKEN_BYTES_MAX: usize = KIND_BYTES_MAX + TOKEN_SUFFIX_DIGITS + 3;
 
 /// Kinds of the detectors that are code; all other kinds are in the rule tables.
-pub(super) const BUILTIN_KINDS: [&str; 16] = [
+pub(super) const BUILTIN_KINDS: [&str; 18] = [
     "address",
     "api_key",
     "connection_string",
@@ -34,8 +35,10 @@ pub(super) const BUILTIN_KINDS: [&str; 16] = [
     "organisation",
     "person",
     "phone",
+    "session",
     "ssn",
     "url_credentials",
+    "user",
     "username_path",
 ];
 
@@ -45,10 +48,9 @@ pub(in crate::redact) const LOW_ENTROPY_KINDS: [&str; 6] =
 
 /// The kinds of all built-in detectors, in upper case.
 static KINDS: LazyLock<HashSet<String>> = LazyLock::new(|| {
-    let secrets = secrets::table().into_iter().flat_map(|table| table.secret).map(|entry| entry.kind);
-    let labels = labels::table().into_iter().flat_map(|table| table.label).map(|entry| entry.kind);
-    let code = BUILTIN_KINDS.into_iter().map(ToOwned::to_owned);
-    secrets.chain(labels).chain(code).map(|kind| kind.to_ascii_uppercase()).collect()
+    let of_formats = literals().into_iter().flat_map(|literals| &literals.secrets).map(|rule| rule.kind);
+    let of_labels = literals().into_iter().flat_map(|literals| &literals.labels).map(|rule| rule.kind);
+    of_formats.chain(of_labels).chain(BUILTIN_KINDS).map(str::to_ascii_uppercase).collect()
 });
 
 /// Whether a redactor with these custom detectors makes tokens of this kind, given in upper case.
@@ -69,6 +71,11 @@ pub(super) fn token_end(text: Text<'_>, open: usize, custom: Option<&CustomDetec
         _ => LOW_ENTROPY_KINDS.iter().any(|low_entropy| low_entropy.eq_ignore_ascii_case(kind)).then_some(kind_end)?,
     };
     (text.byte_at(open) == b'<' && text.byte_at(end) == b'>' && is_kind(kind, custom)).then_some(end + 1)
+}
+
+/// Whether a text is one token and nothing else.
+pub(in crate::redact) fn is_token(text: &str, custom: &CustomDetectors) -> bool {
+    text.starts_with('<') && token_end(Text(text), 0, Some(custom)) == Some(text.len())
 }
 
 /// The token that contains the position `at`.

@@ -1,53 +1,75 @@
 //! One pass over the words of a text: dispatches numbers, capitalized words and long runs to their detectors.
 
+use std::ops::Range;
+
 use super::names::{self, NameMatch};
 use super::text::{ByteClass, Text};
-use super::{ENCODING_DEPTH_MAX, Match, Scanner, addresses, encoded, numbers, shapes};
+use super::word_starts::{PLAIN_BYTES, WordStarts};
+use super::{ENCODING_DEPTH_MAX, Match, Scanner, addresses, byte_lists, encoded, numbers, shapes, wallets};
+
+/// The detector of encoded texts.
+pub(super) const ENCODED_TEXT: &str = "encoded text";
 
 /// Adds numbers, names, addresses and encoded data.
 pub(super) fn match_words(
     text: Text<'_>,
+    starts: &WordStarts,
     scanner: &Scanner<'_>,
     depth: usize,
     email_local_parts: &[String],
     matches: &mut Vec<Match>,
     name_matches: &mut Vec<NameMatch>,
 ) {
-    let (mut at, mut run_end) = (0, 0);
+    let (mut at, mut run_end, mut list_end) = (0, 0, 0);
+    let mut hex_list_from = 0;
     let mut words = Vec::with_capacity(8);
-    while at < text.len() && !scanner.is_timed_out() {
+    while let Some(start) = starts.words.next(at)
+        && !scanner.is_timed_out()
+    {
+        at = start;
         let byte = text.byte_at(at);
         let class = ByteClass::of(byte);
-        if class == ByteClass::Other {
-            let rest = text.bytes().get(at + 1..).unwrap_or_default();
-            at += 1 + rest.iter().position(|byte| ByteClass::of(*byte) != ByteClass::Other).unwrap_or(rest.len());
-            continue;
-        }
-        if at >= run_end && !matches!(class, ByteClass::NonAscii | ByteClass::Cjk) {
+        if at >= run_end && starts.long_runs.contains(at) {
             run_end = text.skip_while(at, usize::MAX, encoded::is_run_byte);
-            if run_end - at >= encoded::RUN_BYTES_MIN {
-                match long_run(text, scanner, at, run_end, depth) {
-                    Run::Sensitive(found) => {
-                        at = found.range.end;
-                        matches.push(found);
-                        continue;
-                    }
-                    // The run was scanned including the lines over which it continues.
-                    Run::Harmless(end) => run_end = run_end.max(end),
-                    Run::Unknown => {}
+            match long_run(text, scanner, at, run_end, depth) {
+                Run::Sensitive(found) => {
+                    at = found.range.end;
+                    matches.push(found);
+                    continue;
                 }
+                // The run was scanned including the lines over which it continues.
+                Run::Harmless(end) => run_end = run_end.max(end),
+                Run::Unknown => {}
             }
         }
         match class {
             ByteClass::Digit => {
+                if at >= list_end
+                    && depth < ENCODING_DEPTH_MAX
+                    && let Some((list, bytes)) = byte_lists::list_after(text, at, &mut hex_list_from)
+                {
+                    list_end = list.end;
+                    let plain = encoded::readable(bytes).unwrap_or_default();
+                    if let Some(found) = longest_in(scanner, &plain, depth, list) {
+                        at = found.range.end;
+                        matches.push(found);
+                        continue;
+                    }
+                }
                 let digits_end = text.skip_while(at, usize::MAX, |byte| byte.is_ascii_digit());
                 if let Some(found) = numbers::at_digit(text, at) {
                     at = found.range.end.max(digits_end);
                     matches.push(found);
                     continue;
                 }
-                if digits_end - at <= 8 && text.is_word_start(at) {
-                    matches.extend(addresses::at_number(text, at));
+                // A number inside an address that was already found starts no other one.
+                let is_in_address = matches.last().is_some_and(|last| last.kind == "address" && at < last.range.end);
+                if digits_end - at <= 8 && !is_in_address {
+                    if text.is_word_start(at) {
+                        matches.extend(addresses::at_number(text, at));
+                    } else if text.byte_before(at).is_ascii_uppercase() {
+                        matches.extend(addresses::at_code(text, at));
+                    }
                 }
                 at = digits_end;
             }
@@ -68,13 +90,17 @@ pub(super) fn match_words(
                 if is_start && is_capital && !matches!(text.byte_before(at), b'.' | b'@') {
                     let end = names::match_capitalized_run(text, at, email_local_parts, &mut words, name_matches);
                     at = end.max(at + 1);
+                } else if is_start && class != ByteClass::Upper && text.char_at(at).is_some_and(names::is_foreign) {
+                    let (end, found) = names::match_foreign_run(text, at);
+                    name_matches.extend(found);
+                    at = end;
                 } else {
-                    at = text.skip_while(at, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80).max(at + 1);
+                    at += 1;
                 }
             }
             ByteClass::Lower => {
-                let end = text.skip_while(at, usize::MAX, |byte| byte.is_ascii_alphabetic() || byte >= 0x80);
                 // `fe80:…`, `a0:…`, `c0ff.ee…`: as above, in lower case.
+                let end = text.skip_while(at, 5, |byte| byte.is_ascii_alphabetic() || byte >= 0x80);
                 if end - at <= 4
                     && matches!(text.byte_at(end), b':' | b'-' | b'.' | b'0'..=b'9')
                     && byte <= b'f'
@@ -84,9 +110,25 @@ pub(super) fn match_words(
                     matches.push(found);
                     continue;
                 }
-                at = end;
+                at += 1;
             }
             ByteClass::Other => at += 1,
+        }
+    }
+}
+
+/// Adds the seed phrases of wallets.
+pub(super) fn match_seed_phrases(text: Text<'_>, starts: &WordStarts, matches: &mut Vec<Match>) {
+    let mut end = 0;
+    for at in starts.plain_words.iter().map(|at| at * PLAIN_BYTES) {
+        if at < end {
+            continue;
+        }
+        let cut = text.skip_while(at, PLAIN_BYTES, |byte| byte.is_ascii_lowercase());
+        let start = text.skip_while(cut, 2, |byte| !byte.is_ascii_lowercase());
+        if let Some(found) = wallets::seed_phrase(text, start) {
+            end = found.range.end;
+            matches.push(found);
         }
     }
 }
@@ -107,9 +149,14 @@ fn long_run(text: Text<'_>, scanner: &Scanner<'_>, start: usize, end: usize, dep
     }
     let word_end = text.skip_while(start, 128, |byte| byte.is_ascii_alphanumeric());
     if text.is_word_end(word_end)
-        && let Some(found) = shapes::wallet(text, start..word_end)
+        && let Some(found) = wallets::wallet(text, start..word_end)
             .or_else(|| shapes::twilio_key(text, start..word_end))
             .or_else(|| shapes::discord_token(text, start, end))
+    {
+        return Run::Sensitive(found);
+    }
+    if text.byte_at(word_end) == b'/'
+        && let Some(found) = wallets::in_path(text, word_end, end)
     {
         return Run::Sensitive(found);
     }
@@ -117,10 +164,37 @@ fn long_run(text: Text<'_>, scanner: &Scanner<'_>, start: usize, end: usize, dep
         return Run::Unknown;
     }
     let run = encoded::run_at(text, start);
-    let Some(decoded) = encoded::decode(text.slice(run.clone())) else { return Run::Unknown };
-    let inner = scanner.scan_nested(&decoded, depth + 1);
-    match inner.iter().max_by_key(|detection| detection.range.len()) {
-        Some(detection) => Run::Sensitive(Match { range: run, kind: detection.kind, detector: "encoded text" }),
+    let limit = scanner.decompression_limit();
+    let Some(decoded) = encoded::decode(text.slice(run.clone()), limit) else { return Run::Unknown };
+    scanner.count_decompressed(decoded.len().saturating_sub(run.len()));
+    match longest_in(scanner, &decoded, depth, run.clone()) {
+        Some(found) => Run::Sensitive(found),
         None => Run::Harmless(run.end),
     }
+}
+
+/// Adds text in Ascii85 that contains a sensitive value.
+pub(super) fn match_ascii85(text: Text<'_>, scanner: &Scanner<'_>, depth: usize, matches: &mut Vec<Match>) {
+    if depth < ENCODING_DEPTH_MAX {
+        matches.extend(encoded::ascii85_texts(text).filter_map(|(range, plain)| longest_in(scanner, &plain, depth, range)));
+    }
+}
+
+/// The value that an encoded text consists of, if it contains nothing else: an address in base64 gets the same token as the address.
+pub(super) fn encoded_value(scanner: &Scanner<'_>, encoded: &str, depth: usize) -> Option<String> {
+    let text = Text(encoded);
+    let list = || byte_lists::list_at(text, 0).and_then(|(_, bytes)| encoded::readable(bytes));
+    let ascii85 = || encoded::ascii85_texts(text).next().map(|(_, plain)| plain);
+    let plain = list().or_else(ascii85).or_else(|| encoded::decode(encoded, scanner.decompression_limit()))?;
+    match scanner.scan_nested(&plain, depth + 1).as_mut_slice() {
+        [inner] if plain.get(inner.range.clone()) == Some(plain.trim()) => Some(std::mem::take(&mut inner.value)),
+        _ => None,
+    }
+}
+
+/// The match of an encoded text at `range` that decodes to `plain`: its kind is that of the longest value inside.
+fn longest_in(scanner: &Scanner<'_>, plain: &str, depth: usize, range: Range<usize>) -> Option<Match> {
+    let inner = scanner.scan_nested(plain, depth + 1);
+    let longest = inner.iter().max_by_key(|detection| detection.range.len())?;
+    Some(Match { range, kind: longest.kind, detector: ENCODED_TEXT })
 }

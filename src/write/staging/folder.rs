@@ -72,6 +72,11 @@ impl StagedFile {
         Self { name, ..Self::default() }
     }
 
+    /// Whether it was moved from the folder of an interrupted run.
+    pub(in crate::write) fn is_recovered(&self) -> bool {
+        self.name.starts_with(super::RECOVERED)
+    }
+
     /// For each row whether it is committed; `None` if all are.
     pub(in crate::write) async fn kept_rows(&self, object: &Arc<Object>) -> DeltaResult<Option<Vec<bool>>> {
         if self.unused_rows.is_empty() && self.kept_fuller_rows.is_empty() {

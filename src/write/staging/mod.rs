@@ -4,6 +4,7 @@
 //! _staging/RUN_ID/run.json                 run and job; rewritten every few seconds as a heartbeat
 //!                 patterns-000001.parquet  rows, in one row group per bucket if there are enough of them
 //!                 errors-000002.parquet
+//!                 fingerprints-000004.parquet and runs-000005.parquet, just before the last commit
 //!                 taken-000003.parquet     patterns recovered from an interrupted run of the same job
 //!                 commit.json              the files of a commit that has begun; if the run is interrupted, any later run completes it
 //! ```

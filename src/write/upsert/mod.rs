@@ -6,7 +6,8 @@
 //! version before or the version after.
 //!
 //! A row of `patterns` is kept if the incoming row of the same trace was made from fewer spans and comes from another object
-//! ([`Coverage`](super::keys::Coverage)). Each attempt decides that again, because other writers may have committed meanwhile.
+//! ([`Coverage`](super::keys::Coverage)). Each attempt decides that again, because other writers may have committed meanwhile. Likewise, each
+//! attempt merges rows of `fingerprints` with those of the version that it loaded.
 
 mod attempts;
 mod commit_tag;
@@ -46,7 +47,7 @@ pub(super) async fn upsert(
     cache: &mut ScanCache,
 ) -> DeltaResult<()> {
     let mut attempts = Attempts::default();
-    // The incoming rows do not depend on the version of the table, so their files are kept from attempt to attempt.
+    // Most incoming rows do not depend on the version of the table, so their files are kept from attempt to attempt.
     let mut new: Option<NewFiles> = None;
     loop {
         table.delta.update_state().await?;
@@ -65,7 +66,7 @@ pub(super) async fn upsert(
         }
         let changes = move_rows(table, &plan, &files, REWRITES_IN_FLIGHT_MAX).await?;
         let adds = match new.take() {
-            Some(written) if written.kept_fuller == plan.kept_fuller => written.adds,
+            Some(written) if written.kept_fuller == plan.kept_fuller && !Incoming::is_merged(table.name) => written.adds,
             outdated => {
                 if let Some(outdated) = outdated {
                     delete_unreferenced(table, &outdated.adds).await;

@@ -56,7 +56,7 @@ impl Run<'_> {
 
     async fn run(&self, output: &Url) -> RunSummary {
         let (writer, mut summary) = self.staged(output).await;
-        let labels = writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
+        let labels = writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap().labels;
         assert_eq!(labels.values().map(|label| label.count).sum::<u64>(), summary.stored);
         summary
     }
@@ -284,4 +284,56 @@ async fn only_the_last_commit_removes_older_errors_of_an_object() {
     assert_eq!(locations().await, pairs([("a#L1", "first"), ("a#L2", "second"), ("a#L3", "second"), ("b#L1", "first")]));
     writer.commit(&mut summary, [key_hash("a")].into(), &|_| None).await.unwrap();
     assert_eq!(locations().await, pairs([("a#L2", "second"), ("a#L3", "second"), ("b#L1", "first")]));
+}
+
+/// The fingerprint of the traces of these tests: the number of traces, and the runs that saw it.
+async fn fingerprint(output: &Url) -> (String, String) {
+    let mut found = rows(output, TableName::Fingerprints, ["traces", "runs_seen"]).await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fingerprints_count_the_patterns_that_the_last_run_stored() {
+    let (_folder, output) = output_folder();
+    let run = |id: &'static str, traces| Run { id, job: id, traces, ..Run::default() };
+    let counts = |traces: &str, runs: &str| (traces.to_owned(), runs.to_owned());
+    run("1", traces(0..40, 7, "hour=09")).run(&output).await;
+    assert_eq!(fingerprint(&output).await, counts("40", "1"));
+    // Of four traces one is not stored, because the table has a fuller pattern.
+    run("2", [traces(0..1, 1, "hour=10"), traces(1..4, 7, "hour=10")].concat()).run(&output).await;
+    assert_eq!(fingerprint(&output).await, counts("3", "2"));
+    run("3", traces(0..5, 1, "hour=11")).run(&output).await;
+    assert_eq!(fingerprint(&output).await, counts("3", "2"), "nothing of the third run was stored");
+    let (mut late, mut summary) = run("4", traces(50..60, 1, "hour=12")).staged(&output).await;
+    let (record, _) = late.begin_commit(Some(last_commit(&mut summary))).await.unwrap();
+    // A later run commits first.
+    run("5", traces(60..62, 1, "hour=13")).run(&output).await;
+    assert_eq!(fingerprint(&output).await, counts("2", "3"));
+    let folder = late.staging.folder.clone();
+    assert!(complete_interrupted_commit(&mut OutputTables::open(&output).await.unwrap(), &folder).await.unwrap());
+    commit(&mut late.tables, &folder, &record, None).await.unwrap();
+    assert_eq!(fingerprint(&output).await, counts("2", "4"), "the counts of the later run stay, and the earlier one counts once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fingerprints_count_the_recovered_patterns_and_come_with_the_last_commit() {
+    let (_folder, output) = output_folder();
+    let job = Run { id: "killed", job: "a", traces: traces(0..30, 1, "a"), ..Run::default() };
+    let (killed, _) = job.staged(&output).await;
+    killed.staging.simulate_kill("a").await;
+    let again = Run { id: "next", job: "a", ..Run::default() };
+    let (mut writer, mut summary) = again.staged(&output).await;
+    let digest = Draft::sample("It failed.").content_digest;
+    let reusable = writer.reusable();
+    assert!((0..20).all(|number| reusable.claim(&format!("t{number}"), &digest, 1, "a")));
+    summary.received = 20;
+    let drafts = (40..45).map(|number| Ok(Draft { trace_id: format!("t{number}"), ..Draft::sample("It failed.") }.into()));
+    let patterns = validate::patterns(futures::stream::iter(drafts).boxed(), PatternSchema::new("next").unwrap());
+    summary.received += 5;
+    writer.write_outcomes(patterns, &mut summary, &Shutdown::default()).await.unwrap();
+    writer.commit_staged(None).await.unwrap();
+    assert_eq!(rows(&output, TableName::Fingerprints, ["traces", "runs_seen"]).await, []);
+    writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
+    assert_eq!(fingerprint(&output).await, ("25".to_owned(), "1".to_owned()));
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{command, error_kinds, off_schema, one_kind, run, shelves, workspace};
 use crate::model_stub::{ModelStub, Reaction, USAGE};
-use crate::support::{stderr, stdout};
+use crate::support::{Place as Workspace, stderr, stdout};
 
 /// Unusable answers, each with the kind of its error and whether a repair is requested.
 fn unusable_answers() -> Vec<(&'static str, Reaction, bool)> {
@@ -33,6 +33,7 @@ fn unusable_answers() -> Vec<(&'static str, Reaction, bool)> {
         ("answer_off_schema", Reaction::AnswerWith(json!({"title": " "})), true),
         ("answer_ungrounded", Reaction::AnswerWith(json!({"evidence": invented, "signals": ["made_up=1"]})), true),
         ("answer_ungrounded", Reaction::AnswerWith(json!({"evidence": []})), true),
+        ("answer_ungrounded", Reaction::AnswerWith(json!({"summary": "After 77 calls and 45 s, 152,000 rows were lost."})), true),
         // The tool's error is plain.
         ("answer_contradicted", Reaction::AnswerWith(json!({"label": "unclassified/no_failure_found"})), true),
     ]
@@ -94,6 +95,61 @@ fn invented_quotes_are_dropped_and_misplaced_ones_corrected() {
     assert!(signals.contains("error_type=ToolError") && !signals.contains("invented=1"), "{signals:?}");
     assert!(row["confidence"].as_f64().unwrap() < 0.8 * 0.7 * 0.8 + 1e-9, "{row}");
     assert!((summary["grounding_rate"].as_f64().unwrap() - 2.0 / 3.0).abs() < 1e-9, "{summary}");
+}
+
+#[test]
+fn facts_are_sent_and_numbers_are_checked_against_the_trace() {
+    let workspace = Workspace::new();
+    let message =
+        "BadRequestError: This model's maximum context length is 128000 tokens. However, your messages resulted in 141397 tokens.";
+    let call = json!({
+        "trace_id": "t1", "service": "shop", "started_at": "2026-11-23T09:00:00Z",
+        "spans": [{
+            "span_id": "1", "name": "chat", "kind": "llm", "status": "error", "status_message": message, "model": "gpt-4o",
+            "started_at": "2026-11-23T09:00:00Z", "ended_at": "2026-11-23T09:00:02Z",
+        }],
+    });
+    workspace.put("traces.jsonl", format!("{call}\n"));
+    let right = json!({
+        "label": "context_overflow/context_window_exceeded", "title": "gpt-4o got 141,397 tokens, 13,397 over its limit",
+        "summary": "The request took 2 s and was refused with 141k tokens.", "root_cause_hypothesis": "The limit is 128,000 tokens.",
+        "actions": ["Keep the history below 100,000 tokens."],
+    });
+    let with = |name: &str, text: &str| {
+        let mut answer = right.clone();
+        answer[name] = text.into();
+        answer
+    };
+    let one = with("summary", "The request held 152,000 tokens.");
+    let many = with("summary", "The request held 152,000 tokens after 77 messages and 45 s.");
+    let columns = "SELECT confidence, confidence_rationale, summary, facts, failed_span_id FROM patterns";
+
+    let answer = right.clone();
+    let stub = ModelStub::start(move |_| Reaction::AnswerWith(answer.clone()));
+    run(&workspace, &stub, "gemini", &[]);
+    let sent = stub.requests()[0].trace_text().to_owned();
+    for fact in
+        ["\"limit_tokens\" = \"128000\" tokens (span 1, status_message)", "\"request_tokens\" = \"141397\" tokens (span 1, status_message)"]
+    {
+        assert!(sent.contains(&format!("\n- {fact}\n")), "{sent}");
+    }
+    let row = workspace.rows(columns).remove(0);
+    assert!((row["confidence"].as_f64().unwrap() - 0.8).abs() < 1e-9, "{row}");
+    assert!(row["facts"].to_string().contains("limit_tokens") && row["failed_span_id"] == "1", "{row}");
+
+    let stub = ModelStub::start(move |_| Reaction::AnswerWith(one.clone()));
+    run(&workspace, &stub, "openai", &["--force"]);
+    let row = workspace.rows(columns).remove(0);
+    assert!((row["confidence"].as_f64().unwrap() - 0.8 * 0.8).abs() < 1e-9, "{row}");
+    assert!(row["confidence_rationale"].as_str().unwrap().contains(" 1 number (“152,000”) does not occur in the trace."), "{row}");
+    assert_eq!((row["summary"].as_str(), stub.request_count()), (Some("The request held 152,000 tokens."), 1), "{row}");
+
+    let stub = ModelStub::start(move |request| Reaction::AnswerWith(if request.number == 0 { many.clone() } else { right.clone() }));
+    let (_, summary) = run(&workspace, &stub, "gemini", &["--force"]);
+    assert_eq!((summary["stored"].as_u64(), stub.request_count()), (Some(1), 2), "{summary}");
+    assert!(stub.requests()[1].trace_text().contains("3 of its numbers (“152,000”, “77”, “45 s”) do not occur in the trace"));
+    let row = workspace.rows(columns).remove(0);
+    assert!((row["confidence"].as_f64().unwrap() - 0.8).abs() < 1e-9, "{row}");
 }
 
 #[test]

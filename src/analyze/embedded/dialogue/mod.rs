@@ -11,5 +11,5 @@ mod weights;
 mod written_calls;
 
 pub(super) use self::signals::{SignalEntry, SignalMatches, SignalSet};
-pub(super) use self::turns::Dialogue;
+pub(super) use self::turns::{Dialogue, Turn, TurnKind};
 pub(super) use self::weights::{RankedLabel, Weights};

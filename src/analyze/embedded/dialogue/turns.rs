@@ -188,7 +188,7 @@ impl<'t> Dialogue<'t> {
     }
 
     /// How many turns are messages of a user. A task counts unless an agent wrote it, such as a planner.
-    pub(super) fn user_turns(&self) -> usize {
+    pub(in crate::analyze::embedded) fn user_turns(&self) -> usize {
         let is_user = |turn: &&Turn<'_>| turn.kind == TurnKind::User || (turn.kind == TurnKind::Task && is_role_name(turn.speaker));
         self.turns.iter().filter(is_user).count()
     }

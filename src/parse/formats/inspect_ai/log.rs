@@ -2,9 +2,9 @@
 
 use super::content::Repeated;
 use super::sample;
-use crate::model::{Attribute, Rejection, RejectionKind, Span, SpanKind, Stage, Status};
+use crate::model::{Attribute, Context, Rejection, RejectionKind, Span, SpanKind, Stage, Status};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, ParsedChunk, Record, RecordLocation, Skip, error_text, infer, record};
+use crate::parse::{Accounted, ParsedChunk, Record, RecordLocation, Skip, context, error_text, infer, record};
 
 /// What the eval says about all its samples.
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub(super) struct Eval {
     pub(super) id: Option<String>,
     pub(super) task: Option<String>,
     pub(super) started_at_ns: Option<i64>,
+    /// The revision of the code.
+    pub(super) context: Context,
     /// Attributes of every root span.
     attributes: Vec<Attribute>,
 }
@@ -41,11 +43,14 @@ impl Eval {
         attributes.push(attribute("inspect_ai", eval.get("packages").get("inspect_ai").to_text()));
         attributes.push(attribute("status", status.unwrap_or_default().to_owned()));
         attributes.retain(|attribute| !matches!(attribute.value.as_str(), "" | "[]" | "{}") && attribute.value.len() <= TEXT_BYTES_MAX);
+        let mut found = Context::default();
+        context::add(&mut found, "vcs.ref.head.revision", eval.get("revision").get("commit"));
         let run = || Some(format!("{}/{}", eval.text_at("run_id")?, eval.text_at("task_id").unwrap_or_default()));
         Self {
             id: eval.text_at("eval_id").filter(|id| !id.is_empty()).or_else(run),
             task: eval.text_at("task").filter(|task| !task.is_empty()),
             started_at_ns: eval.get("created").as_time(),
+            context: found,
             attributes,
         }
     }
@@ -112,6 +117,7 @@ fn parse_without_samples(
     eval.add_attributes(&mut span);
     let mut fragment = record::fragment(trace_id, infer::infer_fields(span), location);
     fragment.service.clone_from(&eval.task);
+    fragment.context.clone_from(&eval.context);
     out.span(fragment)
 }
 

@@ -57,6 +57,7 @@ pub(super) fn parse(
     for span in reader.spans {
         let mut fragment = record::fragment(trace_id.clone(), infer::infer_fields(span), location);
         fragment.service.clone_from(&eval.task);
+        fragment.context.clone_from(&eval.context);
         fragment.has_synthetic_id = has_synthetic_id;
         out.span(fragment).add_to(&mut all);
     }

@@ -36,10 +36,10 @@ mod content;
 
 use std::borrow::Cow;
 
-use crate::model::{Exception, RejectionKind, Span, SpanKind, Status, TokenUsage};
+use crate::model::{Context, Exception, RejectionKind, Span, SpanKind, Status, TokenUsage};
 use crate::parse::record::{self, Record};
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, error_text, infer};
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, context, error_text, infer};
 
 /// The format of `LiteLLM`'s call logs; see the [module docs](self).
 pub(super) struct LiteLlm;
@@ -91,6 +91,7 @@ fn payload_of_spend_log(mut row: Record<'_>) -> Record<'_> {
     let id = row.take("request_id");
     row.insert("id", id);
     let (session, trace) = (row.take("session_id"), row.take("trace_id"));
+    row.insert("spend_log_session_id", session.clone());
     row.insert("trace_id", if session.is_empty() { trace } else { session });
     let tags = row.take_tree("request_tags");
     row.insert("request_tags", tags);
@@ -156,11 +157,21 @@ fn parse_call(mut record: Record<'_>, location: &RecordLocation<'_>, out: &mut P
     }
     let requester = metadata.take_tree("requester_metadata");
     let (service, environment) = service_and_environment(&requester);
+    let mut found = Context::default();
+    context::add(&mut found, "session.id", &record.take("spend_log_session_id"));
+    let cost = record.first_number(&["response_cost", "spend"]);
+    span.cost_usd = cost.filter(|cost| *cost >= 0.0);
+    for key in ["end_user", "user_api_key_end_user_id"] {
+        context::add(&mut found, "end_user", record.get(key));
+        context::add(&mut found, "end_user", metadata.get(key));
+    }
+    context::add(&mut found, "user_api_key_user_id", metadata.get("user_api_key_user_id"));
+    context::add_metadata(&mut found, &requester);
     let children = children::of_call(&span, &mut record, &mut metadata);
     keep_rest(&mut span, record, metadata, requester, parameters);
     let fragment = |span: Span| {
         let mut fragment = record::fragment(trace_id.clone(), span, location);
-        (fragment.service, fragment.environment) = (service.clone(), environment.clone());
+        (fragment.service, fragment.environment, fragment.context) = (service.clone(), environment.clone(), found.clone());
         fragment
     };
     let mut all = out.span(fragment(infer::infer_fields(span)));

@@ -32,12 +32,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 pub(super) use self::json::{id, parse_span};
-use crate::model::{RejectionKind, Span, SpanKind, Status};
+use crate::model::{Context, ContextField, RejectionKind, Span, SpanKind, Status};
 use crate::parse::conventions::{EventContent, SpanMapper};
 use crate::parse::detect::display_key;
 use crate::parse::span_fields;
 use crate::parse::value::Value;
-use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, record};
+use crate::parse::{Accounted, Format, ParsedChunk, RecordLocation, Signature, Skip, SpanFragment, context, record};
 
 /// The OTLP format; see the [module docs](self).
 pub(in crate::parse) struct Otlp;
@@ -146,6 +146,8 @@ impl<'p> RequestProgress<'p> {
 pub(super) struct Resource {
     service: Option<String>,
     environment: Option<String>,
+    /// Its other attributes that describe the deployment.
+    context: Context,
     /// The instrumentation scope of the spans that follow.
     instrumentation: Option<Arc<str>>,
 }
@@ -158,10 +160,19 @@ impl Resource {
             match key.as_ref() {
                 "service.name" => resource.service = value.into_text(),
                 "deployment.environment.name" | "deployment.environment" => resource.environment = value.into_text(),
-                _ => {}
+                key => {
+                    if let Some(text) = value.into_text() {
+                        resource.context.add_of_resource(key, &text);
+                    }
+                }
             }
         }
         resource
+    }
+
+    /// Adds what a format says about the deployment in a field of its own.
+    pub(super) fn add_context(&mut self, key: &str, value: &Value<'_>) {
+        context::add(&mut self.context, key, value);
     }
 
     /// Sets the name of the instrumentation scope; empty if there is none.
@@ -282,21 +293,32 @@ impl RawLog<'_> {
             }
         }
         let mut span = span.finish();
-        // Other attributes describe the log record and not the span.
-        span.attributes.clear();
+        // Other attributes describe the log record and not the span, or the user and the session of the run.
+        let attributes = std::mem::take(&mut span.attributes);
         if is_exception {
             span.exceptions.push(span_fields::exception(Value::Map(exception)));
         }
         let mut content = EventContent::default();
         content.add(&event_name, &self.body);
         content.append_to(&mut span);
-        out.addition(resource.fragment(trace_id, span, location))
+        let mut fragment = resource.fragment(trace_id, span, location);
+        for attribute in &attributes {
+            if let Some((ContextField::User | ContextField::Session | ContextField::ServiceVersion, _)) = ContextField::of(&attribute.key) {
+                fragment.context.add(&attribute.key, &attribute.value);
+            }
+        }
+        out.addition(fragment)
     }
 }
 
 impl Resource {
     fn fragment(&self, trace_id: String, span: Span, location: &RecordLocation<'_>) -> SpanFragment {
-        SpanFragment { service: self.service.clone(), environment: self.environment.clone(), ..record::fragment(trace_id, span, location) }
+        SpanFragment {
+            service: self.service.clone(),
+            environment: self.environment.clone(),
+            context: self.context.clone(),
+            ..record::fragment(trace_id, span, location)
+        }
     }
 }
 

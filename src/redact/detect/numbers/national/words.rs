@@ -1,0 +1,312 @@
+//! Words near a number that tell what it is.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
+use super::super::super::text::Text;
+use super::{IdFormat, formats};
+
+/// How far from a number its name may be, on the same line.
+const BEFORE_BYTES: usize = 60;
+const AFTER_BYTES: usize = 30;
+
+/// The known words near a number.
+#[derive(Debug, Default)]
+pub(super) struct Words(Vec<&'static str>);
+
+/// All words, and an automaton that finds them.
+struct Lexicon {
+    words: Vec<&'static str>,
+    automaton: Option<AhoCorasick>,
+}
+
+static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
+    let own = formats().flat_map(|format| format.names.iter());
+    let countries = COUNTRIES.iter().flat_map(|(_, names)| names.iter());
+    let mut words: Vec<&'static str> =
+        own.chain(countries).chain(PERSON_NUMBERS).chain(NUMBER_WORDS).chain(COMPANY_WORDS).copied().collect();
+    words.sort_unstable();
+    words.dedup();
+    let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(&words).ok();
+    Lexicon { words, automaton }
+});
+
+impl Words {
+    /// The known words before and after a number on its line.
+    pub(super) fn near(text: Text<'_>, range: &Range<usize>) -> Self {
+        let from = text.0.floor_char_boundary(range.start.saturating_sub(BEFORE_BYTES));
+        let left = text.slice(from..range.start).rsplit('\n').next().unwrap_or_default();
+        let right = text.window(range.end, AFTER_BYTES).split('\n').next().unwrap_or_default();
+        let mut words = Self::default();
+        words.add(left);
+        words.add(right);
+        words
+    }
+
+    fn add(&mut self, text: &str) {
+        // In tables of numbers there are no words.
+        if !text.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) {
+            return;
+        }
+        let Some(automaton) = &LEXICON.automaton else { return };
+        let text = normalize(text);
+        for found in automaton.find_overlapping_iter(&text) {
+            let Some(word) = LEXICON.words.get(found.pattern().as_usize()).copied() else { continue };
+            // A word starts a word of the text, except in scripts without spaces. A short one must be the whole word.
+            let starts = !word.is_ascii() || text.get(..found.start()).is_some_and(|left| left.ends_with(' '));
+            let ends = word.len() >= 4 || text.get(found.end()..).is_some_and(|right| right.starts_with(' '));
+            if starts && ends {
+                self.0.push(word);
+            }
+        }
+    }
+
+    /// Whether the words name the number of a format.
+    pub(super) fn name(&self, format: &IdFormat) -> bool {
+        let has = |words: &[&'static str]| self.0.iter().any(|word| words.contains(word));
+        if has(COMPANY_WORDS) {
+            return false;
+        }
+        has(format.names)
+            || (format.accepts_general_names && has(PERSON_NUMBERS))
+            || (has(NUMBER_WORDS) && COUNTRIES.iter().any(|(code, names)| *code == format.country && has(names)))
+    }
+}
+
+/// The text in lower case with single spaces between its words, which include the parts of identifiers: `taxId_2` as ` tax id 2 `.
+fn normalize(text: &str) -> String {
+    let mut words = String::with_capacity(text.len() + 8);
+    words.push(' ');
+    let mut last_is_lower = false;
+    for c in text.chars() {
+        if (!c.is_alphanumeric() || (last_is_lower && c.is_uppercase())) && !words.ends_with(' ') {
+            words.push(' ');
+        }
+        if c.is_alphanumeric() {
+            words.extend(c.to_lowercase());
+        }
+        last_is_lower = c.is_lowercase();
+    }
+    words.push(' ');
+    words
+}
+
+/// General names of numbers that identify a person, in the form of [`normalize`].
+const PERSON_NUMBERS: &[&str] = &[
+    "national id",
+    "nationalid",
+    "identity",
+    "identification",
+    "citizen",
+    "personal id",
+    "personal number",
+    "personal no",
+    "personal code",
+    "person number",
+    "id number",
+    "id no",
+    "id card",
+    "id code",
+    "idnumber",
+    "tax id",
+    "taxid",
+    "tax number",
+    "tax no",
+    "tax code",
+    "tax payer",
+    "taxpayer",
+    "tax file",
+    "tax identif",
+    "tin",
+    "nin",
+    "nid",
+    "passport",
+    "driving licen",
+    "driver s licen",
+    "driver licen",
+    "drivers licen",
+    "social security",
+    "social insurance",
+    "national insurance",
+    "health card",
+    "health number",
+    "health insurance",
+    "health id",
+    "insurance number",
+    "medicare",
+    "patient",
+    "resident",
+    "civil id",
+    "birth number",
+    "government id",
+    "govt id",
+    "voter",
+    "kyc",
+    "ssn",
+    "identité",
+    "identite",
+    "identidad",
+    "identidade",
+    "identità",
+    "identita",
+    "identitate",
+    "identitet",
+    "identifica",
+    "cédula",
+    "cedula",
+    "fiscal",
+    "contribuyente",
+    "contribuinte",
+    "contribuente",
+    "ausweis",
+    "steuer",
+    "sozialversicherung",
+    "versicherungsnummer",
+    "sécurité sociale",
+    "securite sociale",
+    "seguridad social",
+    "segurança social",
+    "seguranca social",
+    "паспорт",
+    "личный номер",
+    "налог",
+    "удостоверен",
+    "посвідчен",
+    "податк",
+    "身份",
+    "身分",
+    "個人番号",
+    "证件",
+    "證件",
+    "주민",
+    "kimlik",
+    "vergi no",
+    "vergi numar",
+    "tożsamo",
+    "tozsamo",
+    "podatk",
+    "osobní číslo",
+    "osobné číslo",
+    "občan",
+    "rodné",
+    "rodne",
+    "személyi",
+    "adóazonosító",
+    "henkilö",
+    "isikukood",
+    "asmens",
+    "personas kod",
+    "personnummer",
+    "personnr",
+    "fødselsnummer",
+    "fodselsnummer",
+    "ταυτότητα",
+    "هوية",
+    "الهوية",
+    "القومي",
+    "זהות",
+    "आधार",
+    "บัตรประชาชน",
+    "căn cước",
+];
+
+/// Words for a company, whose number identifies no person: `RUC de la empresa`, `company tax id`.
+const COMPANY_WORDS: &[&str] = &[
+    "company",
+    "firm",
+    "supplier",
+    "vendor",
+    "corporate",
+    "employer",
+    "empresa",
+    "compañía",
+    "sociedad",
+    "fornecedor",
+    "entreprise",
+    "société",
+    "azienda",
+    "società",
+    "unternehmen",
+    "firma",
+    "lieferant",
+    "organisation",
+    "organization",
+    "компани",
+    "организаци",
+    "юрлиц",
+    "firmy",
+];
+
+/// Words that name a number of a person together with the country: `Estonian ID 37605030299`.
+const NUMBER_WORDS: &[&str] = &["id", "no", "nr", "number", "code", "card", "document", "person", "user", "customer", "client"];
+
+/// Names of countries and of their people: the common part.
+const COUNTRIES: &[(&str, &[&str])] = &[
+    ("AE", &["emirat", "uae"]),
+    ("AR", &["argentin"]),
+    ("AT", &["austria", "österreich"]),
+    ("AU", &["australia"]),
+    ("BE", &["belgi"]),
+    ("BG", &["bulgaria"]),
+    ("BR", &["brazil", "brasil"]),
+    ("CA", &["canad"]),
+    ("CH", &["swiss", "switzerland", "schweiz"]),
+    ("CL", &["chile"]),
+    ("CN", &["china", "chinese"]),
+    ("CO", &["colombia"]),
+    ("CU", &["cuba"]),
+    ("CZ", &["czech"]),
+    ("DE", &["german", "deutsch"]),
+    ("DK", &["danish", "denmark"]),
+    ("DO", &["dominican"]),
+    ("EC", &["ecuador"]),
+    ("EE", &["estonia"]),
+    ("ES", &["spain", "spanish", "español"]),
+    ("FI", &["finland", "finnish"]),
+    ("FR", &["france", "french"]),
+    ("GB", &["british", "united kingdom", "uk"]),
+    ("GR", &["greece", "greek"]),
+    ("HR", &["croatia"]),
+    ("HU", &["hungar"]),
+    ("ID", &["indonesia"]),
+    ("IE", &["ireland", "irish"]),
+    ("IL", &["israel"]),
+    ("IN", &["india"]),
+    ("IR", &["iran"]),
+    ("IS", &["iceland"]),
+    ("IT", &["ital"]),
+    ("JP", &["japan"]),
+    ("KR", &["korea"]),
+    ("KZ", &["kazakh"]),
+    ("LK", &["sri lanka"]),
+    ("LT", &["lithuania"]),
+    ("LV", &["latvia"]),
+    ("MD", &["moldova"]),
+    ("MX", &["mexic"]),
+    ("MY", &["malaysia"]),
+    ("NG", &["nigeria"]),
+    ("NL", &["netherlands", "dutch"]),
+    ("NO", &["norway", "norwegian"]),
+    ("NZ", &["new zealand"]),
+    ("PE", &["peru"]),
+    ("PK", &["pakistan"]),
+    ("PL", &["poland", "polish"]),
+    ("PT", &["portug"]),
+    ("PY", &["paraguay"]),
+    ("RO", &["romania"]),
+    ("RU", &["russia"]),
+    ("SA", &["saudi"]),
+    ("SE", &["sweden", "swedish"]),
+    ("SG", &["singapore"]),
+    ("SI", &["slovenia"]),
+    ("TH", &["thai"]),
+    ("TR", &["turk"]),
+    ("TW", &["taiwan"]),
+    ("UA", &["ukrain"]),
+    ("US", &["american", "us"]),
+    ("UY", &["uruguay"]),
+    ("VN", &["vietnam"]),
+    ("ZA", &["south africa"]),
+];

@@ -1,0 +1,230 @@
+//! Tests of the syntaxes between a label and its value. `⟦` and `⟧` mark the values.
+
+use crate::redact::detect::{CustomDetectors, scan};
+
+/// Checks that the marked values are found, and nothing else.
+fn check(marked_texts: &[&str]) {
+    let mut complaints = Vec::new();
+    for marked in marked_texts {
+        let text = marked.replace(['⟦', '⟧'], "");
+        let mut found = marked.replace(['⟦', '⟧'], "");
+        for detection in scan(&text, &CustomDetectors::default()).iter().rev() {
+            found.insert(detection.range.end, '⟧');
+            found.insert(detection.range.start, '⟦');
+        }
+        if found != **marked {
+            complaints.push(format!("{marked:?}, but found {found:?}"));
+        }
+    }
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[test]
+fn assignments() {
+    check(&[
+        "password ::= ⟦walnutbay5⟧",
+        "Password - ⟦walnutbay5⟧",
+        "Passport – ⟦L7714290⟧",
+        "N° de passeport : ⟦14CK77142⟧",
+        "password: str = \"⟦walnutbay⟧\"",
+        "secret = \"\"\"⟦m4Kd82Lq0zTw⟧\"\"\"",
+        "password: !vault ⟦walnutbay5⟧",
+        "password: |\n  ⟦walnutbay5⟧\n",
+        "Password=⟦walnut⟧;Server=db",
+        "zabbixpassword=⟦walnutbay⟧",
+        "TEL;TYPE=cell:⟦77142903⟧",
+        "password: ⟦walnut-bay-5⟧",
+    ]);
+}
+
+#[test]
+fn markup() {
+    check(&[
+        "<dob>⟦1971-02-03⟧</dob>",
+        "<passport country=\"GB\">⟦L7714290⟧</passport>",
+        "<wsse:Password Type=\"PasswordText\">⟦walnutbay5⟧</wsse:Password>",
+        "<member passportNumber=\"⟦L7714290⟧\" dob=\"⟦1971-02-03⟧\"/>",
+        "<field name=\"password\" value=\"⟦walnutbay⟧\"/>",
+        "<input type=\"text\" name=\"mrn\" value=\"⟦7714290⟧\">",
+        "<key>Password</key>\n<string>⟦walnutbay5⟧</string>",
+        "<dt>Passport No.</dt><dd>⟦771429031⟧</dd>",
+        "<b>Driver's license:</b> ⟦T771-4290-1⟧",
+        "| Passport | ⟦L7714290⟧ |\n| DOB | ⟦1971-02-03⟧ |",
+    ]);
+}
+
+#[test]
+fn values_before_their_labels() {
+    check(&[
+        "SELECT '⟦7714290⟧' AS mrn, DATE '⟦1971-02-03⟧' AS dob FROM dual",
+        "⟦3 February 1971⟧ is my date of birth",
+        "受付⟦1971年2月3日⟧生、女性",
+        "1971年2月3日生産",
+    ]);
+}
+
+#[test]
+fn rejected_inputs() {
+    check(&[
+        "1 validation error for Member\npassport_no\n  String should match pattern [type=pattern, input_value='⟦L7714290⟧', input_type=str]",
+        "1 validation error for Settings\nretries\n  Input should be an integer [input_value='L7714290', input_type=str]",
+    ]);
+}
+
+#[test]
+fn identifiers_in_many_languages() {
+    check(&[
+        // A capital at the start of the sentence only.
+        "Дата рождения: ⟦03.02.1971⟧",
+        "Номер полиса: ⟦7714290123⟧",
+        "Ημερομηνία γέννησης: ⟦03/02/1971⟧",
+        "so_the_bhyt=⟦DN4771429031234⟧",
+        "patiënt-id ⟦7714290⟧",
+        "číslo chorobopisu ⟦7714290⟧",
+        "gimęs/gimusi ⟦1971-02-03⟧",
+        "д.н. ⟦03.02.1971⟧",
+        "birth_dttm=⟦1971-02-03T00:00:00+00:00⟧ ok",
+        "Přijato na účet ⟦771429031⟧ dnes",
+        "Reisepassnummer: ⟦CZ6X4MVT2⟧",
+        "POST /v1/licence?dl=⟦N43732786940⟧ HTTP/1.1",
+        "id;passnummer\n1;⟦CMXTRHBF2⟧",
+        "id,ni,city\n14,⟦71020312345⟧,x",
+        "Kontonr: ⟦8327-9,771 429 031-2⟧",
+        "account_no IN ('⟦77142903⟧','⟦50211987⟧')",
+        "Tlf. ⟦32 10 00⟧",
+        "we call 71 06 12 the code",
+    ]);
+}
+
+#[test]
+fn numbers_of_companies_and_things_stay() {
+    check(&[
+        "VAT number: 771429031",
+        "The GSTIN of the firm is 27AAPFU0939F1ZV.",
+        "organisationsnummer: 7714290312",
+        "USt-IdNr. DE771429031",
+        "company_tax_id: 771429031",
+        "ДДС номер: 771 429 031",
+        "ALV-numero 77142903",
+        "{\"register\":\"사업자등록번호\",\"value\":\"771-42-90312\"}",
+    ]);
+}
+
+#[test]
+fn names_and_values_in_objects() {
+    check(&[
+        "- name: DB_PASSWORD\n  value: ⟦walnutbay⟧",
+        "{\"name\":\"Cookie\",\"value\":\"sid=⟦m4kd82lq0ztw77aa⟧\"}",
+        "{\"field\": \"dateOfBirth\", \"value\": \"⟦1971-02-03⟧\"}",
+        "{\"value\": \"⟦walnutbay⟧\", \"name\": \"DB_PASSWORD\"}",
+        "{\"type\": {\"text\": \"MRN\"}, \"value\": \"⟦7714290⟧\"}",
+        "\"passport\": {\"number\": \"⟦771429031⟧\", \"country\": \"GB\"}",
+        "- name: LOG_LEVEL\n  value: debug",
+        "\"passport\": {\"valid\": true}",
+    ]);
+}
+
+#[test]
+fn arguments_and_calls() {
+    check(&[
+        "CREATE USER app IDENTIFIED BY '⟦walnutbay⟧'",
+        "ALTER ROLE svc WITH PASSWORD '⟦walnutbay⟧'",
+        "./deploy --db-password ⟦walnutbay⟧ --region eu",
+        "config.setPassword(\"⟦walnutbay⟧\");",
+        "client.login(\"karo\", \"⟦walnutbay5⟧\")",
+        "get(url, auth=(\"karo\", \"⟦walnutbay5⟧\"))",
+        "DriverManager.getConnection(url, \"karo\", \"⟦walnutbay5⟧\")",
+        "page.find(By.ID, \"password\").send_keys(\"⟦walnutbay5⟧\")",
+        "machine api.example login robot password ⟦hedgehog⟧",
+        "username / password: karo / ⟦walnutbay5⟧",
+        "setPassword(newPassword);",
+        "login(\"user\") returns 401",
+        "--password <password>",
+        "password = Column(String(128))",
+        "let key = Int32Array::from(vec![0, 1])",
+    ]);
+}
+
+#[test]
+fn default_values() {
+    check(&[
+        "os.getenv(\"DB_PASSWORD\", \"⟦walnutbay⟧\")",
+        "process.env.DB_PASSWORD || \"⟦walnutbay⟧\"",
+        "process.env.DB_PASSWORD ?? '⟦walnutbay⟧'",
+        "os.environ.get(\"DB_PASS\") or \"⟦walnutbay5⟧\"",
+        "${DB_PASSWORD:-⟦walnutbay5⟧}",
+    ]);
+}
+
+#[test]
+fn forms_and_lists() {
+    check(&[
+        "Passport number\n⟦L7714290⟧\nNationality\nIrish",
+        "Password:\n⟦walnutbay5⟧\n",
+        "name=\"password\"\r\n\r\nPurple",
+        "form-data; name=\"password\"\r\n\r\n⟦walnutbay⟧\r\n--x",
+        "Accounts: ⟦77142903⟧, ⟦50211987⟧ and ⟦33308124⟧",
+        "MRNs:\n- ⟦7714290⟧\n- ⟦7714291⟧",
+        "tokens\npatt.add_parse_action(remove_LABEL)\n",
+        "Password:\nsee the handbook v2\n",
+    ]);
+}
+
+#[test]
+fn values_before_their_label() {
+    check(&[
+        "⟦L7714290⟧ is my passport number",
+        "⟦77142903⟧ (account no)",
+        "⟦walnutbay5⟧ is the password",
+        "Use ⟦771429⟧ as your verification code",
+        "⟦G-771429⟧ is your Acme verification code",
+        "encode(base64url_encode2, signature)",
+        "binascii.b2a_base64(signature.digest())",
+        "12 is the password length",
+    ]);
+}
+
+#[test]
+fn abbreviations_and_numbers() {
+    check(&[
+        "SSN# ⟦529881042⟧",
+        "D.O.B. ⟦04/06/1968⟧",
+        "Passport №: ⟦72 1093345⟧",
+        "a/c no. ⟦77142903⟧",
+        "DL: ⟦D7714290⟧",
+        "reisepassnr ⟦C01X00T47⟧",
+        "accountnumber=⟦77142903⟧",
+        "salasanani on ⟦Karjala88⟧",
+        "PASSPORTNUMBER=⟦L7714290⟧",
+        "Names from RFC 4514",
+        "a passenger 771429031",
+    ]);
+}
+
+#[test]
+fn scripts_without_spaces_between_words() {
+    check(&[
+        "パスワードは⟦Ramen88x⟧です",
+        "我的护照号码是⟦E77142903⟧",
+        "รหัสผ่านคือ⟦Padthai88⟧",
+        "ข้อมูลหนังสือเดินทางเลขที่ ⟦AA7714290⟧",
+        "паспорт ⟦КМ771429⟧",
+    ]);
+}
+
+#[test]
+fn what_follows_a_replaced_value_is_not_another_one() {
+    for text in [
+        "date of birth <DATE_OF_BIRTH:1a2b3c>, passport <PASSPORT:1a2b3c>) asks to move the booking #721964",
+        "date of birth <>, passport <>) asks to move the booking #721964",
+        "\"dob\": \"<DATE_OF_BIRTH:1a2b3c>\"}, {\"content\": \"2026-06-21T01:24:13.114Z started\"}",
+        "<add key=\"ClearTextPassword\" value=\"<>\" />",
+        "java -jar app.jar --spring.datasource.password=<PASSWORD:1a2b3c> --server.port=8081",
+        "\"private_key\": \"<PRIVATE_KEY:1a2b3c>\\n\"",
+        "RS256_KEY = \"\"\"\n<PRIVATE_KEY:1a2b3c>\n\"\"\"\n",
+        "| Date of birth | 32066 |",
+    ] {
+        let found = scan(text, &CustomDetectors::default());
+        assert!(found.is_empty(), "{text}: {found:?}");
+    }
+}

@@ -1,0 +1,277 @@
+//! Finds where words begin, 64 bytes at a time, so that the passes over literals and words visit only these positions.
+//!
+//! The bytes are classified with plain arithmetic on eight bytes at once: no branch depends on the text, and most of it holds nothing.
+
+use super::encoded::RUN_BYTES_MIN;
+
+/// The positions of a text that can start a value, as bit sets.
+#[derive(Debug)]
+pub(super) struct WordStarts {
+    /// Where a literal can start: at the start of a word or of a part of an identifier (`n` in `user_name`, `N` in `userName`).
+    pub(super) literals: Positions,
+    /// Where a number, a capitalized word, a word of another script, an address in hex digits or a long run can start.
+    pub(super) words: Positions,
+    /// Where at least [`RUN_BYTES_MIN`] bytes of base64, hex or an id follow.
+    pub(super) long_runs: Positions,
+    /// Stretches of [`PLAIN_BYTES`] bytes, by their number, with nothing but words in lower case of 3 to 8 letters. Every seed phrase of a usual
+    /// length contains one, and few other texts do.
+    pub(super) plain_words: Positions,
+    /// Whether any character may be of a script without spaces between words.
+    pub(super) has_cjk: bool,
+}
+
+/// Length of a stretch in [`WordStarts::plain_words`].
+pub(super) const PLAIN_BYTES: usize = 32;
+
+/// A set of positions in a text.
+#[derive(Debug, Default)]
+pub(super) struct Positions(Vec<u64>);
+
+impl Positions {
+    #[inline]
+    pub(super) fn contains(&self, at: usize) -> bool {
+        self.0.get(at / 64).is_some_and(|bits| (bits >> (at % 64)) & 1 == 1)
+    }
+
+    /// All positions in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().flat_map(|(index, bits)| {
+            let mut bits = *bits;
+            std::iter::from_fn(move || {
+                let at = (bits != 0).then(|| index * 64 + bits.trailing_zeros() as usize)?;
+                // Clears the lowest bit.
+                bits &= bits - 1;
+                Some(at)
+            })
+        })
+    }
+
+    /// The first position at `from` or later.
+    #[inline]
+    pub(super) fn next(&self, from: usize) -> Option<usize> {
+        let mut index = from / 64;
+        let mut bits = self.0.get(index)? & (u64::MAX << (from % 64));
+        while bits == 0 {
+            index += 1;
+            bits = *self.0.get(index)?;
+        }
+        Some(index * 64 + bits.trailing_zeros() as usize)
+    }
+}
+
+/// The classes of 64 bytes, a bit for each byte.
+#[derive(Debug, Clone, Copy, Default)]
+struct Block {
+    lower: u64,
+    upper: u64,
+    digit: u64,
+    /// Bytes outside ASCII, including `cjk`.
+    high: u64,
+    /// First bytes of characters of CJK, and of blocks with Thai, Lao, Myanmar or Khmer: scripts without spaces between words.
+    cjk: u64,
+    /// Bytes of a run of base64 or hex, except letters and digits.
+    run_sign: u64,
+    /// `:`, `-` and `.`, which follow a group of hex digits in an address.
+    separator: u64,
+}
+
+impl WordStarts {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let (blocks, rest) = bytes.as_chunks::<64>();
+        let mut last = [0; 64];
+        for (to, from) in last.iter_mut().zip(rest) {
+            *to = *from;
+        }
+        let new = || Vec::with_capacity(blocks.len() + 1);
+        let (mut literals, mut words, mut long_runs, mut has_cjk) = (new(), new(), new(), false);
+        let mut plain_words = vec![0; blocks.len() / 32 + 1];
+        let (mut previous, mut current) = (Block::default(), Block::of(blocks.first().unwrap_or(&last)));
+        let following = blocks.iter().skip(1).chain((!blocks.is_empty()).then_some(&last)).map(Block::of);
+        for (index, next) in following.chain([Block::default()]).enumerate() {
+            if let Some(bits) = plain_words.get_mut(index / 32) {
+                *bits |= current.plain_words() << (2 * (index % 32));
+            }
+            literals.push(current.literal_starts(&previous));
+            let runs = current.long_runs(&next);
+            words.push(current.word_starts(&previous, &next, runs));
+            long_runs.push(runs);
+            has_cjk |= current.cjk != 0;
+            (previous, current) = (current, next);
+        }
+        Self {
+            literals: Positions(literals),
+            words: Positions(words),
+            long_runs: Positions(long_runs),
+            plain_words: Positions(plain_words),
+            has_cjk,
+        }
+    }
+}
+
+impl Block {
+    fn of(bytes: &[u8; 64]) -> Self {
+        let mut block = Self::default();
+        for (index, eight) in bytes.as_chunks::<8>().0.iter().enumerate() {
+            let word = u64::from_le_bytes(*eight);
+            let low = word & !HIGH;
+            let ascii = !word & HIGH;
+            let folded = low | repeat(0x20);
+            let letter = at_least(folded, b'a') & !at_least(folded, b'z' + 1) & ascii;
+            // The bit of a lower-case letter, moved to the highest bit of its byte.
+            let is_lower = (low << 2) & HIGH;
+            let digit = at_least(low, b'0') & !at_least(low, b'9' + 1) & ascii;
+            let dash = equal(low, b'-');
+            let add = |set: &mut u64, high_bits: u64| *set |= gather(high_bits & HIGH) << (8 * index);
+            add(&mut block.lower, letter & is_lower);
+            add(&mut block.upper, letter & !is_lower);
+            add(&mut block.digit, digit);
+            if word & HIGH != 0 {
+                add(&mut block.high, word);
+                add(&mut block.cjk, at_least(low, 0x60) & !at_least(low, 0x6e) & !equal(low, 0x62) & word);
+            }
+            add(&mut block.run_sign, (equal(low, b'+') | equal(low, b'/') | dash | equal(low, b'_')) & ascii);
+            add(&mut block.separator, (equal(low, b':') | dash | equal(low, b'.')) & ascii);
+        }
+        block
+    }
+
+    fn other(&self) -> u64 {
+        !(self.lower | self.upper | self.digit | self.high)
+    }
+
+    /// The letters of words: ASCII letters and all bytes outside ASCII.
+    fn letter(&self) -> u64 {
+        self.lower | self.upper | self.high
+    }
+
+    fn run(&self) -> u64 {
+        self.lower | self.upper | self.digit | self.run_sign
+    }
+
+    fn literal_starts(&self, previous: &Self) -> u64 {
+        let after = |set: fn(&Self) -> u64| (set(self) << 1) | (set(previous) >> 63);
+        // The first byte of a text follows the empty block, all of whose bytes are `other`.
+        let after_other = after(Self::other);
+        let after_lower = after(|block| block.lower | (block.high & !block.cjk));
+        self.cjk | ((after_other | after(|block| block.cjk)) & !self.other()) | (self.upper & after_lower)
+    }
+
+    fn word_starts(&self, previous: &Self, next: &Self, long_runs: u64) -> u64 {
+        let after = |set: fn(&Self) -> u64| (set(self) << 1) | (set(previous) >> 63);
+        let ahead = |set: fn(&Self) -> u64, distance: u32| (set(self) >> distance) | (set(next) << (64 - distance));
+        let word = self.letter() & !after(Self::letter);
+        let number = self.digit & !after(|block| block.digit);
+        // `fe80:`, `a0-`, `c0ff.`: at most four letters and a separator or a digit.
+        let follows = |distance: u32| ahead(|block| block.separator | block.digit, distance);
+        let goes_on = |distance: u32| ahead(Self::letter, distance);
+        let short_word = follows(1) | (goes_on(1) & (follows(2) | (goes_on(2) & (follows(3) | (goes_on(3) & follows(4))))));
+        number | (word & (self.upper | self.high | short_word | long_runs))
+    }
+
+    /// For each half of the block, whether it consists of words in lower case of 3 to 8 letters with one or two separators between them. Words that
+    /// the edges cut count as well.
+    fn plain_words(&self) -> u64 {
+        const HALF: u64 = u64::MAX >> 32;
+        let has_words = |lower: u64| {
+            let other = !lower & HALF;
+            let starts = lower & (other << 1) & HALF;
+            let ends_after = |letters: u32| starts & (other >> letters);
+            // Each step doubles the number of letters that must follow.
+            let of_two = lower & (lower >> 1);
+            let of_four = of_two & (of_two >> 2);
+            let of_nine = of_four & (of_four >> 4) & (lower >> 8);
+            let gaps_of_three = other & (other >> 1) & (other >> 2);
+            (ends_after(1) | ends_after(2) | of_nine | gaps_of_three) == 0
+        };
+        let unusual = self.upper | self.digit | self.high | self.run_sign | self.separator;
+        let half = |shift: u32| u64::from((unusual >> shift) & HALF == 0 && has_words((self.lower >> shift) & HALF));
+        half(0) | (half(32) << 1)
+    }
+
+    fn long_runs(&self, next: &Self) -> u64 {
+        // Each step doubles the number of bytes that must belong to the run.
+        let mut runs = u128::from(self.run()) | (u128::from(next.run()) << 64);
+        let mut len = 1;
+        while len < RUN_BYTES_MIN {
+            runs &= runs >> len;
+            len *= 2;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is this block")]
+        let runs = runs as u64;
+        runs
+    }
+}
+
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Eight times the same byte.
+const fn repeat(byte: u8) -> u64 {
+    byte as u64 * 0x0101_0101_0101_0101
+}
+
+/// The highest bit of each byte that is at least `least`. All bytes must be ASCII.
+#[inline]
+fn at_least(ascii: u64, least: u8) -> u64 {
+    (ascii + repeat(0x80 - least)) & HIGH
+}
+
+/// The highest bit of each byte that equals `byte`. All bytes must be ASCII.
+#[inline]
+fn equal(ascii: u64, byte: u8) -> u64 {
+    !((ascii ^ repeat(byte)) + repeat(0x7f)) & HIGH
+}
+
+/// Gathers the highest bits of eight bytes into the lowest byte.
+#[inline]
+fn gather(high_bits: u64) -> u64 {
+    (high_bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::text::ByteClass;
+    use super::*;
+
+    /// The same positions, byte by byte.
+    fn slowly(bytes: &[u8]) -> (Vec<usize>, Vec<usize>) {
+        let class = |at: Option<usize>| at.and_then(|at| bytes.get(at)).map_or(ByteClass::Other, |byte| ByteClass::of(*byte));
+        let is_letter = |class: ByteClass| !matches!(class, ByteClass::Other | ByteClass::Digit);
+        let is_run = |at: usize| bytes.get(at).is_some_and(|byte| super::super::encoded::is_run_byte(*byte));
+        let (mut literals, mut words) = (Vec::new(), Vec::new());
+        for at in 0..bytes.len() {
+            let (before, here) = (class(at.checked_sub(1)), class(Some(at)));
+            let part = here == ByteClass::Upper && matches!(before, ByteClass::Lower | ByteClass::NonAscii);
+            if here == ByteClass::Cjk || part || (here != ByteClass::Other && matches!(before, ByteClass::Other | ByteClass::Cjk)) {
+                literals.push(at);
+            }
+            let letters = (at..bytes.len()).take_while(|at| is_letter(class(Some(*at)))).count();
+            let after = bytes.get(at + letters).copied().unwrap_or(0);
+            let is_short = (1..=4).contains(&letters) && (after.is_ascii_digit() || matches!(after, b':' | b'-' | b'.'));
+            let is_word =
+                is_letter(here) && !is_letter(before) && (here != ByteClass::Lower || is_short || (at..at + RUN_BYTES_MIN).all(is_run));
+            if is_word || (here == ByteClass::Digit && before != ByteClass::Digit) {
+                words.push(at);
+            }
+        }
+        (literals, words)
+    }
+
+    #[test]
+    fn positions_agree_with_the_classes_of_single_bytes() {
+        let text = "The user_name userName of Zoë 田中さん is fe80::1, x=c0ff.ee a0-b1 face1 bcdef: 12ab34 über 日本Ab \
+                    aGVsbG8gd29ybGQgYW5kIGFsbA== abc-def-ghi-jkl-mno +/_- {}[]@`~\u{7f}\0 É1 ";
+        // Every alignment to the blocks, and every length of the last block.
+        for shift in 0..70 {
+            let text = format!("{}{}", " ".repeat(shift), text.repeat(2));
+            let bytes = &text.as_bytes()[..text.len() - shift];
+            let starts = WordStarts::of(bytes);
+            let list = |positions: &Positions| {
+                let mut from = 0;
+                std::iter::from_fn(|| positions.next(from).inspect(|at| from = at + 1)).collect::<Vec<_>>()
+            };
+            assert!(starts.literals.iter().eq(list(&starts.literals)));
+            assert_eq!((list(&starts.literals), list(&starts.words)), slowly(bytes), "{shift}");
+        }
+        assert_eq!(WordStarts::of(b"").words.next(0), None);
+    }
+}
