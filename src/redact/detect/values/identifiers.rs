@@ -440,10 +440,11 @@ pub(super) fn id_run(text: Text<'_>, from: usize, limit: usize) -> Option<Range<
         }
     }
     // `V03893827 AND`: a longer word in capitals at the end belongs to the sentence.
-    let shown = text.slice(start..end);
-    let last = shown.rsplit([' ']).next().unwrap_or("");
-    if last.len() > 2 && !last.bytes().any(|byte| byte.is_ascii_digit()) {
-        end -= last.len() + 1;
+    if let Some((groups, last)) = text.slice(start..end).rsplit_once(' ')
+        && last.len() > 2
+        && !last.bytes().any(|byte| byte.is_ascii_digit())
+    {
+        end = start + groups.len();
     }
     let shown = text.0.get(start..end).unwrap_or("");
     let parts: Vec<&str> = shown.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();

@@ -174,6 +174,9 @@ fn forms_and_lists() {
 fn values_before_their_label() {
     check(&[
         "⟦L7714290⟧ is my passport number",
+        // Capitals without a digit, with nothing before them.
+        "XYZ is my passport number",
+        "ABC (passport number)",
         "⟦77142903⟧ (account no)",
         "⟦walnutbay5⟧ is the password",
         "Use ⟦771429⟧ as your verification code",
