@@ -2,8 +2,10 @@
 
 mod analysis_args;
 mod audit;
+mod check;
 mod eval;
 mod exit;
+mod explain;
 mod inspect;
 mod maintain;
 mod output;
@@ -21,10 +23,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use self::exit::{Exit, Failure};
+use crate::config::Origins;
 use crate::limits;
 
 /// Extracts structured failure patterns from the traces of LLM and agent runs.
@@ -41,6 +44,8 @@ enum Command {
     Run(run::Args),
     /// Estimate the cost and time of a run with a model, without asking the model
     Plan(plan::Args),
+    /// Check the configuration of a run and everything that it needs, without running
+    Check(check::Args),
     /// Query the tables with SQL, or open an interactive shell
     Query(query::Args),
     /// Show the contents of a file or prefix, and what a run would reject and why
@@ -66,8 +71,8 @@ pub fn main() -> ExitCode {
     // Files that this process creates, including those of libraries, are readable by their owner only.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     report_panics_without_text();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let (cli, origins) = match parse_arguments() {
+        Ok(parsed) => parsed,
         Err(error) => {
             // A closed pipe is not an error.
             let _ = error.print();
@@ -84,12 +89,13 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Run(args) => run::execute(args).await,
-            Command::Plan(args) => plan::execute(args).await,
+            Command::Run(args) => run::execute(args, origins).await,
+            Command::Plan(args) => plan::execute(args, origins).await,
+            Command::Check(args) => check::execute(args, origins).await,
             Command::Query(args) => query::execute(args).await,
             Command::Inspect(args) => inspect::execute(args).await,
             Command::Show(args) => show::execute(args).await,
-            Command::Eval(args) => eval::execute(args).await,
+            Command::Eval(args) => eval::execute(args, &origins).await,
             Command::Redact(args) => redact::execute(&args),
             Command::Maintain(args) => maintain::execute(args).await,
             Command::Audit(args) => audit::execute(args).await,
@@ -106,6 +112,20 @@ pub fn main() -> ExitCode {
             exit.into()
         }
     }
+}
+
+/// Parses the command line, and records whether each argument comes from a flag or from the environment.
+fn parse_arguments() -> Result<(Cli, Origins), clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let of_subcommand = matches.subcommand().and_then(|(name, matches)| Some(Origins::of(command.find_subcommand(name)?, matches)));
+    Ok((cli, of_subcommand.unwrap_or_default()))
+}
+
+/// Whether the environment has a redaction key, which takes precedence over the key file of a pipeline.
+fn has_key_in_environment() -> bool {
+    std::env::var_os("FAILSIFT_REDACTION_KEY").is_some()
 }
 
 /// Whether the process is exiting at the user's request.
