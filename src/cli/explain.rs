@@ -26,8 +26,8 @@ pub(super) fn execute(given: &Given, as_json: bool) -> Result<Exit, Failure> {
 /// One aligned line per setting, those without a value last.
 fn text(resolution: &Resolution) -> String {
     let (given, not_given): (Vec<_>, Vec<_>) = resolution.settings.iter().partition(|setting| setting.origin != Origin::NotSet);
-    let variables =
-        resolution.variables.iter().map(|(name, value)| [format!("{{{name}}}"), escape_to_one_line(value), "variable".to_owned()]);
+    let variables = resolution.variables.iter();
+    let variables = variables.map(|(name, origin)| [format!("{{{name}}}"), "variable".to_owned(), escape_to_one_line(&origin.to_string())]);
     let rows: Vec<[String; 3]> = given
         .iter()
         .map(|setting| [name(setting), shown(&setting.shown), escape_to_one_line(&setting.origin.to_string())])
@@ -59,8 +59,9 @@ fn shown(value: &Value) -> String {
 
 fn json(resolution: &Resolution) -> Value {
     let setting = |setting: &Setting| json!({"setting": name(setting), "value": setting.shown, "origin": setting.origin.to_string()});
+    let variables = resolution.variables.iter().map(|(name, origin)| (name.clone(), Value::from(origin.to_string())));
     json!({
         "settings": resolution.settings.iter().map(setting).collect::<Vec<_>>(),
-        "variables": resolution.variables.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect::<serde_json::Map<_, _>>(),
+        "variables": variables.collect::<serde_json::Map<_, _>>(),
     })
 }

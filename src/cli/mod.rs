@@ -163,3 +163,70 @@ fn start_logging() {
     let filter = EnvFilter::new(format!("off,failsift={level}"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory;
+    use serde_json::Value;
+
+    use super::Cli;
+    use crate::schemas;
+
+    /// Arguments of one run, which are no settings of a pipeline.
+    const OF_ONE_RUN: [&str; 7] = ["pipeline", "set", "date", "fresh", "force", "explain", "format"];
+
+    #[test]
+    fn every_setting_has_a_key_a_flag_a_variable_and_a_row_in_the_docs() {
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        let schema: Value = serde_json::from_str(schemas::PIPELINE).unwrap();
+        let page = include_str!("../../docs/cli.md");
+        let mut without_flag: BTreeSet<String> = BTreeSet::new();
+        for (section, of) in schema["properties"].as_object().unwrap().iter().filter(|(section, _)| *section != "variables") {
+            match of["properties"].as_object() {
+                Some(keys) => without_flag.extend(keys.keys().map(|key| format!("{section}.{key}"))),
+                None => drop(without_flag.insert(section.clone())),
+            }
+        }
+        let mut rows = 0;
+        for argument in run.get_arguments().filter(|argument| !OF_ONE_RUN.contains(&argument.get_id().as_str())) {
+            let id = argument.get_id().as_str();
+            assert!(without_flag.remove(id), "{id} is no key of a pipeline file");
+            let (flag, variable) = (argument.get_long().unwrap(), argument.get_env().unwrap_or_else(|| panic!("{id} has no variable")));
+            let key = id.split_once('.').map_or_else(|| format!("`[{id}]`"), |(section, key)| format!("`[{section}] {key}`"));
+            let row = format!("| {key} | `--{flag}` | `{}` |", variable.to_string_lossy());
+            assert!(page.contains(&row), "docs/cli.md lacks: {row}");
+            rows += 1;
+            let of_file = id.split_once('.').map(|(section, key)| &schema["properties"][section]["properties"][key]["enum"]);
+            if let Some(Value::Array(values)) = of_file {
+                let of_flag: Vec<String> = argument.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+                assert_eq!(values.iter().map(|value| value.as_str().unwrap()).collect::<Vec<_>>(), of_flag, "{id}");
+            }
+        }
+        assert!(without_flag.is_empty(), "keys without a flag: {without_flag:?}");
+        assert_eq!(page.matches("| `[").count(), rows, "docs/cli.md has rows for settings that do not exist");
+    }
+
+    #[test]
+    fn commands_that_share_settings_share_their_names() {
+        let command = Cli::command();
+        let run = command.find_subcommand("run").unwrap();
+        for name in ["plan", "check", "eval"] {
+            for argument in command.find_subcommand(name).unwrap().get_arguments() {
+                // A setting of another id would lack its origin.
+                let same_flag = run.get_arguments().find(|other| other.get_long().is_some() && other.get_long() == argument.get_long());
+                if let Some(same_flag) = same_flag {
+                    let is_compared = argument.get_id() == "analyzers";
+                    assert!(is_compared || same_flag.get_id() == argument.get_id(), "{name} --{}", argument.get_long().unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

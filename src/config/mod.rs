@@ -185,7 +185,7 @@ pub enum ConfigError {
         reason: std::io::Error,
     },
     /// The pipeline file is not valid TOML or has an unknown key.
-    #[error("cannot use the pipeline file {}: {reason}\n  hint: pipelines/demo.toml shows every section and key", path.display())]
+    #[error("cannot use the pipeline file {}: {reason}\n  hint: pipelines/demo.toml shows every section and key, and `failsift schema pipeline` describes them", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,

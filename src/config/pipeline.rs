@@ -168,3 +168,123 @@ fn seconds(text: &str) -> Result<f64, String> {
 fn duration(text: &str) -> Result<String, String> {
     parse_duration(text).map(|_| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::config::schema_check;
+    use crate::schemas;
+
+    /// The keys of the schema: section, key, and what the schema says about it.
+    fn schema_keys() -> Vec<(String, String, Value)> {
+        let schema: Value = serde_json::from_str(schemas::PIPELINE).unwrap();
+        let sections = schema["properties"].as_object().unwrap().clone();
+        let keys = |section: String, of: Value| {
+            let keys = of["properties"].as_object().cloned().unwrap_or_default();
+            keys.into_iter().map(move |(key, of)| (section.clone(), key, of))
+        };
+        sections.into_iter().flat_map(|(section, of)| keys(section, of)).collect()
+    }
+
+    fn keys_of(document: &Value) -> BTreeSet<(String, String)> {
+        let sections = document.as_object().unwrap();
+        let keys =
+            |section: &String, keys: &Value| keys.as_object().unwrap().keys().map(|key| (section.clone(), key.clone())).collect::<Vec<_>>();
+        sections.iter().flat_map(|(section, of)| keys(section, of)).collect()
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_and_defaults_of_the_structure() {
+        let of_schema: BTreeSet<(String, String)> = schema_keys().into_iter().map(|(section, key, _)| (section, key)).collect();
+        assert_eq!(of_schema, keys_of(&json!(Pipeline::default())));
+        let defaults = json!(Pipeline::defaults());
+        for (section, key, of) in schema_keys() {
+            let default = &defaults[&section][&key];
+            let is_set = !default.is_null() && default != &json!([]);
+            let is_same = default == &of["default"] || default.as_f64().is_some_and(|number| of["default"].as_f64() == Some(number));
+            assert!(if is_set { is_same } else { of.get("default").is_none() }, "[{section}] {key}: {default} is not {}", of["default"]);
+            assert!(of["description"].as_str().is_some_and(|text| text.len() > 10), "[{section}] {key} has no description");
+        }
+    }
+
+    #[test]
+    fn a_value_that_the_schema_accepts_is_read() {
+        for (section, key, of) in schema_keys() {
+            let samples = match (of["enum"].as_array(), of["type"].as_str().unwrap()) {
+                (Some(values), _) => values.clone(),
+                (None, "string") => vec![json!("x")],
+                (None, "array") => vec![json!(["x", "y"])],
+                (None, "boolean") => vec![json!(true), json!(false)],
+                (None, kind @ ("integer" | "number")) => {
+                    let numbers = [&of["minimum"], &of["maximum"], &json!(7)];
+                    let fits = |number: &&Value| kind == "number" || number.is_u64();
+                    numbers.into_iter().filter(fits).filter(|number| !number.is_null()).cloned().collect()
+                }
+                (None, other) => panic!("[{section}] {key} has the type {other}"),
+            };
+            for sample in samples {
+                let document = json!({ &section: { &key: sample } });
+                let read: Pipeline =
+                    serde_json::from_value(document.clone()).unwrap_or_else(|error| panic!("[{section}] {key} = {sample}: {error}"));
+                let found = &json!(read)[&section][&key];
+                assert!(
+                    found == &sample || found.as_f64().is_some_and(|number| sample.as_f64() == Some(number)),
+                    "[{section}] {key}: {found}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_schema_has_the_ranges_of_the_limits() {
+        let of = |section: &str, key: &str| schema_keys().into_iter().find(|(s, k, _)| s == section && k == key).unwrap().2;
+        assert_eq!(of("model", "concurrency")["maximum"], limits::MODEL_CALLS_IN_FLIGHT_MAX);
+        assert_eq!(of("model", "max_concurrency")["maximum"], limits::MODEL_CALLS_IN_FLIGHT_MAX);
+        assert_eq!(of("model", "requests_per_minute")["maximum"], u32::MAX);
+        let timeout = of("analyze", "trace_timeout_seconds");
+        for seconds in [&timeout["minimum"], &timeout["maximum"]] {
+            assert!(timeout_from_seconds(seconds.as_f64().unwrap()).is_ok(), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_of_a_document_is_found_once() {
+        let document = |value: Value| value.as_object().cloned().unwrap_or_default();
+        assert_eq!(schema_check::mistakes(&Map::new()), []);
+        let wrong = document(json!({"source": {"select": 7, "inputs": "a"}, "model": {"concurrency": 0, "thinking": "hard"}, "writ": {}}));
+        let mut found: Vec<String> = schema_check::mistakes(&wrong).into_iter().map(|mistake| format!("{mistake:?}")).collect();
+        found.sort();
+        for (found, expected) in found.iter().zip([
+            "must be at least 1",
+            "expected one of minimal, low",
+            "expected a list, found a text",
+            "expected a text, found a number",
+            "did you mean 'write'?",
+        ]) {
+            assert!(found.contains(expected), "{expected} in {found}");
+        }
+        assert_eq!(found.len(), 5, "{found:#?}");
+    }
+
+    #[test]
+    fn the_demo_pipeline_shows_every_key() {
+        let demo = include_str!("../../pipelines/demo.toml");
+        let mut section = "";
+        let mut shown = BTreeSet::new();
+        for line in demo.lines().map(|line| line.trim_start_matches("# ")) {
+            if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                section = name;
+            } else if let Some((key, _)) = line.split_once(" = ") {
+                shown.insert((section.to_owned(), key.to_owned()));
+            }
+        }
+        for (section, key, _) in schema_keys().into_iter().filter(|(section, ..)| section != "model") {
+            assert!(shown.contains(&(section.clone(), key.clone())), "pipelines/demo.toml lacks {key} in [{section}]");
+        }
+        assert!(demo.starts_with("#:schema "), "the comment by which editors find the schema");
+    }
+}

@@ -57,8 +57,8 @@ pub struct Setting {
 pub struct Resolution {
     /// All settings, in the order of sections and keys.
     pub settings: Vec<Setting>,
-    /// The variables of the user, with their values for messages.
-    pub variables: Vec<(String, String)>,
+    /// The variables of the user and where their values come from. The values may be secrets, such as the signature of a URL.
+    pub variables: Vec<(String, Origin)>,
     /// What is wrong. Wrong values are left out.
     pub problems: Vec<ConfigError>,
     pub(super) values: Pipeline,
@@ -102,8 +102,12 @@ impl Resolution {
         if given.has_key_in_environment {
             overridden_by_key(&mut settings);
         }
-        let shown = variables.shown().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Ok(Self { settings, variables: shown, problems, values, date: variables.date })
+        let of_file =
+            |name: &str| file.as_ref().map(|file| Origin::File { path: file.path.clone(), line: file.line("variables", Some(name)) });
+        let is_set = |name: &str| given.variables.set.iter().any(|(set, _)| set == name);
+        let origin = |name: &str| if is_set(name) { Some(Origin::Flag("--set".to_owned())) } else { of_file(name) };
+        let origins = variables.names().filter_map(|name| Some((name.to_owned(), origin(name)?))).collect();
+        Ok(Self { settings, variables: origins, problems, values, date: variables.date })
     }
 
     /// The name of a setting in messages: its flag, its variable, or its key and the file.

@@ -99,9 +99,9 @@ impl Variables {
         Ok(())
     }
 
-    /// The user's variables with their values for messages.
-    pub(super) fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.values.iter().map(|(name, value)| (name.as_str(), value.shown.as_str()))
+    /// The names of the user's variables.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
     }
 
     /// The variable of `--set` that no text contains.

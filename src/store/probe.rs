@@ -108,7 +108,8 @@ pub fn missing_credentials(text: &str) -> Option<&'static str> {
 /// Why the server of a location cannot be reached, where its address is known and no proxy is configured. The clients of clouds retry for
 /// minutes before they report it. Blocks for at most `timeout` per address.
 pub fn unreachable_endpoint(text: &str, timeout: Duration) -> Option<String> {
-    let has_proxy = std::env::vars_os().any(|(name, _)| name.to_string_lossy().to_ascii_lowercase().ends_with("_proxy"));
+    let is_proxy = |name: &str| ["http_proxy", "https_proxy", "all_proxy"].contains(&name.to_ascii_lowercase().as_str());
+    let has_proxy = std::env::vars_os().any(|(name, value)| !value.is_empty() && is_proxy(&name.to_string_lossy()));
     let endpoint = match text.split_once("://")?.0 {
         "s3" | "s3a" => std::env::var("AWS_ENDPOINT_URL_S3")
             .or_else(|_| std::env::var("AWS_ENDPOINT_URL"))
