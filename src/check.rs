@@ -84,7 +84,11 @@ pub async fn check(config: &RunConfig, options: CheckOptions) -> Vec<Finding> {
     checks.extend(analysis.inputs.iter().map(|text| input(text.clone(), tables.clone(), analysis.allow_empty, options).boxed()));
     match output {
         _ if !has_output => {}
-        Ok(location) => checks.extend([tables_at(location.clone(), options).boxed(), writable(location, options).boxed()]),
+        Ok(location) => {
+            let subject = store::without_secrets(&config.output);
+            checks.push(tables_at(subject.clone(), location.clone(), options).boxed());
+            checks.push(writable(subject, location, options).boxed());
+        }
         Err(error) => {
             let subject = store::without_secrets(&config.output);
             checks.push(future::ready(Finding::of("output", subject, Err(error.to_string()))).boxed());
@@ -189,12 +193,12 @@ fn is_empty(error: &StoreError) -> bool {
 }
 
 /// Whether the tables that exist can be read.
-async fn tables_at(location: Url, options: CheckOptions) -> Finding {
+async fn tables_at(subject: String, location: Url, options: CheckOptions) -> Finding {
     const CHECK: &str = "tables";
-    let subject = shown_table(&location);
     if is_remote(&location) && options.offline {
         return Finding::new(CHECK, subject, CheckStatus::Skipped, offline_remark(location.as_str()));
     }
+    let shown = subject.clone();
     let read = async move {
         let mut existing = Vec::new();
         for name in TableName::ALL {
@@ -202,13 +206,10 @@ async fn tables_at(location: Url, options: CheckOptions) -> Finding {
                 Ok(Some(table)) => existing.push(format!("{} at version {}", name.as_str(), table.version().unwrap_or_default())),
                 Ok(None) => {}
                 Err(error) => {
-                    let hint = tables::error_hint(&error)
-                        .unwrap_or("check the location of the tables, and the credentials and endpoint in the environment");
+                    let hint = tables::error_hint(&error);
+                    let hint = hint.unwrap_or("check the location of the tables, and the credentials and endpoint in the environment");
                     let reason = tables::error_message(&error);
-                    return Err((
-                        false,
-                        format!("cannot read the table {} in {}: {reason}\n  hint: {hint}", name.as_str(), shown_table(&location)),
-                    ));
+                    return Err((false, format!("cannot read the table {} in {shown}: {reason}\n  hint: {hint}", name.as_str())));
                 }
             }
         }
@@ -218,9 +219,8 @@ async fn tables_at(location: Url, options: CheckOptions) -> Finding {
 }
 
 /// Whether a run can write its tables.
-async fn writable(location: Url, options: CheckOptions) -> Finding {
+async fn writable(subject: String, location: Url, options: CheckOptions) -> Finding {
     const CHECK: &str = "output";
-    let subject = shown_table(&location);
     if is_remote(&location) && options.offline {
         return Finding::new(CHECK, subject, CheckStatus::Skipped, offline_remark(location.as_str()));
     }
@@ -296,11 +296,6 @@ fn offline_remark(location: &str) -> String {
 
 fn is_remote(location: &Url) -> bool {
     location.scheme() != "file"
-}
-
-/// A location of tables for messages.
-fn shown_table(location: &Url) -> String {
-    location.to_file_path().map_or_else(|()| store::without_secrets(location.as_str()), |path| path.display().to_string())
 }
 
 fn counted(count: usize, noun: &str) -> String {

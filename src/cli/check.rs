@@ -70,19 +70,18 @@ async fn findings(given: &Given, options: CheckOptions) -> Vec<Finding> {
     findings
 }
 
-/// One line for each check, and the message of each problem below it.
+/// One line for each check; that of a problem continues with its hint.
 fn text(findings: &[Finding], problems: usize) -> String {
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
-    let mut out = String::new();
-    for finding in findings {
+    let line = |finding: &Finding| {
         let (check, subject) = (finding.check, escape_to_one_line(&finding.subject));
-        out += &match finding.status {
+        match finding.status {
             CheckStatus::Problem => format!("problem  {check:width$}  {}\n", output::indented(&finding.message, 11 + width)),
             CheckStatus::Ok => format!("ok       {}\n", remark(check, width, &subject, &finding.message)),
             CheckStatus::Skipped => format!("skipped  {}\n", remark(check, width, &subject, &finding.message)),
-        };
-    }
-    out + &format!("{}\n", counted(problems as u64, "problem"))
+        }
+    };
+    findings.iter().map(line).chain([format!("{}\n", counted(problems as u64, "problem"))]).collect()
 }
 
 /// `input  s3://b/x: first object s3://b/x/a.jsonl`

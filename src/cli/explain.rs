@@ -35,11 +35,10 @@ fn text(resolution: &Resolution) -> String {
         .collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or_default();
     let (names, values) = (width(0), width(1).min(60));
-    let mut out: String = rows.iter().map(|[name, value, origin]| format!("{name:names$}  {value:values$}  {origin}\n")).collect();
-    if !not_given.is_empty() {
-        out += &format!("not set: {}\n", not_given.iter().map(|setting| name(setting)).collect::<Vec<_>>().join(", "));
-    }
-    out
+    let lines = rows.iter().map(|[name, value, origin]| format!("{name:names$}  {value:values$}  {origin}\n"));
+    let not_given = not_given.iter().map(|setting| name(setting)).collect::<Vec<_>>().join(", ");
+    let last = (!not_given.is_empty()).then(|| format!("not set: {not_given}\n"));
+    lines.chain(last).collect()
 }
 
 fn name(setting: &Setting) -> String {

@@ -68,7 +68,8 @@ fn mistakes_of(error: &ValidationError<'_>) -> Vec<Mistake> {
     if let ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
         return unexpected.iter().map(|name| unknown(section.as_deref(), name)).collect();
     }
-    let Some(section) = section else { return Vec::new() };
+    // Names of variables are checked where they are read.
+    let Some(section) = section.filter(|_| !matches!(error.kind(), ValidationErrorKind::PropertyNames { .. })) else { return Vec::new() };
     vec![Mistake { section, key, kind: MistakeKind::Value(reason(error)) }]
 }
 
