@@ -9,8 +9,7 @@ use futures::future::{self, BoxFuture, FutureExt};
 use nix::unistd::{AccessFlags, access};
 use url::Url;
 
-use crate::analyze::embedded;
-use crate::analyze::llm;
+use crate::analyze::{embedded, llm};
 use crate::config::{KeySource, RunConfig};
 use crate::messages::io_cause;
 use crate::pipeline;

@@ -4,6 +4,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path as LocalPath;
 use std::time::Duration;
 
+use futures::StreamExt;
 use nix::unistd::{AccessFlags, access};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutPayload};
@@ -12,7 +13,6 @@ use url::Url;
 
 use super::error::Cause;
 use super::{Listed, Location, StoreError, non_empty, open, without_credentials};
-use futures::StreamExt;
 
 /// Opens the first object of an input that may contain traces. Returns its URI.
 ///
