@@ -30,6 +30,24 @@ fn every_pipeline_file_is_valid() {
 }
 
 #[test]
+fn the_pipeline_files_in_the_docs_are_valid() {
+    let place = Place::new();
+    let mut count = 0;
+    for page in ["running", "models"] {
+        let text = fs::read_to_string(format!("docs/{page}.md")).unwrap();
+        for file in blocks(&text, "toml") {
+            let path = place.path().join("pipeline.toml");
+            fs::write(&path, file).unwrap();
+            let arguments = ["run", path.to_str().unwrap(), "--explain", "--input", "in", "--output", "out"];
+            let output = call(&arguments);
+            assert!(output.status.success(), "docs/{page}.md: {file}: {}", stderr(&output));
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count} files");
+}
+
+#[test]
 fn the_output_in_the_readme_is_real() {
     let place = Place::new();
     let tables = place.output();

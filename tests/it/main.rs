@@ -5,6 +5,7 @@
 mod accuracy;
 mod captures;
 mod cases;
+mod check;
 mod context;
 mod docs;
 mod envelopes;
