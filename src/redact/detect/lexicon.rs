@@ -104,16 +104,23 @@ fn hash(word: &[u8]) -> u64 {
         let (low, high) = (product as u64, (product >> 64) as u64);
         low ^ high
     };
+    // Sets the lower-case bit (0x20) of each byte whose highest bit is not set.
+    let lower = |eight: u64| eight | ((!eight & 0x8080_8080_8080_8080) >> 2);
     let mut hash = 0x9e37_79b9_7f4a_7c15 ^ word.len() as u64;
-    let (eights, rest) = word.as_chunks::<8>();
-    for eight in eights {
-        let eight = u64::from_le_bytes(*eight);
-        // Sets the lower-case bit (0x20) of each byte whose highest bit is not set.
-        let lower = eight | ((!eight & 0x8080_8080_8080_8080) >> 2);
-        hash = mix(hash ^ lower, 0xd6e8_feb8_6659_fd93);
-    }
-    let rest = rest.iter().fold(0, |rest, byte| (rest << 8) | u64::from(byte | ((!byte & 0x80) >> 2)));
-    mix(hash ^ rest, 0xa076_1d64_78bd_642f)
+    // The last bytes are read with some of those before them instead of one by one.
+    let last = if let Some(last) = word.last_chunk::<8>() {
+        let (eights, rest) = word.as_chunks::<8>();
+        let before = if rest.is_empty() { eights.split_last().map_or(eights, |(_, before)| before) } else { eights };
+        for eight in before {
+            hash = mix(hash ^ lower(u64::from_le_bytes(*eight)), 0xd6e8_feb8_6659_fd93);
+        }
+        u64::from_le_bytes(*last)
+    } else if let (Some(first), Some(last)) = (word.first_chunk::<4>(), word.last_chunk::<4>()) {
+        u64::from(u32::from_le_bytes(*first)) | (u64::from(u32::from_le_bytes(*last)) << 32)
+    } else {
+        word.iter().fold(0, |all, byte| (all << 8) | u64::from(*byte))
+    };
+    mix(hash ^ lower(last), 0xa076_1d64_78bd_642f)
 }
 
 /// Lists of words with their property.
