@@ -81,9 +81,16 @@ impl Words {
         None
     }
 
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the properties have few bits")]
     fn get(&self, word: &str) -> u8 {
-        let flags = self.slot(word).and_then(|(index, _)| self.slots.get(index)).map_or(0, |slot| slot & FLAGS);
-        u8::try_from(flags).unwrap_or(0)
+        let (start, stored) = Self::place(word.as_bytes());
+        // Nearly all words are in their first slot, or it is free.
+        match self.slots.get(start) {
+            Some(slot) if slot & !FLAGS == stored => (slot & FLAGS) as u8,
+            Some(0) => 0,
+            _ => self.slot(word).and_then(|(index, _)| self.slots.get(index)).map_or(0, |slot| (slot & FLAGS) as u8),
+        }
     }
 
     /// Replaces the properties of a word by a function of them.
@@ -220,8 +227,10 @@ const FAMILY_NAME_ENDINGS: [&str; 26] = [
 ];
 
 fn exact(word: &str) -> LexiconEntry {
-    if word.is_ascii() {
-        return LexiconEntry(if word.len() <= 24 { WORDS.get(word) } else { 0 });
+    const ASCII_BYTES_MAX: usize = 24;
+    // Without branches, because most words are short.
+    if word.bytes().fold(0, |all, byte| all | byte) < 0x80 {
+        return LexiconEntry(if word.len() <= ASCII_BYTES_MAX { WORDS.get(word) } else { 0 });
     }
     if word.len() > 64 {
         return LexiconEntry::default();

@@ -66,8 +66,11 @@ pub(super) struct LabelRule {
 pub(super) struct Literals {
     /// The literals that start a word.
     at_word_starts: WordLiterals,
-    /// Literals that may occur anywhere, including inside a word.
+    /// Literals that may occur anywhere, including inside a word: those that begin with a letter or a digit, and those that begin with a sign. The search
+    /// compares few bits of three bytes, and finds fewer wrong candidates if these are similar in all literals: together both take a third of the time
+    /// that one search would.
     anywhere: Automaton,
+    anywhere_signs: Automaton,
     /// Those of two bytes, which would slow down the search for the other ones.
     anywhere_short: Automaton,
     /// Those in a script without spaces between words, which most texts have none of.
@@ -205,15 +208,12 @@ impl WordLiterals {
     /// The buckets of the literals that may be at the start of `bytes`, those of the longest first, and the [`head_of`] the bytes.
     #[inline]
     fn buckets_at(&self, bytes: &[u8]) -> Option<([Bucket; 3], u64)> {
-        let start = match bytes.first_chunk() {
-            Some(four) => u32::from_le_bytes(*four) | 0x2020_2020,
-            None => four_of(head_of(bytes)),
-        };
+        let head = head_of(bytes);
+        let start = four_of(head);
         let (is_long, is_short) = (self.long_starts.contains(start), self.short_starts.contains(start & THREE_BYTES));
         if !(is_long || is_short) {
             return None;
         }
-        let head = head_of(bytes);
         let (mut long, mut middle, mut short) = (None, None, None);
         if is_long && self.eights.contains(eight_of(head)) {
             long = self.long.get(&head);
@@ -321,9 +321,12 @@ fn compile() -> Option<Literals> {
     let is_unspaced_literal = |text: &str| text.starts_with(is_unspaced);
     let (unspaced, anywhere): (Vec<_>, Vec<_>) = anywhere.into_iter().partition(|(text, _)| is_unspaced_literal(text));
     let (short, anywhere): (Vec<_>, Vec<_>) = anywhere.into_iter().partition(|(text, _)| text.len() < 3);
+    let (letters, signs): (Vec<_>, Vec<_>) =
+        anywhere.into_iter().partition(|(text, _)| text.starts_with(|first: char| first.is_ascii_alphanumeric()));
     Some(Literals {
         at_word_starts: WordLiterals::new(by_text),
-        anywhere: Automaton::new(&anywhere)?,
+        anywhere: Automaton::new(&letters)?,
+        anywhere_signs: Automaton::new(&signs)?,
         anywhere_short: Automaton::new(&short)?,
         anywhere_unspaced: Automaton::new(&unspaced)?,
         secrets: secret_entries.iter().map(SecretRule::new).collect(),
@@ -394,16 +397,14 @@ impl Literals {
     /// As [`Self::scan`], with the known word starts of the text.
     pub(super) fn scan_at(&self, text: &str, starts: &WordStarts, visit: &mut dyn FnMut(Range<usize>, RuleRef) -> ScanControl) {
         let unspaced = starts.has_cjk.then_some(&self.anywhere_unspaced);
-        for automaton in [&self.anywhere, &self.anywhere_short].into_iter().chain(unspaced) {
+        for automaton in [&self.anywhere, &self.anywhere_signs, &self.anywhere_short].into_iter().chain(unspaced) {
             if automaton.scan(text, visit) == ScanControl::Stop {
                 return;
             }
         }
-        let mut skip_until = 0;
-        for at in starts.literals.iter() {
-            if at < skip_until {
-                continue;
-            }
+        let mut from = 0;
+        while let Some(at) = starts.literals.next(from) {
+            from = at + 1;
             let rest = text.as_bytes().get(at..).unwrap_or_default();
             let Some((buckets, head)) = self.at_word_starts.buckets_at(rest) else { continue };
             for position in buckets.into_iter().flatten() {
@@ -419,7 +420,7 @@ impl Literals {
                 }
                 if is_consumed {
                     // `date of birth` is one label; `birth` inside it is not another one.
-                    skip_until = at + literal.text.len();
+                    from = at + literal.text.len();
                     break;
                 }
             }

@@ -50,13 +50,12 @@ impl Positions {
     /// The first position at `from` or later.
     #[inline]
     pub(super) fn next(&self, from: usize) -> Option<usize> {
-        let mut index = from / 64;
-        let mut bits = self.0.get(index)? & (u64::MAX << (from % 64));
-        while bits == 0 {
-            index += 1;
-            bits = *self.0.get(index)?;
+        let bits = self.0.get(from / 64)? & (u64::MAX << (from % 64));
+        if bits != 0 {
+            return Some((from & !63) + bits.trailing_zeros() as usize);
         }
-        Some(index * 64 + bits.trailing_zeros() as usize)
+        let (distance, bits) = self.0.get(from / 64 + 1..)?.iter().enumerate().find(|(_, bits)| **bits != 0)?;
+        Some((from & !63) + 64 * (distance + 1) + bits.trailing_zeros() as usize)
     }
 }
 

@@ -60,9 +60,9 @@ struct Meaning {
     names_company: bool,
 }
 
-/// All words with their meanings, and an automaton that finds them.
+/// The meanings of all words, and an automaton that finds them.
 struct Lexicon {
-    words: Vec<(&'static str, Meaning)>,
+    meanings: Vec<Meaning>,
     automaton: Option<AhoCorasick>,
 }
 
@@ -89,8 +89,13 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     for word in COMPANY_WORDS {
         words.entry(word).or_default().names_company = true;
     }
-    let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(words.keys()).ok();
-    Lexicon { words: words.into_iter().collect(), automaton }
+    // A word starts a word of the text, except in scripts without spaces. A short one must be the whole word.
+    let pattern = |word: &&str| {
+        let (before, after) = (if word.is_ascii() { " " } else { "" }, if word.len() < 4 { " " } else { "" });
+        format!("{before}{word}{after}")
+    };
+    let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(words.keys().map(pattern)).ok();
+    Lexicon { meanings: words.into_values().collect(), automaton }
 });
 
 impl Words {
@@ -134,14 +139,8 @@ fn for_each_word(text: &str, found: &mut dyn FnMut(&Meaning)) {
     }
     let Some(automaton) = &LEXICON.automaton else { return };
     let text = normalize(text);
-    for place in automaton.find_overlapping_iter(&text) {
-        let Some((word, meaning)) = LEXICON.words.get(place.pattern().as_usize()) else { continue };
-        // A word starts a word of the text, except in scripts without spaces. A short one must be the whole word.
-        let starts = !word.is_ascii() || text.get(..place.start()).is_some_and(|left| left.ends_with(' '));
-        let ends = word.len() >= 4 || text.get(place.end()..).is_some_and(|right| right.starts_with(' '));
-        if starts && ends {
-            found(meaning);
-        }
+    for word in automaton.find_overlapping_iter(&text) {
+        LEXICON.meanings.get(word.pattern().as_usize()).into_iter().for_each(&mut *found);
     }
 }
 
