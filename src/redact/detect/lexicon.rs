@@ -113,7 +113,8 @@ fn hash(word: &[u8]) -> u64 {
     };
     // Sets the lower-case bit (0x20) of each byte whose highest bit is not set.
     let lower = |eight: u64| eight | ((!eight & 0x8080_8080_8080_8080) >> 2);
-    let mut hash = 0x9e37_79b9_7f4a_7c15 ^ word.len() as u64;
+    // The length changes all bytes: in the lowest byte alone it could outweigh another first letter (`heisler`, `geissler`).
+    let mut hash = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(word.len() as u64 + 1);
     // The last bytes are read with some of those before them instead of one by one.
     let last = if let Some(last) = word.last_chunk::<8>() {
         let (eights, rest) = word.as_chunks::<8>();
