@@ -110,12 +110,12 @@ impl RedactionKey {
         if LOW_ENTROPY_KINDS.contains(&kind) && value.len() < SECRET_BYTES_MIN {
             return format!("<{upper}>");
         }
-        let mut named = Vec::with_capacity(kind.len() + 1 + value.len());
-        named.extend_from_slice(kind.as_bytes());
-        named.push(0);
-        named.extend(value.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'(' | b')')).map(|byte| byte.to_ascii_lowercase()));
         let mut mac = self.mac.clone();
-        mac.update(&named);
+        mac.update(kind.as_bytes());
+        mac.update(b"\0");
+        for byte in value.bytes().filter(|byte| !matches!(byte, b' ' | b'-' | b'(' | b')')) {
+            mac.update(&[byte.to_ascii_lowercase()]);
+        }
         format!("<{upper}:{}>", short_hex(&mac.finalize().into_bytes(), TOKEN_SUFFIX_DIGITS / 2))
     }
 }

@@ -109,6 +109,7 @@ impl WordStarts {
 }
 
 impl Block {
+    #[expect(clippy::needless_bitwise_bool, reason = "no branches")]
     fn of(bytes: &[u8; 64]) -> Self {
         let mut block = Self {
             lower: positions(bytes, |byte| byte.is_ascii_lowercase()),
