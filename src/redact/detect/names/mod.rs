@@ -117,7 +117,7 @@ fn is_outweighed(text: Text<'_>, part: &[Word]) -> bool {
 fn before_suffix(text: Text<'_>, part: &[Word]) -> Option<usize> {
     let len = 1 + part.iter().skip(1).position(|word| {
         let shown = text.slice(word.range.clone());
-        word.range.len() <= 12 && cues::is_after_word(&shown.to_lowercase())
+        word.range.len() <= 12 && cues::is_after_word(shown)
     })?;
     let before = part.get(..len)?;
     let is_numeral = part.get(len).is_some_and(|word| text.slice(word.range.clone()).bytes().all(|byte| matches!(byte, b'I' | b'V')));
@@ -140,7 +140,7 @@ fn is_closing(text: Text<'_>, word: &Word) -> bool {
 fn is_title(text: Text<'_>, word: &Word) -> bool {
     word.kind == WordKind::Regular && !(word.is_unambiguous_name() && word.entry.is_given_name()) && {
         let shown = text.slice(word.range.clone());
-        shown.len() <= 32 && cues::is_opening(&shown.to_lowercase())
+        shown.len() <= 32 && cues::is_opening(shown)
     }
 }
 

@@ -70,8 +70,13 @@ fn script_of(letter: char) -> Script {
 
 /// A name in lower case: `jane van der zyrqel`. Common words end it.
 fn lower_case_name(text: Text<'_>, start: usize, cue: SpokenCue, is_marked: bool) -> Option<NameMatch> {
-    let words = words_from(text, start, |letter| letter.is_alphabetic() || matches!(letter, '\'' | '’' | '-'));
+    let is_letter = |letter: char| letter.is_alphabetic() || matches!(letter, '\'' | '’' | '-');
     let is_common = |entry: LexiconEntry| entry.is_common_word();
+    // Most cues are followed by a common word.
+    if word_from(text, start, is_letter).is_none_or(|(_, entry)| is_common(entry)) {
+        return None;
+    }
+    let words = words_from(text, start, is_letter);
     let mut names: Vec<&(Range<usize>, LexiconEntry)> = Vec::new();
     for (index, word) in words.iter().enumerate() {
         let shown = text.slice(word.0.clone());
@@ -151,19 +156,23 @@ fn words_from(text: Text<'_>, start: usize, is_letter: impl Fn(char) -> bool) ->
     const WORDS_MAX: usize = 5;
     let mut words = Words::new();
     let mut at = start;
-    while words.len() < WORDS_MAX {
-        let shown = text.window(at, WORD_BYTES_MAX);
-        let end = shown.char_indices().find(|(_, letter)| !is_letter(*letter)).map_or(shown.len(), |(index, _)| index);
-        let word = shown.get(..end).unwrap_or_default().trim_end_matches(['\'', '’', '-', '"']);
-        if word.is_empty() {
-            break;
-        }
-        words.push((at..at + word.len(), look_up(word)));
-        at += word.len();
+    while words.len() < WORDS_MAX
+        && let Some(word) = word_from(text, at, &is_letter)
+    {
+        at = word.0.end;
+        words.push(word);
         if text.byte_at(at) != b' ' {
             break;
         }
         at += 1;
     }
     words
+}
+
+/// The word at `start`, without marks at its end.
+fn word_from(text: Text<'_>, start: usize, is_letter: impl Fn(char) -> bool) -> Option<(Range<usize>, LexiconEntry)> {
+    let shown = text.window(start, WORD_BYTES_MAX);
+    let end = shown.char_indices().find(|(_, letter)| !is_letter(*letter)).map_or(shown.len(), |(index, _)| index);
+    let word = shown.get(..end)?.trim_end_matches(['\'', '’', '-', '"']);
+    (!word.is_empty()).then(|| (start..start + word.len(), look_up(word)))
 }
