@@ -256,7 +256,8 @@ fn find_form(text: Text<'_>, start: usize, form: &Form, words: &NearWords) -> Op
     // Short hex ids end in a lower-case letter, and most plain numbers of these lengths are times.
     let is_ambiguous = (has_lower && shown.len() < 12)
         || (shown.bytes().all(|byte| byte.is_ascii_digit()) && (looks_like_time(shown) || is_path(text, start)));
-    let is_sufficient = form.is_alone && !is_ambiguous;
+    let is_plain = || shown.bytes().all(|byte| byte.is_ascii_digit());
+    let is_sufficient = form.is_alone && !is_ambiguous && !(is_plain() && words::names_a_thing(text, &range));
     if !is_sufficient && !words.get(text, &range).name(form.format) {
         return None;
     }
