@@ -139,8 +139,7 @@ fn known_pair(text: Text<'_>, start: usize) -> Option<(Range<usize>, bool)> {
     let family = text.slice(family_start..end);
     let family = family.strip_suffix("'s").unwrap_or(family).trim_end_matches(['-', '\'']);
     let end = family_start + family.len();
-    let entry =
-        family.split('-').map(look_up).fold(None, |all: Option<LexiconEntry>, part| all.or(part.is_unambiguous_name().then_some(part)));
+    let entry = family.split('-').map(look_up).find(|part| part.is_unambiguous_name());
     let next = text.byte_at(end);
     // A family name that is also a common word ends the phrase: `jane brown`, but not `jane will call`.
     let ends_phrase = matches!(next, b',' | b'.' | b'\n' | b'!' | b'?' | b';' | b'"' | b'\'' | b')' | 0);

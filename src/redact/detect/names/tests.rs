@@ -203,13 +203,15 @@ fn organisations_places_and_discoveries_are_no_persons() {
         "Joseph Hernandez, Inc. has shipped it",
         "they moved to Savannah last year",
         "flights from Verona to Siena are cheap",
+        "moving to Charlotte next month, near Charlotte",
+        "Siri and Cortana both answered",
         "offices in Austin, TX and Madison, WI",
         "they cited Benford's law and Fitts's law",
         "the Hernandez criterion was used because it works",
     ]);
     check(&[
         ("Dear Martha Stewart, thanks", "Martha Stewart"),
-        ("I told Florence about the invoice", "Florence"),
+        ("I told Charlotte about the invoice", "Charlotte"),
         ("Marguerite Oyelaran and Joseph Hernandez were there", "Joseph Hernandez"),
     ]);
 }

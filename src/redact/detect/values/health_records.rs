@@ -66,7 +66,6 @@ const IDENTIFIER_TYPES: &[(&str, &str)] = &[
     ("SNO", "medical_id"),
     ("BRN", "national_id"),
     ("NI", "national_id"),
-    ("NNxxx", "national_id"),
     ("PRC", "national_id"),
     ("CZ", "national_id"),
     ("SB", "national_id"),
@@ -94,7 +93,11 @@ impl Reader<'_, '_> {
         let code = code_in(end, right.get(..right_len).unwrap_or_default())
             .or_else(|| code_in(left_start, text.slice(left_start..self.label.identifier.start)));
         let Some(code) = code else { return };
-        let Some((_, kind)) = IDENTIFIER_TYPES.iter().find(|(known, _)| *known == text.slice(code.clone())) else { return };
+        let shown = text.slice(code.clone());
+        let known = IDENTIFIER_TYPES.iter().find(|(known, _)| *known == shown).map(|(_, kind)| *kind);
+        // `NN` and the country: a national number of a person.
+        let national = (shown.len() == 5 && shown.starts_with("NN")).then_some("national_id");
+        let Some(kind) = known.or(national) else { return };
         let Some(value_start) = self.value_field_after(end.max(code.end)) else { return };
         let range = self.unspaced_value(value_start);
         if range.len() >= 4 && count_digits(text.slice(range.clone())) >= 2 {

@@ -1,8 +1,9 @@
 //! Reads the value next to a label according to the type of the value.
 //!
-//! Passwords are in [`credentials`], keys and tokens in [`secrets`], those of HTTP headers in [`headers`], short codes in [`codes`], numbers that identify a person (ids, accounts,
-//! phones, dates) in [`identifiers`]; [`around_label`] reads values before a label and lists of values. Each reader accepts a value only if it
-//! has the right form, because labels also occur in ordinary sentences and code.
+//! Passwords are in [`credentials`], keys and tokens in [`secrets`], those of HTTP headers in [`headers`], short codes in [`codes`], numbers that
+//! identify a person (ids, accounts, phones, dates) in [`identifiers`], those in formats of health care in [`health_records`], names in
+//! [`persons`]; [`around_label`] reads values before a label and lists of values. Each reader accepts a value only if it has the right form,
+//! because labels also occur in ordinary sentences and code.
 
 mod around_label;
 mod codes;
@@ -225,12 +226,6 @@ impl Reader<'_, '_> {
         let start = text.skip_back_while(self.label.identifier.start, 24, |byte| {
             byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'_' | b'.' | b'-' | b'#')
         });
-        // The label may end an address: `"system": "https://fhir.nhs.uk/Id/nhs-number"`.
-        let start = if text.byte_before(start) == b'/' {
-            text.skip_back_while(start, 80, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b':' | b'.' | b'-' | b'_'))
-        } else {
-            start
-        };
         let quote = text.skip_back_while(start, 1, |byte| matches!(byte, b'"' | b'\''));
         let operator = text.skip_back_while(quote, 3, |byte| byte == b' ');
         if !matches!(text.byte_before(operator), b':' | b'=') {

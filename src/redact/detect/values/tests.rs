@@ -276,6 +276,7 @@ fn identifiers_in_the_formats_of_health_care() {
         "{\"system\": \"http://ns.electronichealth.net.au/id/medicare-number\", \"value\": \"⟦77142903101⟧\"}",
         "{\"type\":{\"coding\":[{\"code\":\"PI\",\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0203\"}]},\"value\":\"⟦771429⟧\"}",
         "{\"type\":{\"coding\":[{\"code\":\"x\",\"display\":\"Hospital number\"}]},\"system\":\"urn:oid:1.2.3\",\"value\":\"⟦771429⟧\"}",
+        "{\"type\":{\"coding\":[{\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0203\",\"code\":\"NNSWE\"}]},\"value\":\"⟦AB771429⟧\"}",
         "{\"type\":{\"coding\":[{\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0203\",\"code\":\"ACSN\"}]},\"value\":\"771429\"}",
         "MSH|^~\\&|A|B\rPID|1|⟦8812⟧|⟦771429⟧^^^H^MR~⟦999177⟧^^^S^PI||⟦QORU^VANTRO^^^MS⟧||⟦19710203⟧|F|||⟦7 Qoru Rd^^Vantro^OH^44101⟧||⟦5552013377⟧\rPV1|1|I",
         "NK1|1|⟦QORU^VANTRO⟧|SPO|⟦7 Qoru Rd^^Vantro⟧|⟦5552013377⟧",
