@@ -97,7 +97,8 @@ fn markup(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     let mut end = start;
     for _ in 0..4 {
         end = match text.byte_at(end) {
-            b'*' if text.byte_at(end + 1) == b'*' => end + 2,
+            // Three and more are a mask or empty elements of a segment: `ab****cd`, `NM1*IL*1*QORU****MI*…`.
+            b'*' if text.byte_at(end + 1) == b'*' && text.byte_at(end + 2) != b'*' => end + 2,
             b'<' => tag_end(text, end)?,
             _ => break,
         };
@@ -298,6 +299,7 @@ mod tests {
             "\"a\", \"b\"",
             "\"ada@example.com\"\n\"bob@example.com\"",
             "print(\"a: \" + \"b\")",
+            "ab****cd, QORU***MI",
             "\"a\" + 'b'",
             "x<body>y",
         ] {

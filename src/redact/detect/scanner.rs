@@ -155,6 +155,7 @@ fn find_matches(decoded: &DecodedText<'_>, scanner: &Scanner<'_>, depth: usize) 
     let starts = WordStarts::of(text.bytes());
     let mut name_matches = Vec::new();
     let labels = match_literals(literals, text, &starts, scanner, &mut matches, &mut name_matches);
+    names::at_phrase_starts(text, &mut name_matches);
     words::match_words(text, &starts, scanner, depth, &email_local_parts, &mut matches, &mut name_matches);
     words::match_ascii85(text, scanner, depth, &mut matches);
     words::match_seed_phrases(text, &starts, &mut matches);

@@ -256,7 +256,7 @@ fn is_bracketed_placeholder(value: &str, first: u8) -> bool {
 }
 
 /// Whether a value has letters of both cases and digits.
-fn is_mixed(value: &str) -> bool {
+pub(super) fn is_mixed(value: &str) -> bool {
     let has = |class: fn(&u8) -> bool| value.bytes().any(|byte| class(&byte));
     has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
 }

@@ -348,6 +348,9 @@ fn read_cell(text: Text<'_>, range: Range<usize>, column: LabelRule, matches: &m
         | ValueType::EncodedPair
         | ValueType::Cookie
         | ValueType::Seed
+        | ValueType::PersonNumber
+        | ValueType::CodedId
+        | ValueType::Segment
         | ValueType::Coordinate => false,
     };
     if is_match {

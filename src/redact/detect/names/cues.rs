@@ -36,6 +36,8 @@ pub(in super::super) enum SpokenCue {
     Strong,
     /// A name of the lexicon may follow.
     Weak,
+    /// A given name and a family name of the lexicon may follow, if they are no other words: `assign it to …`.
+    Pair,
     /// A name follows after a colon (`الاسم:`).
     Field,
 }
@@ -86,6 +88,10 @@ static CUES: LazyLock<Cues> = LazyLock::new(|| {
                 }
                 "spoken field" => {
                     cues.spoken.push((words, SpokenCue::Field));
+                    continue;
+                }
+                "spoken pair" => {
+                    cues.spoken.push((words, SpokenCue::Pair));
                     continue;
                 }
                 "spoken weak" => {

@@ -250,9 +250,10 @@ impl Context {
         }
         let shown = text.slice(range.clone());
         // Short hex ids end in a lower-case letter, and most plain numbers of these lengths are times.
+        let has_only_digits = shown.bytes().all(|byte| byte.is_ascii_digit());
         let is_ambiguous = (shown.len() < 12 && shown.bytes().any(|byte| byte.is_ascii_lowercase()))
-            || (shown.bytes().all(|byte| byte.is_ascii_digit()) && (looks_like_time(shown) || is_path(text, start)));
-        let is_sufficient = form.is_alone && !is_ambiguous;
+            || (has_only_digits && (looks_like_time(shown) || is_path(text, start)));
+        let is_sufficient = form.is_alone && !is_ambiguous && !(has_only_digits && words::names_a_thing(text, &range));
         if !is_sufficient && !words().name(form.index) {
             return None;
         }
