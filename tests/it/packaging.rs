@@ -86,8 +86,15 @@ fn the_source_distribution_has_what_the_build_reads_and_no_test_data() {
         assert!(root.join(&file).exists(), "{} is missing", file.display());
     }
     assert!(!root.join("tests").exists() && !root.join("data/labelled").exists());
-    // Cargo checks that the files which Cargo.toml names exist.
-    succeed(Command::new("cargo").args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(&root));
+    // Cargo refuses to build if a file that Cargo.toml names is missing, even if this build does not need it.
+    let mut cargo = Command::new("cargo");
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(&root);
+    let metadata: serde_json::Value = serde_json::from_str(&succeed(&mut cargo)).unwrap();
+    let targets = metadata["packages"][0]["targets"].as_array().unwrap();
+    assert!(targets.len() >= 2, "{targets:?}");
+    for target in targets {
+        assert!(Path::new(target["src_path"].as_str().unwrap()).exists(), "{target}");
+    }
 }
 
 #[test]

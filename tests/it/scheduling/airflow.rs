@@ -195,7 +195,7 @@ fn the_dag_can_be_killed_repeated_and_backfilled() {
     let mut command = airflow.command("airflow");
     command.args(["dags", "test", "failsift_nightly", DAYS[1]]).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let mut killed = Group(command.spawn().unwrap());
-    wait_until("nothing was staged", Duration::from_mins(3), || !staged(&place).is_empty());
+    wait_until("nothing was staged", Duration::from_mins(10), || !staged(&place).is_empty());
     killed.kill();
     let pid: i32 = std::fs::read_to_string(place.path().join("pid")).unwrap().trim().parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
@@ -212,13 +212,13 @@ fn the_dag_can_be_killed_repeated_and_backfilled() {
     std::fs::write(place.path().join("crash"), "").unwrap();
     let mut api = airflow.start("api-server");
     let address = ("127.0.0.1", airflow.port);
-    wait_until("the API server does not answer", Duration::from_mins(2), || {
+    wait_until("the API server does not answer", Duration::from_mins(5), || {
         assert!(api.0.try_wait().unwrap().is_none(), "{}", airflow.log("api-server"));
         std::net::TcpStream::connect(address).is_ok()
     });
     airflow.succeed(&["backfill", "create", "--dag-id", "failsift_nightly", "--from-date", DAYS[0], "--to-date", "2026-11-25"]);
     let mut scheduler = airflow.start("scheduler");
-    wait_until("the backfill does not end", Duration::from_mins(4), || {
+    wait_until("the backfill does not end", Duration::from_mins(10), || {
         assert!(scheduler.0.try_wait().unwrap().is_none(), "{}", airflow.log("scheduler"));
         let states = airflow.database("select state from dag_run where run_type = 'backfill'");
         assert!(!states.contains(&json!(["failed"])), "{}", airflow.log("scheduler"));
