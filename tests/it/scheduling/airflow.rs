@@ -61,6 +61,7 @@ impl Airflow {
             .env("AIRFLOW__CORE__PARALLELISM", "4")
             // Only the runs of a backfill, and none for last night.
             .env("AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE", "False")
+            .env("AIRFLOW__API__HOST", "127.0.0.1")
             .env("AIRFLOW__API__PORT", self.port.to_string())
             .env("AIRFLOW__API__WORKERS", "1")
             .env("AIRFLOW__API__BASE_URL", &url)
@@ -83,10 +84,10 @@ impl Airflow {
     }
 
     /// Starts a part of Airflow. Its log is in the file `NAME.log`.
-    fn start(&self, name: &str) -> Group {
+    fn start(&self, name: &str, flags: &[&str]) -> Group {
         let log = std::fs::File::create(self.home.path().join(format!("{name}.log"))).unwrap();
         let mut command = self.command("airflow");
-        command.arg(name).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
+        command.arg(name).args(flags).stdout(log.try_clone().unwrap()).stderr(log).process_group(0);
         Group(command.spawn().unwrap())
     }
 
@@ -210,14 +211,14 @@ fn the_dag_can_be_killed_repeated_and_backfilled() {
 
     // A backfill by the scheduler, in which failsift crashes once and the task is retried. `--to-date` is exclusive.
     std::fs::write(place.path().join("crash"), "").unwrap();
-    let mut api = airflow.start("api-server");
+    let mut api = airflow.start("api-server", &[]);
     let address = ("127.0.0.1", airflow.port);
     wait_until("the API server does not answer", Duration::from_mins(5), || {
         assert!(api.0.try_wait().unwrap().is_none(), "{}", airflow.log("api-server"));
         std::net::TcpStream::connect(address).is_ok()
     });
     airflow.succeed(&["backfill", "create", "--dag-id", "failsift_nightly", "--from-date", DAYS[0], "--to-date", "2026-11-25"]);
-    let mut scheduler = airflow.start("scheduler");
+    let mut scheduler = airflow.start("scheduler", &["--skip-serve-logs"]);
     wait_until("the backfill does not end", Duration::from_mins(10), || {
         assert!(scheduler.0.try_wait().unwrap().is_none(), "{}", airflow.log("scheduler"));
         let states = airflow.database("select state from dag_run where run_type = 'backfill'");
