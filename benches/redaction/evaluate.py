@@ -48,7 +48,7 @@ def parse_arguments() -> argparse.Namespace:
         default=DEFAULT_SOURCES,
         help="directory of the checkouts; what is there already is used as it is [default: target/redaction-sources]",
     )
-    parser.add_argument("--only", metavar="NAME,...", help="sources or groups (credentials, personal) [default: all]")
+    parser.add_argument("--only", metavar="NAME,...", help="sources or groups (credentials, personal, agents) [default: all]")
     parser.add_argument("--level", metavar="LEVEL", help="passed on as --redaction-level")
     parser.add_argument("--leaks", metavar="N", type=int, default=0, help="print N leaked values of each source")
     parser.add_argument("--save", metavar="DIR", type=Path, help="write records and redacted texts there")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from source import Source
 from sources import (
+    agents,
     credsweeper,
     detect_secrets,
     gitleaks,
@@ -42,5 +43,6 @@ SOURCES: dict[str, Source] = {
         scrubadub.SOURCE,
         validators.SOURCE,
         ordinary.SOURCE,
+        *agents.SOURCES,
     )
 }

@@ -614,3 +614,15 @@ const COUNTRIES: &[(&str, &[&str])] = &[
     ("VN", &["vietnam"]),
     ("ZA", &["south africa"]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_has_room_for_all_formats() {
+        let all = FormatSet::of(|_| true);
+        let in_set: u32 = all.0.iter().map(|bits| bits.count_ones()).sum();
+        assert_eq!(usize::try_from(in_set), Ok(formats().count()));
+    }
+}
