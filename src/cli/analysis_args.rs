@@ -63,6 +63,9 @@ pub(super) struct AnalysisArgs {
     /// Do not fail if an input contains no trace files
     #[arg(long, env = "FAILSIFT_ALLOW_EMPTY")]
     allow_empty: bool,
+    /// Read only objects that are new or changed since the last complete run of this pipeline
+    #[arg(long, env = "FAILSIFT_SINCE_LAST_RUN")]
+    since_last_run: bool,
     #[command(flatten)]
     model: ModelOptions,
 }
@@ -94,6 +97,7 @@ impl AnalysisArgs {
             trace_urls: self.trace_urls,
             canaries: self.canaries,
             allow_empty: self.allow_empty,
+            since_last_run: self.since_last_run,
             ..Overrides::default()
         };
         (self.pipeline, given)

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::{output, run_summary};
-use crate::config::{self, Overrides, RunConfig};
-use crate::model::{ExitReason, escape_control_chars};
-use crate::pipeline::{self, RunProgress, RunReport};
+use crate::config::{self, IfRunning, Overrides, RunConfig};
+use crate::model::{ExitReason, RunStatus, escape_control_chars};
+use crate::pipeline::{self, RunError, RunProgress, RunReport};
 
 /// Time after a signal in which work in flight may finish and be committed.
 const GRACE_PERIOD: Duration = Duration::from_mins(1);
@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// Commit finished patterns at this interval, such as 10m [default: at the end]
     #[arg(long, value_name = "TIME", value_parser = config::parse_duration, env = "FAILSIFT_COMMIT_EVERY")]
     commit_every: Option<Duration>,
+    /// If another run of this pipeline into the same output is active: wait for it, skip this run, or fail [default: run beside it]
+    #[arg(long, value_enum, env = "FAILSIFT_IF_RUNNING")]
+    if_running: Option<IfRunning>,
     /// Output format of the summary
     #[arg(long, value_enum, default_value_t = SummaryFormat::Text)]
     format: SummaryFormat,
@@ -60,6 +63,7 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         fresh: args.fresh,
         force: args.force,
         commit_every: args.commit_every,
+        if_running: args.if_running,
         ..overrides
     };
     let config = RunConfig::resolve(pipeline_file.as_deref(), overrides, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
@@ -77,6 +81,10 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         }
     };
     clear_progress();
+    if matches!(report, Err(RunError::StoppedWaiting)) {
+        let exit = exit_after_signal(signal_exit_code.load(Ordering::Relaxed));
+        return Err(Failure { exit, message: RunError::StoppedWaiting.to_string() });
+    }
     let report = report?;
     print(&config, &report, format)?;
     if let Some(reason) = report.summary.exit_reason {
@@ -139,6 +147,7 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
     if let Some(path) = &report.created_key_file {
         output::note(&format!("created the redaction key {}; keep it, so that later runs give equal values equal tokens", path.display()));
     }
+    report.notes.iter().for_each(|note| output::note(note));
     if let Some(canaries) = &report.canaries {
         output::plain(&format!("canaries: redaction found {} of {} planted values", canaries.found(), canaries.planted()));
     }
@@ -148,6 +157,7 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
             let json = serde_json::to_string(&report.summary).map_err(|error| Failure::failed(error.to_string()))?;
             writeln!(stdout, "{}", output::escaped_json(&json))?;
         }
+        SummaryFormat::Text if report.summary.status == RunStatus::Skipped => {}
         SummaryFormat::Text => {
             write!(stdout, "{}", escape_control_chars(&run_summary::text(&config.output, report)))?;
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::model_options::{Fallback, ModelOptions};
-use self::pipeline_file::{PipelineFile, WriteSection, read_pipeline_file};
+use self::pipeline_file::{PipelineFile, RunSection, WriteSection, read_pipeline_file};
 pub use self::times::{parse_duration, parse_time, timeout_from_seconds};
 use crate::analyze::Links;
 use crate::analyze::llm::{Provider, Settings};
@@ -37,6 +37,8 @@ pub struct RunConfig {
     pub force: bool,
     /// Interval of partial commits; `None` commits at the end only.
     pub commit_every: Option<Duration>,
+    /// What to do if another run of the pipeline into the same output is active; `None` runs beside it.
+    pub if_running: Option<IfRunning>,
 }
 
 /// The configuration of the stages before the writer: input, redaction, analysis.
@@ -76,6 +78,8 @@ pub struct AnalysisConfig {
     pub allow_empty: bool,
     /// Whether to plant known sensitive values into each trace to measure redaction.
     pub canaries: bool,
+    /// Whether to read only objects that are new or changed since the last complete run of the pipeline.
+    pub since_last_run: bool,
 }
 
 /// An analyzer.
@@ -108,6 +112,18 @@ impl AnalyzerName {
             Self::Openai => Some(Provider::OpenAi),
         }
     }
+}
+
+/// What to do if another run of the same pipeline is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum IfRunning {
+    /// Wait until it ends
+    Wait,
+    /// Do nothing, and exit with 0
+    Skip,
+    /// Exit with 1
+    Fail,
 }
 
 /// Which traces are analyzed.
@@ -192,6 +208,8 @@ pub struct Overrides {
     pub fresh: bool,
     pub force: bool,
     pub commit_every: Option<Duration>,
+    pub since_last_run: bool,
+    pub if_running: Option<IfRunning>,
 }
 
 /// An invalid configuration.
@@ -239,8 +257,8 @@ impl RunConfig {
     /// [`ConfigError`].
     pub fn resolve(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
         let (output, error_rate, commit_every) = (overrides.output.clone(), overrides.error_rate_max, overrides.commit_every);
-        let (fresh, force) = (overrides.fresh, overrides.force);
-        let (analysis, write) = AnalysisConfig::resolve_sections(file, overrides, key_in_environment)?;
+        let (fresh, force, if_running) = (overrides.fresh, overrides.force, overrides.if_running);
+        let (analysis, write, run) = AnalysisConfig::resolve_sections(file, overrides, key_in_environment)?;
         let error_rate_max = error_rate.or(write.max_error_rate).unwrap_or(limits::ERROR_RATE_MAX);
         if !(0.0..=1.0).contains(&error_rate_max) {
             let name = setting_name(file, error_rate.is_some(), "--max-error-rate", "[write] max_error_rate");
@@ -253,7 +271,9 @@ impl RunConfig {
             }
             (from_flag, _) => from_flag,
         };
-        Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max, fresh, force, commit_every })
+        let if_running = if_running.or(run.if_running);
+        let output = output.or(write.output).ok_or(ConfigError::NoOutput)?;
+        Ok(Self { analysis, output, error_rate_max, fresh, force, commit_every, if_running })
     }
 }
 
@@ -276,13 +296,18 @@ impl AnalysisConfig {
         output: Option<String>,
         key_in_environment: bool,
     ) -> Result<(Self, Option<String>), ConfigError> {
-        let (analysis, write) = Self::resolve_sections(file, overrides, key_in_environment)?;
+        let (analysis, write, _) = Self::resolve_sections(file, overrides, key_in_environment)?;
         Ok((analysis, output.or(write.output)))
     }
 
-    fn resolve_sections(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<(Self, WriteSection), ConfigError> {
+    fn resolve_sections(
+        file: Option<&Path>,
+        overrides: Overrides,
+        key_in_environment: bool,
+    ) -> Result<(Self, WriteSection, RunSection), ConfigError> {
         let pipeline = pipeline_name(file);
-        let PipelineFile { source, redact, analyze, model, links, write } = file.map(read_pipeline_file).transpose()?.unwrap_or_default();
+        let PipelineFile { source, redact, analyze, model, links, write, run } =
+            file.map(read_pipeline_file).transpose()?.unwrap_or_default();
         let inputs = non_empty_or(overrides.inputs, source.inputs);
         if inputs.is_empty() {
             return Err(ConfigError::NoInput);
@@ -330,9 +355,10 @@ impl AnalysisConfig {
             canaries: overrides.canaries || redact.canaries,
             links: resolve_links(file, &links, &overrides.trace_urls)?,
             allow_empty: overrides.allow_empty || source.allow_empty,
+            since_last_run: overrides.since_last_run || source.since_last_run,
         };
         config.check_ranges(&memory_limit, &max_record_bytes)?;
-        Ok((config, write))
+        Ok((config, write, run))
     }
 
     /// `memory_limit` and `max_record_bytes` are the names of these settings in messages.
@@ -351,13 +377,21 @@ impl AnalysisConfig {
         {
             return Err(ConfigError::InvalidValue("invalid time range: --since must be before --until".into()));
         }
+        if self.since_last_run && self.selection.until_ns.is_some() {
+            let reason = "--since-last-run cannot be used with --until: traces after that time would not be read again";
+            let hint = "leave out one of them; --since may be given";
+            return Err(ConfigError::InvalidValue(format!("{reason}\n  hint: {hint}")));
+        }
         Ok(())
     }
 }
 
+/// The name of the pipeline of a run without a pipeline file.
+pub const COMMAND_LINE: &str = "command line";
+
 /// The name of the pipeline file without its extension.
 fn pipeline_name(file: Option<&Path>) -> String {
-    let Some(path) = file else { return "command line".to_owned() };
+    let Some(path) = file else { return COMMAND_LINE.to_owned() };
     path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
 }
 

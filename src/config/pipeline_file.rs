@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{AnalyzerName, ConfigError, Excerpts, ModelOptions, SelectMode};
+use super::{AnalyzerName, ConfigError, Excerpts, IfRunning, ModelOptions, SelectMode};
 use crate::redact::RedactionLevel;
 use crate::{messages, text_file};
 
@@ -19,6 +19,7 @@ pub(super) struct PipelineFile {
     /// Templates by format.
     pub(super) links: BTreeMap<String, String>,
     pub(super) write: WriteSection,
+    pub(super) run: RunSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,6 +34,7 @@ pub(super) struct SourceSection {
     pub(super) max_record_bytes: Option<usize>,
     pub(super) memory_limit_mb: Option<usize>,
     pub(super) allow_empty: bool,
+    pub(super) since_last_run: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,6 +63,12 @@ pub(super) struct WriteSection {
     pub(super) output: Option<String>,
     pub(super) max_error_rate: Option<f64>,
     pub(super) commit_every: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RunSection {
+    pub(super) if_running: Option<IfRunning>,
 }
 
 pub(super) fn read_pipeline_file(path: &Path) -> Result<PipelineFile, ConfigError> {
