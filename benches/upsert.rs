@@ -239,7 +239,7 @@ async fn write_patterns(location: &str, patterns: Vec<Pattern>) {
 async fn write_outcomes(location: &str, outcomes: failsift::model::OutcomeStream<Pattern>) {
     let url = store::table_url(location).expect("a location");
     let run_id = uuid::Uuid::now_v7().to_string();
-    let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None, reuse: None };
+    let options = WriteOptions { job: "bench".into(), fresh: true, commit_every: None, reuse: None, active: None };
     let mut writer = Writer::begin(&url, &run_id, options, Arc::default()).await.expect("a writer");
     let mut summary = RunSummary::started(run_id, "bench".into(), "2026-11-25T09:00:00Z".into(), "");
     writer.write_outcomes(outcomes, &mut summary, &Shutdown::default()).await.expect("staged");

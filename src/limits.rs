@@ -278,6 +278,32 @@ pub const QUERY_GUARD_INTERVAL: Duration = Duration::from_millis(10);
 /// Spans per batch of the table `spans`.
 pub const SPAN_BATCH_ROWS: usize = 256;
 
+// Reading since the last run.
+
+/// Periods in the record of what a run has read of an input: three years in days, three days in hours, and two hours in minutes. Each takes some
+/// forty bytes in the table `runs`; older periods are joined.
+pub const PERIODS_MAX: usize = 1_300;
+
+/// Objects of one trace that its row lists. A run over later objects reads them again if the trace continues there.
+pub const TRACE_OBJECTS_MAX: usize = 64;
+
+/// Traces with a temporary failure that a run with `--since-last-run` reads again. After an outage of the model all traces of a night may have one.
+pub const RETRIED_TRACES_MAX: usize = 100_000;
+
+/// Age of an object, before the newest one that was read, up to which its traces with a temporary failure are read again. What fails for a week fails
+/// for another reason, and would make each night without new objects one that stored nothing.
+pub const RETRIED_OBJECT_AGE_MAX: Duration = Duration::from_hours(7 * 24);
+
+/// Before the newest object that was read, objects of this time are searched for the beginning of traces that continue in new ones, if a selection
+/// leaves traces out: those have no row that lists their objects. Agents run for minutes.
+pub const CONTINUED_TRACES_SEARCHED: Duration = Duration::from_hours(1);
+
+/// How long `--if-running wait` waits: a nightly run that takes longer needs a person.
+pub const RUNNING_WAIT_MAX: Duration = Duration::from_hours(6);
+
+/// How often a run that waits for another one looks whether it has ended: soon enough for a person, and few requests to a bucket.
+pub const RUNNING_POLL_INTERVAL: Duration = Duration::from_secs(5);
+
 // Staging and committing.
 
 /// Finished rows collected before they are staged: about 500 per bucket, which make a row group that a commit copies unchanged.

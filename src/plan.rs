@@ -71,7 +71,7 @@ pub async fn plan(config: &AnalysisConfig, output: Option<&str>, force: bool) ->
         _ => Arc::default(),
     };
     let progress = RunProgress::default();
-    let traces = prepared.into_traces(&progress, None, &Shutdown::default())?;
+    let traces = prepared.into_traces(&progress, &finished, &Shutdown::default())?;
     let mut estimates = traces.map(|traces| estimates(traces, estimator.clone(), finished, config.trace_timeout));
     let mut totals = Totals::default();
     while let Some(estimate) = estimates.next().await {

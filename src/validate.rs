@@ -86,8 +86,11 @@ impl PatternSchema {
             profile: draft.profile,
             usage: draft.usage,
         };
-        let reject =
-            |reason: String| Rejection::for_trace(&row.trace_id, &row.source_uri, Stage::Validate, RejectionKind::SchemaViolation, reason);
+        let reject = |reason: String| {
+            let kind = RejectionKind::SchemaViolation;
+            let rejection = Rejection::for_trace(&row.trace_id, &row.source_uri, Stage::Validate, kind, reason);
+            rejection.of_objects(row.profile.source_uris.as_deref().unwrap_or_default())
+        };
         let value = serde_json::to_value(&row).map_err(|error| reject(format!("cannot serialize the pattern as JSON: {error}")))?;
         if let Some(error) = self.validator.iter_errors(&value).next() {
             // Only the field and the path in the schema: the value may be text that an analyzer made up.

@@ -178,7 +178,7 @@ async fn draft(
     let acquire_permit = async { if needs_analysis { analyzer.acquire_permit().await } else { ConcurrencyPermit::default() } };
     let permit = tokio::select! {
         biased;
-        () = shutdown.requested().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
+        () = shutdown.requested().cancelled() => return Err(interrupted(&trace)),
         permit = acquire_permit => permit,
     };
     let trace = Arc::new(trace);
@@ -187,7 +187,7 @@ async fn draft(
     let analysis = AssertUnwindSafe(analyze_and_verify(Arc::clone(&trace), unusable_answer, analyzer, deadline)).catch_unwind();
     let result = tokio::select! {
         result = tokio::time::timeout(deadline.remaining(), analysis) => result,
-        () = shutdown.grace_ended().cancelled() => return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze)),
+        () = shutdown.grace_ended().cancelled() => return Err(interrupted(&trace)),
     };
     let result = match result {
         Ok(Ok(result)) => result,
@@ -234,9 +234,14 @@ async fn analyze_and_verify(
     Ok(verified.await.map_err(AnalyzeError::Bug)??)
 }
 
+fn interrupted(trace: &RedactedTrace) -> Rejection {
+    Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Analyze).of_objects(&trace.source_uris)
+}
+
 /// The rejection of a trace without a draft. If an unusable answer was paid for, it includes what the next run needs to avoid paying again.
 async fn rejection(trace: &Arc<RedactedTrace>, error: &AnalyzeError, settings_digest: Option<&str>) -> Rejection {
     let rejection = Rejection::for_trace(&trace.trace_id, &trace.source.uri, Stage::Analyze, error.kind(), error.to_string());
+    let rejection = rejection.of_objects(&trace.source_uris);
     let Some(settings_digest) = settings_digest.filter(|_| error.kind().is_unusable_answer()) else { return rejection };
     let digested_trace = Arc::clone(trace);
     let content_digest = pool::run(move || digested_trace.digest()).await;

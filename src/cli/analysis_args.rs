@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 
 use crate::analyze::Links;
-use crate::config::{AnalyzeSection, Given, ModelOptions, Origins, Pipeline, RedactSection, SourceSection, VariableOptions, WriteSection};
+use crate::config::{
+    AnalyzeSection, Given, ModelOptions, Origins, Pipeline, RedactSection, RunSection, SourceSection, VariableOptions, WriteSection,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct AnalysisArgs {
@@ -27,7 +29,7 @@ pub(super) struct AnalysisArgs {
 
 impl AnalysisArgs {
     /// What was given, with the settings of a command that writes.
-    pub(super) fn into_given(self, write: WriteSection, origins: Origins) -> Given {
+    pub(super) fn into_given(self, write: WriteSection, run: RunSection, origins: Origins) -> Given {
         let link = |text: &String| {
             let (format, template) = Links::split_flag(text);
             (format.to_owned(), template.to_owned())
@@ -35,7 +37,7 @@ impl AnalysisArgs {
         let links = self.trace_urls.iter().map(link).collect();
         Given {
             file: self.pipeline,
-            settings: Pipeline { source: self.source, redact: self.redact, analyze: self.analyze, model: self.model, links, write },
+            settings: Pipeline { source: self.source, redact: self.redact, analyze: self.analyze, model: self.model, links, write, run },
             origins,
             variables: self.variables,
             has_key_in_environment: super::has_key_in_environment(),

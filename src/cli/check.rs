@@ -9,7 +9,7 @@ use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::{counted, output};
 use crate::check::{self, CheckOptions, CheckStatus, Finding};
-use crate::config::{self, ConfigError, Given, Origin, Origins, Resolution, WriteSection};
+use crate::config::{self, ConfigError, Given, Origin, Origins, Resolution, RunSection, WriteSection};
 use crate::model::escape_to_one_line;
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,8 @@ pub(super) struct Args {
     analysis: AnalysisArgs,
     #[command(flatten)]
     write: WriteSection,
+    #[command(flatten)]
+    run: RunSection,
     /// Do not use the network: check files and settings only
     #[arg(long)]
     offline: bool,
@@ -38,7 +40,7 @@ enum CheckFormat {
 }
 
 pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failure> {
-    let given = args.analysis.into_given(args.write, origins);
+    let given = args.analysis.into_given(args.write, args.run, origins);
     let findings = findings(&given, CheckOptions { timeout: args.timeout, offline: args.offline }).await;
     let problems = findings.iter().filter(|finding| finding.status == CheckStatus::Problem).count();
     let mut stdout = std::io::stdout().lock();

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::config::{AnalysisConfig, Origins, WriteSection};
+use crate::config::{AnalysisConfig, Origins, RunSection, WriteSection};
 use crate::model::escape_control_chars;
 use crate::plan::{self, Plan, Range};
 
@@ -37,7 +37,7 @@ enum PlanFormat {
 
 pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failure> {
     let write = WriteSection { output: args.output, ..WriteSection::default() };
-    let (config, output) = AnalysisConfig::resolve_for_plan(&args.analysis.into_given(write, origins))?;
+    let (config, output) = AnalysisConfig::resolve_for_plan(&args.analysis.into_given(write, RunSection::default(), origins))?;
     let cost_max_usd = config.model.cost_max_usd;
     let Some(plan) = plan::plan(&config, output.as_deref(), args.force).await? else {
         return Err(Failure::usage(

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::{explain, output, run_summary};
-use crate::config::{Given, Origins, RunConfig, WriteSection};
-use crate::model::{ExitReason, escape_control_chars};
-use crate::pipeline::{self, RunProgress, RunReport};
+use crate::config::{Given, Origins, RunConfig, RunSection, WriteSection};
+use crate::model::{ExitReason, RunStatus, escape_control_chars};
+use crate::pipeline::{self, RunError, RunProgress, RunReport};
 
 /// Time after a signal in which work in flight may finish and be committed.
 const GRACE_PERIOD: Duration = Duration::from_mins(1);
@@ -25,6 +25,8 @@ pub(super) struct Args {
     analysis: AnalysisArgs,
     #[command(flatten)]
     write: WriteSection,
+    #[command(flatten)]
+    run: RunSection,
     /// Ignore finished work of an interrupted run over the same input
     #[arg(long)]
     fresh: bool,
@@ -49,7 +51,7 @@ enum SummaryFormat {
 
 pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failure> {
     let format = args.format;
-    let given = Given { fresh: args.fresh, force: args.force, ..args.analysis.into_given(args.write, origins) };
+    let given = Given { fresh: args.fresh, force: args.force, ..args.analysis.into_given(args.write, args.run, origins) };
     if args.explain {
         return explain::execute(&given, format == SummaryFormat::Json);
     }
@@ -68,6 +70,10 @@ pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failur
         }
     };
     clear_progress();
+    if matches!(report, Err(RunError::StoppedWaiting)) {
+        let exit = exit_after_signal(signal_exit_code.load(Ordering::Relaxed));
+        return Err(Failure { exit, message: RunError::StoppedWaiting.to_string() });
+    }
     let report = report?;
     print(&config, &report, format)?;
     if let Some(reason) = report.summary.exit_reason {
@@ -130,6 +136,7 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
     if let Some(path) = &report.created_key_file {
         output::note(&format!("created the redaction key {}; keep it, so that later runs give equal values equal tokens", path.display()));
     }
+    report.notes.iter().for_each(|note| output::note(note));
     if let Some(canaries) = &report.canaries {
         output::plain(&format!("canaries: redaction found {} of {} planted values", canaries.found(), canaries.planted()));
     }
@@ -139,6 +146,7 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
             let json = serde_json::to_string(&report.summary).map_err(|error| Failure::failed(error.to_string()))?;
             writeln!(stdout, "{}", output::escaped_json(&json))?;
         }
+        SummaryFormat::Text if report.summary.status == RunStatus::Skipped => {}
         SummaryFormat::Text => {
             write!(stdout, "{}", escape_control_chars(&run_summary::text(&config.output, report)))?;
         }

@@ -16,6 +16,7 @@ pub(super) fn text(tables: &str, report: &RunReport) -> String {
     let RunReport { summary, labels, fingerprints, .. } = report;
     let mut lines = vec![headline(summary)];
     lines.extend(outcomes(summary));
+    lines.extend(unchanged_objects(summary));
     lines.push(records(summary));
     lines.extend(not_understood(summary));
     // The status of an interrupted run already tells why it ended.
@@ -75,6 +76,13 @@ fn outcomes(summary: &RunSummary) -> Vec<String> {
     ];
     let shown = counts.into_iter().filter(|(name, count)| *count > 0 || *name == "stored");
     shown.map(|(name, count)| format!("  {name:<20}{count:>8}")).collect()
+}
+
+/// `  not read                 12 objects that are unchanged since run 0199…`, for `--since-last-run`.
+fn unchanged_objects(summary: &RunSummary) -> Option<String> {
+    let (count, run) = (summary.objects_unchanged?, summary.since_run.as_ref()?);
+    let noun = if count == 1 { "object that is" } else { "objects that are" };
+    Some(format!("  {:<20}{count:>8} {noun} unchanged since run {run}", "not read"))
 }
 
 /// `  records read             120: 118 with spans, 1 skipped (other_signal: 1), 1 rejected`

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::model_options::{Fallback, ModelOptions};
 pub use self::origin::{Origin, Origins};
-pub use self::pipeline::{AnalyzeSection, Pipeline, RedactSection, SourceSection, WriteSection};
+pub use self::pipeline::{AnalyzeSection, Pipeline, RedactSection, RunSection, SourceSection, WriteSection};
+pub use self::resolve::COMMAND_LINE;
 pub use self::resolver::{Given, Resolution, Setting};
 pub use self::times::{parse_duration, parse_time, timeout_from_seconds};
 pub use self::variables::VariableOptions;
@@ -45,6 +46,8 @@ pub struct RunConfig {
     pub force: bool,
     /// Interval of partial commits; `None` commits at the end only.
     pub commit_every: Option<Duration>,
+    /// What to do if another run of the pipeline into the same output is active; `None` runs beside it.
+    pub if_running: Option<IfRunning>,
 }
 
 /// The configuration of the stages before the writer: input, redaction, analysis.
@@ -84,6 +87,8 @@ pub struct AnalysisConfig {
     pub allow_empty: bool,
     /// Whether to plant known sensitive values into each trace to measure redaction.
     pub canaries: bool,
+    /// Whether to read only objects that are new or changed since the last complete run of the pipeline.
+    pub since_last_run: bool,
 }
 
 /// An analyzer.
@@ -117,6 +122,18 @@ impl AnalyzerName {
             Self::Openai => Some(Provider::OpenAi),
         }
     }
+}
+
+/// What to do if another run of the same pipeline is active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum IfRunning {
+    /// Wait until it ends
+    Wait,
+    /// Do nothing, and exit with 0
+    Skip,
+    /// Exit with 1
+    Fail,
 }
 
 /// Which traces are analyzed.

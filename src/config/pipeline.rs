@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 
-use super::{AnalyzerName, Excerpts, ModelOptions, SelectMode, parse_duration, timeout_from_seconds};
+use super::{AnalyzerName, Excerpts, IfRunning, ModelOptions, SelectMode, parse_duration, timeout_from_seconds};
 use crate::redact::{KindOptions, RedactionLevel};
 use crate::{limits, parse};
 
@@ -26,6 +26,7 @@ pub struct Pipeline {
     /// Templates by format.
     pub links: BTreeMap<String, String>,
     pub write: WriteSection,
+    pub run: RunSection,
 }
 
 /// The section `[source]`: which traces are read.
@@ -60,6 +61,10 @@ pub struct SourceSection {
     #[arg(id = "source.allow_empty", long = "allow-empty", env = "FAILSIFT_ALLOW_EMPTY", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
     pub allow_empty: Option<bool>,
+    /// Read only objects that are new or changed since the last complete run of this pipeline
+    #[arg(id = "source.since_last_run", long = "since-last-run", env = "FAILSIFT_SINCE_LAST_RUN", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub since_last_run: Option<bool>,
 }
 
 /// The section `[redact]`: what is redacted.
@@ -115,6 +120,15 @@ pub struct WriteSection {
     pub commit_every: Option<String>,
 }
 
+/// The section `[run]`: what a run does about other runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
+pub struct RunSection {
+    /// If another run of this pipeline into the same output is active: wait for it, skip this run, or fail [default: run beside it]
+    #[arg(id = "run.if_running", long = "if-running", value_name = "ACTION", value_enum, env = "FAILSIFT_IF_RUNNING")]
+    pub if_running: Option<IfRunning>,
+}
+
 impl Pipeline {
     /// The defaults. A setting without one is not listed.
     pub(super) fn defaults() -> Self {
@@ -125,6 +139,7 @@ impl Pipeline {
                 max_record_bytes: Some(limits::RECORD_BYTES_MAX),
                 memory_limit_mb: Some(limits::GATHER_MEMORY_BYTES >> 20),
                 allow_empty: Some(false),
+                since_last_run: Some(false),
                 ..SourceSection::default()
             },
             redact: RedactSection {
@@ -146,6 +161,7 @@ impl Pipeline {
             },
             links: BTreeMap::new(),
             write: WriteSection { max_error_rate: Some(limits::ERROR_RATE_MAX), ..WriteSection::default() },
+            run: RunSection::default(),
         }
     }
 }

@@ -61,6 +61,7 @@ impl Resolution {
             fresh: given.fresh,
             force: given.force,
             commit_every,
+            if_running: self.values.run.if_running,
         }
     }
 
@@ -69,6 +70,10 @@ impl Resolution {
         let Pipeline { source, redact, analyze, model, links, .. } = self.values.clone();
         if source.inputs.is_empty() {
             self.problems.push(ConfigError::NoInput);
+        }
+        let since_last_run = source.since_last_run.unwrap_or_default();
+        if since_last_run && source.until.is_some() {
+            self.problems.push(self.until_since_last_run());
         }
         let input_format = source.format.unwrap_or_default();
         self.parsed(("source", "format"), parse::format_named(&input_format));
@@ -96,6 +101,7 @@ impl Resolution {
             canaries: redact.canaries.unwrap_or_default(),
             links: self.links(&links),
             allow_empty: source.allow_empty.unwrap_or_default(),
+            since_last_run,
         }
     }
 
@@ -117,6 +123,12 @@ impl Resolution {
         Selection { failed_only: mode == Some(SelectMode::Failed), since_ns, until_ns, services }
     }
 
+    fn until_since_last_run(&self) -> ConfigError {
+        let (flag, until) = (self.name_of("source", "since_last_run"), self.name_of("source", "until"));
+        let reason = format!("{flag} cannot be used with {until}: traces after that time would not be read again");
+        ConfigError::InvalidValue(format!("{reason}\n  hint: leave out one of them; --since may be given"))
+    }
+
     /// The templates of links by format.
     fn links(&mut self, templates: &BTreeMap<String, String>) -> Links {
         let mut links = Links::default();
@@ -135,9 +147,12 @@ impl Resolution {
     }
 }
 
+/// The name of the pipeline of a run without a pipeline file.
+pub const COMMAND_LINE: &str = "command line";
+
 /// The name of the pipeline file without its extension.
 fn pipeline_name(file: Option<&Path>) -> String {
-    let Some(path) = file else { return "command line".to_owned() };
+    let Some(path) = file else { return COMMAND_LINE.to_owned() };
     path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
 }
 

@@ -19,6 +19,7 @@ mod sorted_trace;
 mod span_parts;
 mod trace_builder;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,8 +35,8 @@ use self::annotations::Annotations;
 pub use self::message_bodies::MessageBodies;
 use self::sorted_trace::SortedTrace;
 use crate::limits::{GATHER_PARTITIONS, GATHERED_QUEUED_MAX, MESSAGE_BODIES_IN_FLIGHT_MAX};
-use crate::model::{OutcomeStream, Rejection, RejectionKind, Stage, Trace};
-use crate::parse::{ParsedChunk, SpanFragment};
+use crate::model::{Annotation, OutcomeStream, Rejection, RejectionKind, Stage, Trace, key_hash};
+use crate::parse::{AnnotationTarget, ParsedChunk, SpanFragment};
 use crate::runtime::{FatalError, Shutdown, pool};
 
 /// How fragments are joined into traces.
@@ -117,13 +118,70 @@ pub struct EncodedChunk {
 }
 
 /// Encodes what was parsed of a chunk. The parse stage calls it on the same thread, so that decoded spans do not accumulate between the stages.
-pub fn encoder(counts: &Arc<GatherCounts>) -> impl Fn(ParsedChunk) -> EncodedChunk + Clone + Send + Sync + 'static {
+///
+/// The keys of the traces that were seen are added to `keys`, if given.
+pub fn encoder(
+    counts: &Arc<GatherCounts>,
+    keys: Option<Arc<TraceKeys>>,
+) -> impl Fn(ParsedChunk) -> EncodedChunk + Clone + Send + Sync + 'static {
     let counts = Arc::clone(counts);
     move |parsed| {
         let (fragments, annotations, rejections) = parsed.into_parts();
-        counts.annotations.add(annotations);
-        let first_number = counts.add_fragments(&fragments);
-        EncodedChunk { batches: rows::encode(&fragments, first_number), rejections }
+        if let Some(keys) = &keys {
+            keys.add(&fragments, &annotations);
+        }
+        encode(&counts, &fragments, annotations, rejections)
+    }
+}
+
+/// Encodes only what belongs to the traces `wanted`, by the hashes of their ids: the objects were read before, and everything else in them has its
+/// outcome.
+pub fn encoder_of_traces(
+    counts: &Arc<GatherCounts>,
+    wanted: Arc<HashSet<u128>>,
+) -> impl Fn(ParsedChunk) -> EncodedChunk + Clone + Send + Sync + 'static {
+    let counts = Arc::clone(counts);
+    move |parsed| {
+        let (mut fragments, mut annotations, mut rejections) = parsed.into_parts();
+        fragments.retain(|fragment| wanted.contains(&key_hash(&fragment.trace_id)));
+        annotations.retain(|(target, _)| match target {
+            AnnotationTarget::Trace(id) => wanted.contains(&key_hash(id)),
+            AnnotationTarget::Span(_) => true,
+        });
+        rejections.retain(|rejection| !rejection.is_location && wanted.contains(&key_hash(&rejection.trace_ref)));
+        encode(&counts, &fragments, annotations, rejections)
+    }
+}
+
+fn encode(
+    counts: &GatherCounts,
+    fragments: &[SpanFragment],
+    annotations: Vec<(AnnotationTarget, Annotation)>,
+    rejections: Vec<Rejection>,
+) -> EncodedChunk {
+    counts.annotations.add(annotations);
+    let first_number = counts.add_fragments(fragments);
+    EncodedChunk { batches: rows::encode(fragments, first_number), rejections }
+}
+
+/// The traces of which something was seen, by the hashes of their ids.
+#[derive(Debug, Default)]
+pub struct TraceKeys(Mutex<HashSet<u128>>);
+
+impl TraceKeys {
+    fn add(&self, fragments: &[SpanFragment], annotations: &[(AnnotationTarget, Annotation)]) {
+        let of_annotations = annotations.iter().filter_map(|(target, _)| match target {
+            AnnotationTarget::Trace(id) => Some(id),
+            AnnotationTarget::Span(_) => None,
+        });
+        let ids = fragments.iter().map(|fragment| &fragment.trace_id).chain(of_annotations);
+        let keys: Vec<u128> = ids.map(|id| key_hash(id)).collect();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
+    }
+
+    /// Takes the keys.
+    pub fn take(&self) -> HashSet<u128> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -269,7 +327,7 @@ fn with_message_bodies(traces: OutcomeStream<Trace>, options: &GatherOptions) ->
             let (bodies, grace_ended) = (bodies.clone(), grace_ended.clone());
             async move {
                 let trace = trace?;
-                let interrupted = Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Parse);
+                let interrupted = Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Parse).of_objects(&trace.source_uris);
                 tokio::select! {
                     biased;
                     trace = bodies.fetch_into(trace) => Ok(trace),

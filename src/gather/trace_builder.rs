@@ -1,10 +1,10 @@
 //! Builds a trace from its fragments: removes duplicate spans, merges log records into their spans, takes service and environment also from
 //! rows about the whole trace, and sorts by time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::span_parts;
-use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX};
+use crate::limits::{ID_BYTES_MAX, NAME_BYTES_MAX, TRACE_OBJECTS_MAX};
 use crate::model::{
     Context, Message, Outcome, Rejection, RejectionKind, Span, SpanKind, Stage, Status, ToolUse, Trace, truncate_with_digest,
 };
@@ -49,7 +49,7 @@ fn plural(count: usize, one: &str, many: &str) -> String {
 fn without_spans(additions: &[SpanFragment]) -> Rejection {
     let (id, uri) = additions.first().map_or(("", ""), |fragment| (fragment.trace_id.as_str(), fragment.source.uri.as_str()));
     let reason = "the trace has only log records or rows about the whole trace, and no span";
-    Rejection::for_trace(id, uri, Stage::Parse, RejectionKind::NoSpans, reason)
+    Rejection::for_trace(id, uri, Stage::Parse, RejectionKind::NoSpans, reason).of_objects(&source_uris(additions.iter()))
 }
 
 /// One fragment for each span id, sorted by start. Of a span that was delivered more than once, the most complete fragment is kept.
@@ -81,10 +81,17 @@ fn assemble(spans: Vec<SpanFragment>, additions: &[SpanFragment], notes: Vec<Str
         resource: Context::join(by_rank().map(|fragment| &fragment.context)),
         format: root.and_then(|fragment| format_name(fragment.format)),
         source: root.map(|fragment| fragment.source.clone()).unwrap_or_default(),
+        source_uris: source_uris(by_rank()),
         spans: spans.into_iter().map(span_of).collect(),
         notes,
         ..Trace::default()
     }
+}
+
+/// The objects of fragments, sorted; empty if there are more than [`TRACE_OBJECTS_MAX`].
+fn source_uris<'a>(fragments: impl Iterator<Item = &'a SpanFragment>) -> Vec<String> {
+    let uris: BTreeSet<&str> = fragments.map(|fragment| fragment.source.uri.as_str()).collect();
+    if uris.len() > TRACE_OBJECTS_MAX { Vec::new() } else { uris.into_iter().map(str::to_owned).collect() }
 }
 
 /// The span of a fragment, with what is not encoded with it and with bounded ids.

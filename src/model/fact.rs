@@ -61,6 +61,8 @@ pub struct TraceProfile {
     pub user_token: Option<String>,
     pub session_token: Option<String>,
     pub trace_url: Option<String>,
+    /// `None` if there are more than a row lists.
+    pub source_uris: Option<Vec<String>>,
     /// The format of the source. For links; no column.
     #[serde(skip)]
     pub format: Option<&'static str>,

@@ -229,6 +229,8 @@ pub struct Rejection {
     pub retryable: bool,
     /// The object that contains the record or trace.
     pub source_uri: String,
+    /// The objects of the trace, as in [`Trace::source_uris`](super::Trace::source_uris); empty if they are not known.
+    pub source_uris: Vec<String>,
     /// Whether `trace_ref` is a location rather than a trace id.
     pub is_location: bool,
     /// Set if the model gave an answer, which was paid for but could not be used.
@@ -251,6 +253,7 @@ impl Rejection {
             reason: reason.into(),
             retryable: kind.is_retryable() || matches!(kind, RejectionKind::Unreadable | RejectionKind::Truncated),
             source_uri: source_uri.to_owned(),
+            source_uris: Vec::new(),
             is_location: true,
             paid_answer: None,
         }
@@ -265,9 +268,16 @@ impl Rejection {
             reason: reason.into(),
             retryable: kind.is_retryable() || matches!(kind, RejectionKind::NoSpans | RejectionKind::Internal),
             source_uri: source_uri.to_owned(),
+            source_uris: Vec::new(),
             is_location: false,
             paid_answer: None,
         }
+    }
+
+    /// Adds the objects of the trace.
+    #[must_use]
+    pub fn of_objects(self, source_uris: &[String]) -> Self {
+        Self { source_uris: source_uris.to_vec(), ..self }
     }
 
     /// Rejects a trace that was read but not analyzed because the run was interrupted.

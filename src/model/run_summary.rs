@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{ReasonCount, Rejection, RejectionKind, Stage};
+use super::{InputRead, ReasonCount, Rejection, RejectionKind, Stage};
 
 /// One row of `runs`, which `--format json` prints unchanged.
 ///
@@ -48,6 +48,10 @@ pub struct RunSummary {
     pub latency_ms_p95: Option<f64>,
     pub latency_ms_max: Option<f64>,
     pub failures: Vec<Failure>,
+    pub since_run: Option<String>,
+    pub objects_unchanged: Option<u64>,
+    pub traces_continued: Option<u64>,
+    pub inputs_read: Option<Vec<InputRead>>,
 }
 
 /// How a run ended.
@@ -60,6 +64,8 @@ pub enum RunStatus {
     Interrupted,
     /// The cost limit was reached; traces that were not analyzed are in `errors`.
     CostLimit,
+    /// Not started, because another run of the pipeline is active (`--if-running skip`). Only printed: there is no row.
+    Skipped,
 }
 
 impl RunStatus {
@@ -69,6 +75,7 @@ impl RunStatus {
             Self::Complete => "complete",
             Self::Interrupted => "interrupted",
             Self::CostLimit => "cost_limit",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -167,6 +174,10 @@ impl RunSummary {
             latency_ms_p95: None,
             latency_ms_max: None,
             failures: Vec::new(),
+            since_run: None,
+            objects_unchanged: None,
+            traces_continued: None,
+            inputs_read: None,
         }
     }
 
@@ -199,6 +210,7 @@ impl RunSummary {
         match self.status {
             RunStatus::Interrupted => Some(ExitReason::Interrupted),
             RunStatus::CostLimit => Some(ExitReason::CostLimit),
+            RunStatus::Skipped => None,
             RunStatus::Complete if self.received > 0 && self.stored + self.unchanged + self.filtered == 0 => {
                 Some(ExitReason::NothingStored)
             }

@@ -27,6 +27,8 @@ pub struct Trace {
     pub format: Option<&'static str>,
     /// The object that contains the root span, or the first span if there is no root.
     pub source: Source,
+    /// The objects that its spans and additions are from, sorted; empty if there are more than [`TRACE_OBJECTS_MAX`](crate::limits::TRACE_OBJECTS_MAX).
+    pub source_uris: Vec<String>,
     /// Ordered by start time, then id; never empty after gathering.
     pub spans: Vec<Span>,
     /// Defects of the input that did not cause a rejection, such as `2 spans were delivered twice`.

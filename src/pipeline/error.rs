@@ -5,7 +5,7 @@ use crate::analyze::llm::ConnectError;
 use crate::redact::{CustomDetectorsError, KeyError, UnknownKind};
 use crate::store::{self, StoreError};
 use crate::validate::SchemaError;
-use crate::write::WriteError;
+use crate::write::{ActiveRun, WriteError};
 
 /// Why a run failed. Nothing of the failed run is visible in the tables.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +60,12 @@ pub enum RunError {
     /// Records were read that have no outcome.
     #[error("{} no outcome; nothing was written\n  hint: this is a bug in failsift, please report it", records_have(*.0))]
     RecordsLost(u64),
+    /// Another run of the pipeline is active.
+    #[error("cannot run: {0}\n  hint: wait until it ends, or pass --if-running wait")]
+    Running(ActiveRun),
+    /// A signal came while the run waited for another one.
+    #[error("stopped while waiting for another run; nothing was read")]
+    StoppedWaiting,
     /// The tables cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -4,9 +4,11 @@
 //! up to validate. `run` adds the writer.
 
 mod error;
+mod incremental;
 mod prepare;
 mod progress;
 mod run;
+mod running;
 mod traces;
 
 use std::sync::Arc;

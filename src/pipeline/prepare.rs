@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::StreamExt;
 
-use super::traces::{TraceSource, TraceStream, check_complete};
+use super::incremental::{EarlierObjects, Incremental};
+use super::traces::{IncrementalInput, TraceSource, TraceStream, check_complete};
 use super::{RunError, RunProgress, counted};
 use crate::analyze::embedded::{Embedded, RULES_VERSION};
 use crate::analyze::llm::{Estimator, LlmAnalyzer};
@@ -38,6 +39,8 @@ pub struct Analysis {
     pub(super) key_id: String,
     pub(super) created_key_file: Option<PathBuf>,
     fatal: FatalError,
+    /// Traces of which an earlier run has read a part, final when the outcomes have ended.
+    pub(super) traces_continued: Arc<AtomicU64>,
 }
 
 impl Analysis {
@@ -79,7 +82,9 @@ impl ProviderRefusal {
 pub struct PreparedRun {
     config: AnalysisConfig,
     source: TraceSource,
+    output: url::Url,
     objects: Listing,
+    pub(super) incremental: Arc<Incremental>,
     /// The user's rule files: name and content.
     rules: Vec<(String, String)>,
     embedded: Embedded,
@@ -106,7 +111,8 @@ impl PreparedRun {
             return Err(RunError::InputIsOutput(input.shown().to_owned()));
         }
         let source = TraceSource { inputs, format, record_bytes_max: config.record_bytes_max, memory_bytes: config.memory_bytes };
-        let objects = source.objects(output, config.allow_empty).await.map_err(|error| match error {
+        let incremental = Incremental::new(config, &source.inputs, output).await?;
+        let objects = incremental.record.unread(output, config.allow_empty).await.map_err(|error| match error {
             StoreError::Empty { location, reason, hint } => RunError::no_trace_files(location, reason, &hint),
             other => RunError::Store(other),
         })?;
@@ -114,8 +120,8 @@ impl PreparedRun {
         let created_key_file = key.created_file().map(std::path::Path::to_owned);
         let canaries = config.canaries.then(|| Arc::new(CanaryCounts::default()));
         let redactor = redactor(key, config, canaries.as_ref())?;
-        let (config, counts) = (config.clone(), Arc::default());
-        Ok(Self { config, source, objects, rules, embedded, redactor, canaries, created_key_file, counts })
+        let (config, counts, incremental, output) = (config.clone(), Arc::default(), Arc::new(incremental), output.clone());
+        Ok(Self { config, source, output, objects, incremental, rules, embedded, redactor, canaries, created_key_file, counts })
     }
 
     /// The inputs for a message, without credentials.
@@ -155,11 +161,17 @@ impl PreparedRun {
         let mut inputs: Vec<String> = self.source.inputs.iter().map(Location::canonical).collect();
         inputs.sort();
         let selection = (config.selection.failed_only, &config.selection.services);
+        format!("{:032x}", key_hash(&canonical_json(&(inputs, &config.input_format, selection, self.analysis_digest(analyzer)))))
+    }
+
+    /// A digest of everything that determines the result for a trace.
+    pub(super) fn analysis_digest(&self, analyzer: &dyn Analyzer) -> String {
+        let config = &self.config;
         let rules = redaction_rule_texts(&config.redaction_rules);
         let redaction = (self.redactor.key_id(), rules, &config.redaction_kinds, config.excerpts.as_str());
         let versions = (RULES_VERSION, env!("CARGO_PKG_VERSION"), PATTERN_SCHEMA_VERSION);
         let analysis = (analyzer.name(), analyzer.settings_digest(), self.rule_texts(), versions, config.links.digest_input());
-        format!("{:032x}", key_hash(&canonical_json(&(inputs, &config.input_format, selection, redaction, analysis))))
+        format!("{:032x}", key_hash(&canonical_json(&(redaction, analysis))))
     }
 
     /// The contents of the user's rule files. Their paths do not matter to a digest.
@@ -184,8 +196,12 @@ impl PreparedRun {
         let (timeout, counts, redactor) = (self.config.trace_timeout, Arc::clone(&self.counts), Arc::clone(&self.redactor));
         let (canaries, created_key_file) = (self.canaries.clone(), self.created_key_file.clone());
         let (embedded, links) = (self.embedded.clone(), self.config.links.clone());
-        let (traces, fatal) = self.into_traces(progress, observer, shutdown)?.into_parts();
-        let candidates = candidates(traces, finished, &progress.done);
+        let earlier = self.incremental.earlier_objects(&self.config, &self.output);
+        let continued = earlier.as_ref().map(EarlierObjects::continued).unwrap_or_default();
+        let looks_up = earlier.is_some() || !finished.is_empty();
+        let earlier = earlier.map(|earlier| (earlier, Arc::clone(&finished)));
+        let (traces, fatal) = self.traces_joined_with(earlier, progress, observer, shutdown)?.into_parts();
+        let candidates = if looks_up { candidates(traces, finished, &progress.done) } else { all_candidates(traces) };
         let drafts = analyze::drafts(candidates, analyzer, timeout, Arc::clone(&counts), shutdown.clone());
         let drafts = redact::drafts(drafts, &redactor);
         let drafts = analyze::linked(drafts, links);
@@ -195,22 +211,35 @@ impl PreparedRun {
         let outcomes = counted(outcomes, &progress.done);
         let key_id = redactor.key_id().to_owned();
         let refusal = ProviderRefusal { counts: Arc::clone(&counts), redactor };
-        Ok(Analysis { outcomes, counts, canaries, refusal, key_id, created_key_file, fatal })
+        Ok(Analysis { outcomes, counts, canaries, refusal, key_id, created_key_file, fatal, traces_continued: continued })
     }
 
-    /// Connects the stages from read to redact: the traces to be analyzed.
+    /// Connects the stages from read to redact: the traces to be analyzed. `finished` is told of traces that are incomplete.
     ///
     /// # Errors
     /// [`RunError`].
     pub fn into_traces(
         self,
         progress: &RunProgress,
+        finished: &Arc<ReusableResults>,
+        shutdown: &Shutdown,
+    ) -> Result<TraceStream<RedactedTrace>, RunError> {
+        let earlier = self.incremental.earlier_objects(&self.config, &self.output);
+        let earlier = earlier.map(|earlier| (earlier, Arc::clone(finished)));
+        self.traces_joined_with(earlier, progress, None, shutdown)
+    }
+
+    fn traces_joined_with(
+        self,
+        earlier: Option<(EarlierObjects, Arc<ReusableResults>)>,
+        progress: &RunProgress,
         observer: Option<TraceObserver>,
         shutdown: &Shutdown,
     ) -> Result<TraceStream<RedactedTrace>, RunError> {
+        let input = IncrementalInput { record: Arc::clone(&self.incremental.record), earlier };
         let (config, embedded, redactor) = (self.config, self.embedded, self.redactor);
         let selects_all = config.selection == Selection::default();
-        let traces = self.source.traces(self.objects, &progress.input, selects_all, shutdown)?;
+        let traces = self.source.traces_of_run(self.objects, &progress.input, selects_all, shutdown, Some(input))?;
         Ok(traces.map(|traces| {
             let traces = counted(traces, &progress.received);
             let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
@@ -221,11 +250,12 @@ impl PreparedRun {
     }
 }
 
+fn all_candidates(traces: OutcomeStream<RedactedTrace>) -> OutcomeStream<Candidate> {
+    traces.map(|trace| trace.map(Candidate::from)).boxed()
+}
+
 /// Leaves out traces whose pattern is up to date. Adds to the others why an earlier answer of the model, which was paid for, was unusable.
 fn candidates(traces: OutcomeStream<RedactedTrace>, finished: Arc<ReusableResults>, done: &Arc<AtomicU64>) -> OutcomeStream<Candidate> {
-    if finished.is_empty() {
-        return traces.map(|trace| trace.map(Candidate::from)).boxed();
-    }
     let done = Arc::clone(done);
     // On the thread pool, because the digest of a long trace takes time.
     let looked_up = pool::map_outcomes(traces, move |trace: RedactedTrace| {

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::RunError;
 use super::prepare::{Analysis, PreparedRun};
 use super::progress::RunProgress;
+use super::running::{self, Start};
 use super::traces::InputCounts;
 use crate::analyze::Analyzer;
 use crate::config::RunConfig;
@@ -18,7 +19,7 @@ use crate::parse::ParseCounts;
 use crate::redact::CanaryCounts;
 use crate::runtime::Shutdown;
 use crate::store;
-use crate::write::{Committed, FingerprintReport, LabelCount, WriteOptions, Writer};
+use crate::write::{ActiveRun, Committed, FingerprintReport, LabelCount, WriteOptions, Writer};
 
 /// The result of a run.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct RunReport {
     pub created_key_file: Option<PathBuf>,
     /// Known values that were planted to measure redaction.
     pub canaries: Option<Arc<CanaryCounts>>,
+    /// What the user should know about `--since-last-run`.
+    pub notes: Vec<String>,
 }
 
 /// A run whose outcomes are all staged and not committed.
@@ -40,6 +43,7 @@ struct Staged {
     summary: RunSummary,
     created_key_file: Option<PathBuf>,
     canaries: Option<Arc<CanaryCounts>>,
+    notes: Vec<String>,
 }
 
 /// Runs the whole pipeline once. When `shutdown` is cancelled, reading stops and finished work is committed. Traces that are not analyzed
@@ -51,13 +55,47 @@ pub async fn run(config: &RunConfig, progress: &RunProgress, shutdown: Cancellat
     let started_at = now();
     let run_id = uuid::Uuid::now_v7().to_string();
     let output = store::table_url(&config.output)?;
-    let prepared = PreparedRun::new(&config.analysis, &output).await?;
+    let active = running::this_run(&config.analysis, &run_id, &started_at)?;
+    let lock = match running::start(config.if_running, &output, &active, &shutdown).await? {
+        Start::Run(lock) => lock,
+        Start::Skip(other) => return Ok(skipped(config, run_id, started_at, &other)),
+    };
+    let report = run_alone(config, progress, shutdown, &output, active).await;
+    if let Some(lock) = lock {
+        lock.release().await;
+    }
+    report
+}
+
+/// The report of a run that was not started because `other` is active.
+fn skipped(config: &RunConfig, run_id: String, started_at: String, other: &ActiveRun) -> RunReport {
+    let summary = RunSummary::started(run_id, config.analysis.pipeline.clone(), started_at, "");
+    RunReport {
+        summary: RunSummary { status: RunStatus::Skipped, ..summary },
+        labels: BTreeMap::new(),
+        fingerprints: FingerprintReport::default(),
+        created_key_file: None,
+        canaries: None,
+        notes: vec![format!("skipped, because {other}")],
+    }
+}
+
+/// Runs once no other run has to be considered.
+async fn run_alone(
+    config: &RunConfig,
+    progress: &RunProgress,
+    shutdown: CancellationToken,
+    output: &url::Url,
+    active: ActiveRun,
+) -> Result<RunReport, RunError> {
+    let (run_id, started_at) = (active.run_id.clone(), active.started_at.clone());
+    let prepared = PreparedRun::new(&config.analysis, output).await?;
     let analyzer = prepared.analyzer().await?;
     let reuse = analyzer.settings_digest().filter(|_| !config.force).map(str::to_owned);
     let job = prepared.job_digest(&*analyzer);
-    let options = WriteOptions { job, fresh: config.fresh, commit_every: config.commit_every, reuse };
+    let options = WriteOptions { job, fresh: config.fresh, commit_every: config.commit_every, reuse, active: Some(active) };
     let shutdown = Shutdown::on(shutdown);
-    let mut writer = Writer::begin(&output, &run_id, options, Arc::clone(&progress.write)).await?;
+    let mut writer = Writer::begin(output, &run_id, options, Arc::clone(&progress.write)).await?;
     match stage_outcomes(config, progress, prepared, analyzer, &mut writer, &shutdown, (run_id, started_at)).await {
         Ok(staged) => commit(config, &progress.input, writer, staged).await,
         Err(error) => {
@@ -78,6 +116,7 @@ async fn stage_outcomes(
     (run_id, started_at): (String, String),
 ) -> Result<Staged, RunError> {
     let inputs = prepared.shown_inputs();
+    let (incremental, settings) = (Arc::clone(&prepared.incremental), prepared.analysis_digest(&*analyzer));
     let mut analysis = prepared.into_analysis(analyzer, &run_id, progress, None, writer.reusable(), shutdown)?;
     let mut summary = RunSummary::started(run_id, config.analysis.pipeline.clone(), started_at, &analysis.key_id);
     let outcomes = std::mem::replace(&mut analysis.outcomes, Box::pin(futures::stream::empty()));
@@ -91,24 +130,27 @@ async fn stage_outcomes(
         () => RunStatus::Complete,
     };
     summarize_records(&mut summary, &progress.input.parse)?;
+    incremental.summarize(&mut summary, &settings, analysis.traces_continued.load(Ordering::Relaxed));
     summary.finished_at = now();
     warn_about(&summary, &progress.input);
-    if summary.records_read == 0 && summary.status == RunStatus::Complete && !config.analysis.allow_empty {
+    let is_empty = summary.records_read == 0 && !incremental.has_unchanged();
+    if is_empty && summary.status == RunStatus::Complete && !config.analysis.allow_empty {
         return Err(RunError::no_trace_files(inputs, "no trace files, or only empty ones".to_owned(), store::EMPTY_INPUT_HINT));
     }
-    Ok(Staged { summary, created_key_file: analysis.created_key_file, canaries: analysis.canaries })
+    let notes = incremental.notes(&summary, &settings);
+    Ok(Staged { summary, created_key_file: analysis.created_key_file, canaries: analysis.canaries, notes })
 }
 
 /// Commits staged outcomes.
 async fn commit(config: &RunConfig, input: &InputCounts, writer: Writer, staged: Staged) -> Result<RunReport, RunError> {
-    let Staged { mut summary, created_key_file, canaries } = staged;
+    let Staged { mut summary, created_key_file, canaries, notes } = staged;
     let is_canary_missed = canaries.as_ref().is_some_and(|canaries| canaries.found() < canaries.planted());
     let exit_reason =
         |summary: &RunSummary| summary.exit_reason(config.error_rate_max).or(is_canary_missed.then_some(ExitReason::CanaryMissed));
     // If rejections of what was read are missing, earlier errors of these objects are kept.
     let objects = if input.gather.is_cut_short() { HashSet::new() } else { input.read.object_keys() };
     let Committed { labels, fingerprints } = writer.commit(&mut summary, objects, &exit_reason).await?;
-    Ok(RunReport { summary, labels, fingerprints, created_key_file, canaries })
+    Ok(RunReport { summary, labels, fingerprints, created_key_file, canaries, notes })
 }
 
 fn summarize_input(summary: &mut RunSummary, progress: &RunProgress) {

@@ -6,13 +6,15 @@ use futures::StreamExt;
 use url::Url;
 
 use super::RunError;
+use super::incremental::{EarlierObjects, ReadRecord, Reading};
 use crate::gather::{self, GatherCounts, GatherOptions, MessageBodies};
-use crate::model::{Outcome, OutcomeStream, Trace};
+use crate::model::{Outcome, OutcomeStream, RejectionKind, Trace};
 use crate::parse::{self, Format, ParseCounts};
-use crate::read::{self, ReadCounts, ReadOptions};
+use crate::read::{self, Chunk, ReadCounts, ReadOptions};
 use crate::runtime::{FatalError, Shutdown};
 use crate::spill::SpillFolder;
 use crate::store::{self, Listing, Location, StoreError};
+use crate::write::ReusableResults;
 
 /// Where traces are read from, and how.
 #[derive(Clone)]
@@ -107,6 +109,18 @@ impl TraceSource {
         rejects_interrupted_traces: bool,
         shutdown: &Shutdown,
     ) -> Result<TraceStream<Trace>, RunError> {
+        self.traces_of_run(objects, counts, rejects_interrupted_traces, shutdown, None)
+    }
+
+    /// The same for a run, which records what it reads and may join traces with what earlier runs have read.
+    pub(super) fn traces_of_run(
+        self,
+        objects: Listing,
+        counts: &InputCounts,
+        rejects_interrupted_traces: bool,
+        shutdown: &Shutdown,
+        incremental: Option<IncrementalInput>,
+    ) -> Result<TraceStream<Trace>, RunError> {
         let spill = spill_folder()?;
         let reading = ReadOptions { record_bytes_max: self.record_bytes_max };
         let gathering = GatherOptions {
@@ -117,8 +131,19 @@ impl TraceSource {
             rejects_interrupted_traces,
         };
         let fatal = FatalError::default();
-        let chunks = read::chunks(objects, reading, Arc::clone(&counts.read), &fatal, shutdown.requested().clone());
-        let fragments = parse::fragments(chunks, self.format, &counts.parse, gather::encoder(&counts.gather));
+        let stop = shutdown.requested().clone();
+        let mut chunks = read::chunks(objects, reading.clone(), Arc::clone(&counts.read), &fatal, stop.clone());
+        let (record, earlier) = incremental.map_or((None, None), |input| (Some(input.record), input.earlier));
+        if let Some(record) = record {
+            chunks = unread_recorded(chunks, record);
+        }
+        let keys = earlier.as_ref().map(|(earlier, _)| earlier.keys());
+        let mut fragments = parse::fragments(chunks, self.format, &counts.parse, gather::encoder(&counts.gather, keys));
+        if let Some((earlier, reusable)) = earlier {
+            let (read, gather) = (Arc::clone(&counts.read), Arc::clone(&counts.gather));
+            let reading = Reading { options: reading, format: self.format, read, gather, fatal: fatal.clone(), stop, reusable };
+            fragments = fragments.chain(earlier.fragments(reading)).boxed();
+        }
         let traces = gather::traces(fragments, &gathering, Arc::clone(&counts.gather), &fatal);
         // The stream owns the folder, so dropping the stream removes it.
         let traces = traces.map(move |trace| {
@@ -127,6 +152,27 @@ impl TraceSource {
         });
         Ok(TraceStream { traces: traces.boxed(), fatal })
     }
+}
+
+/// What a run adds to reading an input.
+pub(super) struct IncrementalInput {
+    pub(super) record: Arc<ReadRecord>,
+    /// Set if earlier runs have read a part of the input.
+    pub(super) earlier: Option<(EarlierObjects, Arc<ReusableResults>)>,
+}
+
+/// Records objects that cannot be read now, so that the next run reads them again.
+fn unread_recorded(chunks: OutcomeStream<Chunk>, record: Arc<ReadRecord>) -> OutcomeStream<Chunk> {
+    chunks
+        .inspect(move |chunk| {
+            if let Err(rejection) = chunk
+                && rejection.kind == RejectionKind::Unreadable
+                && rejection.retryable
+            {
+                record.set_unread(&rejection.source_uri);
+            }
+        })
+        .boxed()
 }
 
 fn spill_folder() -> Result<SpillFolder, RunError> {

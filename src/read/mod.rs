@@ -162,6 +162,11 @@ impl ReadCounts {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(&key_hash(uri))
     }
 
+    /// Whether the object whose URI has this hash was opened.
+    pub fn has_opened_key(&self, key: u128) -> bool {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+    }
+
     fn add_opened(&self, object: &Object) {
         self.objects.fetch_add(1, Ordering::Relaxed);
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(key_hash(&object.uri));

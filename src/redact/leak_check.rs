@@ -44,7 +44,8 @@ impl Redactor {
                 format!(
                     "the pattern contains a value of kind {kind} ({detector}), so it is not stored; this is a bug in failsift, please report it"
                 ),
-            )),
+            )
+            .of_objects(draft.profile.source_uris.as_deref().unwrap_or_default())),
         }
     }
 

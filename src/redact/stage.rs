@@ -22,10 +22,10 @@ pub fn traces(
     let (redactor, shutdown) = (Arc::clone(redactor), shutdown.clone());
     pool::map_outcomes(traces, move |trace: Trace| {
         if shutdown.is_grace_ended() {
-            return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Redact));
+            return Err(Rejection::interrupted(&trace.trace_id, &trace.source.uri, Stage::Redact).of_objects(&trace.source_uris));
         }
-        let (id, uri) = (trace.trace_id.clone(), trace.source.uri.clone());
-        let rejected = |kind, reason| Rejection::for_trace(&id, &uri, Stage::Redact, kind, reason);
+        let (id, uri, objects) = (trace.trace_id.clone(), trace.source.uri.clone(), trace.source_uris.clone());
+        let rejected = |kind, reason| Rejection::for_trace(&id, &uri, Stage::Redact, kind, reason).of_objects(&objects);
         let redacted = pool::catch_panic(|| redactor.redact_trace(trace, Deadline::after(timeout)));
         redacted.map_err(|panic| rejected(RejectionKind::Internal, panic))?.map_err(|TimedOut(budget)| {
             let reason = format!("redaction exceeded the trace's time budget of {} s; raise it with --trace-timeout", budget.as_secs_f64());

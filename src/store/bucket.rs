@@ -146,7 +146,8 @@ impl Bucket {
     fn object(&self, meta: ObjectMeta) -> Object {
         let modified_at_ns = meta.last_modified.timestamp_nanos_opt().unwrap_or_default();
         let uri = self.uri(meta.location.as_ref());
-        Object::in_store(Arc::clone(&self.store), meta.location, uri, meta.size, modified_at_ns)
+        let version = meta.e_tag.or(meta.version).unwrap_or_default();
+        Object::in_store(Arc::clone(&self.store), meta.location, uri, meta.size, modified_at_ns).with_version(&version)
     }
 
     pub(super) fn is_glob(&self) -> bool {

@@ -15,12 +15,15 @@ use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
 /// The end of the name of an incomplete file. Listings of `LocalFileSystem` exclude names that end with `#` and digits.
 const INCOMPLETE_SUFFIX: &str = "#1";
+
+/// The end of the name of a file by which processes take turns. Like incomplete files, `maintain` removes it when it is old.
+const TURN_SUFFIX: &str = "#0";
 
 /// The local file system with durable writes.
 #[derive(Debug, Clone)]
@@ -38,6 +41,30 @@ impl std::fmt::Display for DurableFileSystem {
     }
 }
 
+impl DurableFileSystem {
+    /// Replaces a file if it still has this `ETag`. Processes that do so take turns, by a lock on a file beside it.
+    async fn replace(&self, location: &Path, payload: PutPayload, expected: Option<String>) -> Result<PutResult> {
+        let path = self.0.path_to_filesystem(location)?;
+        let failed = |error: std::io::Error| Error::Generic { store: "local files", source: Box::new(error) };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let turn = path.with_file_name(format!("{name}{TURN_SUFFIX}"));
+        let _turn = tokio::task::spawn_blocking(move || {
+            let turn = File::options().create(true).append(true).open(turn)?;
+            turn.lock()?;
+            Ok(turn)
+        })
+        .await?
+        .map_err(failed)?;
+        let current = self.0.head(location).await?;
+        if current.e_tag != expected {
+            let source = "the file has changed".into();
+            return Err(Error::Precondition { path: location.to_string(), source });
+        }
+        tokio::task::spawn_blocking(move || write(&path, &payload, false)).await?.map_err(failed)?;
+        Ok(PutResult { e_tag: None, version: None })
+    }
+}
+
 #[deny(clippy::missing_trait_methods, reason = "a default implementation would bypass what the local file system does better")]
 #[async_trait]
 impl ObjectStore for DurableFileSystem {
@@ -45,8 +72,7 @@ impl ObjectStore for DurableFileSystem {
         let create = match options.mode {
             PutMode::Overwrite => false,
             PutMode::Create => true,
-            // Local files have no versions; the wrapped store returns that error.
-            PutMode::Update(_) => return self.0.put_opts(location, payload, options).await,
+            PutMode::Update(expected) => return self.replace(location, payload, expected.e_tag).await,
         };
         let path = self.0.path_to_filesystem(location)?;
         let shown = location.to_string();

@@ -146,7 +146,8 @@ fn is_missing(error: &io::Error) -> bool {
 fn file(path: PathBuf, found: &Metadata) -> Object {
     let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let modified_at_ns = modified.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or_default();
-    Object::of_file(path, found.len(), modified_at_ns)
+    // The kernel sets the change time, also when a program sets the modification time or renames the file.
+    Object::of_file(path, found.len(), modified_at_ns).with_version(&format!("{}.{:09}", found.ctime(), found.ctime_nsec()))
 }
 
 /// Device and inode: identifies a folder independently of its path.

@@ -38,6 +38,8 @@ pub struct Object {
     pub modified_at_ns: i64,
     /// Size in bytes, before decompression; 0 if unknown: for pipes, and for files such as those in `/proc`.
     size: u64,
+    /// See [`Self::version`].
+    version: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,33 +55,50 @@ enum Source {
 impl Object {
     /// An object of a store.
     pub fn in_store(store: Arc<dyn ObjectStore>, path: Path, uri: String, size: u64, modified_at_ns: i64) -> Self {
-        Self { source: Source::Stored(store, path), uri, modified_at_ns, size }
+        Self { source: Source::Stored(store, path), uri, modified_at_ns, size, version: None }
     }
 
     pub(super) fn of_file(path: PathBuf, size: u64, modified_at_ns: i64) -> Self {
         let uri = path.display().to_string();
-        Self { source: Source::File(path), uri, modified_at_ns, size }
+        Self { source: Source::File(path), uri, modified_at_ns, size, version: None }
+    }
+
+    /// The object with what its store calls its version: an `ETag`, or the change time of a file.
+    pub(super) fn with_version(self, version: &str) -> Self {
+        let version = format!("{version} {} {}", self.size, self.modified_at_ns);
+        Self { version: Some(version), ..self }
+    }
+
+    /// Distinguishes the content of the object from earlier and later contents at the same URI. `None` if the store does not tell: the object must
+    /// then be read to know whether it has changed.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     pub(super) fn of_pipe(pipe: Pipe, uri: String) -> Self {
         let modified_at_ns = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
-        Self { source: Source::Pipe(pipe), uri, modified_at_ns, size: 0 }
+        Self { source: Source::Pipe(pipe), uri, modified_at_ns, size: 0, version: None }
     }
 
     pub(super) fn of_web(web: WebObject, uri: String, modified_at_ns: i64) -> Self {
-        Self { source: Source::Web(web), uri, modified_at_ns, size: 0 }
+        Self { source: Source::Web(web), uri, modified_at_ns, size: 0, version: None }
     }
 
     /// A folder or file that is listed as skipped and never opened.
     pub(super) fn unopenable(uri: String) -> Self {
-        Self { source: Source::Unopenable, uri, modified_at_ns: 0, size: 0 }
+        Self { source: Source::Unopenable, uri, modified_at_ns: 0, size: 0, version: None }
     }
 
     /// An entry of this archive. It is read while the archive is, and cannot be opened.
     #[must_use]
     pub fn entry(&self, name: &str) -> Self {
         let uri = format!("{}{ENTRY_SEPARATOR}{name}", self.uri);
-        Self { source: Source::Unopenable, uri, modified_at_ns: self.modified_at_ns, size: 0 }
+        Self { source: Source::Unopenable, uri, modified_at_ns: self.modified_at_ns, size: 0, version: None }
+    }
+
+    /// The URI of the object that contains the one with this URI: the archive of an entry, and the object itself otherwise.
+    pub fn container_uri(uri: &str) -> &str {
+        uri.split_once(ENTRY_SEPARATOR).map_or(uri, |(archive, _)| archive)
     }
 
     /// The number of archives around the object.

@@ -74,6 +74,13 @@ pub(crate) fn difference_fields() -> Fields {
     Fields::from(fields.collect::<Vec<_>>())
 }
 
+/// Fields of an item of `runs.inputs_read`.
+pub(crate) fn input_read_fields() -> Fields {
+    let number = Field::new("objects", DataType::Int64, true);
+    let texts = ["newest_object_at", "traces_since", "selection", "settings", "periods"].map(|name| text(name, true));
+    Fields::from([text("input", true), number].into_iter().chain(texts).collect::<Vec<_>>())
+}
+
 /// Fields of an item of `runs.failures`.
 pub(crate) fn failure_fields() -> Fields {
     Fields::from(vec![text("trace_ref", true), text("kind", true), text("reason", true)])
@@ -120,6 +127,7 @@ fn trace_fields() -> Vec<Field> {
     fields.push(double("trace_cost_usd"));
     fields.extend(["service_version", "service_instance_id", "vcs_revision", "prompt_version", "project", "region"].map(optional));
     fields.extend(["user_token", "session_token", "trace_url"].map(optional));
+    fields.push(optional_list("source_uris", DataType::Utf8));
     fields
 }
 
@@ -128,6 +136,7 @@ pub fn errors_schema() -> SchemaRef {
     let mut fields = vec![text("trace_ref", false), text("stage", false), text("kind", false), text("reason", false)];
     fields.extend([Field::new("retryable", DataType::Boolean, false), text("source_uri", false), text("run_id", false)]);
     fields.extend([time("occurred_at", false), text("content_digest", true), text("settings_digest", true)]);
+    fields.push(optional_list("source_uris", DataType::Utf8));
     fields.extend([Field::new("bucket", DataType::Int32, false)]);
     Arc::new(Schema::new(fields))
 }
@@ -165,5 +174,7 @@ pub fn runs_schema() -> SchemaRef {
     fields.push(text("redaction_key_id", false));
     fields.extend(["latency_ms_p50", "latency_ms_p95", "latency_ms_max"].map(|name| Field::new(name, DataType::Float64, true)));
     fields.push(list("failures", DataType::Struct(failure_fields())));
+    fields.extend([text("since_run", true), optional_count("objects_unchanged"), optional_count("traces_continued")]);
+    fields.push(optional_list("inputs_read", DataType::Struct(input_read_fields())));
     Arc::new(Schema::new(fields))
 }

@@ -12,7 +12,7 @@ use arrow::error::ArrowError;
 use crate::model::{ExitReason, FingerprintRow, PaidAnswer, PatternRow, Rejection, RunSummary};
 use crate::tables::{
     analyzer_fields, bucket_of, difference_fields, errors_schema, evidence_fields, fact_fields, failure_fields, fallback_fields,
-    fingerprints_schema, incident_fields, patterns_schema, runs_schema, tree_span_fields,
+    fingerprints_schema, incident_fields, input_read_fields, patterns_schema, runs_schema, tree_span_fields,
 };
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
@@ -37,12 +37,16 @@ fn times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
 
 /// A list column of texts.
 fn text_lists<'a>(rows: impl Iterator<Item = &'a [String]>) -> ArrayRef {
+    optional_text_lists(rows.map(Some))
+}
+
+fn optional_text_lists<'a>(rows: impl Iterator<Item = Option<&'a [String]>>) -> ArrayRef {
     let mut builder = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, true));
     for row in rows {
-        for value in row {
+        for value in row.into_iter().flatten() {
             builder.values().append_value(value);
         }
-        builder.append(true);
+        builder.append(row.is_some());
     }
     Arc::new(builder.finish())
 }
@@ -120,6 +124,7 @@ fn trace_columns(rows: &[PatternRow]) -> Result<Vec<ArrayRef>, ArrowError> {
         text(|row| &row.profile.user_token),
         text(|row| &row.profile.session_token),
         text(|row| &row.profile.trace_url),
+        optional_text_lists(rows.iter().map(|row| row.profile.source_uris.as_deref())),
     ])
 }
 
@@ -207,6 +212,7 @@ pub(super) fn errors(rows: &[Rejection], run_id: &str, buckets: i32) -> Result<R
         times(rows.iter().map(|_| Some(now))),
         digests(|answer| &answer.content_digest),
         digests(|answer| &answer.settings_digest),
+        optional_text_lists(rows.iter().map(|row| (!row.source_uris.is_empty()).then_some(row.source_uris.as_slice()))),
         Arc::new(Int32Array::from_iter_values(
             rows.iter().map(|row| bucket_of(if row.is_location { &row.source_uri } else { &row.trace_ref }, buckets)),
         )),
@@ -305,6 +311,10 @@ pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
         optional(summary.latency_ms_p95),
         optional(summary.latency_ms_max),
         failures(summary)?,
+        optional_texts(std::iter::once(summary.since_run.as_deref())),
+        optional_counts(std::iter::once(summary.objects_unchanged)),
+        optional_counts(std::iter::once(summary.traces_continued)),
+        inputs_read(summary)?,
     ];
     RecordBatch::try_new(runs_schema(), columns)
 }
@@ -316,6 +326,23 @@ fn failures(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
         texts(summary.failures.iter().map(|failure| failure.reason.as_str())),
     ];
     one_list(failure_fields(), columns, summary.failures.len())
+}
+
+fn inputs_read(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
+    let Some(inputs) = &summary.inputs_read else {
+        let field = Field::new("element", DataType::Struct(input_read_fields()), true);
+        return Ok(arrow::array::new_null_array(&DataType::List(Arc::new(field)), 1));
+    };
+    let columns = vec![
+        texts(inputs.iter().map(|read| read.input.as_str())),
+        counts(inputs.iter().map(|read| read.objects)),
+        optional_texts(inputs.iter().map(|read| read.newest_object_at.as_deref())),
+        optional_texts(inputs.iter().map(|read| read.traces_since.as_deref())),
+        texts(inputs.iter().map(|read| read.selection.as_str())),
+        texts(inputs.iter().map(|read| read.settings.as_str())),
+        texts(inputs.iter().map(|read| read.periods.as_str())),
+    ];
+    one_list(input_read_fields(), columns, inputs.len())
 }
 
 fn analyzers(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {

@@ -55,6 +55,11 @@ pub(super) struct RowKey<'a> {
 }
 
 impl RowKey<'_> {
+    /// The number of spans that a pattern was made from; `None` as for [`Self::coverage`].
+    pub(super) fn spans(&self) -> Option<u64> {
+        self.spans
+    }
+
     /// The coverage of a pattern. `None` if an older failsift wrote the row, without that column.
     pub(super) fn coverage(&self) -> Option<Coverage> {
         Some(Coverage::new(self.spans?, self.source.unwrap_or_default()))

@@ -34,11 +34,16 @@ impl Process {
     }
 
     /// Whether it is running. `None` if it is on another machine or in another container, where that cannot be determined.
-    fn is_running(&self) -> Option<bool> {
+    pub(super) fn is_running(&self) -> Option<bool> {
         let current = Self::current()?;
         let is_comparable = current.boot == self.boot && current.namespace == self.namespace;
         is_comparable.then(|| started(self.id) == Some(self.started))
     }
+}
+
+/// The name of this machine, for messages.
+pub(super) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "an unknown machine".to_owned(), |name| name.trim().to_owned())
 }
 
 /// When a process started, from `/proc/ID/stat`. `None` if there is no such process, or if it has ended and is a zombie.

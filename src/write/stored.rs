@@ -77,6 +77,12 @@ impl StoredResults {
         is_same || is_fuller
     }
 
+    /// Claims a trace whose stored pattern has more spans, for a reason that only the caller knows. Its row in `errors`, if there is one, stays.
+    pub(super) fn keep(&self) {
+        self.unchanged.fetch_add(1, Ordering::Relaxed);
+        self.kept_fuller.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Claimed traces whose stored pattern has more spans; part of [`unchanged`](Self::unchanged).
     pub(super) fn kept_fuller(&self) -> u64 {
         self.kept_fuller.load(Ordering::Relaxed)

@@ -20,6 +20,7 @@ use super::output::OutputTables;
 use super::progress::WriteProgress;
 use super::recovery::complete_interrupted_commits;
 use super::reusable::ReusableResults;
+use super::running::ActiveRun;
 use super::staging::{CommitRecord, StagedFile, Staging};
 use super::stored::StoredResults;
 use super::unstaged::Unstaged;
@@ -30,7 +31,7 @@ use crate::tables::TableName;
 use crate::validate::Pattern;
 
 /// How a run writes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WriteOptions {
     /// Equal for runs over the same input with the same settings.
     pub job: String,
@@ -40,6 +41,8 @@ pub struct WriteOptions {
     pub commit_every: Option<Duration>,
     /// The settings digest of patterns that need not be made again; `None` makes all of them again.
     pub reuse: Option<String>,
+    /// What other runs of the same pipeline see of this one.
+    pub active: Option<ActiveRun>,
 }
 
 /// Computes the exit reason from a summary whose counts are final.
@@ -98,7 +101,7 @@ impl Writer {
     /// [`WriteError`] if the output location cannot be used.
     pub async fn begin(output: &Url, run_id: &str, options: WriteOptions, progress: Arc<WriteProgress>) -> Result<Self, WriteError> {
         let mut tables = OutputTables::open(output).await?;
-        let (mut staging, others) = Staging::begin(output, run_id, &options.job).await?;
+        let (mut staging, others) = Staging::begin(output, run_id, &options.job, options.active.clone()).await?;
         let same_job = complete_interrupted_commits(&mut tables, others, &options.job, &progress).await;
         if options.fresh {
             for other in same_job {
@@ -114,7 +117,7 @@ impl Writer {
             }
             None => StoredResults::default(),
         };
-        let reusable = Arc::new(ReusableResults { recovered: Arc::clone(&staging.recovered), stored });
+        let reusable = Arc::new(ReusableResults { recovered: Arc::clone(&staging.recovered), stored, ..ReusableResults::default() });
         Ok(Self {
             tables,
             staging: Arc::new(staging),

@@ -36,6 +36,7 @@ const ALLOWED: [(&str, &[&str]); 27] = [
             "analyze",
             "config",
             "gather",
+            "limits",
             "model",
             "parse",
             "read",

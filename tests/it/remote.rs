@@ -215,6 +215,54 @@ for sample, key in (('otlp/openinference.jsonl.gz', 'day=1/a.jsonl.gz'), ('phoen
     check_all_operations(&environment, "az://traces");
 }
 
+#[test]
+#[ignore = "needs an S3 server; tests/run prepares it"]
+fn new_and_changed_objects_of_a_bucket_are_read_and_one_run_at_a_time() {
+    let s3 = S3::start();
+    let environment = S3::environment(&s3.server.url);
+    let put = |key: &str, body: &str| {
+        let script = "import boto3, sys
+s3 = boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test')
+s3.put_object(Bucket='traces', Key=sys.argv[2], Body=sys.argv[3].encode())";
+        let put = Command::new(python()).args(["-c", script, &s3.server.url, key, body]).status().unwrap();
+        assert!(put.success());
+        // Times of objects have a resolution of a second.
+        std::thread::sleep(Duration::from_millis(1_100));
+    };
+    let run = || {
+        let arguments = ["run", "--since-last-run", "--input", "s3://traces/nights/", "--output", "s3://traces/out", "--format", "json"];
+        let run = failsift(&arguments).envs(environment.iter().cloned()).output().unwrap();
+        assert!(run.status.success(), "{}", stderr(&run));
+        let summary: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        ["objects_read", "objects_unchanged", "stored"].map(|key| summary[key].as_u64().unwrap())
+    };
+    put("nights/1.jsonl", &trace("t-1", "boom"));
+    assert_eq!(run(), [1, 0, 1]);
+    put("nights/2.jsonl", &trace("t-2", "boom"));
+    assert_eq!(run(), [1, 1, 1]);
+    assert_eq!(run(), [0, 2, 0]);
+    put("nights/1.jsonl", &trace("t-1", "other"));
+    // The time of an object is that of its last version, so the other one is read again if it is of the same minute as the first version.
+    let [read, unchanged, stored] = run();
+    assert!(read >= 1 && read + unchanged == 2 && stored == read, "{read} {unchanged} {stored}");
+    let found = query_on(&environment, "s3://traces/out", "select evidence from patterns where trace_id = 't-1'");
+    assert!(found.contains("other"), "{found}");
+    for round in 1..=2 {
+        let (skipped, output) = crate::running::race("s3://traces/locked", &environment, 4);
+        assert_eq!((skipped, output.status.code()), (3, Some(0)), "{}", stderr(&output));
+        assert_eq!(query_on(&environment, "s3://traces/locked", "select count(*) n from runs"), format!(r#"[{{"n":{round}}}]"#));
+    }
+    // A run that is killed, and whose lock looks like that of another machine, excludes others for a while.
+    let mut holder = crate::running::start_piped("s3://traces/locked", &environment, &["--if-running", "fail"]);
+    std::thread::sleep(Duration::from_secs(5));
+    let busy = crate::running::finish(crate::running::start_piped("s3://traces/locked", &environment, &["--if-running", "fail"]), "t-2");
+    assert_eq!(busy.status.code(), Some(1), "{}", stderr(&busy));
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let next = crate::running::finish(crate::running::start_piped("s3://traces/locked", &environment, &["--if-running", "fail"]), "t-2");
+    assert_eq!(next.status.code(), Some(0), "taken over by a conditional write: {}", stderr(&next));
+}
+
 /// Each request fails with a probability of one in `odds`, with one of the failures of real stores.
 fn chaos(seed: usize, odds: usize) -> impl Fn(&Request<'_>) -> Fault + Send + Sync + 'static {
     move |request| {

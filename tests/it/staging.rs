@@ -16,7 +16,7 @@ fn many_traces(place: &Place) {
     place.put("many.jsonl", (0..TRACES).map(|number| trace(&format!("t-{number}"), "boom")).collect::<String>());
 }
 
-fn start(place: &Place, more: &[&str]) -> Child {
+pub(crate) fn start(place: &Place, more: &[&str]) -> Child {
     let (input, output) = (place.input(), place.output());
     let mut arguments = vec!["run", "--input", &input, "--output", &output];
     arguments.extend(more);
@@ -35,7 +35,7 @@ fn staged(output: &str, prefix: &str) -> Vec<PathBuf> {
 }
 
 /// Sends a signal as soon as a file with this prefix is staged. Returns whether the run was still active.
-fn signal_when_staged(place: &Place, mut run: Child, prefix: &str, signal: Signal) -> bool {
+pub(crate) fn signal_when_staged(place: &Place, mut run: Child, prefix: &str, signal: Signal) -> bool {
     let end = Instant::now() + Duration::from_mins(2);
     while staged(&place.output(), prefix).is_empty() {
         if run.try_wait().unwrap().is_some() {

@@ -27,6 +27,7 @@ pub(super) fn profile(trace: &Trace, tree: &SpanTree, step: Option<&Span>) -> Tr
         user_token: trace.user.clone(),
         session_token: trace.session.clone(),
         trace_url: None,
+        source_uris: (!trace.source_uris.is_empty()).then(|| trace.source_uris.clone()),
         format: trace.format,
         path: values.text(ContextField::Path),
     }

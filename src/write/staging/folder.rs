@@ -16,6 +16,7 @@ use crate::limits::STORE_REQUESTS_IN_FLIGHT_MAX;
 use crate::store::{self, Object, ObjectReader, StoreError};
 use crate::tables::{TableName, failure_message};
 use crate::write::liveness::Process;
+use crate::write::running::ActiveRun;
 
 /// The folder below an output location.
 const FOLDER: &str = "_staging";
@@ -51,6 +52,9 @@ pub(super) struct RunRecord {
     /// Equal for runs over the same input with the same settings.
     pub(super) job: String,
     pub(super) process: Option<Process>,
+    /// For runs of the same pipeline with `--if-running`. Records of older versions lack it.
+    #[serde(default)]
+    pub(super) pipeline: Option<ActiveRun>,
 }
 
 /// One staged file of a commit.
@@ -117,8 +121,8 @@ impl CommitRecord {
 /// The parent of the folders of all runs over one output location.
 #[derive(Debug, Clone)]
 pub(in crate::write) struct StagingRoot {
-    pub(super) store: Arc<dyn ObjectStore>,
-    pub(super) path: Path,
+    pub(in crate::write) store: Arc<dyn ObjectStore>,
+    pub(in crate::write) path: Path,
     local: Option<PathBuf>,
 }
 
@@ -126,6 +130,16 @@ impl StagingRoot {
     pub(in crate::write) fn below(output: &Url) -> Result<Self, StagingError> {
         let (store, root) = store::open(output)?;
         Ok(Self { store, path: root.join(FOLDER), local: output.to_file_path().ok().map(|path| path.join(FOLDER)) })
+    }
+
+    /// When a run wrote its last heartbeat, by the clock of the store; `None` if it has no folder.
+    pub(in crate::write) async fn last_heartbeat(&self, run_id: &str) -> Result<Option<chrono::DateTime<chrono::Utc>>, StagingError> {
+        let folder = RunFolder::new(self, run_id);
+        match self.store.head(&folder.path_of(RUN_RECORD)).await {
+            Ok(meta) => Ok(Some(meta.last_modified)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(StagingError::new(format!("cannot read {}", folder.shown(RUN_RECORD)), &error)),
+        }
     }
 }
 

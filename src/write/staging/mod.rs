@@ -31,6 +31,7 @@ pub(super) use self::other_runs::{OtherRun, other_runs, store_time};
 pub(super) use self::recovered::RecoveredWork;
 use self::recovered::{RecoveredFile, read_rows};
 use super::liveness::Process;
+use super::running::ActiveRun;
 use crate::limits::{HEARTBEAT_INTERVAL, STORE_REQUESTS_IN_FLIGHT_MAX};
 use crate::tables::TableName;
 
@@ -55,10 +56,15 @@ impl Staging {
     ///
     /// # Errors
     /// [`StagingError`] if the output location cannot be written.
-    pub(super) async fn begin(output: &Url, run_id: &str, job: &str) -> Result<(Self, Vec<OtherRun>), StagingError> {
+    pub(super) async fn begin(
+        output: &Url,
+        run_id: &str,
+        job: &str,
+        pipeline: Option<ActiveRun>,
+    ) -> Result<(Self, Vec<OtherRun>), StagingError> {
         let root = StagingRoot::below(output)?;
         let folder = RunFolder::new(&root, run_id);
-        let record = RunRecord { run_id: run_id.to_owned(), job: job.to_owned(), process: Process::current() };
+        let record = RunRecord { run_id: run_id.to_owned(), job: job.to_owned(), process: Process::current(), pipeline };
         let now = folder.write_run_record(&record).await?;
         let others = other_runs(&root, run_id, now).await?;
         let mut task = JoinSet::new();
@@ -178,7 +184,7 @@ impl Staging {
     #[cfg(test)]
     pub(super) async fn simulate_kill(&self, job: &str) {
         self.heartbeat.abort();
-        let record = RunRecord { run_id: self.folder.run_id.clone(), job: job.to_owned(), process: Process::terminated() };
+        let record = RunRecord { run_id: self.folder.run_id.clone(), job: job.to_owned(), process: Process::terminated(), pipeline: None };
         self.folder.write_run_record(&record).await.unwrap();
     }
 

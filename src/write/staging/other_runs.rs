@@ -7,12 +7,15 @@ use futures::TryStreamExt;
 
 use super::folder::{RunFolder, RunRecord, StagingError, StagingRoot};
 use crate::write::liveness::{Process, is_alive};
+use crate::write::running::ActiveRun;
 
 /// Another run's folder.
 #[derive(Debug)]
 pub(in crate::write) struct OtherRun {
     pub(in crate::write) folder: RunFolder,
     pub(in crate::write) job: String,
+    /// What it runs.
+    pub(in crate::write) pipeline: Option<ActiveRun>,
     /// Whether the run ended without removing its folder: killed, crashed, or failed.
     pub(in crate::write) is_interrupted: bool,
     /// The age of the newest file in the folder, by the clock of the store.
@@ -22,7 +25,7 @@ pub(in crate::write) struct OtherRun {
 /// The current time by the clock of the store, which dates its objects: the date of an object that is written and removed again.
 pub(in crate::write) async fn store_time(root: &StagingRoot) -> Result<chrono::DateTime<chrono::Utc>, StagingError> {
     let folder = RunFolder::new(root, &format!("clock-{}", uuid::Uuid::now_v7()));
-    let record = RunRecord { run_id: folder.run_id.clone(), job: String::new(), process: Process::current() };
+    let record = RunRecord { run_id: folder.run_id.clone(), job: String::new(), process: Process::current(), pipeline: None };
     let written = folder.write_run_record(&record).await;
     folder.remove().await?;
     written
@@ -57,7 +60,8 @@ pub(in crate::write) async fn other_runs(
         let record = folder.run_record().await?;
         let since_last_heartbeat = (now - last).to_std().unwrap_or_default();
         let is_interrupted = !is_alive(record.as_ref().and_then(|record| record.process.as_ref()), since_last_heartbeat);
-        found.push(OtherRun { folder, job: record.map(|record| record.job).unwrap_or_default(), is_interrupted, since_last_heartbeat });
+        let (job, pipeline) = record.map(|record| (record.job, record.pipeline)).unwrap_or_default();
+        found.push(OtherRun { folder, job, pipeline, is_interrupted, since_last_heartbeat });
     }
     Ok(found)
 }

@@ -45,7 +45,7 @@ impl Run<'_> {
             Err(Rejection::at_location(location, uri, Stage::Parse, RejectionKind::MalformedJson, "malformed"))
         });
         let items: Vec<_> = drafts.chain(malformed).collect();
-        let options = WriteOptions { job: self.job.into(), fresh: false, commit_every: None, reuse: None };
+        let options = WriteOptions { job: self.job.into(), fresh: false, commit_every: None, reuse: None, active: None };
         let mut writer = Writer::begin(output, self.id, options, Arc::default()).await.unwrap();
         let mut summary = RunSummary::started(self.id.into(), self.job.into(), "2026-11-25T09:00:00Z".into(), "");
         summary.received = items.len() as u64;
@@ -144,7 +144,7 @@ async fn an_interrupted_run_is_left_alone_while_its_commit_cannot_be_completed()
     let staged = || std::fs::read_dir(folder.path().join("_staging/killed")).unwrap().count();
     let before = staged();
     for (id, fresh) in [("again", false), ("fresh", true)] {
-        let options = WriteOptions { job: "a".into(), fresh, commit_every: None, reuse: None };
+        let options = WriteOptions { job: "a".into(), fresh, commit_every: None, reuse: None, active: None };
         let writer = Writer::begin(&output, id, options, Arc::default()).await.unwrap();
         assert!(writer.reusable().is_empty(), "nothing of it is recovered");
         writer.keep_for_next_run().await;
