@@ -13,8 +13,8 @@ use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::{output, run_summary};
 use crate::config::{self, Overrides, RunConfig};
-use crate::model::{ExitReason, escape_control_chars};
-use crate::pipeline::{self, RunProgress, RunReport};
+use crate::model::{ExitReason, RunSummary, escape_control_chars};
+use crate::pipeline::{self, FailedRun, RunProgress, RunReport};
 
 /// Time after a signal in which work in flight may finish and be committed.
 const GRACE_PERIOD: Duration = Duration::from_mins(1);
@@ -38,6 +38,12 @@ pub(super) struct Args {
     /// Commit finished patterns at this interval, such as 10m [default: at the end]
     #[arg(long, value_name = "TIME", value_parser = config::parse_duration, env = "FAILSIFT_COMMIT_EVERY")]
     commit_every: Option<Duration>,
+    /// Stop after this time, such as 2h, commit what is finished, and exit with 4 [default: no limit]
+    #[arg(long, value_name = "TIME", value_parser = config::parse_duration, env = "FAILSIFT_MAX_DURATION")]
+    max_duration: Option<Duration>,
+    /// Stop when more records and traces than this failed, commit what is finished, and exit with 3 [default: no limit]
+    #[arg(long, value_name = "N", env = "FAILSIFT_MAX_ERRORS")]
+    max_errors: Option<u64>,
     /// Output format of the summary
     #[arg(long, value_enum, default_value_t = SummaryFormat::Text)]
     format: SummaryFormat,
@@ -60,6 +66,8 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         fresh: args.fresh,
         force: args.force,
         commit_every: args.commit_every,
+        duration_max: args.max_duration,
+        errors_max: args.max_errors,
         ..overrides
     };
     let config = RunConfig::resolve(pipeline_file.as_deref(), overrides, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
@@ -77,7 +85,15 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         }
     };
     clear_progress();
-    let report = report?;
+    let report = match report {
+        Ok(report) => report,
+        Err(FailedRun { error, summary }) => {
+            if let Some(summary) = summary.filter(|_| format == SummaryFormat::Json) {
+                print_json(&summary)?;
+            }
+            return Err(error.into());
+        }
+    };
     print(&config, &report, format)?;
     if let Some(reason) = report.summary.exit_reason {
         tracing::warn!(reason = reason.as_str(), "{}", run_summary::exit_reason_text(reason, &report.summary));
@@ -85,8 +101,11 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     Ok(match report.summary.exit_reason {
         None => Exit::Complete,
         Some(ExitReason::Interrupted) => exit_after_signal(signal_exit_code.load(Ordering::Relaxed)),
-        Some(ExitReason::CostLimit) => Exit::CostLimit,
-        Some(ExitReason::NothingStored | ExitReason::NoTraces | ExitReason::ErrorRate | ExitReason::CanaryMissed) => Exit::OverThreshold,
+        Some(ExitReason::CostLimit | ExitReason::MaxDuration) => Exit::StoppedByLimit,
+        Some(
+            ExitReason::NothingStored | ExitReason::NoTraces | ExitReason::ErrorRate | ExitReason::MaxErrors | ExitReason::CanaryMissed,
+        ) => Exit::OverThreshold,
+        Some(ExitReason::Failed) => Exit::Failed,
     })
 }
 
@@ -142,15 +161,16 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
     if let Some(canaries) = &report.canaries {
         output::plain(&format!("canaries: redaction found {} of {} planted values", canaries.found(), canaries.planted()));
     }
-    let mut stdout = std::io::stdout().lock();
     match format {
-        SummaryFormat::Json => {
-            let json = serde_json::to_string(&report.summary).map_err(|error| Failure::failed(error.to_string()))?;
-            writeln!(stdout, "{}", output::escaped_json(&json))?;
-        }
+        SummaryFormat::Json => print_json(&report.summary),
         SummaryFormat::Text => {
-            write!(stdout, "{}", escape_control_chars(&run_summary::text(&config.output, report)))?;
+            let text = run_summary::text(&config.output, &report.summary, &report.fingerprints);
+            Ok(write!(std::io::stdout().lock(), "{}", escape_control_chars(&text))?)
         }
     }
-    Ok(())
+}
+
+fn print_json(summary: &RunSummary) -> Result<(), Failure> {
+    let json = serde_json::to_string(summary).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(writeln!(std::io::stdout().lock(), "{}", output::escaped_json(&json))?)
 }

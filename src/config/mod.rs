@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::model_options::{Fallback, ModelOptions};
-use self::pipeline_file::{PipelineFile, WriteSection, read_pipeline_file};
+use self::pipeline_file::{PipelineFile, RunSection, WriteSection, read_pipeline_file};
 pub use self::times::{parse_duration, parse_time, timeout_from_seconds};
 use crate::analyze::Links;
 use crate::analyze::llm::{Provider, Settings};
@@ -37,6 +37,10 @@ pub struct RunConfig {
     pub force: bool,
     /// Interval of partial commits; `None` commits at the end only.
     pub commit_every: Option<Duration>,
+    /// Longest time of the run; beyond it the run stops and commits what is finished.
+    pub duration_max: Option<Duration>,
+    /// Most records and traces that may fail; beyond it the run stops.
+    pub errors_max: Option<u64>,
 }
 
 /// The configuration of the stages before the writer: input, redaction, analysis.
@@ -192,6 +196,8 @@ pub struct Overrides {
     pub fresh: bool,
     pub force: bool,
     pub commit_every: Option<Duration>,
+    pub duration_max: Option<Duration>,
+    pub errors_max: Option<u64>,
 }
 
 /// An invalid configuration.
@@ -240,20 +246,18 @@ impl RunConfig {
     pub fn resolve(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
         let (output, error_rate, commit_every) = (overrides.output.clone(), overrides.error_rate_max, overrides.commit_every);
         let (fresh, force) = (overrides.fresh, overrides.force);
-        let (analysis, write) = AnalysisConfig::resolve_sections(file, overrides, key_in_environment)?;
+        let (duration_max, errors_max) = (overrides.duration_max, overrides.errors_max);
+        let (analysis, write, run) = AnalysisConfig::resolve_sections(file, overrides, key_in_environment)?;
         let error_rate_max = error_rate.or(write.max_error_rate).unwrap_or(limits::ERROR_RATE_MAX);
         if !(0.0..=1.0).contains(&error_rate_max) {
             let name = setting_name(file, error_rate.is_some(), "--max-error-rate", "[write] max_error_rate");
             return Err(ConfigError::InvalidValue(format!("invalid {name}: must be between 0 and 1 (0.1 means 10 %)")));
         }
-        let commit_every = match (commit_every, write.commit_every) {
-            (None, Some(text)) => {
-                let name = setting_name(file, false, "--commit-every", "[write] commit_every");
-                Some(parse_duration(&text).map_err(|error| ConfigError::InvalidValue(format!("{name}: {error}")))?)
-            }
-            (from_flag, _) => from_flag,
-        };
-        Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max, fresh, force, commit_every })
+        let commit_every = duration_or(commit_every, write.commit_every, file, "[write] commit_every")?;
+        let duration_max = duration_or(duration_max, run.max_duration, file, "[run] max_duration")?;
+        let errors_max = errors_max.or(run.max_errors);
+        let output = output.or(write.output).ok_or(ConfigError::NoOutput)?;
+        Ok(Self { analysis, output, error_rate_max, fresh, force, commit_every, duration_max, errors_max })
     }
 }
 
@@ -276,13 +280,18 @@ impl AnalysisConfig {
         output: Option<String>,
         key_in_environment: bool,
     ) -> Result<(Self, Option<String>), ConfigError> {
-        let (analysis, write) = Self::resolve_sections(file, overrides, key_in_environment)?;
+        let (analysis, write, _) = Self::resolve_sections(file, overrides, key_in_environment)?;
         Ok((analysis, output.or(write.output)))
     }
 
-    fn resolve_sections(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<(Self, WriteSection), ConfigError> {
+    fn resolve_sections(
+        file: Option<&Path>,
+        overrides: Overrides,
+        key_in_environment: bool,
+    ) -> Result<(Self, WriteSection, RunSection), ConfigError> {
         let pipeline = pipeline_name(file);
-        let PipelineFile { source, redact, analyze, model, links, write } = file.map(read_pipeline_file).transpose()?.unwrap_or_default();
+        let PipelineFile { source, redact, analyze, model, links, write, run } =
+            file.map(read_pipeline_file).transpose()?.unwrap_or_default();
         let inputs = non_empty_or(overrides.inputs, source.inputs);
         if inputs.is_empty() {
             return Err(ConfigError::NoInput);
@@ -332,7 +341,7 @@ impl AnalysisConfig {
             allow_empty: overrides.allow_empty || source.allow_empty,
         };
         config.check_ranges(&memory_limit, &max_record_bytes)?;
-        Ok((config, write))
+        Ok((config, write, run))
     }
 
     /// `memory_limit` and `max_record_bytes` are the names of these settings in messages.
@@ -384,6 +393,13 @@ fn setting_name(file: Option<&Path>, is_flag_given: bool, flag: &str, key: &str)
         Some(path) => format!("{key} in {}", path.display()),
         None => flag.to_owned(),
     }
+}
+
+/// A duration of a flag, or else of the key of the pipeline file.
+fn duration_or(flag: Option<Duration>, of_file: Option<String>, file: Option<&Path>, key: &str) -> Result<Option<Duration>, ConfigError> {
+    let Some(text) = of_file.filter(|_| flag.is_none()) else { return Ok(flag) };
+    let name = setting_name(file, false, "", key);
+    parse_duration(&text).map(Some).map_err(|error| ConfigError::InvalidValue(format!("{name}: {error}")))
 }
 
 fn parse_bound(name: &str, text: Option<String>, now: chrono::DateTime<chrono::Utc>) -> Result<Option<i64>, ConfigError> {

@@ -19,6 +19,7 @@ pub(super) struct PipelineFile {
     /// Templates by format.
     pub(super) links: BTreeMap<String, String>,
     pub(super) write: WriteSection,
+    pub(super) run: RunSection,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,6 +62,13 @@ pub(super) struct WriteSection {
     pub(super) output: Option<String>,
     pub(super) max_error_rate: Option<f64>,
     pub(super) commit_every: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RunSection {
+    pub(super) max_duration: Option<String>,
+    pub(super) max_errors: Option<u64>,
 }
 
 pub(super) fn read_pipeline_file(path: &Path) -> Result<PipelineFile, ConfigError> {

@@ -27,13 +27,13 @@ mod table_files;
 mod table_writer;
 mod unstaged;
 mod upsert;
+mod versions;
 mod writer;
 
 pub use self::error::WriteError;
 pub use self::fingerprints::{FingerprintReport, ReportedDifference};
-pub use self::labels::LabelCount;
 pub use self::maintain::{MaintenancePlan, MaintenanceReport, PlannedCommit, TablePlan, TableReport, maintain};
 pub use self::progress::WriteProgress;
 pub use self::reusable::{ReusableResults, reusable_results};
 pub use self::staging::StagingError;
-pub use self::writer::{Committed, ExitReasonOf, WriteOptions, Writer};
+pub use self::writer::{ExitReasonOf, WriteOptions, Writer};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// `(module, modules that it may use)`. Every top-level module has a row, so that none can re-export what another may not use.
-const ALLOWED: [(&str, &[&str]); 26] = [
+const ALLOWED: [(&str, &[&str]); 28] = [
     ("limits", &[]),
     ("schemas", &[]),
     ("messages", &[]),
@@ -25,8 +25,10 @@ const ALLOWED: [(&str, &[&str]); 26] = [
     ("analyze", &["limits", "model", "redact", "runtime", "messages"]),
     ("validate", &["model", "runtime", "schemas"]),
     ("tables", &["limits", "messages", "model", "schemas", "store"]),
-    ("write", &["limits", "model", "runtime", "store", "tables", "validate"]),
+    ("statistics", &[]),
+    ("write", &["limits", "model", "runtime", "statistics", "store", "tables", "validate"]),
     ("query", &["limits", "messages", "spill", "store", "tables"]),
+    ("runs", &["limits", "model", "query", "statistics", "tables"]),
     ("audit", &["query", "redact", "tables"]),
     ("select", &["analyze", "model", "redact", "runtime"]),
     ("config", &["analyze", "limits", "redact", "select", "text_file", "messages"]),
@@ -44,6 +46,7 @@ const ALLOWED: [(&str, &[&str]); 26] = [
             "select",
             "spill",
             "store",
+            "tables",
             "text_file",
             "validate",
             "write",
@@ -57,7 +60,7 @@ const ALLOWED: [(&str, &[&str]); 26] = [
         "cli",
         &[
             "analyze", "audit", "config", "eval", "inspect", "limits", "messages", "model", "parse", "pipeline", "plan", "query", "redact",
-            "runtime", "schemas", "spans", "store", "tables", "write",
+            "runs", "runtime", "schemas", "spans", "store", "tables", "write",
         ],
     ),
 ];
