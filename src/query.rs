@@ -140,27 +140,32 @@ impl TablesSession {
         Ok(self.context.table(table.as_str()).await?)
     }
 
-    /// Makes rows of earlier versions of `patterns` queryable as the table `name`, with these columns: those with the run ids of each part, at its
-    /// version. Columns that a version lacks are null. Returns whether all versions can be read; otherwise there is no such table.
+    /// Makes rows of earlier versions of `table` queryable as the table `name`, with these columns: those with the run ids of each part, at its
+    /// version. Text columns that a version lacks are null. Returns whether all versions can be read; otherwise there is no table `name`.
     ///
     /// # Errors
     /// [`QueryError`] if the table cannot be read.
-    pub(crate) async fn register_patterns(&self, name: &str, parts: &[(u64, Vec<String>)], columns: &[&str]) -> Result<bool, QueryError> {
-        let patterns = TableName::Patterns;
-        let failed = |reason: String| QueryError::Table { table: patterns.as_str(), location: self.location.clone(), reason };
+    pub(crate) async fn register_rows_of_runs(
+        &self,
+        name: &str,
+        table: TableName,
+        parts: &[(u64, Vec<String>)],
+        columns: &[&str],
+    ) -> Result<bool, QueryError> {
+        let failed = |reason: String| QueryError::Table { table: table.as_str(), location: self.location.clone(), reason };
         let url = store::table_url(&self.location)?;
         let mut rows: Option<DataFrame> = None;
         for (version, run_ids) in parts {
-            let opened = open_version(&url, patterns, *version).await.map_err(|error| failed(error_message(&error)))?;
-            let Some(table) = opened else { return Ok(false) };
-            table.update_datafusion_session(&self.context.state()).map_err(|error| failed(failure_message(&error)))?;
-            let provider = table.table_provider().await.map_err(|error| failed(failure_message(&error)))?;
+            let opened = open_version(&url, table, *version).await.map_err(|error| failed(error_message(&error)))?;
+            let Some(opened) = opened else { return Ok(false) };
+            opened.update_datafusion_session(&self.context.state()).map_err(|error| failed(failure_message(&error)))?;
+            let provider = opened.table_provider().await.map_err(|error| failed(failure_message(&error)))?;
             let part = self.context.read_table(provider)?;
             let selected: Vec<Expr> = columns
                 .iter()
-                .map(|column| match part.schema().has_column_with_unqualified_name(column) {
-                    true => col(*column),
-                    false => lit(ScalarValue::Utf8(None)).alias(*column),
+                .map(|column| {
+                    let is_there = part.schema().has_column_with_unqualified_name(column);
+                    if is_there { col(*column) } else { lit(ScalarValue::Utf8(None)).alias(*column) }
                 })
                 .collect();
             let of_runs = col("run_id").in_list(run_ids.iter().map(|id| lit(id.as_str())).collect(), false);

@@ -13,8 +13,8 @@ use super::run_summary;
 use crate::config;
 use crate::limits::{COMPARED_RUNS_MAX, RUNS_LISTED_DEFAULT};
 use crate::model::{RunSummary, escape_control_chars};
-use crate::runs::{self, GroupColumn, RunFilter, RunsError, StoredRuns};
-use crate::write::FingerprintReport;
+use crate::runs::{self, FingerprintDifferences, GroupColumn, RunFilter, RunsError, StoredRuns};
+use crate::write::{FingerprintReport, ReportedDifference};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -115,14 +115,25 @@ async fn list(args: ListArgs) -> Result<Exit, Failure> {
 }
 
 async fn show(args: ShowArgs) -> Result<Exit, Failure> {
-    let run = StoredRuns::open(&args.tables).await?.find(&args.id).await?;
+    let stored = StoredRuns::open(&args.tables).await?;
+    let run = stored.find(&args.id).await?;
     let text = match args.format {
         PageFormat::Json => json_line(&run)?,
-        // What sets failed traces apart stands in the table fingerprints, of the last run that saw them.
-        PageFormat::Text => escape_control_chars(&run_summary::text(&args.tables, &run, &FingerprintReport::default())).into_owned(),
+        PageFormat::Text => {
+            let differences = stored.differences(&run).await?.into_iter().filter_map(reported).collect();
+            let fingerprints = FingerprintReport { differences, traces_left_out: 0 };
+            escape_control_chars(&run_summary::text(&args.tables, &run, &fingerprints)).into_owned()
+        }
     };
     std::io::stdout().lock().write_all(text.as_bytes())?;
     Ok(Exit::Complete)
+}
+
+/// The clearest difference of a fingerprint.
+fn reported(of_fingerprint: FingerprintDifferences) -> Option<ReportedDifference> {
+    let FingerprintDifferences { category, contributing_factor, traces, differences } = of_fingerprint;
+    let sentence = differences.into_iter().next()?.sentence;
+    Some(ReportedDifference { label: format!("{category}/{contributing_factor}"), traces, sentence })
 }
 
 async fn diff(args: DiffArgs) -> Result<Exit, Failure> {

@@ -455,6 +455,8 @@ mod tests {
         assert!(error.contains(": line 4: unknown value 'embeded'; did you mean 'embedded'?"), "{error}");
         let error = error_in("[source]\ninputs = ['a']\n[write]\noutput = 'out'\ncommit_every = 'often'\n");
         assert!(error.starts_with("[write] commit_every in ") && error.contains(".toml: invalid duration 'often'"), "{error}");
+        let error = error_in("[source]\ninputs = ['a']\n[write]\noutput = 'out'\n[run]\nmax_duration = 'long'\n");
+        assert!(error.starts_with("[run] max_duration in ") && error.contains(".toml: invalid duration 'long'"), "{error}");
         let error = error_in("[source]\ninputs = ['a']\nsince = 'yesterday'\n");
         assert!(error.starts_with("[source] since in ") && error.contains(".toml: invalid time 'yesterday'"), "{error}");
         let error = error_in("[source]\ninputs = ['a']\nmemory_limit_mb = 1\n");

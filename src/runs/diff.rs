@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Change, Counted, Level, Side, changes};
 use super::error::RunsError;
-use super::stored::{StoredRuns, json_rows};
+use super::stored::{StoredRuns, decoded};
 use crate::limits::COMPARED_GROUPS_MAX;
 use crate::model::{RunStatus, RunSummary};
 use crate::query::QueryError;
+use crate::tables::TableName;
 
 /// A column of `patterns` by which traces are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -232,7 +234,7 @@ fn by_counts_because(a: &[RunSummary], b: &[RunSummary]) -> String {
         Some(run) => {
             format!("the version of patterns that run {} committed is not known: compared by the counts that runs keeps", run.run_id)
         }
-        None => "failsift maintain has removed a version of patterns that these runs committed: compared by the counts that runs keeps"
+        None => "a version of patterns that these runs committed is gone (failsift maintain removes old ones): compared by the counts that runs keeps"
             .to_owned(),
     }
 }
@@ -243,7 +245,7 @@ async fn of_traces(runs: &StoredRuns, a: &[RunSummary], b: &[RunSummary], by: Op
     let columns: Vec<&str> = columns.chain(by.map(GroupColumn::as_str)).collect();
     for (name, side) in [("a", a), ("b", b)] {
         let Some(parts) = side.iter().map(part_of).collect::<Option<Vec<_>>>() else { return Ok(None) };
-        if !runs.session.register_patterns(name, &parts, &columns).await? {
+        if !runs.session.register_rows_of_runs(name, TableName::Patterns, &parts, &columns).await? {
             return Ok(None);
         }
     }
@@ -291,11 +293,10 @@ async fn counted_rows(runs: &StoredRuns, rows: &str, value: &str) -> Result<Side
 }
 
 /// The rows of a query, at most one more than are compared.
-async fn rows_of<T: serde::de::DeserializeOwned>(runs: &StoredRuns, sql: &str) -> Result<Vec<T>, RunsError> {
+async fn rows_of<T: DeserializeOwned>(runs: &StoredRuns, sql: &str) -> Result<Vec<T>, RunsError> {
     let stream = runs.session.stream(&format!("{sql} LIMIT {}", COMPARED_GROUPS_MAX + 1)).await?;
     let batches = stream.try_collect::<Vec<_>>().await.map_err(QueryError::from)?;
-    let unreadable = |error: serde_json::Error| RunsError::Unreadable(error.to_string());
-    json_rows(&batches)?.into_iter().map(|row| serde_json::from_value(row).map_err(unreadable)).collect()
+    decoded(&batches)
 }
 
 #[derive(Deserialize)]

@@ -11,4 +11,4 @@ mod stored;
 pub use self::compare::{Change, ChangeKind, LEVEL};
 pub use self::diff::{Diff, GroupColumn, GroupDiff, RunGroup, SharedTraces, diff};
 pub use self::error::RunsError;
-pub use self::stored::{ListedRun, RunFilter, StoredRuns, rows, stream};
+pub use self::stored::{DifferenceSentence, FingerprintDifferences, ListedRun, RunFilter, StoredRuns, rows, stream};

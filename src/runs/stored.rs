@@ -7,10 +7,13 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{Expr, cast, col, lit};
 use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
+use futures::TryStreamExt;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::RunsError;
+use crate::limits::SUMMARY_FINGERPRINTS_MAX;
 use crate::model::{RunStatus, RunSummary};
 use crate::query::{QueryError, TablesSession};
 use crate::tables::TableName;
@@ -55,6 +58,26 @@ pub struct ListedRun {
     pub errors: u64,
     /// Its cost in US dollars.
     pub cost_usd: f64,
+}
+
+/// What sets the failed traces of a fingerprint apart.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct FingerprintDifferences {
+    /// The kind of failure.
+    pub category: String,
+    /// Its contributing factor.
+    pub contributing_factor: String,
+    /// How many traces.
+    pub traces: u64,
+    /// The differences, the clearest first.
+    pub differences: Vec<DifferenceSentence>,
+}
+
+/// A difference in words.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct DifferenceSentence {
+    /// The sentence.
+    pub sentence: String,
 }
 
 /// The runs of an output location.
@@ -133,6 +156,24 @@ impl StoredRuns {
         }
     }
 
+    /// What set failed traces of a run apart from healthy ones, of the most frequent fingerprint first; nothing if the version of `fingerprints` that
+    /// the run committed is gone.
+    ///
+    /// # Errors
+    /// [`RunsError`] if the table cannot be read.
+    pub async fn differences(&self, run: &RunSummary) -> Result<Vec<FingerprintDifferences>, RunsError> {
+        const COLUMNS: [&str; 5] = ["category", "contributing_factor", "traces", "fingerprint", "differences"];
+        let parts: Vec<(u64, Vec<String>)> =
+            run.fingerprints_version.map(|version| (version, vec![run.run_id.clone()])).into_iter().collect();
+        if parts.is_empty() || !self.session.register_rows_of_runs("of_run", TableName::Fingerprints, &parts, &COLUMNS).await? {
+            return Ok(Vec::new());
+        }
+        let sql = format!("SELECT * FROM of_run ORDER BY traces DESC, fingerprint LIMIT {SUMMARY_FINGERPRINTS_MAX}");
+        let batches = self.session.stream(&sql).await?.try_collect::<Vec<_>>().await.map_err(QueryError::from)?;
+        let rows: Vec<FingerprintDifferences> = decoded(&batches)?;
+        Ok(rows.into_iter().filter(|row| !row.differences.is_empty()).collect())
+    }
+
     async fn filtered(&self, filter: &RunFilter) -> Result<DataFrame, RunsError> {
         let time = |time: DateTime<Utc>| lit(ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into())));
         let conditions = [
@@ -156,9 +197,7 @@ impl StoredRuns {
 /// # Errors
 /// [`RunsError`] if the table cannot be read.
 pub async fn rows(runs: DataFrame) -> Result<Vec<ListedRun>, RunsError> {
-    let batches = runs.collect().await.map_err(QueryError::from)?;
-    let unreadable = |error: serde_json::Error| RunsError::Unreadable(error.to_string());
-    json_rows(&batches)?.into_iter().map(|row| serde_json::from_value(row).map_err(unreadable)).collect()
+    decoded(&runs.collect().await.map_err(QueryError::from)?)
 }
 
 /// The rows of a list of runs as they arrive.
@@ -170,12 +209,10 @@ pub async fn stream(runs: DataFrame) -> Result<SendableRecordBatchStream, RunsEr
 }
 
 async fn summaries(runs: DataFrame) -> Result<Vec<RunSummary>, RunsError> {
-    let batches = runs.collect().await.map_err(QueryError::from)?;
-    let unreadable = |error: serde_json::Error| RunsError::Unreadable(error.to_string());
-    json_rows(&batches)?.into_iter().map(|row| serde_json::from_value(without_nulls(row)).map_err(unreadable)).collect()
+    decoded(&runs.collect().await.map_err(QueryError::from)?)
 }
 
-/// A row without its nulls: columns that earlier versions did not have take their defaults.
+/// A row without its nulls: a column that earlier versions did not have is absent, and takes its default.
 fn without_nulls(row: Value) -> Value {
     match row {
         Value::Object(fields) => Value::Object(fields.into_iter().filter(|(_, value)| !value.is_null()).collect()),
@@ -183,16 +220,17 @@ fn without_nulls(row: Value) -> Value {
     }
 }
 
-/// Rows as JSON objects.
-pub(super) fn json_rows(batches: &[RecordBatch]) -> Result<Vec<Value>, RunsError> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
-    for batch in batches {
-        writer.write(batch).map_err(|error| RunsError::Unreadable(error.to_string()))?;
+/// Rows as values of a type with the names of their columns.
+pub(super) fn decoded<T: DeserializeOwned>(batches: &[RecordBatch]) -> Result<Vec<T>, RunsError> {
+    let unreadable = |error: &dyn std::fmt::Display| RunsError::Unreadable(error.to_string());
+    let mut rows = Vec::new();
+    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+        let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
+        writer.write(batch).and_then(|()| writer.finish()).map_err(|error| unreadable(&error))?;
+        let of_batch: Vec<Value> = serde_json::from_slice(&writer.into_inner()).map_err(|error| unreadable(&error))?;
+        for row in of_batch {
+            rows.push(serde_json::from_value(without_nulls(row)).map_err(|error| unreadable(&error))?);
+        }
     }
-    writer.finish().map_err(|error| RunsError::Unreadable(error.to_string()))?;
-    let bytes = writer.into_inner();
-    if bytes.is_empty() {
-        return Ok(Vec::new());
-    }
-    serde_json::from_slice(&bytes).map_err(|error| RunsError::Unreadable(error.to_string()))
+    Ok(rows)
 }

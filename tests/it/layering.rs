@@ -38,6 +38,7 @@ const ALLOWED: [(&str, &[&str]); 28] = [
             "analyze",
             "config",
             "gather",
+            "limits",
             "model",
             "parse",
             "read",

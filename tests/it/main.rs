@@ -28,6 +28,7 @@ mod query;
 mod redaction;
 mod remote;
 mod run;
+mod runs;
 mod staging;
 mod support;
 mod tables;

@@ -51,15 +51,14 @@ fn add_sides(page: &mut Page, diff: &Diff) {
     add_side(page, "A", &diff.a);
     add_side(page, "B", &diff.b);
     if let Some(shared) = &diff.shared_traces {
-        let analyzed = if shared.traces == 1 { "1 trace was".to_owned() } else { format!("{} traces were", shared.traces) };
         page.items(
             "  ",
             &[
-                format!("{analyzed} analyzed by both"),
-                format!("{} fail now and did not", shared.fail_now),
-                format!("{} no longer fail", shared.repaired),
-                format!("{} fail in another way", shared.fail_otherwise),
-                format!("{} failed in A and were not analyzed again", shared.failed_not_analyzed_again),
+                format!("traces analyzed by both: {}", shared.traces),
+                format!("failed in B only: {}", shared.fail_now),
+                format!("failed in A only: {}", shared.repaired),
+                format!("failed in another way: {}", shared.fail_otherwise),
+                format!("failed in A and not analyzed again: {}", shared.failed_not_analyzed_again),
             ],
         );
     }
@@ -99,8 +98,7 @@ fn add_changes(page: &mut Page, changes: &[Change], shown: usize, indent: &str) 
         page.paragraph(indent, &format!("… and {more} more; --format json has all"), Style::Plain);
     }
     if !same.is_empty() {
-        let (subject, verb) = if same.len() == 1 { ("1 other", "occurs") } else { (&*format!("{} others", same.len()), "occur") };
-        page.paragraph(indent, &format!("{subject} {verb} in both, and chance may explain the difference"), Style::Quiet);
+        page.paragraph(indent, &format!("in both, without a significant difference: {}", same.len()), Style::Quiet);
     }
 }
 
