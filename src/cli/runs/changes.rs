@@ -120,7 +120,11 @@ fn add_change(page: &mut Page, change: &Change, indent: &str) {
     page.line(&[(indent, Style::Plain), (&format!("{kind:<KIND_WIDTH$} "), style), (&name, Style::Strong), (&fingerprint, Style::Quiet)]);
     let share = |traces, rate: f64| format!("{traces} ({:.1} %)", rate * 100.0);
     let mut items = vec![format!("{} -> {}", share(change.a_traces, change.a_rate), share(change.b_traces, change.b_rate))];
-    items.push(if change.is_significant { probability(change.p_value) } else { format!("may be chance: {}", probability(change.p_value)) });
+    items.push(match change.change {
+        ChangeKind::Gone => "all analyzed again".to_owned(),
+        _ if change.is_significant => probability(change.p_value),
+        _ => format!("may be chance: {}", probability(change.p_value)),
+    });
     if let (ChangeKind::NotSeen, Some(again)) = (change.change, change.analyzed_again) {
         items.push(format!("{again} of {} analyzed again", change.a_traces));
     }
