@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
-use super::{output, run_summary};
-use crate::config::{self, Overrides, RunConfig};
+use super::{explain, output, run_summary};
+use crate::config::{Given, Origins, RunConfig, RunSection, WriteSection};
 use crate::model::{ExitReason, RunSummary, escape_control_chars};
 use crate::pipeline::{self, FailedRun, RunProgress, RunReport};
 
@@ -23,27 +23,19 @@ const GRACE_PERIOD: Duration = Duration::from_mins(1);
 pub(super) struct Args {
     #[command(flatten)]
     analysis: AnalysisArgs,
-    /// Location of the tables, created if it does not exist
-    #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT")]
-    output: Option<String>,
-    /// Exit with 3 if a larger share of traces and records fails [default: 0.1]
-    #[arg(long, value_name = "SHARE", env = "FAILSIFT_MAX_ERROR_RATE")]
-    max_error_rate: Option<f64>,
+    #[command(flatten)]
+    write: WriteSection,
+    #[command(flatten)]
+    run: RunSection,
     /// Ignore finished work of an interrupted run over the same input
     #[arg(long)]
     fresh: bool,
     /// Ask a model again about traces whose content and settings have not changed
     #[arg(long)]
     force: bool,
-    /// Commit finished patterns at this interval, such as 10m [default: at the end]
-    #[arg(long, value_name = "TIME", value_parser = config::parse_duration, env = "FAILSIFT_COMMIT_EVERY")]
-    commit_every: Option<Duration>,
-    /// Stop after this time, such as 2h, commit what is finished, and exit with 4 [default: no limit]
-    #[arg(long, value_name = "TIME", value_parser = config::parse_duration, env = "FAILSIFT_MAX_DURATION")]
-    max_duration: Option<Duration>,
-    /// Stop when more records and traces than this failed, commit what is finished, and exit with 3 [default: no limit]
-    #[arg(long, value_name = "N", env = "FAILSIFT_MAX_ERRORS")]
-    max_errors: Option<u64>,
+    /// Print every setting with where its value comes from, and exit without running
+    #[arg(long)]
+    explain: bool,
     /// Output format of the summary
     #[arg(long, value_enum, default_value_t = SummaryFormat::Text)]
     format: SummaryFormat,
@@ -57,20 +49,13 @@ enum SummaryFormat {
     Json,
 }
 
-pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
+pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failure> {
     let format = args.format;
-    let (pipeline_file, overrides) = args.analysis.into_overrides();
-    let overrides = Overrides {
-        output: args.output,
-        error_rate_max: args.max_error_rate,
-        fresh: args.fresh,
-        force: args.force,
-        commit_every: args.commit_every,
-        duration_max: args.max_duration,
-        errors_max: args.max_errors,
-        ..overrides
-    };
-    let config = RunConfig::resolve(pipeline_file.as_deref(), overrides, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
+    let given = Given { fresh: args.fresh, force: args.force, ..args.analysis.into_given(args.write, args.run, origins) };
+    if args.explain {
+        return explain::execute(&given, format == SummaryFormat::Json);
+    }
+    let config = RunConfig::resolve(&given)?;
 
     let shutdown = CancellationToken::new();
     let signal_exit_code = Arc::new(AtomicU8::new(0));
