@@ -239,6 +239,12 @@ pub const DISTINCT_REASONS_MAX: usize = 50;
 /// Failures in the run summary. The table `errors` has all of them.
 pub const SUMMARY_FAILURES_MAX: usize = 10_000;
 
+/// Fingerprints in the run summary, the most frequent ones. A run over one application has some hundred; each takes about 200 bytes.
+pub const SUMMARY_FINGERPRINTS_MAX: usize = 1_000;
+
+/// Ids of interrupted runs in the run summary whose finished work the run committed. Usually there is at most one.
+pub const SUMMARY_RECOVERED_RUNS_MAX: usize = 1_000;
+
 /// Skipped objects in the run summary.
 pub const SUMMARY_SKIPPED_OBJECTS_MAX: usize = 1_000;
 
@@ -303,6 +309,17 @@ pub const RUNNING_WAIT_MAX: Duration = Duration::from_hours(6);
 
 /// How often a run that waits for another one looks whether it has ended: soon enough for a person, and few requests to a bucket.
 pub const RUNNING_POLL_INTERVAL: Duration = Duration::from_secs(5);
+// Comparing runs.
+
+/// Runs on each side of a comparison: a day of runs every half hour.
+pub const COMPARED_RUNS_MAX: usize = 48;
+
+/// Distinct combinations of label, fingerprint and value on each side of a comparison, the most frequent ones. As many as a run counts
+/// ([`FINGERPRINTS_MAX`]), for a few values each.
+pub const COMPARED_GROUPS_MAX: usize = 5 * FINGERPRINTS_MAX;
+
+/// Runs that `failsift runs` lists; `--limit` overrides it.
+pub const RUNS_LISTED_DEFAULT: usize = 20;
 
 // Staging and committing.
 
@@ -318,6 +335,9 @@ pub const STAGE_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for running analyses and for recording unanalyzed traces after a shutdown was requested and finished rows were committed.
 /// A quarter of the longest time that schedulers usually grant between SIGTERM and SIGKILL, because the last commit needs time too.
 pub const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(15);
+
+/// Time in which a run that failed may store its row in `runs`. What makes it fail is often the store itself, whose client retries for minutes.
+pub const FAILED_ROW_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Rows in a row group of a table. Small, because an upsert decodes every row group with a superseded row.
 pub const ROW_GROUP_ROWS: usize = 1_024;
@@ -360,6 +380,9 @@ pub const TABLE_BUCKETS: i32 = 16;
 
 /// Retries of a request whose response was truncated.
 pub const TRUNCATED_RESPONSE_RETRIES_MAX: u32 = 10;
+
+/// Log entries that are searched for the version of a commit that was completed earlier: more than runs commit while one is interrupted.
+pub const LOG_ENTRIES_SEARCHED_MAX: usize = 200;
 
 /// Attempts to commit while other writers commit first.
 pub const COMMIT_ATTEMPTS_MAX: usize = 30;

@@ -18,8 +18,9 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::logical_expr::{col, lit};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
 use url::Url;
 
 pub use self::error::{ExceededError, QueryError};
@@ -27,7 +28,7 @@ pub use self::limits::QueryLimits;
 use crate::limits::{QUERY_BATCH_ROWS, QUERY_SPILL_BYTES_MAX};
 use crate::spill::SpillFolder;
 use crate::store;
-use crate::tables::{AsOf, TableName, error_hint, error_message, failure_message, open_existing};
+use crate::tables::{AsOf, TableName, error_hint, error_message, failure_message, open_existing, open_version};
 
 /// A session with the tables `patterns`, `errors`, `fingerprints` and `runs`, and with `spans` if an input was given.
 pub struct TablesSession {
@@ -129,6 +130,55 @@ impl TablesSession {
     /// Whether there is a table of this name: outputs of earlier versions lack `fingerprints`.
     pub fn has(&self, table: TableName) -> bool {
         self.context.table_exist(table.as_str()).unwrap_or(false)
+    }
+
+    /// A table, to select from it with values that never become SQL text.
+    ///
+    /// # Errors
+    /// [`QueryError::Sql`] if there is no such table.
+    pub(crate) async fn table(&self, table: TableName) -> Result<DataFrame, QueryError> {
+        Ok(self.context.table(table.as_str()).await?)
+    }
+
+    /// Makes rows of earlier versions of `table` queryable as the table `name`, with these columns: those with the run ids of each part, at its
+    /// version. Text columns that a version lacks are null. Returns whether all versions can be read; otherwise there is no table `name`.
+    ///
+    /// # Errors
+    /// [`QueryError`] if the table cannot be read.
+    pub(crate) async fn register_rows_of_runs(
+        &self,
+        name: &str,
+        table: TableName,
+        parts: &[(u64, Vec<String>)],
+        columns: &[&str],
+    ) -> Result<bool, QueryError> {
+        let failed = |reason: String| QueryError::Table { table: table.as_str(), location: self.location.clone(), reason };
+        let url = store::table_url(&self.location)?;
+        let mut rows: Option<DataFrame> = None;
+        for (version, run_ids) in parts {
+            let opened = open_version(&url, table, *version).await.map_err(|error| failed(error_message(&error)))?;
+            let Some(opened) = opened else { return Ok(false) };
+            opened.update_datafusion_session(&self.context.state()).map_err(|error| failed(failure_message(&error)))?;
+            let provider = opened.table_provider().await.map_err(|error| failed(failure_message(&error)))?;
+            let part = self.context.read_table(provider)?;
+            let selected: Vec<Expr> = columns
+                .iter()
+                .map(|column| {
+                    let is_there = part.schema().has_column_with_unqualified_name(column);
+                    if is_there { col(*column) } else { lit(ScalarValue::Utf8(None)).alias(*column) }
+                })
+                .collect();
+            let of_runs = col("run_id").in_list(run_ids.iter().map(|id| lit(id.as_str())).collect(), false);
+            let part = part.filter(of_runs)?.select(selected)?;
+            rows = Some(match rows {
+                Some(rows) => rows.union(part)?,
+                None => part,
+            });
+        }
+        if let Some(rows) = rows {
+            self.context.register_table(name, rows.into_view())?;
+        }
+        Ok(true)
     }
 
     /// The rows of `table` whose `column` equals `value`. The value never becomes SQL text, so it needs no escaping.

@@ -42,8 +42,8 @@ COUNTS = ("received", "stored", "validation_failures", "processing_errors", "tim
 # Exit codes after which a retry would give the same result.
 FINAL = {
     2: "wrong usage or configuration",
-    3: "complete, but a check failed",
-    4: "stopped by the cost limit",
+    3: "a check failed",
+    4: "stopped by a limit of cost or time",
 }
 
 

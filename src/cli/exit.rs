@@ -6,6 +6,7 @@ use crate::config::ConfigErrors;
 use crate::pipeline::RunError;
 use crate::query::QueryError;
 use crate::redact::{CustomDetectorsError, KeyError, UnknownKind};
+use crate::runs::RunsError;
 use crate::store::StoreError;
 
 /// The exit code of a command.
@@ -20,8 +21,8 @@ pub(super) enum Exit {
     /// Complete, but nothing was stored or a threshold was exceeded: `--max-error-rate`, thresholds of `eval`, a finding of `audit`, a
     /// missed canary.
     OverThreshold,
-    /// Stopped at the cost limit.
-    CostLimit,
+    /// Stopped at the limit of cost or time.
+    StoppedByLimit,
     /// Interrupted by Ctrl-C.
     Interrupted,
     /// Interrupted by SIGTERM.
@@ -35,7 +36,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Usage => 2,
             Exit::OverThreshold => 3,
-            Exit::CostLimit => 4,
+            Exit::StoppedByLimit => 4,
             Exit::Interrupted => 130,
             Exit::Terminated => 143,
         })
@@ -81,6 +82,16 @@ impl From<QueryError> for Failure {
             | QueryError::Exceeded(_) => Exit::Failed,
         };
         Self { exit, message: error.to_string() }
+    }
+}
+
+impl From<RunsError> for Failure {
+    fn from(error: RunsError) -> Self {
+        match error {
+            RunsError::Query(error) => error.into(),
+            RunsError::Unreadable(_) => Self::failed(error.to_string()),
+            RunsError::NotFound { .. } | RunsError::Ambiguous { .. } | RunsError::NothingToCompare { .. } => Self::usage(error.to_string()),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod redact;
 mod rules;
 mod run;
 mod run_summary;
+mod runs;
 mod schema;
 mod show;
 mod show_fingerprint;
@@ -52,6 +53,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Print the pattern of one trace
     Show(show::Args),
+    /// List runs, show one, or compare two: what is new, gone, more or less
+    Runs(runs::Args),
     /// Measure an analyzer on labelled traces, or prepare patterns for rating by a person
     Eval(eval::Args),
     /// Redact sensitive data in a text, from a file or stdin to stdout
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
             Command::Query(args) => query::execute(args).await,
             Command::Inspect(args) => inspect::execute(args).await,
             Command::Show(args) => show::execute(args).await,
+            Command::Runs(args) => runs::execute(args).await,
             Command::Eval(args) => eval::execute(args, &origins).await,
             Command::Redact(args) => redact::execute(&args),
             Command::Maintain(args) => maintain::execute(args).await,

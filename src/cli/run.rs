@@ -13,8 +13,8 @@ use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::{explain, output, run_summary};
 use crate::config::{Given, Origins, RunConfig, RunSection, WriteSection};
-use crate::model::{ExitReason, RunStatus, escape_control_chars};
-use crate::pipeline::{self, RunError, RunProgress, RunReport};
+use crate::model::{ExitReason, RunStatus, RunSummary, escape_control_chars};
+use crate::pipeline::{self, FailedRun, RunError, RunProgress, RunReport};
 
 /// Time after a signal in which work in flight may finish and be committed.
 const GRACE_PERIOD: Duration = Duration::from_mins(1);
@@ -70,11 +70,19 @@ pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failur
         }
     };
     clear_progress();
-    if matches!(report, Err(RunError::StoppedWaiting)) {
-        let exit = exit_after_signal(signal_exit_code.load(Ordering::Relaxed));
-        return Err(Failure { exit, message: RunError::StoppedWaiting.to_string() });
-    }
-    let report = report?;
+    let report = match report {
+        Ok(report) => report,
+        Err(FailedRun { error: RunError::StoppedWaiting, .. }) => {
+            let exit = exit_after_signal(signal_exit_code.load(Ordering::Relaxed));
+            return Err(Failure { exit, message: RunError::StoppedWaiting.to_string() });
+        }
+        Err(FailedRun { error, summary }) => {
+            if let Some(summary) = summary.filter(|_| format == SummaryFormat::Json) {
+                print_json(&summary)?;
+            }
+            return Err(error.into());
+        }
+    };
     print(&config, &report, format)?;
     if let Some(reason) = report.summary.exit_reason {
         tracing::warn!(reason = reason.as_str(), "{}", run_summary::exit_reason_text(reason, &report.summary));
@@ -82,8 +90,11 @@ pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failur
     Ok(match report.summary.exit_reason {
         None => Exit::Complete,
         Some(ExitReason::Interrupted) => exit_after_signal(signal_exit_code.load(Ordering::Relaxed)),
-        Some(ExitReason::CostLimit) => Exit::CostLimit,
-        Some(ExitReason::NothingStored | ExitReason::NoTraces | ExitReason::ErrorRate | ExitReason::CanaryMissed) => Exit::OverThreshold,
+        Some(ExitReason::CostLimit | ExitReason::MaxDuration) => Exit::StoppedByLimit,
+        Some(
+            ExitReason::NothingStored | ExitReason::NoTraces | ExitReason::ErrorRate | ExitReason::MaxErrors | ExitReason::CanaryMissed,
+        ) => Exit::OverThreshold,
+        Some(ExitReason::Failed) => Exit::Failed,
     })
 }
 
@@ -140,16 +151,17 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
     if let Some(canaries) = &report.canaries {
         output::plain(&format!("canaries: redaction found {} of {} planted values", canaries.found(), canaries.planted()));
     }
-    let mut stdout = std::io::stdout().lock();
     match format {
-        SummaryFormat::Json => {
-            let json = serde_json::to_string(&report.summary).map_err(|error| Failure::failed(error.to_string()))?;
-            writeln!(stdout, "{}", output::escaped_json(&json))?;
-        }
-        SummaryFormat::Text if report.summary.status == RunStatus::Skipped => {}
+        SummaryFormat::Json => print_json(&report.summary),
+        SummaryFormat::Text if report.summary.status == RunStatus::Skipped => Ok(()),
         SummaryFormat::Text => {
-            write!(stdout, "{}", escape_control_chars(&run_summary::text(&config.output, report)))?;
+            let text = run_summary::text(&config.output, &report.summary, &report.fingerprints);
+            Ok(write!(std::io::stdout().lock(), "{}", escape_control_chars(&text))?)
         }
     }
-    Ok(())
+}
+
+fn print_json(summary: &RunSummary) -> Result<(), Failure> {
+    let json = serde_json::to_string(summary).map_err(|error| Failure::failed(error.to_string()))?;
+    Ok(writeln!(std::io::stdout().lock(), "{}", output::escaped_json(&json))?)
 }

@@ -1,35 +1,30 @@
 //! The text summary of a run: counts, patterns by label, failures, and commands to run next.
 //!
-//! Takes the run summary and the stored patterns by label; returns text. Ids and reasons come from the input, so callers print the text
+//! Takes the run summary and what sets failed traces apart; returns text. Ids and reasons come from the input, so callers print the text
 //! through [`escape_control_chars`](crate::model::escape_control_chars).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::{counted, output};
-use crate::model::{ExitReason, Failure, RunStatus, RunSummary, escape_to_one_line, normalize_numbers};
-use crate::pipeline::RunReport;
-use crate::write::{FingerprintReport, LabelCount};
+use crate::model::{ExitReason, Failure, LabelTraces, RunStatus, RunSummary, escape_to_one_line, normalize_numbers};
+use crate::write::FingerprintReport;
 
 /// The summary of a run. `tables` is the location of the tables.
-pub(super) fn text(tables: &str, report: &RunReport) -> String {
-    let RunReport { summary, labels, fingerprints, .. } = report;
+pub(super) fn text(tables: &str, summary: &RunSummary, fingerprints: &FingerprintReport) -> String {
     let mut lines = vec![headline(summary)];
     lines.extend(outcomes(summary));
     lines.extend(unchanged_objects(summary));
     lines.push(records(summary));
     lines.extend(not_understood(summary));
-    // The status of an interrupted run already tells why it ended.
-    if let Some(reason) = summary.exit_reason.filter(|_| summary.status == RunStatus::Complete) {
-        lines.push(format!("  exit code 3: {}", exit_reason_text(reason, summary)));
-    }
+    lines.extend(why_not_0(summary));
     lines.extend(model_usage(summary));
     lines.extend(analyzers(summary));
-    lines.extend(patterns(labels));
+    lines.extend(patterns(&summary.by_label));
     lines.extend(differences(fingerprints));
     lines.extend(failures(summary));
     lines.extend(skipped_objects(summary));
-    lines.extend(next_commands(tables, labels));
+    lines.extend(next_commands(tables, &summary.by_label));
     lines.join("\n") + "\n"
 }
 
@@ -44,7 +39,22 @@ pub(super) fn exit_reason_text(reason: ExitReason, summary: &RunSummary) -> Stri
         ExitReason::CanaryMissed => "redaction missed one of the values that --canaries planted".to_owned(),
         ExitReason::CostLimit => "stopped by --max-cost".to_owned(),
         ExitReason::Interrupted => "interrupted by a signal".to_owned(),
+        ExitReason::MaxDuration => "stopped by --max-duration".to_owned(),
+        ExitReason::MaxErrors => "stopped by --max-errors: too many records and traces failed".to_owned(),
+        ExitReason::Failed => "the run failed".to_owned(),
     }
+}
+
+/// The line that tells why the exit code is not 0, unless the status of the run tells it already.
+fn why_not_0(summary: &RunSummary) -> Option<String> {
+    let reason = summary.exit_reason?;
+    let code = match (summary.status, reason) {
+        (RunStatus::Failed, _) => return summary.error.as_deref().map(|error| format!("  exit code 1: {}", output::indented(error, 4))),
+        (_, ExitReason::MaxDuration) => 4,
+        (_, ExitReason::MaxErrors) | (RunStatus::Complete, _) => 3,
+        (RunStatus::Interrupted | RunStatus::CostLimit, _) => return None,
+    };
+    Some(format!("  exit code {code}: {}", exit_reason_text(reason, summary)))
 }
 
 fn received(summary: &RunSummary) -> String {
@@ -140,18 +150,16 @@ fn analyzers(summary: &RunSummary) -> Vec<String> {
 }
 
 /// Stored patterns by category and factor, the most frequent first.
-fn patterns(labels: &BTreeMap<String, LabelCount>) -> Vec<String> {
+fn patterns(labels: &[LabelTraces]) -> Vec<String> {
     const TITLE_CHARS_MAX: usize = 70;
     if labels.is_empty() {
         return Vec::new();
     }
-    let mut sorted: Vec<_> = labels.iter().collect();
-    sorted.sort_by(|(left_name, left), (right_name, right)| right.count.cmp(&left.count).then(left_name.cmp(right_name)));
     let mut lines =
         vec![String::new(), format!("{:>6}  {:<10}  {:<44}  {}", "traces", "confidence", "category/contributing_factor", "example")];
-    for (label, count) in sorted {
-        let title: String = escape_to_one_line(&count.title).chars().take(TITLE_CHARS_MAX).collect();
-        lines.push(format!("{:>6}  {:<10.2}  {label:<44}  {title}", count.count, mean_confidence(count)));
+    for label in labels {
+        let title: String = escape_to_one_line(&label.title).chars().take(TITLE_CHARS_MAX).collect();
+        lines.push(format!("{:>6}  {:<10.2}  {:<44}  {title}", label.traces, label.confidence, name_of(label)));
     }
     lines
 }
@@ -221,10 +229,15 @@ fn skipped_objects(summary: &RunSummary) -> Option<String> {
     ))
 }
 
-fn next_commands(tables: &str, labels: &BTreeMap<String, LabelCount>) -> Vec<String> {
+fn name_of(label: &LabelTraces) -> String {
+    format!("{}/{}", label.category, label.contributing_factor)
+}
+
+fn next_commands(tables: &str, labels: &[LabelTraces]) -> Vec<String> {
     let mut lines = vec![String::new(), format!("tables: {tables}")];
-    if let Some(example) = labels.iter().find(|(label, _)| !label.starts_with("unclassified")).map(|(_, count)| &count.trace_id) {
-        lines.push(format!("  failsift show {} --tables {tables}", shell_word(example)));
+    let failures = labels.iter().filter(|label| label.category != "unclassified");
+    if let Some(example) = failures.min_by_key(|label| name_of(label)) {
+        lines.push(format!("  failsift show {} --tables {tables}", shell_word(&example.example_trace_id)));
     }
     lines.push(format!(
         "  failsift query --tables {tables} \"SELECT category, contributing_factor, count(*) FROM patterns GROUP BY 1, 2 ORDER BY 3 DESC\""
@@ -233,7 +246,7 @@ fn next_commands(tables: &str, labels: &BTreeMap<String, LabelCount>) -> Vec<Str
 }
 
 /// Quotes an id for a shell, because ids come from the input and people copy the command.
-fn shell_word(id: &str) -> String {
+pub(super) fn shell_word(id: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '/' | '#' | '@' | '=' | '+');
     if !id.is_empty() && !id.starts_with(['-', '#']) && id.chars().all(is_plain) {
         return id.to_owned();
@@ -244,11 +257,6 @@ fn shell_word(id: &str) -> String {
 #[expect(clippy::cast_precision_loss, reason = "for display")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a mean over traces")]
-fn mean_confidence(count: &LabelCount) -> f64 {
-    count.confidence_sum / count.count.max(1) as f64
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for display")]

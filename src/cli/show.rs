@@ -1,6 +1,6 @@
 //! `failsift show`: prints the pattern of one trace, its last error, or both.
 
-mod layout;
+pub(super) mod layout;
 mod row;
 mod sections;
 mod spans;

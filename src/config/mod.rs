@@ -48,6 +48,10 @@ pub struct RunConfig {
     pub commit_every: Option<Duration>,
     /// What to do if another run of the pipeline into the same output is active; `None` runs beside it.
     pub if_running: Option<IfRunning>,
+    /// Longest time of the run; beyond it the run stops and commits what is finished.
+    pub duration_max: Option<Duration>,
+    /// Most records and traces that may fail; beyond it the run stops.
+    pub errors_max: Option<u64>,
 }
 
 /// The configuration of the stages before the writer: input, redaction, analysis.

@@ -120,10 +120,16 @@ pub struct WriteSection {
     pub commit_every: Option<String>,
 }
 
-/// The section `[run]`: what a run does about other runs.
+/// The section `[run]`: the limits of a run, and what it does about other runs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, clap::Args)]
 #[serde(default)]
 pub struct RunSection {
+    /// Stop after this time, such as 2h, commit what is finished, and exit with 4 [default: no limit]
+    #[arg(id = "run.max_duration", long = "max-duration", value_name = "TIME", value_parser = duration, env = "FAILSIFT_MAX_DURATION")]
+    pub max_duration: Option<String>,
+    /// Stop when more records and traces than this failed, commit what is finished, and exit with 3 [default: no limit]
+    #[arg(id = "run.max_errors", long = "max-errors", value_name = "N", env = "FAILSIFT_MAX_ERRORS")]
+    pub max_errors: Option<u64>,
     /// If another run of this pipeline into the same output is active: wait for it, skip this run, or fail [default: run beside it]
     #[arg(id = "run.if_running", long = "if-running", value_name = "ACTION", value_enum, env = "FAILSIFT_IF_RUNNING")]
     pub if_running: Option<IfRunning>,

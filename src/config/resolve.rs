@@ -49,11 +49,12 @@ impl Resolution {
     /// The configuration of a run. It is usable if [`Self::check`] finds nothing wrong.
     pub fn run(&mut self, given: &Given) -> RunConfig {
         let analysis = self.analysis(given);
-        let write = self.values.write.clone();
+        let Pipeline { write, run, .. } = self.values.clone();
         if write.output.is_none() {
             self.problems.push(ConfigError::NoOutput);
         }
         let commit_every = write.commit_every.and_then(|text| self.parsed(("write", "commit_every"), parse_duration(&text)));
+        let duration_max = run.max_duration.and_then(|text| self.parsed(("run", "max_duration"), parse_duration(&text)));
         RunConfig {
             analysis,
             output: write.output.unwrap_or_default(),
@@ -62,6 +63,8 @@ impl Resolution {
             force: given.force,
             commit_every,
             if_running: self.values.run.if_running,
+            duration_max,
+            errors_max: run.max_errors,
         }
     }
 
@@ -241,6 +244,8 @@ mod tests {
         assert!(error.contains(" line 4: unknown value 'embeded'; did you mean 'embedded'?\n  hint: analyzer: "), "{error}");
         let error = error_in("[source]\ninputs = ['a']\n[write]\noutput = 'out'\ncommit_every = 'often'\n");
         assert!(error.starts_with("[write] commit_every in ") && error.contains(".toml line 5: invalid duration 'often'"), "{error}");
+        let error = error_in("[source]\ninputs = ['a']\n[write]\noutput = 'out'\n[run]\nmax_duration = 'long'\n");
+        assert!(error.starts_with("[run] max_duration in ") && error.contains(".toml line 6: invalid duration 'long'"), "{error}");
         let error = error_in("[source]\ninputs = ['a']\nsince = 'yesterday'\n");
         assert!(error.starts_with("[source] since in ") && error.contains(".toml line 3: invalid time 'yesterday'"), "{error}");
         let error = error_in("[source]\ninputs = ['a']\nmemory_limit_mb = 1\n");

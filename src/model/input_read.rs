@@ -1,9 +1,9 @@
 //! What a complete run had read of an input, so that a later run with `--since-last-run` reads only the rest.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The objects of one input that a run, or the runs before it, had read: an item of `runs.inputs_read`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct InputRead {
     /// The input in a normalized form, without credentials.
     pub input: String,

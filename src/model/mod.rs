@@ -36,7 +36,7 @@ pub use pattern::{PATTERN_SCHEMA_VERSION, PatternRow};
 pub use quantity::{bytes, duration, with_separators};
 pub use reasons::{ReasonCount, ReasonCounts, normalize_numbers};
 pub use rejection::{Outcome, OutcomeStream, PaidAnswer, Rejection, RejectionKind, Stage, UnusableAnswer};
-pub use run_summary::{AnalyzerCount, ExitReason, Failure, RunStatus, RunSummary};
+pub use run_summary::{AnalyzerCount, ExitReason, Failure, FingerprintTraces, LabelTraces, RunStatus, RunSummary};
 pub use spreadsheet::without_formula;
 pub use text::{escape_control_chars, escape_to_one_line, excerpt_around, is_unsafe_to_print, truncate_with_digest};
 pub use trace::{

@@ -1,11 +1,11 @@
 //! Counts of failure reasons. A thousand traces that failed for the same reason become one line of a report.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::limits::DISTINCT_REASONS_MAX;
 
 /// The number of traces with the same reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonCount {
     /// Machine-readable kind, as in the `kind` column.
     pub kind: String,

@@ -1,13 +1,15 @@
 //! The summary of one run: printed at its end and stored as a row of `runs`.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{InputRead, ReasonCount, Rejection, RejectionKind, Stage};
+use super::{FingerprintRow, InputRead, Label, ReasonCount, Rejection, RejectionKind, Stage};
 
 /// One row of `runs`, which `--format json` prints unchanged.
 ///
-/// Conservation: `received = stored + validation_failures + processing_errors + timed_out + unchanged + filtered`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Conservation: `received = stored + validation_failures + processing_errors + timed_out + unchanged + filtered`. A run that failed may have
+/// received traces that have no outcome: then the sum is smaller.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[expect(missing_docs, reason = "each column is documented in schemas/run_summary.schema.json, which a test compares")]
 pub struct RunSummary {
     pub run_id: String,
@@ -52,20 +54,31 @@ pub struct RunSummary {
     pub objects_unchanged: Option<u64>,
     pub traces_continued: Option<u64>,
     pub inputs_read: Option<Vec<InputRead>>,
+    pub error: Option<String>,
+    pub failed_traces: u64,
+    pub by_label: Vec<LabelTraces>,
+    pub by_fingerprint: Vec<FingerprintTraces>,
+    pub patterns_version: Option<u64>,
+    pub errors_version: Option<u64>,
+    pub fingerprints_version: Option<u64>,
+    pub recovered_runs: Vec<String>,
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     /// Every received trace and record has an outcome.
+    #[default]
     Complete,
-    /// Stopped by a signal; traces that were not analyzed are in `errors`.
+    /// Stopped early, by a signal or a limit; traces that were not analyzed are in `errors`.
     Interrupted,
     /// The cost limit was reached; traces that were not analyzed are in `errors`.
     CostLimit,
     /// Not started, because another run of the pipeline is active (`--if-running skip`). Only printed: there is no row.
     Skipped,
+    /// The run failed; only what it had committed before is in the tables.
+    Failed,
 }
 
 impl RunStatus {
@@ -76,12 +89,13 @@ impl RunStatus {
             Self::Interrupted => "interrupted",
             Self::CostLimit => "cost_limit",
             Self::Skipped => "skipped",
+            Self::Failed => "failed",
         }
     }
 }
 
 /// Why a run does not exit with 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitReason {
     /// Traces or records were received, but none was stored, unchanged or filtered.
@@ -96,6 +110,12 @@ pub enum ExitReason {
     CostLimit,
     /// Stopped by a signal.
     Interrupted,
+    /// `--max-duration` was reached.
+    MaxDuration,
+    /// More records and traces failed than `--max-errors` allows.
+    MaxErrors,
+    /// The run failed.
+    Failed,
 }
 
 impl ExitReason {
@@ -108,12 +128,15 @@ impl ExitReason {
             Self::CanaryMissed => "canary_missed",
             Self::CostLimit => "cost_limit",
             Self::Interrupted => "interrupted",
+            Self::MaxDuration => "max_duration",
+            Self::MaxErrors => "max_errors",
+            Self::Failed => "failed",
         }
     }
 }
 
 /// The number of traces that one analyzer labelled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnalyzerCount {
     /// The analyzer, as in the `analyzer` column of `patterns`.
     pub analyzer: String,
@@ -121,8 +144,57 @@ pub struct AnalyzerCount {
     pub traces: u64,
 }
 
+/// The stored patterns with one label.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LabelTraces {
+    /// The kind of failure.
+    pub category: String,
+    /// The condition without which it would not have happened.
+    pub contributing_factor: String,
+    /// How many traces.
+    pub traces: u64,
+    /// Mean of their confidences.
+    pub confidence: f64,
+    /// Title of an example.
+    pub title: String,
+    /// Trace id of the example.
+    pub example_trace_id: String,
+}
+
+impl LabelTraces {
+    /// Whether the traces have no failure.
+    pub fn is_healthy(&self) -> bool {
+        let healthy = Label::NO_FAILURE_FOUND;
+        self.category == healthy.category() && self.contributing_factor == healthy.factor()
+    }
+}
+
+/// The patterns of a run with one fingerprint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FingerprintTraces {
+    /// The fingerprint.
+    pub fingerprint: String,
+    /// The kind of failure.
+    pub category: String,
+    /// The condition without which it would not have happened.
+    pub contributing_factor: String,
+    /// How many traces.
+    pub traces: u64,
+    /// Title of an example.
+    pub title: String,
+    /// Trace id of the example.
+    pub example_trace_id: String,
+}
+
+impl From<FingerprintRow> for FingerprintTraces {
+    fn from(row: FingerprintRow) -> Self {
+        let FingerprintRow { fingerprint, category, contributing_factor, traces, title, example_trace_id, .. } = row;
+        Self { fingerprint, category, contributing_factor, traces, title, example_trace_id }
+    }
+}
+
 /// One failure listed in the summary; the table `errors` has all of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Trace id or location.
     pub trace_ref: String,
@@ -138,46 +210,10 @@ impl RunSummary {
         Self {
             run_id,
             pipeline,
-            status: RunStatus::Complete,
-            exit_reason: None,
             finished_at: started_at.clone(),
             started_at,
-            received: 0,
-            processed: 0,
-            stored: 0,
-            validation_failures: 0,
-            processing_errors: 0,
-            timed_out: 0,
-            unchanged: 0,
-            filtered: 0,
-            kept_fuller: 0,
-            skipped_objects: Vec::new(),
-            objects_read: 0,
-            bytes_read: 0,
-            spans_read: 0,
-            spans_not_understood: 0,
-            records_read: 0,
-            records_with_spans: 0,
-            records_companion: 0,
-            records_skipped: 0,
-            records_rejected: 0,
-            skipped_records: Vec::new(),
-            input_tokens: 0,
-            output_tokens: 0,
-            cost_usd: 0.0,
-            answers_estimated: 0,
-            analyzers: Vec::new(),
-            fallbacks: Vec::new(),
-            grounding_rate: None,
             redaction_key_id: redaction_key_id.to_owned(),
-            latency_ms_p50: None,
-            latency_ms_p95: None,
-            latency_ms_max: None,
-            failures: Vec::new(),
-            since_run: None,
-            objects_unchanged: None,
-            traces_continued: None,
-            inputs_read: None,
+            ..Self::default()
         }
     }
 
@@ -211,6 +247,7 @@ impl RunSummary {
             RunStatus::Interrupted => Some(ExitReason::Interrupted),
             RunStatus::CostLimit => Some(ExitReason::CostLimit),
             RunStatus::Skipped => None,
+            RunStatus::Failed => Some(ExitReason::Failed),
             RunStatus::Complete if self.received > 0 && self.stored + self.unchanged + self.filtered == 0 => {
                 Some(ExitReason::NothingStored)
             }

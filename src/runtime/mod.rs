@@ -11,4 +11,4 @@ mod shutdown;
 pub use deadline::{Deadline, TimedOut};
 pub use fatal::FatalError;
 pub use permit::{ConcurrencyPermit, Permitted};
-pub use shutdown::Shutdown;
+pub use shutdown::{Shutdown, StopReason};

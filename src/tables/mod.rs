@@ -15,10 +15,11 @@ mod table;
 pub(crate) use self::bucket::{bucket_of, bucket_of_hash};
 pub(crate) use self::error::{error_hint, error_message, failure_message};
 pub use self::name::TableName;
+pub(crate) use self::open::open_version;
 pub use self::open::{AsOf, open_existing};
 pub(crate) use self::schema::{
-    analyzer_fields, difference_fields, evidence_fields, fact_fields, failure_fields, fallback_fields, incident_fields, input_read_fields,
-    tree_span_fields,
+    analyzer_fields, difference_fields, evidence_fields, fact_fields, failure_fields, fallback_fields, fingerprint_traces_fields,
+    incident_fields, input_read_fields, label_traces_fields, tree_span_fields,
 };
 pub use self::schema::{errors_schema, fingerprints_schema, patterns_schema, runs_schema};
 pub(crate) use self::table::Table;

@@ -1,7 +1,11 @@
 //! Opening a table for reading: its latest version, or an earlier one.
 
+use std::collections::HashSet;
+
+use deltalake_core::kernel::LogicalFileView;
 use deltalake_core::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError, Path};
-use object_store::ObjectStoreExt;
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::log_store;
@@ -45,6 +49,34 @@ pub async fn open_existing(location: &Url, name: TableName, as_of: Option<AsOf>)
         Some(AsOf::Time(time)) => load_as_of(&mut table, name, time).await?,
     };
     Ok(exists.then_some(table))
+}
+
+/// Opens one version of a table for reading. `None` if there is no such table, or if its version cannot be read any more, because its log entry or
+/// one of its data files has been removed.
+///
+/// # Errors
+/// The store refuses, or the transaction log is corrupt.
+pub(crate) async fn open_version(location: &Url, name: TableName, version: u64) -> DeltaResult<Option<DeltaTable>> {
+    let Some(mut table) = load(&table_url(location, name)?).await? else { return Ok(None) };
+    if table.version() != Some(version) {
+        if committed_at(&table, version).await?.is_none() {
+            return Ok(None);
+        }
+        table.load_version(version).await?;
+    }
+    Ok(has_all_files(&table).await?.then_some(table))
+}
+
+/// Whether every data file of the loaded version exists.
+async fn has_all_files(table: &DeltaTable) -> DeltaResult<bool> {
+    let files: Vec<LogicalFileView> = table.snapshot()?.snapshot().file_views(table.log_store().as_ref(), None).try_collect().await?;
+    let mut missing: HashSet<Path> = files.iter().map(LogicalFileView::object_store_path).collect();
+    let store = table.object_store();
+    let mut listed = store.list(None);
+    while let Some(object) = listed.try_next().await? {
+        missing.remove(&object.location);
+    }
+    Ok(missing.is_empty())
 }
 
 /// Loads the version of a time. Returns whether there was one.

@@ -96,6 +96,20 @@ pub(crate) fn fallback_fields() -> Fields {
     Fields::from(vec![text("kind", true), text("reason", true), Field::new("traces", DataType::Int64, true)])
 }
 
+/// Fields of an item of `runs.by_label`.
+pub(crate) fn label_traces_fields() -> Fields {
+    let traces = Field::new("traces", DataType::Int64, true);
+    let labels = [text("category", true), text("contributing_factor", true), traces, double("confidence")];
+    Fields::from(labels.into_iter().chain([text("title", true), text("example_trace_id", true)]).collect::<Vec<_>>())
+}
+
+/// Fields of an item of `runs.by_fingerprint`.
+pub(crate) fn fingerprint_traces_fields() -> Fields {
+    let labels = ["fingerprint", "category", "contributing_factor"].map(|name| text(name, true)).into_iter();
+    let traces = Field::new("traces", DataType::Int64, true);
+    Fields::from(labels.chain([traces, text("title", true), text("example_trace_id", true)]).collect::<Vec<_>>())
+}
+
 /// The columns of `patterns`, in order.
 pub fn patterns_schema() -> SchemaRef {
     let mut fields = vec![text("trace_id", false), text("title", false), text("category", false), text("contributing_factor", false)];
@@ -176,5 +190,11 @@ pub fn runs_schema() -> SchemaRef {
     fields.push(list("failures", DataType::Struct(failure_fields())));
     fields.extend([text("since_run", true), optional_count("objects_unchanged"), optional_count("traces_continued")]);
     fields.push(optional_list("inputs_read", DataType::Struct(input_read_fields())));
+    // Rows of earlier versions do not have them.
+    fields.extend([text("error", true), optional_count("failed_traces")]);
+    fields.push(optional_list("by_label", DataType::Struct(label_traces_fields())));
+    fields.push(optional_list("by_fingerprint", DataType::Struct(fingerprint_traces_fields())));
+    fields.extend(["patterns_version", "errors_version", "fingerprints_version"].map(optional_count));
+    fields.push(optional_list("recovered_runs", DataType::Utf8));
     Arc::new(Schema::new(fields))
 }

@@ -9,10 +9,11 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Fields};
 use arrow::error::ArrowError;
 
-use crate::model::{ExitReason, FingerprintRow, PaidAnswer, PatternRow, Rejection, RunSummary};
+use crate::model::{ExitReason, FingerprintRow, FingerprintTraces, LabelTraces, PaidAnswer, PatternRow, Rejection, RunSummary};
 use crate::tables::{
     analyzer_fields, bucket_of, difference_fields, errors_schema, evidence_fields, fact_fields, failure_fields, fallback_fields,
-    fingerprints_schema, incident_fields, input_read_fields, patterns_schema, runs_schema, tree_span_fields,
+    fingerprint_traces_fields, fingerprints_schema, incident_fields, input_read_fields, label_traces_fields, patterns_schema, runs_schema,
+    tree_span_fields,
 };
 
 fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
@@ -315,8 +316,42 @@ pub(super) fn runs(summary: &RunSummary) -> Result<RecordBatch, ArrowError> {
         optional_counts(std::iter::once(summary.objects_unchanged)),
         optional_counts(std::iter::once(summary.traces_continued)),
         inputs_read(summary)?,
+        optional_texts(std::iter::once(summary.error.as_deref())),
+        number(summary.failed_traces),
+        by_label(summary)?,
+        by_fingerprint(summary)?,
+        optional_counts(std::iter::once(summary.patterns_version)),
+        optional_counts(std::iter::once(summary.errors_version)),
+        optional_counts(std::iter::once(summary.fingerprints_version)),
+        text_lists(std::iter::once(summary.recovered_runs.as_slice())),
     ];
     RecordBatch::try_new(runs_schema(), columns)
+}
+
+fn by_label(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
+    let text = |of: fn(&LabelTraces) -> &str| texts(summary.by_label.iter().map(of));
+    let columns = vec![
+        text(|label| &label.category),
+        text(|label| &label.contributing_factor),
+        counts(summary.by_label.iter().map(|label| label.traces)),
+        Arc::new(Float64Array::from_iter_values(summary.by_label.iter().map(|label| label.confidence))),
+        text(|label| &label.title),
+        text(|label| &label.example_trace_id),
+    ];
+    one_list(label_traces_fields(), columns, summary.by_label.len())
+}
+
+fn by_fingerprint(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {
+    let text = |of: fn(&FingerprintTraces) -> &str| texts(summary.by_fingerprint.iter().map(of));
+    let columns = vec![
+        text(|counted| &counted.fingerprint),
+        text(|counted| &counted.category),
+        text(|counted| &counted.contributing_factor),
+        counts(summary.by_fingerprint.iter().map(|counted| counted.traces)),
+        text(|counted| &counted.title),
+        text(|counted| &counted.example_trace_id),
+    ];
+    one_list(fingerprint_traces_fields(), columns, summary.by_fingerprint.len())
 }
 
 fn failures(summary: &RunSummary) -> Result<ArrayRef, ArrowError> {

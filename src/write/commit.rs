@@ -17,6 +17,7 @@ use super::keys::Coverage;
 use super::output::OutputTables;
 use super::staging::{CommitRecord, RunFolder};
 use super::upsert::{CommitTag, ScanCache, Superseded, UpsertPlan, plan_upsert, upsert};
+use super::versions::CommittedVersions;
 use crate::tables::{Table, TableName};
 
 /// Completes the commit that an interrupted run began. Returns whether it had begun one. Other runs may do the same concurrently.
@@ -28,17 +29,22 @@ pub(super) async fn complete_interrupted_commit(tables: &mut OutputTables, folde
     Ok(true)
 }
 
-/// Commits the staged files of `record` to every table that does not have them yet. `decision` is given by the run that just made it.
+/// Commits the staged files of `record` to every table that does not have them yet. `decision` is given by the run that just made it. Returns the
+/// versions that the commit made.
 pub(super) async fn commit(
     tables: &mut OutputTables,
     folder: &RunFolder,
     record: &CommitRecord,
     decision: Option<Decision>,
-) -> Result<(), WriteError> {
+) -> Result<CommittedVersions, WriteError> {
     let committed = commit_tables(tables, folder, record, decision).await;
     // Another run that considered this one interrupted may have completed the commit and removed the files.
     if committed.is_err() && is_complete(tables, folder, record).await.unwrap_or(false) {
-        return Ok(());
+        let mut versions = CommittedVersions::default();
+        for name in TableName::ALL {
+            versions.set(name, tag_of(folder, record).version_in(tables.get(name)).await);
+        }
+        return Ok(versions);
     }
     committed
 }
@@ -69,23 +75,23 @@ async fn commit_tables(
     folder: &RunFolder,
     record: &CommitRecord,
     mut decision: Option<Decision>,
-) -> Result<(), WriteError> {
+) -> Result<CommittedVersions, WriteError> {
     let location = tables.location.clone();
     let tag = tag_of(folder, record);
-    let mut superseded = SupersededSoFar::default();
+    let (mut versions, mut superseded) = (CommittedVersions::default(), SupersededSoFar::default());
     for name in TableName::ALL {
         let failed = |error: DeltaTableError| table_error(name, &location, &error);
-        let incoming = open_incoming(name, folder, record.files_of(name), &location).await?;
+        let incoming = open_incoming(folder, record.files_of(name), &location).await?.with_versions(versions);
         let table = tables.get(name);
         let Decision { keys, mut cache } = match decision.take() {
             Some(decision) => decision,
             None => Decision { keys: IncomingKeys::read(table, &incoming).await.map_err(failed)?, cache: ScanCache::new() },
         };
         let of_table = superseded.of_table(name, keys.committed, record, &tag);
-        upsert(table, &incoming, &keys.rows, &of_table, &tag, &mut cache).await.map_err(failed)?;
+        versions.set(name, upsert(table, &incoming, &keys.rows, &of_table, &tag, &mut cache).await.map_err(failed)?);
         superseded.carry_over(name, of_table, keys.kept_fuller);
     }
-    Ok(())
+    Ok(versions)
 }
 
 /// What the commit of an interrupted run would do to the current version of each table; the tables that have it already are left out.
@@ -100,7 +106,7 @@ pub(super) async fn plan_interrupted_commit(
     for table in tables {
         let name = table.name;
         let failed = |error: DeltaTableError| table_error(name, location, &error);
-        let incoming = open_incoming(name, folder, record.files_of(name), location).await?;
+        let incoming = open_incoming(folder, record.files_of(name), location).await?;
         let keys = IncomingKeys::read(table, &incoming).await.map_err(failed)?;
         let of_table = superseded.of_table(name, keys.committed, record, &tag);
         if !tag.is_in(table).await.map_err(failed)? {

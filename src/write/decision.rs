@@ -47,7 +47,7 @@ pub(super) async fn decide(
     location: &str,
 ) -> Result<(Decision, KeptFuller), WriteError> {
     let failed = |error: DeltaTableError| table_error(TableName::Patterns, location, &error);
-    let incoming = open_incoming(TableName::Patterns, folder, files, location).await?;
+    let incoming = open_incoming(folder, files, location).await?;
     let mut keys = IncomingKeys::read(patterns, &incoming).await.map_err(failed)?;
     patterns.delta.update_state().await.map_err(failed)?;
     let superseded = Superseded { keys: std::mem::take(&mut keys.committed), ..Superseded::default() };
@@ -72,14 +72,9 @@ pub(super) async fn decide(
 ///
 /// # Errors
 /// [`WriteError::RecoveredByOther`] if one of them is gone.
-pub(super) async fn open_incoming<'a>(
-    name: TableName,
-    folder: &RunFolder,
-    files: &'a [StagedFile],
-    location: &str,
-) -> Result<Incoming<'a>, WriteError> {
+pub(super) async fn open_incoming<'a>(folder: &RunFolder, files: &'a [StagedFile], location: &str) -> Result<Incoming<'a>, WriteError> {
     let found = folder.objects(files).await?;
-    Ok(Incoming::new(name, found.ok_or_else(|| WriteError::RecoveredByOther { location: location.to_owned() })?))
+    Ok(Incoming::new(found.ok_or_else(|| WriteError::RecoveredByOther { location: location.to_owned() })?))
 }
 
 impl KeptFuller {

@@ -6,27 +6,34 @@ use std::sync::Arc;
 use deltalake_core::DeltaResult;
 use deltalake_core::kernel::Add;
 use futures::StreamExt;
+use parquet::arrow::ParquetRecordBatchStreamBuilder;
 
 use super::fingerprints::merged_with_stored;
 use super::keys::{Coverage, for_each_key};
 use super::staging::StagedFile;
 use super::table_files::Bucket;
-use super::table_writer::{Destination, RowSelection, TableWriter};
+use super::table_writer::{Destination, RowSelection, TableWriter, conform};
+use super::versions::CommittedVersions;
 use crate::limits::STORE_REQUESTS_IN_FLIGHT_MAX;
 use crate::model::key_hash;
-use crate::store::Object;
+use crate::store::{Object, ObjectReader};
 use crate::tables::{Table, TableName, bucket_of, bucket_of_hash};
 
 /// Staged files whose rows a commit adds to a table.
 pub(super) struct Incoming<'a> {
     files: Vec<(&'a StagedFile, Arc<Object>)>,
-    destination: Destination,
+    /// For rows of `runs`: what the commit made of the other tables.
+    versions: CommittedVersions,
 }
 
 impl<'a> Incoming<'a> {
-    pub(super) fn new(name: TableName, files: Vec<(&'a StagedFile, Arc<Object>)>) -> Self {
-        let destination = if name == TableName::Runs { Destination::Bucket(None) } else { Destination::BucketColumn };
-        Self { files, destination }
+    pub(super) fn new(files: Vec<(&'a StagedFile, Arc<Object>)>) -> Self {
+        Self { files, versions: CommittedVersions::default() }
+    }
+
+    /// Rows of `runs` get these versions of the other tables.
+    pub(super) fn with_versions(self, versions: CommittedVersions) -> Self {
+        Self { versions, ..self }
     }
 
     /// The staged files.
@@ -40,12 +47,21 @@ impl<'a> Incoming<'a> {
     }
 
     /// Writes data files with the rows, without those whose keys are in `kept_fuller`. No table version references them yet. Rows of `fingerprints`
-    /// are merged with those of the loaded version.
+    /// are merged with those of the loaded version, and rows of `runs` get the versions of the other tables.
     pub(super) async fn write(&self, table: &Table, kept_fuller: &HashSet<u128>) -> DeltaResult<Vec<Add>> {
         let mut writer = TableWriter::new(table);
         if Self::is_merged(table.name) {
             for (bucket, rows) in merged_with_stored(table, self.files.iter().map(|(_, object)| object)).await? {
                 writer.write(bucket, &rows).await?;
+            }
+            return writer.finish().await;
+        }
+        if table.name == TableName::Runs {
+            for (_, object) in &self.files {
+                let mut rows = ParquetRecordBatchStreamBuilder::new(ObjectReader::new(Arc::clone(object))).await?.build()?;
+                while let Some(batch) = rows.next().await {
+                    writer.write(None, &self.versions.filled_into(&conform(&batch?, &table.data_schema())?)?).await?;
+                }
             }
             return writer.finish().await;
         }
@@ -55,7 +71,7 @@ impl<'a> Incoming<'a> {
                 kept = Some(without_keys(table.name, object, kept, kept_fuller).await?);
             }
             let selection = kept.map_or(RowSelection::All, RowSelection::Kept);
-            writer.copy_rows(object, &selection, self.destination).await?;
+            writer.copy_rows(object, &selection, Destination::BucketColumn).await?;
         }
         writer.finish().await
     }

@@ -1,18 +1,21 @@
 //! How many patterns of each label a run stored.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+
+use crate::model::LabelTraces;
 
 /// How often one label was stored, with an example.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LabelCount {
+pub(super) struct LabelCount {
     /// Patterns with this label.
-    pub count: u64,
+    pub(super) count: u64,
     /// Sum of their confidences.
-    pub confidence_sum: f64,
+    pub(super) confidence_sum: f64,
     /// Title of the example, the first of them.
-    pub title: String,
+    pub(super) title: String,
     /// Trace id of the example.
-    pub trace_id: String,
+    pub(super) trace_id: String,
 }
 
 impl LabelCount {
@@ -27,4 +30,24 @@ impl LabelCount {
         entry.count += 1;
         entry.confidence_sum += confidence;
     }
+}
+
+/// The labels as the summary of a run lists them, the most frequent first.
+#[expect(clippy::cast_precision_loss, reason = "a mean over traces")]
+pub(super) fn labels_of(counts: &BTreeMap<String, LabelCount>) -> Vec<LabelTraces> {
+    let label = |(label, count): (&String, &LabelCount)| {
+        let (category, factor) = label.split_once('/').unwrap_or((label, ""));
+        LabelTraces {
+            category: category.to_owned(),
+            contributing_factor: factor.to_owned(),
+            traces: count.count,
+            confidence: count.confidence_sum / count.count.max(1) as f64,
+            title: count.title.clone(),
+            example_trace_id: count.trace_id.clone(),
+        }
+    };
+    let mut labels: Vec<LabelTraces> = counts.iter().map(label).collect();
+    // Stable: labels that are equally frequent stay in alphabetical order.
+    labels.sort_by_key(|label| Reverse(label.traces));
+    labels
 }

@@ -30,16 +30,16 @@ mod table_files;
 mod table_writer;
 mod unstaged;
 mod upsert;
+mod versions;
 mod writer;
 
 pub use self::earlier::{EarlierTrace, earlier_traces, object_key};
 pub use self::error::WriteError;
 pub use self::fingerprints::{FingerprintReport, ReportedDifference};
 pub use self::inputs_read::{LastRead, last_inputs_read};
-pub use self::labels::LabelCount;
 pub use self::maintain::{MaintenancePlan, MaintenanceReport, PlannedCommit, TablePlan, TableReport, maintain};
 pub use self::progress::WriteProgress;
 pub use self::reusable::{ReusableResults, reusable_results};
 pub use self::running::{ActiveRun, Attempt, PipelineLock, try_lock};
 pub use self::staging::StagingError;
-pub use self::writer::{Committed, ExitReasonOf, WriteOptions, Writer};
+pub use self::writer::{ExitReasonOf, WriteOptions, Writer};

@@ -1,6 +1,6 @@
 //! The writer of one run: counts outcomes, stages them, and commits what is staged.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::decision::{Decision, decide, open_incoming};
 use super::encode::{encode_batch, encode_patterns};
 use super::error::{WriteError, table_error};
 use super::fingerprints::{FingerprintReport, RunFingerprints, for_each_pattern};
-use super::labels::LabelCount;
+use super::labels::{LabelCount, labels_of};
 use super::output::OutputTables;
 use super::progress::WriteProgress;
 use super::recovery::complete_interrupted_commits;
@@ -24,9 +24,13 @@ use super::running::ActiveRun;
 use super::staging::{CommitRecord, StagedFile, Staging};
 use super::stored::StoredResults;
 use super::unstaged::Unstaged;
-use crate::limits::{FINGERPRINTS_MAX, SHUTDOWN_GRACE_PERIOD, STAGE_INTERVAL, STAGED_BATCH_ROWS, STAGING_IN_FLIGHT_MAX};
-use crate::model::{ExitReason, Outcome, OutcomeStream, PatternRow, RunStatus, RunSummary};
-use crate::runtime::{Shutdown, pool};
+use super::versions::CommittedVersions;
+use crate::limits::{
+    FINGERPRINTS_MAX, SHUTDOWN_GRACE_PERIOD, STAGE_INTERVAL, STAGED_BATCH_ROWS, STAGING_IN_FLIGHT_MAX, SUMMARY_FINGERPRINTS_MAX,
+    SUMMARY_RECOVERED_RUNS_MAX,
+};
+use crate::model::{ExitReason, FingerprintTraces, Outcome, OutcomeStream, PatternRow, RejectionKind, RunStatus, RunSummary};
+use crate::runtime::{Shutdown, StopReason, pool};
 use crate::tables::TableName;
 use crate::validate::Pattern;
 
@@ -43,19 +47,12 @@ pub struct WriteOptions {
     pub reuse: Option<String>,
     /// What other runs of the same pipeline see of this one.
     pub active: Option<ActiveRun>,
+    /// Stops the run when more records and traces failed.
+    pub errors_max: Option<u64>,
 }
 
 /// Computes the exit reason from a summary whose counts are final.
 pub type ExitReasonOf<'a> = dyn Fn(&RunSummary) -> Option<ExitReason> + Send + Sync + 'a;
-
-/// What a run stored.
-#[derive(Debug)]
-pub struct Committed {
-    /// Patterns by category and contributing factor.
-    pub labels: BTreeMap<String, LabelCount>,
-    /// What sets failed traces apart.
-    pub fingerprints: FingerprintReport,
-}
 
 /// What only the last commit of a run has.
 struct LastCommit<'a> {
@@ -80,6 +77,12 @@ pub struct Writer {
     run_id: String,
     /// The number of commits so far.
     part: i64,
+    /// The patterns of the run that are committed.
+    patterns_committed: u64,
+    /// The runs whose patterns were recovered and are committed by this one.
+    recovered_runs: BTreeSet<String>,
+    /// Records and traces that failed, without those that were not analyzed because the run was stopped.
+    failed: u64,
     /// New and recovered patterns.
     patterns: u64,
     /// Those of them that were not committed, because the table has patterns with more spans, from another object.
@@ -128,6 +131,9 @@ impl Writer {
             options,
             run_id: run_id.to_owned(),
             part: 0,
+            patterns_committed: 0,
+            recovered_runs: BTreeSet::new(),
+            failed: 0,
             patterns: 0,
             kept_fuller: 0,
             progress,
@@ -172,6 +178,9 @@ impl Writer {
                 Some(staged) = self.in_flight.join_next(), if !self.in_flight.is_empty() => staging_result(staged)?,
                 () = shutdown.requested().cancelled(), if stopping_since.is_none() => {}
                 () = tokio::time::sleep(interval), if !shutdown.is_grace_ended() => {}
+            }
+            if self.options.errors_max.is_some_and(|errors_max| self.failed > errors_max) {
+                shutdown.request(StopReason::MaxErrors);
             }
             let commit_now = shutdown.is_requested() && stopping_since.is_none();
             if stopping_since.is_some_and(|since| since.elapsed() >= SHUTDOWN_GRACE_PERIOD) {
@@ -253,6 +262,7 @@ impl Writer {
             }
             Err(rejection) => {
                 summary.count_rejection(&rejection);
+                self.failed += u64::from(!matches!(rejection.kind, RejectionKind::Interrupted | RejectionKind::CostLimit));
                 unstaged.errors.push(rejection);
             }
         }
@@ -288,7 +298,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the run visible: `patterns` first, then `errors`, `fingerprints` and `runs`, each in one commit. Returns what was stored.
+    /// Makes the run visible: `patterns` first, then `errors`, `fingerprints` and `runs`, each in one commit. Completes the summary, and returns what
+    /// sets failed traces apart.
     ///
     /// `summary.received` was counted by the parser. If it differs from the outcomes that arrived here, an outcome was lost or duplicated, and
     /// nothing is committed. `objects` are hashes of the URIs of objects that were read to their end: older errors that are keyed by a location
@@ -297,11 +308,11 @@ impl Writer {
     /// # Errors
     /// [`WriteError`]; each table is then unchanged or wholly updated.
     pub async fn commit(
-        mut self,
+        &mut self,
         summary: &mut RunSummary,
         objects: HashSet<u128>,
         exit_reason: &ExitReasonOf<'_>,
-    ) -> Result<Committed, WriteError> {
+    ) -> Result<FingerprintReport, WriteError> {
         let mut outcomes = self.outcomes;
         for (label, count) in self.staging.recovered.claimed() {
             outcomes += count.count;
@@ -316,26 +327,47 @@ impl Writer {
         if outcomes + summary.filtered + unchanged != summary.received {
             return Err(WriteError::OutcomeCountMismatch { received: summary.received, outcomes });
         }
-        self.commit_staged(Some(LastCommit { summary: &mut *summary, objects, exit_reason })).await?;
+        let versions = self.commit_staged(Some(LastCommit { summary: &mut *summary, objects, exit_reason })).await?;
+        versions.fill_in(summary);
         // The run is committed. `maintain` removes what cannot be removed now.
         if let Err(error) = self.staging.finish(summary.status == RunStatus::Complete).await {
             tracing::warn!(%error, "the run is committed, but its staged files cannot be removed");
         }
-        Ok(Committed { labels: self.labels, fingerprints: self.fingerprint_report })
+        Ok(std::mem::take(&mut self.fingerprint_report))
     }
 
-    /// Keeps finished work for the next run, after a failure.
-    pub async fn keep_for_next_run(mut self) {
+    /// Ends a run that failed: keeps finished work for the next run, and stores the summary as its row in `runs`, if the store permits. If the
+    /// commit of the run has begun, a later run completes it, and its row with it.
+    pub async fn end_failed(mut self, summary: &mut RunSummary) {
         // Rows that are being staged are finished work too. Their errors are ignored: the failure of the run is reported already.
         while self.in_flight.join_next().await.is_some() {}
+        summary.stored = self.patterns_committed;
+        // They describe the whole run.
+        (summary.failed_traces, summary.by_label, summary.by_fingerprint) = (0, Vec::new(), Vec::new());
+        if let Err(error) = self.store_row(summary).await {
+            tracing::info!(%error, "the run failed, and its row in runs cannot be stored");
+        }
         self.staging.keep_for_next_run().await;
     }
 
+    /// Commits only the row of the run.
+    async fn store_row(&mut self, summary: &mut RunSummary) -> Result<(), WriteError> {
+        if self.staging.folder.commit_record().await?.is_some() {
+            return Ok(());
+        }
+        let name = self.staging.put(TableName::Runs, encode_batch(&columns::runs(summary)?)?).await?;
+        let files = BTreeMap::from([(TableName::Runs.as_str().to_owned(), vec![StagedFile { name, ..StagedFile::default() }])]);
+        let record = CommitRecord { part: self.part, files, objects: Vec::new(), resolved_errors: Vec::new() };
+        self.staging.folder.begin_commit(&record).await?;
+        commit(&mut self.tables, &self.staging.folder, &record, None).await?.fill_in(summary);
+        Ok(self.staging.folder.finish_commit(&record).await?)
+    }
+
     /// Commits what is staged. `last` makes it the last commit of the run.
-    async fn commit_staged(&mut self, last: Option<LastCommit<'_>>) -> Result<(), WriteError> {
+    async fn commit_staged(&mut self, last: Option<LastCommit<'_>>) -> Result<CommittedVersions, WriteError> {
         let is_last = last.is_some();
         if !is_last && self.staging.is_empty() {
-            return Ok(());
+            return Ok(CommittedVersions::default());
         }
         let (record, decision) = self.begin_commit(last).await?;
         let committed = commit(&mut self.tables, &self.staging.folder, &record, Some(decision)).await;
@@ -343,11 +375,12 @@ impl Writer {
             // Otherwise every later run would try to complete it. The failure itself is reported by the caller.
             let _ = self.staging.folder.abandon_commit().await;
         }
-        committed?;
-        self.progress.commit_finished(self.patterns.saturating_sub(self.kept_fuller), is_last);
+        let versions = committed?;
+        self.patterns_committed = self.patterns.saturating_sub(self.kept_fuller);
+        self.progress.commit_finished(self.patterns_committed, is_last);
         self.staging.folder.finish_commit(&record).await?;
         self.part += 1;
-        Ok(())
+        Ok(versions)
     }
 
     /// Decides which rows are committed and records the decision durably. From here on they will be committed, even if this run is killed.
@@ -360,11 +393,15 @@ impl Writer {
         let (decision, kept) = decide(&mut self.tables.patterns, &self.staging.folder, patterns, &self.tables.location).await?;
         self.kept_fuller += kept.count;
         kept.subtract_from(&mut self.labels);
-        count_staged(&mut self.fingerprints, &self.staging, patterns, &self.tables.location).await?;
+        let recovered_runs = count_staged(&mut self.fingerprints, &self.staging, patterns, &self.tables.location).await?;
+        self.recovered_runs.extend(recovered_runs);
         let mut objects_read = Vec::new();
         if let Some(LastCommit { summary, objects, exit_reason }) = last {
             self.finalize_counts(summary)?;
             self.stage_fingerprints(summary).await?;
+            summary.by_label = labels_of(&self.labels);
+            summary.failed_traces = summary.by_label.iter().filter(|label| !label.is_healthy()).map(|label| label.traces).sum();
+            summary.recovered_runs = self.recovered_runs.iter().take(SUMMARY_RECOVERED_RUNS_MAX).cloned().collect();
             summary.exit_reason = exit_reason(summary);
             self.staging.put(TableName::Runs, encode_batch(&columns::runs(summary)?)?).await?;
             files.extend(self.staging.take_files(false));
@@ -377,17 +414,19 @@ impl Writer {
         Ok((record, decision))
     }
 
-    /// Stages the rows of `fingerprints`: the counts are of the whole run.
-    async fn stage_fingerprints(&mut self, summary: &RunSummary) -> Result<(), WriteError> {
+    /// Stages the rows of `fingerprints`: the counts are of the whole run. The summary gets the most frequent ones.
+    async fn stage_fingerprints(&mut self, summary: &mut RunSummary) -> Result<(), WriteError> {
         let started_at = chrono::DateTime::parse_from_rfc3339(&summary.started_at).map_or_else(|_| chrono::Utc::now(), Into::into);
         let counted = std::mem::take(&mut self.fingerprints);
         let (run_id, buckets) = (self.run_id.clone(), self.tables.fingerprints.buckets());
-        let (bytes, report) = pool::run(move || {
+        let (bytes, most_frequent, report) = pool::run(move || {
             let (rows, report) = counted.finish(&run_id, started_at.timestamp_micros());
             let bytes = if rows.is_empty() { None } else { Some(encode_batch(&columns::fingerprints(&rows, buckets)?)?) };
-            Ok::<_, WriteError>((bytes, report))
+            let most_frequent = rows.into_iter().take(SUMMARY_FINGERPRINTS_MAX).map(FingerprintTraces::from).collect();
+            Ok::<_, WriteError>((bytes, most_frequent, report))
         })
         .await?;
+        summary.by_fingerprint = most_frequent;
         if report.traces_left_out > 0 {
             tracing::warn!(
                 traces = report.traces_left_out,
@@ -414,34 +453,38 @@ impl Writer {
     }
 }
 
-/// Counts the patterns that were recovered from an interrupted run, and takes out those that are not committed because the table has fuller ones.
-/// `files` are the staged patterns of one commit.
+/// Counts the patterns that were recovered from interrupted runs, and takes out those that are not committed because the table has fuller ones.
+/// `files` are the staged patterns of one commit. Returns the interrupted runs.
 async fn count_staged(
     fingerprints: &mut RunFingerprints,
     staging: &Staging,
     files: &[StagedFile],
     location: &str,
-) -> Result<(), WriteError> {
+) -> Result<BTreeSet<String>, WriteError> {
+    let mut recovered_runs = BTreeSet::new();
     let (recovered, own): (Vec<&StagedFile>, Vec<&StagedFile>) = files.iter().partition(|file| file.is_recovered());
     let files: Vec<StagedFile> =
         recovered.into_iter().chain(own.into_iter().filter(|file| !file.kept_fuller_rows.is_empty())).cloned().collect();
     if files.is_empty() {
-        return Ok(());
+        return Ok(recovered_runs);
     }
-    for (file, object) in open_incoming(TableName::Patterns, &staging.folder, &files, location).await?.files() {
+    for (file, object) in open_incoming(&staging.folder, &files, location).await?.files() {
         let is_in = |rows: &[usize], number: usize| rows.binary_search(&number).is_ok();
-        let counted = for_each_pattern(object, |number, pattern| {
+        let counted = for_each_pattern(object, |number, pattern, run_id| {
             if !file.is_recovered() {
                 if is_in(&file.kept_fuller_rows, number) {
                     fingerprints.remove_pattern(pattern);
                 }
             } else if !is_in(&file.unused_rows, number) && !is_in(&file.kept_fuller_rows, number) {
                 fingerprints.add_pattern(pattern);
+                if !recovered_runs.contains(run_id) {
+                    recovered_runs.insert(run_id.to_owned());
+                }
             }
         });
         counted.await.map_err(|error| table_error(TableName::Patterns, location, &error))?;
     }
-    Ok(())
+    Ok(recovered_runs)
 }
 
 /// The result of a task that stages rows.

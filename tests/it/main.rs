@@ -32,6 +32,7 @@ mod redaction;
 mod remote;
 mod run;
 mod running;
+mod runs;
 mod scheduling;
 mod staging;
 mod support;

@@ -151,8 +151,24 @@ fn closed_port() -> String {
 #[test]
 fn help() {
     let folder = folder();
-    let commands =
-        ["run", "plan", "check", "query", "inspect", "show", "eval", "redact", "maintain", "audit", "rules", "rules check", "schema"];
+    let commands = [
+        "run",
+        "plan",
+        "check",
+        "query",
+        "inspect",
+        "show",
+        "runs",
+        "runs show",
+        "runs diff",
+        "eval",
+        "redact",
+        "maintain",
+        "audit",
+        "rules",
+        "rules check",
+        "schema",
+    ];
     let mut cases = vec![case("the commands", "--help")];
     cases.extend(commands.map(|command| case("help of a command", &format!("{command} --help"))));
     check("help", folder.path(), &cases);
@@ -180,6 +196,8 @@ fn usage() {
             case("impossible date", "run --input traces --output tables --until 2026-02-30"),
             case("reversed time range", "run --input traces --output tables --since 24h --until 48h"),
             case("duration without a unit", "run --input traces --output tables --commit-every 10"),
+            case("word as the longest time", "run --input traces --output tables --max-duration soon"),
+            case("word as a number of errors", "run --input traces --output tables --max-errors many"),
             case("word as a timeout", "run --input traces --output tables --trace-timeout soon"),
             case("timeout of zero", "run --input traces --output tables --trace-timeout 0"),
             case("memory limit too small", "run --input traces --output tables --memory-limit 1"),
@@ -347,6 +365,10 @@ fn tables() {
             case("time before the first run", "query --tables tables --as-of 2020-01-01 'SELECT 1'"),
             case("unknown trace", "show t-99 --tables tables"),
             case("no tables to show", "show t-1 --tables nowhere"),
+            case("unknown run", "runs show 0000 --tables tables"),
+            case("no runs to list", "runs --tables nowhere"),
+            case("only one run to compare", "runs diff --tables tables"),
+            case("misspelled column to compare by", "runs diff --tables tables --by service_versoin"),
             case("no tables to audit", "audit --tables nowhere"),
             case("nothing found by audit", "audit --tables tables"),
             case("no tables to maintain", "maintain --tables nowhere"),

@@ -99,7 +99,7 @@ impl Place {
             serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{:?}: {error}: {}", output.status, stderr(&output)));
         let code = match summary["exit_reason"].as_str() {
             None => 0,
-            Some("cost_limit") => 4,
+            Some("cost_limit" | "max_duration") => 4,
             Some("interrupted") => 130,
             Some(_) => 3,
         };

@@ -20,7 +20,7 @@ const NO_BREAK_SPACE: &str = "\u{a0}";
 
 /// How a text is shown on a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(in crate::cli) enum Style {
     Plain,
     /// Titles and headings.
     Strong,
@@ -42,7 +42,7 @@ impl Style {
 }
 
 /// A page under construction.
-pub(super) struct Page {
+pub(in crate::cli) struct Page {
     width: usize,
     has_styles: bool,
     text: String,
@@ -50,7 +50,7 @@ pub(super) struct Page {
 
 impl Page {
     /// A page for stdout: as wide as its terminal, with styles unless `NO_COLOR` is set.
-    pub(super) fn for_stdout() -> Self {
+    pub(in crate::cli) fn for_stdout() -> Self {
         let stdout = std::io::stdout();
         let of_terminal = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
         let of_environment = || std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
@@ -58,19 +58,19 @@ impl Page {
         Self::new(width, stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none())
     }
 
-    pub(super) fn new(width: usize, has_styles: bool) -> Self {
+    pub(in crate::cli) fn new(width: usize, has_styles: bool) -> Self {
         Self { width: width.clamp(WIDTH_MIN, WIDTH_MAX), has_styles, text: String::new() }
     }
 
-    pub(super) fn width(&self) -> usize {
+    pub(in crate::cli) fn width(&self) -> usize {
         self.width
     }
 
-    pub(super) fn into_text(self) -> String {
+    pub(in crate::cli) fn into_text(self) -> String {
         self.text
     }
 
-    pub(super) fn heading(&mut self, text: &str) {
+    pub(in crate::cli) fn heading(&mut self, text: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
@@ -78,7 +78,7 @@ impl Page {
     }
 
     /// A wrapped text that begins with `mark`; its other lines are indented as far.
-    pub(super) fn paragraph(&mut self, mark: &str, text: &str, style: Style) {
+    pub(in crate::cli) fn paragraph(&mut self, mark: &str, text: &str, style: Style) {
         let mark = clean(mark);
         let indent = mark.width();
         let mut start = mark.clone();
@@ -89,7 +89,7 @@ impl Page {
     }
 
     /// Items that are separated by a dot, wrapped between them where possible.
-    pub(super) fn items(&mut self, mark: &str, items: &[String]) {
+    pub(in crate::cli) fn items(&mut self, mark: &str, items: &[String]) {
         let room = self.width.saturating_sub(columns_of(mark));
         let fits = |item: &String| columns_of(item) + 2 <= room;
         let kept: Vec<String> =
@@ -98,7 +98,7 @@ impl Page {
     }
 
     /// One line of texts side by side, which is not wrapped.
-    pub(super) fn line(&mut self, parts: &[(&str, Style)]) {
+    pub(in crate::cli) fn line(&mut self, parts: &[(&str, Style)]) {
         let last = parts.iter().rposition(|(text, _)| !text.trim_end().is_empty());
         for (index, (text, style)) in parts.iter().enumerate().take_while(|(index, _)| last.is_some_and(|last| *index <= last)) {
             let text = clean(text);
@@ -176,7 +176,7 @@ fn pieces(word: &str, width: usize) -> Vec<(String, usize)> {
 }
 
 /// A text in exactly `columns` columns: cut with `…`, or filled with spaces.
-pub(super) fn fitted(text: &str, columns: usize) -> String {
+pub(in crate::cli) fn fitted(text: &str, columns: usize) -> String {
     let text = clean(text);
     let width = text.width();
     if width <= columns {
@@ -197,7 +197,7 @@ pub(super) fn fitted(text: &str, columns: usize) -> String {
 }
 
 /// Columns that a text takes on a page.
-pub(super) fn columns_of(text: &str) -> usize {
+pub(in crate::cli) fn columns_of(text: &str) -> usize {
     clean(text).width()
 }
 

@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use super::difference::{Share, separation};
+use super::difference::separation;
 use super::values::{TraceValues, ValueCounts, ValueIds, Values};
 use super::wording::sentence;
 use crate::limits::{COMPARED_SERVICES_MAX, DIFFERENCES_MAX, FINGERPRINTS_MAX, USERS_OF_FINGERPRINT_MAX, USERS_OF_RUN_MAX};
 use crate::model::{Difference, Dimension, FingerprintRow, Label, PatternRow, key_hash, last_segment};
+use crate::statistics::Share;
 
 /// What is counted of one pattern.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 //! level is divided by the number of dimensions (Bonferroni).
 
 use crate::model::Dimension;
+use crate::statistics::{Share, exact_test, number};
 
 /// Failed traces that a fingerprint needs, and healthy traces that the service needs. The test needs more of one if there are few of the other.
 const TRACES_MIN: u64 = 5;
@@ -21,20 +22,6 @@ const KNOWN_SHARE_MIN: f64 = 0.9;
 /// Probability, for one fingerprint, that a difference without any cause is told. A run has some hundred fingerprints.
 const LEVEL: f64 = 0.001;
 
-/// How many traces of a group have a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Share {
-    pub(super) with: u64,
-    /// Traces that are compared.
-    pub(super) of: u64,
-}
-
-impl Share {
-    fn value(self) -> f64 {
-        number(self.with) / number(self.of.max(1))
-    }
-}
-
 /// The probability that chance explains the difference; `None` if it is not worth telling. `healthy_traces` are all healthy traces, of which
 /// `healthy.of` are compared.
 pub(super) fn separation(failed: Share, healthy: Share, healthy_traces: u64) -> Option<f64> {
@@ -43,45 +30,8 @@ pub(super) fn separation(failed: Share, healthy: Share, healthy_traces: u64) -> 
     if failed.of < TRACES_MIN || healthy.of < TRACES_MIN || !is_known || !is_clear {
         return None;
     }
-    let probability = fisher(failed, healthy);
+    let probability = exact_test(failed, healthy);
     (probability <= LEVEL / number(Dimension::COUNT as u64)).then_some(probability)
-}
-
-/// The probability that at least `failed.with` of the traces with the value are among the failed ones, if the value has nothing to do with the
-/// failure.
-fn fisher(failed: Share, healthy: Share) -> f64 {
-    let (with, all) = (failed.with + healthy.with, failed.of + healthy.of);
-    let choices = |of: u64, chosen: u64| ln_factorial(of) - ln_factorial(chosen) - ln_factorial(of - chosen);
-    let total = choices(all, failed.of);
-    let mut probability = 0.0;
-    for count in failed.with..=failed.of.min(with) {
-        // Without the value there must be enough traces for the rest.
-        if failed.of - count > all - with {
-            continue;
-        }
-        let term = (choices(with, count) + choices(all - with, failed.of - count) - total).exp();
-        probability += term;
-        // The terms only become smaller.
-        if term <= probability * 1e-9 {
-            break;
-        }
-    }
-    probability.min(1.0)
-}
-
-/// The natural logarithm of `n!`: the series of Stirling, whose error is below 1e-9 from 20 on.
-fn ln_factorial(n: u64) -> f64 {
-    const EXACT_MAX: u64 = 20;
-    if n <= EXACT_MAX {
-        return (2..=n).map(|factor| number(factor).ln()).sum();
-    }
-    let x = number(n);
-    x * x.ln() - x + 0.5 * (std::f64::consts::TAU * x).ln() + 1.0 / (12.0 * x) - 1.0 / (360.0 * x.powi(3))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of traces are far below 2^52")]
-fn number(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
@@ -94,20 +44,6 @@ mod tests {
 
     fn tells(failed: (u64, u64), healthy: (u64, u64)) -> bool {
         separation(share(failed.0, failed.1), share(healthy.0, healthy.1), healthy.1).is_some()
-    }
-
-    #[test]
-    fn the_test_gives_the_known_probabilities() {
-        // The tea of R. A. Fisher, and values of R: fisher.test(matrix(...), alternative = "greater").
-        for (failed, healthy, expected) in
-            [((4, 4), (0, 4), 1.0 / 70.0), ((3, 4), (1, 4), 17.0 / 70.0), ((5, 5), (0, 20), 1.0 / 53_130.0), ((10, 10), (10, 10), 1.0)]
-        {
-            let found = fisher(share(failed.0, failed.1), share(healthy.0, healthy.1));
-            assert!((found / expected - 1.0).abs() < 1e-6, "{failed:?} {healthy:?}: {found} and not {expected}");
-        }
-        let exact: f64 = (2..=170_u32).map(|factor| f64::from(factor).ln()).sum();
-        assert!((ln_factorial(170) - exact).abs() < 1e-9);
-        assert!(fisher(share(1_000_000, 1_000_000), share(0, 1_000_000)) < 1e-300, "large counts do not overflow");
     }
 
     #[test]

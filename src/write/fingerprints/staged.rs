@@ -14,7 +14,7 @@ use crate::store::Object;
 use crate::write::keys::{project, text_column};
 
 /// The columns that are counted. The models and tools of a trace are not stored, so they are unknown.
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 19] = [
     "fingerprint",
     "category",
     "contributing_factor",
@@ -33,16 +33,20 @@ const COLUMNS: [&str; 18] = [
     "region",
     "user_token",
     "project",
+    "run_id",
 ];
 
-/// Calls `visit` with the number of each row and its pattern, in order.
-pub(in crate::write) async fn for_each_pattern(object: &Arc<Object>, mut visit: impl FnMut(usize, &CountedPattern<'_>)) -> DeltaResult<()> {
+/// Calls `visit` with the number of each row, its pattern and the run that made it, in order.
+pub(in crate::write) async fn for_each_pattern(
+    object: &Arc<Object>,
+    mut visit: impl FnMut(usize, &CountedPattern<'_>, &str),
+) -> DeltaResult<()> {
     let mut number = 0;
     let mut batches = project(object, &COLUMNS).await?;
     while let Some(batch) = batches.next().await {
         let columns = Columns::of(&batch?)?;
         for row in 0..columns.fingerprint.len() {
-            visit(number, &columns.pattern(row));
+            visit(number, &columns.pattern(row), columns.batch.text("run_id", row).unwrap_or_default());
             number += 1;
         }
     }

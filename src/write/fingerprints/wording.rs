@@ -1,7 +1,7 @@
 //! A difference as a sentence: `All 37 are on version 1.4.2; none of the 210 healthy traces of checkout is.`
 
-use super::difference::Share;
 use crate::model::Dimension;
+use crate::statistics::Share;
 
 /// The sentence about a value. `healthy_traces` are all healthy traces of the service.
 pub(super) fn sentence(

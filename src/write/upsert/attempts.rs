@@ -58,17 +58,17 @@ fn is_lost_race(error: &DeltaTableError) -> bool {
     ) || text.contains("already exists")
 }
 
-/// Commits on top of the loaded version, or fails.
+/// Commits on top of the loaded version, or fails. Returns the new version.
 pub(super) async fn try_commit(
     table: &mut Table,
     actions: Vec<Action>,
     operation: DeltaOperation,
     properties: CommitProperties,
-) -> DeltaResult<()> {
+) -> DeltaResult<u64> {
     let state = table.delta.snapshot()?;
     let properties = properties.with_max_retries(0);
-    CommitBuilder::from(properties).with_actions(actions).build(Some(state), table.delta.log_store(), operation).await?;
-    Ok(())
+    let committed = CommitBuilder::from(properties).with_actions(actions).build(Some(state), table.delta.log_store(), operation).await?;
+    Ok(committed.version())
 }
 
 /// Deletes the files of an attempt that failed. Files that cannot be deleted now are vacuumed later.

@@ -38,6 +38,9 @@ use crate::tables::Table;
 
 /// Commits incoming rows and removes those that they supersede, atomically and once: if the table has the commit already, from any run,
 /// nothing happens. An incoming row is not added if the table has a fuller one: made from more spans, and from another object.
+///
+/// Returns the version that the commit made, or the loaded one if there was nothing to change; `None` if the commit was made earlier and its
+/// version cannot be determined.
 pub(super) async fn upsert(
     table: &mut Table,
     incoming: &Incoming<'_>,
@@ -45,7 +48,7 @@ pub(super) async fn upsert(
     superseded: &Arc<Superseded>,
     tag: &CommitTag,
     cache: &mut ScanCache,
-) -> DeltaResult<()> {
+) -> DeltaResult<Option<u64>> {
     let mut attempts = Attempts::default();
     // Most incoming rows do not depend on the version of the table, so their files are kept from attempt to attempt.
     let mut new: Option<NewFiles> = None;
@@ -53,7 +56,7 @@ pub(super) async fn upsert(
         table.delta.update_state().await?;
         // Before the first attempt too: several runs may complete the commit of the same interrupted run.
         if tag.is_in(table).await? {
-            return Ok(());
+            return Ok(tag.version_in(table).await);
         }
         let (scans, files) = scan(table, superseded, rows.keys().copied(), cache).await?;
         let plan = UpsertPlan::new(table.name, table.buckets(), rows.clone(), scans);
@@ -62,7 +65,7 @@ pub(super) async fn upsert(
             if let Some(new) = new {
                 delete_unreferenced(table, &new.adds).await;
             }
-            return Ok(());
+            return Ok(table.delta.version());
         }
         let changes = move_rows(table, &plan, &files, REWRITES_IN_FLIGHT_MAX).await?;
         let adds = match new.take() {
@@ -75,18 +78,21 @@ pub(super) async fn upsert(
             }
         };
         if adds.is_empty() && changes.removed.is_empty() {
-            return Ok(());
+            return Ok(table.delta.version());
         }
         let moved = changes.added.clone();
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: table.partition_columns(), predicate: None };
         let properties = CommitProperties::default().with_application_transaction(tag.transaction());
         let committed = try_commit(table, changes.into_actions(&adds), operation, properties).await;
         new = Some(NewFiles { adds, kept_fuller: plan.kept_fuller });
-        let Err(error) = committed else { return Ok(()) };
+        let error = match committed {
+            Ok(version) => return Ok(Some(version)),
+            Err(error) => error,
+        };
         // The commit may have succeeded although its response was lost. The next attempt checks that; after the last one it is checked here.
         if let Err(error) = attempts.pause(table.name, error).await {
             table.delta.update_state().await?;
-            return if tag.is_in(table).await? { Ok(()) } else { Err(error) };
+            return if tag.is_in(table).await? { Ok(tag.version_in(table).await) } else { Err(error) };
         }
         delete_unreferenced(table, &moved).await;
     }
@@ -150,7 +156,7 @@ mod tests {
     async fn upsert_rows(table: &mut Table, rows: Vec<PatternRow>, tag: &CommitTag) {
         let (superseded, object) = staged(table, rows).await;
         let file = StagedFile::default();
-        let incoming = Incoming::new(TableName::Patterns, vec![(&file, object)]);
+        let incoming = Incoming::new(vec![(&file, object)]);
         let keys = IncomingKeys::read(table, &incoming).await.unwrap();
         upsert(table, &incoming, &keys.rows, &superseded, tag, &mut ScanCache::new()).await.unwrap();
         table.delta.update_state().await.unwrap();

@@ -9,12 +9,13 @@ use object_store::ObjectStore;
 use url::Url;
 
 use super::{LastCommit, WriteOptions, Writer};
-use crate::model::{Draft, Rejection, RejectionKind, RunSummary, Source, Stage, key_hash};
-use crate::runtime::Shutdown;
+use crate::model::{Draft, Rejection, RejectionKind, RunStatus, RunSummary, Source, Stage, key_hash};
+use crate::runtime::{Shutdown, StopReason};
 use crate::tables::{Table, TableName};
 use crate::validate::{self, PatternSchema};
 use crate::write::commit::{commit, complete_interrupted_commit};
 use crate::write::output::OutputTables;
+use crate::write::staging::CommitRecord;
 
 fn last_commit(summary: &mut RunSummary) -> LastCommit<'_> {
     LastCommit { summary, objects: HashSet::new(), exit_reason: &|_| None }
@@ -45,7 +46,7 @@ impl Run<'_> {
             Err(Rejection::at_location(location, uri, Stage::Parse, RejectionKind::MalformedJson, "malformed"))
         });
         let items: Vec<_> = drafts.chain(malformed).collect();
-        let options = WriteOptions { job: self.job.into(), fresh: false, commit_every: None, reuse: None, active: None };
+        let options = WriteOptions { job: self.job.into(), fresh: false, commit_every: None, reuse: None, errors_max: None, active: None };
         let mut writer = Writer::begin(output, self.id, options, Arc::default()).await.unwrap();
         let mut summary = RunSummary::started(self.id.into(), self.job.into(), "2026-11-25T09:00:00Z".into(), "");
         summary.received = items.len() as u64;
@@ -55,9 +56,9 @@ impl Run<'_> {
     }
 
     async fn run(&self, output: &Url) -> RunSummary {
-        let (writer, mut summary) = self.staged(output).await;
-        let labels = writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap().labels;
-        assert_eq!(labels.values().map(|label| label.count).sum::<u64>(), summary.stored);
+        let (mut writer, mut summary) = self.staged(output).await;
+        writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
+        assert_eq!(summary.by_label.iter().map(|label| label.traces).sum::<u64>(), summary.stored);
         summary
     }
 
@@ -144,16 +145,16 @@ async fn an_interrupted_run_is_left_alone_while_its_commit_cannot_be_completed()
     let staged = || std::fs::read_dir(folder.path().join("_staging/killed")).unwrap().count();
     let before = staged();
     for (id, fresh) in [("again", false), ("fresh", true)] {
-        let options = WriteOptions { job: "a".into(), fresh, commit_every: None, reuse: None, active: None };
+        let options = WriteOptions { job: "a".into(), fresh, commit_every: None, reuse: None, errors_max: None, active: None };
         let writer = Writer::begin(&output, id, options, Arc::default()).await.unwrap();
         assert!(writer.reusable().is_empty(), "nothing of it is recovered");
-        writer.keep_for_next_run().await;
+        writer.end_failed(&mut RunSummary::started(id.into(), "a".into(), "2026-11-25T09:00:00Z".into(), "")).await;
         assert_eq!(staged(), before);
     }
     std::fs::write(&damaged, &bytes).unwrap();
     Run { id: "last", job: "a", ..Run::default() }.run(&output).await;
     let runs: Vec<_> = rows(&output, TableName::Runs, ["run_id", "status"]).await.into_iter().map(|(id, _)| id).collect();
-    assert_eq!(runs, ["first", "killed", "last"]);
+    assert_eq!(runs, ["again", "first", "fresh", "killed", "last"]);
     assert!(rows(&output, TableName::Patterns, ["trace_id", "run_id"]).await.iter().all(|(_, run)| run == "killed"));
 }
 
@@ -221,7 +222,7 @@ async fn the_decision_of_a_killed_run_holds_when_its_commit_is_completed() {
     let run = |id: &'static str, traces| Run { id, job: id, traces, ..Run::default() };
     run("whole", traces(0..1, 7, "hour=09")).run(&output).await;
     // Starts before the other run is killed, and commits a fuller pattern after it.
-    let (theirs, mut their_summary) = run("theirs", traces(2..3, 4, "hour=09")).staged(&output).await;
+    let (mut theirs, mut their_summary) = run("theirs", traces(2..3, 4, "hour=09")).staged(&output).await;
     let summary = run("killed", traces(0..3, 1, "hour=10")).killed_in_commit(&output).await;
     assert_eq!((summary.stored, summary.unchanged, summary.kept_fuller), (2, 1, 1));
     theirs.commit(&mut their_summary, HashSet::new(), &|_| None).await.unwrap();
@@ -286,6 +287,116 @@ async fn only_the_last_commit_removes_older_errors_of_an_object() {
     assert_eq!(locations().await, pairs([("a#L2", "second"), ("a#L3", "second"), ("b#L1", "first")]));
 }
 
+/// Of all runs the id and the versions of `patterns`, `errors` and `fingerprints` after its commit.
+async fn versions(output: &Url) -> Vec<(String, String)> {
+    let (patterns, others) = (
+        rows(output, TableName::Runs, ["run_id", "patterns_version"]).await,
+        rows(output, TableName::Runs, ["errors_version", "fingerprints_version"]).await,
+    );
+    assert_eq!(patterns.len(), others.len());
+    patterns
+}
+
+/// The versions of each table at which rows of a run are there.
+async fn versions_with(output: &Url, name: TableName, run_id: &str) -> Vec<u64> {
+    let latest = Table::open(output, name).await.unwrap().delta.version().unwrap();
+    let mut found = Vec::new();
+    for version in 0..=latest {
+        let delta = crate::tables::open_version(output, name, version).await.unwrap().unwrap();
+        let frame = datafusion::prelude::SessionContext::new().read_table(delta.table_provider().await.unwrap()).unwrap();
+        let of_run = datafusion::logical_expr::col("run_id").eq(datafusion::logical_expr::lit(run_id));
+        if frame.filter(of_run).unwrap().count().await.unwrap() > 0 {
+            found.push(version);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_stores_the_versions_that_it_committed() {
+    let (_folder, output) = output_folder();
+    let run = |id: &'static str| Run { id, job: id, traces: traces(0..3, 1, "a"), malformed: vec!["a#L1"] };
+    let first = run("first").run(&output).await;
+    let second = run("second").run(&output).await;
+    let numbers = |summary: &RunSummary| [summary.patterns_version, summary.errors_version, summary.fingerprints_version];
+    for name in [TableName::Patterns, TableName::Errors, TableName::Fingerprints] {
+        let index = TableName::ALL.iter().position(|other| *other == name).unwrap();
+        // The second run replaces all rows of the first one.
+        assert_eq!(versions_with(&output, name, "first").await, [numbers(&first)[index].unwrap()], "{name:?}");
+        assert_eq!(versions_with(&output, name, "second").await, [numbers(&second)[index].unwrap()], "{name:?}");
+    }
+    let stored = versions(&output).await;
+    let text = |summary: &RunSummary| summary.patterns_version.unwrap().to_string();
+    assert_eq!(stored, [("first".to_owned(), text(&first)), ("second".to_owned(), text(&second))]);
+    let unchanged = Run { id: "third", job: "third", ..Run::default() }.run(&output).await;
+    assert_eq!(numbers(&unchanged), numbers(&second), "a run that changes nothing stores the versions that it found");
+}
+
+/// The run is killed between the commits of two tables, and another one commits before a third one completes its commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_completed_by_another_run_stores_the_versions_of_the_interrupted_one() {
+    let (_folder, output) = output_folder();
+    let killed = Run { id: "killed", job: "a", traces: traces(0..3, 1, "a"), malformed: vec!["a#L1"] };
+    let theirs = Run { id: "theirs", job: "b", traces: traces(1..4, 1, "b"), malformed: vec!["b#L1"] };
+    // Begins before the other one is killed, so it does not complete that commit.
+    let (mut their_writer, mut their_summary) = theirs.staged(&output).await;
+    let (mut writer, mut summary) = killed.staged(&output).await;
+    let (record, _) = writer.begin_commit(Some(last_commit(&mut summary))).await.unwrap();
+    let of_patterns = record.files_of(TableName::Patterns).to_vec();
+    let only_patterns = CommitRecord { files: [(TableName::Patterns.as_str().to_owned(), of_patterns)].into(), ..record };
+    let folder = writer.staging.folder.clone();
+    commit(&mut writer.tables, &folder, &only_patterns, None).await.unwrap();
+    writer.staging.simulate_kill("a").await;
+    their_writer.commit(&mut their_summary, HashSet::new(), &|_| None).await.unwrap();
+    Run { id: "next", job: "c", ..Run::default() }.run(&output).await;
+    let own = versions_with(&output, TableName::Patterns, "killed").await[0];
+    assert!(own < their_summary.patterns_version.unwrap());
+    let stored = versions(&output).await;
+    assert_eq!(stored[0], ("killed".to_owned(), own.to_string()));
+    assert_eq!(versions_with(&output, TableName::Errors, "killed").await.len(), 1, "committed by the third run");
+    let errors = rows(&output, TableName::Runs, ["run_id", "errors_version"]).await;
+    assert!(errors[0].1.parse::<u64>().unwrap() > their_summary.errors_version.unwrap(), "{errors:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_run_has_a_row_and_its_finished_work_is_kept() {
+    let (folder, output) = output_folder();
+    Run { id: "first", job: "b", traces: traces(0..3, 1, "a"), ..Run::default() }.run(&output).await;
+    let (writer, mut summary) = Run { id: "failed", job: "a", traces: traces(5..9, 1, "a"), ..Run::default() }.staged(&output).await;
+    summary.status = RunStatus::Failed;
+    writer.end_failed(&mut summary).await;
+    assert_eq!((summary.received, summary.stored), (4, 0));
+    assert_eq!(rows(&output, TableName::Runs, ["run_id", "status"]).await, pairs([("failed", "failed"), ("first", "complete")]));
+    assert_eq!(rows(&output, TableName::Patterns, ["trace_id", "run_id"]).await.len(), 3);
+    let names = std::fs::read_dir(folder.path().join("_staging/failed")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["patterns-000001.parquet", "run.json"]);
+    // One whose commit has begun gets its row when that commit is completed.
+    let (mut writer, mut summary) = Run { id: "late", job: "c", traces: traces(5..9, 1, "a"), ..Run::default() }.staged(&output).await;
+    writer.begin_commit(Some(last_commit(&mut summary))).await.unwrap();
+    writer.end_failed(&mut RunSummary { status: RunStatus::Failed, ..summary }).await;
+    assert_eq!(rows(&output, TableName::Runs, ["run_id", "status"]).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_failures_than_allowed_request_a_shutdown() {
+    for (errors_max, expected) in [(Some(2), None), (Some(1), Some(StopReason::MaxErrors)), (None, None)] {
+        let (_folder, output) = output_folder();
+        let options = WriteOptions { job: "a".into(), fresh: false, commit_every: None, reuse: None, errors_max };
+        let mut writer = Writer::begin(&output, "run", options, Arc::default()).await.unwrap();
+        let mut summary = RunSummary::started("run".into(), "a".into(), "2026-11-25T09:00:00Z".into(), "");
+        let rejections = [
+            Rejection::for_trace("t0", "a", Stage::Analyze, RejectionKind::TimedOut, "too long"),
+            Rejection::for_trace("t1", "a", Stage::Analyze, RejectionKind::CostLimit, "too expensive"),
+            Rejection::for_trace("t2", "a", Stage::Analyze, RejectionKind::TimedOut, "too long"),
+        ];
+        let shutdown = Shutdown::default();
+        writer.write_outcomes(futures::stream::iter(rejections.map(Err)).boxed(), &mut summary, &shutdown).await.unwrap();
+        assert_eq!(shutdown.reason(), expected, "{errors_max:?}");
+    }
+}
+
 /// The fingerprint of the traces of these tests: the number of traces, and the runs that saw it.
 async fn fingerprint(output: &Url) -> (String, String) {
     let mut found = rows(output, TableName::Fingerprints, ["traces", "runs_seen"]).await;
@@ -336,4 +447,7 @@ async fn fingerprints_count_the_recovered_patterns_and_come_with_the_last_commit
     assert_eq!(rows(&output, TableName::Fingerprints, ["traces", "runs_seen"]).await, []);
     writer.commit(&mut summary, HashSet::new(), &|_| None).await.unwrap();
     assert_eq!(fingerprint(&output).await, ("25".to_owned(), "1".to_owned()));
+    assert_eq!(summary.recovered_runs, ["killed"], "its rows have the id of the run that made them");
+    // These traces have no failure.
+    assert_eq!((summary.by_fingerprint[0].traces, summary.by_label[0].traces, summary.failed_traces), (25, 25, 0));
 }

@@ -41,7 +41,7 @@ async fn a_permit_is_released_only_after_its_pattern_is_durable() {
         .collect();
     let patterns = validate::patterns(futures::stream::iter(drafts).boxed(), PatternSchema::new("a-run").unwrap());
     let location = crate::store::table_url(output.path().to_str().unwrap()).unwrap();
-    let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None, active: None };
+    let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None, errors_max: None, active: None };
     let mut writer = Writer::begin(&location, "a-run", options, Arc::default()).await.unwrap();
     let mut summary = RunSummary::started("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
     writer.write_outcomes(patterns, &mut summary, &Shutdown::default()).await.unwrap();
@@ -51,7 +51,14 @@ async fn a_permit_is_released_only_after_its_pattern_is_durable() {
 
 /// What a run of this job, with this settings digest, knows about the answer for a trace.
 async fn unusable(output: &Url, run_id: &str, reuse: Option<&str>) -> Option<UnusableAnswer> {
-    let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: reuse.map(str::to_owned), active: None };
+    let options = WriteOptions {
+        job: "a-job".into(),
+        fresh: false,
+        commit_every: None,
+        reuse: reuse.map(str::to_owned),
+        errors_max: None,
+        active: None,
+    };
     let writer = Writer::begin(output, run_id, options, Arc::default()).await.unwrap();
     let reusable = writer.reusable();
     assert_eq!(reusable.unusable_answer("t1", "another content"), None);
@@ -66,7 +73,7 @@ async fn an_unusable_answer_is_known_after_a_commit_and_after_a_kill() {
     for killed in [true, false] {
         let folder = tempfile::tempdir().unwrap();
         let output = Url::from_directory_path(folder.path()).unwrap();
-        let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: None, active: None };
+        let options = WriteOptions { job: "a-job".into(), fresh: false, commit_every: None, reuse: None, errors_max: None, active: None };
         let mut writer = Writer::begin(&output, "a-run", options, Arc::default()).await.unwrap();
         let answered = PaidAnswer { content_digest: "content".into(), settings_digest: "settings".into() };
         let rejection = Rejection::for_trace("t1", "a.jsonl", Stage::Analyze, RejectionKind::AnswerOffSchema, "title must be a string");
@@ -95,7 +102,7 @@ async fn a_permit_is_held_while_its_pattern_is_staged_with_others() {
     let draft = Permitted { item: Draft::sample("It failed."), permit: ConcurrencyPermit::holding(guard) };
     let mut patterns = validate::patterns(futures::stream::iter([Ok(draft)]).boxed(), PatternSchema::new("a-run").unwrap());
     let location = crate::store::table_url(output.path().to_str().unwrap()).unwrap();
-    let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None, active: None };
+    let options = WriteOptions { job: "a-job".into(), fresh: true, commit_every: None, reuse: None, errors_max: None, active: None };
     let mut writer = Writer::begin(&location, "a-run", options, Arc::default()).await.unwrap();
     let mut summary = RunSummary::started("a-run".into(), "a-job".into(), "2026-11-25T09:00:00Z".into(), "");
     let mut unstaged = Unstaged::default();

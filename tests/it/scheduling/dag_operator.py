@@ -48,19 +48,21 @@ assert len(summary["failures"]) == 3 and summary["output_tokens"] == 0
 # 3: what is too much fails without a retry, or is accepted; the summary is there, and short.
 dag.OUTPUT = local_output
 failed, accepted = run(local_input), run(local_input, fail_on_checks=False)
-check(failed, AirflowFailException, "exit code 3 (error_rate): complete, but a check failed")
+check(failed, AirflowFailException, "exit code 3 (error_rate): a check failed")
 assert accepted[0] is None
 for summary in (failed[1], accepted[1]):
     assert summary["processing_errors"] == 100 and len(summary["failures"]) == 20, summary
 
 # 1: no trace files; retried. 2: wrong configuration; not retried.
-check(run(local_input + "/empty"), AirflowException, "exit code 1; its messages are above")
+error, summary = run(local_input + "/empty")
+check((error, summary), AirflowException, "exit code 1 (failed); its messages are above")
+assert "no trace files" in summary["error"], summary
 check(run("gopher://nowhere"), AirflowFailException, "exit code 2: wrong usage or configuration")
 
-# 4: the cost limit; a retry would spend it again.
+# 4: a limit of cost or time; a retry would spend it again.
 program("echo '{\"exit_reason\": \"cost_limit\", \"cost_usd\": 5.0}'; exit 4")
 result = run(local_input)
-check(result, AirflowFailException, "exit code 4 (cost_limit): stopped by the cost limit")
+check(result, AirflowFailException, "exit code 4 (cost_limit): stopped by a limit of cost or time")
 assert result[1] == {"exit_reason": "cost_limit", "cost_usd": 5.0}
 
 # Killed by the system; retried.
