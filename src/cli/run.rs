@@ -1,9 +1,8 @@
 //! `failsift run`: extracts patterns from traces into tables.
 
-use std::convert::Infallible;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
-use super::{output, run_summary};
-use crate::config::{self, Overrides, RunConfig};
+use super::watch::{self, Watch};
+use super::{log, output, progress, run_summary};
+use crate::config::{self, NotifyOptions, Overrides, RunConfig};
 use crate::model::{ExitReason, escape_control_chars};
 use crate::pipeline::{self, RunProgress, RunReport};
 
@@ -38,6 +38,10 @@ pub(super) struct Args {
     /// Commit finished patterns at this interval, such as 10m [default: at the end]
     #[arg(long, value_name = "TIME", value_parser = config::parse_duration, env = "FAILSIFT_COMMIT_EVERY")]
     commit_every: Option<Duration>,
+    #[command(flatten)]
+    notify: NotifyOptions,
+    #[command(flatten)]
+    watch: watch::WatchArgs,
     /// Output format of the summary
     #[arg(long, value_enum, default_value_t = SummaryFormat::Text)]
     format: SummaryFormat,
@@ -51,7 +55,7 @@ enum SummaryFormat {
     Json,
 }
 
-pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
+pub(super) async fn execute(args: Args, log: &log::LogArgs) -> Result<Exit, Failure> {
     let format = args.format;
     let (pipeline_file, overrides) = args.analysis.into_overrides();
     let overrides = Overrides {
@@ -60,38 +64,58 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         fresh: args.fresh,
         force: args.force,
         commit_every: args.commit_every,
+        notify: args.notify,
         ..overrides
     };
     let config = RunConfig::resolve(pipeline_file.as_deref(), overrides, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
 
-    let shutdown = CancellationToken::new();
-    let signal_exit_code = Arc::new(AtomicU8::new(0));
-    let progress = RunProgress::default();
-    let report = tokio::select! {
-        report = pipeline::run(&config, &progress, shutdown.clone()) => report,
-        never = show_progress(&progress) => match never {},
-        () = grace_period_ended(shutdown.clone(), Arc::clone(&signal_exit_code)) => {
-            let exit = exit_after_signal(signal_exit_code.load(Ordering::Relaxed));
-            clear_progress();
-            return Err(Failure { exit, message: progress.if_stopped_now() });
-        }
+    let progress = Arc::new(RunProgress::default());
+    log::set_run_id(progress.run_id());
+    let watch = Watch::start(args.watch, &config, &progress).await?;
+    let signals = Signals::default();
+    let result = run_until_stopped(&config, &progress, &signals, log.is_quiet()).await;
+    progress::clear();
+    let (exit, report, printed) = match &result {
+        Ok(report) => (exit_of(report, &signals), Some(report), print(&config, report, format)),
+        Err(failure) => (failure.exit, None, Ok(())),
     };
-    clear_progress();
-    let report = report?;
-    print(&config, &report, format)?;
-    if let Some(reason) = report.summary.exit_reason {
-        tracing::warn!(reason = reason.as_str(), "{}", run_summary::exit_reason_text(reason, &report.summary));
+    watch.finish(&config, exit, report, !signals.is_second.load(Ordering::Relaxed)).await;
+    printed?;
+    result.map(|_| exit)
+}
+
+/// The signals that the process received.
+#[derive(Default)]
+struct Signals {
+    /// The exit code for the first one.
+    exit_code: AtomicU8,
+    /// Whether there was a second one.
+    is_second: AtomicBool,
+}
+
+async fn run_until_stopped(config: &RunConfig, progress: &RunProgress, signals: &Signals, is_quiet: bool) -> Result<RunReport, Failure> {
+    let shutdown = CancellationToken::new();
+    tokio::select! {
+        report = pipeline::run(config, progress, shutdown.clone()) => Ok(report?),
+        never = progress::show(progress, is_quiet) => match never {},
+        () = grace_period_ended(shutdown.clone(), signals) => {
+            let exit = exit_after_signal(signals);
+            Err(Failure { exit, message: progress.if_stopped_now() })
+        }
     }
-    Ok(match report.summary.exit_reason {
+}
+
+fn exit_of(report: &RunReport, signals: &Signals) -> Exit {
+    match report.summary.exit_reason {
         None => Exit::Complete,
-        Some(ExitReason::Interrupted) => exit_after_signal(signal_exit_code.load(Ordering::Relaxed)),
+        Some(ExitReason::Interrupted) => exit_after_signal(signals),
         Some(ExitReason::CostLimit) => Exit::CostLimit,
         Some(ExitReason::NothingStored | ExitReason::NoTraces | ExitReason::ErrorRate | ExitReason::CanaryMissed) => Exit::OverThreshold,
-    })
+    }
 }
 
 /// Requests a shutdown at the first signal. Returns at the second signal, or when the grace period has ended.
-async fn grace_period_ended(shutdown: CancellationToken, exit_code: Arc<AtomicU8>) {
+async fn grace_period_ended(shutdown: CancellationToken, signals: &Signals) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
         return std::future::pending().await;
     };
@@ -99,40 +123,21 @@ async fn grace_period_ended(shutdown: CancellationToken, exit_code: Arc<AtomicU8
         _ = interrupt.recv() => 130,
         _ = terminate.recv() => 143,
     };
-    exit_code.store(code, Ordering::Relaxed);
+    signals.exit_code.store(code, Ordering::Relaxed);
     tracing::warn!("shutting down: finished work is committed; interrupt again to exit immediately");
     shutdown.cancel();
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = tokio::time::sleep(GRACE_PERIOD) => {}
-    }
+    let is_second = tokio::select! {
+        _ = interrupt.recv() => true,
+        _ = terminate.recv() => true,
+        () = tokio::time::sleep(GRACE_PERIOD) => false,
+    };
+    signals.is_second.store(is_second, Ordering::Relaxed);
     // Threads that are still working may panic when the run is dropped.
     super::silence_panics();
 }
 
-/// Shows the progress of the run on a terminal, after the first half second.
-async fn show_progress(progress: &RunProgress) -> Infallible {
-    if !std::io::stderr().is_terminal() {
-        return std::future::pending().await;
-    }
-    let mut ticks = tokio::time::interval(Duration::from_millis(500));
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        // A closed stderr is not an error.
-        let _ = write!(std::io::stderr(), "\r\x1b[K{progress}");
-    }
-}
-
-fn clear_progress() {
-    if std::io::stderr().is_terminal() {
-        let _ = write!(std::io::stderr(), "\r\x1b[K");
-    }
-}
-
-fn exit_after_signal(code: u8) -> Exit {
-    if code == 143 { Exit::Terminated } else { Exit::Interrupted }
+fn exit_after_signal(signals: &Signals) -> Exit {
+    if signals.exit_code.load(Ordering::Relaxed) == 143 { Exit::Terminated } else { Exit::Interrupted }
 }
 
 fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Result<(), Failure> {
@@ -151,6 +156,9 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
         SummaryFormat::Text => {
             write!(stdout, "{}", escape_control_chars(&run_summary::text(&config.output, report)))?;
         }
+    }
+    if let Some(reason) = report.summary.exit_reason {
+        tracing::warn!(reason = reason.as_str(), "{}", run_summary::exit_reason_text(reason, &report.summary));
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! pipeline file and the price file.
 
 mod model_options;
+mod notify;
 mod pipeline_file;
 mod times;
 
@@ -14,11 +15,13 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::model_options::{Fallback, ModelOptions};
+pub use self::notify::{NotifyOptions, NotifyUrl};
 use self::pipeline_file::{PipelineFile, WriteSection, read_pipeline_file};
 pub use self::times::{parse_duration, parse_time, timeout_from_seconds};
 use crate::analyze::Links;
 use crate::analyze::llm::{Provider, Settings};
 use crate::limits;
+use crate::notify::NotifyConfig;
 use crate::redact::KindOptions;
 use crate::select::Selection;
 
@@ -37,6 +40,8 @@ pub struct RunConfig {
     pub force: bool,
     /// Interval of partial commits; `None` commits at the end only.
     pub commit_every: Option<Duration>,
+    /// Who is notified of the end of the run.
+    pub notify: NotifyConfig,
 }
 
 /// The configuration of the stages before the writer: input, redaction, analysis.
@@ -192,6 +197,7 @@ pub struct Overrides {
     pub fresh: bool,
     pub force: bool,
     pub commit_every: Option<Duration>,
+    pub notify: NotifyOptions,
 }
 
 /// An invalid configuration.
@@ -240,7 +246,8 @@ impl RunConfig {
     pub fn resolve(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<Self, ConfigError> {
         let (output, error_rate, commit_every) = (overrides.output.clone(), overrides.error_rate_max, overrides.commit_every);
         let (fresh, force) = (overrides.fresh, overrides.force);
-        let (analysis, write) = AnalysisConfig::resolve_sections(file, overrides, key_in_environment)?;
+        let notify = overrides.notify.clone();
+        let (analysis, write, notify_section) = AnalysisConfig::resolve_sections(file, overrides, key_in_environment)?;
         let error_rate_max = error_rate.or(write.max_error_rate).unwrap_or(limits::ERROR_RATE_MAX);
         if !(0.0..=1.0).contains(&error_rate_max) {
             let name = setting_name(file, error_rate.is_some(), "--max-error-rate", "[write] max_error_rate");
@@ -253,7 +260,9 @@ impl RunConfig {
             }
             (from_flag, _) => from_flag,
         };
-        Ok(Self { analysis, output: output.or(write.output).ok_or(ConfigError::NoOutput)?, error_rate_max, fresh, force, commit_every })
+        let notify = notify.resolve(notify_section, file)?;
+        let output = output.or(write.output).ok_or(ConfigError::NoOutput)?;
+        Ok(Self { analysis, output, error_rate_max, fresh, force, commit_every, notify })
     }
 }
 
@@ -276,13 +285,18 @@ impl AnalysisConfig {
         output: Option<String>,
         key_in_environment: bool,
     ) -> Result<(Self, Option<String>), ConfigError> {
-        let (analysis, write) = Self::resolve_sections(file, overrides, key_in_environment)?;
+        let (analysis, write, _) = Self::resolve_sections(file, overrides, key_in_environment)?;
         Ok((analysis, output.or(write.output)))
     }
 
-    fn resolve_sections(file: Option<&Path>, overrides: Overrides, key_in_environment: bool) -> Result<(Self, WriteSection), ConfigError> {
+    fn resolve_sections(
+        file: Option<&Path>,
+        overrides: Overrides,
+        key_in_environment: bool,
+    ) -> Result<(Self, WriteSection, NotifyOptions), ConfigError> {
         let pipeline = pipeline_name(file);
-        let PipelineFile { source, redact, analyze, model, links, write } = file.map(read_pipeline_file).transpose()?.unwrap_or_default();
+        let PipelineFile { source, redact, analyze, model, links, write, notify } =
+            file.map(read_pipeline_file).transpose()?.unwrap_or_default();
         let inputs = non_empty_or(overrides.inputs, source.inputs);
         if inputs.is_empty() {
             return Err(ConfigError::NoInput);
@@ -332,7 +346,7 @@ impl AnalysisConfig {
             allow_empty: overrides.allow_empty || source.allow_empty,
         };
         config.check_ranges(&memory_limit, &max_record_bytes)?;
-        Ok((config, write))
+        Ok((config, write, notify))
     }
 
     /// `memory_limit` and `max_record_bytes` are the names of these settings in messages.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{AnalyzerName, ConfigError, Excerpts, ModelOptions, SelectMode};
+use super::{AnalyzerName, ConfigError, Excerpts, ModelOptions, NotifyOptions, SelectMode};
 use crate::redact::RedactionLevel;
 use crate::{messages, text_file};
 
@@ -19,6 +19,7 @@ pub(super) struct PipelineFile {
     /// Templates by format.
     pub(super) links: BTreeMap<String, String>,
     pub(super) write: WriteSection,
+    pub(super) notify: NotifyOptions,
 }
 
 #[derive(Debug, Default, Deserialize)]

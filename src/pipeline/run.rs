@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::RunError;
 use super::prepare::{Analysis, PreparedRun};
-use super::progress::RunProgress;
+use super::progress::{Phase, RunProgress};
 use super::traces::InputCounts;
 use crate::analyze::Analyzer;
 use crate::config::RunConfig;
@@ -49,17 +49,23 @@ struct Staged {
 /// [`RunError`]. Each table is then unchanged or completely updated, and finished work is kept for the next run.
 pub async fn run(config: &RunConfig, progress: &RunProgress, shutdown: CancellationToken) -> Result<RunReport, RunError> {
     let started_at = now();
-    let run_id = uuid::Uuid::now_v7().to_string();
+    let run_id = progress.run_id().to_owned();
+    progress.phases.begin(Phase::Prepare);
     let output = store::table_url(&config.output)?;
     let prepared = PreparedRun::new(&config.analysis, &output).await?;
+    progress.set_analysis(prepared.counts());
     let analyzer = prepared.analyzer().await?;
     let reuse = analyzer.settings_digest().filter(|_| !config.force).map(str::to_owned);
     let job = prepared.job_digest(&*analyzer);
     let options = WriteOptions { job, fresh: config.fresh, commit_every: config.commit_every, reuse };
     let shutdown = Shutdown::on(shutdown);
     let mut writer = Writer::begin(&output, &run_id, options, Arc::clone(&progress.write)).await?;
+    progress.phases.begin(Phase::Read);
     match stage_outcomes(config, progress, prepared, analyzer, &mut writer, &shutdown, (run_id, started_at)).await {
-        Ok(staged) => commit(config, &progress.input, writer, staged).await,
+        Ok(staged) => {
+            progress.phases.begin(Phase::Commit);
+            commit(config, &progress.input, writer, staged).await
+        }
         Err(error) => {
             writer.keep_for_next_run().await;
             Err(error)

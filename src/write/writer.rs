@@ -170,6 +170,7 @@ impl Writer {
                 () = shutdown.requested().cancelled(), if stopping_since.is_none() => {}
                 () = tokio::time::sleep(interval), if !shutdown.is_grace_ended() => {}
             }
+            self.progress.set_unstaged(unstaged.len());
             let commit_now = shutdown.is_requested() && stopping_since.is_none();
             if stopping_since.is_some_and(|since| since.elapsed() >= SHUTDOWN_GRACE_PERIOD) {
                 shutdown.grace_ended().cancel();
@@ -190,6 +191,7 @@ impl Writer {
             }
         }
         self.stage(&mut unstaged).await?;
+        self.progress.set_unstaged(0);
         self.compact_staged().await
     }
 

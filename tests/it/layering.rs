@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// `(module, modules that it may use)`. Every top-level module has a row, so that none can re-export what another may not use.
-const ALLOWED: [(&str, &[&str]); 26] = [
+const ALLOWED: [(&str, &[&str]); 29] = [
     ("limits", &[]),
     ("schemas", &[]),
     ("messages", &[]),
@@ -22,14 +22,16 @@ const ALLOWED: [(&str, &[&str]); 26] = [
     ("gather", &["limits", "model", "parse", "runtime", "store"]),
     ("spill", &[]),
     ("redact", &["limits", "model", "runtime", "text_file", "messages"]),
-    ("analyze", &["limits", "model", "redact", "runtime", "messages"]),
+    ("http", &["limits", "messages", "runtime"]),
+    ("analyze", &["http", "limits", "model", "redact", "runtime", "messages"]),
     ("validate", &["model", "runtime", "schemas"]),
     ("tables", &["limits", "messages", "model", "schemas", "store"]),
     ("write", &["limits", "model", "runtime", "store", "tables", "validate"]),
     ("query", &["limits", "messages", "spill", "store", "tables"]),
     ("audit", &["query", "redact", "tables"]),
     ("select", &["analyze", "model", "redact", "runtime"]),
-    ("config", &["analyze", "limits", "redact", "select", "text_file", "messages"]),
+    ("notify", &["http", "limits", "model", "query"]),
+    ("config", &["analyze", "limits", "notify", "redact", "select", "text_file", "messages"]),
     (
         "pipeline",
         &[
@@ -49,6 +51,7 @@ const ALLOWED: [(&str, &[&str]); 26] = [
             "write",
         ],
     ),
+    ("telemetry", &["analyze", "limits", "messages", "model", "pipeline", "text_file"]),
     ("spans", &["limits", "model", "pipeline", "redact", "runtime"]),
     ("inspect", &["limits", "model", "parse", "pipeline", "redact", "runtime", "store"]),
     ("eval", &["analyze", "config", "limits", "messages", "model", "pipeline", "runtime"]),
@@ -56,8 +59,28 @@ const ALLOWED: [(&str, &[&str]); 26] = [
     (
         "cli",
         &[
-            "analyze", "audit", "config", "eval", "inspect", "limits", "messages", "model", "parse", "pipeline", "plan", "query", "redact",
-            "runtime", "schemas", "spans", "store", "tables", "write",
+            "analyze",
+            "audit",
+            "config",
+            "eval",
+            "inspect",
+            "limits",
+            "messages",
+            "model",
+            "notify",
+            "parse",
+            "pipeline",
+            "plan",
+            "query",
+            "read",
+            "redact",
+            "runtime",
+            "schemas",
+            "spans",
+            "store",
+            "tables",
+            "telemetry",
+            "write",
         ],
     ),
 ];

@@ -20,6 +20,8 @@ mod maintenance;
 mod messages;
 mod model_stub;
 mod models;
+mod monitoring;
+mod notifications;
 mod pages;
 mod properties;
 mod proxy;
