@@ -71,6 +71,9 @@ pub const TABLE_COLUMNS_MAX: usize = 4_096;
 /// Size of a rule, detector, price or settings file, or of a key. Hand-written files have a few kilobytes.
 pub const TEXT_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// Length of the format of a variable such as `{date:%Y/%m/%d}`. Formats of paths have ten to thirty characters.
+pub const VARIABLE_FORMAT_BYTES_MAX: usize = 128;
+
 // Parsing.
 
 /// Memory of one parsed record, per byte of its JSON or protobuf and in addition to [`PARSED_BYTES_BASE`]. An empty object of two bytes

@@ -5,13 +5,17 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 /// `(name, text)` of every schema in `schemas/`.
-pub const ALL: [(&str, &str); 5] = [
+pub const ALL: [(&str, &str); 6] = [
     ("trace", include_str!("../schemas/trace.schema.json")),
     ("pattern", include_str!("../schemas/pattern.schema.json")),
     ("error", include_str!("../schemas/error.schema.json")),
     ("fingerprint", include_str!("../schemas/fingerprint.schema.json")),
     ("run_summary", include_str!("../schemas/run_summary.schema.json")),
+    ("pipeline", PIPELINE),
 ];
+
+/// The schema of pipeline files.
+pub const PIPELINE: &str = include_str!("../schemas/pipeline.schema.json");
 
 /// The pattern schema, parsed once.
 pub fn pattern() -> &'static Value {

@@ -11,9 +11,6 @@ use std::sync::Arc;
 use crate::model::{Draft, OutcomeStream};
 use crate::runtime::{Permitted, pool};
 
-/// The key of the template for all formats without their own.
-const DEFAULT: &str = "default";
-
 /// Templates of links, by the format of the trace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links(BTreeMap<String, Template>);
@@ -31,6 +28,9 @@ pub fn linked(drafts: OutcomeStream<Permitted<Draft>>, links: Links) -> OutcomeS
 }
 
 impl Links {
+    /// The key of the template for all formats without their own.
+    pub const DEFAULT: &str = "default";
+
     /// Sets the template for a format, or for all others if `format` is `default`.
     ///
     /// # Errors
@@ -40,21 +40,15 @@ impl Links {
         Ok(())
     }
 
-    /// As [`Self::set`], from the text of a flag: `TEMPLATE`, or `FORMAT=TEMPLATE`.
-    ///
-    /// # Errors
-    /// See [`Self::set`].
-    pub fn set_from_flag(&mut self, text: &str) -> Result<(), String> {
+    /// The format and the template in the text of a flag: `TEMPLATE`, or `FORMAT=TEMPLATE`.
+    pub fn split_flag(text: &str) -> (&str, &str) {
         let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-        match text.split_once('=').filter(|(name, _)| is_name(name)) {
-            Some((format, template)) => self.set(format, template),
-            None => self.set(DEFAULT, text),
-        }
+        text.split_once('=').filter(|(name, _)| is_name(name)).unwrap_or((Self::DEFAULT, text))
     }
 
     /// The formats that have a template of their own.
     pub fn formats(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str).filter(|format| *format != DEFAULT)
+        self.0.keys().map(String::as_str).filter(|format| *format != Self::DEFAULT)
     }
 
     /// The templates as text, for digests.
@@ -66,7 +60,7 @@ impl Links {
     fn url(&self, draft: &Draft) -> Option<String> {
         const URL_BYTES_MAX: usize = 2_048;
         let of_format = draft.profile.format.and_then(|format| self.0.get(format));
-        let url = of_format.or_else(|| self.0.get(DEFAULT))?.url(draft)?;
+        let url = of_format.or_else(|| self.0.get(Self::DEFAULT))?.url(draft)?;
         (url.len() <= URL_BYTES_MAX).then_some(url)
     }
 }
@@ -212,7 +206,8 @@ mod tests {
     fn url(templates: &[&str], draft: &Draft) -> Option<String> {
         let mut links = Links::default();
         for text in templates {
-            links.set_from_flag(text).unwrap();
+            let (format, template) = Links::split_flag(text);
+            links.set(format, template).unwrap();
         }
         links.url(draft)
     }
@@ -257,9 +252,11 @@ mod tests {
             ("https://x.example/a b", "white space"),
             ("https://u:secret@x.example/{trace_id}", "a user name or a password"),
         ] {
-            let error = Links::default().set_from_flag(text).unwrap_err();
+            let error = Links::default().set(Links::DEFAULT, text).unwrap_err();
             assert!(error.contains(reason) && error.contains("\n  hint: ") && !error.contains("secret"), "{text}: {error}");
         }
-        assert_eq!(Links::default().set_from_flag("http://localhost:6006/t/{trace_id}?x=1"), Ok(()));
+        assert_eq!(Links::default().set(Links::DEFAULT, "http://localhost:6006/t/{trace_id}?x=1"), Ok(()));
+        assert_eq!(Links::split_flag("http://localhost:6006/t?x=1"), (Links::DEFAULT, "http://localhost:6006/t?x=1"));
+        assert_eq!(Links::split_flag("langfuse=https://x.example{path}"), ("langfuse", "https://x.example{path}"));
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::exit::{Exit, Failure};
 use super::{counted, output};
-use crate::config::{AnalysisConfig, AnalyzerName, ModelOptions, Overrides};
+use crate::config::{AnalysisConfig, AnalyzeSection, AnalyzerName, Given, ModelOptions, Origins, Pipeline, RedactSection, SourceSection};
 use crate::eval::{self, Agreement, AnalyzerResult, Answers, Figures, Labels, ScoredAnswer};
 use crate::model::{Label, ReasonCount, escape_control_chars, escape_to_one_line};
 use crate::parse;
@@ -19,7 +19,7 @@ use crate::redact::KindOptions;
 #[command(group = clap::ArgGroup::new("what").args(["labels", "review", "ratings", "explain"]).required(true).multiple(true))]
 pub(super) struct Args {
     /// Labelled traces: a path, a glob or a URL; can be repeated
-    #[arg(long = "input", value_name = "URL", required_unless_present = "ratings")]
+    #[arg(id = "source.inputs", long = "input", value_name = "URL", required_unless_present = "ratings")]
     inputs: Vec<String>,
     /// JSON lines with `trace_id`, `category`, `contributing_factor`, and optionally `also` and `span_id`; can be repeated
     #[arg(long = "labels", value_name = "FILE", conflicts_with = "ratings")]
@@ -28,9 +28,9 @@ pub(super) struct Args {
     #[arg(long = "analyzer", value_name = "NAME", value_enum, default_value = "embedded")]
     analyzers: Vec<AnalyzerName>,
     /// File with custom rules, which add to the shipped ones or replace them; can be repeated
-    #[arg(long = "rules", value_name = "FILE")]
+    #[arg(id = "analyze.rules", long = "rules", value_name = "FILE")]
     rules: Vec<PathBuf>,
-    #[arg(long, help = parse::format_help("Trace format"), value_name = "NAME")]
+    #[arg(id = "source.format", long = "input-format", help = parse::format_help("Trace format"), value_name = "NAME")]
     input_format: Option<String>,
     /// Write N patterns as a sheet for a person to rate
     #[arg(long, value_name = "N", requires = "sheet")]
@@ -39,7 +39,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "review")]
     sheet: Option<PathBuf>,
     /// Read a rated sheet instead of labels
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["inputs", "review"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["source.inputs", "review"])]
     ratings: Option<PathBuf>,
     /// Write the explanations of the embedded analyzer as JSON lines, for `data/fit/fit.py`
     #[arg(long, value_name = "FILE")]
@@ -51,10 +51,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_ece: Option<f64>,
     /// File with the redaction key; `FAILSIFT_REDACTION_KEY` sets the key itself
-    #[arg(long, value_name = "FILE")]
+    #[arg(id = "redact.key_file", long = "redaction-key-file", value_name = "FILE")]
     redaction_key_file: Option<PathBuf>,
     /// File with custom detectors and allowed values; can be repeated
-    #[arg(long = "redaction-rules", value_name = "FILE")]
+    #[arg(id = "redact.rules", long = "redaction-rules", value_name = "FILE")]
     redaction_rules: Vec<PathBuf>,
     #[command(flatten)]
     redaction_kinds: KindOptions,
@@ -80,7 +80,7 @@ fn share(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("invalid share '{text}'; expected a number from 0 to 1"))
 }
 
-pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
+pub(super) async fn execute(args: Args, origins: &Origins) -> Result<Exit, Failure> {
     if let Some(path) = &args.ratings {
         let scored = eval::read_ratings(path).map_err(|error| Failure::usage(error.to_string()))?;
         return report(&args, &scored, None);
@@ -91,9 +91,9 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
         paths => Some(Labels::read(paths).map_err(|error| Failure::usage(error.to_string()))?),
     };
     if let [_, _, ..] = args.analyzers.as_slice() {
-        return compare(&args, labels.as_ref()).await;
+        return compare(&args, labels.as_ref(), origins).await;
     }
-    let config = config(&args, args.analyzers.first().copied())?;
+    let config = config(&args, args.analyzers.first().copied(), origins)?;
     let answers = eval::collect_answers(&config, args.explain.is_some()).await?;
     if let Some(reason) = &answers.first_rejection {
         output::note(&no_pattern(&answers, reason));
@@ -119,19 +119,21 @@ pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
     }
 }
 
-fn config(args: &Args, analyzer: Option<AnalyzerName>) -> Result<AnalysisConfig, Failure> {
-    let given = Overrides {
-        inputs: args.inputs.clone(),
-        input_format: args.input_format.clone(),
-        analyzer,
+fn config(args: &Args, analyzer: Option<AnalyzerName>, origins: &Origins) -> Result<AnalysisConfig, Failure> {
+    let settings = Pipeline {
+        source: SourceSection { inputs: args.inputs.clone(), format: args.input_format.clone(), ..SourceSection::default() },
+        analyze: AnalyzeSection { analyzer, rules: args.rules.clone(), ..AnalyzeSection::default() },
+        redact: RedactSection {
+            key_file: args.redaction_key_file.clone(),
+            rules: args.redaction_rules.clone(),
+            kinds: args.redaction_kinds.clone(),
+            ..RedactSection::default()
+        },
         model: args.model.clone(),
-        rules: args.rules.clone(),
-        redaction_key_file: args.redaction_key_file.clone(),
-        redaction_rules: args.redaction_rules.clone(),
-        redaction_kinds: args.redaction_kinds.clone(),
-        ..Overrides::default()
+        ..Pipeline::default()
     };
-    Ok(AnalysisConfig::resolve(None, given, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?)
+    let has_key_in_environment = super::has_key_in_environment();
+    Ok(AnalysisConfig::resolve(&Given { settings, origins: origins.clone(), has_key_in_environment, ..Given::default() })?)
 }
 
 /// `2 traces or records have no pattern; the first one: …`
@@ -143,13 +145,13 @@ fn no_pattern(answers: &Answers, first_reason: &str) -> String {
 }
 
 /// Runs each analyzer over the input and prints the results side by side.
-async fn compare(args: &Args, labels: Option<&Labels>) -> Result<Exit, Failure> {
+async fn compare(args: &Args, labels: Option<&Labels>, origins: &Origins) -> Result<Exit, Failure> {
     if args.explain.is_some() || args.review.is_some() {
         return Err(Failure::usage("--explain and --review need a single analyzer\n  hint: give --analyzer once"));
     }
     let mut all = Vec::new();
     for analyzer in &args.analyzers {
-        let answers = eval::collect_answers(&config(args, Some(*analyzer))?, false).await?;
+        let answers = eval::collect_answers(&config(args, Some(*analyzer), origins)?, false).await?;
         if let Some(reason) = &answers.first_rejection {
             output::note(&format!("{}: {}", analyzer.as_str(), no_pattern(&answers, reason)));
         }

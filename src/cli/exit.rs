@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::config::ConfigError;
+use crate::config::ConfigErrors;
 use crate::pipeline::RunError;
 use crate::query::QueryError;
 use crate::redact::{CustomDetectorsError, KeyError, UnknownKind};
@@ -66,9 +66,10 @@ impl Failure {
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        Self::usage(error.to_string())
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        let messages: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+        Self::usage(messages.join("\nerror: "))
     }
 }
 
@@ -82,7 +83,7 @@ impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         let exit = match &error {
             QueryError::NoTables(_) | QueryError::Store(StoreError::Location { .. }) | QueryError::Sql(_) => Exit::Usage,
-            QueryError::Store(StoreError::Unreadable { .. } | StoreError::Empty { .. })
+            QueryError::Store(StoreError::Unreadable { .. } | StoreError::Unwritable { .. } | StoreError::Empty { .. })
             | QueryError::Table { .. }
             | QueryError::Exceeded(_) => Exit::Failed,
         };

@@ -29,12 +29,11 @@ pub(super) struct LogArgs {
     log_format: LogFormat,
 }
 
-/// The format of stderr.
+// Without docs of the values, which would turn the help of every command into the long form.
+/// The format of stderr: text for people, or one JSON object a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum LogFormat {
-    /// Human-readable text
     Text,
-    /// One JSON object a line
     Json,
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::output;
-use crate::config::AnalysisConfig;
+use crate::config::{AnalysisConfig, Origins, WriteSection};
 use crate::model::escape_control_chars;
 use crate::plan::{self, Plan, Range};
 
@@ -17,7 +17,7 @@ pub(super) struct Args {
     #[command(flatten)]
     analysis: AnalysisArgs,
     /// Location of the tables; traces with a pattern of the same settings are not analyzed again
-    #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT")]
+    #[arg(id = "write.output", long = "output", value_name = "URL", env = "FAILSIFT_OUTPUT")]
     output: Option<String>,
     /// Plan as for `run --force`
     #[arg(long)]
@@ -35,10 +35,9 @@ enum PlanFormat {
     Json,
 }
 
-pub(super) async fn execute(args: Args) -> Result<Exit, Failure> {
-    let (pipeline, given) = args.analysis.into_overrides();
-    let in_environment = std::env::var_os("FAILSIFT_REDACTION_KEY").is_some();
-    let (config, output) = AnalysisConfig::resolve_for_plan(pipeline.as_deref(), given, args.output, in_environment)?;
+pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failure> {
+    let write = WriteSection { output: args.output, ..WriteSection::default() };
+    let (config, output) = AnalysisConfig::resolve_for_plan(&args.analysis.into_given(write, origins))?;
     let cost_max_usd = config.model.cost_max_usd;
     let Some(plan) = plan::plan(&config, output.as_deref(), args.force).await? else {
         return Err(Failure::usage(

@@ -86,7 +86,7 @@ async fn open(args: &Args) -> Result<(TablesSession, Option<Arc<ReadFailures>>),
     if args.inputs.is_empty() {
         return Ok((TablesSession::open_limited(&args.tables, args.as_of, args.limits()).await?, None));
     }
-    let key = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
+    let key = KeySource::resolve(args.redaction_key_file.clone(), super::has_key_in_environment());
     let input = SpansInput {
         tables: store::table_url(&args.tables)?,
         source: TraceSource {

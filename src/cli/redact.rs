@@ -52,7 +52,7 @@ enum TextFormat {
 }
 
 pub(super) fn execute(args: &Args) -> Result<Exit, Failure> {
-    let source = KeySource::resolve(args.redaction_key_file.clone(), std::env::var_os("FAILSIFT_REDACTION_KEY").is_some());
+    let source = KeySource::resolve(args.redaction_key_file.clone(), super::has_key_in_environment());
     let key = pipeline::redaction_key(&source)?;
     if let Some(path) = key.created_file() {
         output::note(&format!("created the redaction key {}; keep it, so that the same value gets the same token again", path.display()));

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
-use super::watch::{self, Watch};
-use super::{log, output, progress, run_summary};
-use crate::config::{self, NotifyOptions, Overrides, RunConfig};
+use super::watch::Watch;
+use super::{explain, log, output, progress, run_summary};
+use crate::config::{Given, NotifySection, Origins, RunConfig, TelemetrySection, WriteSection};
 use crate::model::{ExitReason, escape_control_chars};
 use crate::pipeline::{self, RunProgress, RunReport};
 
@@ -23,25 +23,21 @@ const GRACE_PERIOD: Duration = Duration::from_mins(1);
 pub(super) struct Args {
     #[command(flatten)]
     analysis: AnalysisArgs,
-    /// Location of the tables, created if it does not exist
-    #[arg(long, value_name = "URL", env = "FAILSIFT_OUTPUT")]
-    output: Option<String>,
-    /// Exit with 3 if a larger share of traces and records fails [default: 0.1]
-    #[arg(long, value_name = "SHARE", env = "FAILSIFT_MAX_ERROR_RATE")]
-    max_error_rate: Option<f64>,
+    #[command(flatten)]
+    write: WriteSection,
     /// Ignore finished work of an interrupted run over the same input
     #[arg(long)]
     fresh: bool,
     /// Ask a model again about traces whose content and settings have not changed
     #[arg(long)]
     force: bool,
-    /// Commit finished patterns at this interval, such as 10m [default: at the end]
-    #[arg(long, value_name = "TIME", value_parser = config::parse_duration, env = "FAILSIFT_COMMIT_EVERY")]
-    commit_every: Option<Duration>,
     #[command(flatten)]
-    notify: NotifyOptions,
+    notify: NotifySection,
     #[command(flatten)]
-    watch: watch::WatchArgs,
+    telemetry: TelemetrySection,
+    /// Print every setting with where its value comes from, and exit without running
+    #[arg(long)]
+    explain: bool,
     /// Output format of the summary
     #[arg(long, value_enum, default_value_t = SummaryFormat::Text)]
     format: SummaryFormat,
@@ -55,23 +51,19 @@ enum SummaryFormat {
     Json,
 }
 
-pub(super) async fn execute(args: Args, log: &log::LogArgs) -> Result<Exit, Failure> {
+pub(super) async fn execute(args: Args, origins: Origins, log: &log::LogArgs) -> Result<Exit, Failure> {
     let format = args.format;
-    let (pipeline_file, overrides) = args.analysis.into_overrides();
-    let overrides = Overrides {
-        output: args.output,
-        error_rate_max: args.max_error_rate,
-        fresh: args.fresh,
-        force: args.force,
-        commit_every: args.commit_every,
-        notify: args.notify,
-        ..overrides
-    };
-    let config = RunConfig::resolve(pipeline_file.as_deref(), overrides, std::env::var_os("FAILSIFT_REDACTION_KEY").is_some())?;
+    let mut given = Given { fresh: args.fresh, force: args.force, ..args.analysis.into_given(args.write, origins) };
+    given.settings.notify = args.notify;
+    given.settings.telemetry = args.telemetry;
+    if args.explain {
+        return explain::execute(&given, format == SummaryFormat::Json);
+    }
+    let config = RunConfig::resolve(&given)?;
 
     let progress = Arc::new(RunProgress::default());
     log::set_run_id(progress.run_id());
-    let watch = Watch::start(args.watch, &config, &progress).await?;
+    let watch = Watch::start(&config, &progress).await?;
     let signals = Signals::default();
     let result = run_until_stopped(&config, &progress, &signals, log.is_quiet()).await;
     progress::clear();

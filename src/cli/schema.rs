@@ -8,7 +8,7 @@ use crate::schemas;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Name of the schema
-    #[arg(value_parser = ["trace", "pattern", "error", "fingerprint", "run_summary"])]
+    #[arg(value_parser = ["trace", "pattern", "error", "fingerprint", "run_summary", "pipeline"])]
     name: String,
 }
 

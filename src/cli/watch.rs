@@ -1,7 +1,5 @@
 //! What makes a run visible to others: metrics while it is in progress, and a notification at its end.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -14,16 +12,6 @@ use crate::notify::{self, Delivery, NewFingerprints, RunCounts};
 use crate::pipeline::{RunProgress, RunReport};
 use crate::telemetry::{ExportError, ExportOptions, Exporters, RunEnd, Totals};
 
-#[derive(Debug, clap::Args)]
-pub(super) struct WatchArgs {
-    /// File with metrics for Prometheus, replaced every 15 s and at the end, also of a failed run
-    #[arg(long, value_name = "FILE", env = "FAILSIFT_METRICS_FILE")]
-    metrics_file: Option<PathBuf>,
-    /// Address that serves metrics for Prometheus during the run, such as 127.0.0.1:9464 (feature telemetry)
-    #[arg(long, value_name = "ADDRESS", env = "FAILSIFT_METRICS_LISTEN")]
-    metrics_listen: Option<SocketAddr>,
-}
-
 /// A run that is being watched.
 pub(super) struct Watch {
     exporters: Exporters,
@@ -33,9 +21,9 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Starts to export metrics.
-    pub(super) async fn start(args: WatchArgs, config: &RunConfig, progress: &Arc<RunProgress>) -> Result<Self, Failure> {
-        let is_exporting = args.metrics_file.is_some() || args.metrics_listen.is_some();
-        let options = ExportOptions { file: args.metrics_file, listen: args.metrics_listen };
+    pub(super) async fn start(config: &RunConfig, progress: &Arc<RunProgress>) -> Result<Self, Failure> {
+        let options = ExportOptions { file: config.metrics_file.clone(), listen: config.metrics_listen };
+        let is_exporting = options.file.is_some() || options.listen.is_some();
         let exporters = Exporters::start(options, Arc::clone(progress), &config.analysis.pipeline).await?;
         Ok(Self { exporters, is_exporting, started: Instant::now() })
     }

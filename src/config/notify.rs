@@ -2,17 +2,17 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use clap::builder::BoolishValueParser;
+use serde::{Deserialize, Serialize};
 
-use super::{ConfigError, setting_name};
-use crate::limits::NOTIFY_URLS_MAX;
+use super::ConfigError;
+use super::pipeline::finite;
 use crate::notify::{Format, NotifyConfig, Target, When};
 
 /// The URL of a web hook, as given. It usually contains a secret.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotifyUrl(String);
 
 impl fmt::Debug for NotifyUrl {
@@ -33,99 +33,127 @@ impl FromStr for NotifyUrl {
 /// Heading of the flags in help texts.
 const HEADING: &str = "Notifications";
 
-/// Notifications: flags, and the section `[notify]` of a pipeline file.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, clap::Args)]
-#[serde(deny_unknown_fields, default)]
-pub struct NotifyOptions {
+/// The section `[notify]`: who is told about the end of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
+pub struct NotifySection {
     /// Web hook to which a summary of the run is posted when it ends, also if it fails; can be repeated
-    #[arg(help_heading = HEADING, id = "notify", long = "notify", value_name = "URL", env = "FAILSIFT_NOTIFY", hide_env_values = true)]
+    #[arg(help_heading = HEADING, id = "notify.urls", long = "notify", value_name = "URL", env = "FAILSIFT_NOTIFY", hide_env_values = true)]
     pub urls: Vec<NotifyUrl>,
     /// Format of the summary [default: what the host expects, else json]
-    #[arg(help_heading = HEADING, id = "notify-format", long = "notify-format", value_name = "FORMAT", value_enum)]
+    #[arg(help_heading = HEADING, id = "notify.format", long = "notify-format", value_name = "FORMAT", value_enum, env = "FAILSIFT_NOTIFY_FORMAT")]
     pub format: Option<Format>,
     /// Runs after which a summary is posted [default: always]
-    #[arg(help_heading = HEADING, id = "notify-when", long = "notify-when", value_name = "WHEN", value_enum)]
+    #[arg(help_heading = HEADING, id = "notify.when", long = "notify-when", value_name = "WHEN", value_enum, env = "FAILSIFT_NOTIFY_WHEN")]
     pub when: Option<When>,
     /// Post the redacted titles of new failures too
-    #[arg(help_heading = HEADING, id = "notify-titles", long = "notify-titles")]
-    pub titles: bool,
-    /// Share of patterns that describe a failure above which a run is a problem.
-    #[arg(skip)]
+    #[arg(help_heading = HEADING, id = "notify.titles", long = "notify-titles", env = "FAILSIFT_NOTIFY_TITLES", num_args = 0..=1,
+          require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new(), value_name = "BOOL")]
+    pub titles: Option<bool>,
+    /// A run is a problem if a larger share of its patterns describes a failure
+    #[arg(help_heading = HEADING, id = "notify.failure_rate_over", long = "notify-failure-rate-over", value_name = "SHARE", value_parser = finite, env = "FAILSIFT_NOTIFY_FAILURE_RATE_OVER")]
     pub failure_rate_over: Option<f64>,
-    /// Share of rejected traces and records above which a run is a problem.
-    #[arg(skip)]
+    /// A run is a problem if a larger share of its traces and records is rejected
+    #[arg(help_heading = HEADING, id = "notify.rejected_rate_over", long = "notify-rejected-rate-over", value_name = "SHARE", value_parser = finite, env = "FAILSIFT_NOTIFY_REJECTED_RATE_OVER")]
     pub rejected_rate_over: Option<f64>,
 }
 
-impl NotifyOptions {
-    /// Takes each missing value from the pipeline file, and checks all. `path` is the pipeline file.
-    pub(super) fn resolve(self, file: Self, path: Option<&Path>) -> Result<NotifyConfig, ConfigError> {
-        let is_flag = !self.urls.is_empty();
-        let name = setting_name(path, is_flag, "--notify", "[notify] urls");
-        let invalid = |reason: String| Err(ConfigError::InvalidValue(reason));
-        let urls = if is_flag { self.urls } else { file.urls };
-        if urls.len() > NOTIFY_URLS_MAX {
-            return invalid(format!("invalid {name}: at most {NOTIFY_URLS_MAX} URLs can be given"));
-        }
-        let mut targets = Vec::with_capacity(urls.len());
+impl NotifySection {
+    /// The receivers and what they are told. `problems` receives what is wrong; `urls` is the name of that key in messages.
+    pub(super) fn into_config(self, urls: &str, problems: &mut Vec<ConfigError>) -> NotifyConfig {
+        let mut targets = Vec::with_capacity(self.urls.len());
         // An empty variable is as good as none.
-        for url in urls.iter().filter(|url| !url.0.trim().is_empty()) {
+        for url in self.urls.iter().filter(|url| !url.0.trim().is_empty()) {
             match Target::parse(&url.0) {
                 Ok(target) => targets.push(target),
-                Err(error) => return invalid(format!("{name}: {error}")),
+                Err(error) => problems.push(ConfigError::InvalidValue(format!("{urls}: {error}"))),
             }
         }
-        for (key, threshold) in [("failure_rate_over", file.failure_rate_over), ("rejected_rate_over", file.rejected_rate_over)] {
-            if threshold.is_some_and(|threshold| !(0.0..=1.0).contains(&threshold)) {
-                let name = setting_name(path, false, "", &format!("[notify] {key}"));
-                return invalid(format!("invalid {name}: must be between 0 and 1 (0.1 means 10 %)"));
-            }
-        }
-        Ok(NotifyConfig {
+        NotifyConfig {
             targets,
-            format: self.format.or(file.format),
-            when: self.when.or(file.when).unwrap_or_default(),
-            failure_rate_over: file.failure_rate_over,
-            rejected_rate_over: file.rejected_rate_over,
+            format: self.format,
+            when: self.when.unwrap_or_default(),
+            failure_rate_over: self.failure_rate_over,
+            rejected_rate_over: self.rejected_rate_over,
             // The only place that permits titles: where an access policy is configured, it is checked here.
-            titles: self.titles || file.titles,
-        })
+            titles: self.titles.unwrap_or_default(),
+        }
     }
+}
+
+/// The URL of a web hook for messages: scheme and host.
+pub(super) fn shown_url(text: &str) -> String {
+    if text.trim().is_empty() {
+        return String::new();
+    }
+    Target::parse(text).map_or_else(|_| "<secret>".to_owned(), |target| target.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Given, Origin, Pipeline, Resolution, RunConfig};
 
-    fn options(urls: &[&str]) -> NotifyOptions {
-        NotifyOptions { urls: urls.iter().map(|url| NotifyUrl((*url).to_owned())).collect(), ..NotifyOptions::default() }
+    fn section(urls: &[&str]) -> NotifySection {
+        NotifySection { urls: urls.iter().map(|url| NotifyUrl((*url).to_owned())).collect(), ..NotifySection::default() }
+    }
+
+    fn file(notify: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), format!("[source]\ninputs = ['a']\n[write]\noutput = 'out'\n[notify]\n{notify}")).unwrap();
+        file
+    }
+
+    fn given(file: &tempfile::NamedTempFile, notify: NotifySection) -> Given {
+        Given { file: Some(file.path().to_owned()), settings: Pipeline { notify, ..Pipeline::default() }, ..Given::default() }
+    }
+
+    fn resolved(file: &tempfile::NamedTempFile, notify: NotifySection) -> NotifyConfig {
+        RunConfig::resolve(&given(file, notify)).unwrap().notify
     }
 
     #[test]
     fn flags_replace_the_urls_of_the_file() {
-        let file = NotifyOptions { when: Some(When::Problem), failure_rate_over: Some(0.5), ..options(&["https://a.example/token"]) };
-        let config = options(&["https://b.example/token"]).resolve(file.clone(), None).unwrap();
+        let file = file("urls = ['https://a.example/SECRET']\nwhen = 'problem'\nfailure_rate_over = 0.5\n");
+        let config = resolved(&file, section(&["https://b.example/SECRET"]));
         assert_eq!(
             (config.targets, config.when, config.failure_rate_over),
-            (vec![Target::parse("https://b.example/token").unwrap()], When::Problem, Some(0.5))
+            (vec![Target::parse("https://b.example/SECRET").unwrap()], When::Problem, Some(0.5))
         );
-        let config = NotifyOptions { when: Some(When::Always), ..options(&[]) }.resolve(file, None).unwrap();
+        let config = resolved(&file, NotifySection { when: Some(When::Always), ..section(&[]) });
         assert_eq!(
             (config.targets, config.when, config.titles),
-            (vec![Target::parse("https://a.example/token").unwrap()], When::Always, false)
+            (vec![Target::parse("https://a.example/SECRET").unwrap()], When::Always, false)
         );
-        assert_eq!(options(&[" "]).resolve(options(&[]), None).unwrap().targets, []);
+        // An empty variable switches the notifications of the file off.
+        assert_eq!(resolved(&file, section(&[" "])).targets, []);
     }
 
     #[test]
     fn messages_and_debug_output_do_not_contain_the_url() {
-        let error = options(&["ftp://a.example/token"]).resolve(options(&[]), Some(Path::new("p.toml"))).unwrap_err().to_string();
-        assert!(error.starts_with("--notify: invalid notification URL") && !error.contains("token"), "{error}");
-        let error = options(&[]).resolve(options(&["token"]), Some(Path::new("p.toml"))).unwrap_err().to_string();
-        assert!(error.starts_with("[notify] urls in p.toml: ") && !error.contains("token"), "{error}");
-        assert!(!format!("{:?}", options(&["https://a.example/token"])).contains("token"));
-        let share = NotifyOptions { rejected_rate_over: Some(10.0), ..options(&[]) };
-        let error = options(&[]).resolve(share, Some(Path::new("p.toml"))).unwrap_err().to_string();
-        assert!(error.starts_with("invalid [notify] rejected_rate_over in p.toml: must be between 0 and 1"), "{error}");
+        let error_of = |notify: &str, flags: NotifySection| RunConfig::resolve(&given(&file(notify), flags)).unwrap_err().to_string();
+        let error = error_of("", section(&["ftp://a.example/SECRET"]));
+        assert!(error.contains(": invalid notification URL") && !error.contains("SECRET"), "{error}");
+        let error = error_of("urls = ['SECRET']\n", section(&[]));
+        assert!(error.starts_with("[notify] urls in ") && error.contains(" line 6: invalid ") && !error.contains("SECRET"), "{error}");
+        let error = error_of("urls = 'https://a.example/SECRET'\n", section(&[]));
+        assert!(error.contains("expected a list, found a text") && !error.contains("SECRET"), "{error}");
+        let error = error_of(&format!("urls = [{}]\n", "'https://a.example/SECRET', ".repeat(11)), section(&[]));
+        assert!(error.contains("must have at most 10 items") && !error.contains("SECRET"), "{error}");
+        let error = error_of("rejected_rate_over = 10\n", section(&[]));
+        assert!(error.starts_with("invalid [notify] rejected_rate_over in ") && error.contains(": must be at most 1\n"), "{error}");
+        assert!(!format!("{:?}", given(&file(""), section(&["https://a.example/SECRET"]))).contains("SECRET"));
+    }
+
+    #[test]
+    fn settings_show_scheme_and_host() {
+        let file = file(
+            "urls = ['https://u:SECRET@a.example:8443/SECRET?k=SECRET#SECRET', 'SECRET', '{env:CARGO_PKG_NAME}', 'https://a.example/{env:CARGO_PKG_NAME}']\n",
+        );
+        let resolution = Resolution::new(&given(&file, section(&[]))).unwrap();
+        let setting = resolution.settings.iter().find(|setting| setting.section == "notify" && setting.key == "urls").unwrap();
+        assert_eq!(setting.shown, serde_json::json!(["https://a.example:8443", "<secret>", "<secret>", "https://a.example"]));
+        assert!(matches!(setting.origin, Origin::File { line: Some(6), .. }), "{:?}", setting.origin);
+        assert!(!format!("{resolution:?}").contains("SECRET"), "{resolution:?}");
     }
 }

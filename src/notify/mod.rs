@@ -10,6 +10,8 @@ mod report;
 mod send;
 mod target;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::fingerprints::{NewFingerprint, NewFingerprints, new_fingerprints};
 pub use self::message::Format;
 pub use self::report::{Problem, RunCounts, RunReport};
@@ -34,7 +36,7 @@ pub struct NotifyConfig {
 }
 
 /// After which runs a notification is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
     /// After every run

@@ -80,15 +80,23 @@ impl RedactionKey {
     /// # Errors
     /// [`KeyError`] if the folder or the file cannot be created or read.
     pub fn from_user_config() -> Result<Self, KeyError> {
-        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let config =
-            absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config"))).ok_or(KeyError::NoConfigDirectory)?;
-        let path = config.join("failsift").join("redaction.key");
+        let path = Self::user_file()?;
         if path.exists() {
             return Self::from_file(&path);
         }
         let is_created = create_key_file(&path).map_err(|source| KeyError::File { path: path.clone(), source })?;
         Ok(Self { created_file: is_created.then(|| path.clone()), ..Self::from_file(&path)? })
+    }
+
+    /// The file of the key in the user's configuration folder, whether or not it exists.
+    ///
+    /// # Errors
+    /// [`KeyError::NoConfigDirectory`].
+    pub fn user_file() -> Result<PathBuf, KeyError> {
+        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let config =
+            absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config"))).ok_or(KeyError::NoConfigDirectory)?;
+        Ok(config.join("failsift").join("redaction.key"))
     }
 
     /// The public id of the key, which does not reveal it.

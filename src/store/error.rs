@@ -26,6 +26,16 @@ pub enum StoreError {
         /// What to check.
         hint: String,
     },
+    /// Files cannot be created at the location.
+    #[error("cannot write to {location}: {reason}\n  hint: {hint}")]
+    Unwritable {
+        /// As the user gave it, without credentials.
+        location: String,
+        /// What failed.
+        reason: String,
+        /// What to check.
+        hint: String,
+    },
     /// The location does not exist, or has no object that may contain traces.
     #[error("cannot read {location}: {reason}\n  hint: {hint}")]
     Empty {
@@ -54,6 +64,15 @@ impl StoreError {
     pub(super) fn unreadable_because(location: &str, context: &str, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();
         Self::Unreadable { location: location.to_owned(), reason: format!("{context}{cause}"), hint: cause.hint(location).to_owned() }
+    }
+
+    pub(super) fn unwritable(location: &str, cause: Cause) -> Self {
+        let hint = match (&cause, location.contains("://")) {
+            (Cause::Denied { .. }, false) => "check the permissions of the folder",
+            (_, false) => "give a folder that can be created or written",
+            (_, true) => cause.hint(location),
+        };
+        Self::Unwritable { location: location.to_owned(), reason: cause.to_string(), hint: hint.to_owned() }
     }
 
     pub(super) fn empty(location: &str, reason: &str) -> Self {

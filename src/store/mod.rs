@@ -12,6 +12,7 @@ mod local;
 mod names;
 mod object;
 mod pipe;
+mod probe;
 mod retrying;
 mod suggestion;
 mod web;
@@ -32,6 +33,7 @@ pub use self::error::{EMPTY_INPUT_HINT, StoreError};
 use self::local::Folder;
 pub use self::object::{Object, ObjectReader};
 use self::pipe::Pipe;
+pub use self::probe::{missing_credentials, probe_input, probe_output, unreachable_endpoint};
 use self::retrying::Retrying;
 use self::web::WebObject;
 use crate::limits::SUMMARY_SKIPPED_OBJECTS_MAX;
@@ -107,6 +109,16 @@ impl Location {
             Some(pipe) => LocationKind::Pipe(pipe),
             None => LocationKind::Folder(Folder::parse(&absolute, text)?),
         })
+    }
+
+    /// Whether it is standard input or another pipe, which can be read once.
+    pub fn is_pipe(&self) -> bool {
+        matches!(self.kind, LocationKind::Pipe(_))
+    }
+
+    /// Whether it is reached over the network.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.kind, LocationKind::Bucket(_) | LocationKind::Web(_))
     }
 
     fn is_glob(&self) -> bool {
@@ -289,6 +301,17 @@ fn without_credentials(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{host}{port}{}", url.scheme(), url.path())
+}
+
+/// A location or another text for messages: a URL loses its user and password, and on the web its query, which may be a signature.
+pub fn without_secrets(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    // In keys of a bucket, ? is an ordinary character.
+    let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+    let rest = if is_web { rest.split(['?', '#']).next().unwrap_or_default() } else { rest };
+    let (authority, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
 }
 
 /// The same for a text that is not a valid URL.

@@ -24,7 +24,7 @@ pub use self::metrics::{Kind, METRICS, Metric};
 pub use self::run_metrics::{RunEnd, RunMetrics, Sample, Totals};
 use self::text_file::MetricsFile;
 use crate::limits::METRICS_FILE_INTERVAL;
-use crate::messages::without_error_number;
+use crate::messages::io_cause;
 use crate::pipeline::RunProgress;
 
 /// Where metrics go.
@@ -40,7 +40,7 @@ pub struct ExportOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// The metrics file cannot be written.
-    #[error("cannot write the metrics file {}: {}\n  hint: give a file in an existing, writable folder with --metrics-file", path.display(), without_error_number(&reason.to_string()))]
+    #[error("cannot write the metrics file {}: {}\n  hint: give a file in an existing, writable folder with --metrics-file", path.display(), io_cause(reason))]
     File {
         /// The file.
         path: PathBuf,
@@ -97,8 +97,7 @@ impl Exporters {
     #[cfg(feature = "telemetry")]
     async fn listen(address: SocketAddr, metrics: &Arc<RunMetrics>, tasks: &mut JoinSet<()>) -> Result<(), ExportError> {
         if let Err(error) = scrape::listen(address, metrics, tasks).await {
-            let reason = error.to_string();
-            tracing::warn!("cannot serve metrics on {address}: {}; the run continues without", without_error_number(&reason));
+            tracing::warn!("cannot serve metrics on {address}: {}; the run continues without", io_cause(&error));
         }
         Ok(())
     }
@@ -153,5 +152,5 @@ async fn write(file: &Arc<MetricsFile>, metrics: &Arc<RunMetrics>) -> io::Result
 }
 
 fn warn(file: &MetricsFile, error: &io::Error) {
-    tracing::warn!("cannot write the metrics file {}: {}", file.path.display(), without_error_number(&error.to_string()));
+    tracing::warn!("cannot write the metrics file {}: {}", file.path.display(), io_cause(error));
 }

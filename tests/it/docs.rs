@@ -22,11 +22,32 @@ fn the_demo_pipeline_runs_and_shows_patterns_and_errors() {
 fn every_pipeline_file_is_valid() {
     for entry in fs::read_dir("pipelines").unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
         // A missing input is reported only after the file was read.
         let output =
             failsift(&["run", path.to_str().unwrap(), "--input", "/no/such/input", "--output", "/no/such/output"]).output().unwrap();
         assert!(stderr(&output).contains("/no/such/input"), "{}: {}", path.display(), stderr(&output));
     }
+}
+
+#[test]
+fn the_pipeline_files_in_the_docs_are_valid() {
+    let place = Place::new();
+    let mut count = 0;
+    for page in ["running", "models"] {
+        let text = fs::read_to_string(format!("docs/{page}.md")).unwrap();
+        for file in blocks(&text, "toml") {
+            let path = place.path().join("pipeline.toml");
+            fs::write(&path, file).unwrap();
+            let arguments = ["run", path.to_str().unwrap(), "--explain", "--input", "in", "--output", "out"];
+            let output = call(&arguments);
+            assert!(output.status.success(), "docs/{page}.md: {file}: {}", stderr(&output));
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count} files");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// `(module, modules that it may use)`. Every top-level module has a row, so that none can re-export what another may not use.
-const ALLOWED: [(&str, &[&str]); 29] = [
+const ALLOWED: [(&str, &[&str]); 30] = [
     ("limits", &[]),
     ("schemas", &[]),
     ("messages", &[]),
@@ -31,7 +31,7 @@ const ALLOWED: [(&str, &[&str]); 29] = [
     ("audit", &["query", "redact", "tables"]),
     ("select", &["analyze", "model", "redact", "runtime"]),
     ("notify", &["http", "limits", "model", "query"]),
-    ("config", &["analyze", "limits", "notify", "redact", "select", "text_file", "messages"]),
+    ("config", &["analyze", "limits", "messages", "notify", "parse", "redact", "schemas", "select", "store", "text_file"]),
     (
         "pipeline",
         &[
@@ -52,6 +52,7 @@ const ALLOWED: [(&str, &[&str]); 29] = [
         ],
     ),
     ("telemetry", &["analyze", "limits", "messages", "model", "pipeline", "text_file"]),
+    ("check", &["analyze", "config", "messages", "pipeline", "redact", "runtime", "store", "tables", "telemetry"]),
     ("spans", &["limits", "model", "pipeline", "redact", "runtime"]),
     ("inspect", &["limits", "model", "parse", "pipeline", "redact", "runtime", "store"]),
     ("eval", &["analyze", "config", "limits", "messages", "model", "pipeline", "runtime"]),
@@ -61,6 +62,7 @@ const ALLOWED: [(&str, &[&str]); 29] = [
         &[
             "analyze",
             "audit",
+            "check",
             "config",
             "eval",
             "inspect",

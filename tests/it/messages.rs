@@ -151,7 +151,8 @@ fn closed_port() -> String {
 #[test]
 fn help() {
     let folder = folder();
-    let commands = ["run", "plan", "query", "inspect", "show", "eval", "redact", "maintain", "audit", "rules", "rules check", "schema"];
+    let commands =
+        ["run", "plan", "check", "query", "inspect", "show", "eval", "redact", "maintain", "audit", "rules", "rules check", "schema"];
     let mut cases = vec![case("the commands", "--help")];
     cases.extend(commands.map(|command| case("help of a command", &format!("{command} --help"))));
     check("help", folder.path(), &cases);
@@ -463,6 +464,37 @@ fn models() {
             case("misspelled fallback", &format!("{run} --analyzer gemini --fallback embeded")),
             case("nothing to plan", "plan --input traces"),
             case("plan without a price", "plan --input traces --analyzer openai --model m").env("OPENAI_API_KEY", "secret"),
+        ],
+    );
+}
+
+#[test]
+fn checks() {
+    let folder = folder();
+    put(folder.path(), "good.toml", "[source]\ninputs = ['traces']\n[write]\noutput = 'tables'\n");
+    let wrong = "[source]\ninput = ['traces']\nselect = 'fail'\nsince = '{dat}'\n[anlyze]\nanalyzer = 'gemini'\n[model]\nconcurrency = 0\n[write]\noutput = 7\n";
+    put(folder.path(), "wrong.toml", wrong);
+    put(folder.path(), "syntax.toml", "[source\n");
+    check(
+        "checks",
+        folder.path(),
+        &[
+            case("everything is fine", "check good.toml"),
+            case("several mistakes", "check wrong.toml"),
+            case("invalid TOML", "check syntax.toml"),
+            case("no such file", "check missing.toml"),
+            case("nothing given", "check"),
+            case("missing files", "check good.toml --rules a.toml --redaction-rules b.toml --input trace"),
+            case("without the network", "check good.toml --offline --analyzer gemini --input s3://b/x --output s3://b/y"),
+            case("as JSON", "check good.toml --offline --format json --input -"),
+            case("origins", "run good.toml --explain --since 24h --set day=1 --input 'traces/{day}'").env("FAILSIFT_SELECT", "failed"),
+            case("origins without an output", "run --explain --input traces"),
+            case("variable without a value", "run good.toml --set day"),
+            case("built-in variable", "run good.toml --set date=2026-11-23"),
+            case("unused variable", "run good.toml --set day=1"),
+            case("unknown variable", "run good.toml --input 'traces/{dya}' --set day=1"),
+            case("wrong logical date", "run good.toml --date yesterday"),
+            case("wrong logical date in the environment", "run good.toml").env("FAILSIFT_DATE", "soon"),
         ],
     );
 }

@@ -143,7 +143,7 @@ fn a_metrics_file_that_cannot_be_written_is_reported_before_the_run() {
     let output = call(&["run", "--input", &place.input(), "--output", &place.output(), "--metrics-file", "/nowhere/failsift.prom"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        stderr(&output).starts_with("error: cannot write the metrics file /nowhere/failsift.prom: No such file or directory"),
+        stderr(&output).starts_with("error: cannot write the metrics file /nowhere/failsift.prom: no such file or folder"),
         "{}",
         stderr(&output)
     );

@@ -190,4 +190,12 @@ fn the_address_is_not_shown_by_messages_and_help() {
         let output = command.args(arguments).env("FAILSIFT_NOTIFY", format!("https://host/{SECRET}")).output().unwrap();
         assert!(!stderr(&output).contains(SECRET) && !stdout(&output).contains(SECRET), "{arguments:?}: {}", stderr(&output));
     }
+    for arguments in [&["check", "--offline"][..], &["run", "--explain"], &["run", "--explain", "--format", "json"]] {
+        let mut command = failsift(arguments);
+        let command =
+            command.args(["--input", "x", "--output", "y"]).env("FAILSIFT_NOTIFY", format!("https://user:{SECRET}@host:8443/{SECRET}"));
+        let output = command.output().unwrap();
+        let text = stdout(&output) + &stderr(&output);
+        assert!(text.contains("https://host:8443") && !text.contains(SECRET), "{arguments:?}: {text}");
+    }
 }

@@ -21,7 +21,8 @@ impl Drop for Server {
     }
 }
 
-fn python() -> String {
+/// The Python with everything that `tests/run` installs.
+pub(crate) fn python() -> String {
     let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python/bin/python");
     assert!(std::path::Path::new(python).exists(), "target/python is missing: run tests/run");
     python.to_owned()
@@ -43,18 +44,18 @@ fn start(mut command: Command, port: u16) -> Server {
     server
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// An S3 server with a bucket of samples.
-struct S3 {
+pub(crate) struct S3 {
     server: Server,
     port: u16,
 }
 
 impl S3 {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let port = free_port();
         let mut command = Command::new(python());
         command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
@@ -70,7 +71,11 @@ for sample, key in (('otlp/openinference.jsonl.gz', 'day=1/a.jsonl.gz'), ('phoen
         Self { server, port }
     }
 
-    fn environment(url: &str) -> Vec<(&'static str, String)> {
+    pub(crate) fn url(&self) -> &str {
+        &self.server.url
+    }
+
+    pub(crate) fn environment(url: &str) -> Vec<(&'static str, String)> {
         let fixed =
             [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("AWS_REGION", "us-east-1"), ("AWS_ALLOW_HTTP", "true")];
         let fixed = fixed.into_iter().map(|(name, value)| (name, value.to_owned()));

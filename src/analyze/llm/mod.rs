@@ -24,6 +24,7 @@ mod limiter;
 mod numbers;
 mod openai;
 mod pacer;
+mod probe;
 mod prompt;
 mod request_options;
 
@@ -31,7 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,7 @@ use self::breaker::CircuitBreaker;
 use self::cost::{CostBudget, Price};
 pub use self::estimate::{Estimate, Estimator};
 use self::limiter::{RequestLimiter, RequestLimits};
+pub use self::probe::{check_settings, probe};
 use self::prompt::Prompt;
 use self::request_options::CurrentOptions;
 use super::embedded::{Embedded, Findings};
@@ -59,7 +61,7 @@ pub enum Provider {
 }
 
 /// The amount of thinking before an answer. Thinking is billed like the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Thinking {
     /// As little as the model supports.
@@ -184,13 +186,7 @@ impl LlmAnalyzer {
             Provider::Gemini => Arc::new(gemini::Gemini::connect(&settings)?),
             Provider::OpenAi => Arc::new(openai::OpenAi::connect(&settings, &http).await?),
         };
-        let price = find_price(&settings, api.model())?;
-        if price.is_none() && settings.cost_max_usd.is_some() {
-            return Err(ConnectError::Settings(format!(
-                "--max-cost needs the price of {}, which is unknown\n  hint: add it to a file and pass that with --prices FILE; data/prices.toml shows the format",
-                api.model()
-            )));
-        }
+        let price = price_of(&settings, api.model())?;
         let settings_digest = settings_digest(api.analyzer(), api.model(), &settings, analysis_settings);
         Ok(Self {
             limiter: RequestLimiter::new(limits),
@@ -209,6 +205,17 @@ impl LlmAnalyzer {
             was_reached: AtomicBool::new(false),
         })
     }
+}
+
+/// The price of a model, which a cost limit needs.
+fn price_of(settings: &Settings, model: &str) -> Result<Option<Price>, ConnectError> {
+    let price = find_price(settings, model)?;
+    if price.is_none() && settings.cost_max_usd.is_some() {
+        return Err(ConnectError::Settings(format!(
+            "--max-cost needs the price of {model}, which is unknown\n  hint: add it to a file and pass that with --prices FILE; data/prices.toml shows the format"
+        )));
+    }
+    Ok(price)
 }
 
 fn find_price(settings: &Settings, model: &str) -> Result<Option<Price>, ConnectError> {

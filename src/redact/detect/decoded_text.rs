@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::byte_search::BytePairs;
 use super::characters::{self, Shown};
 use super::escapes::{self, Escape};
 use super::joints;
@@ -153,7 +154,8 @@ fn decode(writer: &mut Writer<'_>) -> bool {
     let is_mail = has_equals && escapes::is_quoted_printable(bytes);
     let mut disguised = (0..0, false);
     let (mut at, mut is_nested) = (0, false);
-    while let Some(next) = next_special(bytes, at, is_mail) {
+    let mut special = BytePairs::new(bytes, |byte, _| is_special(byte, is_mail));
+    while let Some(next) = special.next(at) {
         at = next;
         let left = raw.get(writer.plain_from..at).unwrap_or_default();
         let escape = if bytes.get(at).is_some_and(u8::is_ascii) {
@@ -200,15 +202,6 @@ fn decode(writer: &mut Writer<'_>) -> bool {
 fn is_special(byte: u8, is_mail: bool) -> bool {
     let is_control = (byte < 0x20) & !((byte == b'\t') | (byte == b'\n') | (byte == b'\r'));
     is_control | (byte >= 0x7f) | (byte == b'\\') | (byte == b'%') | (byte == b'&') | ((byte == b'=') & is_mail)
-}
-
-/// The position of the next special byte at `from` or later.
-fn next_special(bytes: &[u8], from: usize, is_mail: bool) -> Option<usize> {
-    const CHUNK: usize = 32;
-    let (chunks, _) = bytes.get(from..)?.as_chunks::<CHUNK>();
-    let plain = chunks.iter().take_while(|chunk| !chunk.iter().fold(false, |any, byte| any | is_special(*byte, is_mail))).count();
-    let at = from + plain * CHUNK;
-    bytes.get(at..)?.iter().position(|byte| is_special(*byte, is_mail)).map(|distance| at + distance)
 }
 
 #[cfg(test)]

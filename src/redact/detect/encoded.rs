@@ -29,10 +29,10 @@ pub(super) fn is_run_byte(byte: u8) -> bool {
 /// The run of base64 or hex that begins at `start`, with its continuation lines and its padding.
 pub(super) fn run_at(text: Text<'_>, start: usize) -> Range<usize> {
     let mut end = text.skip_while(start, usize::MAX, is_run_byte);
-    // MIME and PEM wrap lines at 64 or 76 characters. Full lines belong together; a shorter one is the last.
+    // MIME and PEM wrap lines at 64 or 76 characters, terminals and forms at fewer. Full lines belong together; a shorter one is the last.
     let first_line = end - start;
     let mut lines = 1;
-    if matches!(first_line, 60..=76) {
+    if matches!(first_line, 32..=76) {
         while matches!(text.byte_at(end), b'\n' | b'\r') && lines < LINES_MAX {
             lines += 1;
             let from = text.skip_while(end, 4, |byte| byte.is_ascii_whitespace());
@@ -236,6 +236,14 @@ mod tests {
             assert_eq!(found.iter().map(|found| (found.kind, found.value.as_str())).collect::<Vec<_>>(), [("email", encoded)]);
             let remaining = remaining_in(encoded, &CustomDetectors::default());
             assert_eq!(remaining.iter().map(|found| found.kind).collect::<Vec<_>>(), ["email"]);
+        }
+        // After `0x`, and in lines of 40 characters.
+        let hex = format!("0x{}", crate::model::hex(plain.as_bytes()));
+        let lines: Vec<String> =
+            standard.encode(plain.repeat(3)).as_bytes().chunks(40).map(|line| String::from_utf8_lossy(line).into()).collect();
+        for text in [hex, format!("{}\n{}", lines[0], lines[1..].join("\n"))] {
+            let found = scan(&text, &CustomDetectors::default());
+            assert!(found.first().is_some_and(|found| found.kind == "email" && found.value.len() >= text.len() - 2), "{text}: {found:?}");
         }
         for text in
             ["iVBORw0KGgoAAAANSUhEUgAAN6dsRT1sBYsV4Y54c4pSm1QVZEHAfHUp", "43993eadc22e5ed0f9a1cc2e01626425", "aGVsbG8gd29ybGQgYW5kIGFsbA=="]

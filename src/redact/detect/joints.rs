@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::byte_search::BytePairs;
 use super::characters::Shown;
 use super::text::Text;
 
@@ -45,27 +46,12 @@ fn is_candidate(text: Text<'_>, at: usize) -> bool {
     }
 }
 
-/// The first position at `from` or later where [`is_trigger`] holds.
-fn next_trigger(bytes: &[u8], from: usize) -> Option<usize> {
-    const CHUNK: usize = 32;
-    let mut at = from;
-    while let Some(([a @ .., _], [_, b @ ..])) = bytes.get(at..=at + CHUNK).map(|bytes| (bytes, bytes)) {
-        let (Some(a), Some(b)) = (a.first_chunk::<CHUNK>(), b.first_chunk::<CHUNK>()) else { break };
-        let pairs = || a.iter().zip(b).map(|(a, b)| is_trigger(*a, *b));
-        if pairs().fold(false, |any, is_trigger| any | is_trigger) {
-            return pairs().position(|is_trigger| is_trigger).map(|distance| at + distance);
-        }
-        at += CHUNK;
-    }
-    let rest = bytes.get(at..)?;
-    rest.windows(2).position(|pair| matches!(pair, [a, b] if is_trigger(*a, *b))).map(|distance| at + distance)
-}
-
 /// Calls `replace` with every interruption of a value, in order, and what to read in its place.
 pub(super) fn find(text: &str, replace: &mut dyn FnMut(Range<usize>, Shown)) {
     let text = Text(text);
     let (mut from, mut done) = (0, 0);
-    while let Some(at) = next_trigger(text.bytes(), from) {
+    let mut triggers = BytePairs::new(text.bytes(), is_trigger);
+    while let Some(at) = triggers.next(from) {
         from = at + 1;
         if !is_candidate(text, at) {
             continue;
@@ -111,7 +97,8 @@ fn markup(text: Text<'_>, start: usize) -> Option<Range<usize>> {
     let mut end = start;
     for _ in 0..4 {
         end = match text.byte_at(end) {
-            b'*' if text.byte_at(end + 1) == b'*' => end + 2,
+            // Three and more are a mask or empty elements of a segment: `ab****cd`, `NM1*IL*1*QORU****MI*…`.
+            b'*' if text.byte_at(end + 1) == b'*' && text.byte_at(end + 2) != b'*' => end + 2,
             b'<' => tag_end(text, end)?,
             _ => break,
         };
@@ -312,6 +299,7 @@ mod tests {
             "\"a\", \"b\"",
             "\"ada@example.com\"\n\"bob@example.com\"",
             "print(\"a: \" + \"b\")",
+            "ab****cd, QORU***MI",
             "\"a\" + 'b'",
             "x<body>y",
         ] {

@@ -23,25 +23,30 @@ pub enum RedactionLevel {
 }
 
 /// A level and the kinds that are switched on or off, as a user gives them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, clap::Args)]
+#[serde(default)]
 pub struct KindOptions {
     /// What is replaced [default: default]
-    #[arg(long = "redaction-level", value_enum, value_name = "LEVEL", env = "FAILSIFT_REDACTION_LEVEL")]
+    #[arg(id = "redact.level", long = "redaction-level", value_enum, value_name = "LEVEL", env = "FAILSIFT_REDACTION_LEVEL")]
     pub level: Option<RedactionLevel>,
     /// Kinds to replace in addition to those of the level, separated by commas: email,person
-    #[arg(long = "redact-kinds", value_name = "KINDS", value_delimiter = ',', env = "FAILSIFT_REDACT_KINDS")]
+    #[arg(id = "redact.redact_kinds", long = "redact-kinds", value_name = "KINDS", value_delimiter = ',', env = "FAILSIFT_REDACT_KINDS")]
+    #[serde(rename = "redact_kinds")]
     pub redacted: Vec<String>,
     /// Kinds to keep, separated by commas: ip,mac
-    #[arg(long = "keep-kinds", value_name = "KINDS", value_delimiter = ',', env = "FAILSIFT_KEEP_KINDS")]
+    #[arg(id = "redact.keep_kinds", long = "keep-kinds", value_name = "KINDS", value_delimiter = ',', env = "FAILSIFT_KEEP_KINDS")]
+    #[serde(rename = "keep_kinds")]
     pub kept: Vec<String>,
 }
 
-impl KindOptions {
-    /// These options where they are given, and otherwise those of `other`.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        let given = |kinds: Vec<String>, others: Vec<String>| if kinds.is_empty() { others } else { kinds };
-        Self { level: self.level.or(other.level), redacted: given(self.redacted, other.redacted), kept: given(self.kept, other.kept) }
+impl RedactionLevel {
+    /// The name in flags and pipeline files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "strict",
+            Self::Default => "default",
+            Self::Credentials => "credentials",
+        }
     }
 }
 

@@ -43,6 +43,12 @@ pub(super) enum ValueType {
     Id,
     /// An id next to its label, which is a common word or a short acronym (`document`, `RG`).
     WeakId,
+    /// A number directly after a noun for a person: `patient 482913`.
+    PersonNumber,
+    /// The value of an identifier whose type is a code of HL7: `"code": "MR"`.
+    CodedId,
+    /// The fields of a segment about a person in a message between hospitals and insurers: `PID|…`, `NM1*…`.
+    Segment,
     /// The last four digits of a number.
     LastDigits,
     Account,
@@ -444,9 +450,14 @@ pub(super) fn is_credential_property(word: &str) -> bool {
 
 fn suffix_meaning(word: &str, value_type: ValueType) -> SuffixMeaning {
     static NEUTRAL: LazyLock<BTreeSet<&str>> = LazyLock::new(|| NEUTRAL_SUFFIXES.split_whitespace().collect());
+    let is_credential = matches!(value_type, ValueType::Password | ValueType::AssignedPassword | ValueType::Secret);
+    // `secret_ref` and `token_file` name a place; `patient_ref` is a number.
+    if is_credential && matches!(word, "ref" | "file") {
+        return SuffixMeaning::Other;
+    }
     if NEUTRAL.contains(word) || word.bytes().all(|byte| byte.is_ascii_digit()) {
         SuffixMeaning::Neutral
-    } else if matches!(value_type, ValueType::Password | ValueType::AssignedPassword | ValueType::Secret) && !is_credential_property(word) {
+    } else if is_credential && !is_credential_property(word) {
         SuffixMeaning::Weak
     } else {
         SuffixMeaning::Other

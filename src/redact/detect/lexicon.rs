@@ -81,9 +81,16 @@ impl Words {
         None
     }
 
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the properties have few bits")]
     fn get(&self, word: &str) -> u8 {
-        let flags = self.slot(word).and_then(|(index, _)| self.slots.get(index)).map_or(0, |slot| slot & FLAGS);
-        u8::try_from(flags).unwrap_or(0)
+        let (start, stored) = Self::place(word.as_bytes());
+        // Nearly all words are in their first slot, or it is free.
+        match self.slots.get(start) {
+            Some(slot) if slot & !FLAGS == stored => (slot & FLAGS) as u8,
+            Some(0) => 0,
+            _ => self.slot(word).and_then(|(index, _)| self.slots.get(index)).map_or(0, |slot| (slot & FLAGS) as u8),
+        }
     }
 
     /// Replaces the properties of a word by a function of them.
@@ -104,16 +111,24 @@ fn hash(word: &[u8]) -> u64 {
         let (low, high) = (product as u64, (product >> 64) as u64);
         low ^ high
     };
-    let mut hash = 0x9e37_79b9_7f4a_7c15 ^ word.len() as u64;
-    let (eights, rest) = word.as_chunks::<8>();
-    for eight in eights {
-        let eight = u64::from_le_bytes(*eight);
-        // Sets the lower-case bit (0x20) of each byte whose highest bit is not set.
-        let lower = eight | ((!eight & 0x8080_8080_8080_8080) >> 2);
-        hash = mix(hash ^ lower, 0xd6e8_feb8_6659_fd93);
-    }
-    let rest = rest.iter().fold(0, |rest, byte| (rest << 8) | u64::from(byte | ((!byte & 0x80) >> 2)));
-    mix(hash ^ rest, 0xa076_1d64_78bd_642f)
+    // Sets the lower-case bit (0x20) of each byte whose highest bit is not set.
+    let lower = |eight: u64| eight | ((!eight & 0x8080_8080_8080_8080) >> 2);
+    // The length changes all bytes: in the lowest byte alone it could outweigh another first letter (`heisler`, `geissler`).
+    let mut hash = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(word.len() as u64 + 1);
+    // The last bytes are read with some of those before them instead of one by one.
+    let last = if let Some(last) = word.last_chunk::<8>() {
+        let (eights, rest) = word.as_chunks::<8>();
+        let before = if rest.is_empty() { eights.split_last().map_or(eights, |(_, before)| before) } else { eights };
+        for eight in before {
+            hash = mix(hash ^ lower(u64::from_le_bytes(*eight)), 0xd6e8_feb8_6659_fd93);
+        }
+        u64::from_le_bytes(*last)
+    } else if let (Some(first), Some(last)) = (word.first_chunk::<4>(), word.last_chunk::<4>()) {
+        u64::from(u32::from_le_bytes(*first)) | (u64::from(u32::from_le_bytes(*last)) << 32)
+    } else {
+        word.iter().fold(0, |all, byte| (all << 8) | u64::from(*byte))
+    };
+    mix(hash ^ lower(last), 0xa076_1d64_78bd_642f)
 }
 
 /// Lists of words with their property.
@@ -213,8 +228,10 @@ const FAMILY_NAME_ENDINGS: [&str; 26] = [
 ];
 
 fn exact(word: &str) -> LexiconEntry {
-    if word.is_ascii() {
-        return LexiconEntry(if word.len() <= 24 { WORDS.get(word) } else { 0 });
+    const ASCII_BYTES_MAX: usize = 24;
+    // Without branches, because most words are short.
+    if word.bytes().fold(0, |all, byte| all | byte) < 0x80 {
+        return LexiconEntry(if word.len() <= ASCII_BYTES_MAX { WORDS.get(word) } else { 0 });
     }
     if word.len() > 64 {
         return LexiconEntry::default();

@@ -66,8 +66,11 @@ pub(super) struct LabelRule {
 pub(super) struct Literals {
     /// The literals that start a word.
     at_word_starts: WordLiterals,
-    /// Literals that may occur anywhere, including inside a word.
+    /// Literals that may occur anywhere, including inside a word: those that begin with a letter or a digit, and those that begin with a sign. The search
+    /// compares few bits of three bytes, and finds fewer wrong candidates if these are similar in all literals: together both take a third of the time
+    /// that one search would.
     anywhere: Automaton,
+    anywhere_signs: Automaton,
     /// Those of two bytes, which would slow down the search for the other ones.
     anywhere_short: Automaton,
     /// Those in a script without spaces between words, which most texts have none of.
@@ -82,13 +85,18 @@ struct WordLiterals {
     /// Whether any literal starts with these bytes, in lower case: filters before the lookups below.
     long_starts: Filter<17>,
     short_starts: Filter<15>,
-    /// Whether a literal of four or five bytes starts with four bytes, or a longer one with six: many words of code share the first four
-    /// bytes of a literal.
+    /// Whether a literal of four or five bytes starts with four bytes, one of six or seven with six, and a longer one with eight: many words of code
+    /// share the first four bytes of a literal.
     four_or_five: Filter<15>,
-    sixes: Filter<17>,
-    /// Literals of at least four bytes by their first four, and the other ones.
-    long: HashMap<u32, Bucket, FixedState>,
-    short: HashMap<u32, Bucket, FixedState>,
+    sixes: Filter<15>,
+    eights: Filter<17>,
+    /// Where the literals are: those of at least eight bytes by their first eight, those of at least four by their first four, and shorter ones.
+    long: HashMap<u64, Bucket, FixedState>,
+    middle: HashMap<u64, Bucket, FixedState>,
+    short: HashMap<u64, Bucket, FixedState>,
+    /// Of each literal, its first eight bytes in lower case, and a mask of those that it has: excludes most candidates in one comparison.
+    heads: Vec<(u64, u64)>,
+    literals: Vec<WordLiteral>,
 }
 
 /// A set of hashes of `BITS` bits.
@@ -131,40 +139,14 @@ struct Automaton {
     rules: Vec<Vec<(RuleRef, usize)>>,
 }
 
-/// The literals with the same first bytes, longest first.
-#[derive(Debug, Default)]
-struct Bucket {
-    /// Of each literal, its first eight bytes in lower case, and a mask of those that it has: excludes most candidates in one comparison.
-    heads: Vec<(u64, u64)>,
-    literals: Vec<WordLiteral>,
-}
+/// The positions of the literals with the same first bytes, longest first.
+type Bucket = Range<u32>;
 
 /// A literal that starts a word or a part of an identifier.
 #[derive(Debug)]
 struct WordLiteral {
     text: String,
     rules: Vec<RuleRef>,
-}
-
-impl Bucket {
-    fn new(mut literals: Vec<WordLiteral>) -> Self {
-        literals.sort_by_key(|literal| std::cmp::Reverse(literal.text.len()));
-        let head = |literal: &WordLiteral| {
-            let len = literal.text.len();
-            let mask = if len >= 8 { u64::MAX } else { (1 << (8 * len)) - 1 };
-            (head_of(literal.text.as_bytes()) & mask, mask)
-        };
-        Self { heads: literals.iter().map(head).collect(), literals }
-    }
-
-    /// The literals at the start of `bytes`, whose [`head_of`] is `head`.
-    fn literals_at<'l>(&'l self, bytes: &'l [u8], head: u64) -> impl Iterator<Item = &'l WordLiteral> {
-        let is_at = |literal: &&WordLiteral| {
-            bytes.get(..literal.text.len()).is_some_and(|shown| shown.eq_ignore_ascii_case(literal.text.as_bytes()))
-        };
-        let fits = move |(expected, mask): &(u64, u64)| head & mask == *expected;
-        self.heads.iter().zip(&self.literals).filter(move |(expected, _)| fits(expected)).map(|(_, literal)| literal).filter(is_at)
-    }
 }
 
 /// Up to eight bytes as a number, each with the lower-case bit (0x20) set.
@@ -186,47 +168,75 @@ const THREE_BYTES: u32 = 0xff_ffff;
 impl WordLiterals {
     fn new(by_text: BTreeMap<String, Vec<RuleRef>>) -> Self {
         let mut all = Self::default();
-        let (mut long, mut short): (BTreeMap<u32, Vec<WordLiteral>>, BTreeMap<u32, Vec<WordLiteral>>) = Default::default();
-        for (text, rules) in by_text {
-            let start = four_of(head_of(text.as_bytes()));
-            if text.len() > 3 {
-                all.long_starts.insert(start);
-                if text.len() < 6 {
-                    all.four_or_five.insert(start);
-                } else {
-                    all.sixes.insert(six_of(head_of(text.as_bytes())));
-                }
-                long.entry(start).or_default().push(WordLiteral { text, rules });
-            } else {
-                all.short_starts.insert(start & THREE_BYTES);
-                short.entry(start & THREE_BYTES).or_default().push(WordLiteral { text, rules });
+        let mut literals: Vec<_> = by_text.into_iter().map(|(text, rules)| WordLiteral { text, rules }).collect();
+        let start_of = |text: &str| {
+            let head = head_of(text.as_bytes());
+            match text.len() {
+                8.. => head,
+                4.. => u64::from(four_of(head)),
+                _ => u64::from(four_of(head) & THREE_BYTES),
             }
+        };
+        literals
+            .sort_by_cached_key(|literal| (literal.text.len().min(8) / 4, start_of(&literal.text), std::cmp::Reverse(literal.text.len())));
+        for (position, literal) in (0..).zip(literals) {
+            let len = literal.text.len();
+            let head = head_of(literal.text.as_bytes());
+            let mask = if len >= 8 { u64::MAX } else { (1 << (8 * len)) - 1 };
+            let buckets = match len {
+                8.. => &mut all.long,
+                4.. => &mut all.middle,
+                _ => &mut all.short,
+            };
+            match len {
+                8.. => all.eights.insert(eight_of(head)),
+                6.. => all.sixes.insert(six_of(head)),
+                4.. => all.four_or_five.insert(four_of(head)),
+                _ => all.short_starts.insert(four_of(head) & THREE_BYTES),
+            }
+            if len >= 4 {
+                all.long_starts.insert(four_of(head));
+            }
+            let start = start_of(&literal.text);
+            buckets.entry(start).or_insert(position..position).end = position + 1;
+            all.heads.push((head & mask, mask));
+            all.literals.push(literal);
         }
-        let buckets =
-            |literals: BTreeMap<u32, Vec<WordLiteral>>| literals.into_iter().map(|(start, list)| (start, Bucket::new(list))).collect();
-        (all.long, all.short) = (buckets(long), buckets(short));
         all
     }
 
-    /// The literals at the start of `bytes`, the longest first.
+    /// The buckets of the literals that may be at the start of `bytes`, those of the longest first, and the [`head_of`] the bytes.
     #[inline]
-    fn at<'l>(&'l self, bytes: &'l [u8]) -> Option<impl Iterator<Item = &'l WordLiteral>> {
-        let start = match bytes.first_chunk() {
-            Some(four) => u32::from_le_bytes(*four) | 0x2020_2020,
-            None => four_of(head_of(bytes)),
-        };
+    fn buckets_at(&self, bytes: &[u8]) -> Option<([Bucket; 3], u64)> {
+        let head = head_of(bytes);
+        let start = four_of(head);
         let (is_long, is_short) = (self.long_starts.contains(start), self.short_starts.contains(start & THREE_BYTES));
         if !(is_long || is_short) {
             return None;
         }
-        let head = head_of(bytes);
-        let is_long = is_long && (self.four_or_five.contains(start) || self.sixes.contains(six_of(head)));
-        let long = is_long.then(|| self.long.get(&start)).flatten();
-        let short = is_short.then(|| self.short.get(&(start & THREE_BYTES))).flatten();
-        if long.is_none() && short.is_none() {
+        let (mut long, mut middle, mut short) = (None, None, None);
+        if is_long && self.eights.contains(eight_of(head)) {
+            long = self.long.get(&head);
+        }
+        if is_long && (self.four_or_five.contains(start) || self.sixes.contains(six_of(head))) {
+            middle = self.middle.get(&u64::from(start));
+        }
+        if is_short {
+            short = self.short.get(&u64::from(start & THREE_BYTES));
+        }
+        let buckets = [long, middle, short];
+        buckets.iter().any(Option::is_some).then(|| (buckets.map(|bucket| bucket.cloned().unwrap_or_default()), head))
+    }
+
+    /// The literal at `position`, if it is at the start of `bytes`, whose [`head_of`] is `head`.
+    #[inline]
+    fn literal_at(&self, position: usize, bytes: &[u8], head: u64) -> Option<&WordLiteral> {
+        let (expected, mask) = self.heads.get(position)?;
+        if head & mask != *expected {
             return None;
         }
-        Some(long.into_iter().chain(short).flat_map(move |bucket| bucket.literals_at(bytes, head)))
+        let literal = self.literals.get(position)?;
+        bytes.get(..literal.text.len())?.eq_ignore_ascii_case(literal.text.as_bytes()).then_some(literal)
     }
 }
 
@@ -234,6 +244,12 @@ impl WordLiterals {
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
 fn four_of(head: u64) -> u32 {
     head as u32
+}
+
+/// A hash of eight bytes.
+#[inline]
+fn eight_of(head: u64) -> u32 {
+    four_of(head) ^ four_of(head >> 32).wrapping_mul(0x85eb_ca6b)
 }
 
 /// A hash of the first six of eight bytes.
@@ -305,9 +321,12 @@ fn compile() -> Option<Literals> {
     let is_unspaced_literal = |text: &str| text.starts_with(is_unspaced);
     let (unspaced, anywhere): (Vec<_>, Vec<_>) = anywhere.into_iter().partition(|(text, _)| is_unspaced_literal(text));
     let (short, anywhere): (Vec<_>, Vec<_>) = anywhere.into_iter().partition(|(text, _)| text.len() < 3);
+    let (letters, signs): (Vec<_>, Vec<_>) =
+        anywhere.into_iter().partition(|(text, _)| text.starts_with(|first: char| first.is_ascii_alphanumeric()));
     Some(Literals {
         at_word_starts: WordLiterals::new(by_text),
-        anywhere: Automaton::new(&anywhere)?,
+        anywhere: Automaton::new(&letters)?,
+        anywhere_signs: Automaton::new(&signs)?,
         anywhere_short: Automaton::new(&short)?,
         anywhere_unspaced: Automaton::new(&unspaced)?,
         secrets: secret_entries.iter().map(SecretRule::new).collect(),
@@ -378,19 +397,18 @@ impl Literals {
     /// As [`Self::scan`], with the known word starts of the text.
     pub(super) fn scan_at(&self, text: &str, starts: &WordStarts, visit: &mut dyn FnMut(Range<usize>, RuleRef) -> ScanControl) {
         let unspaced = starts.has_cjk.then_some(&self.anywhere_unspaced);
-        for automaton in [&self.anywhere, &self.anywhere_short].into_iter().chain(unspaced) {
+        for automaton in [&self.anywhere, &self.anywhere_signs, &self.anywhere_short].into_iter().chain(unspaced) {
             if automaton.scan(text, visit) == ScanControl::Stop {
                 return;
             }
         }
-        let mut skip_until = 0;
-        for at in starts.literals.iter() {
-            if at < skip_until {
-                continue;
-            }
+        let mut from = 0;
+        while let Some(at) = starts.literals.next(from) {
+            from = at + 1;
             let rest = text.as_bytes().get(at..).unwrap_or_default();
-            let Some(literals) = self.at_word_starts.at(rest) else { continue };
-            for literal in literals {
+            let Some((buckets, head)) = self.at_word_starts.buckets_at(rest) else { continue };
+            for position in buckets.into_iter().flatten() {
+                let Some(literal) = self.at_word_starts.literal_at(position as usize, rest, head) else { continue };
                 let mut is_consumed = false;
                 for rule in &literal.rules {
                     match visit(at..at + literal.text.len(), *rule) {
@@ -402,7 +420,7 @@ impl Literals {
                 }
                 if is_consumed {
                     // `date of birth` is one label; `birth` inside it is not another one.
-                    skip_until = at + literal.text.len();
+                    from = at + literal.text.len();
                     break;
                 }
             }
@@ -435,7 +453,14 @@ mod tests {
         let texts = ["pass", "passw", "password", "passport", "pas", "national", "nation"];
         let literals = WordLiterals::new(texts.map(|text| (text.to_owned(), vec![RuleRef::HomeDirectory])).into());
         let found = |text: &str| -> Vec<String> {
-            literals.at(text.as_bytes()).into_iter().flatten().map(|literal| literal.text.clone()).collect()
+            let bytes = text.as_bytes();
+            let (buckets, head) = literals.buckets_at(bytes).unwrap_or_default();
+            buckets
+                .into_iter()
+                .flatten()
+                .filter_map(|position| literals.literal_at(position as usize, bytes, head))
+                .map(|literal| literal.text.clone())
+                .collect()
         };
         assert_eq!(found("PassWord of"), ["password", "passw", "pass", "pas"]);
         assert_eq!(found("passing"), ["pass", "pas"]);

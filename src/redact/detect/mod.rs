@@ -22,6 +22,7 @@
 
 mod addresses;
 mod byte_lists;
+mod byte_search;
 mod characters;
 mod cjk;
 mod custom;

@@ -155,6 +155,7 @@ fn find_matches(decoded: &DecodedText<'_>, scanner: &Scanner<'_>, depth: usize) 
     let starts = WordStarts::of(text.bytes());
     let mut name_matches = Vec::new();
     let labels = match_literals(literals, text, &starts, scanner, &mut matches, &mut name_matches);
+    names::at_phrase_starts(text, &mut name_matches);
     words::match_words(text, &starts, scanner, depth, &email_local_parts, &mut matches, &mut name_matches);
     words::match_ascii85(text, scanner, depth, &mut matches);
     words::match_seed_phrases(text, &starts, &mut matches);
@@ -209,25 +210,30 @@ fn match_literals(
     name_matches: &mut Vec<NameMatch>,
 ) -> Vec<(Label, LabelRule)> {
     let mut labels = Vec::new();
-    // The end of the last value of each format. A prefix inside that value does not start another one.
-    let mut secret_ends = vec![0; literals.secrets.len()];
+    // The end of the last value of the formats that occur. A prefix inside that value does not start another one.
+    let mut secret_ends: Vec<(usize, usize)> = Vec::new();
     literals.scan_at(text.0, starts, &mut |literal, rule| match rule {
         _ if scanner.is_timed_out() => ScanControl::Stop,
         RuleRef::Secret(index) => {
-            let (Some(rule), Some(last_end)) = (literals.secrets.get(index), secret_ends.get_mut(index)) else {
-                return ScanControl::NextRule;
-            };
-            if literal.start < *last_end {
+            let Some(rule) = literals.secrets.get(index) else { return ScanControl::NextRule };
+            let place = secret_ends.iter().position(|(format, _)| *format == index);
+            let mut last_end = place.and_then(|place| secret_ends.get(place)).map_or(0, |(_, end)| *end);
+            if literal.start < last_end {
                 return ScanControl::SkipLiteral;
             }
-            let mut found = rule.find(text, literal.start, last_end).map(|range| (range, rule.name));
+            let mut found = rule.find(text, literal.start, &mut last_end).map(|range| (range, rule.name));
             if found.is_none() {
                 let range = joints::find_in_items(text, literal.start, |items| rule.find(items, 0, &mut 0));
                 found = range.map(|range| (range, IN_ITEMS));
             }
             if let Some((range, detector)) = &found {
-                *last_end = range.end;
+                last_end = range.end;
                 matches.push(Match { range: range.clone(), kind: rule.kind, detector });
+            }
+            match place.and_then(|place| secret_ends.get_mut(place)) {
+                Some((_, end)) => *end = last_end,
+                None if last_end > 0 => secret_ends.push((index, last_end)),
+                None => {}
             }
             ScanControl::skip_if(found.is_some())
         }

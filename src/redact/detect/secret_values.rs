@@ -149,11 +149,11 @@ pub(super) fn is_placeholder(value: &str) -> bool {
     if is_mask(value) || value.contains("...") || value.contains('…') {
         return true;
     }
-    if REFERENCES.iter().any(|reference| value.starts_with(reference)) {
+    if starts_with_any(value, &REFERENCES) {
         return true;
     }
     let lower = value.to_ascii_lowercase();
-    if PLACEHOLDERS.iter().any(|word| lower.starts_with(word) || lower.trim_matches(['<', '[', '(', '>', ']', ')']).starts_with(word)) {
+    if starts_with_any(&lower, &PLACEHOLDERS) || starts_with_any(lower.trim_matches(['<', '[', '(', '>', ']', ')']), &PLACEHOLDERS) {
         return true;
     }
     if is_made_of_sample_words(value) {
@@ -161,6 +161,11 @@ pub(super) fn is_placeholder(value: &str) -> bool {
     }
     // `get_secret()`, `keys["a"]`: a call or an index, which is code.
     (value.ends_with(')') && value.contains('(')) || (value.ends_with(']') && value.contains('['))
+}
+
+/// Whether a value starts with any of `starts`. The first byte excludes nearly all of them.
+fn starts_with_any(value: &str, starts: &[&str]) -> bool {
+    starts.iter().any(|start| start.as_bytes().first() == value.as_bytes().first() && value.starts_with(start))
 }
 
 /// Whether a value has an expression that is replaced by a value later: `db-${TOKEN}`, `{{ token }}`, `$(cat key)`, but not `m{{h}o)p${e]n`.
@@ -251,7 +256,7 @@ fn is_bracketed_placeholder(value: &str, first: u8) -> bool {
 }
 
 /// Whether a value has letters of both cases and digits.
-fn is_mixed(value: &str) -> bool {
+pub(super) fn is_mixed(value: &str) -> bool {
     let has = |class: fn(&u8) -> bool| value.bytes().any(|byte| class(&byte));
     has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_digit)
 }
@@ -295,6 +300,10 @@ fn is_made_of_sample_words(value: &str) -> bool {
     let lower = value.to_ascii_lowercase();
     let (mut rest, mut words, mut others, mut telling) = (lower.as_str(), 0, 0, false);
     while let Some(c) = rest.chars().next() {
+        // Most values have too many other letters long before their end.
+        if words + rest.len() < 3 * others {
+            return false;
+        }
         let word = SAMPLE_WORDS.iter().find(|word| word.as_bytes().first() == rest.as_bytes().first() && rest.starts_with(**word));
         if let Some(word) = word {
             words += word.len();

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use super::formats;
 use super::secret_values::is_sample;
 pub(super) use super::secret_values::{
-    is_digit_password, is_letter_password, is_long_number, is_passphrase, is_placeholder, is_punctuated_secret, is_symbolic_password,
-    looks_like_password, looks_random,
+    is_digit_password, is_letter_password, is_long_number, is_mixed, is_passphrase, is_placeholder, is_punctuated_secret,
+    is_symbolic_password, looks_like_password, looks_random,
 };
 use super::text::Text;
 

@@ -256,24 +256,26 @@ fn column_of(literals: &Literals, name: &str) -> Option<LabelRule> {
 fn cells_of(row: &str, separator: char) -> Vec<Range<usize>> {
     let mut cells = Vec::new();
     let (mut start, mut quote) = (0, None);
-    for (at, c) in row.char_indices() {
+    // Separators and quotes are bytes of ASCII, which occur in no other character.
+    let separator_byte = u8::try_from(separator).unwrap_or(b',');
+    for (at, byte) in row.bytes().enumerate() {
         match quote {
-            Some(open) if c == open => quote = None,
+            Some(open) if byte == open => quote = None,
             // A quote opens a cell only at its start: the apostrophe in `O'Neil` does not.
-            None if matches!(c, '"' | '\'')
+            None if matches!(byte, b'"' | b'\'')
                 && matches!(separator, ',' | ';')
                 && row.get(start..at).is_some_and(|left| left.trim().is_empty()) =>
             {
-                quote = Some(c);
+                quote = Some(byte);
             }
-            None if c == separator => {
+            None if byte == separator_byte => {
                 cells.push(start..at);
-                start = at + c.len_utf8();
+                start = at + 1;
+                if cells.len() > COLUMNS_MAX {
+                    break;
+                }
             }
             _ => {}
-        }
-        if cells.len() > COLUMNS_MAX {
-            break;
         }
     }
     cells.push(start..row.len());
@@ -346,6 +348,9 @@ fn read_cell(text: Text<'_>, range: Range<usize>, column: LabelRule, matches: &m
         | ValueType::EncodedPair
         | ValueType::Cookie
         | ValueType::Seed
+        | ValueType::PersonNumber
+        | ValueType::CodedId
+        | ValueType::Segment
         | ValueType::Coordinate => false,
     };
     if is_match {

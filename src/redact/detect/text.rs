@@ -1,5 +1,6 @@
 //! Byte-level access to a text for the detectors. Positions outside the text read as zero, so that detectors need no bounds checks.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A decoded text that detectors search.
@@ -110,6 +111,57 @@ pub(super) fn is_unspaced(letter: char) -> bool {
 /// Kana, Han and Hangul.
 pub(super) fn is_cjk(letter: char) -> bool {
     matches!(letter, '\u{3005}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}')
+}
+
+/// A word in lower case, without an allocation if it is or has letters of ASCII only and fits into the buffer.
+pub(super) fn lowered<'w>(word: &'w str, buffer: &'w mut [u8; 64]) -> Cow<'w, str> {
+    if word.bytes().all(|byte| byte < 0x80 && !byte.is_ascii_uppercase()) {
+        return Cow::Borrowed(word);
+    }
+    match buffer.get_mut(..word.len()) {
+        Some(lower) if word.is_ascii() => {
+            lower.copy_from_slice(word.as_bytes());
+            lower.make_ascii_lowercase();
+            Cow::Borrowed(std::str::from_utf8(lower).unwrap_or_default())
+        }
+        _ => Cow::Owned(word.to_lowercase()),
+    }
+}
+
+/// Excludes most words that are not in a set, by their first and last byte and their length, with few instructions.
+#[derive(Debug)]
+pub(super) struct WordFilter([u64; WordFilter::BITS / 64]);
+
+impl Default for WordFilter {
+    fn default() -> Self {
+        Self([0; Self::BITS / 64])
+    }
+}
+
+impl WordFilter {
+    const BITS: usize = 8192;
+
+    #[inline]
+    fn place(word: &str) -> Option<(usize, u64)> {
+        let (first, last) = (word.as_bytes().first()?, word.as_bytes().last()?);
+        // Without the bits for the case of letters.
+        let place = (usize::from(first & 0x1f) << 8) | (usize::from(last & 0x1f) << 3) | (word.len() & 7);
+        Some((place / 64, 1 << (place % 64)))
+    }
+
+    pub(super) fn insert(&mut self, word: &str) {
+        if let Some((index, bit)) = Self::place(word)
+            && let Some(bits) = self.0.get_mut(index)
+        {
+            *bits |= bit;
+        }
+    }
+
+    /// Whether a word may be in the set, in any case. Only words of ASCII are excluded, because case may change the length of others.
+    #[inline]
+    pub(super) fn may_contain(&self, word: &str) -> bool {
+        !word.is_ascii() || Self::place(word).is_some_and(|(index, bit)| self.0.get(index).is_some_and(|bits| bits & bit != 0))
+    }
 }
 
 /// The class of the character that a byte starts or belongs to.

@@ -1,7 +1,8 @@
 //! Finds where words begin, 64 bytes at a time, so that the passes over literals and words visit only these positions.
 //!
-//! The bytes are classified with plain arithmetic on eight bytes at once: no branch depends on the text, and most of it holds nothing.
+//! The bytes are classified without branches, which the compiler turns into vector instructions: most of a text holds nothing.
 
+use super::byte_search::gather;
 use super::encoded::RUN_BYTES_MIN;
 
 /// The positions of a text that can start a value, as bit sets.
@@ -49,13 +50,12 @@ impl Positions {
     /// The first position at `from` or later.
     #[inline]
     pub(super) fn next(&self, from: usize) -> Option<usize> {
-        let mut index = from / 64;
-        let mut bits = self.0.get(index)? & (u64::MAX << (from % 64));
-        while bits == 0 {
-            index += 1;
-            bits = *self.0.get(index)?;
+        let bits = self.0.get(from / 64)? & (u64::MAX << (from % 64));
+        if bits != 0 {
+            return Some((from & !63) + bits.trailing_zeros() as usize);
         }
-        Some(index * 64 + bits.trailing_zeros() as usize)
+        let (distance, bits) = self.0.get(from / 64 + 1..)?.iter().enumerate().find(|(_, bits)| **bits != 0)?;
+        Some((from & !63) + 64 * (distance + 1) + bits.trailing_zeros() as usize)
     }
 }
 
@@ -109,28 +109,19 @@ impl WordStarts {
 }
 
 impl Block {
+    #[expect(clippy::needless_bitwise_bool, reason = "no branches")]
     fn of(bytes: &[u8; 64]) -> Self {
-        let mut block = Self::default();
-        for (index, eight) in bytes.as_chunks::<8>().0.iter().enumerate() {
-            let word = u64::from_le_bytes(*eight);
-            let low = word & !HIGH;
-            let ascii = !word & HIGH;
-            let folded = low | repeat(0x20);
-            let letter = at_least(folded, b'a') & !at_least(folded, b'z' + 1) & ascii;
-            // The bit of a lower-case letter, moved to the highest bit of its byte.
-            let is_lower = (low << 2) & HIGH;
-            let digit = at_least(low, b'0') & !at_least(low, b'9' + 1) & ascii;
-            let dash = equal(low, b'-');
-            let add = |set: &mut u64, high_bits: u64| *set |= gather(high_bits & HIGH) << (8 * index);
-            add(&mut block.lower, letter & is_lower);
-            add(&mut block.upper, letter & !is_lower);
-            add(&mut block.digit, digit);
-            if word & HIGH != 0 {
-                add(&mut block.high, word);
-                add(&mut block.cjk, at_least(low, 0x60) & !at_least(low, 0x6e) & !equal(low, 0x62) & word);
-            }
-            add(&mut block.run_sign, (equal(low, b'+') | equal(low, b'/') | dash | equal(low, b'_')) & ascii);
-            add(&mut block.separator, (equal(low, b':') | dash | equal(low, b'.')) & ascii);
+        let mut block = Self {
+            lower: positions(bytes, |byte| byte.is_ascii_lowercase()),
+            upper: positions(bytes, |byte| byte.is_ascii_uppercase()),
+            digit: positions(bytes, |byte| byte.is_ascii_digit()),
+            run_sign: positions(bytes, |byte| (byte == b'+') | (byte == b'/') | (byte == b'-') | (byte == b'_')),
+            separator: positions(bytes, |byte| (byte == b':') | (byte == b'-') | (byte == b'.')),
+            ..Self::default()
+        };
+        if bytes.iter().fold(0, |all, byte| all | byte) >= 0x80 {
+            block.high = positions(bytes, |byte| byte >= 0x80);
+            block.cjk = positions(bytes, |byte| (byte >= 0xe0) & (byte < 0xee) & (byte != 0xe2));
         }
         block
     }
@@ -202,29 +193,15 @@ impl Block {
     }
 }
 
-const HIGH: u64 = 0x8080_8080_8080_8080;
-
-/// Eight times the same byte.
-const fn repeat(byte: u8) -> u64 {
-    byte as u64 * 0x0101_0101_0101_0101
-}
-
-/// The highest bit of each byte that is at least `least`. All bytes must be ASCII.
+/// A bit for each of 64 bytes, whether a condition holds for it. Without branches, so that many bytes are checked at once.
 #[inline]
-fn at_least(ascii: u64, least: u8) -> u64 {
-    (ascii + repeat(0x80 - least)) & HIGH
-}
-
-/// The highest bit of each byte that equals `byte`. All bytes must be ASCII.
-#[inline]
-fn equal(ascii: u64, byte: u8) -> u64 {
-    !((ascii ^ repeat(byte)) + repeat(0x7f)) & HIGH
-}
-
-/// Gathers the highest bits of eight bytes into the lowest byte.
-#[inline]
-fn gather(high_bits: u64) -> u64 {
-    (high_bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+fn positions(bytes: &[u8; 64], holds: impl Fn(u8) -> bool) -> u64 {
+    let mut flags = [0; 64];
+    for (flag, byte) in flags.iter_mut().zip(bytes) {
+        *flag = u8::from(holds(*byte));
+    }
+    let eights = flags.as_chunks::<8>().0.iter().map(|eight| u64::from_le_bytes(*eight));
+    eights.zip(0..).fold(0, |set, (eight, index)| set | (gather(eight) << (8 * index)))
 }
 
 #[cfg(test)]

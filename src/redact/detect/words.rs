@@ -160,10 +160,12 @@ fn long_run(text: Text<'_>, scanner: &Scanner<'_>, start: usize, end: usize, dep
     {
         return Run::Sensitive(found);
     }
-    if depth >= ENCODING_DEPTH_MAX || !encoded::starts_like_text(text, start) {
+    // `0x` before hex digits.
+    let body = if text.byte_at(start) == b'0' && text.byte_at(start + 1) == b'x' { start + 2 } else { start };
+    if depth >= ENCODING_DEPTH_MAX || !encoded::starts_like_text(text, body) {
         return Run::Unknown;
     }
-    let run = encoded::run_at(text, start);
+    let run = encoded::run_at(text, body);
     let limit = scanner.decompression_limit();
     let Some(decoded) = encoded::decode(text.slice(run.clone()), limit) else { return Run::Unknown };
     scanner.count_decompressed(decoded.len().saturating_sub(run.len()));

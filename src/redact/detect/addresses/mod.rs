@@ -109,6 +109,25 @@ fn is_address_text(value: &str) -> bool {
         && !value.contains("://")
         && !value.contains(['{', '}', '=', '@', '_', '<', '>'])
         && words <= 24
+        && !is_prose(value)
+}
+
+/// Whether a value is a sentence, or says that there is no address: `see the attached form 2`, `unknown, 0 results`, `user's home (line 1)`.
+fn is_prose(value: &str) -> bool {
+    // Words that stand in no address, in lower case.
+    const WORDS: [&str; 60] = [
+        "see", "is", "are", "was", "were", "be", "been", "has", "have", "must", "should", "can", "will", "if", "when", "where", "which",
+        "that", "this", "these", "your", "our", "their", "user", "user's", "users", "customer", "please", "as", "for", "with", "without",
+        "from", "into", "and/or", "text", "string", "field", "value", "lines", "line", "results", "result", "options", "option", "unknown",
+        "unset", "none", "missing", "invalid", "frame", "form", "attached", "section", "contains", "e.g", "etc", "optional", "required",
+        "example",
+    ];
+    // Words with which such a value begins.
+    const STARTS: [&str; 12] =
+        ["unknown", "tbd", "n/a", "none", "see ", "same ", "not ", "no ", "to be ", "the address", "address ", "pending"];
+    let lower = value.trim().to_lowercase();
+    STARTS.iter().any(|start| lower.starts_with(start))
+        || value.split([' ', ',', '\n', '(', ')', ':', ';', '.']).any(|word| WORDS.contains(&word))
 }
 
 /// The address around a number without a label. `at` is the first digit of a run.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use foldhash::fast::FixedState;
 
 use super::super::lexicon::look_up;
-use super::super::text::{Text, is_cjk};
+use super::super::text::{Text, WordFilter, is_cjk, lowered};
 
 /// Length of one word or number of an address.
 const PART_BYTES_MAX: usize = 64;
@@ -102,27 +102,15 @@ fn number_at(text: Text<'_>, at: usize) -> Option<Part> {
 fn word_at(text: Text<'_>, at: usize, lower_case: bool) -> Option<Part> {
     let rest = text.window(at, PART_BYTES_MAX);
     let first = rest.chars().next()?;
-    let mut end = 0;
-    let mut letters = rest.char_indices().peekable();
-    while let Some((index, letter)) = letters.next() {
-        let next = letters.peek().map(|(_, next)| *next);
-        let continues = letter.is_alphanumeric() || (matches!(letter, '\'' | '’' | '-' | '.') && next.is_some_and(char::is_alphanumeric));
-        if !continues {
-            break;
-        }
-        // `Guna-668403`, `RT.02`: the number is a separate part.
-        if matches!(letter, '-' | '.') && next.is_some_and(|next| next.is_ascii_digit()) {
-            break;
-        }
-        end = index + letter.len_utf8();
-    }
+    let end = ascii_word_len(rest).unwrap_or_else(|| word_len(rest));
     let shown = rest.get(..end)?;
     let has_digit = shown.bytes().any(|byte| byte.is_ascii_digit());
     if has_digit {
         let is_postal_code = shown.len() <= 8 && shown.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
         return is_postal_code.then(|| part(at, end, PartKind::Code));
     }
-    let lower = lower(shown);
+    let mut buffer = [0; 64];
+    let lower = lowered(shown, &mut buffer);
     let word = lower.trim_end_matches('.');
     let is_capital = first.is_uppercase();
     let class = street_class(word);
@@ -141,16 +129,54 @@ fn word_at(text: Text<'_>, at: usize, lower_case: bool) -> Option<Part> {
         _ => {}
     }
     if is_capital {
-        let count = shown.chars().count();
-        let is_capitals = count > 1 && shown.chars().all(char::is_uppercase);
-        let is_code_name = shown.chars().zip(shown.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase());
-        if is_capitals && count <= 3 {
+        let (count, is_capitals, is_code_name) = if shown.is_ascii() {
+            let bytes = shown.as_bytes();
+            let turns_upper = |pair: &[u8]| matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase());
+            (bytes.len(), bytes.iter().all(u8::is_ascii_uppercase), bytes.windows(2).any(turns_upper))
+        } else {
+            let turns_upper = shown.chars().zip(shown.chars().skip(1)).any(|(a, b)| a.is_lowercase() && b.is_uppercase());
+            (shown.chars().count(), shown.chars().all(char::is_uppercase), turns_upper)
+        };
+        if is_capitals && (2..=3).contains(&count) {
             return Some(part(at, end, PartKind::Code));
         }
         return (!is_code_name || is_family_prefix(shown)).then(|| part(at, end, PartKind::Capital));
     }
     // `Rákóczi ferenc út`, `Vak bottyán köz`: a word in lower case before a street word.
     (STREET_WORDS.particles.contains(lower.as_ref())).then(|| part(at, end, PartKind::Particle))
+}
+
+/// The length of the word at the start of a text. Apostrophes, hyphens and full stops inside it belong to it.
+fn word_len(text: &str) -> usize {
+    let mut end = 0;
+    let mut letters = text.char_indices().peekable();
+    while let Some((index, letter)) = letters.next() {
+        let next = letters.peek().map(|(_, next)| *next);
+        let continues = letter.is_alphanumeric() || (matches!(letter, '\'' | '’' | '-' | '.') && next.is_some_and(char::is_alphanumeric));
+        // `Guna-668403`, `RT.02`: the number is a separate part.
+        if !continues || (matches!(letter, '-' | '.') && next.is_some_and(|next| next.is_ascii_digit())) {
+            break;
+        }
+        end = index + letter.len_utf8();
+    }
+    end
+}
+
+/// As [`word_len`], for a word that is of ASCII and before a byte that is.
+fn ascii_word_len(text: &str) -> Option<usize> {
+    let mut bytes = text.bytes().enumerate().peekable();
+    while let Some((index, byte)) = bytes.next() {
+        let next = bytes.peek().map_or(0, |(_, next)| *next);
+        let is_inner_mark = matches!(byte, b'\'' | b'-' | b'.');
+        if byte >= 0x80 || (is_inner_mark && next >= 0x80) {
+            return None;
+        }
+        let continues = byte.is_ascii_alphanumeric() || (is_inner_mark && next.is_ascii_alphanumeric());
+        if !continues || (matches!(byte, b'-' | b'.') && next.is_ascii_digit()) {
+            return Some(index);
+        }
+    }
+    Some(text.len())
 }
 
 fn is_family_prefix(word: &str) -> bool {
@@ -179,7 +205,8 @@ pub(super) enum WordClass {
 
 /// What a word in lower case means in an address.
 pub(super) fn street_class(word: &str) -> Option<WordClass> {
-    STREET_WORDS.words.get(word).copied().or_else(|| has_street_ending(word).then_some(WordClass::Street))
+    let class = if STREET_WORDS.words_filter.may_contain(word) { STREET_WORDS.words.get(word).copied() } else { None };
+    class.or_else(|| has_street_ending(word).then_some(WordClass::Street))
 }
 
 /// `schenkstraße`: the name of a street and a word for it. `-ring` is such a word; `substring` is not a street.
@@ -218,7 +245,8 @@ pub(super) fn box_before(text: Text<'_>, at: usize) -> Option<(usize, bool)> {
     }
     // Most words before a number are excluded by one lookup without an allocation.
     let word_start = text.skip_back_while(end, 16, |byte| byte.is_ascii_alphabetic() || byte >= 0x80);
-    if !STREET_WORDS.box_ends.contains(lower(text.slice(word_start..end)).as_ref()) {
+    let word = text.slice(word_start..end);
+    if !STREET_WORDS.box_ends_filter.may_contain(word) || !STREET_WORDS.box_ends.contains(lowered(word, &mut [0; 64]).as_ref()) {
         return None;
     }
     let left = text.slice(text.0.floor_char_boundary(end.saturating_sub(BOX_BYTES_MAX))..end);
@@ -241,6 +269,7 @@ pub(super) fn lower(word: &str) -> Cow<'_, str> {
 #[derive(Debug, Default)]
 struct StreetWords {
     words: HashMap<&'static str, WordClass, FixedState>,
+    words_filter: WordFilter,
     endings: HashSet<&'static str, FixedState>,
     /// The hashes of the last three bytes of `endings`, as a bit set: excludes most words.
     last_bytes: Vec<u64>,
@@ -250,6 +279,7 @@ struct StreetWords {
     boxes: Vec<(String, bool)>,
     /// The last words of `boxes`.
     box_ends: HashSet<&'static str, FixedState>,
+    box_ends_filter: WordFilter,
     caseless: HashSet<&'static str, FixedState>,
 }
 
@@ -276,6 +306,9 @@ static STREET_WORDS: LazyLock<StreetWords> = LazyLock::new(|| {
     let lines = include_str!("../rules/street_words.txt").lines().filter(|line| !line.starts_with('#'));
     for (class, words) in lines.filter_map(|line| line.split_once(": ")) {
         for word in words.split(' ') {
+            if matches!(class, "street" | "weak street" | "unit" | "code") {
+                table.words_filter.insert(word);
+            }
             match class {
                 "street" => {
                     table.words.insert(word, WordClass::Street);
@@ -297,7 +330,9 @@ static STREET_WORDS: LazyLock<StreetWords> = LazyLock::new(|| {
                 }
                 "box" | "weak box" => {
                     table.boxes.push((word.replace('_', " "), class == "box"));
-                    table.box_ends.extend(word.rsplit(['_', '.', '/']).next());
+                    let end = word.rsplit(['_', '.', '/']).next().unwrap_or(word);
+                    table.box_ends.insert(end);
+                    table.box_ends_filter.insert(end);
                 }
                 _ => {
                     table.caseless.insert(word);

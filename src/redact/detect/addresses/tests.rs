@@ -123,3 +123,24 @@ fn quoted_lines_and_streets_with_numbers() {
         assert!(found.iter().all(|detection| detection.kind != "address"), "{text}: {found:?}");
     }
 }
+
+#[test]
+fn a_sentence_in_a_field_for_addresses_is_no_address() {
+    for text in [
+        "Address: see page 12, bottom left",
+        "\"address\": \"pending, 3 candidates\"",
+        "\"address\": \"Where the parcel is delivered, line 1\"",
+        "\"shipping_address\": \"same as billing, 2 parcels\"",
+        "street art 2024, New York",
+        "\"address\": \"not found, 2 tries\"",
+    ] {
+        let found = scan(text, &CustomDetectors::default());
+        assert!(found.iter().all(|detection| detection.kind != "address"), "{text}: {found:?}");
+    }
+    for text in
+        ["Address: rear building, door 3", "\"address\": \"The Old Mill, 12 Qoru Lane\"", "address: to the left, Qoru Road 7, 44101 Vantro"]
+    {
+        let found = scan(text, &CustomDetectors::default());
+        assert!(found.iter().any(|detection| detection.kind == "address"), "{text}: {found:?}");
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use foldhash::fast::FixedState;
 
 use super::super::lexicon;
-use super::super::text::Text;
+use super::super::text::{Text, WordFilter, lowered};
 
 /// The number of words of the longest cue.
 const CUE_WORDS_MAX: usize = 5;
@@ -36,6 +36,8 @@ pub(in super::super) enum SpokenCue {
     Strong,
     /// A name of the lexicon may follow.
     Weak,
+    /// A given name and a family name of the lexicon may follow, if they are no other words: `assign it to …`.
+    Pair,
     /// A name follows after a colon (`الاسم:`).
     Field,
 }
@@ -43,8 +45,11 @@ pub(in super::super) enum SpokenCue {
 #[derive(Debug, Default)]
 struct Cues {
     before: HashMap<&'static str, Cue, FixedState>,
+    /// The words of `before`.
+    before_filter: WordFilter,
     /// The last word of every cue, to exclude most positions with one lookup.
     ends: HashSet<&'static str, FixedState>,
+    ends_filter: WordFilter,
     /// Titles that are common words of other languages, and count only with a capital or a full stop.
     capital_titles: HashSet<&'static str, FixedState>,
     /// Words after a name: suffixes, degrees, and titles that follow names.
@@ -53,6 +58,7 @@ struct Cues {
     roles: HashSet<&'static str, FixedState>,
     /// Verbs after a name; true for those whose subject is a person, even if the name is unknown.
     verbs: HashMap<&'static str, bool, FixedState>,
+    verbs_filter: WordFilter,
     /// English words that are no words of other languages.
     english: HashSet<&'static str, FixedState>,
     spoken: Vec<(&'static str, SpokenCue)>,
@@ -84,6 +90,10 @@ static CUES: LazyLock<Cues> = LazyLock::new(|| {
                     cues.spoken.push((words, SpokenCue::Field));
                     continue;
                 }
+                "spoken pair" => {
+                    cues.spoken.push((words, SpokenCue::Pair));
+                    continue;
+                }
                 "spoken weak" => {
                     cues.spoken.push((words, SpokenCue::Weak));
                     continue;
@@ -94,10 +104,12 @@ static CUES: LazyLock<Cues> = LazyLock::new(|| {
                 }
                 "verb" => {
                     cues.verbs.insert(words, true);
+                    cues.verbs_filter.insert(words);
                     continue;
                 }
                 "verb of name" => {
                     cues.verbs.insert(words, false);
+                    cues.verbs_filter.insert(words);
                     continue;
                 }
                 "english" => {
@@ -114,7 +126,10 @@ static CUES: LazyLock<Cues> = LazyLock::new(|| {
                 }
             };
             cues.before.entry(words).or_insert(cue);
-            cues.ends.extend(words.rsplit(' ').next());
+            cues.before_filter.insert(words);
+            let end = words.rsplit(' ').next().unwrap_or(words);
+            cues.ends.insert(end);
+            cues.ends_filter.insert(end);
         }
     }
     cues
@@ -130,17 +145,11 @@ pub(super) fn is_stop(word: &str) -> bool {
     CUES.stops.contains(word)
 }
 
-/// Whether a word in lower case, without its full stop, is a title or another cue that names follow: `dr`, `pani`, `kunden`.
+/// Whether a word, in any case and without its full stop, is a title or another cue that names follow: `dr`, `pani`, `kunden`.
 pub(super) fn is_opening(word: &str) -> bool {
-    matches!(CUES.before.get(word.trim_end_matches('.')), Some(Cue::Title | Cue::Strong | Cue::Pair))
-}
-
-/// A word of ASCII letters in lower case; empty if it does not fit into the buffer.
-fn lower_ascii<'b>(word: &str, buffer: &'b mut [u8; 32]) -> &'b str {
-    let Some(lower) = buffer.get_mut(..word.len()) else { return "" };
-    lower.copy_from_slice(word.as_bytes());
-    lower.make_ascii_lowercase();
-    std::str::from_utf8(lower).unwrap_or_default()
+    let word = word.trim_end_matches('.');
+    CUES.before_filter.may_contain(word)
+        && matches!(CUES.before.get(lowered(word, &mut [0; 64]).as_ref()), Some(Cue::Title | Cue::Strong | Cue::Pair))
 }
 
 const PUNCTUATION: [char; 6] = [',', '!', '.', '?', '،', '՝'];
@@ -174,8 +183,11 @@ fn cue_before(text: Text<'_>, start: usize) -> Option<(Cue, bool)> {
     // Most words before a capital do not end a cue; this check needs no allocation.
     let last_start = text.skip_back_while(end, 32, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b':' | b';' | b'(' | b'"' | b'='));
     let last = text.slice(last_start..end);
-    if last.is_ascii() && !CUES.ends.contains(lower_ascii(last.trim_end_matches(PUNCTUATION), &mut [0; 32])) {
-        return None;
+    if last.is_ascii() {
+        let last = last.trim_end_matches(|c| matches!(c, ',' | '!' | '.' | '?'));
+        if !CUES.ends_filter.may_contain(last) || !CUES.ends.contains(lowered(last, &mut [0; 64]).as_ref()) {
+            return None;
+        }
     }
     // Up to five words before `start` in lower case, without trailing punctuation. The longest cue wins.
     let mut from = end.saturating_sub(56);
@@ -224,7 +236,11 @@ pub(super) fn verb_after(text: Text<'_>, end: usize) -> Option<bool> {
         return None;
     }
     let word_end = text.skip_while(end + 1, 16, |byte| byte.is_ascii_lowercase());
-    CUES.verbs.get(text.slice(end + 1..word_end)).copied().filter(|_| text.is_word_end(word_end))
+    let word = text.slice(end + 1..word_end);
+    if !CUES.verbs_filter.may_contain(word) {
+        return None;
+    }
+    CUES.verbs.get(word).copied().filter(|_| text.is_word_end(word_end))
 }
 
 /// Whether a telling English word stands within a few words around a range, on the same line: in English text, two capitalized words that
@@ -254,9 +270,9 @@ pub(super) fn is_honorific(word: &str) -> bool {
     matches!(word, "san" | "sama" | "kun" | "chan" | "sensei" | "senpai" | "ssi" | "nim" | "ji" | "bhai" | "bey")
 }
 
-/// Whether a word of a run follows names: `Bey`, `Jr`.
+/// Whether a word of a run, in any case, follows names: `Bey`, `Jr`.
 pub(super) fn is_after_word(word: &str) -> bool {
-    CUES.after.contains(word)
+    CUES.after.contains(lowered(word, &mut [0; 64]).as_ref())
 }
 
 /// Whether the mark before a signature precedes: a line of `-- `.
@@ -296,8 +312,9 @@ pub(super) fn is_after(text: Text<'_>, end: usize) -> bool {
         }
     }
     let word_end = text.skip_while(at, 24, |byte| byte.is_ascii_alphabetic() || byte == b'.' || byte >= 0x80);
-    let word = text.slice(at..word_end).to_lowercase();
+    let mut buffer = [0; 64];
+    let word = lowered(text.slice(at..word_end), &mut buffer);
     let word = word.trim_end_matches(['.', '”', '’']);
     let words = if is_bracket { &CUES.roles } else { &CUES.after };
-    words.contains(word) || words.contains(word.replace('.', "").as_str())
+    words.contains(word) || (word.contains('.') && words.contains(word.replace('.', "").as_str()))
 }

@@ -9,6 +9,7 @@ mod cues;
 mod fields;
 mod foreign;
 mod forms;
+mod organisations;
 mod spoken;
 mod words;
 
@@ -18,7 +19,7 @@ use self::cues::Cue;
 pub(super) use self::cues::{SpokenCue, spoken_cues};
 pub(super) use self::fields::match_field_value;
 pub(super) use self::foreign::{is_foreign, match_foreign_run};
-pub(super) use self::spoken::after_cue;
+pub(super) use self::spoken::{after_cue, at_phrase_starts};
 use self::words::collect_capitalized_words;
 pub(super) use self::words::{Word, WordKind};
 use super::lexicon;
@@ -79,6 +80,12 @@ pub(super) fn match_capitalized_run(
                 if form_end > end {
                     return form_end;
                 }
+            } else if outweighed == 0
+                && (organisations::is_brand(text, run) && !is_introduced(text, run, &[Cue::Title, Cue::Strong])
+                    || organisations::is_organisation(text, run, following) && !is_introduced(text, run, &[Cue::Title]))
+            {
+                // A brand, or an organisation that is called after somebody.
+                from += following.len().min(1);
             } else if is_abbreviation(text, run) {
                 // Not a name, regardless of the words next to it.
             } else if outweighed > 0 || is_vocative(text, run) || is_name_by_lexicon(run) || occurs_in_email(text, run, email_local_parts) {
@@ -117,7 +124,7 @@ fn is_outweighed(text: Text<'_>, part: &[Word]) -> bool {
 fn before_suffix(text: Text<'_>, part: &[Word]) -> Option<usize> {
     let len = 1 + part.iter().skip(1).position(|word| {
         let shown = text.slice(word.range.clone());
-        word.range.len() <= 12 && cues::is_after_word(&shown.to_lowercase())
+        word.range.len() <= 12 && cues::is_after_word(shown)
     })?;
     let before = part.get(..len)?;
     let is_numeral = part.get(len).is_some_and(|word| text.slice(word.range.clone()).bytes().all(|byte| matches!(byte, b'I' | b'V')));
@@ -140,7 +147,7 @@ fn is_closing(text: Text<'_>, word: &Word) -> bool {
 fn is_title(text: Text<'_>, word: &Word) -> bool {
     word.kind == WordKind::Regular && !(word.is_unambiguous_name() && word.entry.is_given_name()) && {
         let shown = text.slice(word.range.clone());
-        shown.len() <= 32 && cues::is_opening(&shown.to_lowercase())
+        shown.len() <= 32 && cues::is_opening(shown)
     }
 }
 
@@ -235,6 +242,8 @@ fn match_by_context(text: Text<'_>, run: &[Word], mut range: Range<usize>, follo
         {
             Some(NameMatch::Certain(range))
         }
+        // `a trip to Florence`, `the law of Murphy`.
+        Some(Cue::Weak) if matches!(run, [word] if organisations::is_place_or_discovery(text, word)) => None,
         // `hi Marguerite`, but not `hi Zyrqel`.
         Some(Cue::Weak | Cue::Greeting | Cue::Closing | Cue::Pair)
             if run.iter().any(|word| word.is_unambiguous_name() && word.entry.is_given_name()) && run.len() <= 4 =>
@@ -321,13 +330,22 @@ fn is_speaker(text: Text<'_>, run: &[Word], range: &Range<usize>) -> bool {
     starts_line && is_speech && matches!(run, [word] if word.is_unambiguous_name() && word.entry.is_given_name())
 }
 
+/// Whether one of these cues precedes a run, so that it is a person although an organisation has the same name.
+fn is_introduced(text: Text<'_>, run: &[Word], by: &[Cue]) -> bool {
+    run.first().and_then(|first| cues::before(text, first.range.start)).is_some_and(|cue| by.contains(&cue))
+}
+
 /// Whether a run is a single name and does not stand where places and things stand: `in Charlotte`, `Lake Charlotte`.
 fn is_lone_name(text: Text<'_>, run: &[Word]) -> bool {
     let [word] = run else { return false };
     // A family name alone may be a company, a place or an algorithm.
     let is_person =
         word.entry.is_given_name() || cues::verb_after(text, word.range.end) == Some(true) || follows_speech(text, word.range.start);
-    if !word.is_unambiguous_name() || !is_person || text.slice(word.range.clone()).contains(['-', '–']) {
+    if !word.is_unambiguous_name()
+        || !is_person
+        || organisations::is_place_or_discovery(text, word)
+        || text.slice(word.range.clone()).contains(['-', '–'])
+    {
         return false;
     }
     let before_end = text.skip_back_while(word.range.start, 1, |byte| byte == b' ');

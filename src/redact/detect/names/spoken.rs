@@ -18,6 +18,11 @@ type Words = Vec<(Range<usize>, LexiconEntry)>;
 
 /// The name after a cue that occupies `range`, if it has no capitals.
 pub(in super::super) fn after_cue(text: Text<'_>, range: Range<usize>, cue: SpokenCue) -> Option<NameMatch> {
+    if cue == SpokenCue::Pair {
+        // `thanks, giulia rossi`.
+        let start = text.skip_while(range.end, 1, |byte| byte == b',');
+        return (text.byte_at(start) == b' ').then(|| known_pair(text, start + 1)).flatten().map(|(range, _)| NameMatch::Certain(range));
+    }
     let script = text.char_at(range.start).map(script_of)?;
     // Thai is written without spaces; other cues are whole words.
     let is_joined = script == Script::Thai;
@@ -27,7 +32,8 @@ pub(in super::super) fn after_cue(text: Text<'_>, range: Range<usize>, cue: Spok
         return None;
     }
     if first.is_lowercase() && script_of(first) == Script::Cased {
-        return lower_case_name(text, start, cue, is_marked);
+        let is_title = matches!(text.slice(range).trim_end_matches('.'), "mr" | "mrs" | "ms" | "miss" | "dr" | "prof" | "herr" | "frau");
+        return lower_case_name(text, start, cue, is_marked).or_else(|| if is_title { family_name(text, start) } else { None });
     }
     let is_caseless = first.is_alphabetic() && !first.is_uppercase() && !is_cjk(first) && script_of(first) != Script::Cased;
     if is_caseless { caseless_name(text, start, cue, is_joined) } else { None }
@@ -70,8 +76,13 @@ fn script_of(letter: char) -> Script {
 
 /// A name in lower case: `jane van der zyrqel`. Common words end it.
 fn lower_case_name(text: Text<'_>, start: usize, cue: SpokenCue, is_marked: bool) -> Option<NameMatch> {
-    let words = words_from(text, start, |letter| letter.is_alphabetic() || matches!(letter, '\'' | '’' | '-'));
+    let is_letter = |letter: char| letter.is_alphabetic() || matches!(letter, '\'' | '’' | '-');
     let is_common = |entry: LexiconEntry| entry.is_common_word();
+    // Most cues are followed by a common word.
+    if word_from(text, start, is_letter).is_none_or(|(_, entry)| is_common(entry)) {
+        return None;
+    }
+    let words = words_from(text, start, is_letter);
     let mut names: Vec<&(Range<usize>, LexiconEntry)> = Vec::new();
     for (index, word) in words.iter().enumerate() {
         let shown = text.slice(word.0.clone());
@@ -102,6 +113,7 @@ fn lower_case_name(text: Text<'_>, start: usize, cue: SpokenCue, is_marked: bool
     let given = names.iter().any(|word| word.1.is_unambiguous_name() && word.1.is_given_name());
     let ends_phrase = matches!(next, b',' | b'.' | b'\n' | b'!' | b';' | b'"' | 0);
     let accepted = match cue {
+        SpokenCue::Pair => false,
         SpokenCue::Strong | SpokenCue::Field => known > 0 || (2..=3).contains(&names.len()) || ends_phrase,
         SpokenCue::Weak => {
             let is_long = names.iter().all(|word| word.0.len() >= 4);
@@ -113,6 +125,61 @@ fn lower_case_name(text: Text<'_>, start: usize, cue: SpokenCue, is_marked: bool
         }
     };
     accepted.then_some(NameMatch::Certain(range))
+}
+
+/// A given name and a family name at `start`, in lower case, that are no other words: `rosalind okafor`; and whether the lexicon knows both.
+/// Most words are excluded by one lookup.
+fn known_pair(text: Text<'_>, start: usize) -> Option<(Range<usize>, bool)> {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte >= 0x80;
+    let given_end = text.skip_while(start, WORD_BYTES_MAX, is_letter);
+    if given_end < start + 3 || text.byte_at(given_end) != b' ' || !is_letter(text.byte_at(given_end + 1)) {
+        return None;
+    }
+    let given = look_up(text.slice(start..given_end));
+    if !given.is_given_name() || !given.is_unambiguous_name() {
+        return None;
+    }
+    let family_start = given_end + 1;
+    let end = text.skip_while(family_start, WORD_BYTES_MAX, |byte| is_letter(byte) || matches!(byte, b'-' | b'\''));
+    let family = text.slice(family_start..end);
+    let family = family.strip_suffix("'s").unwrap_or(family).trim_end_matches(['-', '\'']);
+    let end = family_start + family.len();
+    let entry = family.split('-').map(look_up).find(|part| part.is_unambiguous_name());
+    let next = text.byte_at(end);
+    // A family name that is also a common word ends the phrase: `jane brown`, but not `jane will call`.
+    let ends_phrase = matches!(next, b',' | b'.' | b'\n' | b'!' | b'?' | b';' | b'"' | b'\'' | b')' | 0);
+    // Names that the lexicon does not know: `marguerite zyrqel`.
+    let is_unknown = || family.len() >= 4 && family.split('-').all(|part| look_up(part) == LexiconEntry::default());
+    let is_known = entry.is_some_and(LexiconEntry::is_family_name);
+    let is_family = is_known || is_unknown() || ends_phrase && look_up(family).is_family_name();
+    let is_identifier = matches!(next, b'_' | b'@' | b'/' | b'(' | b'=' | b'\\' | b'[' | b'{' | b':') || next.is_ascii_alphanumeric();
+    let is_domain = next == b'.' && text.byte_at(end + 1).is_ascii_alphanumeric();
+    (family.len() >= 3 && is_family && !is_identifier && !is_domain).then_some((start..end, is_known))
+}
+
+/// The family name after a title: `mrs henderson`.
+fn family_name(text: Text<'_>, start: usize) -> Option<NameMatch> {
+    let end = text.skip_while(start, WORD_BYTES_MAX, |byte| byte.is_ascii_lowercase() || byte >= 0x80);
+    let entry = look_up(text.slice(start..end));
+    let fits = end >= start + 4 && entry.is_family_name() && entry.is_unambiguous_name() && text.is_word_end(end);
+    fits.then_some(NameMatch::Certain(start..end))
+}
+
+/// Adds the names in lower case with which a line or a quoted text begins: `priya sharma called again`.
+pub(in super::super) fn at_phrase_starts(text: Text<'_>, found: &mut Vec<NameMatch>) {
+    let starts = std::iter::once(0).chain(memchr::memchr2_iter(b'\n', b'"', text.bytes()).map(|at| at + 1));
+    for start in starts {
+        if !text.byte_at(start).is_ascii_lowercase() {
+            continue;
+        }
+        let Some((range, is_known)) = known_pair(text, start) else { continue };
+        // An unknown family name needs a verb of people.
+        let is_subject = cues::verb_after(text, range.end).is_some_and(|accepts_unknown| is_known || accepts_unknown)
+            || is_known && (matches!(text.byte_at(range.end), b',' | b'"' | b'\'' | b'\n' | 0) || text.rest(range.end).starts_with(" ("));
+        if is_subject {
+            found.push(NameMatch::Certain(range));
+        }
+    }
 }
 
 /// One or two words, and a third one if the phrase ends after it.
@@ -151,19 +218,23 @@ fn words_from(text: Text<'_>, start: usize, is_letter: impl Fn(char) -> bool) ->
     const WORDS_MAX: usize = 5;
     let mut words = Words::new();
     let mut at = start;
-    while words.len() < WORDS_MAX {
-        let shown = text.window(at, WORD_BYTES_MAX);
-        let end = shown.char_indices().find(|(_, letter)| !is_letter(*letter)).map_or(shown.len(), |(index, _)| index);
-        let word = shown.get(..end).unwrap_or_default().trim_end_matches(['\'', '’', '-', '"']);
-        if word.is_empty() {
-            break;
-        }
-        words.push((at..at + word.len(), look_up(word)));
-        at += word.len();
+    while words.len() < WORDS_MAX
+        && let Some(word) = word_from(text, at, &is_letter)
+    {
+        at = word.0.end;
+        words.push(word);
         if text.byte_at(at) != b' ' {
             break;
         }
         at += 1;
     }
     words
+}
+
+/// The word at `start`, without marks at its end.
+fn word_from(text: Text<'_>, start: usize, is_letter: impl Fn(char) -> bool) -> Option<(Range<usize>, LexiconEntry)> {
+    let shown = text.window(start, WORD_BYTES_MAX);
+    let end = shown.char_indices().find(|(_, letter)| !is_letter(*letter)).map_or(shown.len(), |(index, _)| index);
+    let word = shown.get(..end)?.trim_end_matches(['\'', '’', '-', '"']);
+    (!word.is_empty()).then(|| (start..start + word.len(), look_up(word)))
 }

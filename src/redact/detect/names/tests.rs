@@ -172,3 +172,46 @@ fn the_words_before_a_signature_are_no_part_of_it() {
         ("Vantroba, Z. wrote", "Vantroba, Z."),
     ]);
 }
+
+#[test]
+fn names_in_lower_case_without_a_cue_for_names() {
+    check(&[
+        ("pls reassign to rosalind okafor", "rosalind okafor"),
+        ("a voucher for joseph hernandez and rosalind okafor", "rosalind okafor"),
+        ("rosalind okafor called again", "rosalind okafor"),
+        ("thanks, marguerite zyrqel", "marguerite zyrqel"),
+        ("\"joseph hernandez's order\"", "joseph hernandez"),
+        ("met with mrs. okafor", "okafor"),
+    ]);
+    check_harmless(&[
+        "built with docker compose and rust analyzer",
+        "runs for python scripts and shell scripts",
+        "marguerite zyrqel is one",
+        "with joseph_hernandez for joseph/hernandez",
+        "from celery import task",
+        "for mark up and down",
+    ]);
+}
+
+#[test]
+fn organisations_places_and_discoveries_are_no_persons() {
+    check_harmless(&[
+        "we compared Martha Stewart with Laura Ashley in the same store",
+        "she bought a Stella McCartney bag because it was cheap",
+        "the Marguerite Oyelaran Foundation has paid",
+        "signed by Joseph Hernandez & Sons, and paid",
+        "Joseph Hernandez, Inc. has shipped it",
+        "they moved to Savannah last year",
+        "flights from Verona to Siena are cheap",
+        "moving to Charlotte next month, near Charlotte",
+        "Siri and Cortana both answered",
+        "offices in Austin, TX and Madison, WI",
+        "they cited Benford's law and Fitts's law",
+        "the Hernandez criterion was used because it works",
+    ]);
+    check(&[
+        ("Dear Martha Stewart, thanks", "Martha Stewart"),
+        ("I told Charlotte about the invoice", "Charlotte"),
+        ("Marguerite Oyelaran and Joseph Hernandez were there", "Joseph Hernandez"),
+    ]);
+}

@@ -77,53 +77,74 @@ pub(super) fn collect_capitalized_words(text: Text<'_>, start: usize, words: &mu
 }
 
 pub(super) fn word_at(text: Text<'_>, at: usize, inside: bool) -> Option<Word> {
+    let mut shape = Shape::default();
+    for byte in text.bytes().get(at..)?.iter().take(64).take_while(|byte| byte.is_ascii_alphabetic()) {
+        shape.letters += 1;
+        shape.uppers += usize::from(byte.is_ascii_uppercase());
+    }
+    let end = at + shape.letters;
+    let after = text.byte_at(end);
+    if end > at && after < 0x80 && !matches!(after, b'\'' | b'-') {
+        // Nearly all words have letters of ASCII only.
+        shape.is_mixed = shape.uppers > 1 && shape.uppers < shape.letters && is_mixed(text.slice(at..end));
+        return word_of(text, at..end, shape, inside);
+    }
+    word_of_any_letters(text, at, inside)
+}
+
+/// The capitals of a word, and other facts about its form.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    /// Characters, including apostrophes and hyphens.
+    letters: usize,
+    uppers: usize,
+    /// Whether a capital follows a lower-case letter.
+    is_mixed: bool,
+    has_hyphen: bool,
+}
+
+/// Whether a capital follows a lower-case letter in a word of ASCII letters, other than after a prefix of names.
+fn is_mixed(word: &str) -> bool {
+    word.as_bytes().windows(2).enumerate().any(|(index, pair)| {
+        let prefix = word.get(..=index).unwrap_or_default();
+        matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()) && !is_name_prefix(prefix)
+    })
+}
+
+/// As [`word_at`], for words of any letters, with apostrophes and hyphens.
+fn word_of_any_letters(text: Text<'_>, at: usize, inside: bool) -> Option<Word> {
     let rest = text.window(at, 80);
     let first = rest.chars().next()?;
     if !first.is_alphabetic() || is_cjk(first) {
         return None;
     }
-    let mut end = text.skip_while(at, 64, |byte| byte.is_ascii_alphabetic()) - at;
-    let (mut uppers, mut is_mixed, mut last) = (0, false, ' ');
-    let after = text.byte_at(at + end);
-    if after < 0x80 && !matches!(after, b'\'' | b'-') {
-        // Fast path for words of ASCII letters only, which nearly all are.
-        let bytes = rest.as_bytes().get(..end).unwrap_or_default();
-        uppers = bytes.iter().filter(|byte| byte.is_ascii_uppercase()).count();
-        if uppers > 1 && uppers < end {
-            is_mixed = bytes.windows(2).enumerate().any(|(index, pair)| {
-                let prefix = rest.get(..=index).unwrap_or_default();
-                matches!(pair, [a, b] if a.is_ascii_lowercase() && b.is_ascii_uppercase()) && !is_name_prefix(prefix)
-            });
-        }
-        return word_of(text, at..at + end, uppers, is_mixed, inside);
-    }
-    end = 0;
+    let (mut shape, mut end, mut last) = (Shape::default(), 0, ' ');
     let mut letters = rest.char_indices().peekable();
     while let Some((index, letter)) = letters.next() {
         let next = letters.peek().map(|(_, next)| *next);
         if letter.is_alphabetic() {
             if letter.is_uppercase() {
-                uppers += 1;
+                shape.uppers += 1;
                 let prefix = rest.get(..index).unwrap_or_default();
-                is_mixed |= last.is_lowercase() && !is_name_prefix(prefix);
+                shape.is_mixed |= last.is_lowercase() && !is_name_prefix(prefix);
             }
         } else if !(matches!(letter, '\'' | '’' | '-') && next.is_some_and(char::is_alphabetic)) {
             break;
         }
+        shape.letters += 1;
+        shape.has_hyphen |= letter == '-';
         last = letter;
         end = index + letter.len_utf8();
     }
-    word_of(text, at..at + end, uppers, is_mixed, inside)
+    word_of(text, at..at + end, shape, inside)
 }
 
 fn is_name_prefix(prefix: &str) -> bool {
     matches!(prefix, "Mc" | "Mac" | "De" | "Di" | "Da" | "Le" | "La" | "Van" | "Von" | "Fitz" | "Du")
 }
 
-/// Classifies the word in `range`, which has `uppers` capitals. `is_mixed` tells whether a capital follows a lower-case letter. `None` if
-/// the
-/// word cannot be part of a name.
-fn word_of(text: Text<'_>, mut range: Range<usize>, uppers: usize, is_mixed: bool, inside: bool) -> Option<Word> {
+/// Classifies the word in `range`. `None` if it cannot be part of a name.
+fn word_of(text: Text<'_>, mut range: Range<usize>, shape: Shape, inside: bool) -> Option<Word> {
     let shown = text.slice(range.clone());
     let first = shown.chars().next()?;
     if !first.is_uppercase() {
@@ -132,22 +153,20 @@ fn word_of(text: Text<'_>, mut range: Range<usize>, uppers: usize, is_mixed: boo
     }
     // `Zyrqel De Vantroba`, `ZYRQEL VAN DER VANTROBA`.
     if inside
-        && uppers != 0
         && (2..=5).contains(&shown.len())
         && shown.is_ascii()
         && text.byte_at(range.end) == b' '
         && text.byte_at(range.end + 1).is_ascii_uppercase()
-        && is_capital_particle(&shown.to_ascii_lowercase())
+        && is_capital_particle(shown)
     {
         return Some(Word { range, entry: LexiconEntry::default(), kind: WordKind::Particle });
     }
     // Identifiers of code: `ChatCompletion`, `snake_Case`, `Name2`, `call(`.
     let next = text.byte_at(range.end);
-    if is_mixed || matches!(next, b'_' | b'(' | b'[') || next.is_ascii_digit() {
+    if shape.is_mixed || matches!(next, b'_' | b'(' | b'[') || next.is_ascii_digit() {
         return None;
     }
-    let count = shown.chars().count();
-    if count == 1 {
+    if shape.letters == 1 {
         // `J. Doe`, or `John J Doe` inside a run.
         let is_initial = next == b'.'
             && (matches!(text.byte_at(range.end + 1), b' ' | b'+')
@@ -162,45 +181,32 @@ fn word_of(text: Text<'_>, mut range: Range<usize>, uppers: usize, is_mixed: boo
         return None;
     }
     // `Zyrqel-san`.
-    if let Some((name, title)) = shown.rsplit_once('-')
+    let mut shown = shown;
+    if shape.has_hyphen
+        && let Some((name, title)) = shown.rsplit_once('-')
         && cues::is_honorific(title)
     {
+        shown = name;
         range.end = range.start + name.len();
     }
-    let shown = text.slice(range.clone());
     let entry = look_up(shown);
     // `SELECT`, `HTTP`: a common word in capitals is not a name.
     // After a name it may be a family name: `NATHAN WALKER`.
-    if uppers == count && uppers > 1 && !entry.is_unambiguous_name() && !(inside && entry.is_family_name() && count >= 4) {
-        let is_possible = entry == LexiconEntry::default() && count >= 3;
+    let Shape { letters, uppers, .. } = shape;
+    if uppers == letters && uppers > 1 && !entry.is_unambiguous_name() && !(inside && entry.is_family_name() && letters >= 4) {
+        let is_possible = entry == LexiconEntry::default() && letters >= 3;
         return is_possible.then_some(Word { range, entry, kind: WordKind::Capitals });
     }
     Some(Word { range, entry, kind: WordKind::Regular })
 }
 
 /// Particles that are also written with a capital.
+const CAPITAL_PARTICLES: [&str; 19] =
+    ["de", "del", "di", "da", "dos", "van", "von", "der", "den", "ten", "ter", "la", "le", "el", "al", "bin", "ibn", "ben", "du"];
+
+/// Whether a word, in any case, is a particle that is also written with a capital.
 fn is_capital_particle(word: &str) -> bool {
-    matches!(
-        word,
-        "de" | "del"
-            | "di"
-            | "da"
-            | "dos"
-            | "van"
-            | "von"
-            | "der"
-            | "den"
-            | "ten"
-            | "ter"
-            | "la"
-            | "le"
-            | "el"
-            | "al"
-            | "bin"
-            | "ibn"
-            | "ben"
-            | "du"
-    )
+    CAPITAL_PARTICLES.iter().any(|particle| particle.eq_ignore_ascii_case(word))
 }
 
 /// Words in lower case that connect the parts of a name: `van`, `de la`.

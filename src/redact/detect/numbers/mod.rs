@@ -1,4 +1,5 @@
-//! Finds values by their digits: payment cards, IBANs, phone numbers, IP and hardware addresses, and numbers of persons.
+//! Finds values by their digits: payment cards, IBANs, phone numbers, IP and hardware addresses, numbers of persons, and the machine-
+//! readable zones of their documents.
 //!
 //! Each function takes the position of a digit and returns the range of the value around it. Check digits and reserved ranges exclude most of
 //! the ids, versions, dates and measurements that look similar.
@@ -6,6 +7,7 @@
 mod calling_codes;
 mod cards;
 mod iban;
+mod mrz;
 mod national;
 mod network;
 mod phone;
@@ -25,6 +27,12 @@ pub(super) use self::phone::{next_of_list, phone_shaped};
 pub(super) fn at_digit(text: Text<'_>, start: usize) -> Option<Match> {
     let found = |range: Option<Range<usize>>, kind: &'static str| range.map(|range| Match { range, kind, detector: "shape" });
     let end = text.skip_while(start, 40, |byte| byte.is_ascii_digit());
+    if end - start == 7
+        && matches!(text.byte_at(end), b'M' | b'F' | b'X' | b'<')
+        && let Some(zone) = mrz::at_birth_date(text, start)
+    {
+        return Some(zone);
+    }
     if text.byte_before(start).is_ascii_alphabetic() {
         return found(iban::iban(text, start), "iban").or_else(|| national::at_digits(text, start..end));
     }

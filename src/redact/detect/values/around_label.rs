@@ -46,7 +46,9 @@ impl Reader<'_, '_> {
             }
             let end = at + window.find(|letter: char| !letter.is_alphabetic()).unwrap_or(window.len());
             let word = self.text.slice(at..end).to_lowercase();
-            if word.is_empty() || !is_linking_word(&word) {
+            // `E771429031`: the letter belongs to the value.
+            let is_code = self.text.byte_at(end).is_ascii_digit();
+            if word.is_empty() || is_code || !is_linking_word(&word) {
                 return Some(at);
             }
             at = end;
@@ -72,8 +74,16 @@ impl Reader<'_, '_> {
         let left = self.text.0.ceil_char_boundary(left);
         let shown = self.text.slice(left..label);
         // `61094478 (account no)`, but not the call `encode(signature)`.
-        let in_brackets = shown.ends_with(" (") && self.text.byte_at(self.label.identifier.end) != b'(';
+        let mut in_brackets = shown.ends_with(" (") && self.text.byte_at(self.label.identifier.end) != b'(';
         let mut rest = shown.trim_end_matches([' ', '(', '"', '\'']);
+        // `K1234567 (Indian passport)`: a word or two before the label.
+        if let Some((before, words)) = shown.rsplit_once(" (").filter(|_| !in_brackets && self.rule.value_type == ValueType::Id) {
+            let is_words = words.len() <= 24 && words.ends_with(' ') && words.chars().all(|letter| letter.is_alphabetic() || letter == ' ');
+            if is_words && self.text.byte_at(self.label.identifier.end) == b')' {
+                in_brackets = true;
+                rest = before;
+            }
+        }
         let mut is_linked = in_brackets;
         // SQL: `SELECT '7342661' AS patient_id, DATE '1967-01-01' AS birth_date`.
         if let Some(column) =
@@ -180,6 +190,50 @@ impl Reader<'_, '_> {
             start = group;
         }
         start..range.end
+    }
+
+    /// The account after the number of its branch: `sort code 12-34-56 acc 12345678`, `BLZ 37040044, 1234567890`.
+    pub(super) fn account_after_branch(&self, matches: &mut Vec<Match>) {
+        const BRANCHES: [&str; 16] = [
+            "sort",
+            "bsb",
+            "routing",
+            "aba",
+            "blz",
+            "bankleitzahl",
+            "transit",
+            "clearing",
+            "reg",
+            "agência",
+            "branch",
+            "бик",
+            "мфо",
+            "institution",
+            "ach",
+            "bank code",
+        ];
+        const WORDS_MAX: usize = 2;
+        let text = self.text;
+        let label = text.slice(self.label.word.clone()).to_lowercase();
+        let Some(branch) =
+            matches.last().filter(|_| self.rule.kind == "bank_account" && BRANCHES.iter().any(|name| label.starts_with(name)))
+        else {
+            return;
+        };
+        let is_blank = |byte: u8| matches!(byte, b' ' | b',' | b';' | b':' | b'/' | b'.');
+        let mut at = text.skip_while(branch.range.end, 3, is_blank);
+        for _ in 0..WORDS_MAX {
+            let word_end = text.skip_while(at, 10, |byte| byte.is_ascii_alphabetic() || byte >= 0x80 || byte == b'/');
+            if word_end > at {
+                at = text.skip_while(word_end, 3, is_blank);
+            }
+        }
+        let end = text.skip_while(at, 16, |byte| byte.is_ascii_digit());
+        let shown = text.slice(at..end);
+        let is_date = shown.len() == 8 && (shown.starts_with("19") || shown.starts_with("20"));
+        if at > branch.range.end && (6..=14).contains(&shown.len()) && text.is_word_start(at) && text.is_word_end(end) && !is_date {
+            self.push(at..end, matches);
+        }
     }
 
     /// Further values after the first one of a list: `Accounts: 61094478, 50211987 and 33308124`.

@@ -1,4 +1,4 @@
-//! Reads secrets next to their labels: passwords, keys, tokens, authorization headers, cookies, seed phrases.
+//! Reads passwords next to their labels, pairs of a user name and a password, and seed phrases.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -9,13 +9,12 @@ use regex::Regex;
 
 use super::around_label::is_linking_word;
 use super::identifiers::count_digits;
-use super::{LabelSyntax, Match, Reader, SENTENCE_DISTANCE_BYTES_MAX, VALUE_BYTES_MAX, ValueStart, ValueType};
-use crate::redact::detect::labels::is_credential_property;
+use super::secrets::SentenceSearch;
+use super::{LabelSyntax, Match, Reader, VALUE_BYTES_MAX, ValueStart};
 use crate::redact::detect::secrets::{
-    JoinedLines, beginning, end_of_word_run, is_digit_password, is_letter_password, is_long_number, is_passphrase, is_placeholder,
-    is_punctuated_secret, is_symbolic_password, looks_like_password, looks_random,
+    beginning, is_digit_password, is_letter_password, is_passphrase, is_placeholder, is_punctuated_secret, is_symbolic_password,
+    looks_like_password, looks_random,
 };
-use crate::redact::detect::text::is_unspaced;
 
 /// Words that often follow a label of a secret but are not secrets: `password: string`, `token expired`.
 const NON_SECRET_WORDS: &str = "\
@@ -125,18 +124,19 @@ impl Reader<'_, '_> {
         if accepted {
             self.push(range, matches);
         } else if value_start.syntax == LabelSyntax::Assignment && value_start.quote == 0 {
-            self.secret_in_sentence_from(value_start, 1, |word| looks_like_password(word) || is_passphrase(word), matches);
+            let search = SentenceSearch { first: 1, needs_link: false };
+            self.secret_in_sentence_from(value_start, search, |word| looks_like_password(word) || is_passphrase(word), matches);
         }
     }
 
     /// Whether nothing follows a value in its line.
-    fn is_alone_in_line(&self, range: &Range<usize>) -> bool {
+    pub(super) fn is_alone_in_line(&self, range: &Range<usize>) -> bool {
         let end = self.text.skip_while(range.end, 8, |byte| matches!(byte, b' ' | b'\t' | b'\r' | b'`' | b'*' | b'"' | b'\''));
         end >= self.text.len() || self.text.byte_at(end) == b'\n'
     }
 
     /// Whether an unquoted value is a call, or a path of names in code.
-    fn is_code(&self, range: Range<usize>) -> bool {
+    pub(super) fn is_code(&self, range: Range<usize>) -> bool {
         let value = beginning(self.text.slice(range.clone()));
         let is_call = value.find('(').is_some_and(|open| {
             open > 0
@@ -227,7 +227,7 @@ impl Reader<'_, '_> {
     }
 
     /// The value alone in a line after a sentence that ends with a colon: `use the following password:`, an empty line, the value.
-    fn in_line_after_sentence(&self, value_start: ValueStart, accept: impl Fn(&str) -> bool, matches: &mut Vec<Match>) {
+    pub(super) fn in_line_after_sentence(&self, value_start: ValueStart, accept: impl Fn(&str) -> bool, matches: &mut Vec<Match>) {
         const SENTENCE_BYTES_MAX: usize = 80;
         let text = self.text;
         let colon =
@@ -322,199 +322,6 @@ impl Reader<'_, '_> {
         }
     }
 
-    pub(super) fn secret(&self, value_start: ValueStart, matches: &mut Vec<Match>) {
-        if value_start.syntax == LabelSyntax::Sentence {
-            // `return tokens`, `key_pair.public()`: names in code.
-            if self.label.is_plural || self.label.is_weak {
-                return;
-            }
-            let before = matches.len();
-            self.secret_in_sentence(value_start, looks_random, matches);
-            if matches.len() == before && self.rule.value_type == ValueType::Secret {
-                self.in_line_after_sentence(value_start, looks_random, matches);
-            }
-            return;
-        }
-        // `public key: …` in two words.
-        let left =
-            self.text.slice(self.text.0.ceil_char_boundary(self.label.identifier.start.saturating_sub(7))..self.label.identifier.start);
-        if left.eq_ignore_ascii_case("public ") {
-            return;
-        }
-        let mut range = self.unspaced_value(value_start);
-        // `?token=…#L4`: the fragment of a URL is not part of a query parameter.
-        if matches!(self.text.byte_before(self.label.identifier.start), b'?' | b'&')
-            && let Some(fragment) = self.text.slice(range.clone()).find('#')
-        {
-            range.end = range.start + fragment;
-        }
-        // `"token": "Bearer …"`.
-        for scheme in ["Bearer ", "bearer ", "Token ", "token ", "Basic ", "ApiKey "] {
-            if self.text.rest(value_start.offset).starts_with(scheme) {
-                let inner = ValueStart { offset: value_start.offset + scheme.len(), ..value_start };
-                range = self.unspaced_value(inner);
-            }
-        }
-        // `api_key: m{h}o)p$e]nob(ody#f>`: brackets belong to the value if they do not match.
-        if value_start.quote == 0 && self.text.byte_at(range.end).is_ascii_punctuation() && value_start.syntax == LabelSyntax::Assignment {
-            let end = self
-                .text
-                .skip_while(value_start.offset, 128, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b'"' | b'\'' | b'`' | b','));
-            if is_punctuated_secret(self.text.slice(value_start.offset..end)) {
-                range.end = end;
-            }
-        }
-        let value = self.text.slice(range.clone());
-        // `key = Key::generate()`, `return tokens` before a line of code.
-        let is_code = value_start.quote == 0 && (value.contains("::") || self.is_code(range.clone()))
-            || (value_start.syntax == LabelSyntax::NextLine && !self.is_alone_in_line(&range));
-        if is_code {
-            return;
-        }
-        // `token: ${TOKEN}`, `token: https://…`.
-        if is_placeholder(value) || beginning(value).contains("://") {
-            return;
-        }
-        let is_cookie = self.rule.kind == "session_cookie" && value.len() >= 16;
-        let is_clear = value_start.syntax != LabelSyntax::NextLine && !self.label.is_weak;
-        let is_key = self.rule.value_type == ValueType::Key;
-        let is_secret = looks_random(value) || (!is_key && (is_punctuated_secret(value) || is_long_number(value)));
-        if !is_clear && !is_secret {
-            return;
-        }
-        if is_secret || self.is_short_secret(value) || is_cookie {
-            let end = self.wrapped_end(range.clone());
-            self.push(range.start..end, matches);
-        } else if let Some(end) = self.wrapped(range.clone()) {
-            self.push(range.start..end, matches);
-        } else if value_start.syntax == LabelSyntax::Assignment && value_start.quote == 0 {
-            self.secret_in_sentence_from(value_start, 1, looks_random, matches);
-        }
-    }
-
-    /// Whether a value is a secret because of a label such as `api_key`, although it does not look random: `5TtRY8Hw`, but not `cl100k_base`
-    /// or `gpt-4o-mini`.
-    fn is_short_secret(&self, value: &str) -> bool {
-        let value = beginning(value);
-        if self.rule.value_type == ValueType::Key || value.len() < 8 {
-            return false;
-        }
-        let has_letters = value.bytes().any(|byte| byte.is_ascii_alphabetic());
-        let has_digits = value.bytes().any(|byte| byte.is_ascii_digit());
-        has_letters && has_digits && !value.contains([' ', '(', '/']) && !is_non_secret_word(value) && !is_slug(value)
-    }
-
-    /// The end of a value, including the lines over which it is wrapped.
-    fn wrapped_end(&self, range: Range<usize>) -> usize {
-        self.wrapped(range.clone()).unwrap_or(range.end)
-    }
-
-    /// The end of a wrapped value; `None` if the value is not wrapped or does not look random when joined.
-    fn wrapped(&self, range: Range<usize>) -> Option<usize> {
-        if !matches!(self.text.byte_at(range.end), b'\n' | b'\r' | b'\\' | b'=' | b' ') || range.len() < 12 {
-            return None;
-        }
-        let joined = JoinedLines::new(self.text.window(range.start, 8192))?;
-        looks_random(&joined.text).then(|| range.start + joined.to_window(&(0..joined.text.len())).end)
-    }
-
-    /// A secret in the sentence after a label: `password for the staging box is …`, `with password …`, `API key provided: …`.
-    fn secret_in_sentence(&self, value_start: ValueStart, accept: fn(&str) -> bool, matches: &mut Vec<Match>) {
-        self.secret_in_sentence_from(value_start, 0, accept, matches);
-    }
-
-    /// As [`Self::secret_in_sentence`], from the word with index `first` on.
-    fn secret_in_sentence_from(&self, value_start: ValueStart, first: usize, accept: fn(&str) -> bool, matches: &mut Vec<Match>) {
-        let window = self.sentence_window(value_start.offset);
-        let mut sentence = window.get(..window.find(['\n', ';', '{', '|']).unwrap_or(window.len())).unwrap_or(window);
-        // The sentence ends at the quote that closes the JSON field containing it.
-        let closing = sentence.match_indices('"').find(|(at, _)| {
-            let next = sentence.as_bytes().get(at + 1).copied().unwrap_or(b',');
-            *at > 0 && matches!(next, b',' | b'}' | b']' | b':')
-        });
-        if let Some((at, _)) = closing {
-            sentence = sentence.get(..at).unwrap_or_default();
-        }
-        let mut at = 0;
-        let mut is_linked = false;
-        let mut previous_ends_sentence = false;
-        for (count, word) in sentence.split(' ').enumerate() {
-            let start = value_start.offset + at;
-            at += word.len() + 1;
-            if at > SENTENCE_DISTANCE_BYTES_MAX + word.len() || count > 12 || previous_ends_sentence {
-                return;
-            }
-            let is_edge = |letter: char| "\"'`()[],.:<>*–—-。、，".contains(letter) || is_unspaced(letter);
-            let stripped = word.trim_matches(is_edge);
-            is_linked |= word.starts_with(is_unspaced);
-            if stripped.is_empty() {
-                is_linked |= word.contains([':', '=']);
-                continue;
-            }
-            let from = start + word.find(stripped).unwrap_or(0);
-            // `password MAX_RETRIES=3`, `"password" value="<>"`: another assignment, so the label has no value here.
-            let is_assignment = stripped.split_once('=').is_some_and(|(name, value)| {
-                (!value.is_empty() || (word.ends_with(['"', '\'']) && name.len() <= 24))
-                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-            });
-            if is_assignment || stripped.contains(['"', '`', '<', '>']) {
-                return;
-            }
-            // The secret directly follows the label, or a linking word or `:` after it.
-            let fits = count >= first
-                && (count <= 1 || is_linked)
-                && accept(stripped)
-                && !is_placeholder(stripped)
-                && !is_non_secret_word(stripped);
-            if fits {
-                let mut range = from..from + stripped.len();
-                if range.end == value_start.offset + window.len() {
-                    range.end = end_of_word_run(self.text, range.end);
-                }
-                let end = self.wrapped_end(range.clone());
-                self.push(range.start..end, matches);
-                return;
-            }
-            // `signature algorithm: …`: the value is a property of the credential.
-            if count <= 1 && word.ends_with([':', '=']) && is_credential_property(stripped) {
-                return;
-            }
-            is_linked = is_linked || word.ends_with([':', '=']) || is_linking_word(&stripped.to_lowercase());
-            previous_ends_sentence = word.ends_with(['.', '!', '?']) && word.len() > 3;
-        }
-    }
-
-    /// The text after a label that is searched for its value: [`SENTENCE_DISTANCE_BYTES_MAX`] bytes and the rest of the last word.
-    fn sentence_window(&self, start: usize) -> &str {
-        // Enough of a longer word to judge it.
-        const WORD_BYTES_MAX: usize = 512;
-        let near_end = start + self.text.window(start, SENTENCE_DISTANCE_BYTES_MAX).len();
-        let end = self.text.skip_while(near_end, WORD_BYTES_MAX, |byte| !matches!(byte, b' ' | b'\n' | b';' | b'{' | b'|'));
-        self.text.window(start, end.saturating_sub(start))
-    }
-
-    /// A secret in a line of code before a comment that contains the label: `connect("…")  # airtable token`.
-    pub(super) fn secret_before_comment(&self, matches: &mut Vec<Match>) {
-        const CODE_BYTES_MAX: usize = 400;
-        let label = self.label.identifier.start;
-        let line = self.text.start_after_last(label, CODE_BYTES_MAX + 1, [b'\n', b'\n']);
-        let left = self.text.slice(line..label);
-        // The end of an element is no comment: `<Password Type="PasswordText">…</Password>`.
-        if left.len() > CODE_BYTES_MAX || left.ends_with("</") || left.ends_with(':') && left.contains("</") {
-            return;
-        }
-        let Some(comment) = left.rfind(['#', '/']).filter(|at| left.get(*at..).is_some_and(|tail| tail.len() < 40)) else { return };
-        let code = left.get(..comment).unwrap_or_default();
-        let Some(close) = code.rfind(['"', '\'']) else { return };
-        let quote = code.get(close..=close).unwrap_or("\"");
-        let Some(open) = code.get(..close).and_then(|code| code.rfind(quote)) else { return };
-        let value = code.get(open + 1..close).unwrap_or_default();
-        let is_password = self.rule.value_type == ValueType::Password && looks_like_password(value);
-        if (looks_random(value) || is_password) && !is_placeholder(value) {
-            self.push(line + open + 1..line + close, matches);
-        }
-    }
-
     /// A wallet's seed phrase: 12 to 24 lower-case words.
     pub(super) fn seed(&self, value_start: ValueStart, matches: &mut Vec<Match>) {
         static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b(?:[a-z]{3,8}[ ,]{1,2}){11,23}[a-z]{3,8}\b").ok());
@@ -574,16 +381,6 @@ fn names_a_password(value: &str) -> bool {
     ]
     .iter()
     .any(|word| lower.contains(word))
-}
-
-/// Whether a value is a name made of words and short numbers: `gpt-4o-mini`, `refresh_token_v2`.
-fn is_slug(value: &str) -> bool {
-    let parts: Vec<&str> = value.split(['-', '_', '.', ':']).collect();
-    parts.len() > 1
-        && parts.iter().all(|part| {
-            let digits = count_digits(part);
-            digits == 0 && part.bytes().all(|byte| byte.is_ascii_lowercase()) || digits == part.len() && digits <= 4 || part.len() <= 3
-        })
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ impl Reader<'_, '_> {
         const TIME_BYTES_MAX: usize = 21;
         let window = self.until_token(value_start.offset, self.text.window(value_start.offset, SENTENCE_DISTANCE_BYTES_MAX));
         let is_sentence = value_start.syntax == LabelSyntax::Sentence;
+        // `the birth of the company on 12 March 1987`.
+        if is_sentence && self.text.slice(self.label.word.clone()).eq_ignore_ascii_case("birth") {
+            return;
+        }
         if let Some(found) = date_in(window) {
             // A time stamp is a date of birth in a field, but not in a sentence: `born since 2019-01-01T00:00:00Z`.
             let has_time = window.get(found.clone()).is_some_and(|date| date.ends_with('T'));
@@ -31,6 +35,8 @@ impl Reader<'_, '_> {
         } else if !is_sentence && matches!(self.digits_at(value_start.offset), 6 | 8) {
             // `dob=680604`, `dob=04061968`.
             self.push(value_start.offset..value_start.offset + self.digits_at(value_start.offset), matches);
+        } else if let Some(found) = self.day_without_year(value_start) {
+            self.push(found, matches);
         } else if self.label.start >= 4 {
             // In some languages the label follows the date: `1984年2月19日生まれ`, `13.05.1960 doğumlu`.
             // The sign for "day" is part of the date and of the label: `1989年7月5日生`. A sentence may continue it: `5日生産`.
@@ -43,6 +49,23 @@ impl Reader<'_, '_> {
                 self.push(from + found.start..from + found.end, matches);
             }
         }
+    }
+
+    /// A birthday without its year, directly after the label: `birthday: 12 March`, `my birthday is on March 3rd`.
+    fn day_without_year(&self, value_start: ValueStart) -> Option<Range<usize>> {
+        static DAY: LazyLock<Option<Regex>> = LazyLock::new(|| {
+            let month = "(?:January|February|March|April|May|June|July|August|September|October|November|December|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept|Sep|\
+                Oct|Nov|Dec)";
+            Regex::new(&format!(
+                r"(?i)\A(?:on )?(?:the )?(\d{{1,2}}(?:st|nd|rd|th|\.)?(?: of)? {month}|{month} \d{{1,2}}(?:st|nd|rd|th)?)(?-u:\b)"
+            ))
+            .ok()
+        });
+        let start =
+            if value_start.syntax == LabelSyntax::Sentence { self.skip_linking_words(value_start.offset)? } else { value_start.offset };
+        let window = self.text.window(start, 32);
+        let found = DAY.as_ref()?.captures(window)?.get(1)?;
+        Some(start + found.start()..start + found.end())
     }
 
     /// The part of a text at `from` that is before a redaction token, which is the value that was already replaced. The leak check leaves `<>` of it.
@@ -73,6 +96,9 @@ impl Reader<'_, '_> {
             }
             let digits_min = if is_account { 6 } else { 4 };
             let value = self.text.slice(range.clone());
+            if self.series_and_number_after(range.start, matches) {
+                return;
+            }
             if is_id_text(value, digits_min) || (!is_account && is_document_code(value)) || (is_account && is_swedish_account(value)) {
                 self.push(range, matches);
                 return;
@@ -90,6 +116,9 @@ impl Reader<'_, '_> {
             if value_start.syntax == LabelSyntax::NextLine {
                 return;
             }
+        }
+        if !is_account && self.series_and_number_after(value_start.offset, matches) {
+            return;
         }
         self.run_in_sentence(value_start, matches, |reader, at| {
             // Directly after its label: `passport CZ6X4MVT2`.
@@ -111,6 +140,49 @@ impl Reader<'_, '_> {
             }
             (digits >= if is_account { 6 } else { 5 } || (has_letters && !is_account)).then_some(found)
         });
+    }
+
+    /// A document named by its series and its number: `паспорт серия 4512 номер 345678`, `CI seria RX nr. 482913`.
+    fn series_and_number_after(&self, at: usize, matches: &mut Vec<Match>) -> bool {
+        const SERIES: [&str; 9] = ["series", "серия", "серии", "серія", "серії", "seria", "serie", "série", "ser."];
+        const NUMBER: [&str; 16] = [
+            "номером",
+            "номера",
+            "номер",
+            "numer",
+            "número",
+            "numéro",
+            "numero",
+            "numărul",
+            "number",
+            "№",
+            "nº",
+            "n°",
+            "nr.",
+            "nr",
+            "no.",
+            "no",
+        ];
+        let text = self.text;
+        let blanks = |at: usize| text.skip_while(at, 3, |byte| matches!(byte, b' ' | b':' | b',' | b'"'));
+        let word_at = |at: usize, words: &[&str]| {
+            let shown = text.window(at, 24).to_lowercase();
+            words.iter().find(|word| shown.starts_with(**word)).map(|word| at + word.len())
+        };
+        let Some(series) = word_at(blanks(at), &SERIES) else { return false };
+        let start = blanks(series);
+        let shown = text.window(start, 16);
+        let len = shown.find(|letter: char| !letter.is_alphanumeric()).unwrap_or(shown.len());
+        // `45 12`.
+        let len = if len == 2 && text.byte_at(start + 2) == b' ' && text.byte_at(start + 3).is_ascii_digit() { 5 } else { len };
+        let middle = blanks(start + len);
+        let digits_start = blanks(word_at(middle, &NUMBER).unwrap_or(middle));
+        let end = text.skip_while(digits_start, 10, |byte| byte.is_ascii_digit());
+        let fits = (1..=8).contains(&len) && (4..=9).contains(&(end - digits_start)) && text.is_word_end(end);
+        if fits {
+            self.push(start..end, matches);
+        }
+        fits
     }
 
     /// The range of a field with a number.
@@ -153,7 +225,7 @@ impl Reader<'_, '_> {
         let Some(found) = id_run(self.text, at, end) else { return };
         let value = self.text.slice(found.clone());
         let digits = count_digits(value);
-        let is_whole = value_start.syntax == LabelSyntax::Sentence || found.end + 2 >= end;
+        let is_whole = value_start.syntax == LabelSyntax::Sentence || found.end + 2 >= end || self.rule.kind == "medical_id";
         let next = self.text.byte_at(found.end);
         let is_decimal = matches!(next, b'.' | b',' | b'%') && self.text.byte_at(found.end + 1).is_ascii_digit();
         let is_amount = value.split_once('.').is_some_and(|(_, cents)| cents.len() <= 2);
@@ -165,10 +237,13 @@ impl Reader<'_, '_> {
             && next == b' '
             && self.text.byte_at(found.end + 1).is_ascii_lowercase()
             && digits < 11;
-        if is_weak_acronym && is_plain && is_counted {
+        if is_weak_acronym && is_plain && is_counted && self.rule.kind != "medical_id" {
             return;
         }
+        // The acronyms of hospitals have no other meaning: `HN: 1048829`.
+        let is_clear = self.rule.kind == "medical_id" && value_start.syntax != LabelSyntax::Sentence;
         let digits_min = match (is_weak_acronym, is_plain) {
+            (true, true) if is_clear => 6,
             (true, true) => 9,
             (true, false) => 7,
             _ => 6,
@@ -440,10 +515,11 @@ pub(super) fn id_run(text: Text<'_>, from: usize, limit: usize) -> Option<Range<
         }
     }
     // `V03893827 AND`: a longer word in capitals at the end belongs to the sentence.
-    let shown = text.slice(start..end);
-    let last = shown.rsplit([' ']).next().unwrap_or("");
-    if last.len() > 2 && !last.bytes().any(|byte| byte.is_ascii_digit()) {
-        end -= last.len() + 1;
+    if let Some((groups, last)) = text.slice(start..end).rsplit_once(' ')
+        && last.len() > 2
+        && !last.bytes().any(|byte| byte.is_ascii_digit())
+    {
+        end = start + groups.len();
     }
     let shown = text.0.get(start..end).unwrap_or("");
     let parts: Vec<&str> = shown.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();

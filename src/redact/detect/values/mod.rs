@@ -1,14 +1,18 @@
 //! Reads the value next to a label according to the type of the value.
 //!
-//! Secrets are in [`credentials`], those of HTTP headers in [`headers`], short codes in [`codes`], numbers that identify a person (ids, accounts,
-//! phones, dates) in [`identifiers`]; [`around_label`] reads values before a label and lists of values. Each reader accepts a value only if it
-//! has the right form, because labels also occur in ordinary sentences and code.
+//! Passwords are in [`credentials`], keys and tokens in [`secrets`], those of HTTP headers in [`headers`], short codes in [`codes`], numbers that
+//! identify a person (ids, accounts, phones, dates) in [`identifiers`], those in formats of health care in [`health_records`], names in
+//! [`persons`]; [`around_label`] reads values before a label and lists of values. Each reader accepts a value only if it has the right form,
+//! because labels also occur in ordinary sentences and code.
 
 mod around_label;
 mod codes;
 mod credentials;
 mod headers;
+mod health_records;
 mod identifiers;
+mod persons;
+mod secrets;
 
 use std::ops::Range;
 
@@ -25,7 +29,7 @@ use super::names::NameMatch;
 use super::secrets::end_of_word_run;
 use super::text::Text;
 use super::tokens::token_end;
-use super::{Match, addresses, names};
+use super::{Match, addresses};
 
 /// Length of an unquoted value that is read to judge it; a longer value is replaced completely.
 pub(super) const VALUE_BYTES_MAX: usize = 1024;
@@ -61,6 +65,7 @@ pub(super) fn match_value_of_label(
     reader.read(value_start, matches, name_matches);
     if matches.len() > before {
         reader.list_after_value(matches);
+        reader.account_after_branch(matches);
         return;
     }
     if name_matches.len() > names_before {
@@ -110,6 +115,9 @@ impl Reader<'_, '_> {
             ValueType::Date => self.date(value_start, matches),
             ValueType::Id | ValueType::Account => self.id(value_start, matches),
             ValueType::WeakId | ValueType::WeakAccount => self.weak_id(value_start, matches),
+            ValueType::PersonNumber => self.person_number(value_start, matches),
+            ValueType::CodedId => self.coded_id(matches),
+            ValueType::Segment => self.segment(matches),
             ValueType::LastDigits => self.last_digits(value_start, matches),
             ValueType::Iban => self.iban(value_start, matches),
             ValueType::Card => self.card(value_start, matches),
@@ -182,7 +190,12 @@ impl Reader<'_, '_> {
 
     /// Whether the label is the value of a field that names something: `"name": "password"`, `key: password`, `name="password"`.
     fn is_value_of_name_field(&self) -> bool {
-        const NAME_FIELDS: [&str; 24] = [
+        const NAME_FIELDS: [&str; 29] = [
+            "system",
+            "display",
+            "kind",
+            "category",
+            "scheme",
             "selector",
             "locator",
             "css",
@@ -221,7 +234,7 @@ impl Reader<'_, '_> {
         let name_end = text.skip_back_while(operator - 1, 2, |byte| matches!(byte, b'"' | b'\'' | b' '));
         let name_start = text.skip_back_while(name_end, 16, |byte| byte.is_ascii_alphabetic() || byte == b'_');
         let name = text.slice(name_start..name_end).to_ascii_lowercase();
-        NAME_FIELDS.contains(&name.as_str()) || name.ends_with("name") || name.ends_with("key")
+        NAME_FIELDS.contains(&name.as_str()) || ["name", "key", "type"].iter().any(|ending| name.ends_with(ending))
     }
 
     /// The value in an object after its label: `"passport": {"number": "K8812043"}`.
@@ -315,19 +328,14 @@ impl Reader<'_, '_> {
     }
 
     fn address(&self, value_start: ValueStart, matches: &mut Vec<Match>) {
+        // `street view 2024, New York`: in a sentence the word names no field.
+        let label = self.text.slice(self.label.word.clone());
+        if value_start.syntax == LabelSyntax::Sentence && label.eq_ignore_ascii_case("street") {
+            return;
+        }
         if let Some(range) = addresses::after_label(self.decoded, self.text, value_start) {
             self.push(range, matches);
         }
-    }
-
-    fn person(&self, value_start: ValueStart, strong: bool, name_matches: &mut Vec<NameMatch>) {
-        let is_argument = value_start.syntax == LabelSyntax::Argument;
-        if value_start.syntax == LabelSyntax::Sentence || (!strong && (is_argument || value_start.syntax == LabelSyntax::NextLine)) {
-            // In sentences, names are found by cues instead.
-            return;
-        }
-        let range = self.spaced_value(value_start);
-        name_matches.extend(names::match_field_value(self.text, range, strong));
     }
 }
 

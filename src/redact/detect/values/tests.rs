@@ -174,6 +174,9 @@ fn forms_and_lists() {
 fn values_before_their_label() {
     check(&[
         "⟦L7714290⟧ is my passport number",
+        // Capitals without a digit, with nothing before them.
+        "XYZ is my passport number",
+        "ABC (passport number)",
         "⟦77142903⟧ (account no)",
         "⟦walnutbay5⟧ is the password",
         "Use ⟦771429⟧ as your verification code",
@@ -227,4 +230,135 @@ fn what_follows_a_replaced_value_is_not_another_one() {
         let found = scan(text, &CustomDetectors::default());
         assert!(found.is_empty(), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn numbers_of_patients_and_insured_persons() {
+    check(&[
+        "Blue Shield ID ⟦QPL771429031⟧",
+        "humana id: ⟦H77142903⟧",
+        "MSI number ⟦0077 142 903⟧",
+        "enrollee number ⟦77142903⟧",
+        "admission id: ⟦A-771429⟧",
+        "ipd number ⟦IPD/2024/77142⟧",
+        "ESI number ⟦31-00-771429-000-0102⟧",
+        "nº afiliado ⟦77142903⟧",
+        "n.º de utente ⟦771 429 031⟧",
+        "numero nosografico ⟦2024077142⟧",
+        "№ поліса ⟦АА7714290⟧",
+        "รหัสผู้ป่วย ⟦7714290⟧",
+        "就诊编号：⟦M77142903⟧",
+        "HAR: ⟦400771429⟧",
+        "EMPI ⟦E771429031⟧",
+        "\"hn\": \"⟦7714290⟧\"",
+    ]);
+}
+
+#[test]
+fn a_number_directly_after_a_noun_for_a_person() {
+    check(&[
+        "no chart for patient ⟦7714290⟧ yet",
+        "patient #⟦77142⟧ was discharged",
+        "enrollee ⟦K77142903⟧ has no coverage",
+        "Die Versicherte ⟦T771429031⟧ ruft an",
+        "paciente ⟦7714290⟧ ingresado",
+        "пациент ⟦7714290⟧ выписан",
+        "patients 7714290",
+        "patient 7714290 records were read",
+        "patient 20240412",
+        "subscriber 7714290",
+        "a patient 12 years old",
+        "patient_count 7714290",
+    ]);
+}
+
+#[test]
+fn identifiers_in_the_formats_of_health_care() {
+    check(&[
+        "{\"system\":\"https://fhir.nhs.uk/Id/nhs-number\",\"value\":\"⟦7714290310⟧\"}",
+        "{\"system\": \"http://ns.electronichealth.net.au/id/medicare-number\", \"value\": \"⟦77142903101⟧\"}",
+        "{\"type\":{\"coding\":[{\"code\":\"PI\",\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0203\"}]},\"value\":\"⟦771429⟧\"}",
+        "{\"type\":{\"coding\":[{\"code\":\"x\",\"display\":\"Hospital number\"}]},\"system\":\"urn:oid:1.2.3\",\"value\":\"⟦771429⟧\"}",
+        "{\"type\":{\"coding\":[{\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0203\",\"code\":\"NNSWE\"}]},\"value\":\"⟦AB771429⟧\"}",
+        "{\"type\":{\"coding\":[{\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0203\",\"code\":\"ACSN\"}]},\"value\":\"771429\"}",
+        "MSH|^~\\&|A|B\rPID|1|⟦8812⟧|⟦771429⟧^^^H^MR~⟦999177⟧^^^S^PI||⟦QORU^VANTRO^^^MS⟧||⟦19710203⟧|F|||⟦7 Qoru Rd^^Vantro^OH^44101⟧||⟦5552013377⟧\rPV1|1|I",
+        "NK1|1|⟦QORU^VANTRO⟧|SPO|⟦7 Qoru Rd^^Vantro⟧|⟦5552013377⟧",
+        "NM1*QC*1*⟦QORU⟧*⟦VANTRO⟧****MI*⟦K77142903⟧~N3*⟦7 QORU RD⟧~N4*VANTRO*OH*⟦44101⟧~DMG*D8*⟦19710203⟧*F~",
+        "NM1*PR*2*PAYER OF OHIO*****PI*77142903~",
+        "| pid | name |\n|---|---|\n| 771429 | x |",
+        "pid|tid|cpu\n771429|1|0.5",
+    ]);
+}
+
+#[test]
+fn documents_with_a_series_and_a_number() {
+    check(&[
+        "паспорт серии ⟦4607 № 771429⟧ выдан",
+        "паспорт серія ⟦КМ номер 771429⟧",
+        "carte d'identité série ⟦AB numéro 771429⟧",
+        "Passport: series ⟦KV No. 7714290⟧",
+        "паспорт серия машин 4607",
+    ]);
+}
+
+#[test]
+fn secrets_that_do_not_look_random() {
+    check(&[
+        "PAIRING_TOKEN=⟦77142903117⟧",
+        "partner_secret: ⟦heron-lantern⟧",
+        "\"secret\": \"⟦lagoon9⟧\"",
+        "the channel secret is ⟦kq7m2zp9⟧",
+        "registration code: ⟦R7KM-2QZP-77⟧",
+        "x-functions-key: ⟦kq7m2zp9ww⟧",
+        "auth code ⟦4kq7m2zp9⟧",
+        "oauth_secret=⟦a/Kq7m2Zp9⟧",
+        "token: 1700000000",
+        "api_token: 20240412",
+        "the token sha256withrsa is invalid",
+        "client_secret: github-oauth-client",
+        "secret_ref: heron-lantern-7",
+        "token_file: kq7m2zp9",
+        "session token v1beta2rc1",
+        "secret: orders/2024/kq7",
+    ]);
+}
+
+#[test]
+fn names_in_halves_and_lists() {
+    check(&[
+        "{\"first\": \"⟦Qoru⟧\", \"last\": \"⟦Vantro⟧\"}",
+        "{\"family\":\"⟦Vantro⟧\",\"given\":[\"⟦Qoru⟧\",\"⟦Telmen⟧\"]}",
+        "{\"cognome\":\"⟦Vantro⟧\",\"nome\":\"⟦Qoru⟧\"}",
+        "\"participants\": [\"⟦Qoru Vantro⟧\", \"⟦Telmen Oru⟧\"]",
+        "{\"first\": \"Monday\", \"count\": 3}",
+        "{\"family\": \"Routers\", \"model\": \"X1\"}",
+        "\"participants\": [\"12\", \"14\"]",
+    ]);
+}
+
+#[test]
+fn birthdays_without_a_year() {
+    check(&[
+        "my birthday is on ⟦March 3rd⟧",
+        "Birthday: ⟦3 Feb⟧",
+        "birthday party in 12 rooms",
+        "{\"birth\": \"⟦1971-02-03⟧\"}",
+        "the birth of 3 ideas on 1971-02-03",
+    ]);
+}
+
+#[test]
+fn an_account_after_its_branch() {
+    check(&[
+        "bsb ⟦062-000⟧ acct ⟦77142903⟧",
+        "BLZ ⟦37040044⟧, Kto ⟦771429031⟧",
+        "routing ⟦021000021⟧, ⟦000771429031⟧",
+        "sort code ⟦12-34-56⟧, valid from 20240412",
+        "sort code ⟦12-34-56⟧ on 3 cards",
+    ]);
+}
+
+#[test]
+fn a_letter_before_digits_is_no_word_between_label_and_value() {
+    check(&["EMPI ⟦E771429031⟧", "DL ⟦E7714290⟧"]);
 }

@@ -81,6 +81,8 @@ impl IdFormat {
 #[derive(Debug, Clone, Copy)]
 struct Form {
     format: &'static IdFormat,
+    /// The position of the format in [`formats`].
+    index: usize,
     pattern: &'static str,
     /// Characters before its first digit.
     lead: usize,
@@ -89,6 +91,8 @@ struct Form {
     is_alone: bool,
     /// Whether spaces separate its groups, so that it is none in a row of numbers.
     has_space: bool,
+    /// Whether it consists of any digits.
+    is_plain: bool,
 }
 
 impl Form {
@@ -133,7 +137,7 @@ const AFTERS: usize = 8;
 /// All forms by what precedes their first digit, the length of the first group of digits and what follows it.
 static FORMS: LazyLock<Vec<Forms>> = LazyLock::new(|| {
     let mut index = vec![Forms::default(); LEADS * (FIRST_DIGITS_MAX + 1) * AFTERS];
-    for format in formats() {
+    for (position, format) in formats().enumerate() {
         let forms = [(format.alone, true), (format.near, false)];
         for (pattern, is_alone) in forms.into_iter().flat_map(|(forms, is_alone)| forms.iter().map(move |form| (*form, is_alone))) {
             let bytes = pattern.as_bytes();
@@ -155,8 +159,8 @@ static FORMS: LazyLock<Vec<Forms>> = LazyLock::new(|| {
                 let afters = if after == AFTER_OTHER { 0..AFTERS } else { after..after + 1 };
                 for after in afters.filter(|after| *after != AFTER_LETTER || bytes.len() > lead + digits + more) {
                     if let Some(forms) = index.get_mut(slot(lead_class, digits + more, after)) {
-                        let has_space = bytes.contains(&b' ');
-                        forms.add(Form { format, pattern, lead, second, is_alone, has_space }, digits + more);
+                        let (has_space, is_plain) = (bytes.contains(&b' '), bytes.iter().all(|byte| *byte == b'9'));
+                        forms.add(Form { format, index: position, pattern, lead, second, is_alone, has_space, is_plain }, digits + more);
                     }
                 }
             }
@@ -175,11 +179,11 @@ fn slot(lead: usize, digits: usize, after: usize) -> usize {
 }
 
 fn after_class(byte: u8) -> usize {
-    SEPARATORS.iter().position(|separator| *separator == byte).unwrap_or(if byte.is_ascii_alphabetic() {
-        AFTER_LETTER
-    } else {
-        AFTER_OTHER
-    })
+    match byte {
+        b'0'..=b'9' | b'"' | b'\n' | b',' => AFTER_OTHER,
+        _ if byte.is_ascii_alphabetic() => AFTER_LETTER,
+        _ => SEPARATORS.iter().position(|separator| *separator == byte).unwrap_or(AFTER_OTHER),
+    }
 }
 
 /// The number whose first group of digits is `first`, possibly after letters.
@@ -202,65 +206,80 @@ pub(super) fn at_digits(text: Text<'_>, first: Range<usize>) -> Option<Match> {
         if seconds == 0 || (is_separator && (seconds >> second.min(31)) & 1 == 0) {
             return None;
         }
-        let words = NearWords::default();
+        let context = Context::default();
         let may_fit = |form: &&Form| {
             !(is_in_row && form.has_space)
                 && (!is_separator || form.second.is_none_or(|digits| digits == second) || form.is_one_group(first.len()))
         };
-        forms.all.iter().filter(may_fit).find_map(|form| find_form(text, first.start.checked_sub(form.lead)?, form, &words))
+        forms.all.iter().filter(may_fit).find_map(|form| context.find_form(text, first.start.checked_sub(form.lead)?, form))
     };
     let is_part = letters == 0 && continues_before(text, first.start);
     let found = if letters < LEAD_SEPARATED && !is_part { find(letters) } else { None };
     found.or_else(|| if is_separated { find(LEAD_SEPARATED) } else { None })
 }
 
-/// The words near a number, which are the same for all its forms. They are searched for when a form has passed all other checks.
+/// What is the same for all forms of a number, and found out when a form needs it.
 #[derive(Debug, Default)]
-struct NearWords {
-    range: OnceCell<Range<usize>>,
+struct Context {
+    /// The words near the number, around the first form that needs them.
     words: OnceCell<Words>,
+    /// The number in forms that consist of any digits; `None` if it is a part of something else or uniform.
+    plain: OnceCell<Option<Number>>,
 }
 
-impl NearWords {
-    fn get(&self, text: Text<'_>, range: &Range<usize>) -> &Words {
-        let range = self.range.get_or_init(|| range.clone());
-        self.words.get_or_init(|| Words::near(text, range))
+impl Context {
+    /// The number at `start`, if it has the form, a valid check, and the words that the form needs.
+    fn find_form(&self, text: Text<'_>, start: usize, form: &Form) -> Option<Match> {
+        // Nothing near the number is a name of such numbers.
+        if !form.is_alone && self.words.get().is_some_and(|words| !words.name_any()) {
+            return None;
+        }
+        let range = start..start + form.pattern.len();
+        let read;
+        let number = if form.is_plain {
+            // The first group has as many digits as the form.
+            self.plain.get_or_init(|| number_at(text, &range)).as_ref()?
+        } else {
+            let is_form = form.pattern.bytes().zip(text.bytes().get(range.clone())?).all(|(expected, byte)| fits(expected, *byte));
+            read = if is_form { number_at(text, &range)? } else { return None };
+            &read
+        };
+        let words = || self.words.get_or_init(|| Words::near(text, &range));
+        if !form.is_alone && !words().name(form.index) || !(form.format.is_valid)(number) {
+            return None;
+        }
+        let shown = text.slice(range.clone());
+        // Short hex ids end in a lower-case letter, and most plain numbers of these lengths are times.
+        let has_only_digits = shown.bytes().all(|byte| byte.is_ascii_digit());
+        let is_ambiguous = (shown.len() < 12 && shown.bytes().any(|byte| byte.is_ascii_lowercase()))
+            || (has_only_digits && (looks_like_time(shown) || is_path(text, start)));
+        let is_sufficient = form.is_alone && !is_ambiguous && !(has_only_digits && words::names_a_thing(text, &range));
+        if !is_sufficient && !words().name(form.index) {
+            return None;
+        }
+        let detector = if is_sufficient { CHECK_DIGITS } else { CHECK_DIGITS_NEAR_NAME };
+        Some(Match { range, kind: form.format.kind, detector })
     }
 }
 
-/// The number at `start`, if it has the form, a valid check, and the words that the form needs.
-fn find_form(text: Text<'_>, start: usize, form: &Form, words: &NearWords) -> Option<Match> {
-    let end = start + form.pattern.len();
-    let shown = text.bytes().get(start..end)?;
-    let fits = form.pattern.bytes().zip(shown).all(|(expected, byte)| match expected {
+/// Whether a character of a text is what a pattern of [`IdFormat`] expects there.
+fn fits(expected: u8, byte: u8) -> bool {
+    match expected {
         b'9' => byte.is_ascii_digit(),
         b'A' => byte.is_ascii_alphabetic(),
         b'X' => byte.is_ascii_alphanumeric(),
-        _ => *byte == expected || (expected.is_ascii_uppercase() && *byte == expected.to_ascii_lowercase()),
-    });
-    if !fits || !is_delimited(text, start, end) {
-        return None;
+        _ => byte == expected || (expected.is_ascii_uppercase() && byte == expected.to_ascii_lowercase()),
     }
-    let range = start..end;
-    if !form.is_alone {
-        // The first form that needs words tells where they are.
-        words.range.get_or_init(|| range.clone());
+}
+
+/// The number in `range`, if that is not a part of something else, all letters have the same case, and not all characters are equal.
+fn number_at(text: Text<'_>, range: &Range<usize>) -> Option<Number> {
+    if !is_delimited(text, range.start, range.end) {
+        return None;
     }
     let shown = text.slice(range.clone());
-    let has_upper = shown.bytes().any(|byte| byte.is_ascii_uppercase());
-    let has_lower = shown.bytes().any(|byte| byte.is_ascii_lowercase());
-    let number = Number::new(shown)?;
-    if (has_upper && has_lower) || number.is_uniform() || !(form.format.is_valid)(&number) {
-        return None;
-    }
-    // Short hex ids end in a lower-case letter, and most plain numbers of these lengths are times.
-    let is_ambiguous = (has_lower && shown.len() < 12)
-        || (shown.bytes().all(|byte| byte.is_ascii_digit()) && (looks_like_time(shown) || is_path(text, start)));
-    let is_sufficient = form.is_alone && !is_ambiguous;
-    if !is_sufficient && !words.get(text, &range).name(form.format) {
-        return None;
-    }
-    Some(Match { range: start..end, kind: form.format.kind, detector: if is_sufficient { CHECK_DIGITS } else { CHECK_DIGITS_NEAR_NAME } })
+    let has_both_cases = shown.bytes().any(|byte| byte.is_ascii_uppercase()) && shown.bytes().any(|byte| byte.is_ascii_lowercase());
+    Number::new(shown).filter(|number| !has_both_cases && !number.is_uniform())
 }
 
 /// Whether a number or an identifier precedes a value at `start` and goes on in it.

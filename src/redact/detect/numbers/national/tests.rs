@@ -71,6 +71,25 @@ fn the_number_of_a_company_stays() {
 }
 
 #[test]
+fn a_plain_number_that_names_a_thing_stays() {
+    for text in [
+        "shipment 12345678909 left",
+        "\"invoiceId\": 12345678909",
+        "pedido 12345678909",
+        "offset=12345678909",
+        "{\"id\": 12345678909}",
+        "read 12345678909 bytes",
+        "took 12345678909 ns",
+    ] {
+        assert!(kinds(text).is_empty(), "{text}");
+    }
+    // A name of the number outweighs it, and forms with separators have no other meaning.
+    for text in ["order with CPF 12345678909", "shipment for 123.456.789-09", "client 12345678909"] {
+        assert_eq!(kinds(text), ["national_id"], "{text}");
+    }
+}
+
+#[test]
 fn accounts_in_national_forms() {
     let remainder = |body: &str| body.bytes().fold(0, |left, byte| (left * 10 + u32::from(byte - b'0')) % 97);
     // The check digits are computed here by another formula than in the table.

@@ -1,5 +1,6 @@
 //! Words near a number that tell what it is.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -12,25 +13,89 @@ use super::{IdFormat, formats};
 const BEFORE_BYTES: usize = 60;
 const AFTER_BYTES: usize = 30;
 
-/// The known words near a number.
+/// The formats that the known words near a number name.
 #[derive(Debug, Default)]
-pub(super) struct Words(Vec<&'static str>);
+pub(super) struct Words {
+    named: FormatSet,
+}
 
-/// All words, and an automaton that finds them.
+/// A set of formats, by their position in [`formats`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct FormatSet([u64; FORMATS_MAX / 64]);
+
+const FORMATS_MAX: usize = 256;
+
+impl FormatSet {
+    fn of(is_in: impl Fn(&IdFormat) -> bool) -> Self {
+        let mut set = Self::default();
+        formats().enumerate().filter(|(_, format)| is_in(format)).for_each(|(index, _)| set.insert(index));
+        set
+    }
+
+    fn insert(&mut self, index: usize) {
+        if let Some(bits) = self.0.get_mut(index / 64) {
+            *bits |= 1 << (index % 64);
+        }
+    }
+
+    fn contains(&self, index: usize) -> bool {
+        self.0.get(index / 64).is_some_and(|bits| (bits >> (index % 64)) & 1 == 1)
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (bits, more) in self.0.iter_mut().zip(other.0) {
+            *bits |= more;
+        }
+    }
+}
+
+/// What a known word says about a number.
+#[derive(Debug, Default)]
+struct Meaning {
+    /// The formats that it names, with general names.
+    formats: FormatSet,
+    /// The formats of the country that it names.
+    of_country: FormatSet,
+    names_number: bool,
+    names_company: bool,
+}
+
+/// The meanings of all words, and an automaton that finds them.
 struct Lexicon {
-    words: Vec<&'static str>,
+    meanings: Vec<Meaning>,
     automaton: Option<AhoCorasick>,
 }
 
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
-    let own = formats().flat_map(|format| format.names.iter());
-    let countries = COUNTRIES.iter().flat_map(|(_, names)| names.iter());
-    let mut words: Vec<&'static str> =
-        own.chain(countries).chain(PERSON_NUMBERS).chain(NUMBER_WORDS).chain(COMPANY_WORDS).copied().collect();
-    words.sort_unstable();
-    words.dedup();
-    let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(&words).ok();
-    Lexicon { words, automaton }
+    let mut words: BTreeMap<&'static str, Meaning> = BTreeMap::new();
+    for (index, format) in formats().enumerate() {
+        for name in format.names {
+            words.entry(name).or_default().formats.insert(index);
+        }
+    }
+    let general = FormatSet::of(|format| format.accepts_general_names);
+    for word in PERSON_NUMBERS {
+        words.entry(word).or_default().formats.add(&general);
+    }
+    for (code, names) in COUNTRIES {
+        let of_country = FormatSet::of(|format| format.country == *code);
+        for name in *names {
+            words.entry(name).or_default().of_country.add(&of_country);
+        }
+    }
+    for word in NUMBER_WORDS {
+        words.entry(word).or_default().names_number = true;
+    }
+    for word in COMPANY_WORDS {
+        words.entry(word).or_default().names_company = true;
+    }
+    // A word starts a word of the text, except in scripts without spaces. A short one must be the whole word.
+    let pattern = |word: &&str| {
+        let (before, after) = (if word.is_ascii() { " " } else { "" }, if word.len() < 4 { " " } else { "" });
+        format!("{before}{word}{after}")
+    };
+    let automaton = AhoCorasick::builder().kind(Some(AhoCorasickKind::ContiguousNFA)).build(words.keys().map(pattern)).ok();
+    Lexicon { meanings: words.into_values().collect(), automaton }
 });
 
 impl Words {
@@ -39,55 +104,294 @@ impl Words {
         let from = text.0.floor_char_boundary(range.start.saturating_sub(BEFORE_BYTES));
         let left = text.slice(from..range.start).rsplit('\n').next().unwrap_or_default();
         let right = text.window(range.end, AFTER_BYTES).split('\n').next().unwrap_or_default();
-        let mut words = Self::default();
-        words.add(left);
-        words.add(right);
-        words
+        let (mut named, mut of_country) = (FormatSet::default(), FormatSet::default());
+        let (mut names_number, mut names_company) = (false, false);
+        for text in [left, right] {
+            for_each_word(text, &mut |word| {
+                named.add(&word.formats);
+                of_country.add(&word.of_country);
+                names_number |= word.names_number;
+                names_company |= word.names_company;
+            });
+        }
+        if names_number {
+            named.add(&of_country);
+        }
+        Self { named: if names_company { FormatSet::default() } else { named } }
     }
 
-    fn add(&mut self, text: &str) {
-        // In tables of numbers there are no words.
-        if !text.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) {
-            return;
-        }
-        let Some(automaton) = &LEXICON.automaton else { return };
-        let text = normalize(text);
-        for found in automaton.find_overlapping_iter(&text) {
-            let Some(word) = LEXICON.words.get(found.pattern().as_usize()).copied() else { continue };
-            // A word starts a word of the text, except in scripts without spaces. A short one must be the whole word.
-            let starts = !word.is_ascii() || text.get(..found.start()).is_some_and(|left| left.ends_with(' '));
-            let ends = word.len() >= 4 || text.get(found.end()..).is_some_and(|right| right.starts_with(' '));
-            if starts && ends {
-                self.0.push(word);
-            }
-        }
+    /// Whether they name the number of any format.
+    pub(super) fn name_any(&self) -> bool {
+        self.named != FormatSet::default()
     }
 
-    /// Whether the words name the number of a format.
-    pub(super) fn name(&self, format: &IdFormat) -> bool {
-        let has = |words: &[&'static str]| self.0.iter().any(|word| words.contains(word));
-        if has(COMPANY_WORDS) {
-            return false;
-        }
-        has(format.names)
-            || (format.accepts_general_names && has(PERSON_NUMBERS))
-            || (has(NUMBER_WORDS) && COUNTRIES.iter().any(|(code, names)| *code == format.country && has(names)))
+    /// Whether they name the number of a format, by its position in [`formats`].
+    pub(super) fn name(&self, format: usize) -> bool {
+        self.named.contains(format)
     }
 }
 
+/// Calls `found` with the meaning of each known word in a text.
+fn for_each_word(text: &str, found: &mut dyn FnMut(&Meaning)) {
+    // In tables of numbers there are no words.
+    if !text.bytes().any(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) {
+        return;
+    }
+    let Some(automaton) = &LEXICON.automaton else { return };
+    let text = normalize(text);
+    for word in automaton.find_overlapping_iter(&text) {
+        LEXICON.meanings.get(word.pattern().as_usize()).into_iter().for_each(&mut *found);
+    }
+}
+
+/// Whether the words next to a number say that it counts or names a thing: `order 12345678909`, `12345678909 bytes`. Then a valid check digit is chance.
+pub(super) fn names_a_thing(text: Text<'_>, range: &Range<usize>) -> bool {
+    const LEFT_BYTES: usize = 28;
+    const RIGHT_BYTES: usize = 12;
+    const LEFT_WORDS: usize = 3;
+    let from = text.0.floor_char_boundary(range.start.saturating_sub(LEFT_BYTES));
+    let left = text.slice(from..range.start).rsplit(['\n', ',', ';', '{']).next().unwrap_or_default();
+    let left = normalize(left);
+    let right = normalize(text.window(range.end, RIGHT_BYTES).split(['\n', ',', ';']).next().unwrap_or_default());
+    let is_thing = |word: &str| THINGS.contains(&word.strip_suffix('s').unwrap_or(word)) || THINGS.contains(&word);
+    left.split_whitespace().rev().take(LEFT_WORDS).any(is_thing)
+        || left.split_whitespace().eq(["id"])
+        || right.split_whitespace().next().is_some_and(|word| UNITS.contains(&word))
+}
+
+/// Things whose numbers identify no person.
+const THINGS: &[&str] = &[
+    "order",
+    "ordernumber",
+    "orderid",
+    "orderno",
+    "tracking",
+    "trackingnumber",
+    "parcel",
+    "shipment",
+    "consignment",
+    "package",
+    "awb",
+    "invoice",
+    "receipt",
+    "quote",
+    "po",
+    "rma",
+    "sku",
+    "upc",
+    "ean",
+    "gtin",
+    "isbn",
+    "asin",
+    "barcode",
+    "serial",
+    "imei",
+    "imsi",
+    "iccid",
+    "mac",
+    "item",
+    "article",
+    "product",
+    "part",
+    "lot",
+    "batch",
+    "build",
+    "version",
+    "revision",
+    "commit",
+    "release",
+    "ticket",
+    "issue",
+    "incident",
+    "case",
+    "bug",
+    "ref",
+    "reference",
+    "transaction",
+    "transactionid",
+    "txn",
+    "txid",
+    "payment",
+    "charge",
+    "message",
+    "messageid",
+    "msg",
+    "request",
+    "requestid",
+    "trace",
+    "span",
+    "event",
+    "eventid",
+    "log",
+    "session",
+    "job",
+    "run",
+    "task",
+    "process",
+    "pid",
+    "thread",
+    "worker",
+    "queue",
+    "offset",
+    "partition",
+    "block",
+    "height",
+    "nonce",
+    "seed",
+    "hash",
+    "checksum",
+    "crc",
+    "size",
+    "length",
+    "bytes",
+    "count",
+    "total",
+    "sum",
+    "amount",
+    "balance",
+    "price",
+    "revenue",
+    "budget",
+    "cost",
+    "views",
+    "rows",
+    "row",
+    "index",
+    "timestamp",
+    "time",
+    "epoch",
+    "ts",
+    "duration",
+    "uptime",
+    "tick",
+    "frame",
+    "sample",
+    "sequence",
+    "seq",
+    "counter",
+    "population",
+    "post",
+    "tweet",
+    "video",
+    "page",
+    "listing",
+    "campaign",
+    "ad",
+    "asset",
+    "device",
+    "sensor",
+    "node",
+    "host",
+    "port",
+    "auftrag",
+    "bestellung",
+    "rechnung",
+    "sendung",
+    "commande",
+    "facture",
+    "colis",
+    "pedido",
+    "factura",
+    "envío",
+    "envio",
+    "ordine",
+    "fattura",
+    "spedizione",
+    "encomenda",
+    "fatura",
+    "zamówienie",
+    "faktura",
+    "paczka",
+    "objednávka",
+    "faktúra",
+    "bestelling",
+    "factuur",
+    "zending",
+    "beställning",
+    "ordre",
+    "tilaus",
+    "lasku",
+    "rendelés",
+    "számla",
+    "comandă",
+    "factură",
+    "sipariş",
+    "kargo",
+    "заказ",
+    "заказа",
+    "замовлення",
+    "поръчка",
+    "παραγγελία",
+    "订单",
+    "注文",
+    "주문",
+];
+
+/// Words after a number that count something.
+const UNITS: &[&str] = &[
+    "bytes",
+    "byte",
+    "kb",
+    "mb",
+    "gb",
+    "ms",
+    "us",
+    "ns",
+    "seconds",
+    "sec",
+    "rows",
+    "records",
+    "items",
+    "views",
+    "tokens",
+    "users",
+    "usd",
+    "eur",
+    "gbp",
+    "dollars",
+    "euros",
+    "people",
+    "requests",
+    "events",
+    "times",
+    "lines",
+    "files",
+    "km",
+    "m",
+    "kg",
+    "steps",
+    "cycles",
+    "ops",
+    "hits",
+    "followers",
+    "downloads",
+    "parameters",
+    "params",
+    "points",
+    "units",
+    "pieces",
+];
+
 /// The text in lower case with single spaces between its words, which include the parts of identifiers: `taxId_2` as ` tax id 2 `.
 fn normalize(text: &str) -> String {
-    let mut words = String::with_capacity(text.len() + 8);
+    let mut words = String::with_capacity(text.len() + text.len() / 2 + 2);
     words.push(' ');
-    let mut last_is_lower = false;
+    let (mut last_is_lower, mut last_is_space) = (false, true);
     for c in text.chars() {
-        if (!c.is_alphanumeric() || (last_is_lower && c.is_uppercase())) && !words.ends_with(' ') {
+        let (is_part, is_upper) =
+            if c.is_ascii() { (c.is_ascii_alphanumeric(), c.is_ascii_uppercase()) } else { (c.is_alphanumeric(), c.is_uppercase()) };
+        if (!is_part || (last_is_lower && is_upper)) && !last_is_space {
             words.push(' ');
+            last_is_space = true;
         }
-        if c.is_alphanumeric() {
+        if c.is_ascii() && is_part {
+            words.push(c.to_ascii_lowercase());
+            last_is_space = false;
+        } else if is_part {
             words.extend(c.to_lowercase());
+            last_is_space = false;
         }
-        last_is_lower = c.is_lowercase();
+        last_is_lower = if c.is_ascii() { c.is_ascii_lowercase() } else { c.is_lowercase() };
     }
     words.push(' ');
     words
