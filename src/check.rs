@@ -2,7 +2,8 @@
 //!
 //! Takes a configuration and returns one finding for each thing that was checked. Reads nothing of a trace, and leaves nothing behind.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::{self, BoxFuture, FutureExt};
@@ -17,6 +18,7 @@ use crate::redact::{CustomDetectors, KindOptions, RedactionKey, Redactor};
 use crate::runtime::pool;
 use crate::store::{self, Location, StoreError};
 use crate::tables::{self, TableName};
+use crate::telemetry::ExportError;
 
 /// How thoroughly to check.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +95,9 @@ pub async fn check(config: &RunConfig, options: CheckOptions) -> Vec<Finding> {
             checks.push(future::ready(Finding::of("output", subject, Err(error.to_string()))).boxed());
         }
     }
+    let telemetry = [config.metrics_file.as_deref().map(metrics_file), config.metrics_listen.map(metrics_port)];
+    checks.extend(telemetry.into_iter().flatten().map(|finding| future::ready(finding).boxed()));
+    checks.extend(config.notify.targets.iter().map(|target| notification(target.to_string(), options).boxed()));
     if let Some(provider) = analysis.analyzer.provider() {
         checks.push(model(provider, analysis.analyzer.as_str(), analysis.model.clone(), options).boxed());
     }
@@ -157,6 +162,34 @@ fn temporary_folder() -> Finding {
         format!("cannot write to {}: {cause}\n  hint: set TMPDIR to a writable folder", folder.display())
     });
     Finding::of("temporary folder", folder.display().to_string(), result)
+}
+
+/// Whether the metrics file can be replaced. It is not touched.
+fn metrics_file(path: &Path) -> Finding {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let result = access(folder, AccessFlags::W_OK | AccessFlags::X_OK).map(|()| "writable".to_owned());
+    let result = result.map_err(|errno| ExportError::File { path: path.to_owned(), reason: errno.into() }.to_string());
+    Finding::of("metrics file", path.display().to_string(), result)
+}
+
+/// Whether this program can serve metrics. The port is not opened: another run may use it.
+fn metrics_port(address: SocketAddr) -> Finding {
+    let result = if cfg!(feature = "telemetry") { Ok(String::new()) } else { Err(ExportError::NotBuilt.to_string()) };
+    Finding::of("metrics port", address.to_string(), result)
+}
+
+/// Whether the receiver of notifications can be reached. `target` is its scheme and host; the rest of the URL is a secret.
+async fn notification(target: String, options: CheckOptions) -> Finding {
+    const CHECK: &str = "notification";
+    if options.offline {
+        return Finding::new(CHECK, target, CheckStatus::Skipped, "--offline");
+    }
+    let (url, timeout) = (target.clone(), options.timeout.min(Duration::from_secs(3)));
+    let result = match pool::run(move || store::unreachable_endpoint(&url, timeout)).await {
+        Some(cause) => Err(format!("{cause}\n  hint: check the URL and the network")),
+        None => Ok("nothing is posted by a check".to_owned()),
+    };
+    Finding::of(CHECK, target, result)
 }
 
 async fn input(text: String, tables: Option<Url>, allow_empty: bool, options: CheckOptions) -> Finding {

@@ -27,6 +27,9 @@ pub const OBJECTS_IN_FLIGHT_MAX: usize = 4;
 /// contain millions of files.
 pub const LISTED_NAMES_QUEUED_MAX: usize = 256;
 
+/// Objects that the listing may be ahead of the reader: some megabytes. Inputs with fewer objects are listed at once, so that progress has a total.
+pub const LISTED_AHEAD_MAX: usize = 10_000;
+
 /// Keys per page when listing a bucket: the maximum of S3.
 pub const LIST_PAGE_KEYS_MAX: usize = 1_000;
 
@@ -445,3 +448,35 @@ pub const USED_NAME_BYTES_MAX: usize = COMPARED_VALUE_BYTES_MAX;
 
 /// Differences of one fingerprint: as many as a person reads.
 pub const DIFFERENCES_MAX: usize = 5;
+
+// Watching.
+
+/// How often the metrics file is replaced during a run: the scrape interval that most servers of Prometheus have.
+pub const METRICS_FILE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How often the display of the progress changes.
+pub const PROGRESS_DISPLAY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often a line reports the progress where there is no terminal. The first one comes after this time, so that short runs have none.
+pub const PROGRESS_LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time for one attempt to send a notification. Receivers answer within a second.
+pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for all attempts to send the notifications of a run, which happen at the same time. The run is finished and its process waits.
+pub const NOTIFY_TIMEOUT_TOTAL: Duration = Duration::from_secs(30);
+
+/// Attempts to send one notification.
+pub const NOTIFY_ATTEMPTS_MAX: u32 = 4;
+
+/// Receivers of notifications.
+pub const NOTIFY_URLS_MAX: usize = 10;
+
+/// New fingerprints that a notification names; a message with more is not read.
+pub const NOTIFY_FINGERPRINTS_MAX: usize = 10;
+
+/// Connections to the port for Prometheus at the same time. A server has one or two.
+pub const SCRAPE_CONNECTIONS_MAX: usize = 16;
+
+/// Time that a client of the port for Prometheus may take for its request.
+pub const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -18,6 +18,11 @@ pub struct Pattern {
 
 impl Pattern {
     /// The row.
+    pub fn row(&self) -> &PatternRow {
+        &self.row
+    }
+
+    /// The row.
     pub fn into_row(self) -> PatternRow {
         self.row
     }

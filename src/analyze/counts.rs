@@ -1,21 +1,72 @@
-//! Metrics of the analyze stage: latency, grounding, model tokens and cost, and how many drafts each analyzer made. All counters of a run are in one
+//! Metrics of the analyze stage: latency, grounding, model requests, tokens and cost, and how many drafts each analyzer made. All counters of a run are in one
 //! [`AnalyzeCounts`], whose size does not depend on the number of traces.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use crate::model::{AnalyzerCount, ReasonCount, ReasonCounts, RejectionKind};
 
+/// Upper bounds of [`LatencyBuckets`] in seconds: from a rule on a short trace to the slowest model. The default time budget is one of them.
+pub const LATENCY_BOUNDS_SECONDS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
 /// The counters of a run, shared by all analyses.
-#[derive(Debug, Default)]
-pub struct AnalyzeCounts(Mutex<Counters>);
+#[derive(Default)]
+pub struct AnalyzeCounts {
+    counters: Mutex<Counters>,
+    /// Called with each latency, for exporters that build their own histogram.
+    latency_observer: OnceLock<LatencyObserver>,
+}
+
+/// Receives the latency of each analysis.
+pub type LatencyObserver = Box<dyn Fn(Duration) + Send + Sync>;
+
+impl fmt::Debug for AnalyzeCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AnalyzeCounts").field(&self.counters).finish()
+    }
+}
+
+/// How many analyses took how long.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LatencyBuckets {
+    /// Analyses that took at most the bound of [`LATENCY_BOUNDS_SECONDS`], and more than the one before.
+    pub counts: [u64; LATENCY_BOUNDS_SECONDS.len()],
+    /// All analyses, including those above the last bound.
+    pub count: u64,
+    /// The sum of their latencies.
+    pub sum: Duration,
+}
+
+impl LatencyBuckets {
+    fn record(&mut self, latency: Duration) {
+        self.count += 1;
+        self.sum = self.sum.saturating_add(latency);
+        let seconds = latency.as_secs_f64();
+        if let Some((_, count)) = LATENCY_BOUNDS_SECONDS.iter().zip(&mut self.counts).find(|(bound, _)| seconds <= **bound) {
+            *count += 1;
+        }
+    }
+}
+
+/// Requests to a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RequestCounts {
+    /// Requests that were sent, retries included.
+    pub sent: u64,
+    /// Requests after the first of a trace: after an error, without an unsupported parameter, or for a second answer.
+    pub retries: u64,
+}
 
 #[derive(Debug, Default)]
 struct Counters {
+    in_flight: u64,
     latencies: Latencies,
+    latency_buckets: LatencyBuckets,
+    requests: RequestCounts,
     excerpts: u64,
     excerpts_found: u64,
     spent: Spending,
@@ -78,14 +129,52 @@ impl Latencies {
 impl AnalyzeCounts {
     /// Counts a finished analysis: its latency, the excerpts of its draft, and how many of these were found in the trace.
     pub(super) fn add(&self, latency: Duration, excerpts: u64, excerpts_found: u64) {
+        if let Some(observe) = self.latency_observer.get() {
+            observe(latency);
+        }
         let mut counters = self.counters();
         counters.latencies.record(latency);
+        counters.latency_buckets.record(latency);
         counters.excerpts += excerpts;
         counters.excerpts_found += excerpts_found;
     }
 
+    /// Counts a trace as being analyzed until the guard is dropped.
+    pub(super) fn start_analysis(&self) -> InFlight<'_> {
+        self.counters().in_flight += 1;
+        InFlight(self)
+    }
+
+    /// Counts a request that is sent to a model.
+    pub(super) fn add_request(&self, is_retry: bool) {
+        let requests = &mut self.counters().requests;
+        requests.sent += 1;
+        requests.retries += u64::from(is_retry);
+    }
+
+    /// Calls `observer` with the latency of each further analysis. Only the first observer counts.
+    pub fn observe_latencies(&self, observer: LatencyObserver) {
+        // A run sets one.
+        let _ = self.latency_observer.set(observer);
+    }
+
+    /// Traces that are being analyzed.
+    pub fn in_flight(&self) -> u64 {
+        self.counters().in_flight
+    }
+
+    /// How many analyses took how long.
+    pub fn latency_buckets(&self) -> LatencyBuckets {
+        self.counters().latency_buckets
+    }
+
+    /// Requests to a model.
+    pub fn requests(&self) -> RequestCounts {
+        self.counters().requests
+    }
+
     fn counters(&self) -> MutexGuard<'_, Counters> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts excerpts that were dropped before the draft because they were not found.
@@ -176,9 +265,38 @@ impl AnalyzeCounts {
     }
 }
 
+/// A trace that is being analyzed.
+#[derive(Debug)]
+pub(super) struct InFlight<'c>(&'c AnalyzeCounts);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        let in_flight = &mut self.0.counters().in_flight;
+        *in_flight = in_flight.saturating_sub(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_latency_is_in_the_first_bucket_that_is_not_below_it() {
+        let counts = counts_of([1, 2, 10_000, 10_001, 600_000].into_iter());
+        let buckets = counts.latency_buckets();
+        let filled: Vec<(f64, u64)> = LATENCY_BOUNDS_SECONDS.into_iter().zip(buckets.counts).filter(|(_, count)| *count > 0).collect();
+        assert_eq!(filled, [(0.001, 1), (0.0025, 1), (10.0, 1), (30.0, 1)]);
+        assert_eq!((buckets.count, buckets.sum), (5, Duration::from_millis(620_004)));
+    }
+
+    #[test]
+    fn an_analysis_is_in_flight_until_its_guard_is_dropped() {
+        let counts = AnalyzeCounts::default();
+        let guards = [counts.start_analysis(), counts.start_analysis()];
+        assert_eq!(counts.in_flight(), 2);
+        drop(guards);
+        assert_eq!(counts.in_flight(), 0);
+    }
 
     fn counts_of(millis: impl Iterator<Item = u64>) -> AnalyzeCounts {
         let counts = AnalyzeCounts::default();

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use futures::{FutureExt, StreamExt};
 use tokio::task::JoinSet;
 
-pub use self::counts::{AnalyzeCounts, Spending};
+pub use self::counts::{AnalyzeCounts, LATENCY_BOUNDS_SECONDS, LatencyBuckets, LatencyObserver, RequestCounts, Spending};
 pub use self::disarm::disarmed;
 use self::evidence::Grounding;
 pub use self::links::{Links, linked};
@@ -182,6 +182,7 @@ async fn draft(
         permit = acquire_permit => permit,
     };
     let trace = Arc::new(trace);
+    let _in_flight = counts.start_analysis();
     let start = Instant::now();
     let deadline = Deadline::after_spending(trace.redaction_time(), timeout);
     let analysis = AssertUnwindSafe(analyze_and_verify(Arc::clone(&trace), unusable_answer, analyzer, deadline)).catch_unwind();

@@ -37,7 +37,16 @@ impl AnalysisArgs {
         let links = self.trace_urls.iter().map(link).collect();
         Given {
             file: self.pipeline,
-            settings: Pipeline { source: self.source, redact: self.redact, analyze: self.analyze, model: self.model, links, write, run },
+            settings: Pipeline {
+                source: self.source,
+                redact: self.redact,
+                analyze: self.analyze,
+                model: self.model,
+                links,
+                write,
+                run,
+                ..Pipeline::default()
+            },
             origins,
             variables: self.variables,
             has_key_in_environment: super::has_key_in_environment(),

@@ -9,7 +9,7 @@ use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
 use super::{counted, output};
 use crate::check::{self, CheckOptions, CheckStatus, Finding};
-use crate::config::{self, ConfigError, Given, Origin, Origins, Resolution, RunSection, WriteSection};
+use crate::config::{self, ConfigError, Given, NotifySection, Origin, Origins, Resolution, RunSection, TelemetrySection, WriteSection};
 use crate::model::escape_to_one_line;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,10 @@ pub(super) struct Args {
     write: WriteSection,
     #[command(flatten)]
     run: RunSection,
+    #[command(flatten)]
+    notify: NotifySection,
+    #[command(flatten)]
+    telemetry: TelemetrySection,
     /// Do not use the network: check files and settings only
     #[arg(long)]
     offline: bool,
@@ -40,7 +44,9 @@ enum CheckFormat {
 }
 
 pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failure> {
-    let given = args.analysis.into_given(args.write, args.run, origins);
+    let mut given = args.analysis.into_given(args.write, args.run, origins);
+    given.settings.notify = args.notify;
+    given.settings.telemetry = args.telemetry;
     let findings = findings(&given, CheckOptions { timeout: args.timeout, offline: args.offline }).await;
     let problems = findings.iter().filter(|finding| finding.status == CheckStatus::Problem).count();
     let mut stdout = std::io::stdout().lock();

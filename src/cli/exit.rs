@@ -29,17 +29,24 @@ pub(super) enum Exit {
     Terminated,
 }
 
+impl Exit {
+    /// The exit code of the process.
+    pub(super) fn code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::OverThreshold => 3,
+            Self::CostLimit => 4,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Complete => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::OverThreshold => 3,
-            Exit::StoppedByLimit => 4,
-            Exit::Interrupted => 130,
-            Exit::Terminated => 143,
-        })
+        Self::from(exit.code())
     }
 }
 

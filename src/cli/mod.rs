@@ -7,9 +7,11 @@ mod eval;
 mod exit;
 mod explain;
 mod inspect;
+mod log;
 mod maintain;
 mod output;
 mod plan;
+mod progress;
 mod query;
 mod redact;
 mod rules;
@@ -19,13 +21,12 @@ mod runs;
 mod schema;
 mod show;
 mod show_fingerprint;
+mod watch;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
 use self::exit::{Exit, Failure};
 use crate::config::Origins;
@@ -35,6 +36,8 @@ use crate::limits;
 #[derive(Debug, Parser)]
 #[command(name = "failsift", version, about, arg_required_else_help = true)]
 struct Cli {
+    #[command(flatten)]
+    log: log::LogArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -82,7 +85,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Complete.into() };
         }
     };
-    start_logging();
+    cli.log.start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().thread_stack_size(limits::THREAD_STACK_BYTES).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -92,7 +95,7 @@ pub fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match cli.command {
-            Command::Run(args) => run::execute(args, origins).await,
+            Command::Run(args) => run::execute(args, origins, &cli.log).await,
             Command::Plan(args) => plan::execute(args, origins).await,
             Command::Check(args) => check::execute(args, origins).await,
             Command::Query(args) => query::execute(args).await,
@@ -159,13 +162,6 @@ fn megabytes(text: &str) -> Result<usize, String> {
 /// A number with its noun: `1 object`, `2 objects`.
 fn counted(count: u64, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// Logs to stderr. `RUST_LOG` sets the level for failsift; logs of libraries are off, because they may quote trace text.
-fn start_logging() {
-    let level = std::env::var("RUST_LOG").ok().and_then(|level| level.parse::<tracing::Level>().ok()).unwrap_or(tracing::Level::WARN);
-    let filter = EnvFilter::new(format!("off,failsift={level}"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
 }
 
 #[cfg(test)]

@@ -15,8 +15,11 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
+use serde_json::Map;
+use tracing::Level;
 
 use super::exit::Failure;
+use super::log::{self, Stderr};
 use crate::model::{escape_control_chars, is_unsafe_to_print, without_formula};
 use crate::query::QueryError;
 
@@ -38,22 +41,32 @@ pub(super) fn error(message: &str) {
     if message.is_empty() {
         return;
     }
-    let mut stderr = io::stderr().lock();
-    let (start, end) = if stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    if log::is_json() {
+        return log::json_line(Level::ERROR, message, Map::new());
+    }
+    let mut stderr = Stderr;
+    let (start, end) =
+        if io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     // A closed stderr is not an error.
     let _ = writeln!(stderr, "{start}error:{end} {}", escape_control_chars(message));
 }
 
 /// Prints `note: …` to stderr.
 pub(super) fn note(message: &str) {
+    if log::is_json() {
+        return log::json_line(Level::INFO, message, Map::new());
+    }
     // A closed stderr is not an error.
-    let _ = writeln!(io::stderr(), "note: {}", escape_control_chars(message));
+    let _ = writeln!(Stderr, "note: {}", escape_control_chars(message));
 }
 
 /// Prints a line to stderr.
 pub(super) fn plain(line: &str) {
+    if log::is_json() {
+        return log::json_line(Level::INFO, line, Map::new());
+    }
     // A closed stderr is not an error.
-    let _ = writeln!(io::stderr(), "{}", escape_control_chars(line));
+    let _ = writeln!(Stderr, "{}", escape_control_chars(line));
 }
 
 /// Prints rows as they arrive.

@@ -1,9 +1,8 @@
 //! `failsift run`: extracts patterns from traces into tables.
 
-use std::convert::Infallible;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::analysis_args::AnalysisArgs;
 use super::exit::{Exit, Failure};
-use super::{explain, output, run_summary};
-use crate::config::{Given, Origins, RunConfig, RunSection, WriteSection};
+use super::watch::Watch;
+use super::{explain, log, output, progress, run_summary};
+use crate::config::{Given, NotifySection, Origins, RunConfig, RunSection, TelemetrySection, WriteSection};
 use crate::model::{ExitReason, RunStatus, RunSummary, escape_control_chars};
 use crate::pipeline::{self, FailedRun, RunError, RunProgress, RunReport};
 
@@ -33,6 +33,10 @@ pub(super) struct Args {
     /// Ask a model again about traces whose content and settings have not changed
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    notify: NotifySection,
+    #[command(flatten)]
+    telemetry: TelemetrySection,
     /// Print every setting with where its value comes from, and exit without running
     #[arg(long)]
     explain: bool,
@@ -49,57 +53,84 @@ enum SummaryFormat {
     Json,
 }
 
-pub(super) async fn execute(args: Args, origins: Origins) -> Result<Exit, Failure> {
+pub(super) async fn execute(args: Args, origins: Origins, log: &log::LogArgs) -> Result<Exit, Failure> {
     let format = args.format;
-    let given = Given { fresh: args.fresh, force: args.force, ..args.analysis.into_given(args.write, args.run, origins) };
+    let mut given = Given { fresh: args.fresh, force: args.force, ..args.analysis.into_given(args.write, args.run, origins) };
+    given.settings.notify = args.notify;
+    given.settings.telemetry = args.telemetry;
     if args.explain {
         return explain::execute(&given, format == SummaryFormat::Json);
     }
     let config = RunConfig::resolve(&given)?;
 
+    let progress = Arc::new(RunProgress::default());
+    log::set_run_id(progress.run_id());
+    let watch = Watch::start(&config, &progress).await?;
+    let signals = Signals::default();
+    let result = run_until_stopped(&config, &progress, &signals, log.is_quiet()).await;
+    progress::clear();
+    let (exit, report, printed) = match &result {
+        Ok(report) => (exit_of(report, &signals), Some(report), print(&config, report, format)),
+        Err(Stopped { failure, summary }) => {
+            let summary = summary.as_ref().filter(|_| format == SummaryFormat::Json);
+            (failure.exit, None, summary.map_or(Ok(()), |summary| print_json(summary)))
+        }
+    };
+    watch.finish(&config, exit, report, !signals.is_second.load(Ordering::Relaxed)).await;
+    printed?;
+    result.map(|_| exit).map_err(|stopped| stopped.failure)
+}
+
+/// Why a run has no report, and what it had counted until then.
+struct Stopped {
+    failure: Failure,
+    summary: Option<Box<RunSummary>>,
+}
+
+/// The signals that the process received.
+#[derive(Default)]
+struct Signals {
+    /// The exit code for the first one.
+    exit_code: AtomicU8,
+    /// Whether there was a second one.
+    is_second: AtomicBool,
+}
+
+async fn run_until_stopped(config: &RunConfig, progress: &RunProgress, signals: &Signals, is_quiet: bool) -> Result<RunReport, Stopped> {
     let shutdown = CancellationToken::new();
-    let signal_exit_code = Arc::new(AtomicU8::new(0));
-    let progress = RunProgress::default();
-    let report = tokio::select! {
-        report = pipeline::run(&config, &progress, shutdown.clone()) => report,
-        never = show_progress(&progress) => match never {},
-        () = grace_period_ended(shutdown.clone(), Arc::clone(&signal_exit_code)) => {
-            let exit = exit_after_signal(signal_exit_code.load(Ordering::Relaxed));
-            clear_progress();
-            return Err(Failure { exit, message: progress.if_stopped_now() });
+    tokio::select! {
+        report = pipeline::run(config, progress, shutdown.clone()) => report.map_err(|failed| stopped_by(failed, signals)),
+        never = progress::show(progress, is_quiet) => match never {},
+        () = grace_period_ended(shutdown.clone(), signals) => {
+            let failure = Failure { exit: exit_after_signal(signals), message: progress.if_stopped_now() };
+            Err(Stopped { failure, summary: None })
         }
-    };
-    clear_progress();
-    let report = match report {
-        Ok(report) => report,
-        Err(FailedRun { error: RunError::StoppedWaiting, .. }) => {
-            let exit = exit_after_signal(signal_exit_code.load(Ordering::Relaxed));
-            return Err(Failure { exit, message: RunError::StoppedWaiting.to_string() });
-        }
-        Err(FailedRun { error, summary }) => {
-            if let Some(summary) = summary.filter(|_| format == SummaryFormat::Json) {
-                print_json(&summary)?;
-            }
-            return Err(error.into());
-        }
-    };
-    print(&config, &report, format)?;
-    if let Some(reason) = report.summary.exit_reason {
-        tracing::warn!(reason = reason.as_str(), "{}", run_summary::exit_reason_text(reason, &report.summary));
     }
-    Ok(match report.summary.exit_reason {
+}
+
+fn stopped_by(failed: FailedRun, signals: &Signals) -> Stopped {
+    let FailedRun { error, summary } = failed;
+    let failure = match error {
+        RunError::StoppedWaiting => Failure { exit: exit_after_signal(signals), message: error.to_string() },
+        error => error.into(),
+    };
+    Stopped { failure, summary }
+}
+
+fn exit_of(report: &RunReport, signals: &Signals) -> Exit {
+    match report.summary.exit_reason {
         None => Exit::Complete,
-        Some(ExitReason::Interrupted) => exit_after_signal(signal_exit_code.load(Ordering::Relaxed)),
+        Some(ExitReason::Interrupted) => exit_after_signal(signals),
         Some(ExitReason::CostLimit | ExitReason::MaxDuration) => Exit::StoppedByLimit,
         Some(
             ExitReason::NothingStored | ExitReason::NoTraces | ExitReason::ErrorRate | ExitReason::MaxErrors | ExitReason::CanaryMissed,
         ) => Exit::OverThreshold,
         Some(ExitReason::Failed) => Exit::Failed,
-    })
+    }
 }
 
 /// Requests a shutdown at the first signal. Returns at the second signal, or when the grace period has ended.
-async fn grace_period_ended(shutdown: CancellationToken, exit_code: Arc<AtomicU8>) {
+async fn grace_period_ended(shutdown: CancellationToken, signals: &Signals) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
         return std::future::pending().await;
     };
@@ -107,40 +138,21 @@ async fn grace_period_ended(shutdown: CancellationToken, exit_code: Arc<AtomicU8
         _ = interrupt.recv() => 130,
         _ = terminate.recv() => 143,
     };
-    exit_code.store(code, Ordering::Relaxed);
+    signals.exit_code.store(code, Ordering::Relaxed);
     tracing::warn!("shutting down: finished work is committed; interrupt again to exit immediately");
     shutdown.cancel();
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = tokio::time::sleep(GRACE_PERIOD) => {}
-    }
+    let is_second = tokio::select! {
+        _ = interrupt.recv() => true,
+        _ = terminate.recv() => true,
+        () = tokio::time::sleep(GRACE_PERIOD) => false,
+    };
+    signals.is_second.store(is_second, Ordering::Relaxed);
     // Threads that are still working may panic when the run is dropped.
     super::silence_panics();
 }
 
-/// Shows the progress of the run on a terminal, after the first half second.
-async fn show_progress(progress: &RunProgress) -> Infallible {
-    if !std::io::stderr().is_terminal() {
-        return std::future::pending().await;
-    }
-    let mut ticks = tokio::time::interval(Duration::from_millis(500));
-    ticks.tick().await;
-    loop {
-        ticks.tick().await;
-        // A closed stderr is not an error.
-        let _ = write!(std::io::stderr(), "\r\x1b[K{progress}");
-    }
-}
-
-fn clear_progress() {
-    if std::io::stderr().is_terminal() {
-        let _ = write!(std::io::stderr(), "\r\x1b[K");
-    }
-}
-
-fn exit_after_signal(code: u8) -> Exit {
-    if code == 143 { Exit::Terminated } else { Exit::Interrupted }
+fn exit_after_signal(signals: &Signals) -> Exit {
+    if signals.exit_code.load(Ordering::Relaxed) == 143 { Exit::Terminated } else { Exit::Interrupted }
 }
 
 fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Result<(), Failure> {
@@ -152,13 +164,17 @@ fn print(config: &RunConfig, report: &RunReport, format: SummaryFormat) -> Resul
         output::plain(&format!("canaries: redaction found {} of {} planted values", canaries.found(), canaries.planted()));
     }
     match format {
-        SummaryFormat::Json => print_json(&report.summary),
-        SummaryFormat::Text if report.summary.status == RunStatus::Skipped => Ok(()),
+        SummaryFormat::Json => print_json(&report.summary)?,
+        SummaryFormat::Text if report.summary.status == RunStatus::Skipped => {}
         SummaryFormat::Text => {
             let text = run_summary::text(&config.output, &report.summary, &report.fingerprints);
-            Ok(write!(std::io::stdout().lock(), "{}", escape_control_chars(&text))?)
+            write!(std::io::stdout().lock(), "{}", escape_control_chars(&text))?;
         }
     }
+    if let Some(reason) = report.summary.exit_reason {
+        tracing::warn!(reason = reason.as_str(), "{}", run_summary::exit_reason_text(reason, &report.summary));
+    }
+    Ok(())
 }
 
 fn print_json(summary: &RunSummary) -> Result<(), Failure> {

@@ -52,7 +52,7 @@ fn why_not_0(summary: &RunSummary) -> Option<String> {
         (RunStatus::Failed, _) => return summary.error.as_deref().map(|error| format!("  exit code 1: {}", output::indented(error, 4))),
         (_, ExitReason::MaxDuration) => 4,
         (_, ExitReason::MaxErrors) | (RunStatus::Complete, _) => 3,
-        (RunStatus::Interrupted | RunStatus::CostLimit, _) => return None,
+        (RunStatus::Interrupted | RunStatus::CostLimit | RunStatus::Skipped, _) => return None,
     };
     Some(format!("  exit code {code}: {}", exit_reason_text(reason, summary)))
 }

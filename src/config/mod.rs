@@ -5,6 +5,7 @@
 //! here, except the pipeline file and the price file.
 
 mod model_options;
+mod notify;
 mod origin;
 mod pipeline;
 mod pipeline_file;
@@ -14,20 +15,23 @@ mod schema_check;
 mod times;
 mod variables;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::model_options::{Fallback, ModelOptions};
+pub use self::notify::{NotifySection, NotifyUrl};
 pub use self::origin::{Origin, Origins};
-pub use self::pipeline::{AnalyzeSection, Pipeline, RedactSection, RunSection, SourceSection, WriteSection};
+pub use self::pipeline::{AnalyzeSection, Pipeline, RedactSection, RunSection, SourceSection, TelemetrySection, WriteSection};
 pub use self::resolve::COMMAND_LINE;
 pub use self::resolver::{Given, Resolution, Setting};
 pub use self::times::{parse_duration, parse_time, timeout_from_seconds};
 pub use self::variables::VariableOptions;
 use crate::analyze::Links;
 use crate::analyze::llm::{Provider, Settings};
+use crate::notify::NotifyConfig;
 use crate::redact::KindOptions;
 use crate::select::Selection;
 
@@ -52,6 +56,12 @@ pub struct RunConfig {
     pub duration_max: Option<Duration>,
     /// Most records and traces that may fail; beyond it the run stops.
     pub errors_max: Option<u64>,
+    /// Who is notified of the end of the run.
+    pub notify: NotifyConfig,
+    /// File with metrics of the run.
+    pub metrics_file: Option<PathBuf>,
+    /// Address that serves metrics during the run.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// The configuration of the stages before the writer: input, redaction, analysis.

@@ -5,12 +5,14 @@
 //! `schemas/pipeline.schema.json`; tests compare the three, and docs/cli.md.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use serde::{Deserialize, Serialize};
 
-use super::{AnalyzerName, Excerpts, IfRunning, ModelOptions, SelectMode, parse_duration, timeout_from_seconds};
+use super::{AnalyzerName, Excerpts, IfRunning, ModelOptions, NotifySection, SelectMode, parse_duration, timeout_from_seconds};
+use crate::notify::When;
 use crate::redact::{KindOptions, RedactionLevel};
 use crate::{limits, parse};
 
@@ -27,6 +29,8 @@ pub struct Pipeline {
     pub links: BTreeMap<String, String>,
     pub write: WriteSection,
     pub run: RunSection,
+    pub notify: NotifySection,
+    pub telemetry: TelemetrySection,
 }
 
 /// The section `[source]`: which traces are read.
@@ -135,6 +139,18 @@ pub struct RunSection {
     pub if_running: Option<IfRunning>,
 }
 
+/// The section `[telemetry]`: where metrics of the run go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, clap::Args)]
+#[serde(default)]
+pub struct TelemetrySection {
+    /// File with metrics for Prometheus, replaced every 15 s and at the end, also of a failed run
+    #[arg(id = "telemetry.metrics_file", long = "metrics-file", value_name = "FILE", env = "FAILSIFT_METRICS_FILE")]
+    pub metrics_file: Option<PathBuf>,
+    /// Address that serves metrics for Prometheus during the run, such as 127.0.0.1:9464 (feature telemetry)
+    #[arg(id = "telemetry.metrics_listen", long = "metrics-listen", value_name = "ADDRESS", value_parser = address, env = "FAILSIFT_METRICS_LISTEN")]
+    pub metrics_listen: Option<String>,
+}
+
 impl Pipeline {
     /// The defaults. A setting without one is not listed.
     pub(super) fn defaults() -> Self {
@@ -168,6 +184,8 @@ impl Pipeline {
             links: BTreeMap::new(),
             write: WriteSection { max_error_rate: Some(limits::ERROR_RATE_MAX), ..WriteSection::default() },
             run: RunSection::default(),
+            notify: NotifySection { when: Some(When::Always), titles: Some(false), ..NotifySection::default() },
+            telemetry: TelemetrySection::default(),
         }
     }
 }
@@ -189,6 +207,15 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 fn duration(text: &str) -> Result<String, String> {
     parse_duration(text).map(|_| text.to_owned())
+}
+
+fn address(text: &str) -> Result<String, String> {
+    parse_address(text).map(|_| text.to_owned())
+}
+
+/// Parses an IP address with a port.
+pub(super) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("'{text}' is not an IP address with a port, such as 127.0.0.1:9464"))
 }
 
 #[cfg(test)]
@@ -267,6 +294,7 @@ mod tests {
         assert_eq!(of("model", "concurrency")["maximum"], limits::MODEL_CALLS_IN_FLIGHT_MAX);
         assert_eq!(of("model", "max_concurrency")["maximum"], limits::MODEL_CALLS_IN_FLIGHT_MAX);
         assert_eq!(of("model", "requests_per_minute")["maximum"], u32::MAX);
+        assert_eq!(of("notify", "urls")["maxItems"], limits::NOTIFY_URLS_MAX);
         let timeout = of("analyze", "trace_timeout_seconds");
         for seconds in [&timeout["minimum"], &timeout["maximum"]] {
             assert!(timeout_from_seconds(seconds.as_f64().unwrap()).is_ok(), "{seconds}");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{
     AnalysisConfig, ConfigError, ConfigErrors, Given, KeySource, Origin, Pipeline, Resolution, RunConfig, SelectMode, parse_duration,
-    parse_time, timeout_from_seconds,
+    parse_time, pipeline, timeout_from_seconds,
 };
 use crate::analyze::Links;
 use crate::parse;
@@ -49,12 +49,14 @@ impl Resolution {
     /// The configuration of a run. It is usable if [`Self::check`] finds nothing wrong.
     pub fn run(&mut self, given: &Given) -> RunConfig {
         let analysis = self.analysis(given);
-        let Pipeline { write, run, .. } = self.values.clone();
+        let Pipeline { write, run, notify, telemetry, .. } = self.values.clone();
         if write.output.is_none() {
             self.problems.push(ConfigError::NoOutput);
         }
         let commit_every = write.commit_every.and_then(|text| self.parsed(("write", "commit_every"), parse_duration(&text)));
         let duration_max = run.max_duration.and_then(|text| self.parsed(("run", "max_duration"), parse_duration(&text)));
+        let urls = self.name_of("notify", "urls");
+        let listen = telemetry.metrics_listen.as_deref().map(pipeline::parse_address).transpose();
         RunConfig {
             analysis,
             output: write.output.unwrap_or_default(),
@@ -65,6 +67,9 @@ impl Resolution {
             if_running: self.values.run.if_running,
             duration_max,
             errors_max: run.max_errors,
+            notify: notify.into_config(&urls, &mut self.problems),
+            metrics_file: telemetry.metrics_file,
+            metrics_listen: self.parsed(("telemetry", "metrics_listen"), listen).flatten(),
         }
     }
 

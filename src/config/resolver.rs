@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use super::notify;
 use super::origin::{Origin, Origins};
 use super::pipeline::Pipeline;
 use super::pipeline_file::PipelineFile;
@@ -245,7 +246,7 @@ fn merged(layers: &[Layer<'_>]) -> Result<(Pipeline, Vec<Setting>), ConfigErrors
                 Some((layer, value)) => {
                     of_section.insert(key.clone(), value.clone());
                     let shown = layer.shown.get(section).and_then(|keys| keys.get(key)).cloned().unwrap_or_default();
-                    (without_secrets(shown), (layer.origin)(section, key))
+                    (without_secrets(section, key, shown), (layer.origin)(section, key))
                 }
                 None => (Value::Null, Origin::NotSet),
             };
@@ -301,11 +302,12 @@ fn remove(document: &mut Map<String, Value>, section: &str, key: &str) {
     document.get_mut(section).and_then(Value::as_object_mut).map(|keys| keys.remove(key));
 }
 
-/// A value without the user, password and signature of URLs.
-fn without_secrets(value: Value) -> Value {
+/// A value without the user, password and signature of URLs. The path of a web hook is a secret too.
+fn without_secrets(section: &str, key: &str, value: Value) -> Value {
     match value {
+        Value::String(text) if (section, key) == ("notify", "urls") => Value::String(notify::shown_url(&text)),
         Value::String(text) => Value::String(store::without_secrets(&text)),
-        Value::Array(items) => items.into_iter().map(without_secrets).collect(),
+        Value::Array(items) => items.into_iter().map(|item| without_secrets(section, key, item)).collect(),
         other => other,
     }
 }

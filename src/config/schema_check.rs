@@ -121,6 +121,7 @@ fn reason(error: &ValidationError<'_>) -> String {
         ValidationErrorKind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
         ValidationErrorKind::Maximum { limit } => format!("must be at most {limit}"),
         ValidationErrorKind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
+        ValidationErrorKind::MaxItems { limit } => format!("must have at most {limit} items"),
         other => format!("does not match '{}' of the schema", other.keyword()),
     }
 }

@@ -91,6 +91,16 @@ impl GatherCounts {
         self.is_cut_short.load(Ordering::Relaxed)
     }
 
+    /// Spans that were read and whose trace is not gathered yet.
+    pub fn spans_waiting(&self) -> u64 {
+        self.fragments_in.load(Ordering::Relaxed).saturating_sub(self.spans_gathered())
+    }
+
+    /// Spans of the traces that were gathered. Anything but 0 means that the whole input was read.
+    pub fn spans_gathered(&self) -> u64 {
+        self.fragments_out.load(Ordering::Relaxed)
+    }
+
     /// Counts fragments that enter the partitions; returns the number of the first one.
     fn add_fragments(&self, fragments: &[SpanFragment]) -> u64 {
         if let Some(last) = fragments.last() {

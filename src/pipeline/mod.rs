@@ -18,7 +18,7 @@ use futures::StreamExt;
 
 pub use self::error::RunError;
 pub use self::prepare::{Analysis, PreparedRun, ProviderRefusal, TraceObserver, redaction_key, rule_files};
-pub use self::progress::RunProgress;
+pub use self::progress::{OutcomeCounts, Phase, Phases, RejectionClasses, RunProgress, TraceCounts};
 pub use self::run::{FailedRun, RunReport, run};
 pub use self::traces::{InputCounts, TraceSource, TraceStream};
 use crate::model::OutcomeStream;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::StreamExt;
 
 use super::incremental::{EarlierObjects, Incremental};
+use super::progress::{Phase, count_outcomes};
 use super::traces::{IncrementalInput, TraceSource, TraceStream, check_complete};
 use super::{RunError, RunProgress, counted};
 use crate::analyze::embedded::{Embedded, RULES_VERSION};
@@ -124,6 +125,11 @@ impl PreparedRun {
         Ok(Self { config, source, output, objects, incremental, rules, embedded, redactor, canaries, created_key_file, counts })
     }
 
+    /// The counters of the analyze stage.
+    pub(super) fn counts(&self) -> &Arc<AnalyzeCounts> {
+        &self.counts
+    }
+
     /// The inputs for a message, without credentials.
     pub(super) fn shown_inputs(&self) -> String {
         self.source.inputs.iter().map(Location::shown).collect::<Vec<_>>().join(", ")
@@ -208,6 +214,7 @@ impl PreparedRun {
         let drafts = analyze::disarmed(drafts, embedded);
         let patterns = validate::patterns(drafts, schema);
         let outcomes = redact::reasons(patterns, &redactor);
+        let outcomes = count_outcomes(outcomes, &progress.outcomes);
         let outcomes = counted(outcomes, &progress.done);
         let key_id = redactor.key_id().to_owned();
         let refusal = ProviderRefusal { counts: Arc::clone(&counts), redactor };
@@ -241,6 +248,14 @@ impl PreparedRun {
         let selects_all = config.selection == Selection::default();
         let traces = self.source.traces_of_run(self.objects, &progress.input, selects_all, shutdown, Some(input))?;
         Ok(traces.map(|traces| {
+            let phases = Arc::clone(&progress.phases);
+            let traces = traces
+                .inspect(move |trace| {
+                    if trace.is_ok() {
+                        phases.begin(Phase::Analyze);
+                    }
+                })
+                .boxed();
             let traces = counted(traces, &progress.received);
             let selected = select::by_time_and_service(traces, &config.selection, &progress.filtered);
             let redacted = redact::traces(selected, &redactor, config.trace_timeout, shutdown);

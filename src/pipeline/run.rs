@@ -12,7 +12,7 @@ use url::Url;
 
 use super::RunError;
 use super::prepare::{Analysis, PreparedRun};
-use super::progress::RunProgress;
+use super::progress::{Phase, RunProgress};
 use super::running::{self, Start};
 use super::traces::InputCounts;
 use crate::analyze::Analyzer;
@@ -79,7 +79,7 @@ struct Run<'a> {
 pub async fn run(config: &RunConfig, progress: &RunProgress, shutdown: CancellationToken) -> Result<RunReport, FailedRun> {
     let deadline = config.duration_max.and_then(|duration| Instant::now().checked_add(duration));
     let output = store::table_url(&config.output).map_err(|error| FailedRun { error: error.into(), summary: None })?;
-    let summary = RunSummary::started(uuid::Uuid::now_v7().to_string(), config.analysis.pipeline.clone(), now(), "");
+    let summary = RunSummary::started(progress.run_id().to_owned(), config.analysis.pipeline.clone(), now(), "");
     let not_started = |error| FailedRun { error, summary: None };
     let active = running::this_run(&config.analysis, &summary.run_id, &summary.started_at).map_err(not_started)?;
     let lock = match running::start(config.if_running, &output, &active, &shutdown).await.map_err(not_started)? {
@@ -118,7 +118,10 @@ impl Run<'_> {
     }
 
     async fn execute(&mut self, deadline: Option<Instant>, active: ActiveRun) -> Result<(FingerprintReport, Analyzed), RunError> {
+        let progress = self.progress;
+        progress.phases.begin(Phase::Prepare);
         let prepared = PreparedRun::new(&self.config.analysis, &self.output).await?;
+        progress.set_analysis(prepared.counts());
         let analyzer = prepared.analyzer().await?;
         let reuse = analyzer.settings_digest().filter(|_| !self.config.force).map(str::to_owned);
         let options = WriteOptions {
@@ -129,14 +132,16 @@ impl Run<'_> {
             errors_max: self.config.errors_max,
             active: Some(active),
         };
-        let writer = Writer::begin(&self.output, &self.summary.run_id, options, Arc::clone(&self.progress.write)).await?;
+        let writer = Writer::begin(&self.output, &self.summary.run_id, options, Arc::clone(&progress.write)).await?;
         let writer = self.writer.insert(writer);
+        progress.phases.begin(Phase::Read);
         let shutdown = self.shutdown.clone();
         let analyzed = tokio::select! {
-            analyzed = stage_outcomes(self.config, self.progress, prepared, analyzer, writer, &self.shutdown, &mut self.summary) => analyzed?,
+            analyzed = stage_outcomes(self.config, progress, prepared, analyzer, writer, &self.shutdown, &mut self.summary) => analyzed?,
             never = stop_at(deadline, &shutdown) => match never {},
         };
-        let fingerprints = commit(self.config, &self.progress.input, writer, &mut self.summary, &analyzed).await?;
+        progress.phases.begin(Phase::Commit);
+        let fingerprints = commit(self.config, &progress.input, writer, &mut self.summary, &analyzed).await?;
         Ok((fingerprints, analyzed))
     }
 

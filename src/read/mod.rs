@@ -16,6 +16,7 @@ mod javascript;
 mod javascript_value;
 mod layers;
 mod lines;
+mod listing;
 mod messages;
 mod parquet;
 mod scan;
@@ -35,6 +36,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::framing::Framing;
 use self::layers::{Decoded, decode_layers};
+pub use self::listing::ListedTotal;
+use self::listing::listed_ahead;
 pub use self::scan::values_in;
 use crate::limits::{CHUNK_RECORDS_MAX, CHUNKS_QUEUED_MAX, OBJECTS_IN_FLIGHT_MAX, SPOOLED_BYTES_MAX, TABLE_COLUMNS_MAX};
 use crate::model::{Outcome, OutcomeStream, Rejection, RejectionKind, Stage, key_hash};
@@ -147,6 +150,8 @@ pub struct ReadCounts {
     pub objects: AtomicU64,
     /// Bytes that were read, before decompression.
     pub bytes: AtomicU64,
+    /// The objects that the listing has returned so far.
+    listed: Mutex<ListedTotal>,
     opened: Mutex<HashSet<u128>>,
     completed: Mutex<HashSet<u128>>,
 }
@@ -165,6 +170,15 @@ impl ReadCounts {
     /// Whether the object whose URI has this hash was opened.
     pub fn has_opened_key(&self, key: u128) -> bool {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).contains(&key)
+    }
+
+    /// The objects that the listing has returned so far.
+    pub fn listed(&self) -> ListedTotal {
+        *self.listed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change_listed(&self, change: impl FnOnce(&mut ListedTotal)) {
+        change(&mut self.listed.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn add_opened(&self, object: &Object) {
@@ -187,7 +201,7 @@ pub fn chunks(
     shutdown: CancellationToken,
 ) -> OutcomeStream<Chunk> {
     let fatal = fatal.clone();
-    listed
+    listed_ahead(listed, Arc::clone(&counts))
         .take_until(shutdown.clone().cancelled_owned())
         .scan((), move |(), listed| {
             let listed = listed.map_err(|error| fatal.set(error.to_string())).ok();

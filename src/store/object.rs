@@ -111,6 +111,11 @@ impl Object {
         self.uri.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The size in bytes, before decompression; `None` for pipes and web servers.
+    pub fn known_size(&self) -> Option<u64> {
+        matches!(self.source, Source::Stored(..) | Source::File(_)).then_some(self.size)
+    }
+
     /// Whether byte ranges can be read, as Parquet needs.
     pub fn has_ranges(&self) -> bool {
         self.size > 0 && matches!(self.source, Source::Stored(..) | Source::File(_))

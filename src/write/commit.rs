@@ -23,7 +23,7 @@ use crate::tables::{Table, TableName};
 /// Completes the commit that an interrupted run began. Returns whether it had begun one. Other runs may do the same concurrently.
 pub(super) async fn complete_interrupted_commit(tables: &mut OutputTables, folder: &RunFolder) -> Result<bool, WriteError> {
     let Some(record) = folder.commit_record().await? else { return Ok(false) };
-    tracing::info!(run_id = folder.run_id, "completing the commit of an interrupted run");
+    tracing::info!(interrupted_run = folder.run_id, "completing the commit of an interrupted run");
     commit(tables, folder, &record, None).await?;
     folder.finish_commit(&record).await?;
     Ok(true)

@@ -1,10 +1,15 @@
-//! The progress of the writer, for the message of a run that is stopped immediately.
+//! The progress of the writer: for the message of a run that is stopped immediately, and for its metrics.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The phase of the writer, shared with the signal handler.
 #[derive(Debug, Default)]
-pub struct WriteProgress(Mutex<State>);
+pub struct WriteProgress {
+    state: Mutex<State>,
+    /// Outcomes that wait to be staged.
+    unstaged: AtomicUsize,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -29,7 +34,7 @@ enum Phase {
 
 impl WriteProgress {
     fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The commits of interrupted runs are being completed.
@@ -53,9 +58,24 @@ impl WriteProgress {
         });
     }
 
+    /// The number of outcomes that wait to be staged.
+    pub(super) fn set_unstaged(&self, outcomes: usize) {
+        self.unstaged.store(outcomes, Ordering::Relaxed);
+    }
+
+    /// The number of outcomes that wait to be staged.
+    pub fn unstaged(&self) -> usize {
+        self.unstaged.load(Ordering::Relaxed)
+    }
+
+    /// Patterns of this run that are committed, so that readers of the tables see them.
+    pub fn patterns_committed(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).patterns
+    }
+
     /// What the tables contain if the run is stopped at this moment.
     pub(crate) fn if_stopped_now(&self) -> String {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let committed = match state.patterns {
             0 => None,
             1 => Some("1 pattern was committed".to_owned()),

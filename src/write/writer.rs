@@ -182,6 +182,7 @@ impl Writer {
             if self.options.errors_max.is_some_and(|errors_max| self.failed > errors_max) {
                 shutdown.request(StopReason::MaxErrors);
             }
+            self.progress.set_unstaged(unstaged.len());
             let commit_now = shutdown.is_requested() && stopping_since.is_none();
             if stopping_since.is_some_and(|since| since.elapsed() >= SHUTDOWN_GRACE_PERIOD) {
                 shutdown.grace_ended().cancel();
@@ -202,6 +203,7 @@ impl Writer {
             }
         }
         self.stage(&mut unstaged).await?;
+        self.progress.set_unstaged(0);
         self.compact_staged().await
     }
 

@@ -198,6 +198,35 @@ fn folders_without_permission_are_problems() {
     set_mode("tables/patterns", 0o700);
 }
 
+#[test]
+fn receivers_of_metrics_and_notifications_are_checked() {
+    let stub = ModelStub::start(|_| Reaction::Status(200, json!("ok"), None));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (place, file) = place(&format!(
+        "[source]\ninputs = ['in']\n[write]\noutput = 'out'\n[notify]\nurls = ['{}/s3cr3t', 'http://{closed}/s3cr3t']\n\
+         [telemetry]\nmetrics_file = 'missing/failsift.prom'\nmetrics_listen = '127.0.0.1:9464'\n",
+        stub.url
+    ));
+    let (checks, code) = findings(command(place.path(), &["check", &file]));
+    assert_eq!((code, stub.request_count()), (3, 0), "nothing is posted");
+    let notifications: Vec<&Value> = checks.iter().filter(|check| check["check"] == "notification").collect();
+    assert_eq!((&notifications[0]["subject"], &notifications[0]["status"]), (&json!(stub.url), &json!("ok")), "{checks:#?}");
+    assert_eq!(notifications[1]["message"], format!("cannot connect to {closed}: connection refused"));
+    let metrics = finding(&checks, "metrics file");
+    assert_eq!(metrics["message"], "cannot write the metrics file missing/failsift.prom: no such file or folder", "{metrics}");
+    let expected = if cfg!(feature = "telemetry") { "ok" } else { "problem" };
+    assert_eq!(finding(&checks, "metrics port")["status"], expected);
+    assert!(!format!("{checks:?}").contains("s3cr3t"), "{checks:#?}");
+    // Flags replace what the file has.
+    let arguments = ["check", &file, "--notify", &stub.url, "--metrics-file", "failsift.prom", "--metrics-listen", "9464"];
+    let output = command(place.path(), &arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("'9464' is not an IP address with a port"), "{}", stderr(&output));
+    let (checks, _) = findings(command(place.path(), &arguments[..6]));
+    assert_eq!((&finding(&checks, "metrics file")["status"], &finding(&checks, "notification")["status"]), (&json!("ok"), &json!("ok")));
+    assert!(!place.path().join("failsift.prom").exists());
+}
+
 /// A server that answers S3 requests as told, and keeps what it was asked: method and path.
 struct S3Stub {
     url: String,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// `(module, modules that it may use)`. Every top-level module has a row, so that none can re-export what another may not use.
-const ALLOWED: [(&str, &[&str]); 29] = [
+const ALLOWED: [(&str, &[&str]); 31] = [
     ("limits", &[]),
     ("schemas", &[]),
     ("messages", &[]),
@@ -22,7 +22,8 @@ const ALLOWED: [(&str, &[&str]); 29] = [
     ("gather", &["limits", "model", "parse", "runtime", "store"]),
     ("spill", &[]),
     ("redact", &["limits", "model", "runtime", "text_file", "messages"]),
-    ("analyze", &["limits", "model", "redact", "runtime", "messages"]),
+    ("http", &["limits", "messages", "runtime"]),
+    ("analyze", &["http", "limits", "model", "redact", "runtime", "messages"]),
     ("validate", &["model", "runtime", "schemas"]),
     ("tables", &["limits", "messages", "model", "schemas", "store"]),
     ("statistics", &[]),
@@ -31,7 +32,8 @@ const ALLOWED: [(&str, &[&str]); 29] = [
     ("runs", &["limits", "model", "query", "statistics", "tables"]),
     ("audit", &["query", "redact", "tables"]),
     ("select", &["analyze", "model", "redact", "runtime"]),
-    ("config", &["analyze", "limits", "messages", "parse", "redact", "schemas", "select", "store", "text_file"]),
+    ("notify", &["http", "limits", "model", "query"]),
+    ("config", &["analyze", "limits", "messages", "notify", "parse", "redact", "schemas", "select", "store", "text_file"]),
     (
         "pipeline",
         &[
@@ -53,7 +55,8 @@ const ALLOWED: [(&str, &[&str]); 29] = [
             "write",
         ],
     ),
-    ("check", &["analyze", "config", "messages", "pipeline", "redact", "runtime", "store", "tables"]),
+    ("telemetry", &["analyze", "limits", "messages", "model", "pipeline", "text_file"]),
+    ("check", &["analyze", "config", "messages", "pipeline", "redact", "runtime", "store", "tables", "telemetry"]),
     ("spans", &["limits", "model", "pipeline", "redact", "runtime"]),
     ("inspect", &["limits", "model", "parse", "pipeline", "redact", "runtime", "store"]),
     ("eval", &["analyze", "config", "limits", "messages", "model", "pipeline", "runtime"]),
@@ -61,8 +64,30 @@ const ALLOWED: [(&str, &[&str]); 29] = [
     (
         "cli",
         &[
-            "analyze", "audit", "check", "config", "eval", "inspect", "limits", "messages", "model", "parse", "pipeline", "plan", "query",
-            "redact", "runs", "runtime", "schemas", "spans", "store", "tables", "write",
+            "analyze",
+            "audit",
+            "check",
+            "config",
+            "eval",
+            "inspect",
+            "limits",
+            "messages",
+            "model",
+            "notify",
+            "parse",
+            "pipeline",
+            "plan",
+            "query",
+            "read",
+            "redact",
+            "runs",
+            "runtime",
+            "schemas",
+            "spans",
+            "store",
+            "tables",
+            "telemetry",
+            "write",
         ],
     ),
 ];

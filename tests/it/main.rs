@@ -22,6 +22,8 @@ mod maintenance;
 mod messages;
 mod model_stub;
 mod models;
+mod monitoring;
+mod notifications;
 mod packaging;
 mod pages;
 mod properties;

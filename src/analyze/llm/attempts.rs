@@ -17,10 +17,10 @@ use super::answer::{self, InvalidAnswer};
 use super::api::{ApiError, ModelRequest, RawAnswer, Usage};
 use super::cost::Reservation;
 use super::error_message::{self, ErrorMessage};
-use super::http::{Response, TransportError};
 use super::pacer::SentRequest;
 use super::request_options::{self, RequestOptions};
 use super::{LlmAnalyzer, TraceAnalysis, prompt};
+use crate::http::{Response, TransportError};
 use crate::limits::CONSECUTIVE_UNUSABLE_ANSWERS_MAX;
 use crate::model::{Draft, RejectionKind};
 use crate::runtime::{Deadline, pool};
@@ -266,6 +266,7 @@ impl LlmAnalyzer {
         let sent = self.limiter.wait_to_send().await;
         reservation.mark_sent();
         was_sent.store(true, Ordering::Relaxed);
+        self.counts.add_request(is_retry);
         let timeout = deadline.remaining().saturating_sub(RESERVED_TIME);
         let response = self.http.post(&self.api.url(), headers, body, timeout).await;
         // A connection that broke had reached the provider.

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, FinishReason, ModelRequest, RawAnswer, SCHEMA_PLACEHOLDER, Usage, insert_schema};
 use super::error_message::ErrorMessage;
-use super::http::{base_url, retry_after, secret_header, wait_duration};
 use super::request_options::{AnswerFormat, RequestOptions};
 use super::{ConnectError, Settings, Thinking, env_var};
+use crate::http::{base_url, retry_after, secret_header, wait_duration};
 
 const DEFAULT_MODEL: &str = "gemini-3.5-flash";
 

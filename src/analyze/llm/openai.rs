@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, FinishReason, ModelRequest, RawAnswer, SCHEMA_PLACEHOLDER, Usage, insert_schema};
 use super::error_message::ErrorMessage;
-use super::http::{HttpClient, TransportError, base_url, retry_after, secret_header};
 use super::request_options::{AnswerFormat, RequestOptions, TokenLimit, TokenLimitField};
 use super::{ConnectError, Settings, Thinking, env_var};
+use crate::http::{HttpClient, TransportError, base_url, retry_after, secret_header};
 
 const DEFAULT_BASE_URL: &str = "https://api.openai.com/v1";
 

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::api::{Api, ApiError, ModelRequest};
 use super::error_message::{self, ErrorMessage};
-use super::http::{HttpClient, Response, TransportError};
 use super::prompt::Prompt;
 use super::request_options::{self, AnswerFormat, RequestOptions};
 use super::{ConnectError, Provider, Settings, gemini, openai, price_of};
+use crate::http::{HttpClient, Response, TransportError};
 
 /// Requests until every optional parameter that a provider may not support is left out.
 const ATTEMPTS_MAX: usize = 6;

@@ -1,4 +1,4 @@
-//! HTTP to a provider: sends a request body, returns status, headers and body. Knows nothing of prompts and answers.
+//! HTTP to a model provider or to the receiver of a notification: sends a request body, returns status, headers and body. Knows nothing of either.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::runtime::pool;
 
 /// A client with pooled connections.
 #[derive(Debug, Clone)]
-pub(super) struct HttpClient {
+pub(crate) struct HttpClient {
     client: reqwest::Client,
 }
 
 /// Why a request has no HTTP response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TransportError {
+pub(crate) enum TransportError {
     /// It took too long.
     TimedOut,
     /// There was no connection, so nothing was sent.
@@ -30,15 +30,15 @@ pub(super) enum TransportError {
 
 /// An HTTP response.
 #[derive(Debug)]
-pub(super) struct Response {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Response {
     /// The body as JSON; null if it is not valid JSON. A large body is parsed on the thread pool.
-    pub(super) async fn json(&self) -> Value {
+    pub(crate) async fn json(&self) -> Value {
         if self.body.len() <= RESPONSE_BYTES_PARSED_INLINE_MAX {
             return parse_json(&self.body);
         }
@@ -60,7 +60,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// The message of the TLS library.
-    pub(super) fn new(idle_connections_max: usize) -> Result<Self, String> {
+    pub(crate) fn new(idle_connections_max: usize) -> Result<Self, String> {
         let client = reqwest::Client::builder()
             .user_agent(concat!("failsift/", env!("CARGO_PKG_VERSION")))
             // A redirect would send the trace and the API key to another host.
@@ -76,7 +76,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// [`TransportError`].
-    pub(super) async fn post(&self, url: &str, mut headers: HeaderMap, body: Bytes, timeout: Duration) -> Result<Response, TransportError> {
+    pub(crate) async fn post(&self, url: &str, mut headers: HeaderMap, body: Bytes, timeout: Duration) -> Result<Response, TransportError> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self::send(self.client.post(url).headers(headers).body(body).timeout(timeout)).await
     }
@@ -85,7 +85,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// [`TransportError`].
-    pub(super) async fn get(&self, url: &str, headers: HeaderMap, timeout: Duration) -> Result<Response, TransportError> {
+    pub(crate) async fn get(&self, url: &str, headers: HeaderMap, timeout: Duration) -> Result<Response, TransportError> {
         Self::send(self.client.get(url).headers(headers).timeout(timeout)).await
     }
 
@@ -120,7 +120,7 @@ fn root_cause(error: &reqwest::Error) -> String {
 }
 
 /// The pause that a provider asks for: `Retry-After` in seconds or as a date, or `retry-after-ms`, which OpenAI adds.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(millis) = header("retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
         return wait_duration(millis / 1e3);
@@ -135,7 +135,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// A wait of `seconds`, at most a day: providers may send any number, and sums of durations must not overflow. `None` if it is negative or not a
 /// number.
-pub(super) fn wait_duration(seconds: f64) -> Option<Duration> {
+pub(crate) fn wait_duration(seconds: f64) -> Option<Duration> {
     if seconds.is_nan() { None } else { Duration::try_from_secs_f64(seconds.min(86_400.0)).ok() }
 }
 
@@ -143,7 +143,7 @@ pub(super) fn wait_duration(seconds: f64) -> Option<Duration> {
 ///
 /// # Errors
 /// A message, if it is not a valid header value. The value is not quoted.
-pub(super) fn secret_header(value: &str) -> Result<HeaderValue, String> {
+pub(crate) fn secret_header(value: &str) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::from_str(value.trim()).map_err(|_| "it contains characters that an HTTP header cannot have".to_owned())?;
     value.set_sensitive(true);
     Ok(value)
@@ -153,7 +153,7 @@ pub(super) fn secret_header(value: &str) -> Result<HeaderValue, String> {
 ///
 /// # Errors
 /// A message about what is wrong with it. A password is not quoted.
-pub(super) fn base_url(text: &str) -> Result<String, String> {
+pub(crate) fn base_url(text: &str) -> Result<String, String> {
     let shown = if text.contains('@') { String::new() } else { format!(" '{text}'") };
     let url = url::Url::parse(text.trim())
         .map_err(|error| format!("invalid base URL{shown}: {error}\n  hint: use http://HOST:PORT/v1 or https://HOST/v1"))?;
