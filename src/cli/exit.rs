@@ -37,7 +37,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::OverThreshold => 3,
-            Self::CostLimit => 4,
+            Self::StoppedByLimit => 4,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }

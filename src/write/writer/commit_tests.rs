@@ -383,7 +383,7 @@ async fn a_failed_run_has_a_row_and_its_finished_work_is_kept() {
 async fn more_failures_than_allowed_request_a_shutdown() {
     for (errors_max, expected) in [(Some(2), None), (Some(1), Some(StopReason::MaxErrors)), (None, None)] {
         let (_folder, output) = output_folder();
-        let options = WriteOptions { job: "a".into(), fresh: false, commit_every: None, reuse: None, errors_max };
+        let options = WriteOptions { job: "a".into(), fresh: false, commit_every: None, reuse: None, errors_max, active: None };
         let mut writer = Writer::begin(&output, "run", options, Arc::default()).await.unwrap();
         let mut summary = RunSummary::started("run".into(), "a".into(), "2026-11-25T09:00:00Z".into(), "");
         let rejections = [
