@@ -78,12 +78,14 @@ pub async fn run(config: &RunConfig, progress: &RunProgress, shutdown: Cancellat
     let run_id = uuid::Uuid::now_v7().to_string();
     let summary = RunSummary::started(run_id, config.analysis.pipeline.clone(), now(), "");
     let mut run = Run { config, progress, shutdown: Shutdown::on(shutdown), output, summary, writer: None };
-    match run.execute(deadline).await {
+    // Boxed, because the state of a whole run is large.
+    let executed = Box::pin(run.execute(deadline)).await;
+    match executed {
         Ok((fingerprints, analyzed)) => {
             let Analyzed { created_key_file, canaries, .. } = analyzed;
             Ok(RunReport { summary: run.summary, fingerprints, created_key_file, canaries })
         }
-        Err(error) => Err(run.failed(error).await),
+        Err(error) => Err(Box::pin(run.failed(error)).await),
     }
 }
 
@@ -125,8 +127,8 @@ impl Run<'_> {
         // What makes the run fail may prevent this too, and must not delay its end.
         let stored = tokio::time::timeout(FAILED_ROW_TIMEOUT, async {
             match writer {
-                Some(writer) => writer.end_failed(&mut summary).await,
-                None => store_row_of_failed(&self.output, &mut summary).await,
+                Some(writer) => Box::pin(writer.end_failed(&mut summary)).await,
+                None => Box::pin(store_row_of_failed(&self.output, &mut summary)).await,
             }
         });
         if stored.await.is_err() {
@@ -144,7 +146,7 @@ async fn store_row_of_failed(output: &Url, summary: &mut RunSummary) {
     // A job of its own, so that the finished work of other runs stays where it is.
     let options = WriteOptions { job: summary.run_id.clone(), fresh: false, commit_every: None, reuse: None, errors_max: None };
     match Writer::begin(output, &summary.run_id, options, Arc::default()).await {
-        Ok(writer) => writer.end_failed(summary).await,
+        Ok(writer) => Box::pin(writer.end_failed(summary)).await,
         Err(error) => tracing::info!(%error, "the run failed, and its row in runs cannot be stored"),
     }
 }
