@@ -108,12 +108,14 @@ fn skipped(summary: RunSummary, other: &ActiveRun) -> RunReport {
 impl Run<'_> {
     /// Runs once no other run has to be considered.
     async fn run_alone(mut self, deadline: Option<Instant>, active: ActiveRun) -> Result<RunReport, FailedRun> {
-        match self.execute(deadline, active).await {
+        // Boxed, because the state of a whole run is large.
+        let executed = Box::pin(self.execute(deadline, active)).await;
+        match executed {
             Ok((fingerprints, analyzed)) => {
                 let Analyzed { created_key_file, canaries, notes, .. } = analyzed;
                 Ok(RunReport { summary: self.summary, fingerprints, created_key_file, canaries, notes })
             }
-            Err(error) => Err(self.failed(error).await),
+            Err(error) => Err(Box::pin(self.failed(error)).await),
         }
     }
 
@@ -160,8 +162,8 @@ impl Run<'_> {
         // What makes the run fail may prevent this too, and must not delay its end.
         let stored = tokio::time::timeout(FAILED_ROW_TIMEOUT, async {
             match writer {
-                Some(writer) => writer.end_failed(&mut summary).await,
-                None => store_row_of_failed(&self.output, &mut summary).await,
+                Some(writer) => Box::pin(writer.end_failed(&mut summary)).await,
+                None => Box::pin(store_row_of_failed(&self.output, &mut summary)).await,
             }
         });
         if stored.await.is_err() {
@@ -180,7 +182,7 @@ async fn store_row_of_failed(output: &Url, summary: &mut RunSummary) {
     let options =
         WriteOptions { job: summary.run_id.clone(), fresh: false, commit_every: None, reuse: None, errors_max: None, active: None };
     match Writer::begin(output, &summary.run_id, options, Arc::default()).await {
-        Ok(writer) => writer.end_failed(summary).await,
+        Ok(writer) => Box::pin(writer.end_failed(summary)).await,
         Err(error) => tracing::info!(%error, "the run failed, and its row in runs cannot be stored"),
     }
 }

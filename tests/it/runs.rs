@@ -260,7 +260,10 @@ fn a_run_that_reaches_its_longest_time_commits_what_is_finished() {
         assert_eq!(is_stopped, summary["status"] == "interrupted", "{summary}");
         is_stopped && summary["processing_errors"] != 0
     };
-    assert!(["200ms", "1s", "2s", "4s", "8s", "16s"].iter().any(is_stopped_between), "no run was stopped after it had begun to read");
+    assert!(
+        ["1s", "2s", "4s", "8s", "12s", "18s", "27s", "40s", "60s", "90s"].iter().any(is_stopped_between),
+        "no run was stopped after it had begun to read"
+    );
     let rows = place.rows("select kind, min(cast(retryable as int)) r from errors group by kind");
     assert_eq!(rows, [json!({"kind": "interrupted", "r": 1})]);
     let page = runs(&place, &["show", "last"]);
