@@ -32,7 +32,10 @@ fn usage_errors_exit_with_2_and_a_hint() {
         (vec!["run", "--output", &out], "no input given"),
         (vec!["run", "--input", &input], "no output given"),
         (vec!["run", "--input", &input, "--output", &out, "--input-format", "nonsense"], "auto, otlp"),
-        (vec!["run", "--input", &input, "--output", &out, "--memory-limit", "1"], "must be at least 32 (MB)"),
+        (
+            vec!["run", "--input", &input, "--output", &out, "--memory-limit", "1"],
+            "invalid --memory-limit: must be at least 32\n  hint: memory_limit_mb: Memory for gathering spans into traces, in MB",
+        ),
         (vec!["run", "--input", &input, "--output", &out, "--memory-limit", "96MB"], "'96MB' is not a whole number of MB"),
         (vec!["run", "--input", &input, "--output", &out, "--trace-timeout", "soon"], "not a number of seconds"),
         (vec!["run", "--input", "gopher://x/y", "--output", &out], "s3://"),

@@ -230,7 +230,7 @@ fn the_dag_can_be_killed_repeated_and_backfilled() {
 
     for sql in [PATTERNS, ERRORS, FINGERPRINTS] {
         let (of_airflow, of_one_run) = (place.rows(sql), rows(&reference, sql));
-        assert!(of_one_run.len() >= 2, "{sql}");
+        assert!(!of_one_run.is_empty(), "{sql}");
         assert!(of_airflow == of_one_run, "the tables of Airflow's runs and of one run differ: {sql}");
     }
     let summaries = airflow.database(
