@@ -241,8 +241,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_reported_with_their_remedy() {
-        let errors_in = |text: &str| RunConfig::resolve(&given(&file(text), Pipeline::default())).unwrap_err().0;
-        let error_in = |text: &str| errors_in(text)[0].to_string();
+        let error_in = |text: &str| RunConfig::resolve(&given(&file(text), Pipeline::default())).unwrap_err().0[0].to_string();
         let error = error_in("[source]\ninput = ['a']\n");
         assert!(error.contains(": line 2: unknown key 'input'; did you mean 'inputs'?\n  hint: pipelines/demo.toml"), "{error}");
         let error = error_in("[source]\ninputs = ['a']\n[analyze]\nanalyzer = 'embeded'\n");

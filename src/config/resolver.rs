@@ -67,12 +67,15 @@ pub struct Resolution {
     pub(super) date: chrono::DateTime<chrono::Utc>,
 }
 
+/// The origin of a setting, by section and key.
+type OriginOf<'g> = Box<dyn Fn(&str, &str) -> Origin + 'g>;
+
 /// Settings from one origin.
 struct Layer<'g> {
     document: Map<String, Value>,
     /// The same for messages.
     shown: Map<String, Value>,
-    origin: Box<dyn Fn(&str, &str) -> Origin + 'g>,
+    origin: OriginOf<'g>,
 }
 
 impl Resolution {

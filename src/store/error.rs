@@ -66,8 +66,8 @@ impl StoreError {
         Self::Unreadable { location: location.to_owned(), reason: format!("{context}{cause}"), hint: cause.hint(location).to_owned() }
     }
 
-    pub(super) fn unwritable(location: &str, cause: Cause) -> Self {
-        let hint = match (&cause, location.contains("://")) {
+    pub(super) fn unwritable(location: &str, cause: &Cause) -> Self {
+        let hint = match (cause, location.contains("://")) {
             (Cause::Denied { .. }, false) => "check the permissions of the folder",
             (_, false) => "give a folder that can be created or written",
             (_, true) => cause.hint(location),

@@ -44,7 +44,7 @@ pub async fn probe_output(location: &Url, folders: &[String]) -> Result<(), Stor
     }
     let (store, root) = open(location)?;
     let shown = without_credentials(location);
-    let failed = |error: object_store::Error| StoreError::unwritable(&shown, Cause::from(&error));
+    let failed = |error: object_store::Error| StoreError::unwritable(&shown, &Cause::from(&error));
     let name: Path = root.parts().chain([format!("_failsift_check_{}", uuid::Uuid::now_v7()).into()]).collect();
     store.put(&name, PutPayload::from_static(b"written by failsift check")).await.map_err(failed)?;
     store.delete(&name).await.map_err(failed)
@@ -56,10 +56,10 @@ fn probe_local_output(root: &LocalPath, folders: &[String]) -> Result<(), StoreE
     for folder in [existing.to_owned()].into_iter().chain(below) {
         let shown = folder.display().to_string();
         if !folder.is_dir() {
-            return Err(StoreError::unwritable(&shown, Cause::Other("it is a file, not a folder".to_owned())));
+            return Err(StoreError::unwritable(&shown, &Cause::Other("it is a file, not a folder".to_owned())));
         }
         access(&folder, AccessFlags::W_OK | AccessFlags::X_OK)
-            .map_err(|errno| StoreError::unwritable(&shown, Cause::from(std::io::Error::from(errno))))?;
+            .map_err(|errno| StoreError::unwritable(&shown, &Cause::from(std::io::Error::from(errno))))?;
     }
     Ok(())
 }
@@ -121,9 +121,8 @@ pub fn unreachable_endpoint(text: &str, timeout: Duration) -> Option<String> {
     let url = Url::parse(&endpoint).ok().filter(|_| !has_proxy)?;
     let (host, port) = (url.host_str()?, url.port_or_known_default()?);
     let failed = |cause: &str| Some(format!("cannot connect to {host}:{port}: {cause}"));
-    let addresses = match (host.trim_matches(['[', ']']), port).to_socket_addrs() {
-        Ok(addresses) => addresses,
-        Err(_) => return failed("the host name cannot be resolved"),
+    let Ok(addresses) = (host.trim_matches(['[', ']']), port).to_socket_addrs() else {
+        return failed("the host name cannot be resolved");
     };
     let mut error = None;
     for address in addresses {

@@ -82,7 +82,6 @@ impl Words {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the properties have few bits")]
     fn get(&self, word: &str) -> u8 {
         let (start, stored) = Self::place(word.as_bytes());
         // Nearly all words are in their first slot, or it is free.

@@ -121,7 +121,7 @@ impl Block {
         };
         if bytes.iter().fold(0, |all, byte| all | byte) >= 0x80 {
             block.high = positions(bytes, |byte| byte >= 0x80);
-            block.cjk = positions(bytes, |byte| (byte >= 0xe0) & (byte < 0xee) & (byte != 0xe2));
+            block.cjk = positions(bytes, |byte| (0xe0..0xee).contains(&byte) & (byte != 0xe2));
         }
         block
     }

@@ -184,7 +184,7 @@ fn cue_before(text: Text<'_>, start: usize) -> Option<(Cue, bool)> {
     let last_start = text.skip_back_while(end, 32, |byte| !byte.is_ascii_whitespace() && !matches!(byte, b':' | b';' | b'(' | b'"' | b'='));
     let last = text.slice(last_start..end);
     if last.is_ascii() {
-        let last = last.trim_end_matches(|c| matches!(c, ',' | '!' | '.' | '?'));
+        let last = last.trim_end_matches([',', '!', '.', '?']);
         if !CUES.ends_filter.may_contain(last) || !CUES.ends.contains(lowered(last, &mut [0; 64]).as_ref()) {
             return None;
         }

@@ -127,8 +127,7 @@ impl Reader<'_, '_> {
         let is_patient = self.text.slice(self.label.word.clone()).to_lowercase().starts_with(['p', 'п', '患', '病', '환', 'b', 'h']);
         let digits_min = match (is_patient, letters > 0, has_sign) {
             (true, true, _) | (true, _, true) => 4,
-            (true, false, false) => 6,
-            (false, true, _) => 6,
+            (true, false, false) | (false, true, _) => 6,
             (false, false, _) => 9,
         };
         let next = text.byte_at(end);

@@ -284,7 +284,7 @@ fn is_short_token(word: &str) -> bool {
             .filter(|pair| matches!(pair, [a, b] if a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric() && a.is_ascii_digit() != b.is_ascii_digit()))
             .count()
     };
-    let is_version = word.starts_with(['v', 'V']) && word.bytes().nth(1).is_some_and(|byte| byte.is_ascii_digit());
+    let is_version = word.starts_with(['v', 'V']) && word.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     (8..=128).contains(&word.len())
         && word.bytes().all(is_part)
         && !is_version
