@@ -13,6 +13,7 @@ mod africa_asia;
 mod americas;
 mod checks;
 mod europe;
+mod things;
 mod words;
 
 use std::cell::OnceCell;
@@ -253,7 +254,7 @@ impl Context {
         let has_only_digits = shown.bytes().all(|byte| byte.is_ascii_digit());
         let is_ambiguous = (shown.len() < 12 && shown.bytes().any(|byte| byte.is_ascii_lowercase()))
             || (has_only_digits && (looks_like_time(shown) || is_path(text, start)));
-        let is_sufficient = form.is_alone && !is_ambiguous && !(has_only_digits && words::names_a_thing(text, &range));
+        let is_sufficient = form.is_alone && !is_ambiguous && !(has_only_digits && things::names_a_thing(text, &range));
         if !is_sufficient && !words().name(form.index) {
             return None;
         }
