@@ -71,6 +71,9 @@ pub const TEXT_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Length of the format of a variable such as `{date:%Y/%m/%d}`. Formats of paths have ten to thirty characters.
 pub const VARIABLE_FORMAT_BYTES_MAX: usize = 128;
 
+/// Alternatives of a glob within alternatives. People write two levels; each takes stack.
+pub const GLOB_DEPTH_MAX: usize = 16;
+
 // Parsing.
 
 /// Memory of one parsed record, per byte of its JSON or protobuf and in addition to [`PARSED_BYTES_BASE`]. An empty object of two bytes

@@ -10,7 +10,7 @@ use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::parse_time;
-use crate::limits::VARIABLE_FORMAT_BYTES_MAX;
+use crate::limits::{GLOB_DEPTH_MAX, VARIABLE_FORMAT_BYTES_MAX};
 use crate::messages::did_you_mean;
 
 /// Variables that are always known.
@@ -119,6 +119,11 @@ impl Variables {
     /// # Errors
     /// A message with a hint, for an unknown variable or a syntax error.
     pub(super) fn expand(&mut self, text: &str) -> Result<Expanded, String> {
+        self.expand_nested(text, GLOB_DEPTH_MAX)
+    }
+
+    /// `depth_left`: how many more braces of globs may enclose others.
+    fn expand_nested(&mut self, text: &str, depth_left: usize) -> Result<Expanded, String> {
         let mut out = Expanded { text: String::with_capacity(text.len()), shown: String::new() };
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -133,7 +138,7 @@ impl Variables {
                 return Err("a } without {\n  hint: write }} for a literal brace".to_owned());
             } else {
                 let (content, after) = group(from).ok_or_else(|| "a { without }\n  hint: write {{ for a literal brace".to_owned())?;
-                out.push(&self.expand_group(content)?);
+                out.push(&self.expand_group(content, depth_left)?);
                 rest = after;
             }
         }
@@ -142,9 +147,11 @@ impl Variables {
     }
 
     /// Replaces `{content}`.
-    fn expand_group(&mut self, content: &str) -> Result<Expanded, String> {
+    fn expand_group(&mut self, content: &str, depth_left: usize) -> Result<Expanded, String> {
         if content.contains(',') {
-            let inner = self.expand(content)?;
+            let depth_left = depth_left.checked_sub(1);
+            let depth_left = depth_left.ok_or_else(|| format!("braces are nested more than {GLOB_DEPTH_MAX} deep"))?;
+            let inner = self.expand_nested(content, depth_left)?;
             return Ok(Expanded { text: format!("{{{}}}", inner.text), shown: format!("{{{}}}", inner.shown) });
         }
         if let Some(name) = content.strip_prefix("env:") {
@@ -281,6 +288,8 @@ mod tests {
             assert!(error(text).contains("\n  hint: "), "{text}: {}", error(text));
         }
         assert!(error(&format!("{{date:{}}}", "x".repeat(200))).contains("too long"));
+        assert_eq!(expanded(&format!("{}{}", "{a,".repeat(16), "}".repeat(16))).len(), 64);
+        assert_eq!(error(&format!("{}{}", "{a,".repeat(100_000), "}".repeat(100_000))), "braces are nested more than 16 deep");
     }
 
     #[test]
