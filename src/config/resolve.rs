@@ -51,7 +51,7 @@ impl Resolution {
         let analysis = self.analysis(given);
         let write = self.values.write.clone();
         if write.output.is_none() {
-            self.problems.push(ConfigError::NoOutput);
+            self.report_missing("write", "output", ConfigError::NoOutput);
         }
         let commit_every = write.commit_every.and_then(|text| self.parsed(("write", "commit_every"), parse_duration(&text)));
         RunConfig {
@@ -68,7 +68,7 @@ impl Resolution {
     pub fn analysis(&mut self, given: &Given) -> AnalysisConfig {
         let Pipeline { source, redact, analyze, model, links, .. } = self.values.clone();
         if source.inputs.is_empty() {
-            self.problems.push(ConfigError::NoInput);
+            self.report_missing("source", "inputs", ConfigError::NoInput);
         }
         let input_format = source.format.unwrap_or_default();
         self.parsed(("source", "format"), parse::format_named(&input_format));
@@ -146,7 +146,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{AnalyzeSection, SourceSection};
+    use crate::config::{AnalyzeSection, SourceSection, VariableOptions};
     use crate::limits;
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -257,12 +257,19 @@ mod tests {
             "line 9: must be at most 1",
             "line 10: unknown variable 'nobody'",
             "no input given",
-            "no output given",
         ];
         assert_eq!(errors.len(), expected.len(), "{errors:#?}");
         for (error, expected) in errors.iter().zip(expected) {
             assert!(error.contains(expected), "{expected} in {error}");
         }
+    }
+
+    #[test]
+    fn a_wrong_value_is_reported_once() {
+        let file = file("[source]\ninputs = ['a/{regon}']\n[write]\noutput = 'out{'\n");
+        let variables = VariableOptions { set: vec![("region".into(), "eu".into())], ..VariableOptions::default() };
+        let errors = RunConfig::resolve(&Given { variables, ..given(&file, Pipeline::default()) }).unwrap_err().0;
+        assert!(matches!(errors.as_slice(), [ConfigError::InvalidValue(_), ConfigError::InvalidValue(_)]), "{errors:?}");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Resolution {
     /// What is wrong. Wrong values are left out.
     pub problems: Vec<ConfigError>,
     pub(super) values: Pipeline,
+    /// Sections and keys of values that were given and left out.
+    left_out: BTreeSet<(String, String)>,
     /// The time from which ages count back.
     pub(super) date: chrono::DateTime<chrono::Utc>,
 }
@@ -102,6 +104,13 @@ impl Resolution {
         let defaults = sections(&Pipeline::defaults())?;
         layers.push(Layer { shown: defaults.clone(), document: defaults, origin: Box::new(|_, _| Origin::Default) });
         let (values, mut settings) = merged(&layers)?;
+        let documents: Vec<Map<String, Value>> =
+            [sections(&given.settings)?].into_iter().chain(file.as_ref().map(|file| file.document.clone())).collect();
+        let is_left_out = |setting: &&Setting| {
+            let in_document = |document: &Map<String, Value>| document.get(&setting.section)?.get(&setting.key).map(is_given);
+            setting.origin == Origin::NotSet && documents.iter().any(|document| in_document(document) == Some(true))
+        };
+        let left_out = settings.iter().filter(is_left_out).map(|setting| (setting.section.clone(), setting.key.clone())).collect();
         if given.has_key_in_environment {
             overridden_by_key(&mut settings);
         }
@@ -110,13 +119,20 @@ impl Resolution {
         let is_set = |name: &str| given.variables.set.iter().any(|(set, _)| set == name);
         let origin = |name: &str| if is_set(name) { Some(Origin::Flag("--set".to_owned())) } else { of_file(name) };
         let origins = variables.names().filter_map(|name| Some((name.to_owned(), origin(name)?))).collect();
-        Ok(Self { settings, variables: origins, problems, values, date: variables.date })
+        Ok(Self { settings, variables: origins, problems, values, left_out, date: variables.date })
     }
 
     /// The name of a setting in messages: its flag, its variable, or its key and the file.
     pub(super) fn name_of(&self, section: &str, key: &str) -> String {
         let setting = self.settings.iter().find(|setting| setting.section == section && setting.key == key);
         setting.map_or_else(|| format!("[{section}] {key}"), |setting| setting.origin.name_of(section, key))
+    }
+
+    /// Reports that a setting has no value, unless its value is reported to be wrong.
+    pub(super) fn report_missing(&mut self, section: &str, key: &str, problem: ConfigError) {
+        if !self.left_out.contains(&(section.to_owned(), key.to_owned())) {
+            self.problems.push(problem);
+        }
     }
 
     /// Where a setting comes from.

@@ -74,6 +74,8 @@ pub(super) struct Variables {
     values: BTreeMap<String, Expanded>,
     /// Variables that texts contained.
     used: BTreeSet<String>,
+    /// Whether a text contained an unknown variable, which may be one of the user's, misspelled.
+    has_unknown: bool,
 }
 
 impl Variables {
@@ -84,7 +86,7 @@ impl Variables {
     pub(super) fn new(set: &[(String, String)], date: Option<&str>, now: DateTime<Utc>) -> Result<Self, String> {
         let date = date.map_or(Ok(now), |text| parse_time(text, now).map(DateTime::from_timestamp_nanos))?;
         let values = set.iter().map(|(name, value)| (name.clone(), Expanded::literal(value))).collect();
-        Ok(Self { date, values, used: BTreeSet::new() })
+        Ok(Self { date, values, used: BTreeSet::new(), has_unknown: false })
     }
 
     /// Adds the default of a variable from the pipeline file, which may contain built-in variables.
@@ -93,7 +95,7 @@ impl Variables {
     /// A message with a hint.
     pub(super) fn add_default(&mut self, name: &str, value: &str) -> Result<(), String> {
         check_name(name)?;
-        let built_in = Self { date: self.date, values: BTreeMap::new(), used: BTreeSet::new() }.expand(value)?;
+        let built_in = Self { date: self.date, values: BTreeMap::new(), used: BTreeSet::new(), has_unknown: false }.expand(value)?;
         self.used.insert(name.to_owned());
         self.values.entry(name.to_owned()).or_insert(built_in);
         Ok(())
@@ -104,9 +106,9 @@ impl Variables {
         self.values.keys().map(String::as_str)
     }
 
-    /// The variable of `--set` that no text contains.
+    /// The variable of `--set` that no text contains. Nothing is wrong with it if an unknown variable is reported instead.
     pub(super) fn check_used(&self) -> Result<(), String> {
-        let Some(unused) = self.values.keys().find(|name| !self.used.contains(*name)) else { return Ok(()) };
+        let Some(unused) = self.values.keys().find(|name| !self.has_unknown && !self.used.contains(*name)) else { return Ok(()) };
         let known: Vec<&str> = self.used.iter().map(String::as_str).filter(|name| !BUILT_IN.contains(name)).collect();
         let suggestion = did_you_mean(unused, &known);
         Err(format!(
@@ -166,6 +168,7 @@ impl Variables {
             _ => {
                 self.used.insert(name.to_owned());
                 let value = self.values.get(content).cloned();
+                self.has_unknown |= value.is_none();
                 value.ok_or_else(|| self.unknown(content))
             }
         }

@@ -54,6 +54,16 @@ fn markup() {
 }
 
 #[test]
+fn words_in_capitals_after_a_number_stay() {
+    check(&[
+        "passport number: ⟦V03893827⟧ WAS used",
+        "Passport ⟦V03893827⟧ WAS renewed",
+        "national id ⟦900404925⟧ TOR approved",
+        "id card no: ⟦PW 76 96 66⟧ SEE above",
+    ]);
+}
+
+#[test]
 fn values_before_their_labels() {
     check(&[
         "SELECT '⟦7714290⟧' AS mrn, DATE '⟦1971-02-03⟧' AS dob FROM dual",
